@@ -1,0 +1,68 @@
+"""The exception tree: every mistake that a user can make or a machine can cause.
+
+    AccelmnistError            one clear line: the cause, and the remedy behind it
+    ├── ConfigError            an option's value is wrong or two contradict each other
+    ├── DataError              a data file or folder is missing, damaged or of another kind
+    ├── DeviceError            a device, engine or precision is not available here
+    ├── CheckpointError        saved weights or a saved state cannot be used
+    ├── RecordError            a JSON record is damaged, foreign or of a newer schema
+    ├── OutputError            a result cannot be written
+    └── DivergedError          the loss stopped being finite while training
+
+The core raises these and never exits; only `accelmnist.cli` turns them into a line on standard error and an exit code.
+Broken invariants of our own are `assert`s: they are bugs and keep their traceback.
+"""
+
+from typing import ClassVar
+
+
+class AccelmnistError(Exception):
+    """A failure that one line can explain.
+
+    `message` names the cause (with the file or the option), `remedy` what to do about it. `exit_code` follows the command
+    line's convention: 2 for wrong use or bad input, 1 for work that was done and failed a check.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.remedy}" if self.remedy else self.message
+
+
+class ConfigError(AccelmnistError):
+    """An option's value is wrong, or two options contradict each other."""
+
+
+class DataError(AccelmnistError):
+    """A data file or folder is missing, damaged or of another kind."""
+
+
+class DeviceError(AccelmnistError):
+    """A device, an engine or a precision is not available on this machine, or the device is out of memory."""
+
+
+class CheckpointError(AccelmnistError):
+    """Saved weights or a saved training state cannot be used."""
+
+
+class RecordError(AccelmnistError):
+    """A JSON record is damaged, foreign or of a newer schema."""
+
+
+class OutputError(AccelmnistError):
+    """A result cannot be written."""
+
+
+class DivergedError(AccelmnistError):
+    """The loss stopped being finite: the run is a failure, not a mistake of use."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, step: int, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.step = step
