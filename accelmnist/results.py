@@ -1,0 +1,229 @@
+"""The record of a run: one JSON document with a schema version, validated on load, written atomically.
+
+Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit. The document is these dataclasses as they are;
+msgspec encodes them and checks every type on the way back. Keys are never renamed within a schema version; a new key has a
+default, so that older records still load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from accelmnist.config import RunConfig
+from accelmnist.errors import ConfigError, RecordError
+from accelmnist.metrics import Metrics
+from accelmnist.storage import write_atomically
+
+SCHEMA_VERSION = 1
+RECORD_NAME = "run.json"
+
+Status = Literal["running", "done", "interrupted", "diverged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The machine and the software, as far as they can move a figure."""
+
+    processor: str
+    cores: int | None
+    logical_cores: int | None
+    threads: int
+    memory_bytes: int | None
+    device: str
+    hardware: str
+    device_memory_bytes: int | None
+    driver: str | None
+    cuda: str | None
+    cpu_capability: str | None
+    torch: str
+    numpy: str
+    python: str
+    os: str
+    accelmnist: str
+    commit: str | None
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A decision made before the run: `what` was decided, as `value`, for this `reason`."""
+
+    what: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSummary:
+    """Where the images came from, and how many serve for what."""
+
+    dataset: str
+    source: str
+    training_images: int
+    validation_images: int
+    test_images: int
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochFigures:
+    """One epoch. `accuracy` is on the held-out validation images where there are any, else on a sample of the training images."""
+
+    epoch: int
+    train_loss: float | None
+    accuracy: float | None
+    learning_rate: float
+    train_s: float
+    images_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Where the time went, in seconds. `train_s` is the synchronized time of the epochs alone, `images_per_s` its rate."""
+
+    import_s: float | None = None
+    load_s: float | None = None
+    upload_s: float | None = None
+    compile_s: float | None = None
+    train_s: float = 0.0
+    evaluate_s: float | None = None
+    verify_s: float | None = None
+    images_per_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A test image that was classified wrongly, with the score of the wrong answer and of the right one."""
+
+    index: int
+    actual: int
+    predicted: int
+    score: float
+    actual_score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One figure of the verdict against its limit; `reason` says where the limit comes from, or why nothing was compared."""
+
+    name: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Is the result right? `passed` only where every check is; `reference` says what it was held against."""
+
+    passed: bool
+    reference: str
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if not check.passed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceRun:
+    """The same training on the CPU in eager float32: its scores beside the run's."""
+
+    metrics: Metrics
+    train_s: float
+    images_per_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """Everything that is known of one run; what is not known yet, or was not asked for, is None."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["run"] = "run"
+    status: Status = "running"
+    message: str | None = None
+    created: str = ""
+    environment: Environment | None = None
+    config: RunConfig = field(default_factory=RunConfig)
+    choices: tuple[Choice, ...] = ()
+    data: DataSummary | None = None
+    parameters: int | None = None
+    epochs: tuple[EpochFigures, ...] = ()
+    timing: Timing = field(default_factory=Timing)
+    peak_memory_bytes: int | None = None
+    metrics: Metrics | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    reference: ReferenceRun | None = None
+    verdict: Verdict | None = None
+    files: tuple[str, ...] = ()
+
+
+def encode_record(record: RunRecord) -> bytes:
+    """The record as indented UTF-8 JSON with a closing line feed."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def save_record(record: RunRecord, folder: Path) -> Path:
+    """Write `run.json` into `folder` in one step; raises OutputError."""
+    path = folder / RECORD_NAME
+    write_atomically(path, encode_record(record))
+    return path
+
+
+def load_record(path: Path) -> RunRecord:
+    """Read and validate a run's record, given the file or its folder.
+
+    Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
+    """
+    file = path / RECORD_NAME if path.is_dir() else path
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise RecordError(
+            f"cannot read {file}: {cause}", remedy="Give the folder of a finished run"
+        ) from error
+    return _decode(content, file)
+
+
+@dataclass(frozen=True)
+class _Header:
+    schema_version: int
+    kind: str
+
+
+def _decode(content: bytes, file: Path) -> RunRecord:
+    try:
+        header = msgspec.json.decode(content, type=_Header)
+        _check_header(header, file)
+        return msgspec.json.decode(content, type=RunRecord)
+    except msgspec.ValidationError as error:
+        raise RecordError(
+            f"{file} is not a record of accelmnist: {error}", remedy="Give a run.json"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise RecordError(
+            f"{file} is not whole JSON: {error}", remedy="Remake it; a run writes it in one step"
+        ) from error
+    except ConfigError as error:
+        raise RecordError(
+            f"{file} holds a configuration that can't be: {error.message}", remedy="Remake it"
+        ) from error
+
+
+def _check_header(header: _Header, file: Path) -> None:
+    if header.schema_version > SCHEMA_VERSION:
+        raise RecordError(
+            f"{file} has schema version {header.schema_version}, newer than the {SCHEMA_VERSION} known here",
+            remedy="Upgrade accelmnist",
+        )
+    if header.kind != "run":
+        raise RecordError(
+            f"{file} is a record of kind {header.kind!r}, not of a run", remedy="Give the folder of a run"
+        )
