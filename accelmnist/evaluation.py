@@ -1,0 +1,84 @@
+"""What the network says of every image of a set, computed on the device in the run's own precision.
+
+All images count, the ragged last chunk included. The confusion matrix has a row for each predicted and a column for each
+actual class. Results come to the host once, at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from accelmnist.config import CLASSES, Precision
+from accelmnist.data.on_device import DeviceSet
+from accelmnist.device import Device, autocast, matmul_precision
+from accelmnist.metrics import Metrics, compute_metrics
+from accelmnist.model import MLP, image_losses, scale_images, scores
+from accelmnist.results import Mistake
+
+_CHUNK = 10_000  # images a forward pass: 31 MB of float32 inputs, the whole test set at once
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits (n, 10) float32, predictions and labels (n,) on the host, and the scores that follow."""
+
+    logits: NDArray[np.float32]
+    predictions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    metrics: Metrics
+
+
+@torch.no_grad()
+def logits_of(model: MLP, images: torch.Tensor, *, device: Device, precision: Precision) -> torch.Tensor:
+    """Logits (n, 10) float32 on the device, of byte images (n, 784)."""
+    chunks = []
+    with matmul_precision(device, precision):
+        for part in images.split(_CHUNK):
+            with autocast(device, precision):
+                chunks.append(model(scale_images(part)).float())
+    return torch.cat(chunks)
+
+
+@torch.no_grad()
+def evaluate(model: MLP, data: DeviceSet, *, device: Device, precision: Precision) -> Evaluation:
+    """Evaluate `model` on all of `data`."""
+    logits = logits_of(model, data.images, device=device, precision=precision)
+    predictions = logits.argmax(dim=1)
+    loss = image_losses(logits, data.labels, model.config.output).mean()
+    cells = torch.bincount(predictions * CLASSES + data.labels, minlength=CLASSES * CLASSES)
+    confusion = cells.view(CLASSES, CLASSES).cpu().numpy()
+    return Evaluation(
+        logits=logits.cpu().numpy(),
+        predictions=predictions.cpu().numpy(),
+        labels=data.labels.cpu().numpy(),
+        metrics=compute_metrics(confusion, loss=loss.item()),
+    )
+
+
+@torch.no_grad()
+def accuracy_of(model: MLP, data: DeviceSet, *, device: Device, precision: Precision) -> float:
+    """Share of `data` that `model` classifies rightly: one number to the host."""
+    hits = logits_of(model, data.images, device=device, precision=precision).argmax(dim=1) == data.labels
+    return hits.sum().item() / len(data)
+
+
+def confident_mistakes(evaluation: Evaluation, model: MLP, *, limit: int = 25) -> tuple[Mistake, ...]:
+    """The wrong answers with the highest score, the most confident first; ties in the order of the set."""
+    said = scores(torch.from_numpy(evaluation.logits), model.config.output).numpy()
+    wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
+    confidence = said[wrong, evaluation.predictions[wrong]]
+    chosen = wrong[np.argsort(-confidence, kind="stable")[:limit]]
+    return tuple(
+        Mistake(
+            index=int(index),
+            actual=int(evaluation.labels[index]),
+            predicted=int(evaluation.predictions[index]),
+            score=float(said[index, evaluation.predictions[index]]),
+            actual_score=float(said[index, evaluation.labels[index]]),
+        )
+        for index in chosen
+    )

@@ -1,0 +1,119 @@
+"""The network: a multilayer perceptron from 784 pixels to 10 classes.
+
+`MLP` owns the weights (`layers.0.weight` of shape (units, inputs), and so on, float32) and maps inputs to logits. What
+differs by configuration (activation, output function, its loss) is a pure function chosen once by name, so that the engines
+which compile or capture a step can use it as well as the module can.
+
+Every output function is paired with the loss whose gradient at the logits is (output - target) / batch: softmax with
+cross-entropy, sigmoid with binary cross-entropy, linear with half the squared error, each summed over the classes and
+averaged over the batch. One learning rate therefore means the same for all three. Source: Bishop, "Pattern Recognition and
+Machine Learning", section 5.2 (canonical link functions).
+
+Weights start from a uniform distribution on the host: He's variance for rectifiers, Glorot's for saturating functions (He et
+al. 2015; Glorot and Bengio 2010), biases from zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from accelmnist.config import CLASSES, Activation, ModelConfig, Output
+from accelmnist.seeds import Stream, generator
+
+PIXEL_SCALE = 1 / 255  # bytes become 0 to 1; black stays exactly 0, which a sparse kernel can use
+
+ACTIVATION_FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "leaky-relu": F.leaky_relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+_SATURATING: tuple[Activation, ...] = ("tanh", "sigmoid")
+
+
+class MLP(nn.Module):
+    """The network of `config`, its weights drawn from `seed` on the host: the same to the bit for every device."""
+
+    def __init__(self, config: ModelConfig, *, seed: int) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(
+            nn.Linear(inputs, outputs) for inputs, outputs in zip(config.sizes, config.sizes[1:], strict=False)
+        )
+        self._initialize(generator(seed, Stream.WEIGHTS))
+
+    @torch.no_grad()
+    def _initialize(self, source: torch.Generator) -> None:
+        for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
+            bound = _initial_bound(layer, self.config.activation)
+            layer.weight.uniform_(-bound, bound, generator=source)
+            layer.bias.zero_()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (n, 10) of scaled inputs (n, 784), without dropout."""
+        return forward(list(self.parameters()), inputs, activation=ACTIVATION_FUNCTIONS[self.config.activation])
+
+
+def _initial_bound(layer: nn.Linear, activation: Activation) -> float:
+    if activation in _SATURATING:
+        return math.sqrt(6 / (layer.in_features + layer.out_features))
+    return math.sqrt(6 / layer.in_features)
+
+
+def forward(
+    parameters: Sequence[Tensor],
+    inputs: Tensor,
+    *,
+    activation: Callable[[Tensor], Tensor],
+    drop: Callable[[Tensor, int], Tensor] | None = None,
+) -> Tensor:
+    """Logits (n, 10) of inputs (n, 784) by the weights and biases in `parameters`, layer by layer.
+
+    `drop` is called with a hidden activation and the number of its layer.
+    """
+    values = inputs
+    last = len(parameters) - 2
+    for position in range(0, last, 2):
+        values = activation(F.linear(values, parameters[position], parameters[position + 1]))
+        if drop is not None:
+            values = drop(values, position // 2)
+    return F.linear(values, parameters[last], parameters[last + 1])
+
+
+def scale_images(images: Tensor) -> Tensor:
+    """Inputs 0 to 1 as float32 from bytes, any shape."""
+    return images * PIXEL_SCALE
+
+
+def scores(logits: Tensor, output: Output) -> Tensor:
+    """The output function: what the network says of each class, same shape; only softmax's add up to 1."""
+    if output == "softmax":
+        return torch.softmax(logits, dim=-1)
+    return torch.sigmoid(logits) if output == "sigmoid" else logits
+
+
+def image_losses(logits: Tensor, labels: Tensor, output: Output, *, label_smoothing: float = 0.0) -> Tensor:
+    """The loss of every image: (n,), from logits (n, 10) and labels (n,) int64."""
+    if output == "softmax":
+        return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+    targets = F.one_hot(labels, CLASSES).to(logits.dtype)
+    targets = targets * (1 - label_smoothing) + label_smoothing / CLASSES
+    if output == "sigmoid":
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=-1)
+    return 0.5 * (logits - targets).square().sum(dim=-1)
+
+
+def batch_loss(logits: Tensor, labels: Tensor, output: Output, *, label_smoothing: float = 0.0) -> Tensor:
+    """The mean loss of a batch, in at least float32 even where the logits have 16 bits: what training minimizes."""
+    wide = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+    if output == "softmax":  # the fused mean is one kernel less than the mean of image_losses
+        return F.cross_entropy(wide, labels, label_smoothing=label_smoothing)
+    return image_losses(wide, labels, output, label_smoothing=label_smoothing).mean()

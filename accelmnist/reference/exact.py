@@ -1,0 +1,112 @@
+"""Checks in float64 on the host, from the host's own copy of the data.
+
+They share as little as they can with what they check: the images and labels never were on the device, the arithmetic is
+float64, autograd runs through the plain module, and the update is torch's simple (not fused) optimizer.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from accelmnist.config import CLASSES, ExecutionConfig, RunConfig
+from accelmnist.data.types import ImageSet
+from accelmnist.device import resolve
+from accelmnist.evaluation import Evaluation
+from accelmnist.model import MLP, PIXEL_SCALE
+from accelmnist.reference.tolerances import FIRST_STEPS, Tolerances
+from accelmnist.results import Check
+from accelmnist.step.loss import training_loss
+from accelmnist.step.torch_update import TorchUpdate
+from accelmnist.training import Plan
+
+
+def check_evaluation(model: MLP, test: ImageSet, evaluation: Evaluation, limits: Tolerances) -> list[Check]:
+    """Hold the device's evaluation against the same weights evaluated in float64 on the host's images."""
+    exact = _exact_logits(model, test)
+    error = np.abs(evaluation.logits - exact).max() / np.abs(exact).max()
+    return [
+        Check(
+            name="largest logit error",
+            passed=bool(error <= limits.logits.limit),
+            value=float(error),
+            limit=limits.logits.limit,
+            reason=f"of the largest logit, against float64 on the CPU; {limits.logits.reason}",
+        ),
+        _check_predictions(exact, evaluation, limits.logits.limit),
+        _check_confusion(test, evaluation),
+    ]
+
+
+@torch.no_grad()
+def _exact_logits(model: MLP, test: ImageSet) -> NDArray[np.float64]:
+    wide = copy.deepcopy(model).to("cpu", torch.float64)
+    chunks = torch.from_numpy(test.images).split(2000)  # float64 inputs are 6 kB an image
+    logits: NDArray[np.float64] = torch.cat([wide(chunk.double() * PIXEL_SCALE) for chunk in chunks]).numpy()
+    return logits
+
+
+def _check_predictions(exact: NDArray[np.float64], evaluation: Evaluation, logit_limit: float) -> Check:
+    """A prediction may differ only where the two best logits are closer than twice the error a logit may have."""
+    ranked = np.sort(exact, axis=1)
+    margins = ranked[:, -1] - ranked[:, -2]
+    differ = exact.argmax(axis=1) != evaluation.predictions
+    widest = float(margins[differ].max()) if differ.any() else 0.0
+    limit = 2 * logit_limit * float(np.abs(exact).max())
+    return Check(
+        name="margin of differing predictions",
+        passed=widest <= limit,
+        value=widest,
+        limit=limit,
+        reason=f"{int(differ.sum())} of {len(differ)} predictions differ from float64's; only near ties may",
+    )
+
+
+def _check_confusion(test: ImageSet, evaluation: Evaluation) -> Check:
+    """The confusion matrix, counted again on the host: rows predicted, columns actual, no cell may differ."""
+    counted = np.zeros((CLASSES, CLASSES), dtype=np.int64)
+    np.add.at(counted, (evaluation.predictions, test.labels), 1)
+    wrong = int(np.abs(counted - np.array(evaluation.metrics.confusion_matrix)).sum())
+    return Check(
+        name="confusion matrix",
+        passed=wrong == 0,
+        value=float(wrong),
+        limit=0.0,
+        reason="counts that differ from the host's own, rows predicted, columns actual",
+    )
+
+
+def check_first_steps(config: RunConfig, training: ImageSet, losses: torch.Tensor, limits: Tolerances) -> Check:
+    """Hold the losses of the run's first steps against the same steps in float64; `losses` are the run's, (steps,)."""
+    expected = replay_first_steps(config, training, steps=min(FIRST_STEPS, len(losses)))
+    found = losses[: len(expected)].double()
+    error = ((found - expected).abs() / expected.abs()).max().item() if len(expected) else 0.0
+    return Check(
+        name="losses of the first steps",
+        passed=error <= limits.first_steps.limit,  # a NaN fails
+        value=error,
+        limit=limits.first_steps.limit,
+        reason=f"largest relative error of {len(expected)} steps replayed in float64; {limits.first_steps.reason}",
+    )
+
+
+def replay_first_steps(config: RunConfig, training: ImageSet, *, steps: int) -> torch.Tensor:
+    """Losses (steps,) float64 of the first `steps` of the run, recomputed on the host."""
+    exact = dataclasses.replace(config, execution=ExecutionConfig(device="cpu", precision="fp32"))
+    loss_of = training_loss(exact, resolve("cpu"))
+    parameters = list(MLP(config.model, seed=config.training.seed).double().parameters())
+    update = TorchUpdate(parameters, config.training, fused=False)
+    plan = Plan(config, len(training.labels)).epoch(0)
+    losses = []
+    for step in range(min(steps, len(plan))):
+        index = plan.order[step].numpy()
+        inputs = torch.from_numpy(training.images[index]).double() * PIXEL_SCALE
+        labels = torch.from_numpy(training.labels[index])
+        loss = loss_of(parameters, inputs, labels, plan.dropout_seeds[step])
+        update(torch.autograd.grad(loss, parameters), plan.learning_rates[step].double())
+        losses.append(loss.detach())
+    return torch.stack(losses)

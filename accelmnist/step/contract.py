@@ -1,0 +1,80 @@
+"""What an engine is: one way of running the steps of an epoch.
+
+An engine gets a `Job` (weights and data on the device, and the configuration), prepares itself, and then runs epochs. It says
+of itself what it can't do. From the same start and the same order every engine follows the eager float32 reference on the CPU
+within a stated tolerance; one parametrised test holds all of them to that.
+
+A new engine is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsClass`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from accelmnist.config import RunConfig
+from accelmnist.data.on_device import DeviceSet
+from accelmnist.device import Device
+from accelmnist.model import MLP
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained: the weights in `model` and the images in `data` lie on `device`."""
+
+    config: RunConfig
+    device: Device
+    model: MLP
+    data: DeviceSet
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The plan of one epoch, on the device: everything that differs from step to step.
+
+    `order` (steps, batch) int64 are indexes of images, `learning_rates` (steps,) float32, `dropout_seeds` (steps,) int64.
+    """
+
+    order: Tensor
+    learning_rates: Tensor
+    dropout_seeds: Tensor
+
+    def to(self, device: torch.device) -> Epoch:
+        """The same plan on `device`."""
+        return Epoch(self.order.to(device), self.learning_rates.to(device), self.dropout_seeds.to(device))
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+class Engine(ABC):
+    """One way of running the steps of an epoch; the module's weights are current before and after each epoch."""
+
+    summary: ClassVar[str]  # for people: what it does, in a phrase
+
+    @classmethod
+    @abstractmethod
+    def unsupported(cls, config: RunConfig, device: Device) -> str | None:
+        """Why this engine can't train `config` on `device`, or None when it can."""
+
+    @abstractmethod
+    def prepare(self, job: Job, sample: Epoch) -> None:
+        """Compile, capture, allocate; `sample` has the shapes of every epoch to come. The weights end as they began."""
+
+    @abstractmethod
+    def train_epoch(self, epoch: Epoch) -> Tensor:
+        """Run all steps; returns their losses (steps,) float32 on the device, without a host sync."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Everything besides the weights that the next epoch depends on, by name, as copies on the host."""
+
+    @abstractmethod
+    def load_state(self, state: State) -> None:
+        """Continue from a `state` of this or another engine that trained the same configuration."""

@@ -1,0 +1,119 @@
+"""Training: the epochs of one job by one engine, timed, watched for divergence, stoppable and resumable between epochs.
+
+The timed region of an epoch is what training takes: the order is made and sent to the device, the steps run, and the device
+is synchronized at both ends. The accuracy by epoch is measured outside it. Losses come to the host once an epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from accelmnist.config import RunConfig, steps_per_epoch
+from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.order import dropout_seeds, epoch_order
+from accelmnist.device import matmul_precision, synchronize
+from accelmnist.errors import DivergedError
+from accelmnist.evaluation import accuracy_of
+from accelmnist.results import EpochFigures
+from accelmnist.schedules import learning_rates
+from accelmnist.step.contract import Engine, Epoch, Job
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch gave: its figures for the record, and the loss of every step (steps,) float32 on the host."""
+
+    figures: EpochFigures
+    losses: Tensor
+
+
+class Plan:
+    """The order, learning rates and dropout seeds of any epoch of a run over `images` training images, on the host."""
+
+    def __init__(self, config: RunConfig, images: int) -> None:
+        self.training = config.training
+        self.images = images
+        self.steps = steps_per_epoch(images, config.training.batch_size)
+        self.rates = learning_rates(config.training, self.steps * config.training.epochs)
+
+    def epoch(self, number: int) -> Epoch:
+        """The plan of epoch `number`, counted from 0."""
+        seed = self.training.seed
+        return Epoch(
+            order=epoch_order(self.images, self.training.batch_size, seed=seed, epoch=number),
+            learning_rates=self.rates[number * self.steps : (number + 1) * self.steps],
+            dropout_seeds=dropout_seeds(self.steps, seed=seed, epoch=number),
+        )
+
+
+def prepare(engine: Engine, job: Job) -> float:
+    """Let `engine` compile, capture and allocate; returns the seconds it took. The weights end as they began."""
+    sample = Plan(job.config, len(job.data)).epoch(0).to(job.device.torch_device)
+    with matmul_precision(job.device, job.config.execution.precision):
+        synchronize(job.device)
+        started = time.perf_counter()
+        engine.prepare(job, sample)
+        synchronize(job.device)
+    return time.perf_counter() - started
+
+
+def train(engine: Engine, job: Job, *, probe: DeviceSet | None, first_epoch: int = 0) -> Iterator[EpochResult]:
+    """Train from `first_epoch` to the last, one result an epoch; `probe` is the set whose accuracy each epoch tells.
+
+    Raises DivergedError at the end of the epoch in which a loss is no longer finite.
+    """
+    plan = Plan(job.config, len(job.data))
+    for number in range(first_epoch, job.config.training.epochs):
+        losses, train_s = _timed_epoch(engine, job, plan, number)
+        _check_finite(losses, job.config, first_step=number * plan.steps)
+        yield EpochResult(_figures(job, plan, number, losses, train_s, probe), losses)
+
+
+def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int) -> tuple[Tensor, float]:
+    with matmul_precision(job.device, job.config.execution.precision):
+        synchronize(job.device)
+        started = time.perf_counter()
+        losses = engine.train_epoch(plan.epoch(number).to(job.device.torch_device))
+        synchronize(job.device)
+        train_s = time.perf_counter() - started
+    return losses.cpu(), train_s
+
+
+def _figures(
+    job: Job, plan: Plan, number: int, losses: Tensor, train_s: float, probe: DeviceSet | None
+) -> EpochFigures:
+    precision = job.config.execution.precision
+    return EpochFigures(
+        epoch=number + 1,
+        train_loss=losses.double().mean().item(),
+        accuracy=None if probe is None else accuracy_of(job.model, probe, device=job.device, precision=precision),
+        learning_rate=plan.rates[(number + 1) * plan.steps - 1].item(),
+        train_s=train_s,
+        images_per_s=plan.steps * job.config.training.batch_size / train_s,
+    )
+
+
+def _check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None:
+    bad = torch.nonzero(~losses.isfinite())
+    if len(bad) == 0:
+        return
+    position = int(bad[0])
+    step = first_step + position + 1
+    before = f"{losses[position - 1].item():.4g}" if position else "unknown"
+    raise DivergedError(
+        f"the loss is {losses[position].item()} at step {step} (epoch {first_step // len(losses) + 1}; before it {before})",
+        step=step,
+        remedy=_likely_cause(config),
+    )
+
+
+def _likely_cause(config: RunConfig) -> str:
+    rate = f"Likely the learning rate is too large: try --lr {config.training.learning_rate / 10:g}"
+    if config.execution.precision == "fp16":
+        return f"{rate}, or fp16's range is too small for this network: try --amp bf16"
+    return rate
