@@ -41,7 +41,6 @@ class Checkpoint:
     state: State
     losses: Tensor
     epochs: tuple[EpochFigures, ...]
-    compile_s: float | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def load_model(path: Path) -> SavedModel:
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Replace the checkpoint at `path` in one step; raises OutputError and leaves the old one."""
-    header = {"config": checkpoint.config, "epochs": checkpoint.epochs, "compile_s": checkpoint.compile_s}
+    header = {"config": checkpoint.config, "epochs": checkpoint.epochs}
     tensors = {f"weights/{name}": tensor for name, tensor in checkpoint.weights.items()}
     tensors |= {f"state/{name}": tensor for name, tensor in checkpoint.state.items()}
     _write(path, _CHECKPOINT_FORMAT, header, tensors | {"losses": checkpoint.losses})
@@ -86,7 +85,6 @@ def load_checkpoint(file: Path) -> Checkpoint:
         state=_under(tensors, "state/"),
         losses=tensors.get("losses", torch.empty(0)),
         epochs=_part(header, "epochs", tuple[EpochFigures, ...], file),
-        compile_s=_part(header, "compile_s", float | None, file),
     )
 
 

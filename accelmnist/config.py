@@ -56,9 +56,7 @@ def _require_choice(value: str, choices: tuple[str, ...], option: str) -> None:
 
 
 def _require_fraction(value: float, option: str) -> None:
-    _require(
-        0.0 <= value < 1.0, option, f"{value} is out of range", "Give a number from 0 up to, not including, 1"
-    )
+    _require(0.0 <= value < 1.0, option, f"{value} is out of range", "Give a number from 0 up to, not including, 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +69,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require_choice(self.dataset, DATASETS, "--dataset")
-        _require(
-            self.validation >= 0, "--validation", "it is negative", "Give the number of images to hold out"
-        )
-        clash = self.folder is not None and self.dataset != "mnist"
-        _require(not clash, "--data", "it contradicts --dataset and --synthetic", "Give one of them")
+        _require(self.validation >= 0, "--validation", "it is negative", "Give the number of images to hold out")
+        clash = self.folder is not None and self.dataset == "synthetic"
+        _require(not clash, "--data", "a synthetic set comes from no folder", "Leave out --data or --synthetic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +104,7 @@ class ModelConfig:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(
-            (inputs + 1) * outputs for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False)
-        )
+        return sum((inputs + 1) * outputs for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False))
 
     def __str__(self) -> str:
         return "-".join(map(str, self.sizes))
@@ -120,14 +114,14 @@ class ModelConfig:
 class TrainingConfig:
     """How the weights are found. `learning_rate` is the peak of the schedule; left out, it follows the optimizer."""
 
-    epochs: int = 8
+    epochs: int = 5
     batch_size: int = 512
     optimizer: Optimizer = "adamw"
     learning_rate: float = 0.0
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.01
-    label_smoothing: float = 0.0  # share of the target spread evenly over all classes
+    label_smoothing: float = 0.1  # share of the target spread evenly over all classes
     schedule: Schedule = "one-cycle"
     warmup: float = 0.25  # share of all steps that one-cycle spends rising
     seed: int = 0
@@ -140,13 +134,9 @@ class TrainingConfig:
         _require(self.epochs >= 1, "--epochs", f"{self.epochs} is too few", "Give 1 or more")
         _require(self.batch_size >= 1, "--batch-size", f"{self.batch_size} is too small", "Give 1 or more")
         rate_holds = math.isfinite(self.learning_rate) and self.learning_rate > 0
-        _require(
-            rate_holds, "--lr", f"{self.learning_rate} is not a positive number", "Give one such as 0.01"
-        )
+        _require(rate_holds, "--lr", f"{self.learning_rate} is not a positive number", "Give one such as 0.01")
         decay_holds = math.isfinite(self.weight_decay) and self.weight_decay >= 0
-        _require(
-            decay_holds, "--weight-decay", f"{self.weight_decay} is not 0 or more", "Give one such as 0.01"
-        )
+        _require(decay_holds, "--weight-decay", f"{self.weight_decay} is not 0 or more", "Give one such as 0.01")
         _require_fraction(self.momentum, "--momentum")
         _require_fraction(self.label_smoothing, "--label-smoothing")
         _require_fraction(self.warmup, "--warmup")

@@ -59,9 +59,7 @@ class Capability:
 
 def available() -> list[str]:
     """Names of the devices that are there, the fastest kind first; `cpu` is always the last."""
-    names = (
-        [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    )
+    names = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     if torch.backends.mps.is_available():
         names.append("mps")
     return [*names, "cpu"]
@@ -74,9 +72,7 @@ def resolve(name: str) -> Device:
     """
     there = available()
     if name == "auto":
-        return _describe(
-            there[0], "the fastest kind here" if len(there) > 1 else "no CUDA or MPS device here"
-        )
+        return _describe(there[0], "the fastest kind here" if len(there) > 1 else "no CUDA or MPS device here")
     kind, _, index = name.partition(":")
     if kind not in KINDS or (index and not index.isdecimal()) or (index and kind != "cuda"):
         raise ConfigError(
@@ -125,6 +121,11 @@ def processor() -> str:
     import platform
 
     return platform.processor() or platform.machine()
+
+
+def cpu_instructions() -> str:
+    """The widest vector instructions that torch uses on this CPU, such as AVX2 or AVX512."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def _first_line(command: list[str]) -> str | None:

@@ -18,8 +18,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from accelmnist.config import CLASSES, Activation, ModelConfig, Output
@@ -45,8 +47,10 @@ class MLP(nn.Module):
         super().__init__()
         self.config = config
         self.layers = nn.ModuleList(
-            nn.Linear(inputs, outputs) for inputs, outputs in zip(config.sizes, config.sizes[1:], strict=False)
+            nn.Linear(inputs, outputs, device="meta")  # without values: Linear would draw its own
+            for inputs, outputs in zip(config.sizes, config.sizes[1:], strict=False)
         )
+        self.layers.to_empty(device="cpu")
         self._initialize(generator(seed, Stream.WEIGHTS))
 
     @torch.no_grad()
@@ -60,6 +64,11 @@ class MLP(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (n, 10) of scaled inputs (n, 784), without dropout."""
         return forward(list(self.parameters()), inputs, activation=ACTIVATION_FUNCTIONS[self.config.activation])
+
+    def first_layer_weights(self) -> NDArray[np.float32]:
+        """The weights from the pixels, (units, 784) on the host: of the first hidden layer, or of the outputs."""
+        weights: NDArray[np.float32] = self.get_parameter("layers.0.weight").detach().cpu().numpy()
+        return weights
 
 
 def _initial_bound(layer: nn.Linear, activation: Activation) -> float:

@@ -186,9 +186,7 @@ def load_record(path: Path) -> RunRecord:
         content = file.read_bytes()
     except OSError as error:
         cause = (error.strerror or str(error)).lower()
-        raise RecordError(
-            f"cannot read {file}: {cause}", remedy="Give the folder of a finished run"
-        ) from error
+        raise RecordError(f"cannot read {file}: {cause}", remedy="Give the folder of a finished run") from error
     return _decode(content, file)
 
 
@@ -204,17 +202,13 @@ def _decode(content: bytes, file: Path) -> RunRecord:
         _check_header(header, file)
         return msgspec.json.decode(content, type=RunRecord)
     except msgspec.ValidationError as error:
-        raise RecordError(
-            f"{file} is not a record of accelmnist: {error}", remedy="Give a run.json"
-        ) from error
+        raise RecordError(f"{file} is not a record of accelmnist: {error}", remedy="Give a run.json") from error
     except msgspec.DecodeError as error:
         raise RecordError(
             f"{file} is not whole JSON: {error}", remedy="Remake it; a run writes it in one step"
         ) from error
     except ConfigError as error:
-        raise RecordError(
-            f"{file} holds a configuration that can't be: {error.message}", remedy="Remake it"
-        ) from error
+        raise RecordError(f"{file} holds a configuration that can't be: {error.message}", remedy="Remake it") from error
 
 
 def _check_header(header: _Header, file: Path) -> None:

@@ -1,0 +1,15 @@
+"""The data layer: where images and labels come from, the proof that they are the right ones, and their way to a step.
+
+    idx.py         the IDX file format: a reader that trusts nothing, and a writer
+    types.py       `ImageSet` and `Dataset`, and the checks that files and downloads pass
+    origins.py     how each data set is published, and its peculiarities
+    mnist.py       `load_dataset`: the embedded files, a folder of files, and the two below
+    download.py    the data sets that torchvision fetches
+    synthetic.py   a seeded, learnable stand-in that needs no files
+    files/         MNIST itself, gzipped (Y. LeCun, C. Cortes, C. J. C. Burges)
+    on_device.py   one upload to the device
+    order.py       which images a step sees
+
+A source hands out NumPy arrays on the host: images as uint8 rows of 784 pixels, labels as int64. No source imports
+torch, so that reading data never waits for it; torchvision is imported only when a download is asked for.
+"""

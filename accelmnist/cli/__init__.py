@@ -1,0 +1,75 @@
+"""The command line: one file a command, and the only place that exits.
+
+A command's file imports click and the configuration at its top and everything heavy inside its function, so that
+`accelmnist --help` needs neither torch nor matplotlib.
+
+Exit codes: 0 done; 1 done, and a check failed; 2 wrong use or bad input; 130 interrupted, after saving.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import accelmnist
+from accelmnist.cli.doctor import doctor
+from accelmnist.cli.predict import predict
+from accelmnist.cli.run import run
+from accelmnist.errors import AccelmnistError
+
+INTERRUPTED = 130
+WRONG_USE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(accelmnist.__version__, prog_name="accelmnist")
+def commands() -> None:
+    """Is this accelerator fast, is it right, and how far from its limit?
+
+    Trains a small network on MNIST in every way that this machine allows, proves each way correct against a CPU
+    reference, measures it, and shows what the network learned.
+    """
+
+
+for command in (run, predict, doctor):
+    commands.add_command(command)
+
+
+def main() -> None:
+    """The program: run the command line and exit with its code."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; a failure becomes one line on standard error."""
+    try:
+        result = commands.main(args=list(arguments), prog_name="accelmnist", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG_USE
+    except click.ClickException as error:
+        return _fail(_usage_line(error), WRONG_USE)
+    except AccelmnistError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe is gone; Python would complain once more while it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _usage_line(error: click.ClickException) -> str:
+    """click's message as one line, with the command whose help explains it."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{message}. See {context.command_path} --help" if context else message
+
+
+def _fail(line: str, code: int) -> int:
+    click.echo(f"error: {line}", err=True)
+    return code

@@ -1,0 +1,33 @@
+"""Ctrl-C in two steps: the first asks the run to stop after the present epoch, the second stops it at once.
+
+An epoch takes a second or so, and its end is the only point from which a run can go on to the same weights.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+
+import click
+
+
+class StopOnInterrupt:
+    """Within: Ctrl-C sets `requested` and says so; a second one raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> StopOnInterrupt:
+        self._before = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        click.echo("\nStopping after this epoch and saving; Ctrl-C again stops at once", err=True)

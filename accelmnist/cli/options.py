@@ -1,0 +1,51 @@
+"""Option types and groups that commands share; every default comes from the configuration's dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Sizes(click.ParamType):
+    """An architecture: a comma-separated list of hidden sizes, or `none` for softmax regression."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """`512,256` becomes (512, 256) and `none` (); a tuple stays."""
+        if isinstance(value, tuple):
+            return value
+        if value.strip().lower() == "none":
+            return ()
+        try:
+            return tuple(int(size) for size in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of sizes such as 128 or 512,256, nor none", param, ctx)
+
+
+def default_of(config: type, name: str) -> Any:
+    """The default that a configuration's dataclass states for its field `name`."""
+    return next(field.default for field in fields(config) if field.name == name)
+
+
+def option_for(config: type, name: str, *declarations: str, **settings: Any) -> Callable[[Function], Function]:
+    """A click option that takes its default, and shows it, from field `name` of a configuration's dataclass."""
+    flags = declarations or (f"--{name.replace('_', '-')}",)
+    settings = {"show_default": True, "default": default_of(config, name), **settings}
+    return click.option(*flags, name, **settings)
+
+
+def in_order(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """One decorator from several, so that a group of options appears in the help in the order written."""
+
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate

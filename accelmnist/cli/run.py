@@ -1,0 +1,173 @@
+"""`accelmnist run`: train the network once, say whether the result is right, show it and save it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accelmnist.cli.interrupt import StopOnInterrupt
+from accelmnist.cli.options import in_order
+from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_options, config_from
+from accelmnist.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from accelmnist.checkpoint import Checkpoint
+    from accelmnist.config import RunConfig
+    from accelmnist.results import RunRecord
+    from accelmnist.runner import RunOutcome, RunRequest, Setup
+
+_INTERRUPTED, _CHECK_FAILED = 130, 1
+
+result_options = in_order(
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder of this run; results/<time>-… if not given.",
+    ),
+    click.option("--no-save", is_flag=True, help="Save nothing."),
+    click.option(
+        "--save-every",
+        type=click.IntRange(min=0),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Epochs between checkpoints; 0 makes none.",
+    ),
+    click.option(
+        "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the stopped run in this folder."
+    ),
+    click.option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),
+    click.option("--shared-scale", is_flag=True, help="One grey scale for the weight images of all neurons."),
+    click.option("--json", "as_json", is_flag=True, help="The record on standard output, all else on standard error."),
+    click.option("--quiet", is_flag=True, help="Say only the verdict."),
+)
+
+
+@click.command()
+@config_options
+@result_options
+@click.pass_context
+def run(context: click.Context, **options: Any) -> int:
+    """Train the network once, check it against the CPU reference, show and save the result.
+
+    The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
+    """
+    started = time.perf_counter()
+    from accelmnist.runner import RunRequest, choose_setup
+
+    import_s = time.perf_counter() - started
+    config, checkpoint, folder = _what_to_run(context, options)
+    setup = choose_setup(config)
+    folder = None if options["no_save"] else _make_folder(folder, setup)
+    with StopOnInterrupt() as interrupt:
+        request = RunRequest(
+            config=config,
+            folder=folder,
+            save_every=options["save_every"],
+            repeat_on_reference=not options["no_reference"],
+            checkpoint=checkpoint,
+            import_s=import_s,
+            should_stop=lambda: interrupt.requested,
+        )
+        record = _run_and_show(request, setup, options)
+    return _exit_code(record)
+
+
+def _what_to_run(context: click.Context, options: dict[str, Any]) -> tuple[RunConfig, Checkpoint | None, Path | None]:
+    """The configuration, the checkpoint to go on from and the folder: of a new run, or of the one to resume."""
+    _check_result_options(options)
+    if options["resume"] is None:
+        return config_from({name: options[name] for name in CONFIG_PARAMETERS}), None, options["out"]
+    _check_no_configuration(context)
+    from accelmnist.resuming import find_stopped_run
+
+    stopped = find_stopped_run(options["resume"])
+    return stopped.config, stopped.checkpoint, stopped.folder
+
+
+def _check_result_options(options: dict[str, Any]) -> None:
+    for first, second in (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")):
+        if options[first] and options[second]:
+            names = {"as_json": "--json"}
+            flags = [names.get(name, f"--{name.replace('_', '-')}") for name in (first, second)]
+            raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
+
+
+def _check_no_configuration(context: click.Context) -> None:
+    given = [name for name in CONFIG_PARAMETERS if context.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    if given:
+        option = next(p.opts[0] for p in context.command.params if p.name in given)
+        raise ConfigError(
+            f"--resume goes on with the saved run's own configuration, so {option} has no place",
+            remedy=f"Leave out {option}",
+        )
+
+
+def _make_folder(folder: Path | None, setup: Setup) -> Path:
+    from accelmnist.resuming import new_folder
+
+    return new_folder(folder, device=setup.config.execution.device, engine=setup.engine.name)
+
+
+def _run_and_show(request: RunRequest, setup: Setup, options: dict[str, Any]) -> RunRecord:
+    """Run, draw and save the pictures, and show the summary; returns the finished record."""
+    from rich.console import Console
+
+    from accelmnist.runner import execute
+    from accelmnist.show.observer import ConsoleObserver, SilentObserver
+
+    console = Console(stderr=options["as_json"], highlight=False)
+    with SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
+        outcome = execute(request, setup, observer)
+        record = _draw(outcome, request.folder, observer, shared_scale=options["shared_scale"])
+    _show(record, request.folder, console, options)
+    return record
+
+
+def _draw(outcome: RunOutcome, folder: Path | None, observer: Any, *, shared_scale: bool) -> RunRecord:
+    """Write the pictures of a finished run beside its record, and their names into it."""
+    import dataclasses
+
+    record = outcome.record
+    if folder is None or record.status != "done":
+        return record
+    observer.stage("drawing the pictures")
+    from accelmnist.results import save_record
+    from accelmnist.show.pictures import write_pictures
+
+    mistaken = [mistake.index for mistake in record.mistakes]
+    files = write_pictures(
+        record,
+        folder,
+        weights=outcome.model.first_layer_weights(),
+        mistake_images=outcome.test.images[mistaken],
+        shared_scale=shared_scale,
+    )
+    record = dataclasses.replace(record, files=("run.json", "model.safetensors", *files))
+    save_record(record, folder)
+    return record
+
+
+def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:
+    from accelmnist.results import encode_record
+    from accelmnist.show.line import format_line
+    from accelmnist.show.summary import print_summary
+
+    if options["as_json"]:
+        click.echo(encode_record(record), nl=False)
+    if options["quiet"]:
+        click.echo(format_line(record))
+    elif record.status == "done":
+        print_summary(record, console, folder)
+
+
+def _exit_code(record: RunRecord) -> int:
+    if record.status == "interrupted":
+        return _INTERRUPTED
+    return 0 if record.verdict is not None and record.verdict.passed else _CHECK_FAILED

@@ -1,0 +1,123 @@
+"""The options of `accelmnist run`, and the configuration that they make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from accelmnist.cli.options import Sizes, in_order, option_for
+from accelmnist.config import (
+    ACTIVATIONS,
+    AMP_PRECISIONS,
+    AUTO,
+    DATASETS,
+    ENGINES,
+    LEARNING_RATES,
+    OPTIMIZERS,
+    OUTPUTS,
+    PRECISIONS,
+    SCHEDULES,
+    DataConfig,
+    ExecutionConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+)
+from accelmnist.errors import ConfigError
+
+_RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
+
+data_options = in_order(
+    option_for(DataConfig, "dataset", type=click.Choice(DATASETS), help="All but mnist are downloaded or made."),
+    option_for(
+        DataConfig, "folder", "--data", metavar="DIR", show_default=False, help="Folder with the four IDX files."
+    ),
+    click.option("--synthetic", is_flag=True, help="A seeded set made here: the same as --dataset synthetic."),
+    option_for(DataConfig, "validation", type=int, help="Training images held out, by class in proportion."),
+)
+model_options = in_order(
+    option_for(ModelConfig, "hidden", type=Sizes(), show_default="256", help="Sizes such as 128 or 512,256, or none."),
+    option_for(ModelConfig, "activation", type=click.Choice(ACTIVATIONS)),
+    option_for(ModelConfig, "output", type=click.Choice(OUTPUTS), help="Output function, with the loss that fits it."),
+    option_for(ModelConfig, "dropout", type=float, help="Probability of dropping a hidden activation."),
+)
+training_options = in_order(
+    option_for(TrainingConfig, "epochs", type=int),
+    option_for(TrainingConfig, "batch_size", type=int),
+    option_for(TrainingConfig, "optimizer", type=click.Choice(OPTIMIZERS)),
+    option_for(
+        TrainingConfig, "learning_rate", "--lr", type=float, show_default=_RATES, help="Peak of the learning rate."
+    ),
+    option_for(TrainingConfig, "momentum", type=float, help="Of sgd-momentum."),
+    option_for(TrainingConfig, "nesterov", is_flag=True, help="Nesterov's form of momentum.", show_default=False),
+    option_for(TrainingConfig, "weight_decay", type=float),
+    option_for(TrainingConfig, "label_smoothing", type=float, help="Share of the target spread over all classes."),
+    option_for(TrainingConfig, "schedule", type=click.Choice(SCHEDULES), help="Of the learning rate."),
+    option_for(TrainingConfig, "warmup", type=float, help="Share of the steps that one-cycle spends rising."),
+    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout and split."),
+)
+execution_options = in_order(
+    option_for(ExecutionConfig, "device", help="auto, cpu, cuda, cuda:N or mps."),
+    option_for(ExecutionConfig, "engine", type=click.Choice([AUTO, *ENGINES]), help="How the steps are run."),
+    click.option("--compile", "compile_step", is_flag=True, help="The same as --engine compiled."),
+    option_for(ExecutionConfig, "precision", type=click.Choice(PRECISIONS), help="Of the arithmetic."),
+    click.option(
+        "--amp",
+        type=click.Choice(AMP_PRECISIONS),
+        is_flag=False,
+        flag_value="bf16",
+        metavar="[bf16|fp16]",
+        help="Mixed precision: the same as --precision bf16, or fp16.",
+    ),
+    option_for(
+        ExecutionConfig, "threads", type=int, show_default=False, help="CPU threads; torch's choice if not given."
+    ),
+)
+config_options = in_order(data_options, model_options, training_options, execution_options)
+
+CONFIG_PARAMETERS = frozenset(
+    field
+    for config in (DataConfig, ModelConfig, TrainingConfig, ExecutionConfig)
+    for field in config.__dataclass_fields__
+) | {"synthetic", "compile_step", "amp"}
+
+
+def config_from(options: dict[str, Any]) -> RunConfig:
+    """The configuration that the options above describe; raises ConfigError where two of them contradict each other."""
+    options = dict(options)
+    _apply_synthetic(options)
+    _apply_compile(options)
+    _apply_amp(options)
+    parts = {"data": DataConfig, "model": ModelConfig, "training": TrainingConfig, "execution": ExecutionConfig}
+    return RunConfig(
+        **{
+            part: config(**{name: options[name] for name in config.__dataclass_fields__ if options[name] is not None})
+            for part, config in parts.items()
+        }
+    )
+
+
+def _apply_synthetic(options: dict[str, Any]) -> None:
+    if not options.pop("synthetic"):
+        return
+    if options["dataset"] not in ("mnist", "synthetic"):
+        raise ConfigError("--synthetic contradicts --dataset", remedy="Give one of them")
+    options["dataset"] = "synthetic"
+
+
+def _apply_compile(options: dict[str, Any]) -> None:
+    if not options.pop("compile_step"):
+        return
+    if options["engine"] not in (AUTO, "compiled"):
+        raise ConfigError(f"--compile contradicts --engine {options['engine']}", remedy="Give one of them")
+    options["engine"] = "compiled"
+
+
+def _apply_amp(options: dict[str, Any]) -> None:
+    amp = options.pop("amp")
+    if amp is None:
+        return
+    if options["precision"] not in ("fp32", amp):
+        raise ConfigError(f"--amp {amp} contradicts --precision {options['precision']}", remedy="Give one of them")
+    options["precision"] = amp

@@ -1,0 +1,88 @@
+"""What a data set is once it is loaded, and the checks that every file and download passes on its way there.
+
+Images are uint8, shape (n, 784): 28 rows of 28 pixels, row by row from the top left, 0 for the background.
+Labels are int64, shape (n,), in 0 to 9. Both stay raw here; scaling to floats belongs to the device side,
+where it is cheap.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelmnist.config import CLASSES, IMAGE_SIDE, INPUTS
+from accelmnist.errors import DataError
+
+DIGIT_NAMES = tuple(str(digit) for digit in range(CLASSES))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """One split: images uint8 (n, 784) and labels int64 (n,), both on the host.
+
+    Compared by identity: a comparison of two arrays has no single truth value.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test split, with the name of each of the ten classes.
+
+    `source` is one printable phrase that says where the data came from, for the record and the console.
+    """
+
+    name: str
+    source: str
+    train: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...]
+
+
+def checked_set(images: npt.NDArray[Any], labels: npt.NDArray[Any], *, images_from: str, labels_from: str) -> ImageSet:
+    """Make an `ImageSet` of images (n, 28, 28) and labels (n,), both uint8.
+
+    Raises `DataError`, which names the file, where the two cannot be a split of ten classes.
+    """
+    _check_images(images, images_from)
+    _check_labels(labels, labels_from)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{labels_from}: {len(labels)} labels for the {len(images)} images of {images_from}",
+            remedy="Take both files from the same split of the same data set",
+        )
+    flat = np.ascontiguousarray(images).reshape(len(images), INPUTS)
+    return ImageSet(images=flat, labels=labels.astype(np.int64))
+
+
+def _check_images(images: npt.NDArray[Any], source: str) -> None:
+    remedy = f"Pass grey images of {IMAGE_SIDE}x{IMAGE_SIDE} pixels, one byte a pixel"
+    if images.ndim != 3:
+        raise DataError(f"{source}: images need 3 dimensions, found {images.ndim}", remedy=remedy)
+    if images.dtype != np.uint8:
+        raise DataError(f"{source}: images need elements of type uint8, found {images.dtype}", remedy=remedy)
+    # Before the size: an empty file often has no meaningful rows and columns either.
+    if len(images) == 0:
+        raise DataError(f"{source}: no images inside", remedy="Fetch the file again")
+    if images.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE):
+        rows, columns = images.shape[1:]
+        raise DataError(f"{source}: images are {rows}x{columns} pixels, not {IMAGE_SIDE}x{IMAGE_SIDE}", remedy=remedy)
+
+
+def _check_labels(labels: npt.NDArray[Any], source: str) -> None:
+    remedy = f"Pass one byte a label, with the classes 0 to {CLASSES - 1}"
+    if labels.ndim != 1:
+        raise DataError(f"{source}: labels need 1 dimension, found {labels.ndim}", remedy=remedy)
+    if labels.dtype != np.uint8:
+        raise DataError(f"{source}: labels need elements of type uint8, found {labels.dtype}", remedy=remedy)
+    if len(labels) == 0:
+        raise DataError(f"{source}: no labels inside", remedy="Fetch the file again")
+    if labels.max() >= CLASSES:
+        at = int(np.argmax(labels >= CLASSES))
+        raise DataError(f"{source}: label {labels[at]} at index {at} is above {CLASSES - 1}", remedy=remedy)

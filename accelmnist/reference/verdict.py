@@ -1,0 +1,72 @@
+"""The verdict: every check that a run can be held to, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from accelmnist.config import RunConfig
+from accelmnist.data.types import ImageSet
+from accelmnist.evaluation import Evaluation
+from accelmnist.model import MLP
+from accelmnist.reference.exact import check_evaluation, check_first_steps
+from accelmnist.reference.scores import check_scores
+from accelmnist.reference.tolerances import tolerances
+from accelmnist.reference.training import NAME, ReferenceTraining, compare_training
+from accelmnist.results import Check, Verdict
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run is judged by. `training` and `test` are the host's own images, `losses` those of all steps, (steps,)."""
+
+    config: RunConfig
+    model: MLP
+    training: ImageSet
+    test: ImageSet
+    evaluation: Evaluation
+    losses: torch.Tensor
+
+
+def judge(evidence: Evidence, *, reference: ReferenceTraining | None, is_reference: bool) -> Verdict:
+    """The verdict on a run: `reference` is the same training on the CPU, or None where that was not asked for.
+
+    A run that `is_reference` is checked against scikit-learn instead of against itself.
+    """
+    limits = tolerances(evidence.config.execution.precision)
+    checks = [
+        *check_evaluation(evidence.model, evidence.test, evidence.evaluation, limits),
+        check_first_steps(evidence.config, evidence.training, evidence.losses, limits),
+        _check_plausible(evidence),
+    ]
+    if is_reference:
+        checks += check_scores(evidence.evaluation)
+    elif reference is not None:
+        epochs = evidence.config.training.epochs
+        checks += compare_training(evidence.evaluation.metrics, evidence.losses, reference, limits, epochs=epochs)
+    return Verdict(
+        passed=all(check.passed for check in checks),
+        reference=_describe(reference, is_reference=is_reference),
+        checks=tuple(checks),
+    )
+
+
+def _describe(reference: ReferenceTraining | None, *, is_reference: bool) -> str:
+    if is_reference:
+        return f"this run is the reference ({NAME}): float64 on the CPU and scikit-learn"
+    if reference is None:
+        return "float64 on the CPU alone: the training was not repeated"
+    return f"float64 on the CPU, and the same training repeated in {NAME}"
+
+
+def _check_plausible(evidence: Evidence) -> Check:
+    """No network of this kind is always right: a full score means that the labels leaked or the count is wrong."""
+    metrics = evidence.evaluation.metrics
+    return Check(
+        name="accuracy below 100 %",
+        passed=metrics.accuracy < 1.0 or metrics.images < 1000,
+        value=metrics.accuracy,
+        limit=1.0,
+        reason="a full score on a test set of this size is a fault, not a feat",
+    )

@@ -1,0 +1,287 @@
+"""One run from its configuration to its record: the main job, in the order in which it happens.
+
+    set up    device, engine, data, weights: every choice with its reason
+    train     epoch by epoch; a checkpoint and the record are saved as it goes
+    evaluate  on the device, on the test set, once
+    judge     against float64 and the reference
+It prints nothing: an `Observer` is told what happens. Nothing that was measured is lost: whatever ends a run early, the
+record is saved with its status first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from accelmnist.checkpoint import (
+    CHECKPOINT_NAME,
+    MODEL_NAME,
+    Checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_model,
+    weights_of,
+)
+from accelmnist.config import RunConfig, check_fits
+from accelmnist.data.mnist import load_dataset
+from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.data.order import split_validation
+from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.device import Device, memory_errors, peak_memory_bytes, require_precision, resolve, set_threads
+from accelmnist.environment import describe_environment
+from accelmnist.errors import AccelmnistError, DivergedError
+from accelmnist.evaluation import Evaluation, confident_mistakes, evaluate
+from accelmnist.model import MLP
+from accelmnist.reference.training import is_reference, train_reference
+from accelmnist.reference.verdict import Evidence, judge
+from accelmnist.results import Choice, DataSummary, EpochFigures, RunRecord, Status, save_record
+from accelmnist.step.contract import Job
+from accelmnist.step.selection import EngineChoice, choose_engine
+from accelmnist.training import EpochResult, prepare, train
+
+_PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch where no image is held out
+
+
+class Observer(Protocol):
+    """Who is told what happens in a run."""
+
+    def planned(self, record: RunRecord) -> None:
+        """All choices are made; training is about to begin."""
+
+    def stage(self, what: str) -> None:
+        """The run goes on to `what`."""
+
+    def epoch_done(self, figures: EpochFigures) -> None:
+        """An epoch is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on."""
+
+    config: RunConfig
+    folder: Path | None = None
+    save_every: int = 1
+    repeat_on_reference: bool = True
+    checkpoint: Checkpoint | None = None
+    import_s: float | None = None
+    should_stop: Callable[[], bool] = field(default=lambda: False)
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A run's record, and what the pictures are made of."""
+
+    record: RunRecord
+    model: MLP
+    test: ImageSet
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that is chosen before a run starts."""
+
+    config: RunConfig
+    device: Device
+    engine: EngineChoice
+    choices: tuple[Choice, ...]
+
+
+def choose_setup(config: RunConfig) -> Setup:
+    """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there."""
+    device = resolve(config.execution.device)
+    precision = require_precision(device, config.execution.precision)
+    engine = choose_engine(config, device)
+    threads = set_threads(config.execution.threads)
+    execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
+    asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"
+    choices = (
+        Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
+        Choice(what="engine", value=engine.name, reason=engine.reason),
+        Choice(what="precision", value=config.execution.precision, reason=precision.reason),
+        Choice(what="threads", value=str(threads), reason=asked),
+    )
+    return Setup(dataclasses.replace(config, execution=execution), device, engine, choices)
+
+
+def execute(request: RunRequest, setup: Setup, observer: Observer) -> RunOutcome:
+    """Run `request` as `setup` says, and return the record with the trained network.
+
+    Raises DivergedError, DeviceError (out of memory), DataError, OutputError; the record is saved with its status before.
+    A stop asked for through `should_stop` ends the run after the present epoch, with the status `interrupted`.
+    """
+    return _Run(request, setup, observer).execute()
+
+
+class _Run:
+    def __init__(self, request: RunRequest, setup: Setup, observer: Observer) -> None:
+        self.request, self.setup, self.observer = request, setup, observer
+        self.config = setup.config
+        done = request.checkpoint
+        self.losses = [done.losses] if done else []
+        self.record = RunRecord(
+            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            environment=describe_environment(setup.device),
+            config=self.config,
+            choices=setup.choices,
+            parameters=self.config.model.parameters,
+            epochs=done.epochs if done else (),
+        )
+        self._time(import_s=request.import_s)
+
+    def execute(self) -> RunOutcome:
+        try:
+            self._load_data()
+            remedy = "Try a smaller --batch-size or --hidden, or another --device"
+            with memory_errors(self.setup.device, remedy):
+                self._prepare()
+                self._train()
+                if self.record.status != "interrupted":
+                    self._finish()
+        except DivergedError as error:
+            self._end("diverged", str(error))
+            raise
+        except AccelmnistError as error:
+            self._end("failed", str(error))
+            raise
+        except KeyboardInterrupt:
+            self._end("interrupted", "stopped in the middle of an epoch")
+            raise
+        return RunOutcome(self.record, self.job.model, self.dataset.test)
+
+    def _load_data(self) -> None:
+        started = time.perf_counter()
+        data = self.config.data
+        folder = Path(data.folder) if data.folder is not None else None
+        self.dataset: Dataset = load_dataset(data.dataset, folder=folder, seed=self.config.training.seed)
+        whole = self.dataset.train
+        check_fits(self.config, training_images=len(whole.labels))
+        kept, held_out = split_validation(whole.labels, data.validation, seed=self.config.training.seed)
+        self.training = whole if data.validation == 0 else _part(whole, kept)
+        self.probe = _part(whole, held_out if data.validation else np.arange(min(_PROBE_IMAGES, len(kept))))
+        self._time(load_s=time.perf_counter() - started)
+        summary = DataSummary(
+            dataset=self.dataset.name,
+            source=self.dataset.source,
+            training_images=len(kept),
+            validation_images=len(held_out),
+            test_images=len(self.dataset.test.labels),
+            class_names=self.dataset.class_names,
+        )
+        self.record = dataclasses.replace(self.record, data=summary)
+
+    def _prepare(self) -> None:
+        device = self.setup.device
+        started = time.perf_counter()
+        model = MLP(self.config.model, seed=self.config.training.seed).to(device.torch_device)
+        self.job = Job(self.config, device, model, upload(self.training, device))
+        self.device_probe: DeviceSet = upload(self.probe, device)
+        self._time(upload_s=time.perf_counter() - started)
+        self.engine = self.setup.engine.engine()
+        self.observer.planned(self.record)
+        self._save()
+        self._time(compile_s=prepare(self.engine, self.job))
+        if (done := self.request.checkpoint) is not None:
+            load_weights(model, done.weights, source=CHECKPOINT_NAME)
+            self.engine.load_state(done.state)
+
+    def _train(self) -> None:
+        first = len(self.record.epochs)
+        for result in train(self.engine, self.job, probe=self.device_probe, first_epoch=first):
+            self._keep(result)
+            number, last = result.figures.epoch, self.config.training.epochs
+            stops = self.request.should_stop() and number < last
+            if stops or (number < last and self.request.save_every and number % self.request.save_every == 0):
+                self._save_checkpoint()
+            self.observer.epoch_done(result.figures)
+            if stops:
+                self._end("interrupted", f"stopped after epoch {number} of {last}")
+                return
+
+    def _keep(self, result: EpochResult) -> None:
+        self.losses.append(result.losses)
+        epochs = (*self.record.epochs, result.figures)
+        train_s = sum(figures.train_s for figures in epochs)
+        images = sum(figures.train_s * figures.images_per_s for figures in epochs)
+        self.record = dataclasses.replace(self.record, epochs=epochs)
+        self._time(train_s=train_s, images_per_s=images / train_s)
+
+    def _save_checkpoint(self) -> None:
+        if self.request.folder is None:
+            return
+        checkpoint = Checkpoint(
+            config=self.config,
+            weights=weights_of(self.job.model),
+            state=self.engine.state(),
+            losses=torch.cat(self.losses),
+            epochs=self.record.epochs,
+        )
+        save_checkpoint(checkpoint, self.request.folder / CHECKPOINT_NAME)
+        self._save()
+
+    def _finish(self) -> None:
+        self._save_model()
+        self.observer.stage("evaluating on the test set")
+        started = time.perf_counter()
+        device, precision = self.setup.device, self.config.execution.precision
+        test = upload(self.dataset.test, device)
+        evaluation = evaluate(self.job.model, test, device=device, precision=precision)
+        self._time(evaluate_s=time.perf_counter() - started)
+        self.record = dataclasses.replace(
+            self.record,
+            metrics=evaluation.metrics,
+            mistakes=confident_mistakes(evaluation, self.job.model),
+            peak_memory_bytes=peak_memory_bytes(device),
+        )
+        self._save()
+        self._judge(evaluation)
+        self._end("done", None)
+
+    def _save_model(self) -> None:
+        if (folder := self.request.folder) is not None:
+            names, dataset = self.dataset.class_names, self.dataset.name
+            save_model(self.job.model, folder / MODEL_NAME, class_names=names, dataset=dataset)
+            (folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # the finished weights take its place
+
+    def _judge(self, evaluation: Evaluation) -> None:
+        started = time.perf_counter()
+        itself = is_reference(self.config, device_kind=self.setup.device.kind, engine=self.setup.engine.name)
+        reference = None
+        if self.request.repeat_on_reference and not itself:
+            self.observer.stage("repeating the training on the reference")
+            reference = train_reference(self.config, self.training, self.dataset.test)
+        self.observer.stage("checking the result")
+        evidence = Evidence(
+            config=self.config,
+            model=self.job.model,
+            training=self.training,
+            test=self.dataset.test,
+            evaluation=evaluation,
+            losses=torch.cat(self.losses),
+        )
+        verdict = judge(evidence, reference=reference, is_reference=itself)
+        self._time(verify_s=time.perf_counter() - started)
+        self.record = dataclasses.replace(self.record, verdict=verdict, reference=reference.run if reference else None)
+
+    def _time(self, **seconds: float | None) -> None:
+        timing = dataclasses.replace(self.record.timing, **seconds)  # type: ignore[arg-type] - all fields are seconds
+        self.record = dataclasses.replace(self.record, timing=timing)
+
+    def _end(self, status: Status, message: str | None) -> None:
+        self.record = dataclasses.replace(self.record, status=status, message=message)
+        self._save()
+
+    def _save(self) -> None:
+        if self.request.folder is not None:
+            save_record(self.record, self.request.folder)
+
+
+def _part(images: ImageSet, chosen: np.ndarray) -> ImageSet:
+    return ImageSet(images=images.images[chosen], labels=images.labels[chosen])

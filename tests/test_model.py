@@ -1,0 +1,106 @@
+"""The network against NumPy in float64: forward, losses and gradients written out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from accelmnist.config import ACTIVATIONS, OUTPUTS, ModelConfig
+from accelmnist.model import MLP, batch_loss, image_losses, scale_images, scores
+
+NUMPY_ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky-relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "gelu": lambda x: x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+}
+
+
+def inputs(count: int = 7) -> torch.Tensor:
+    return torch.rand(count, 784, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(), (16,), (12, 8, 5)])
+def test_forward_is_the_formula(activation, hidden):
+    model = MLP(ModelConfig(hidden=hidden, activation=activation), seed=5)
+    values = inputs().double().numpy()
+    layers = list(model.layers)
+    for position, layer in enumerate(layers):
+        values = values @ layer.weight.detach().double().numpy().T + layer.bias.detach().double().numpy()
+        if position < len(layers) - 1:
+            values = NUMPY_ACTIVATIONS[activation](values)
+    np.testing.assert_allclose(model(inputs()).detach().numpy(), values, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_gradient_at_the_logits_is_output_minus_target(output):
+    """The loss that belongs to an output function makes its gradient (output - target) / batch."""
+    logits = torch.randn(6, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    labels = torch.tensor([0, 9, 3, 3, 7, 1])
+    (gradient,) = torch.autograd.grad(batch_loss(logits, labels, output), logits)
+    target = torch.nn.functional.one_hot(labels, 10)
+    expected = (scores(logits, output) - target) / 6
+    torch.testing.assert_close(gradient, expected.detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_batch_loss_is_the_mean_of_the_images(output, smoothing):
+    logits = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 9, 3, 3, 7, 1])
+    each = image_losses(logits, labels, output, label_smoothing=smoothing)
+    assert each.shape == (6,)
+    torch.testing.assert_close(batch_loss(logits, labels, output, label_smoothing=smoothing), each.mean())
+
+
+def test_losses_by_hand():
+    logits = torch.zeros(1, 10, dtype=torch.float64)
+    label = torch.tensor([4])
+    assert image_losses(logits, label, "softmax").item() == pytest.approx(math.log(10))
+    assert image_losses(logits, label, "sigmoid").item() == pytest.approx(10 * math.log(2))
+    assert image_losses(logits, label, "linear").item() == pytest.approx(0.5)
+
+
+def test_sixteen_bit_logits_are_widened_before_the_loss():
+    logits = torch.randn(4, 10, generator=torch.Generator().manual_seed(2)).bfloat16()
+    assert batch_loss(logits, torch.tensor([1, 2, 3, 4]), "softmax").dtype == torch.float32
+
+
+def test_scaling_is_exact_at_both_ends():
+    scaled = scale_images(torch.tensor([0, 255], dtype=torch.uint8))
+    assert scaled.dtype == torch.float32
+    assert scaled.tolist() == [0.0, pytest.approx(1.0, abs=1e-7)]
+
+
+def test_same_seed_same_weights_to_the_bit():
+    config = ModelConfig(hidden=(20, 10))
+    first, again, other = MLP(config, seed=7), MLP(config, seed=7), MLP(config, seed=8)
+    pairs = zip(first.parameters(), again.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+
+def test_building_a_model_leaves_the_global_generator_where_it_was():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    config = ModelConfig(hidden=(4,))
+    MLP(config, seed=1)
+    after = torch.get_rng_state()
+    assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize(("activation", "variance"), [("relu", 2 / 784), ("tanh", 2 / (784 + 400))])
+def test_initial_variance(activation, variance):
+    weight = MLP(ModelConfig(hidden=(400,), activation=activation), seed=0).layers[0].weight
+    assert weight.var().item() == pytest.approx(variance, rel=0.02)
+
+
+def test_parameter_count():
+    config = ModelConfig(hidden=(128, 64))
+    assert config.parameters == sum(p.numel() for p in MLP(config, seed=0).parameters()) == 109_386

@@ -1,0 +1,65 @@
+"""Training in a few lines, for tests of the step, the engines and the verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from accelmnist.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.data.on_device import upload
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device
+from accelmnist.evaluation import Evaluation, evaluate
+from accelmnist.model import MLP
+from accelmnist.step.contract import Engine, Job
+from accelmnist.step.selection import engine_class
+from accelmnist.training import prepare, train
+
+
+@dataclass
+class Finished:
+    """A finished training: what a verdict needs."""
+
+    config: RunConfig
+    model: MLP
+    engine: Engine
+    losses: torch.Tensor
+    evaluation: Evaluation
+
+
+def small_config(
+    *,
+    model: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    execution: dict[str, Any] | None = None,
+) -> RunConfig:
+    """784-32-10 by momentum, batch 64, two epochs, unless told otherwise."""
+    defaults: dict[str, Any] = {"epochs": 2, "batch_size": 64, "optimizer": "sgd-momentum", "learning_rate": 0.05}
+    return RunConfig(
+        model=ModelConfig(**({"hidden": (32,)} | (model or {}))),
+        training=TrainingConfig(**(defaults | (training or {}))),
+        execution=ExecutionConfig(**(execution or {})),
+    )
+
+
+def make_job(config: RunConfig, data: Dataset, device: Device) -> Job:
+    """The job of `config` on `device`, from the start."""
+    model = MLP(config.model, seed=config.training.seed).to(device.torch_device)
+    return Job(config, device, model, upload(data.train, device))
+
+
+def train_with(
+    engine: Engine | str, config: RunConfig, data: Dataset, device: Device, *, precision: str = "fp32"
+) -> Finished:
+    """Train `config` by `engine`, a name or an instance, and evaluate it."""
+    execution = dataclasses.replace(config.execution, precision=precision)
+    config = dataclasses.replace(config, execution=execution)
+    engine = engine_class(engine)() if isinstance(engine, str) else engine
+    job = make_job(config, data, device)
+    prepare(engine, job)
+    losses = torch.cat([result.losses for result in train(engine, job, probe=None)])
+    evaluation = evaluate(job.model, upload(data.test, device), device=device, precision=config.execution.precision)
+    return Finished(config, job.model, engine, losses, evaluation)
