@@ -1,28 +1,102 @@
-"""The table of limits."""
+"""The one table of limits that a verdict rests on, each with its reason.
 
+Rounding. A result in a precision with unit roundoff u differs from float64's by a few u times the length of the sums behind
+it; the limits are four to twenty times the largest difference that was measured, over every way of running and five
+configurations, so that rounding passes and a fault does not. u is 6e-8 for fp32, 5e-4 for tf32 and fp16, 4e-3 for bf16.
+
+Drift. Training amplifies rounding, so the losses of later steps have wider limits than those of the first.
+
+Seeds. What a score may differ by is taken from how much it differs between seeds: training that is right can't be closer to
+the reference than luck allows, and one that is off by more than luck is wrong. The spread is stated in units of the binomial
+standard deviation sqrt(e (1 - e) / n), for an error rate e on n images, so that it carries over to other scores and sets.
+
+`python -m bench.seed_spread` measures all of it; `results/seed-spread.json` is the record that these numbers come from.
+"""
+
+from __future__ import annotations
+
+import math
 from dataclasses import dataclass
+from typing import Literal
 
-FIRST_STEPS = 16
+from accelmnist.config import Precision
+
+FIRST_STEPS = 16  # few enough to cost a hundredth of a run in float64, enough for a wrong rule to show
+
+Score = Literal["accuracy", "macro F1", "class F1"]
 
 
 @dataclass(frozen=True)
 class Tolerance:
+    """The largest value that passes, and why it is that."""
+
     limit: float
     reason: str
 
 
 @dataclass(frozen=True)
 class Tolerances:
+    """The limits of one precision, all relative.
+
+    `logits` is the largest error of a logit over the largest logit; `first_steps` the largest relative error of the first
+    losses against float64; `typical_step` and `worst_step` the difference of later losses over their epoch's mean.
+    """
+
     logits: Tolerance
     first_steps: Tolerance
     typical_step: Tolerance
     worst_step: Tolerance
 
 
-def tolerances(precision):
-    t = Tolerance(1.0, "tbd")
-    return Tolerances(t, t, t, t)
+_TABLE: dict[Precision, Tolerances] = {
+    "fp32": Tolerances(
+        logits=Tolerance(1e-5, "fp32 rounds at 6e-8; 2.6e-7 was measured"),
+        first_steps=Tolerance(3e-5, "fp32 rounds at 6e-8; 3.7e-6 was measured"),
+        typical_step=Tolerance(0.02, "rounding amplified by training; 0.0045 was measured"),
+        worst_step=Tolerance(0.25, "rounding amplified by training; 0.04 was measured"),
+    ),
+    "tf32": Tolerances(
+        logits=Tolerance(5e-3, "tf32 rounds inputs at 5e-4, as fp16 does; not measured yet, so fp16's limit"),
+        first_steps=Tolerance(2e-3, "tf32 rounds inputs at 5e-4, as fp16 does; not measured yet, so fp16's limit"),
+        typical_step=Tolerance(0.04, "rounding amplified by training; not measured yet, so fp16's limit"),
+        worst_step=Tolerance(0.4, "rounding amplified by training; not measured yet, so fp16's limit"),
+    ),
+    "bf16": Tolerances(
+        logits=Tolerance(2e-2, "bf16 rounds at 4e-3; 3.9e-3 was measured"),
+        first_steps=Tolerance(5e-3, "bf16 rounds at 4e-3; 1.1e-3 was measured"),
+        typical_step=Tolerance(0.06, "rounding amplified by training"),
+        worst_step=Tolerance(0.5, "rounding amplified by training"),
+    ),
+    "fp16": Tolerances(
+        logits=Tolerance(5e-3, "fp16 rounds at 5e-4; 7.7e-4 was measured"),
+        first_steps=Tolerance(2e-3, "fp16 rounds at 5e-4; 2.1e-4 was measured"),
+        typical_step=Tolerance(0.04, "rounding amplified by training"),
+        worst_step=Tolerance(0.4, "rounding amplified by training"),
+    ),
+}
+
+# Standard deviation over seeds in binomial units, the largest of the configurations that were measured.
+SEED_SPREAD: dict[Score, float] = {"accuracy": 0.8, "macro F1": 0.8, "class F1": 1.2}
+# Two seeds differ by sqrt(2) standard deviations; four of those are passed by chance once in 16,000 comparisons.
+_DEVIATIONS = 4 * math.sqrt(2)
+# Share of the images that two seeds put into other cells of the confusion matrix, over the error rate: the largest measured.
+CELLS_OF_ERROR = 0.6
 
 
-def seed_spread_limit(name, error, images):
-    return 1.0
+def tolerances(precision: Precision) -> Tolerances:
+    """The limits for a run in `precision`."""
+    return _TABLE[precision]
+
+
+def seed_spread_limit(score: Score, error: float, images: int) -> float:
+    """How far `score` may be from the reference's, whose error rate is `error` on `images` images.
+
+    At an error rate of 0 the binomial deviation would vanish; a single image is then allowed to differ.
+    """
+    deviation = math.sqrt(max(error * (1 - error), 1 / images) / images)
+    return _DEVIATIONS * SEED_SPREAD[score] * deviation
+
+
+def cells_limit(error: float, images: int) -> float:
+    """Share of the images that may lie in other cells of the confusion matrix than the reference's."""
+    return 2 * CELLS_OF_ERROR * max(error, 1 / images)

@@ -21,7 +21,7 @@ from accelmnist.engines.eager import EagerEngine
 from accelmnist.evaluation import Evaluation, evaluate
 from accelmnist.metrics import Metrics
 from accelmnist.model import MLP
-from accelmnist.reference.tolerances import Tolerances, seed_spread_limit
+from accelmnist.reference.tolerances import Tolerances, cells_limit, seed_spread_limit
 from accelmnist.results import Check, ReferenceRun
 from accelmnist.step.contract import Job
 from accelmnist.training import prepare, train
@@ -113,36 +113,30 @@ def loss_differences(losses: torch.Tensor, expected: torch.Tensor, *, epochs: in
 
 def _check_scores(metrics: Metrics, reference: ReferenceTraining) -> list[Check]:
     theirs = reference.evaluation.metrics
-    classes = [
-        (abs(mine.f1 - other.f1), seed_spread_limit("class F1", 1 - other.f1, other.support), mine.label)
+    error, images = 1 - theirs.accuracy, metrics.images
+    moved = np.abs(np.array(metrics.confusion_matrix) - np.array(theirs.confusion_matrix)).sum() / 2 / images
+    return [
+        _score_check("accuracy", metrics.accuracy - theirs.accuracy, seed_spread_limit("accuracy", error, images)),
+        _score_check("macro F1", metrics.macro_f1 - theirs.macro_f1, seed_spread_limit("macro F1", error, images)),
+        _furthest_class(metrics, theirs),
+        _score_check("confusion matrix", float(moved), cells_limit(error, images), "share of images in other cells"),
+    ]
+
+
+def _furthest_class(metrics: Metrics, theirs: Metrics) -> Check:
+    rows = [
+        (mine.f1 - other.f1, seed_spread_limit("class F1", 1 - other.f1, max(other.support, 1)), mine.label)
         for mine, other in zip(metrics.per_class, theirs.per_class, strict=True)
     ]
-    difference, limit, label = max(classes, key=lambda row: row[0] / row[1])
-    moved = np.abs(np.array(metrics.confusion_matrix) - np.array(theirs.confusion_matrix)).sum() / 2
-    error = 1 - theirs.accuracy
-    spread = "the spread between seeds, measured"
-    return [
-        _score_check(
-            "accuracy", metrics.accuracy - theirs.accuracy, seed_spread_limit("accuracy", error, metrics.images), spread
-        ),
-        _score_check(
-            "macro F1", metrics.macro_f1 - theirs.macro_f1, seed_spread_limit("macro F1", error, metrics.images), spread
-        ),
-        _score_check(f"F1 of class {label}", difference, limit, f"the class furthest from the reference; {spread}"),
-        _score_check(
-            "share of images in other cells",
-            float(moved) / metrics.images,
-            seed_spread_limit("cells", error, metrics.images),
-            f"of the confusion matrix; {spread}",
-        ),
-    ]
+    difference, limit, label = max(rows, key=lambda row: abs(row[0]) / row[1])
+    return _score_check(f"F1 of class {label}", difference, limit, "the class furthest from the reference")
 
 
-def _score_check(name: str, difference: float, limit: float, reason: str) -> Check:
+def _score_check(name: str, difference: float, limit: float, what: str = "difference") -> Check:
     return Check(
         name=f"{name} against the reference",
         passed=abs(difference) <= limit,
         value=difference,
         limit=limit,
-        reason=reason,
+        reason=f"{what}; the limit is the spread between seeds, measured",
     )

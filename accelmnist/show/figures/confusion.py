@@ -1,0 +1,126 @@
+"""The confusion matrix: a row for each predicted class, a column for each actual class, and the scores at its edges.
+
+Recall of a class is its diagonal cell over the sum of its column, and stands below the column; precision is the cell
+over the sum of the row, and stands at the row's end. Errors are coloured by their share of the column on a logarithmic
+scale and the diagonal apart from it, for the reason that `show.heat` gives.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from accelmnist.metrics import Metrics
+from accelmnist.show.figures.style import HEADING, MARGIN, SMALL_SIZE, SOFT_INK, Sheet, add_heading, look
+from accelmnist.show.heat import DIAGONAL, HIGH_SHARE, LOW_SHARE, RGB, cell_colours, hex_colour, ink_on, ramp_colour
+from accelmnist.show.names import class_kind
+from accelmnist.show.units import fraction, percent
+
+_CELL = 88
+_EDGE = 16  # between the matrix and its scores
+_SCORE_WIDTH = 128
+_FOOTER = 96
+_SCORE_COLOUR: RGB = (238, 240, 243)
+_RULE = 214  # grey
+_BAR_WIDTH, _BAR_HEIGHT = 300, 18
+
+
+def confusion_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
+    """The matrix of `metrics` with its counts, precision, recall and accuracy."""
+    counts = np.array(metrics.confusion_matrix, dtype=np.int64)
+    classes, longest = len(counts), max(map(len, class_names))
+    left = MARGIN + 84 + 13 * longest
+    top = HEADING + 112 + (8 * longest if _are_words(class_names) else 0)
+    side = classes * _CELL
+    width = left + side + _EDGE + _SCORE_WIDTH + MARGIN
+    height = top + side + _EDGE + _CELL + _FOOTER
+    with look():
+        sheet = Sheet(width, height)
+        add_heading(sheet.figure, "Confusion matrix", _subtitle(metrics))
+        _draw_cells(sheet, counts, left=left, top=top)
+        _draw_names(sheet, class_names, left=left, top=top)
+        _draw_scores(sheet, metrics, left=left, top=top)
+        _draw_scale(sheet, left=left, top=top + side + _EDGE + _CELL + 36)
+    return sheet.figure
+
+
+def _subtitle(metrics: Metrics) -> str:
+    right = sum(metrics.confusion_matrix[label][label] for label in range(len(metrics.confusion_matrix)))
+    scores = f"accuracy {percent(metrics.accuracy)}, macro F1 {fraction(metrics.macro_f1)}"
+    return f"{right:,} of {metrics.images:,} test images right: {scores}"
+
+
+def _draw_cells(sheet: Sheet, counts: NDArray[np.int64], *, left: int, top: int) -> None:
+    colours = cell_colours(counts)
+    sheet.raster(_block(np.array(colours, dtype=np.uint8)), left=left, top=top)
+    for row, column in np.argwhere(counts > 0):
+        sheet.text(
+            left + (column + 0.5) * _CELL,
+            top + (row + 0.5) * _CELL,
+            f"{counts[row, column]:,}",
+            across="center",
+            weight="bold" if row == column else "normal",
+            color=hex_colour(ink_on(colours[row][column])),
+        )
+
+
+def _block(colours: NDArray[np.uint8], *, width: int = _CELL) -> NDArray[np.uint8]:
+    """One cell of `width` pixels for each colour of (rows, columns, 3), with a thin grey rule round every cell."""
+    block = colours.repeat(_CELL, axis=0).repeat(width, axis=1)
+    block[::_CELL] = block[:, ::width] = _RULE
+    block[-1] = block[:, -1] = _RULE
+    return block
+
+
+def _draw_names(sheet: Sheet, names: tuple[str, ...], *, left: int, top: int) -> None:
+    """The names of the rows and the columns, those of the columns slanted where they are words."""
+    words = _are_words(names)
+    kind = class_kind(names)
+    for label, name in enumerate(names):
+        middle = (label + 0.5) * _CELL
+        sheet.text(left - 16, top + middle, name, across="right")
+        if words:
+            sheet.text(left + middle - 18, top - 14, name, down="baseline", rotation=45.0, rotation_mode="anchor")
+        else:
+            sheet.text(left + middle, top - 14, name, across="center", down="baseline")
+    middle = len(names) * _CELL / 2
+    sheet.text(left + middle, HEADING + 46, f"Actual {kind}", across="center", weight="bold")
+    beside: dict[str, Any] = {"across": "center", "down": "center", "rotation": 90.0, "weight": "bold"}
+    sheet.text(MARGIN + 14, top + middle, f"Predicted {kind}", **beside)
+
+
+def _are_words(names: tuple[str, ...]) -> bool:
+    return max(map(len, names)) > 3
+
+
+def _draw_scores(sheet: Sheet, metrics: Metrics, *, left: int, top: int) -> None:
+    """Precision at the end of every row, recall below every column."""
+    classes = len(metrics.per_class)
+    right, below = left + classes * _CELL + _EDGE, top + classes * _CELL + _EDGE
+    colour = np.array(_SCORE_COLOUR, dtype=np.uint8)
+    sheet.raster(_block(np.tile(colour, (classes, 1, 1)), width=_SCORE_WIDTH), left=right, top=top)
+    sheet.raster(_block(np.tile(colour, (1, classes, 1))), left=left, top=below)
+    end, row = right + _SCORE_WIDTH / 2, below + _CELL / 2
+    sheet.text(end, top - 14, "Precision", across="center", down="baseline", weight="bold")
+    sheet.text(left - 16, row, "Recall", across="right", weight="bold")
+    for scores in metrics.per_class:
+        middle = (scores.label + 0.5) * _CELL
+        sheet.text(end, top + middle, percent(scores.precision), across="center", size=SMALL_SIZE)
+        sheet.text(left + middle, row, percent(scores.recall, digits=1), across="center", size=SMALL_SIZE)
+
+
+def _draw_scale(sheet: Sheet, *, left: int, top: int) -> None:
+    """What the two scales of colour stand for."""
+    ramp = np.array([[ramp_colour(step / (_BAR_WIDTH - 1)) for step in range(_BAR_WIDTH)]], dtype=np.uint8)
+    key = np.tile(np.array(DIAGONAL, dtype=np.uint8), (_BAR_HEIGHT, _BAR_HEIGHT, 1))
+    bar, middle = left + 200, top + _BAR_HEIGHT / 2
+    sheet.raster(key, left=left, top=top)
+    sheet.raster(ramp.repeat(_BAR_HEIGHT, axis=0), left=bar, top=top)
+    style: dict[str, Any] = {"size": SMALL_SIZE, "color": SOFT_INK}
+    sheet.text(left + 28, middle, "right", **style)
+    sheet.text(bar - 10, middle, f"≤ {percent(LOW_SHARE, digits=1)}", across="right", **style)
+    most = f"≥ {percent(HIGH_SHARE, digits=0)} of the column wrong in this way (log scale)"
+    sheet.text(bar + _BAR_WIDTH + 10, middle, most, **style)

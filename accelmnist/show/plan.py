@@ -1,0 +1,89 @@
+"""What a run is about to do, and why: printed before it starts, so that a wrong choice can still be stopped."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from accelmnist.config import ModelConfig, TrainingConfig, steps_per_epoch
+from accelmnist.results import Choice, RunRecord
+from accelmnist.show.theme import LABEL, STRONG, pairs, section
+from accelmnist.show.units import count, plural
+
+
+def format_plan(record: RunRecord) -> RenderableType:
+    """Every choice with its reason, then the network, the data and the hyper-parameters."""
+    parts: list[RenderableType] = []
+    if record.choices:
+        parts.append(section("How it will run", _choices(record.choices)))
+    parts.append(section("What will be trained", pairs(_rows(record))))
+    return Group(*parts)
+
+
+def print_plan(record: RunRecord, console: Console) -> None:
+    """Print `format_plan`."""
+    console.print(format_plan(record))
+
+
+def _choices(choices: tuple[Choice, ...]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=LABEL, no_wrap=True)
+    grid.add_column(style=STRONG, overflow="fold")
+    grid.add_column(overflow="fold", ratio=1)
+    for choice in choices:
+        grid.add_row(choice.what, Text(choice.value), Text(choice.reason))
+    return grid
+
+
+def _rows(record: RunRecord) -> list[tuple[str, str]]:
+    config = record.config
+    rows = [
+        ("network", _network(config.model, record.parameters)),
+        ("data", _data(record)),
+        ("epochs", _epochs(config.training, record)),
+        ("optimizer", _optimizer(config.training)),
+        ("learning rate", _learning_rate(config.training)),
+    ]
+    if config.training.label_smoothing:
+        rows.append(("label smoothing", f"{config.training.label_smoothing:g}"))
+    return [*rows, ("seed", str(config.training.seed))]
+
+
+def _network(model: ModelConfig, parameters: int | None) -> str:
+    parts = [str(model), model.activation if model.hidden else "no hidden layer", f"{model.output} output"]
+    if model.dropout:
+        parts.append(f"dropout {model.dropout:g}")
+    known = model.parameters if parameters is None else parameters
+    return ", ".join([*parts, f"{count(known)} parameters"])
+
+
+def _data(record: RunRecord) -> str:
+    data = record.data
+    if data is None:
+        return record.config.data.folder or record.config.data.dataset
+    held_out = f", {count(data.validation_images)} validation" if data.validation_images else ""
+    images = f"{count(data.training_images)} training{held_out} and {count(data.test_images)} test images"
+    return f"{data.dataset}: {images} ({data.source})"
+
+
+def _epochs(training: TrainingConfig, record: RunRecord) -> str:
+    batches = f"in batches of {count(training.batch_size)}"
+    if record.data is None:
+        return f"{plural(training.epochs, 'epoch')} {batches}"
+    steps = steps_per_epoch(record.data.training_images, training.batch_size)
+    return f"{plural(training.epochs, 'epoch')} of {plural(steps, 'step')} {batches}"
+
+
+def _optimizer(training: TrainingConfig) -> str:
+    parts: list[str] = [training.optimizer]
+    if training.optimizer == "sgd-momentum":
+        parts.append(f"momentum {training.momentum:g}{' (Nesterov)' if training.nesterov else ''}")
+    return ", ".join([*parts, f"weight decay {training.weight_decay:g}"])
+
+
+def _learning_rate(training: TrainingConfig) -> str:
+    if training.schedule == "constant":
+        return f"{training.learning_rate:g}, constant"
+    warmup = f", rising for {100 * training.warmup:g} % of the steps" if training.schedule == "one-cycle" else ""
+    return f"{training.learning_rate:g} at its peak, {training.schedule}{warmup}"

@@ -1,0 +1,183 @@
+"""Every engine against the contract: from the same start and order it follows the float64 replay and the reference.
+
+Compiling takes seconds, so an engine that compiles runs a few configurations that cover every feature between them; the
+function that it compiles runs all of them as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from accelmnist.config import ENGINES, OPTIMIZERS, ExecutionConfig
+from accelmnist.device import Device, resolve
+from accelmnist.errors import CheckpointError, DeviceError
+from accelmnist.reference.exact import replay_first_steps
+from accelmnist.step.contract import Engine
+from accelmnist.step.functional import FunctionalStep
+from accelmnist.step.selection import choose_engine, engine_class
+from accelmnist.training import Plan, prepare
+from tests.training_helpers import make_job, small_config, train_with
+
+STEPS = 16
+CONFIGURATIONS = {
+    **{name: {"training": {"optimizer": name, "learning_rate": 0.01}} for name in OPTIMIZERS},
+    "nesterov and decay": {"training": {"nesterov": True, "weight_decay": 0.05}},
+    "adam with decay in the gradient": {
+        "training": {"optimizer": "adam", "weight_decay": 0.05, "learning_rate": 0.01},
+    },
+    "sigmoid output, two tanh layers": {"model": {"output": "sigmoid", "hidden": (24, 16), "activation": "tanh"}},
+    "linear output, gelu, smoothing 0": {
+        "model": {"output": "linear", "activation": "gelu"},
+        "training": {"label_smoothing": 0.0},
+    },
+    "softmax regression, cosine": {"model": {"hidden": ()}, "training": {"schedule": "cosine"}},
+    "dropout": {"model": {"dropout": 0.3}},
+    "a batch that divides nothing": {"training": {"batch_size": 37, "schedule": "constant"}},
+}
+
+
+def runs_here(engine: str, device: Device) -> str:
+    reason = engine_class(engine).unsupported(small_config(), device)
+    if reason is not None:
+        pytest.skip(f"{engine} on {device}: {reason}")
+    return engine
+
+
+COMPILING = ("compiled",)
+COVERING = ("nesterov and decay", "adam with decay in the gradient", "sigmoid output, two tanh layers", "dropout")
+CASES = [(engine, name) for engine in ENGINES for name in CONFIGURATIONS if engine not in COMPILING or name in COVERING]
+
+
+@pytest.mark.parametrize(("engine", "name"), CASES)
+def test_first_steps_follow_float64(engine, name, device, synthetic):
+    config = small_config(**CONFIGURATIONS[name])
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=1))
+    done = train_with(runs_here(engine, device), config, synthetic, device)
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(done.losses[:STEPS].double(), expected, rtol=3e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_functional_step_follows_float64(name, device, synthetic):
+    """What `compiled` compiles, run as it is: every rule, output and option."""
+    config = small_config(**CONFIGURATIONS[name])
+    step = FunctionalStep(make_job(config, synthetic, device))
+    plan = Plan(config, len(synthetic.train)).epoch(0).to(device.torch_device)
+    losses = [step(plan.order[i], plan.learning_rates[i], plan.dropout_seeds[i]) for i in range(STEPS)]
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(torch.stack(losses).cpu().double(), expected, rtol=3e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_functional_step_follows_float64_in_sixteen_bits(precision, device, synthetic):
+    config = small_config(execution={"precision": precision})
+    step = FunctionalStep(make_job(config, synthetic, device))
+    plan = Plan(config, len(synthetic.train)).epoch(0).to(device.torch_device)
+    losses = [step(plan.order[i], plan.learning_rates[i], plan.dropout_seeds[i]) for i in range(STEPS)]
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(torch.stack(losses).cpu().double(), expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "tolerance"),
+    [(engine, "fp16", 0.002) for engine in ENGINES]
+    + [(engine, "bf16", 0.01) for engine in ENGINES if engine not in COMPILING],
+)
+def test_sixteen_bits_follow_float64(engine, precision, tolerance, device, synthetic):
+    config = small_config(training={"epochs": 1})
+    done = train_with(runs_here(engine, device), config, synthetic, device, precision=precision)
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(done.losses[:STEPS].double(), expected, rtol=tolerance, atol=tolerance)
+    assert all(parameter.dtype == torch.float32 for parameter in done.model.parameters())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_whole_training_ends_where_the_reference_does(engine, device, synthetic):
+    config = small_config(training={"learning_rate": 0.02})
+    done = train_with(runs_here(engine, device), config, synthetic, device)
+    reference = train_with("eager", config, synthetic, resolve("cpu"))
+    torch.testing.assert_close(done.losses, reference.losses, rtol=1e-3, atol=1e-4)
+    for mine, theirs in zip(done.model.cpu().parameters(), reference.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_preparing_leaves_the_weights_as_they_were(engine, device, synthetic):
+    config = small_config(training={"optimizer": "adamw", "learning_rate": 0.01})
+    job = make_job(config, synthetic, device)
+    before = [parameter.detach().clone() for parameter in job.model.parameters()]
+    made = engine_class(runs_here(engine, device))()
+    prepare(made, job)
+    assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
+    assert all(tensor.abs().sum() == 0 for name, tensor in made.state().items() if "/layers" in name)
+
+
+@pytest.mark.parametrize(
+    ("engine", "optimizer"),
+    [(engine, name) for engine in ENGINES for name in OPTIMIZERS if engine not in COMPILING or name == "adamw"],
+)
+def test_a_state_moves_between_engines(engine, optimizer, device, synthetic):
+    """Half an epoch by eager, the rest by `engine` from its state: as if eager had done it all."""
+    config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
+    plan = Plan(config, len(synthetic.train))
+    first, second = (plan.epoch(number).to(device.torch_device) for number in (0, 1))
+    whole = make_job(config, synthetic, device)
+    alone = engine_class("eager")()
+    prepare(alone, whole)
+    alone.train_epoch(first)
+    expected = alone.train_epoch(second)
+
+    shared = make_job(config, synthetic, device)
+    starter, finisher = engine_class("eager")(), engine_class(runs_here(engine, device))()
+    prepare(starter, shared)
+    starter.train_epoch(first)
+    prepare(finisher, shared)
+    finisher.load_state(starter.state())
+    torch.testing.assert_close(finisher.train_epoch(second), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_state_of_another_network_is_refused(engine, device, synthetic):
+    made = engine_class(runs_here(engine, device))()
+    prepare(made, make_job(small_config(), synthetic, device))
+    other = engine_class("eager")()
+    prepare(other, make_job(small_config(model={"hidden": (8,)}), synthetic, device))
+    with pytest.raises(CheckpointError, match=r"momentum_buffer/layers\.0\.weight has shape \(8, 784\)"):
+        made.load_state(other.state())
+
+
+def test_compiled_code_is_not_made_anew_in_the_second_epoch(synthetic):
+    device = resolve("cpu")
+    engine = engine_class(runs_here("compiled", device))()
+    config = small_config(training={"optimizer": "adam", "learning_rate": 0.01}, model={"dropout": 0.1})
+    job = make_job(config, synthetic, device)
+    prepare(engine, job)
+    plan = Plan(config, len(synthetic.train))
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for number in (0, 1):
+            engine.train_epoch(plan.epoch(number))
+
+
+def test_every_file_of_the_folder_is_an_engine():
+    assert {"eager", "compiled"} <= set(ENGINES)
+    for name in ENGINES:
+        engine = engine_class(name)
+        assert issubclass(engine, Engine)
+        assert engine.summary
+
+
+def test_auto_is_eager_and_says_why():
+    choice = choose_engine(small_config(), resolve("cpu"))
+    assert choice.name == "eager"
+    assert "compil" in choice.reason
+
+
+def test_an_engine_that_cannot_run_says_why_and_names_those_that_can(monkeypatch):
+    monkeypatch.setattr("accelmnist.device.cpp_compiler", lambda: None)
+    config = small_config(execution={"engine": "compiled"})
+    assert config.execution == ExecutionConfig(engine="compiled")
+    with pytest.raises(DeviceError, match=r"--engine compiled can't run this on cpu: no C\+\+ compiler.*eager"):
+        choose_engine(config, resolve("cpu"))

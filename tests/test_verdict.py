@@ -1,0 +1,295 @@
+"""The gate proven: a right run passes in every precision, and a program broken on purpose is caught, or it is said why not.
+
+Each fault below is one that programs really have. It is put into a run on the device under test, which is then judged as any
+other run is: against float64 and against the same training on the reference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from accelmnist.config import ModelConfig, RunConfig, TrainingConfig
+from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.device import resolve
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.evaluation import evaluate
+from accelmnist.metrics import compute_metrics
+from accelmnist.reference.scores import check_scores
+from accelmnist.reference.tolerances import FIRST_STEPS, tolerances
+from accelmnist.reference.training import ReferenceTraining, is_reference, loss_differences, train_reference
+from accelmnist.reference.verdict import Evidence, judge
+from accelmnist.results import Verdict
+from accelmnist.step.contract import Epoch
+from accelmnist.training import Plan
+from tests.training_helpers import Finished, train_with
+
+CONFIG = RunConfig(
+    model=ModelConfig(hidden=(64,)),
+    training=TrainingConfig(
+        epochs=2, batch_size=128, optimizer="sgd-momentum", learning_rate=0.1, label_smoothing=0.0, weight_decay=0.0
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def data(mnist: Dataset) -> Dataset:
+    """A third of MNIST's training images, and all test images: the verdict's limits are made for real digits."""
+    return dataclasses.replace(mnist, train=ImageSet(mnist.train.images[:20_000], mnist.train.labels[:20_000]))
+
+
+@pytest.fixture(scope="module")
+def reference(data: Dataset) -> ReferenceTraining:
+    return train_reference(CONFIG, data.train, data.test)
+
+
+def verdict_on(done: Finished, data: Dataset, reference: ReferenceTraining | None) -> Verdict:
+    evidence = Evidence(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
+    return judge(evidence, reference=reference, is_reference=False)
+
+
+class FaultyEngine(EagerEngine):
+    """The eager engine with places to break it."""
+
+    def __init__(self, **faults: Callable) -> None:
+        self.faults = faults
+
+    def prepare(self, job, sample):
+        super().prepare(job, sample)
+        self.epoch_number = 0
+        self.step_number = 0
+        if "upload" in self.faults:
+            self.data = self.faults["upload"](self.data)
+        update = self.update
+        gradient_fault = self.faults.get("gradients", lambda gradients, number: gradients)
+
+        def faulty_update(gradients, rate, **settings):
+            self.step_number += 1
+            update(gradient_fault(list(gradients), self.step_number), rate, **settings)
+            if "weights" in self.faults:
+                with torch.no_grad():
+                    self.faults["weights"](self.parameters)
+
+        self.slots_owner, self.update = update, faulty_update
+
+    def train_epoch(self, epoch: Epoch) -> torch.Tensor:
+        epoch = self.faults.get("epoch", lambda epoch, number: epoch)(epoch, self.epoch_number)
+        self.epoch_number += 1
+        return super().train_epoch(epoch)
+
+
+def larger_gradient(gradients, number):
+    return [1.01 * gradient for gradient in gradients]
+
+
+def no_bias_update(gradients, number):
+    return [gradients[0], torch.zeros_like(gradients[1]), *gradients[2:]]
+
+
+def stale_rates(epoch, number):
+    rates = epoch.learning_rates
+    return dataclasses.replace(epoch, learning_rates=torch.cat([rates[:1], rates[:-1]]))
+
+
+def half_a_batch(epoch, number):
+    half = epoch.order.shape[1] // 2
+    return dataclasses.replace(epoch, order=epoch.order[:, :half])
+
+
+class RepeatedOrder:
+    """Every epoch sees the order of the first."""
+
+    def __init__(self) -> None:
+        self.first: torch.Tensor | None = None
+
+    def __call__(self, epoch, number):
+        self.first = epoch.order if self.first is None else self.first
+        return dataclasses.replace(epoch, order=self.first)
+
+
+def wrong_labels_in_one_batch(data):
+    """Labels off by one in the images of one batch in the middle of the second epoch."""
+    plan = Plan(CONFIG, len(data)).epoch(1)
+    labels = data.labels.clone()
+    chosen = plan.order[len(plan) // 2].to(labels.device)
+    labels[chosen] = (labels[chosen] + 1) % 10
+    return dataclasses.replace(data, labels=labels)
+
+
+def wrong_scale(data):
+    """Inputs divided by 256 and not by 255, nearly: bytes lose their lowest bit."""
+    return dataclasses.replace(data, images=data.images & 0xFE)
+
+
+def weights_in_bf16(parameters):
+    for parameter in parameters:
+        parameter.copy_(parameter.bfloat16())
+
+
+def no_last_layer_gradient_mean(gradients, number):
+    """The last layer's gradient summed twice in one step of ten: a race between two updates."""
+    return [*gradients[:-2], *(2 * g if number % 10 == 0 else g for g in gradients[-2:])]
+
+
+TRAINING_FAULTS = {
+    "a gradient 1 % too large": {"gradients": larger_gradient},
+    "a bias never updated": {"gradients": no_bias_update},
+    "labels off by one in one batch": {"upload": wrong_labels_in_one_batch},
+    "a learning rate one step stale": {"epoch": stale_rates},
+    "half of every batch ignored": {"epoch": half_a_batch},
+    "one epoch's order repeated": {"epoch": RepeatedOrder()},
+    "training images without their lowest bit": {"upload": wrong_scale},
+    "weights kept in bf16": {"weights": weights_in_bf16},
+    "a layer's gradient counted twice now and then": {"gradients": no_last_layer_gradient_mean},
+}
+CAUGHT_BY = {
+    "a gradient 1 % too large": "losses of the first steps",
+    "a bias never updated": "losses of the first steps",
+    "labels off by one in one batch": "loss of the worst step",
+    "a learning rate one step stale": "losses of the first steps",
+    "half of every batch ignored": "losses of the first steps",
+    "one epoch's order repeated": "loss of the typical step",
+    "training images without their lowest bit": "losses of the first steps",
+    "weights kept in bf16": "losses of the first steps",
+    "a layer's gradient counted twice now and then": "losses of the first steps",
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_right_run_passes(precision, data, reference):
+    done = train_with("eager", CONFIG, data, resolve("cpu"), precision=precision)
+    verdict = verdict_on(done, data, reference)
+    assert verdict.passed, verdict.failures
+
+
+@pytest.mark.parametrize("fault", TRAINING_FAULTS)
+def test_a_fault_in_training_is_caught(fault, data, reference):
+    done = train_with(FaultyEngine(**TRAINING_FAULTS[fault]), CONFIG, data, resolve("cpu"))
+    verdict = verdict_on(done, data, reference)
+    assert CAUGHT_BY[fault] in {check.name for check in verdict.failures}
+
+
+def break_row(done, data):
+    """A row of weights zeroed on its way to the device."""
+    host = done.model
+    broken = type(host)(host.config, seed=0)
+    broken.load_state_dict(host.state_dict())
+    with torch.no_grad():
+        broken.layers[0].weight[3] = 0
+    return evaluated(done, broken, data.test)
+
+
+def break_scale(done, data):
+    images = data.test.images.astype("float32") * (255 / 256)
+    return evaluated(done, done.model, ImageSet(images.round().astype("uint8"), data.test.labels))
+
+
+def break_labels(done, data):
+    labels = data.test.labels.copy()
+    labels[0] = (labels[0] + 1) % 10
+    return evaluated(done, done.model, ImageSet(data.test.images, labels))
+
+
+def break_count(done, data):
+    """The ragged last chunk left out."""
+    return evaluated(done, done.model, ImageSet(data.test.images[:9984], data.test.labels[:9984]), keep=done)
+
+
+def evaluated(done, model, test, keep=None):
+    from accelmnist.data.on_device import upload
+
+    device = resolve("cpu")
+    found = evaluate(model, upload(test, device), device=device, precision="fp32")
+    return found if keep is None else dataclasses.replace(keep.evaluation, metrics=found.metrics)
+
+
+def transpose(done, data):
+    confusion = torch.tensor(done.evaluation.metrics.confusion_matrix).T.numpy()
+    return dataclasses.replace(done.evaluation, metrics=compute_metrics(confusion))
+
+
+EVALUATION_FAULTS = {
+    "a weight row zeroed at upload": (break_row, "largest logit error"),
+    "inputs scaled wrongly on the device only": (break_scale, "largest logit error"),
+    "one label changed on the device": (break_labels, "confusion matrix"),
+    "the last images left out of the count": (break_count, "confusion matrix"),
+    "a transposed confusion matrix": (transpose, "confusion matrix"),
+}
+
+
+@pytest.mark.parametrize("fault", EVALUATION_FAULTS)
+def test_a_fault_in_evaluation_is_caught_without_the_reference(fault, data):
+    done = train_with("eager", CONFIG, data, resolve("cpu"))
+    assert verdict_on(done, data, None).passed
+    breaks, caught_by = EVALUATION_FAULTS[fault]
+    broken = dataclasses.replace(done, evaluation=breaks(done, data))
+    assert caught_by in {check.name for check in verdict_on(broken, data, None).failures}
+
+
+def test_scikit_learn_catches_a_transposed_matrix_and_a_wrong_score(data):
+    done = train_with("eager", CONFIG, data, resolve("cpu"))
+    assert all(check.passed for check in check_scores(done.evaluation))
+    names = {check.name for check in check_scores(transpose(done, data)) if not check.passed}
+    assert names == {"confusion matrix against scikit-learn", "scores against scikit-learn"}
+    better = dataclasses.replace(done.evaluation.metrics, macro_f1=done.evaluation.metrics.macro_f1 + 1e-6)
+    wrong = dataclasses.replace(done.evaluation, metrics=better)
+    assert [check.name for check in check_scores(wrong) if not check.passed] == ["scores against scikit-learn"]
+
+
+def test_a_gradient_of_another_scale_is_no_fault_for_adam(data):
+    """What the gate can't see: Adam divides by the gradient's own size, so 1 % more changes nothing but rounding."""
+    config = dataclasses.replace(
+        CONFIG, training=dataclasses.replace(CONFIG.training, optimizer="adam", learning_rate=0.003)
+    )
+    with_reference = train_reference(config, data.train, data.test)
+    done = train_with(FaultyEngine(gradients=larger_gradient), config, data, resolve("cpu"))
+    assert verdict_on(done, data, with_reference).passed
+
+
+def test_a_full_score_is_a_failure(data):
+    done = train_with("eager", CONFIG, data, resolve("cpu"))
+    perfect = dataclasses.replace(done.evaluation.metrics, accuracy=1.0)
+    broken = dataclasses.replace(done, evaluation=dataclasses.replace(done.evaluation, metrics=perfect))
+    assert "accuracy below 100 %" in {check.name for check in verdict_on(broken, data, None).failures}
+
+
+def test_a_nan_loss_fails_every_check_of_losses(data, reference):
+    done = train_with("eager", CONFIG, data, resolve("cpu"))
+    losses = done.losses.clone()
+    losses[3] = torch.nan
+    names = {check.name for check in verdict_on(dataclasses.replace(done, losses=losses), data, reference).failures}
+    assert {"losses of the first steps", "loss of the worst step"} <= names
+
+
+def test_another_number_of_steps_fails(data, reference):
+    done = train_with("eager", CONFIG, data, resolve("cpu"))
+    shorter = dataclasses.replace(done, losses=done.losses[:-1])
+    assert "steps" in {check.name for check in verdict_on(shorter, data, reference).failures}
+
+
+def test_loss_differences_by_hand():
+    expected = torch.tensor([2.0, 2.0, 1.0, 1.0])
+    losses = torch.tensor([2.0, 2.2, 1.0, 1.5])
+    typical, worst = loss_differences(losses, expected, epochs=2)
+    assert typical == pytest.approx(0.0)  # torch's median is the lower of the two middle values
+    assert worst == pytest.approx(0.5)
+
+
+def test_only_eager_float32_on_the_cpu_is_the_reference():
+    assert is_reference(CONFIG, device_kind="cpu", engine="eager")
+    assert not is_reference(CONFIG, device_kind="cuda", engine="eager")
+    assert not is_reference(CONFIG, device_kind="cpu", engine="compiled")
+    half = dataclasses.replace(CONFIG, execution=dataclasses.replace(CONFIG.execution, precision="bf16"))
+    assert not is_reference(half, device_kind="cpu", engine="eager")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+def test_every_limit_has_a_reason_and_grows_along_the_training(precision):
+    limits = tolerances(precision)
+    assert all(getattr(limits, field.name).reason for field in dataclasses.fields(limits))
+    assert 0 < limits.first_steps.limit < limits.typical_step.limit < limits.worst_step.limit < 1
+    assert FIRST_STEPS >= 8
+    assert limits.logits.limit < 0.05
