@@ -1,10 +1,11 @@
-"""Weights and training state on the disk, in safetensors: plain tensors and a text header, nothing that runs when it is read.
+"""Weights and training state on the disk, in safetensors: tensors and a text header, nothing that runs when read.
 
 Two kinds of file:
     model.safetensors        the weights, with the network's configuration: what `predict` takes
     checkpoint.safetensors   weights, optimizer's state and losses after a whole number of epochs: what `--resume` takes
-A checkpoint is replaced in one step at the end of an epoch, and everything random depends on seed and epoch alone, so a run
-that was killed at any moment continues to the same weights, to the bit (on the CPU, by the same number of threads).
+A checkpoint is replaced in one step at the end of an epoch, and everything random depends on seed and epoch alone, so
+a run that was killed at any moment continues to the same weights, to the bit (on the CPU, by the same number of
+threads).
 """
 
 from __future__ import annotations

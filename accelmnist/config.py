@@ -1,10 +1,10 @@
 """What to train and how to run it: frozen dataclasses, checked once when they are made, defaults stated only here.
 
-The command line reads its defaults and its choices from here, the record stores these objects as they are, and the engines
-read them. Nothing here imports torch, so that `accelmnist --help` stays quick.
+The command line reads its defaults and its choices from here, the record stores these objects as they are, and the
+engines read them. Nothing here imports torch, so that `accelmnist --help` stays quick.
 
-The default hyper-parameters were chosen on a validation split of the training set (the last 10,000 of a seeded shuffle),
-never on the test set; `bench/choose_defaults.py` is the search and `results/defaults.md` its record.
+The default hyper-parameters were chosen on a validation split of the training set (the last 10,000 of a seeded
+shuffle), never on the test set; `bench/choose_defaults.py` is the search and `results/defaults.md` its record.
 """
 
 from __future__ import annotations

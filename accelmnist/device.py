@@ -1,7 +1,8 @@
 """Devices: the one module that names torch.cuda, torch.mps and torch.backends.
 
-It resolves a name to a device, synchronizes it, says what it can do (every capability is a value with a reason that can be
-printed), sets the arithmetic of a precision, and reads memory. Everything else in the package is device-agnostic.
+It resolves a name to a device, synchronizes it, says what it can do (every capability is a value with a reason that
+can be printed), sets the arithmetic of a precision, and reads memory. Everything else in the package is
+device-agnostic.
 
 Units: bytes. Sources: PyTorch's notes on CUDA semantics, on MPS and on numerical accuracy (TF32).
 """
@@ -194,7 +195,7 @@ def _amp_on_cpu(precision: Precision) -> Capability:
 
 
 def compile_capability(device: Device) -> Capability:
-    """Whether torch.compile can generate code for `device`: the CPU takes a C++ compiler and Python's headers, CUDA Triton."""
+    """Whether torch.compile can make code for `device`; the CPU takes a C++ compiler and Python's headers."""
     if device.kind == "cuda":
         return _compile_on_cuda(device)
     if device.kind == "mps":
@@ -282,7 +283,7 @@ def process_peak_bytes() -> int:
 
 
 def total_memory_bytes(device: Device) -> int | None:
-    """Memory of the device: CUDA's own, MPS's recommended working set; None on the CPU, whose memory is the machine's."""
+    """Memory of the device: CUDA's own, MPS's recommended working set; None on the CPU, which has the machine's."""
     if device.kind == "cuda":
         return torch.cuda.get_device_properties(device.torch_device).total_memory
     if device.kind == "mps":

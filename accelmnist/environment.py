@@ -1,6 +1,7 @@
 """The machine and the software under a result, for the record: what can move a figure, and nothing that names a person.
 
-What cannot be found out is None. Memory in bytes. Host name, user and absolute paths stay out, so that a record can be shared.
+What cannot be found out is None. Memory in bytes. Host name, user and absolute paths stay out, so that a record can
+be shared.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from typing import ClassVar
 class AccelmnistError(Exception):
     """A failure that one line can explain.
 
-    `message` names the cause (with the file or the option), `remedy` what to do about it. `exit_code` follows the command
-    line's convention: 2 for wrong use or bad input, 1 for work that was done and failed a check.
+    `message` names the cause (with the file or the option), `remedy` what to do about it. `exit_code` follows the
+    command line's convention: 2 for wrong use or bad input, 1 for work that was done and failed a check.
     """
 
     exit_code: ClassVar[int] = 2

@@ -1,7 +1,7 @@
 """What the network says of every image of a set, computed on the device in the run's own precision.
 
-All images count, the ragged last chunk included. The confusion matrix has a row for each predicted and a column for each
-actual class. Results come to the host once, at the end.
+All images count, the ragged last chunk included. The confusion matrix has a row for each predicted and a column for
+each actual class. Results come to the host once, at the end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def logits_of(model: MLP, images: torch.Tensor, *, device: Device, precision: Pr
     """Logits (n, 10) float32 on the device, of byte images (n, 784)."""
     chunks = []
     with matmul_precision(device, precision):
-        for part in images.split(_CHUNK):
+        for part in torch.split(images, _CHUNK):
             with autocast(device, precision):
                 chunks.append(model(scale_images(part)).float())
     return torch.cat(chunks)

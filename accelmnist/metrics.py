@@ -1,11 +1,11 @@
 """Scores from the confusion matrix: accuracy, precision, recall and F1, by class and averaged.
 
-Orientation: a row for each predicted class, a column for each actual class, so that recall of i is (i, i) over the sum of
-column i and precision is (i, i) over the sum of row i. scikit-learn's matrix is the transpose of this one.
+Orientation: a row for each predicted class, a column for each actual class, so that recall of i is (i, i) over the
+sum of column i and precision is (i, i) over the sum of row i. scikit-learn's matrix is the transpose of this one.
 
 A class that was never predicted has no precision; as in scikit-learn's `zero_division=0` it counts as 0, with a note.
-All fractions are 0 to 1. Source: Sokolova and Lapalme, "A systematic analysis of performance measures for classification
-tasks", 2009.
+All fractions are 0 to 1. Source: Sokolova and Lapalme, "A systematic analysis of performance measures for
+classification tasks", 2009.
 """
 
 from __future__ import annotations

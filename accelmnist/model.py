@@ -1,16 +1,16 @@
 """The network: a multilayer perceptron from 784 pixels to 10 classes.
 
-`MLP` owns the weights (`layers.0.weight` of shape (units, inputs), and so on, float32) and maps inputs to logits. What
-differs by configuration (activation, output function, its loss) is a pure function chosen once by name, so that the engines
-which compile or capture a step can use it as well as the module can.
+`MLP` owns the weights (`layers.0.weight` of shape (units, inputs), and so on, float32) and maps inputs to logits.
+What differs by configuration (activation, output function, its loss) is a pure function chosen once by name, so that
+the engines which compile or capture a step can use it as well as the module can.
 
 Every output function is paired with the loss whose gradient at the logits is (output - target) / batch: softmax with
 cross-entropy, sigmoid with binary cross-entropy, linear with half the squared error, each summed over the classes and
-averaged over the batch. One learning rate therefore means the same for all three. Source: Bishop, "Pattern Recognition and
-Machine Learning", section 5.2 (canonical link functions).
+averaged over the batch. One learning rate therefore means the same for all three. Source: Bishop, "Pattern
+Recognition and Machine Learning", section 5.2 (canonical link functions).
 
-Weights start from a uniform distribution on the host: He's variance for rectifiers, Glorot's for saturating functions (He et
-al. 2015; Glorot and Bengio 2010), biases from zero.
+Weights start from a uniform distribution on the host: He's variance for rectifiers, Glorot's for saturating functions
+(He et al. 2015; Glorot and Bengio 2010), biases from zero.
 """
 
 from __future__ import annotations

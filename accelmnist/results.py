@@ -1,8 +1,8 @@
 """The record of a run: one JSON document with a schema version, validated on load, written atomically.
 
-Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit. The document is these dataclasses as they are;
-msgspec encodes them and checks every type on the way back. Keys are never renamed within a schema version; a new key has a
-default, so that older records still load.
+Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit. The document is these dataclasses as
+they are; msgspec encodes them and checks every type on the way back. Keys are never renamed within a schema version;
+a new key has a default, so that older records still load.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class DataSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFigures:
-    """One epoch. `accuracy` is on the held-out validation images where there are any, else on a sample of the training images."""
+    """One epoch; `accuracy` is on the validation images where any are held out, else on some of the training ones."""
 
     epoch: int
     train_loss: float | None
@@ -83,7 +83,7 @@ class EpochFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Where the time went, in seconds. `train_s` is the synchronized time of the epochs alone, `images_per_s` its rate."""
+    """Where the time went, in seconds: `train_s` is the synchronized time of the epochs, `images_per_s` its rate."""
 
     import_s: float | None = None
     load_s: float | None = None
@@ -108,12 +108,13 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One figure of the verdict against its limit; `reason` says where the limit comes from, or why nothing was compared."""
+    """A figure of the verdict and its limit: `detail` says what the figure is, `reason` where the limit comes from."""
 
     name: str
     passed: bool
     value: float | None
     limit: float | None
+    detail: str
     reason: str
 
 

@@ -44,7 +44,8 @@ def find_stopped_run(folder: Path) -> StoppedRun:
 def new_folder(asked: Path | None, *, device: str, engine: str) -> Path:
     """An empty place for a new run: `asked`, or one under `results/` named by time, device and engine.
 
-    Raises ConfigError where `asked` holds a run already, which would be lost, and OutputError where it can't be written.
+    Raises ConfigError where `asked` holds a run already, which would be lost, and OutputError where it can't be
+    written.
     """
     if asked is not None:
         if (asked / RECORD_NAME).exists():

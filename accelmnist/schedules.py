@@ -1,15 +1,19 @@
-"""Learning rates of every step of a run, made on the host in float64 once, so that all devices and engines get the same.
+"""Learning rates of every step of a run, made once on the host in float64, so that all devices get the same.
 
-`one-cycle` rises in a straight line from 1/25 of the peak, then falls as a cosine to 1/10,000 of it (Smith and Topin 2019,
-in the form of torch's OneCycleLR); `cosine` falls from the peak to 0 (Loshchilov and Hutter 2017); `constant` stays.
+`one-cycle` rises in a straight line from 1/25 of the peak, then falls as a cosine to 1/10,000 of it (Smith and Topin
+2019, in the form of torch's OneCycleLR); `cosine` falls from the peak to 0 (Loshchilov and Hutter 2017); `constant`
+stays.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from accelmnist.config import TrainingConfig
+
+Positions = NDArray[np.float64]
 
 _FIRST_SHARE = 1 / 25
 _LAST_SHARE = 1 / 10_000
@@ -18,15 +22,20 @@ _LAST_SHARE = 1 / 10_000
 def learning_rates(config: TrainingConfig, steps: int) -> torch.Tensor:
     """The learning rate of each of `steps` steps: (steps,) float32 on the host."""
     position = np.arange(steps) / max(steps - 1, 1)  # 0 at the first step, 1 at the last
-    shares = {"constant": np.ones_like, "cosine": _cosine, "one-cycle": lambda p: _one_cycle(p, config.warmup)}
-    return torch.from_numpy(config.learning_rate * shares[config.schedule](position)).float()
+    return torch.from_numpy(config.learning_rate * _share_of_peak(config, position)).float()
 
 
-def _cosine(position: np.ndarray) -> np.ndarray:
-    return (1 + np.cos(np.pi * position)) / 2
+def _share_of_peak(config: TrainingConfig, position: Positions) -> Positions:
+    if config.schedule == "constant":
+        return np.ones_like(position)
+    return _cosine(position) if config.schedule == "cosine" else _one_cycle(position, config.warmup)
 
 
-def _one_cycle(position: np.ndarray, warmup: float) -> np.ndarray:
+def _cosine(position: Positions) -> Positions:
+    return np.asarray((1 + np.cos(np.pi * position)) / 2)
+
+
+def _one_cycle(position: Positions, warmup: float) -> Positions:
     rise = _FIRST_SHARE + (1 - _FIRST_SHARE) * position / max(warmup, 1e-12)
     fall = _LAST_SHARE + (1 - _LAST_SHARE) * _cosine((position - warmup) / (1 - warmup))
     return np.where(position < warmup, rise, fall)

@@ -1,7 +1,7 @@
 """Writing files so that a reader never sees half of one, and a failure is one clear line.
 
-The method is POSIX's: write a temporary file in the same folder, flush it to the disk, rename it over the old one. A process
-killed at any moment leaves either the old file or the new one.
+The method is POSIX's: write a temporary file in the same folder, flush it to the disk, rename it over the old one. A
+process killed at any moment leaves either the old file or the new one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step; raises OutputError (full, read-only, no such folder) and leaves the old file."""
+    """Replace `path` by `content` in one step; where that fails, raises OutputError and leaves the old file."""
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:

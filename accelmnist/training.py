@@ -1,7 +1,8 @@
 """Training: the epochs of one job by one engine, timed, watched for divergence, stoppable and resumable between epochs.
 
-The timed region of an epoch is what training takes: the order is made and sent to the device, the steps run, and the device
-is synchronized at both ends. The accuracy by epoch is measured outside it. Losses come to the host once an epoch.
+The timed region of an epoch is what training takes: the order is made and sent to the device, the steps run, and the
+device is synchronized at both ends. The accuracy by epoch is measured outside it. Losses come to the host once an
+epoch.
 """
 
 from __future__ import annotations
@@ -103,11 +104,11 @@ def _check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None
     if len(bad) == 0:
         return
     position = int(bad[0])
-    step = first_step + position + 1
+    step, epoch = position + 1, first_step // len(losses) + 1
     before = f"{losses[position - 1].item():.4g}" if position else "unknown"
     raise DivergedError(
-        f"the loss is {losses[position].item()} at step {step} (epoch {first_step // len(losses) + 1}; before it {before})",
-        step=step,
+        f"the loss is {losses[position].item()} at step {step} of epoch {epoch}, before it {before}",
+        step=first_step + step,
         remedy=_likely_cause(config),
     )
 

@@ -1,14 +1,14 @@
-"""Measures what the verdict's limits rest on: the spread of the scores over seeds, and the drift between ways of running.
+"""Measures what the verdict's limits rest on: the spread of scores over seeds, and the drift between ways of running.
 
     python -m bench.seed_spread --out results/seed-spread.json
 
-Spread: every configuration is trained from several seeds by the reference (eager float32 on the CPU). The standard deviation
-of each score is divided by the binomial one, sqrt(e (1 - e) / n) for an error rate e on n images, which makes it a number
-that carries over to other accuracies and set sizes. Two runs of one seed that differ in rounding only can't differ more than
-two seeds do.
+Spread: every configuration is trained from several seeds by the reference (eager float32 on the CPU). The standard
+deviation of each score is divided by the binomial one, sqrt(e (1 - e) / n) for an error rate e on n images, which
+makes it a number that carries over to other accuracies and set sizes. Two runs of one seed that differ in rounding
+only can't differ more than two seeds do.
 
-Drift: the same seed is trained in another way (one thread instead of two, compiled, 16-bit precisions) and its step losses
-are compared with the reference's, as the verdict compares them; the largest value of each figure is kept.
+Drift: the same seed is trained in another way (one thread instead of two, compiled, 16-bit precisions) and its step
+losses are compared with the reference's, as the verdict compares them; the largest value of each figure is kept.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from accelmnist.config import DATASETS
 from accelmnist.data import mnist
 from accelmnist.data.download import cache_folder
 from accelmnist.data.idx import write_idx
-from accelmnist.config import DATASETS
 from accelmnist.data.mnist import PUBLISHED, load_dataset, verify_embedded
 from accelmnist.data.origins import ORIGINS
 from accelmnist.data.types import Dataset

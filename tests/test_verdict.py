@@ -1,7 +1,7 @@
-"""The gate proven: a right run passes in every precision, and a program broken on purpose is caught, or it is said why not.
+"""The gate proven: a right run passes in every precision, and a program broken on purpose is caught.
 
-Each fault below is one that programs really have. It is put into a run on the device under test, which is then judged as any
-other run is: against float64 and against the same training on the reference.
+Each fault below is one that programs really have. It is put into a run, which is then judged as any other run is:
+against float64 and against the same training on the reference. What the gate can't see is a test as well.
 """
 
 from __future__ import annotations
@@ -146,15 +146,15 @@ TRAINING_FAULTS = {
     "a layer's gradient counted twice now and then": {"gradients": no_last_layer_gradient_mean},
 }
 CAUGHT_BY = {
-    "a gradient 1 % too large": "losses of the first steps",
-    "a bias never updated": "losses of the first steps",
-    "labels off by one in one batch": "loss of the worst step",
-    "a learning rate one step stale": "losses of the first steps",
-    "half of every batch ignored": "losses of the first steps",
-    "one epoch's order repeated": "loss of the typical step",
-    "training images without their lowest bit": "losses of the first steps",
-    "weights kept in bf16": "losses of the first steps",
-    "a layer's gradient counted twice now and then": "losses of the first steps",
+    "a gradient 1 % too large": "first steps",
+    "a bias never updated": "first steps",
+    "labels off by one in one batch": "worst step, reference",
+    "a learning rate one step stale": "first steps",
+    "half of every batch ignored": "first steps",
+    "one epoch's order repeated": "typical step, reference",
+    "training images without their lowest bit": "first steps",
+    "weights kept in bf16": "first steps",
+    "a layer's gradient counted twice now and then": "first steps",
 }
 
 
@@ -212,8 +212,8 @@ def transpose(done, data):
 
 
 EVALUATION_FAULTS = {
-    "a weight row zeroed at upload": (break_row, "largest logit error"),
-    "inputs scaled wrongly on the device only": (break_scale, "largest logit error"),
+    "a weight row zeroed at upload": (break_row, "logits"),
+    "inputs scaled wrongly on the device only": (break_scale, "logits"),
     "one label changed on the device": (break_labels, "confusion matrix"),
     "the last images left out of the count": (break_count, "confusion matrix"),
     "a transposed confusion matrix": (transpose, "confusion matrix"),
@@ -233,10 +233,10 @@ def test_scikit_learn_catches_a_transposed_matrix_and_a_wrong_score(data):
     done = train_with("eager", CONFIG, data, resolve("cpu"))
     assert all(check.passed for check in check_scores(done.evaluation))
     names = {check.name for check in check_scores(transpose(done, data)) if not check.passed}
-    assert names == {"confusion matrix against scikit-learn", "scores against scikit-learn"}
+    assert names == {"matrix, scikit-learn", "scores, scikit-learn"}
     better = dataclasses.replace(done.evaluation.metrics, macro_f1=done.evaluation.metrics.macro_f1 + 1e-6)
     wrong = dataclasses.replace(done.evaluation, metrics=better)
-    assert [check.name for check in check_scores(wrong) if not check.passed] == ["scores against scikit-learn"]
+    assert [check.name for check in check_scores(wrong) if not check.passed] == ["scores, scikit-learn"]
 
 
 def test_a_gradient_of_another_scale_is_no_fault_for_adam(data):
@@ -253,7 +253,7 @@ def test_a_full_score_is_a_failure(data):
     done = train_with("eager", CONFIG, data, resolve("cpu"))
     perfect = dataclasses.replace(done.evaluation.metrics, accuracy=1.0)
     broken = dataclasses.replace(done, evaluation=dataclasses.replace(done.evaluation, metrics=perfect))
-    assert "accuracy below 100 %" in {check.name for check in verdict_on(broken, data, None).failures}
+    assert "plausible accuracy" in {check.name for check in verdict_on(broken, data, None).failures}
 
 
 def test_a_nan_loss_fails_every_check_of_losses(data, reference):
@@ -261,7 +261,7 @@ def test_a_nan_loss_fails_every_check_of_losses(data, reference):
     losses = done.losses.clone()
     losses[3] = torch.nan
     names = {check.name for check in verdict_on(dataclasses.replace(done, losses=losses), data, reference).failures}
-    assert {"losses of the first steps", "loss of the worst step"} <= names
+    assert {"first steps", "worst step, reference"} <= names
 
 
 def test_another_number_of_steps_fails(data, reference):

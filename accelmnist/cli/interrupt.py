@@ -26,7 +26,7 @@ class StopOnInterrupt:
     ) -> None:
         signal.signal(signal.SIGINT, self._before)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True

@@ -11,21 +11,14 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Sizes(click.ParamType):
-    """An architecture: a comma-separated list of hidden sizes, or `none` for softmax regression."""
-
-    name = "sizes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """`512,256` becomes (512, 256) and `none` (); a tuple stays."""
-        if isinstance(value, tuple):
-            return value
-        if value.strip().lower() == "none":
-            return ()
-        try:
-            return tuple(int(size) for size in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is no list of sizes such as 128 or 512,256, nor none", param, ctx)
+def parse_sizes(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """An architecture: `512,256` becomes (512, 256), and `none`, softmax regression, ()."""
+    if value.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(size) for size in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of sizes such as 128 or 512,256, nor none") from None
 
 
 def default_of(config: type, name: str) -> Any:

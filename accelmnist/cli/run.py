@@ -10,7 +10,7 @@ import click
 
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
-from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_options, config_from
+from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options
 from accelmnist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ result_options = in_order(
 @config_options
 @result_options
 @click.pass_context
-def run(context: click.Context, **options: Any) -> int:
+def run(context: click.Context, /, **options: Any) -> int:
     """Train the network once, check it against the CPU reference, show and save the result.
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import click
 
-from accelmnist.cli.options import Sizes, in_order, option_for
+from accelmnist.cli.options import default_of, in_order, option_for, parse_sizes
 from accelmnist.config import (
     ACTIVATIONS,
     AMP_PRECISIONS,
@@ -26,6 +27,7 @@ from accelmnist.config import (
 )
 from accelmnist.errors import ConfigError
 
+_HIDDEN = ",".join(map(str, default_of(ModelConfig, "hidden")))
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 
 data_options = in_order(
@@ -37,7 +39,9 @@ data_options = in_order(
     option_for(DataConfig, "validation", type=int, help="Training images held out, by class in proportion."),
 )
 model_options = in_order(
-    option_for(ModelConfig, "hidden", type=Sizes(), show_default="256", help="Sizes such as 128 or 512,256, or none."),
+    option_for(
+        ModelConfig, "hidden", type=str, callback=parse_sizes, default=_HIDDEN, help="Sizes such as 512,256, or none."
+    ),
     option_for(ModelConfig, "activation", type=click.Choice(ACTIVATIONS)),
     option_for(ModelConfig, "output", type=click.Choice(OUTPUTS), help="Output function, with the loss that fits it."),
     option_for(ModelConfig, "dropout", type=float, help="Probability of dropping a hidden activation."),
@@ -76,11 +80,10 @@ execution_options = in_order(
 )
 config_options = in_order(data_options, model_options, training_options, execution_options)
 
-CONFIG_PARAMETERS = frozenset(
-    field
-    for config in (DataConfig, ModelConfig, TrainingConfig, ExecutionConfig)
-    for field in config.__dataclass_fields__
-) | {"synthetic", "compile_step", "amp"}
+_DATA, _MODEL, _TRAINING, _EXECUTION = (
+    tuple(field.name for field in fields(part)) for part in (DataConfig, ModelConfig, TrainingConfig, ExecutionConfig)
+)
+CONFIG_PARAMETERS = frozenset({*_DATA, *_MODEL, *_TRAINING, *_EXECUTION, "synthetic", "compile_step", "amp"})
 
 
 def config_from(options: dict[str, Any]) -> RunConfig:
@@ -89,12 +92,11 @@ def config_from(options: dict[str, Any]) -> RunConfig:
     _apply_synthetic(options)
     _apply_compile(options)
     _apply_amp(options)
-    parts = {"data": DataConfig, "model": ModelConfig, "training": TrainingConfig, "execution": ExecutionConfig}
     return RunConfig(
-        **{
-            part: config(**{name: options[name] for name in config.__dataclass_fields__ if options[name] is not None})
-            for part, config in parts.items()
-        }
+        data=DataConfig(**{name: options[name] for name in _DATA}),
+        model=ModelConfig(**{name: options[name] for name in _MODEL}),
+        training=TrainingConfig(**{name: options[name] for name in _TRAINING}),
+        execution=ExecutionConfig(**{name: options[name] for name in _EXECUTION}),
     )
 
 

@@ -24,7 +24,6 @@ from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet, checked_set
 from accelmnist.errors import ConfigError, DataError
 
-
 _REINSTALL = "Reinstall the package (pip install --force-reinstall accelmnist) or pass --data DIR"
 
 

@@ -26,7 +26,7 @@ class DeviceSet:
 
 
 def upload(images: ImageSet, device: Device) -> DeviceSet:
-    """Copy a host set to `device`; on the CPU the tensors share the host's memory. Raises DeviceError when it doesn't fit."""
+    """Copy a host set to `device`; raises DeviceError when it doesn't fit. On the CPU they share the host's memory."""
     with memory_errors(device, "Free memory there, or choose another --device"):
         return DeviceSet(
             images=torch.from_numpy(images.images).to(device.torch_device),

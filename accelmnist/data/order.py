@@ -1,8 +1,8 @@
 """Which images a step sees: the validation split, and one seeded permutation an epoch, both made on the host.
 
-The same seed gives the same batches on every device and engine, which is what makes their results comparable. A permutation
-depends on its seed and epoch alone, so a resumed run needs no state of a generator. Training drops the ragged last batch, so
-that every step has one shape; the permutation makes it another one each epoch.
+The same seed gives the same batches on every device and engine, which is what makes their results comparable. A
+permutation depends on its seed and epoch alone, so a resumed run needs no state of a generator. Training drops the
+ragged last batch, so that every step has one shape; the permutation makes it another one each epoch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The whole step in one graph, compiled by Inductor: C++ on the CPU, Triton on CUDA, Metal on MPS.
 
-Gather, scaling, forward, gradient and update are one function without a graph break (`fullgraph=True` makes a break an
-error), so that the compiler fuses across what eager mode runs as some thirty operations. Compiling happens in `prepare`,
-where it is timed apart: one step is run there and undone, so that it cannot help the result.
+Gather, scaling, forward, gradient and update are one function without a graph break (`fullgraph=True` makes a break
+an error), so that the compiler fuses across what eager mode runs as some thirty operations. Compiling happens in
+`prepare`, where it is timed apart: one step is run there and undone, so that it cannot help the result.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The framework's own way: operations one by one, autograd, torch's fused update.
 
-It is the baseline of every speed-up, and in float32 on the CPU the reference of every verdict, so it stays plain. What it
-saves against a loop written by hand is only what such a loop wastes: it gathers bytes, not floats, asks autograd for the
-gradients instead of storing and resetting them, and reads the losses once an epoch.
+It is the baseline of every speed-up, and in float32 on the CPU the reference of every verdict, so it stays plain.
+What it saves against a loop written by hand is only what such a loop wastes: it gathers bytes, not floats, asks
+autograd for the gradients instead of storing and resetting them, and reads the losses once an epoch.
 """
 
 from __future__ import annotations

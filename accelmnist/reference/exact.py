@@ -31,11 +31,12 @@ def check_evaluation(model: MLP, test: ImageSet, evaluation: Evaluation, limits:
     error = np.abs(evaluation.logits - exact).max() / np.abs(exact).max()
     return [
         Check(
-            name="largest logit error",
+            name="logits",
             passed=bool(error <= limits.logits.limit),
             value=float(error),
             limit=limits.logits.limit,
-            reason=f"of the largest logit, against float64 on the CPU; {limits.logits.reason}",
+            detail="largest error over largest logit",
+            reason=f"against float64 on the CPU: {limits.logits.reason}",
         ),
         _check_predictions(exact, evaluation, limits.logits.limit),
         _check_confusion(test, evaluation),
@@ -45,7 +46,7 @@ def check_evaluation(model: MLP, test: ImageSet, evaluation: Evaluation, limits:
 @torch.no_grad()
 def _exact_logits(model: MLP, test: ImageSet) -> NDArray[np.float64]:
     wide = copy.deepcopy(model).to("cpu", torch.float64)
-    chunks = torch.from_numpy(test.images).split(2000)  # float64 inputs are 6 kB an image
+    chunks = torch.split(torch.from_numpy(test.images), 2000)  # float64 inputs are 6 kB an image
     logits: NDArray[np.float64] = torch.cat([wide(chunk.double() * PIXEL_SCALE) for chunk in chunks]).numpy()
     return logits
 
@@ -58,11 +59,12 @@ def _check_predictions(exact: NDArray[np.float64], evaluation: Evaluation, logit
     widest = float(margins[differ].max()) if differ.any() else 0.0
     limit = 2 * logit_limit * float(np.abs(exact).max())
     return Check(
-        name="margin of differing predictions",
+        name="predictions",
         passed=widest <= limit,
         value=widest,
         limit=limit,
-        reason=f"{int(differ.sum())} of {len(differ)} predictions differ from float64's; only near ties may",
+        detail=f"widest margin of {int(differ.sum())} that differ",
+        reason="a prediction may differ from float64's only where the margin is under twice a logit's largest error",
     )
 
 
@@ -76,7 +78,8 @@ def _check_confusion(test: ImageSet, evaluation: Evaluation) -> Check:
         passed=wrong == 0,
         value=float(wrong),
         limit=0.0,
-        reason="counts that differ from the host's own, rows predicted, columns actual",
+        detail="counts that differ from the host's",
+        reason="counted again on the host from the predictions: rows predicted, columns actual",
     )
 
 
@@ -86,11 +89,12 @@ def check_first_steps(config: RunConfig, training: ImageSet, losses: torch.Tenso
     found = losses[: len(expected)].double()
     error = ((found - expected).abs() / expected.abs()).max().item() if len(expected) else 0.0
     return Check(
-        name="losses of the first steps",
+        name="first steps",
         passed=error <= limits.first_steps.limit,  # a NaN fails
         value=error,
         limit=limits.first_steps.limit,
-        reason=f"largest relative error of {len(expected)} steps replayed in float64; {limits.first_steps.reason}",
+        detail=f"largest error of {len(expected)} losses",
+        reason=f"relative, against the same steps in float64: {limits.first_steps.reason}",
     )
 
 

@@ -1,14 +1,16 @@
 """The one table of limits that a verdict rests on, each with its reason.
 
-Rounding. A result in a precision with unit roundoff u differs from float64's by a few u times the length of the sums behind
-it; the limits are four to twenty times the largest difference that was measured, over every way of running and five
-configurations, so that rounding passes and a fault does not. u is 6e-8 for fp32, 5e-4 for tf32 and fp16, 4e-3 for bf16.
+Rounding. A result in a precision with unit roundoff u differs from float64's by a few u times the length of the sums
+behind it; the limits are four to twenty times the largest difference that was measured, over every way of running and
+five configurations, so that rounding passes and a fault does not. u is 6e-8 for fp32, 5e-4 for tf32 and fp16, 4e-3
+for bf16.
 
 Drift. Training amplifies rounding, so the losses of later steps have wider limits than those of the first.
 
-Seeds. What a score may differ by is taken from how much it differs between seeds: training that is right can't be closer to
-the reference than luck allows, and one that is off by more than luck is wrong. The spread is stated in units of the binomial
-standard deviation sqrt(e (1 - e) / n), for an error rate e on n images, so that it carries over to other scores and sets.
+Seeds. What a score may differ by is taken from how much it differs between seeds: training that is right can't be
+closer to the reference than luck allows, and one that is off by more than luck is wrong. The spread is stated in
+units of the binomial standard deviation sqrt(e (1 - e) / n), for an error rate e on n images, so that it carries over
+to other scores and sets.
 
 `python -m bench.seed_spread` measures all of it; `results/seed-spread.json` is the record that these numbers come from.
 """
@@ -38,8 +40,9 @@ class Tolerance:
 class Tolerances:
     """The limits of one precision, all relative.
 
-    `logits` is the largest error of a logit over the largest logit; `first_steps` the largest relative error of the first
-    losses against float64; `typical_step` and `worst_step` the difference of later losses over their epoch's mean.
+    `logits` is the largest error of a logit over the largest logit; `first_steps` the largest relative error of the
+    first losses against float64; `typical_step` and `worst_step` the difference of later losses over their epoch's
+    mean.
     """
 
     logits: Tolerance
@@ -79,7 +82,8 @@ _TABLE: dict[Precision, Tolerances] = {
 SEED_SPREAD: dict[Score, float] = {"accuracy": 0.8, "macro F1": 0.8, "class F1": 1.2}
 # Two seeds differ by sqrt(2) standard deviations; four of those are passed by chance once in 16,000 comparisons.
 _DEVIATIONS = 4 * math.sqrt(2)
-# Share of the images that two seeds put into other cells of the confusion matrix, over the error rate: the largest measured.
+# Share of the images that two seeds put into other cells of the confusion matrix, over the error rate: the largest
+# measured.
 CELLS_OF_ERROR = 0.6
 
 

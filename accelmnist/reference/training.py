@@ -1,8 +1,9 @@
 """The same training on the reference: eager float32 on the CPU, from the same start, order and learning rates.
 
-Two trainings that differ only in rounding stay together at first and drift apart as training amplifies the difference, so
-the losses of all steps are compared twice: by the typical step of an epoch, which a wrong rule or order moves, and by the
-worst step, which one bad batch moves. What counts in the end, accuracy and F1, is held to the spread between seeds.
+Two trainings that differ only in rounding stay together at first and drift apart as training amplifies the
+difference, so the losses of all steps are compared twice: by the typical step of an epoch, which a wrong rule or
+order moves, and by the worst step, which one bad batch moves. What counts in the end, accuracy and F1, is held to the
+spread between seeds.
 """
 
 from __future__ import annotations
@@ -78,24 +79,27 @@ def _check_losses(losses: torch.Tensor, expected: torch.Tensor, limits: Toleranc
                 passed=False,
                 value=float(len(losses)),
                 limit=float(len(expected)),
-                reason="the reference took another number of steps",
+                detail="the reference took another number",
+                reason="the same configuration takes the same steps",
             )
         ]
     typical, worst = loss_differences(losses, expected, epochs=epochs)
     return [
         Check(
-            name="loss of the typical step",
+            name="typical step, reference",
             passed=typical <= limits.typical_step.limit,
             value=typical,
             limit=limits.typical_step.limit,
-            reason=f"median relative difference in the worst epoch; {limits.typical_step.reason}",
+            detail="median loss difference",
+            reason=f"over the mean loss, in the worst epoch: {limits.typical_step.reason}",
         ),
         Check(
-            name="loss of the worst step",
+            name="worst step, reference",
             passed=worst <= limits.worst_step.limit,
             value=worst,
             limit=limits.worst_step.limit,
-            reason=f"largest difference over the epoch's mean loss; {limits.worst_step.reason}",
+            detail="largest loss difference",
+            reason=f"over the epoch's mean loss: {limits.worst_step.reason}",
         ),
     ]
 
@@ -119,7 +123,7 @@ def _check_scores(metrics: Metrics, reference: ReferenceTraining) -> list[Check]
         _score_check("accuracy", metrics.accuracy - theirs.accuracy, seed_spread_limit("accuracy", error, images)),
         _score_check("macro F1", metrics.macro_f1 - theirs.macro_f1, seed_spread_limit("macro F1", error, images)),
         _furthest_class(metrics, theirs),
-        _score_check("confusion matrix", float(moved), cells_limit(error, images), "share of images in other cells"),
+        _score_check("matrix", float(moved), cells_limit(error, images), "share of images in other cells"),
     ]
 
 
@@ -129,14 +133,15 @@ def _furthest_class(metrics: Metrics, theirs: Metrics) -> Check:
         for mine, other in zip(metrics.per_class, theirs.per_class, strict=True)
     ]
     difference, limit, label = max(rows, key=lambda row: abs(row[0]) / row[1])
-    return _score_check(f"F1 of class {label}", difference, limit, "the class furthest from the reference")
+    return _score_check(f"F1 of class {label}", difference, limit, "the furthest class")
 
 
 def _score_check(name: str, difference: float, limit: float, what: str = "difference") -> Check:
     return Check(
-        name=f"{name} against the reference",
+        name=f"{name}, reference",
         passed=abs(difference) <= limit,
         value=difference,
         limit=limit,
-        reason=f"{what}; the limit is the spread between seeds, measured",
+        detail=what,
+        reason="the spread between seeds, measured",
     )

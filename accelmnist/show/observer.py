@@ -35,7 +35,7 @@ class SilentObserver:
 
 
 class ConsoleObserver:
-    """Prints the plan, then the progress of the epochs, then a line for every stage; a context manager around the run."""
+    """Prints the plan, the progress of the epochs, and a line for every stage; a context manager around the run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

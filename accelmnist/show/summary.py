@@ -36,12 +36,12 @@ def print_summary(record: RunRecord, console: Console, folder: Path | None = Non
 
 
 def format_checks(verdict: Verdict) -> Table:
-    """Each check with its value, its limit and where the limit comes from."""
-    made = table(("", "left"), ("check", "left"), ("value", "right"), ("limit", "right"), ("reason", "left"))
+    """Each check with its value, its limit and what the value is; the record also has where each limit comes from."""
+    made = table(("", "left"), ("check", "left"), ("value", "right"), ("limit", "right"), ("what it is", "left"))
     made.caption = Text(f"held against {verdict.reference}", style=LABEL)
     made.caption_justify = "left"
     for check in verdict.checks:
-        made.add_row(mark(check.passed), check.name, _figure(check.value), _figure(check.limit), Text(check.reason))
+        made.add_row(mark(check.passed), check.name, _figure(check.value), _figure(check.limit), Text(check.detail))
     return made
 
 
@@ -123,7 +123,7 @@ def _way(record: RunRecord) -> str:
 
 def _failure(check: Check) -> str:
     if check.value is None:
-        return f"failed: {check.name} ({check.reason})"
+        return f"failed: {check.name} ({check.detail})"
     limit = "" if check.limit is None else f", limit {_figure(check.limit)}"
     return f"failed: {check.name} is {_figure(check.value)}{limit}"
 

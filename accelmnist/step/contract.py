@@ -1,8 +1,8 @@
 """What an engine is: one way of running the steps of an epoch.
 
-An engine gets a `Job` (weights and data on the device, and the configuration), prepares itself, and then runs epochs. It says
-of itself what it can't do. From the same start and the same order every engine follows the eager float32 reference on the CPU
-within a stated tolerance; one parametrised test holds all of them to that.
+An engine gets a `Job` (weights and data on the device, and the configuration), prepares itself, and then runs epochs.
+It says of itself what it can't do. From the same start and the same order every engine follows the eager float32
+reference on the CPU within a stated tolerance; one parametrised test holds all of them to that.
 
 A new engine is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsClass`.
 """
@@ -38,7 +38,8 @@ class Job:
 class Epoch:
     """The plan of one epoch, on the device: everything that differs from step to step.
 
-    `order` (steps, batch) int64 are indexes of images, `learning_rates` (steps,) float32, `dropout_seeds` (steps,) int64.
+    `order` (steps, batch) int64 are indexes of images, `learning_rates` (steps,) float32, `dropout_seeds` (steps,)
+    int64.
     """
 
     order: Tensor

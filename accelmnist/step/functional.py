@@ -1,7 +1,7 @@
 """A whole training step as one function of tensors: gather, scale, forward, gradient, update.
 
-Nothing in it depends on a value, allocates state or speaks to the host, so that a compiler sees one graph and a CUDA graph
-can capture it. It changes the weights and the optimizer's state in place and returns the loss.
+Nothing in it depends on a value, allocates state or speaks to the host, so that a compiler sees one graph and a CUDA
+graph can capture it. It changes the weights and the optimizer's state in place and returns the loss.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The update as a pure function of tensors: our own form of torch's rules, for engines that compile or capture a step.
 
-The state is kept under the same names as torch's, so that a checkpoint of one engine resumes in another, and a test holds the
-two forms against each other. The learning rate is a tensor: a Python float would be a constant of compiled code and recompile
-it every step.
+The state is kept under the same names as torch's, so that a checkpoint of one engine resumes in another, and a test
+holds the two forms against each other. The learning rate is a tensor: a Python float would be a constant of compiled
+code and recompile it every step.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from accelmnist.step.rules import BETA1, BETA2, EPSILON, SLOTS
 class FunctionalUpdate:
     """The optimizer of `config`, in place, without a branch that depends on a tensor's value.
 
-    `slots` maps a slot's name to one tensor a parameter; `count` is the number of updates made, a scalar float32 tensor on
-    the device, since Adam's bias correction takes it.
+    `slots` maps a slot's name to one tensor a parameter; `count` is the number of updates made, a scalar float32
+    tensor on the device, since Adam's bias correction takes it.
     """
 
     def __init__(self, parameters: Sequence[Tensor], config: TrainingConfig) -> None:

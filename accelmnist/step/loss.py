@@ -1,4 +1,4 @@
-"""The loss of a training batch of scaled inputs: forward in the run's precision, dropout, loss. Every engine in torch starts here."""
+"""The loss of a batch of scaled inputs, in the run's precision and with dropout: where every engine in torch starts."""
 
 from __future__ import annotations
 

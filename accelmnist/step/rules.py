@@ -1,7 +1,7 @@
 """Constants of the update rules, and the names of the state that each keeps for every parameter.
 
-Rules: SGD with momentum and Nesterov (Sutskever et al. 2013, in torch's form), Adam (Kingma and Ba 2015), AdamW (Loshchilov
-and Hutter 2019). Weight decay is L2 in the gradient except in AdamW, where it is decoupled.
+Rules: SGD with momentum and Nesterov (Sutskever et al. 2013, in torch's form), Adam (Kingma and Ba 2015), AdamW
+(Loshchilov and Hutter 2019). Weight decay is L2 in the gradient except in AdamW, where it is decoupled.
 """
 
 from __future__ import annotations

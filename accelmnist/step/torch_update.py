@@ -1,7 +1,8 @@
 """The update by torch's own rules: what eager training and the float64 replay use.
 
-It calls the functions behind torch.optim's classes. The classes import torch's compiler when the first one is made, which
-takes two seconds, a fifth of a whole run, and their `step` costs more host time than the fused kernel that it starts.
+It calls the functions behind torch.optim's classes. The classes import torch's compiler when the first one is made,
+which takes two seconds, a fifth of a whole run, and their `step` costs more host time than the fused kernel that it
+starts.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from accelmnist.step.rules import BETA1, BETA2, EPSILON, SLOTS
 class TorchUpdate:
     """The optimizer of `config` over `parameters`: `slots` is its state, one tensor a parameter.
 
-    `counts` are the numbers of updates, float32 scalars, one a parameter as torch keeps them; only Adam has them. `fused`
-    takes torch's one-kernel form, else the plain one.
+    `counts` are the numbers of updates, float32 scalars, one a parameter as torch keeps them; only Adam has them.
+    `fused` takes torch's one-kernel form, else the plain one.
     """
 
     def __init__(self, parameters: Sequence[Tensor], config: TrainingConfig, *, fused: bool) -> None:
@@ -43,7 +44,7 @@ class TorchUpdate:
         scale: Tensor | None = None,
         overflowed: Tensor | None = None,
     ) -> None:
-        """One update in place. `scale` divides the gradients, and where `overflowed` is 1 nothing changes (fused only)."""
+        """One update in place; `scale` divides the gradients, where `overflowed` is 1 nothing changes (fused)."""
         self._update(list(gradients), learning_rate, scale, overflowed)
 
     def _sgd(self, gradients: list[Tensor], rate: Tensor, scale: Tensor | None, overflowed: Tensor | None) -> None:
@@ -51,10 +52,10 @@ class TorchUpdate:
         sgd(
             self.parameters,
             gradients,
-            self.slots["momentum_buffer"] if has_momentum else [None] * len(gradients),  # type: ignore[list-item]
+            list(self.slots["momentum_buffer"]) if has_momentum else [None] * len(gradients),
             weight_decay=self.config.weight_decay,
             momentum=self.config.momentum if has_momentum else 0.0,
-            lr=rate,  # type: ignore[arg-type] - torch takes a tensor and says float
+            lr=rate,
             dampening=0.0,
             nesterov=self.config.nesterov,
             maximize=False,

@@ -1,0 +1,50 @@
+"""`accelmnist doctor`: what this machine can run, and why not the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from accelmnist.errors import DeviceError
+
+if TYPE_CHECKING:
+    from accelmnist.diagnosis import Diagnosis
+
+_NOT_READY = 1
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def doctor(as_json: bool) -> int:
+    """Say what this machine can run: devices, precisions, engines, versions, data, each with its reason.
+
+    The exit code is 0 where a run on the CPU has all it needs, and 1 where the embedded data is damaged.
+    """
+    diagnosis = _diagnose()
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(diagnosis), indent=2).decode())
+    else:
+        _print(diagnosis)
+    return 0 if diagnosis.ready else _NOT_READY
+
+
+def _diagnose() -> Diagnosis:
+    try:
+        import torch  # noqa: F401 - a broken torch is told in one line, any other failure to import is a bug
+    except (ImportError, OSError) as error:
+        cause = " ".join(str(error).split())
+        raise DeviceError(f"torch can't be loaded: {cause}", remedy="Reinstall it: see pytorch.org") from error
+    from accelmnist.diagnosis import diagnose
+
+    return diagnose()
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    from rich.console import Console
+
+    from accelmnist.show.doctor import print_diagnosis
+
+    print_diagnosis(diagnosis, Console(highlight=False))

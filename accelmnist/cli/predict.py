@@ -1,0 +1,86 @@
+"""`accelmnist predict`: what a trained network says of pictures of digits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from accelmnist.data.picture import Picture
+    from accelmnist.prediction import Prediction, Predictor
+
+_SOME_FAILED = 2
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    "model_path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Folder of a run, or its model.safetensors; the newest run under results/ if not given.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Most images taken from an IDX file."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on standard output, all else on standard error."
+)
+def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_json: bool) -> int:
+    """Let a trained network say which digit each FILE shows.
+
+    A FILE is a picture (PNG, JPEG, ...) with one digit, dark on light or bright on dark and of any size, or an IDX file
+    of 28x28 images. A file that can't be used is named on standard error; the others are predicted all the same, and
+    the exit code is 2.
+    """
+    from accelmnist.prediction import Predictor, newest_model
+    from accelmnist.resuming import RESULTS
+
+    predictor = Predictor(model_path if model_path is not None else newest_model(RESULTS))
+    failed: list[Path] = []
+    answers = _answers(predictor, files, limit, failed)
+    if as_json:
+        _print_json(predictor, [prediction for _, prediction in answers])
+    else:
+        _print_all(predictor, answers)
+    return _SOME_FAILED if failed else 0
+
+
+def _answers(
+    predictor: Predictor, files: tuple[Path, ...], limit: int, failed: list[Path]
+) -> Iterator[tuple[Picture, Prediction]]:
+    """Each picture with its prediction, file by file; a bad file is named on standard error and added to `failed`."""
+    from accelmnist.data.picture import read_pictures
+    from accelmnist.errors import DataError
+
+    for file in files:
+        try:
+            pictures = read_pictures(file, limit=limit)
+        except DataError as error:
+            click.echo(f"error: {error}", err=True)
+            failed.append(file)
+            continue
+        yield from zip(pictures, predictor.predict(pictures), strict=True)
+
+
+def _print_json(predictor: Predictor, predictions: list[Prediction]) -> None:
+    import msgspec
+
+    document = {"model": predictor.summary, "predictions": predictions}
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def _print_all(predictor: Predictor, answers: Iterator[tuple[Picture, Prediction]]) -> None:
+    from rich.console import Console
+
+    from accelmnist.show.prediction import print_answer, print_model
+
+    console = Console(highlight=False)
+    model = predictor.summary
+    print_model(model, console)
+    for picture, prediction in answers:
+        print_answer(picture, prediction, model, console)

@@ -1,0 +1,222 @@
+"""A picture of a digit as the network wants it: 28 x 28 bytes, bright on black, placed as the training images are.
+
+Two kinds of file are read, told apart by their first bytes. An IDX file of 28 x 28 bytes an image is taken as it is.
+Everything else goes through Pillow: turned upright (EXIF), transparency laid on white, colours made grey, dark ink on
+light paper inverted. A picture of 28 x 28 pixels then stays as it is; any other is normalized as MNIST's digits were
+(LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section III; MNIST's
+home page):
+
+    1. the ink's bounding box is fitted into 20 x 20 pixels, the aspect ratio kept, grey levels from the resampling;
+    2. the centre of mass of the result comes to the centre of the 28 x 28 field.
+
+In the training set the longer side of the box is 20 pixels in all but two of the first 5,000 digits, the brightest
+pixel 254 or 255 everywhere, and the centre of mass within half a pixel of row and column 14, counted from 0. These
+three figures are what the normalization aims at. One level of paper and one digit a picture is assumed: no shadows, no
+second digit, no frame around it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from accelmnist.config import IMAGE_SIDE, INPUTS
+from accelmnist.data.idx import TYPES, read_idx
+from accelmnist.errors import DataError
+
+Grey = NDArray[np.uint8]
+
+_BOX_SIDE = 20  # the longer side of a digit
+_CENTRE = 14  # row and column of its centre of mass, counted from 0
+_LEAST_CONTRAST = 32  # of 255: the noise of a photograph of blank paper stays below
+_INK_SHARE = 0.25  # of the contrast: above it a pixel is ink; below lie paper grain and the ripples of JPEG
+
+_INVERTED = "light background: inverted"
+_FORMATS = "Give a PNG, JPEG or other picture, or an IDX file"
+_IDX_SHAPE = f"Give an IDX file of {IMAGE_SIDE}x{IMAGE_SIDE} images, one byte a pixel"
+_DRAW = "Give a picture with one dark digit on light paper, or a bright one on black"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One digit: `pixels` uint8 (784,), bright on black; its file, with an index in IDX; what was changed."""
+
+    pixels: Grey
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def read_pictures(path: Path, *, limit: int | None) -> list[Picture]:
+    """The digit in a picture file, or the first `limit` (None: all) of an IDX file.
+
+    Raises DataError, which names the file, for one that is missing, damaged, of another kind or blank.
+    """
+    if _is_idx(_first_bytes(path)):
+        return _idx_pictures(path, limit)
+    return [_picture(_open_image(path), path)]
+
+
+def _first_bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise DataError(f"{path}: no such file", remedy="Check the path")
+    if not path.is_file():  # a pipe would be waited for, perhaps for ever
+        raise DataError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}", remedy=_FORMATS)
+    try:
+        with path.open("rb") as file:
+            begin = file.read(4)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})", remedy="Check its permissions") from error
+    if not begin:
+        raise DataError(f"{path}: is empty", remedy=_FORMATS)
+    return begin
+
+
+def _is_idx(begin: bytes) -> bool:
+    """Whether a file with these first four bytes is IDX or gzip; no format that Pillow reads begins like either."""
+    is_plain = len(begin) == 4 and begin[:2] == b"\0\0" and begin[2] in TYPES and begin[3] > 0
+    return is_plain or begin[:2] == b"\x1f\x8b"
+
+
+# --- IDX files
+
+
+def _idx_pictures(path: Path, limit: int | None) -> list[Picture]:
+    array = read_idx(path)
+    images = _checked_images(array, path)[:limit]
+    names = [f"{path}[{index}]" for index in range(len(images))] if array.ndim == 3 else [str(path)]
+    for image, name in zip(images, names, strict=True):
+        _require_contrast(image, name)
+    pictures = [Picture(image.reshape(INPUTS), name) for image, name in zip(images, names, strict=True)]
+    if len(images) < len(array) and array.ndim == 3:
+        last = pictures[-1]
+        pictures[-1] = Picture(
+            last.pixels, last.source, (f"the last of {len(images)} taken; the file holds {len(array)}",)
+        )
+    return pictures
+
+
+def _checked_images(array: NDArray[Any], path: Path) -> Grey:
+    """The array as (n, 28, 28), where it can be that."""
+    side = (IMAGE_SIDE, IMAGE_SIDE)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[-2:] != side:
+        shape = "x".join(map(str, array.shape))
+        raise DataError(f"{path}: holds {array.dtype} values of shape {shape}, no images to read", remedy=_IDX_SHAPE)
+    if array.size == 0:
+        raise DataError(f"{path}: holds no images", remedy=_IDX_SHAPE)
+    return array.reshape(-1, *side)
+
+
+def _require_contrast(grey: Grey, name: str) -> None:
+    if int(grey.max()) - int(grey.min()) < _LEAST_CONTRAST:
+        raise DataError(f"{name}: is blank", remedy=_DRAW)
+
+
+# --- picture files
+
+
+def _open_image(path: Path) -> Image.Image:
+    """The decoded picture, upright."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on odd metadata, which does not matter here
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                return ImageOps.exif_transpose(image)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
+        raise DataError(f"{path}: has more than {limit}, Pillow's limit", remedy="Give a smaller picture") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: is neither a picture nor an IDX file", remedy=_FORMATS) from error
+    except Exception as error:  # a decoder raises whatever its parser meets: OSError, SyntaxError, struct.error, ...
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: cannot be decoded ({cause})", remedy="Give an undamaged picture") from error
+
+
+def _picture(image: Image.Image, path: Path) -> Picture:
+    grey = _grey(image)
+    _require_contrast(grey, str(path))
+    notes = []
+    if _has_light_background(grey):
+        grey = 255 - grey
+        notes.append(_INVERTED)
+    if grey.shape != (IMAGE_SIDE, IMAGE_SIDE):
+        notes.append(f"{image.width}x{image.height} pixels: fitted and centred as MNIST's digits are")
+        grey = _normalized(grey)
+    return Picture(grey.reshape(INPUTS), str(path), tuple(notes))
+
+
+def _grey(image: Image.Image) -> Grey:
+    """Grey levels (height, width), transparency laid on white."""
+    if image.mode.startswith(("I", "F")):
+        return _from_wide(np.asarray(image, dtype=np.float64))
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, coloured)
+    return np.array(image.convert("L"))
+
+
+def _from_wide(levels: NDArray[np.float64]) -> Grey:
+    """Bytes of 16-bit or floating-point levels, whose range is theirs to choose; Pillow would cut them off at 255."""
+    known = np.nan_to_num(levels, posinf=0.0, neginf=0.0)
+    grey: Grey = np.rint(known * (255 / _full_scale(float(known.max())))).clip(0, 255).astype(np.uint8)
+    return grey
+
+
+def _full_scale(brightest: float) -> float:
+    """The level that stands for white: that of the narrowest common range which holds `brightest`."""
+    return next((white for white in (1.0, 255.0, 65_535.0) if brightest <= white), brightest)
+
+
+def _has_light_background(grey: Grey) -> bool:
+    """Whether the middle level of the border is nearer to the brightest than to the darkest level of the picture."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    return float(np.median(border)) > (int(grey.min()) + int(grey.max())) / 2
+
+
+# --- MNIST's normalization
+
+
+def _normalized(grey: Grey) -> Grey:
+    """A bright digit on dark of any size, as 28 x 28 bytes in MNIST's way."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = np.maximum(grey.astype(np.float32) - np.float32(np.median(border)), 0)
+    small = _fitted(ink / ink.max())
+    return _centred(np.rint(255 * small / small.max()).astype(np.uint8))
+
+
+def _fitted(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The bounding box of `ink`, 0 to 1, resampled so that its longer side has 20 pixels."""
+    is_ink = ink > _INK_SHARE
+    rows, columns = np.flatnonzero(is_ink.any(axis=1)), np.flatnonzero(is_ink.any(axis=0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = _BOX_SIDE / max(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Hamming averages over the area when it shrinks, hardly blurs, and has no negative lobes that ring around a stroke.
+    # Cropped before, not by resize's own box: that would let the paper around the box into its outermost pixels.
+    small = Image.fromarray(ink).crop(box).resize(size, Image.Resampling.HAMMING)
+    return np.asarray(small, dtype=np.float32)
+
+
+def _centred(digit: Grey) -> Grey:
+    """`digit`, at most 20 x 20, in a field of 28 x 28 with its centre of mass at row and column 14."""
+    weights = digit / digit.sum(dtype=np.float64)
+    height, width = digit.shape
+    top = _offset(float(weights.sum(axis=1) @ np.arange(height)), height)
+    left = _offset(float(weights.sum(axis=0) @ np.arange(width)), width)
+    field = np.zeros((IMAGE_SIDE, IMAGE_SIDE), dtype=np.uint8)
+    field[top : top + height, left : left + width] = digit
+    return field
+
+
+def _offset(mean: float, length: int) -> int:
+    """Where a digit of `length` begins, so that its `mean` comes to the centre; it never leaves the field."""
+    return min(max(round(_CENTRE - mean), 0), IMAGE_SIDE - length)
