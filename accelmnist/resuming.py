@@ -10,7 +10,6 @@ from accelmnist.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from accelmnist.config import RunConfig
 from accelmnist.errors import CheckpointError, ConfigError
 from accelmnist.results import RECORD_NAME, load_record
-from accelmnist.storage import make_folder
 
 RESULTS = Path("results")
 
@@ -42,17 +41,16 @@ def find_stopped_run(folder: Path) -> StoppedRun:
 
 
 def new_folder(asked: Path | None, *, device: str, engine: str) -> Path:
-    """An empty place for a new run: `asked`, or one under `results/` named by time, device and engine.
+    """Where a new run will be saved: `asked`, or a folder under `results/` named by time, device and engine.
 
-    Raises ConfigError where `asked` holds a run already, which would be lost, and OutputError where it can't be
-    written.
+    It is made when the run starts. Raises ConfigError where `asked` holds a run already, which would be lost.
     """
     if asked is not None:
         if (asked / RECORD_NAME).exists():
             raise ConfigError(
                 f"--out {asked} already holds a run", remedy="Choose another folder, or go on with it by --resume"
             )
-        return make_folder(asked)
+        return asked
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{device.replace(':', '')}-{engine}"
     candidates = [RESULTS / name, *(RESULTS / f"{name}-{number}" for number in range(2, 1000))]
-    return make_folder(next(folder for folder in candidates if not folder.exists()))
+    return next(folder for folder in candidates if not folder.exists())

@@ -44,6 +44,7 @@ from accelmnist.reference.verdict import Evidence, judge
 from accelmnist.results import Choice, DataSummary, EpochFigures, RunRecord, Status, save_record
 from accelmnist.step.contract import Job
 from accelmnist.step.selection import EngineChoice, choose_engine
+from accelmnist.storage import make_folder
 from accelmnist.training import EpochResult, prepare, train
 
 _PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch where no image is held out
@@ -186,6 +187,8 @@ class _Run:
         self.device_probe: DeviceSet = upload(self.probe, device)
         self._time(upload_s=time.perf_counter() - started)
         self.engine = self.setup.engine.engine()
+        if self.request.folder is not None:
+            make_folder(self.request.folder)  # not before the data are there, so that a mistake leaves no empty folder
         self.observer.planned(self.record)
         self._save()
         self._time(compile_s=prepare(self.engine, self.job))
@@ -280,7 +283,7 @@ class _Run:
         self._save()
 
     def _save(self) -> None:
-        if self.request.folder is not None:
+        if self.request.folder is not None and self.request.folder.is_dir():
             save_record(self.record, self.request.folder)
 
 

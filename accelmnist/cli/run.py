@@ -64,7 +64,7 @@ def run(context: click.Context, /, **options: Any) -> int:
     import_s = time.perf_counter() - started
     config, checkpoint, folder = _what_to_run(context, options)
     setup = choose_setup(config)
-    folder = None if options["no_save"] else _make_folder(folder, setup)
+    folder = _folder_for(folder, setup, options)
     with StopOnInterrupt() as interrupt:
         request = RunRequest(
             config=config,
@@ -109,9 +109,12 @@ def _check_no_configuration(context: click.Context) -> None:
         )
 
 
-def _make_folder(folder: Path | None, setup: Setup) -> Path:
+def _folder_for(folder: Path | None, setup: Setup, options: dict[str, Any]) -> Path | None:
+    """Where to save: the folder of the run that goes on, or of a new one, or None for --no-save."""
     from accelmnist.resuming import new_folder
 
+    if options["no_save"] or options["resume"] is not None:
+        return folder
     return new_folder(folder, device=setup.config.execution.device, engine=setup.engine.name)
 
 

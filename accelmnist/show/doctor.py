@@ -121,6 +121,7 @@ def _data(diagnosis: Diagnosis) -> Table:
 
 
 def _results(diagnosis: Diagnosis) -> Table:
-    free = diagnosis.results_free_bytes
-    reason = diagnosis.results.reason if free is None else f"{diagnosis.results.reason}, {size(free)} free"
-    return _plain_findings([replace(diagnosis.results, reason=reason)])
+    finding, free = diagnosis.results, diagnosis.results_free_bytes
+    if finding.works and free is not None:
+        finding = replace(finding, reason=f"{finding.reason}, {size(free)} free")
+    return _plain_findings([finding])

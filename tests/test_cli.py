@@ -1,0 +1,244 @@
+"""The command line as a user meets it: exact lines for mistakes, exit codes, streams, and what loads when."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from accelmnist.cli import invoke
+from accelmnist.data.idx import write_idx
+from accelmnist.results import RunRecord, load_record
+
+QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def fails(capsys, *arguments: str) -> str:
+    """The one line that a wrong command answers with; checks exit code 2, one line, nothing on standard output."""
+    code = invoke(arguments)
+    captured = capsys.readouterr()
+    assert (code, captured.out) == (2, "")
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--epochs", "0"], "--epochs: 0 is too few. Give 1 or more"),
+        (["--epochs", "two"], "Invalid value for '--epochs': 'two' is not a valid integer. See accelmnist run --help"),
+        (["--epochs"], "Option '--epochs' requires an argument"),
+        (["--lr", "nan"], "--lr: nan is not a positive number. Give one such as 0.01"),
+        (["--batch-size", "0"], "--batch-size: 0 is too small. Give 1 or more"),
+        (["--dropout", "1"], "--dropout: 1.0 is out of range. Give a number from 0 up to, not including, 1"),
+        (["--hidden", "12,x"], None),
+        (["--hidden", "0"], "--hidden: a size is not between 1 and 65536. Give sizes such as 128 or 512,256, or none"),
+        (["--nesterov"], "--nesterov: adamw has no Nesterov form. Add --optimizer sgd-momentum"),
+        (["--seed", "-1"], "--seed: -1 is out of range. Give 0 up to 2^63 - 1"),
+        (["--compile", "--engine", "eager"], "--compile contradicts --engine eager. Give one of them"),
+        (["--amp", "--precision", "tf32"], "--amp bf16 contradicts --precision tf32. Give one of them"),
+        (["--synthetic", "--dataset", "kmnist"], "--synthetic contradicts --dataset. Give one of them"),
+        (["--no-save", "--out", "x"], "--no-save contradicts --out. Give one of them"),
+        (["--quiet", "--json"], "--quiet contradicts --json. Give one of them"),
+        (["--device", "gpu"], "--device: 'gpu' is not a device. Choose auto, cpu, cuda, cuda:N or mps; here: {there}"),
+        (["--device", "cpu:1"], "--device: 'cpu:1' is not a device. Choose auto, cpu, cuda, cuda:N or mps; here: {there}"),
+        (["--device", "cpu", "--precision", "tf32"], None),
+        (["--frobnicate"], None),
+        (["--engine", "warp"], None),
+        (["--data", "nowhere"], None),
+        (["--resume", "nowhere"], "cannot read nowhere: no such file or directory. Give the folder of a finished run"),
+        (["--resume", "nowhere", "--epochs", "3"], "--resume goes on with the saved run's own configuration, so --epochs has no place. Leave out --epochs"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_mistake_is_one_line(arguments, line, capsys):
+    from accelmnist.device import available
+
+    found = fails(capsys, "run", *arguments)
+    if line is not None:
+        assert found == line.format(there=", ".join(available()))
+    assert len(found) > 20
+    assert not Path("results").exists()
+
+
+def test_an_absent_device_names_those_that_are_there(capsys):
+    from accelmnist.device import available
+
+    absent = next(name for name in ("mps", "cuda:63") if name not in available())
+    line = fails(capsys, "run", "--device", absent)
+    assert line.startswith(f"--device {absent} is not available: ")
+    assert line.endswith(f"Choose one that is here: {', '.join(available())}")
+
+
+def test_a_batch_larger_than_the_set(capsys):
+    assert fails(capsys, "run", "--synthetic", "--batch-size", "5000") == (
+        "--batch-size: 5000 is larger than the 4096 training images. Give 4096 or fewer"
+    )
+
+
+def test_a_validation_split_that_leaves_nothing(capsys):
+    assert fails(capsys, "run", "--synthetic", "--validation", "4096") == (
+        "--validation: 4096 of 4096 training images leave nothing to train on. Hold out fewer"
+    )
+
+
+def test_a_folder_that_lacks_a_file(capsys, tmp_path, mnist):
+    write_idx(tmp_path / "train-images-idx3-ubyte", mnist.train.images[:10].reshape(-1, 28, 28))
+    assert "train-labels-idx1-ubyte" in fails(capsys, "run", "--data", str(tmp_path))
+
+
+def test_an_unwritable_results_folder(capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    line = fails(capsys, *QUICK, "--out", "file/run")
+    assert line == (
+        "cannot write file/run: not a directory. Choose a folder with --out, make room there, or run with --no-save"
+    )
+
+
+def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
+    from accelmnist import runner
+    from accelmnist.errors import OutputError
+
+    saved = runner.save_checkpoint
+    calls = []
+
+    def fails_the_second_time(checkpoint, path):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OutputError(f"cannot write {path}: no space left on device", remedy="Make room there")
+        saved(checkpoint, path)
+
+    monkeypatch.setattr(runner, "save_checkpoint", fails_the_second_time)
+    code = invoke([*QUICK, "--epochs", "4", "--out", "run", "--quiet"])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err == "error: cannot write run/checkpoint.safetensors: no space left on device. Make room there\n"
+    record = load_record(Path("run"))
+    assert record.status == "failed"
+    assert len(record.epochs) == 2
+    assert Path("run/checkpoint.safetensors").exists()
+
+
+def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
+    from accelmnist import runner
+
+    def no_memory(*_arguments, **_settings):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(runner, "train", no_memory)
+    code = invoke([*QUICK, "--quiet", "--no-save"])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.startswith("error: out of memory on cpu (")
+    assert captured.err.endswith("Try a smaller --batch-size or --hidden, or another --device\n")
+
+
+def test_a_run_saves_everything_and_says_so(capsys):
+    code = invoke([*QUICK, "--out", "run"])
+    captured = capsys.readouterr()
+    assert (code, captured.err) == (0, "")
+    record = load_record(Path("run"))
+    assert record.status == "done"
+    assert record.verdict is not None
+    assert record.verdict.passed
+    assert record.metrics is not None
+    assert record.metrics.accuracy > 0.8
+    assert record.environment is not None
+    assert record.environment.torch
+    assert set(record.files) == {str(path.relative_to("run")) for path in Path("run").rglob("*") if path.is_file()}
+    for words in ("PASS", "macro F1", "Confusion matrix", "Scores by class", "asked for"):
+        assert words in captured.out
+    assert all(len(line) <= 80 for line in captured.out.splitlines())
+    assert "\x1b" not in captured.out
+
+
+def test_json_is_one_document_on_standard_output(capsys):
+    code = invoke([*QUICK, "--no-save", "--json"])
+    captured = capsys.readouterr()
+    record = msgspec.json.decode(captured.out, type=RunRecord)
+    assert code == 0
+    assert json.loads(captured.out)["metrics"]["accuracy"] == record.metrics.accuracy
+    assert "How it will run" in captured.err
+    assert not Path("results").exists()
+
+
+def test_quiet_says_only_the_verdict(capsys):
+    assert invoke([*QUICK, "--no-save", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("PASS ")
+    assert (captured.out.count("\n"), captured.err) == (1, "")
+
+
+def test_a_default_folder_is_named_by_time_device_and_engine(capsys):
+    assert invoke([*QUICK, "--quiet"]) == 0
+    (folder,) = Path("results").iterdir()
+    assert folder.name.endswith("-cpu-eager")
+
+
+def test_a_run_is_not_overwritten(capsys):
+    assert invoke([*QUICK, "--quiet", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert fails(capsys, *QUICK, "--out", "run") == (
+        "--out run already holds a run. Choose another folder, or go on with it by --resume"
+    )
+    assert fails(capsys, "run", "--resume", "run") == (
+        "--resume run: that run is finished. Start a new one, or give a stopped run"
+    )
+
+
+def test_a_diverging_run_says_where_and_why_and_exits_1(capsys):
+    code = invoke([*QUICK, "--optimizer", "sgd", "--lr", "1e30", "--output", "linear", "--out", "run", "--quiet"])
+    captured = capsys.readouterr()
+    assert code == 1
+    assert captured.err.startswith("error: the loss is ")
+    assert "of epoch 1" in captured.err
+    assert captured.err.rstrip().endswith("try --lr 1e+29")
+    assert load_record(Path("run")).status == "diverged"
+
+
+def test_a_wrong_run_exits_1_and_names_the_check(capsys, monkeypatch):
+    from accelmnist import evaluation
+
+    monkeypatch.setattr(evaluation, "scale_images", lambda images: images * (1 / 300))
+    code = invoke([*QUICK, "--no-save", "--quiet"])
+    captured = capsys.readouterr()
+    assert code == 1
+    assert captured.out.startswith("FAIL ")
+    assert "failed: logits" in captured.out
+
+
+def test_softmax_regression_runs(capsys):
+    assert invoke([*QUICK, "--hidden", "none", "--out", "run", "--quiet"]) == 0
+    assert len(list(Path("run/weights").iterdir())) == 10
+
+
+def test_validation_images_are_held_out(capsys):
+    assert invoke([*QUICK, "--validation", "500", "--no-save", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert (data["training_images"], data["validation_images"]) == (3596, 500)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["run", "--frobnicate"]])
+def test_help_and_mistakes_load_neither_torch_nor_matplotlib(arguments):
+    program = (
+        "import sys; from accelmnist.cli import invoke; invoke(sys.argv[1:]); "
+        "print('LOADED', [m for m in ('torch', 'matplotlib', 'numpy', 'rich', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert "LOADED []" in done.stdout
+
+
+def test_the_module_runs_as_the_program():
+    done = subprocess.run([sys.executable, "-m", "accelmnist", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("accelmnist, version ")

@@ -1,0 +1,162 @@
+"""A run that was stopped at any moment and goes on ends with the same weights, to the bit, as one that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from accelmnist.checkpoint import load_checkpoint, load_model
+from accelmnist.cli import invoke
+from accelmnist.errors import CheckpointError, RecordError
+from accelmnist.results import load_record
+from accelmnist.resuming import find_stopped_run
+
+RUN = ["run", "--synthetic", "--hidden", "64,32", "--dropout", "0.1", "--epochs", "8", "--batch-size", "64"]
+RUN += ["--device", "cpu", "--threads", "1", "--no-reference"]
+PROGRAM = [sys.executable, "-m", "accelmnist"]
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The weights of the run that nobody stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert invoke([*RUN, "--out", str(folder), "--quiet"]) == 0
+    return load_file(folder / "model.safetensors")
+
+
+def same_to_the_bit(folder: Path, expected: dict[str, torch.Tensor]) -> bool:
+    found = load_file(folder / "model.safetensors")
+    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
+    """Press Ctrl-C in the middle of an epoch, as a signal to this process."""
+    from accelmnist.engines.eager import EagerEngine
+
+    original = EagerEngine.train_epoch
+    calls = []
+
+    def train_epoch(self, epoch):
+        calls.append(1)
+        if len(calls) == epochs:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, epoch)
+
+    patch.setattr(EagerEngine, "train_epoch", train_epoch)
+
+
+@pytest.mark.parametrize("save_every", ["1", "3", "0"])
+def test_ctrl_c_saves_and_the_resumed_run_is_the_same(save_every, uninterrupted, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        assert invoke([*RUN, "--out", "run", "--quiet", "--save-every", save_every]) == 130
+    assert "Stopping after this epoch" in capsys.readouterr().err
+    record = load_record(Path("run"))
+    assert (record.status, len(record.epochs)) == ("interrupted", 4)
+    assert not Path("run/model.safetensors").exists()
+    assert invoke(["run", "--resume", "run", "--quiet"]) == 0
+    assert same_to_the_bit(Path("run"), uninterrupted)
+    record = load_record(Path("run"))
+    assert (record.status, len(record.epochs)) == ("done", 8)
+    assert not Path("run/checkpoint.safetensors").exists()
+
+
+def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(monkeypatch, capsys):
+    from accelmnist.engines.eager import EagerEngine
+
+    original, calls = EagerEngine.train_epoch, []
+
+    def train_epoch(self, epoch):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, epoch)
+
+    monkeypatch.setattr(EagerEngine, "train_epoch", train_epoch)
+    assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
+    record = load_record(Path("run"))
+    assert (record.status, record.message) == ("interrupted", "stopped in the middle of an epoch")
+    assert len(load_checkpoint(Path("run/checkpoint.safetensors")).epochs) == 2
+
+
+@pytest.mark.parametrize("epochs_seen", [0, 1, 5])
+def test_a_killed_run_goes_on_to_the_same_weights(epochs_seen, uninterrupted, capsys):
+    """SIGKILL, which no program can answer: before the first checkpoint, after it, and later."""
+    process = subprocess.Popen([*PROGRAM, *RUN, "--out", "run", "--quiet"])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if Path("run/run.json").exists() and len(load_record(Path("run")).epochs) >= epochs_seen:
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    if load_record(Path("run")).status == "done":
+        pytest.skip("the run was over before it could be killed")
+    assert invoke(["run", "--resume", "run", "--quiet"]) == 0
+    assert same_to_the_bit(Path("run"), uninterrupted)
+
+
+def stopped(monkeypatch) -> Path:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
+    return Path("run")
+
+
+def test_a_truncated_checkpoint_is_one_line(monkeypatch):
+    file = stopped(monkeypatch) / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match=r"run/checkpoint\.safetensors is damaged or no safetensors file"):
+        find_stopped_run(Path("run"))
+
+
+def test_a_foreign_file_is_no_checkpoint(monkeypatch, tmp_path):
+    from safetensors.torch import save_file
+
+    file = stopped(monkeypatch) / "checkpoint.safetensors"
+    save_file({"weights": torch.zeros(3)}, file)
+    with pytest.raises(CheckpointError, match="is not an accelmnist checkpoint but of format 'unknown'"):
+        find_stopped_run(Path("run"))
+
+
+def test_a_checkpoint_of_another_run_is_refused(monkeypatch, capsys):
+    folder = stopped(monkeypatch)
+    stop_after(monkeypatch, 1)
+    invoke([*RUN, "--hidden", "8", "--out", "other", "--quiet"])
+    (folder / "checkpoint.safetensors").write_bytes(Path("other/checkpoint.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match="is of another configuration"):
+        find_stopped_run(folder)
+
+
+def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(monkeypatch):
+    folder = stopped(monkeypatch)
+    with pytest.raises(CheckpointError, match="is not an accelmnist model but of format 'accelmnist checkpoint 1'"):
+        load_model(folder / "checkpoint.safetensors")
+
+
+def test_a_newer_record_is_refused(monkeypatch):
+    folder = stopped(monkeypatch)
+    file = folder / "run.json"
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    with pytest.raises(RecordError, match=r"schema version 9, newer than the 1 known here\. Upgrade accelmnist"):
+        find_stopped_run(folder)
+
+
+def test_nothing_that_runs_is_stored(monkeypatch):
+    """safetensors and JSON only: a file that could carry code is never written."""
+    folder = stopped(monkeypatch)
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors"}
