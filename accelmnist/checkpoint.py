@@ -127,7 +127,8 @@ def _read(file: Path, kind: str) -> tuple[dict[str, msgspec.Raw], State]:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
     except OSError as error:
-        cause = (error.strerror or str(error)).lower()
+        # safetensors raises this one with a text that holds the path, and without strerror
+        cause = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         raise CheckpointError(
             f"cannot read {file}: {cause}", remedy="Give a file or folder that a run saved"
         ) from error

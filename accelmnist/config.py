@@ -43,7 +43,7 @@ ENGINES: tuple[str, ...] = tuple(
 AUTO = "auto"
 
 # The peak of the schedule, where --lr is not given.
-LEARNING_RATES: dict[Optimizer, float] = {"sgd": 0.5, "sgd-momentum": 0.3, "adam": 0.008, "adamw": 0.008}
+LEARNING_RATES: dict[Optimizer, float] = {"sgd": 0.5, "sgd-momentum": 0.3, "adam": 0.016, "adamw": 0.016}
 
 
 def _require(holds: bool, option: str, problem: str, remedy: str) -> None:
@@ -114,7 +114,7 @@ class ModelConfig:
 class TrainingConfig:
     """How the weights are found. `learning_rate` is the peak of the schedule; left out, it follows the optimizer."""
 
-    epochs: int = 5
+    epochs: int = 4
     batch_size: int = 512
     optimizer: Optimizer = "adamw"
     learning_rate: float = 0.0

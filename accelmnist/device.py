@@ -83,7 +83,7 @@ def resolve(name: str) -> Device:
     wanted = f"cuda:{int(index or 0)}" if kind == "cuda" else kind
     if wanted not in there:
         raise DeviceError(
-            f"--device {name} is not available: {_why_absent(kind)}",
+            f"--device {name} is not available: {why_absent(kind)}",
             remedy=f"Choose one that is here: {', '.join(there)}",
         )
     return _describe(wanted, "asked for")
@@ -100,7 +100,8 @@ def _hardware(device: torch.device) -> str:
     return f"{processor()} GPU" if device.type == "mps" else processor()
 
 
-def _why_absent(kind: str) -> str:
+def why_absent(kind: str) -> str:
+    """Why this machine has no device of `kind`, or not the one asked for."""
     if kind == "cuda":
         if torch.version.cuda is None and torch.version.hip is None:
             return "this torch was built without CUDA"

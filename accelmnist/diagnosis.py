@@ -25,9 +25,9 @@ from accelmnist.device import (
     precision_capability,
     resolve,
     total_memory_bytes,
+    why_absent,
 )
 from accelmnist.environment import describe_environment
-from accelmnist.errors import DeviceError
 from accelmnist.results import Environment
 from accelmnist.resuming import RESULTS
 from accelmnist.step.selection import engine_class
@@ -135,10 +135,9 @@ def diagnose(results: Path = RESULTS) -> Diagnosis:
 
 
 def _kind_finding(kind: str) -> Finding:
-    try:
+    if any(name.partition(":")[0] == kind for name in available()):
         return Finding(name=kind, works=True, reason=resolve(kind).hardware)
-    except DeviceError as error:
-        return Finding(name=kind, works=False, reason=error.message.partition(": ")[2])
+    return Finding(name=kind, works=False, reason=why_absent(kind))
 
 
 def _device_findings(device: Device) -> DeviceFindings:

@@ -33,39 +33,40 @@ def fails(capsys, *arguments: str) -> str:
     return captured.err.removeprefix("error: ").rstrip("\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["--epochs", "0"], "--epochs: 0 is too few. Give 1 or more"),
-        (["--epochs", "two"], "Invalid value for '--epochs': 'two' is not a valid integer. See accelmnist run --help"),
-        (["--epochs"], "Option '--epochs' requires an argument"),
-        (["--lr", "nan"], "--lr: nan is not a positive number. Give one such as 0.01"),
-        (["--batch-size", "0"], "--batch-size: 0 is too small. Give 1 or more"),
-        (["--dropout", "1"], "--dropout: 1.0 is out of range. Give a number from 0 up to, not including, 1"),
-        (["--hidden", "12,x"], None),
-        (["--hidden", "0"], "--hidden: a size is not between 1 and 65536. Give sizes such as 128 or 512,256, or none"),
-        (["--nesterov"], "--nesterov: adamw has no Nesterov form. Add --optimizer sgd-momentum"),
-        (["--seed", "-1"], "--seed: -1 is out of range. Give 0 up to 2^63 - 1"),
-        (["--compile", "--engine", "eager"], "--compile contradicts --engine eager. Give one of them"),
-        (["--amp", "--precision", "tf32"], "--amp bf16 contradicts --precision tf32. Give one of them"),
-        (["--synthetic", "--dataset", "kmnist"], "--synthetic contradicts --dataset. Give one of them"),
-        (["--no-save", "--out", "x"], "--no-save contradicts --out. Give one of them"),
-        (["--quiet", "--json"], "--quiet contradicts --json. Give one of them"),
-        (["--device", "gpu"], "--device: 'gpu' is not a device. Choose auto, cpu, cuda, cuda:N or mps; here: {there}"),
-        (["--device", "cpu:1"], "--device: 'cpu:1' is not a device. Choose auto, cpu, cuda, cuda:N or mps; here: {there}"),
-        (["--device", "cpu", "--precision", "tf32"], None),
-        (["--frobnicate"], None),
-        (["--engine", "warp"], None),
-        (["--data", "nowhere"], None),
-        (["--resume", "nowhere"], "cannot read nowhere: no such file or directory. Give the folder of a finished run"),
-        (["--resume", "nowhere", "--epochs", "3"], "--resume goes on with the saved run's own configuration, so --epochs has no place. Leave out --epochs"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)  # fmt: skip
-def test_a_mistake_is_one_line(arguments, line, capsys):
+MISTAKES: dict[str, str | None] = {
+    "--epochs 0": "--epochs: 0 is too few. Give 1 or more",
+    "--epochs two": "Invalid value for '--epochs': 'two' is not a valid integer. See accelmnist run --help",
+    "--epochs": "Option '--epochs' requires an argument",
+    "--lr nan": "--lr: nan is not a positive number. Give one such as 0.01",
+    "--batch-size 0": "--batch-size: 0 is too small. Give 1 or more",
+    "--dropout 1": "--dropout: 1.0 is out of range. Give a number from 0 up to, not including, 1",
+    "--hidden 12,x": None,
+    "--hidden 0": "--hidden: a size is not between 1 and 65536. Give sizes such as 128 or 512,256, or none",
+    "--nesterov": "--nesterov: adamw has no Nesterov form. Add --optimizer sgd-momentum",
+    "--seed -1": "--seed: -1 is out of range. Give 0 up to 2^63 - 1",
+    "--compile --engine eager": "--compile contradicts --engine eager. Give one of them",
+    "--amp --precision tf32": "--amp bf16 contradicts --precision tf32. Give one of them",
+    "--synthetic --dataset kmnist": "--synthetic contradicts --dataset. Give one of them",
+    "--no-save --out x": "--no-save contradicts --out. Give one of them",
+    "--quiet --json": "--quiet contradicts --json. Give one of them",
+    "--device gpu": "--device: 'gpu' is not a device. Choose auto, cpu, cuda, cuda:N or mps; here: {there}",
+    "--device cpu:1": "--device: 'cpu:1' is not a device. Choose auto, cpu, cuda, cuda:N or mps; here: {there}",
+    "--device cpu --precision tf32": None,
+    "--frobnicate": None,
+    "--engine warp": None,
+    "--data nowhere": None,
+    "--resume nowhere": "cannot read nowhere: no such file or directory. Give the folder of a finished run",
+    "--resume nowhere --epochs 3": (
+        "--resume goes on with the saved run's own configuration, so --epochs has no place. Leave out --epochs"
+    ),
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_a_mistake_is_one_line(arguments, capsys):
     from accelmnist.device import available
 
-    found = fails(capsys, "run", *arguments)
+    found, line = fails(capsys, "run", *arguments.split()), MISTAKES[arguments]
     if line is not None:
         assert found == line.format(there=", ".join(available()))
     assert len(found) > 20

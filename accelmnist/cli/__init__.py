@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 done, and a check failed; 2 wrong use or bad input; 130 in
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ for command in (run, predict, doctor):
 
 def main() -> None:
     """The program: run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?, and the run goes on
     sys.exit(invoke(sys.argv[1:]))
 
 

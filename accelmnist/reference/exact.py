@@ -45,7 +45,7 @@ def check_evaluation(model: MLP, test: ImageSet, evaluation: Evaluation, limits:
 
 @torch.no_grad()
 def _exact_logits(model: MLP, test: ImageSet) -> NDArray[np.float64]:
-    wide = copy.deepcopy(model).to("cpu", torch.float64)
+    wide = copy.deepcopy(model).cpu().double()  # in two steps: MPS has no float64
     chunks = torch.split(torch.from_numpy(test.images), 2000)  # float64 inputs are 6 kB an image
     logits: NDArray[np.float64] = torch.cat([wide(chunk.double() * PIXEL_SCALE) for chunk in chunks]).numpy()
     return logits

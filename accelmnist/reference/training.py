@@ -106,7 +106,7 @@ def _check_losses(losses: torch.Tensor, expected: torch.Tensor, limits: Toleranc
 
 
 def loss_differences(losses: torch.Tensor, expected: torch.Tensor, *, epochs: int) -> tuple[float, float]:
-    """How far two runs' step losses (steps,) are apart, as fractions of the epoch's mean loss, or of 0.1 if that is more.
+    """How far two runs' step losses (steps,) are apart, as fractions of its mean loss, or of 0.1 if that is more.
 
     A loss near 0 says little of an epoch's size: what is left of it is the noise of a few images.
     Returns the median difference in the worst epoch, and the largest difference of any step. A NaN gives infinity.

@@ -1,0 +1,154 @@
+"""Devices: what is chosen, what is refused and why; CUDA and MPS by stand-ins where there are none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from accelmnist import device as module
+from accelmnist.device import (
+    Device,
+    available,
+    compile_capability,
+    is_out_of_memory,
+    memory_errors,
+    precision_capability,
+    require_precision,
+    resolve,
+)
+from accelmnist.errors import ConfigError, DeviceError
+
+CUDA = Device(torch.device("cuda:0"), "a card", "asked for")
+MPS = Device(torch.device("mps"), "a chip", "asked for")
+
+
+@pytest.fixture
+def two_cards(monkeypatch):
+    """A machine with two CUDA devices, as far as names go."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+
+
+def capability(monkeypatch, major: int, minor: int) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (major, minor))
+
+
+def test_the_cpu_is_always_there():
+    assert available()[-1] == "cpu"
+    assert resolve("cpu").torch_device == torch.device("cpu")
+    assert resolve("cpu").hardware
+
+
+def test_auto_takes_the_first_card(two_cards):
+    assert available()[:2] == ["cuda:0", "cuda:1"]
+    chosen = resolve("auto")
+    assert (str(chosen), chosen.hardware, chosen.reason) == ("cuda:0", "card 0", "the fastest kind here")
+
+
+def test_cards_go_by_number(two_cards):
+    assert str(resolve("cuda")) == "cuda:0"
+    assert str(resolve("cuda:1")) == "cuda:1"
+    with pytest.raises(
+        DeviceError, match=r"--device cuda:2 is not available: torch sees 2 CUDA devices.*cuda:0, cuda:1"
+    ):
+        resolve("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "mps:0", "CUDA"])
+def test_a_name_that_means_nothing(name):
+    if name == "cuda:":
+        pytest.skip("an empty number means the first card, as torch reads it")
+    with pytest.raises(ConfigError, match="is not a device"):
+        resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("version", "tf32", "bf16", "fp16"),
+    [
+        ((7, 0), False, False, True),
+        ((7, 5), False, False, True),
+        ((8, 0), True, True, True),
+        ((9, 0), True, True, True),
+    ],
+)
+def test_precisions_follow_the_compute_capability(version, tf32, bf16, fp16, monkeypatch):
+    capability(monkeypatch, *version)
+    found = [precision_capability(CUDA, precision).available for precision in ("tf32", "bf16", "fp16")]
+    assert found == [tf32, bf16, fp16]
+    assert "compute capability {}.{}".format(*version) in precision_capability(CUDA, "bf16").reason
+
+
+def test_a_precision_that_is_not_there_names_those_that_are(monkeypatch):
+    capability(monkeypatch, 7, 5)
+    with pytest.raises(DeviceError, match=r"bf16 is not available on cuda:0: compute capability 7\.5.*fp32, fp16"):
+        require_precision(CUDA, "bf16")
+    with pytest.raises(DeviceError, match="tf32 is not available on mps: TF32 is a mode of NVIDIA's tensor cores"):
+        require_precision(MPS, "tf32")
+
+
+def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch, tmp_path):
+    cpu = resolve("cpu")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert str(compile_capability(cpu)) == "no, no C++ compiler found: install g++ or clang++, or set CXX"
+    monkeypatch.setenv("CXX", "sh")
+    monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(tmp_path))
+    assert str(compile_capability(cpu)) == "no, sh is here, Python's headers are not: install python3-dev"
+    (tmp_path / "Python.h").touch()
+    assert compile_capability(cpu).available
+
+
+def test_compiling_on_cuda_takes_triton_and_a_card_that_it_knows(monkeypatch):
+    capability(monkeypatch, 6, 1)
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    assert not compile_capability(CUDA).available
+    capability(monkeypatch, 9, 0)
+    assert compile_capability(CUDA).available
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert "pip install triton" in compile_capability(CUDA).reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
+    ],
+)
+def test_out_of_memory_is_known_in_every_form(error):
+    assert is_out_of_memory(error)
+    with (
+        pytest.raises(DeviceError, match=r"out of memory on cuda:0 \(a card\)\. Do this"),
+        memory_errors(CUDA, "Do this"),
+    ):
+        raise error
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors(CUDA, "Do this"):
+        raise RuntimeError("shapes do not match")
+
+
+def test_really_running_out_of_memory_on_the_cpu():
+    with pytest.raises(DeviceError, match="out of memory on cpu"), memory_errors(resolve("cpu"), "Do this"):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_synchronizing_reaches_the_right_device(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: calls.append(str(device)))
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: calls.append("mps"))
+    for one in (resolve("cpu"), CUDA, MPS):
+        module.synchronize(one)
+    assert calls == ["cuda:0", "mps"]
+
+
+def test_tf32_is_on_only_where_it_was_asked_for(monkeypatch):
+    before = torch.backends.cuda.matmul.fp32_precision
+    with module.matmul_precision(CUDA, "tf32"):
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    with module.matmul_precision(CUDA, "fp32"):
+        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == before

@@ -1,0 +1,63 @@
+"""Evaluation counts every image once, the ragged last chunk too, and finds the most confident mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from accelmnist import evaluation as module
+from accelmnist.config import ModelConfig
+from accelmnist.data.on_device import upload
+from accelmnist.data.types import ImageSet
+from accelmnist.evaluation import accuracy_of, confident_mistakes, evaluate
+from accelmnist.model import MLP
+
+
+def numpy_logits(model: MLP, images: np.ndarray) -> np.ndarray:
+    values = images.astype(np.float64) / 255
+    layers = list(model.layers)
+    for layer in layers[:-1]:
+        values = np.maximum(values @ layer.weight.detach().double().numpy().T + layer.bias.detach().numpy(), 0)
+    return values @ layers[-1].weight.detach().double().numpy().T + layers[-1].bias.detach().numpy()
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100, 10_000])
+def test_every_image_counts_whatever_the_chunk(chunk, device, synthetic, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    test = ImageSet(synthetic.test.images[:101], synthetic.test.labels[:101])
+    model = MLP(ModelConfig(hidden=(16,)), seed=3)
+    expected = numpy_logits(model, test.images)
+    on_device = upload(test, device)
+    found = evaluate(model.to(device.torch_device), on_device, device=device, precision="fp32")
+    np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-5)
+    assert (found.predictions == expected.argmax(axis=1)).all()
+    assert found.metrics.images == 101
+    assert found.metrics.accuracy == (expected.argmax(axis=1) == test.labels).mean()
+    assert accuracy_of(model, on_device, device=device, precision="fp32") == found.metrics.accuracy
+    shifted = expected - expected.max(axis=1, keepdims=True)
+    log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    assert found.metrics.loss == pytest.approx(-log_softmax[np.arange(101), test.labels].mean(), rel=1e-5)
+
+
+def test_mistakes_are_wrong_and_sorted(device, synthetic):
+    model = MLP(ModelConfig(hidden=(16,)), seed=3).to(device.torch_device)
+    found = evaluate(model, upload(synthetic.test, device), device=device, precision="fp32")
+    mistakes = confident_mistakes(found, model, limit=12)
+    assert len(mistakes) == 12
+    assert [one.score for one in mistakes] == sorted((one.score for one in mistakes), reverse=True)
+    probabilities = torch.softmax(torch.from_numpy(found.logits), dim=1).numpy()
+    for one in mistakes:
+        assert one.predicted != one.actual == synthetic.test.labels[one.index]
+        assert one.predicted == probabilities[one.index].argmax()
+        assert one.score == pytest.approx(probabilities[one.index, one.predicted])
+        assert one.actual_score == pytest.approx(probabilities[one.index, one.actual])
+    wrong = found.predictions != found.labels
+    assert mistakes[0].score == pytest.approx(probabilities[wrong].max())
+
+
+def test_the_set_stays_bytes_on_the_device(device, synthetic):
+    uploaded = upload(synthetic.test, device)
+    assert (uploaded.images.dtype, uploaded.labels.dtype) == (torch.uint8, torch.int64)
+    assert uploaded.images.shape == (512, 784)
+    assert uploaded.images.device.type == device.kind

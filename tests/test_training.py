@@ -1,0 +1,107 @@
+"""Training: what is timed and told of an epoch, divergence, and checkpoints of other networks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from accelmnist import training as module
+from accelmnist.checkpoint import load_model, save_model
+from accelmnist.config import ModelConfig
+from accelmnist.data.on_device import upload
+from accelmnist.device import resolve
+from accelmnist.errors import CheckpointError, DivergedError
+from accelmnist.model import MLP
+from accelmnist.step.selection import engine_class
+from accelmnist.training import prepare, train
+from tests.training_helpers import make_job, small_config
+
+
+def start(config, data, device):
+    job = make_job(config, data, device)
+    engine = engine_class("eager")()
+    prepare(engine, job)
+    return engine, job
+
+
+def test_an_epochs_figures(device, synthetic):
+    engine, job = start(small_config(), synthetic, device)
+    results = list(train(engine, job, probe=upload(synthetic.test, device)))
+    assert [result.figures.epoch for result in results] == [1, 2]
+    first, last = results[0].figures, results[-1].figures
+    assert first.train_loss == pytest.approx(results[0].losses.double().mean().item())
+    assert last.train_loss < first.train_loss
+    assert last.accuracy > 0.8
+    assert last.images_per_s == pytest.approx(32 * 64 / last.train_s)
+    assert last.learning_rate == pytest.approx(0.05 / 10_000, rel=1e-3)
+    assert results[0].losses.device.type == "cpu"
+
+
+def test_the_clock_stops_only_when_the_device_is_done(synthetic, monkeypatch):
+    """A stand-in clock that a device's queue drives: work is done at the synchronize, not when it is queued."""
+    now, queued = [0.0], [0.0]
+
+    def synchronize(_device):
+        now[0] += queued[0]
+        queued[0] = 0.0
+
+    monkeypatch.setattr(module, "synchronize", synchronize)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    engine, job = start(small_config(), synthetic, resolve("cpu"))
+    original = engine.train_epoch
+
+    def queue_two_seconds(epoch):
+        queued[0] += 2.0
+        return original(epoch)
+
+    engine.train_epoch = queue_two_seconds
+    assert [result.figures.train_s for result in train(engine, job, probe=None)] == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_loss_that_is_not_finite_stops_with_step_and_cause(bad, synthetic):
+    engine, job = start(small_config(), synthetic, resolve("cpu"))
+    original, calls = engine.train_epoch, []
+
+    def broken(epoch):
+        losses = original(epoch)
+        calls.append(1)
+        if len(calls) == 2:
+            losses[5:] = bad
+        return losses
+
+    engine.train_epoch = broken
+    with pytest.raises(
+        DivergedError, match=r"at step 6 of epoch 2, before it 0\.\d+\. Likely the learning rate"
+    ) as caught:
+        list(train(engine, job, probe=None))
+    assert caught.value.step == 32 + 6
+    assert "--lr 0.005" in caught.value.remedy
+
+
+def test_fp16_is_named_as_a_cause(synthetic):
+    config = small_config(execution={"precision": "fp16"})
+    engine, job = start(config, synthetic, resolve("cpu"))
+    engine.train_epoch = lambda epoch: torch.full((len(epoch),), torch.nan)
+    with pytest.raises(DivergedError, match="try --amp bf16"):
+        list(train(engine, job, probe=None))
+
+
+def test_a_saved_model_answers_as_before(tmp_path):
+    model = MLP(ModelConfig(hidden=(12, 7), activation="tanh", output="sigmoid"), seed=4)
+    save_model(model, tmp_path / "model.safetensors", class_names=tuple("abcdefghij"), dataset="letters")
+    found = load_model(tmp_path)
+    assert (found.class_names, found.dataset) == (tuple("abcdefghij"), "letters")
+    inputs = torch.rand(3, 784)
+    assert torch.equal(found.model(inputs), model(inputs))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    small, large = MLP(ModelConfig(hidden=(8,)), seed=0), MLP(ModelConfig(hidden=(16,)), seed=0)
+    small.config = dataclasses.replace(small.config, hidden=(16,))
+    save_model(small, tmp_path / "model.safetensors", class_names=tuple("0123456789"), dataset="mnist")
+    assert large.config == small.config
+    with pytest.raises(CheckpointError, match=r"holds another network than 784-16-10: layers\.0\.bias \(8,\)"):
+        load_model(tmp_path)
