@@ -53,6 +53,9 @@ CONFIGURATIONS: dict[str, RunConfig] = {
         model=ModelConfig(hidden=(128,), output="linear", dropout=0.2),
         training=TrainingConfig(optimizer="sgd-momentum", learning_rate=0.05, epochs=3, label_smoothing=0.0),
     ),
+    "784-256-10, trained until it knows the training set": RunConfig(
+        training=TrainingConfig(epochs=10, label_smoothing=0.0)
+    ),
     "784-10, cosine": RunConfig(
         model=ModelConfig(hidden=()), training=TrainingConfig(optimizer="adam", schedule="cosine", epochs=2)
     ),

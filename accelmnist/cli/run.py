@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,8 @@ def run(context: click.Context, /, **options: Any) -> int:
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
     """
+    # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     started = time.perf_counter()
     from accelmnist.runner import RunRequest, choose_setup
 

@@ -35,7 +35,7 @@ def check_evaluation(model: MLP, test: ImageSet, evaluation: Evaluation, limits:
             passed=bool(error <= limits.logits.limit),
             value=float(error),
             limit=limits.logits.limit,
-            detail="largest error over largest logit",
+            detail="over the largest logit",
             reason=f"against float64 on the CPU: {limits.logits.reason}",
         ),
         _check_predictions(exact, evaluation, limits.logits.limit),
@@ -63,7 +63,7 @@ def _check_predictions(exact: NDArray[np.float64], evaluation: Evaluation, logit
         passed=widest <= limit,
         value=widest,
         limit=limit,
-        detail=f"widest margin of {int(differ.sum())} that differ",
+        detail=f"margin of {int(differ.sum())} that differ",
         reason="a prediction may differ from float64's only where the margin is under twice a logit's largest error",
     )
 
@@ -78,7 +78,7 @@ def _check_confusion(test: ImageSet, evaluation: Evaluation) -> Check:
         passed=wrong == 0,
         value=float(wrong),
         limit=0.0,
-        detail="counts that differ from the host's",
+        detail="counts unlike the host's",
         reason="counted again on the host from the predictions: rows predicted, columns actual",
     )
 

@@ -87,7 +87,7 @@ def _check_losses(losses: torch.Tensor, expected: torch.Tensor, limits: Toleranc
     typical, worst = loss_differences(losses, expected, epochs=epochs)
     return [
         Check(
-            name="typical step, reference",
+            name="typical step",
             passed=typical <= limits.typical_step.limit,
             value=typical,
             limit=limits.typical_step.limit,
@@ -95,7 +95,7 @@ def _check_losses(losses: torch.Tensor, expected: torch.Tensor, limits: Toleranc
             reason=f"over the mean loss, in the worst epoch: {limits.typical_step.reason}",
         ),
         Check(
-            name="worst step, reference",
+            name="worst step",
             passed=worst <= limits.worst_step.limit,
             value=worst,
             limit=limits.worst_step.limit,
@@ -125,7 +125,7 @@ def _check_scores(metrics: Metrics, reference: ReferenceTraining) -> list[Check]
         _score_check("accuracy", metrics.accuracy - theirs.accuracy, seed_spread_limit("accuracy", error, images)),
         _score_check("macro F1", metrics.macro_f1 - theirs.macro_f1, seed_spread_limit("macro F1", error, images)),
         _furthest_class(metrics, theirs),
-        _score_check("matrix", float(moved), cells_limit(error, images), "share of images in other cells"),
+        _score_check("cells", float(moved), cells_limit(error, images), "images in other cells"),
     ]
 
 
@@ -135,7 +135,7 @@ def _furthest_class(metrics: Metrics, theirs: Metrics) -> Check:
         for mine, other in zip(metrics.per_class, theirs.per_class, strict=True)
     ]
     difference, limit, label = max(rows, key=lambda row: abs(row[0]) / row[1])
-    return _score_check(f"F1 of class {label}", difference, limit, "the furthest class")
+    return _score_check("class F1", difference, limit, f"class {label}, the furthest")
 
 
 def _score_check(name: str, difference: float, limit: float, what: str = "difference") -> Check:
