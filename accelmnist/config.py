@@ -3,8 +3,9 @@
 The command line reads its defaults and its choices from here, the record stores these objects as they are, and the
 engines read them. Nothing here imports torch, so that `accelmnist --help` stays quick.
 
-The default hyper-parameters were chosen on a validation split of the training set (the last 10,000 of a seeded
-shuffle), never on the test set; `bench/choose_defaults.py` is the search and `results/defaults.md` its record.
+The default hyper-parameters were chosen on 10,000 images held out of the training set, never on the test set:
+`bench/choose_defaults.py` is the search and `results/defaults.md` its record. Four epochs and not the five that score
+0.03 points more: the whole process is to end within ten seconds on two cores.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class TrainingConfig:
     """How the weights are found. `learning_rate` is the peak of the schedule; left out, it follows the optimizer."""
 
     epochs: int = 4
-    batch_size: int = 512
+    batch_size: int = 256
     optimizer: Optimizer = "adamw"
     learning_rate: float = 0.0
     momentum: float = 0.9

@@ -6,6 +6,7 @@ be shared.
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -19,6 +20,8 @@ import torch
 import accelmnist
 from accelmnist.device import Device, cpu_instructions, driver_version, processor, total_memory_bytes
 from accelmnist.results import Environment
+
+_STEERING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_NUM", "CUDA_VISIBLE", "CUBLAS_", "PYTORCH_", "TORCHINDUCTOR_")
 
 
 def describe_environment(device: Device) -> Environment:
@@ -42,6 +45,7 @@ def describe_environment(device: Device) -> Environment:
         accelmnist=accelmnist.__version__,
         commit=_commit(),
         command=_command(),
+        variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_STEERING)},
     )
 
 

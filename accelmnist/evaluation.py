@@ -16,7 +16,7 @@ from accelmnist.config import CLASSES, Precision
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, autocast, matmul_precision
 from accelmnist.metrics import Metrics, compute_metrics
-from accelmnist.model import MLP, image_losses, scale_images, scores
+from accelmnist.model import MLP, image_losses, scale_images, scores, target_table
 from accelmnist.results import Mistake
 
 _CHUNK = 10_000  # images a forward pass: 31 MB of float32 inputs, the whole test set at once
@@ -48,7 +48,8 @@ def evaluate(model: MLP, data: DeviceSet, *, device: Device, precision: Precisio
     """Evaluate `model` on all of `data`."""
     logits = logits_of(model, data.images, device=device, precision=precision)
     predictions = logits.argmax(dim=1)
-    loss = image_losses(logits, data.labels, model.config.output).mean()
+    targets = target_table(0.0, logits.device).index_select(0, data.labels)
+    loss = image_losses(logits, targets, model.config.output).mean()
     cells = torch.bincount(predictions * CLASSES + data.labels, minlength=CLASSES * CLASSES)
     confusion = cells.view(CLASSES, CLASSES).cpu().numpy()
     return Evaluation(

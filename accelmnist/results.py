@@ -46,6 +46,7 @@ class Environment:
     accelmnist: str
     commit: str | None
     command: str
+    variables: dict[str, str] = field(default_factory=dict)  # of the process, as far as they steer threads and kernels
 
 
 @dataclass(frozen=True, kw_only=True)

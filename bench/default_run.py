@@ -2,9 +2,10 @@
 
     python -m bench.default_run --readme
 
-Five seeds, one process each after one that is not counted (it fills the file cache). Wall time and peak memory are those of
-the whole process as the operating system counts them; accuracy and images/s come from the run's own record. The medians go
-into results/default-run.json, and with --readme between the marks in README.md, with the pictures of the first seed.
+Five seeds, one process each after one that is not counted (it fills the file cache). Wall time and peak memory are
+those of the whole process as the operating system counts them; accuracy and images/s come from the run's own record.
+The medians go into results/default-run.json, and with --readme between the marks in README.md, with the pictures of
+the first seed.
 """
 
 from __future__ import annotations

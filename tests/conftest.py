@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Before torch is imported, here and in the processes that tests start: the tests' networks are so small that a second
+# thread costs more than it brings, and on a busy machine the threads' waiting for each other costs a hundredfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from accelmnist import device as devices

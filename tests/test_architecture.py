@@ -15,11 +15,11 @@ ROOT = Path(accelmnist.__file__).parent
 # From the ground up. A module may import from its own layer and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "__init__"),
-    ("config", "seeds", "storage"),
+    ("config", "openmp", "seeds", "storage"),
     ("device", "metrics", "data"),
     ("results", "model", "neurons", "schedules"),
     ("step", "engines", "evaluation", "checkpoint", "environment"),
-    ("training",),
+    ("training", "measure"),
     ("reference", "resuming"),
     ("runner", "diagnosis", "prediction"),
     ("show",),

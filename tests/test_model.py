@@ -38,38 +38,52 @@ def test_forward_is_the_formula(activation, hidden):
     np.testing.assert_allclose(model(inputs()).detach().numpy(), values, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
-def test_gradient_at_the_logits_is_output_minus_target(output):
-    """The loss that belongs to an output function makes its gradient (output - target) / batch."""
-    logits = torch.randn(6, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    labels = torch.tensor([0, 9, 3, 3, 7, 1])
-    (gradient,) = torch.autograd.grad(batch_loss(logits, labels, output), logits)
-    target = torch.nn.functional.one_hot(labels, 10)
-    expected = (scores(logits, output) - target) / 6
-    torch.testing.assert_close(gradient, expected.detach(), rtol=1e-10, atol=1e-12)
+LABELS = torch.tensor([0, 9, 3, 3, 7, 1])
+
+
+def some_logits(dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(6, 10, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+def loss_of(output: str, smoothing: float = 0.0):
+    return batch_loss(output, label_smoothing=smoothing, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_batch_loss_is_the_mean_of_the_images(output, smoothing):
-    logits = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
-    labels = torch.tensor([0, 9, 3, 3, 7, 1])
-    each = image_losses(logits, labels, output, label_smoothing=smoothing)
+def test_gradient_at_the_logits_is_output_minus_target(output, smoothing):
+    """The loss that belongs to an output function makes its gradient (output - target) / batch."""
+    logits = some_logits().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss_of(output, smoothing)(logits, LABELS), logits)
+    target = torch.nn.functional.one_hot(LABELS, 10) * (1 - smoothing) + smoothing / 10
+    expected = (scores(logits, output) - target) / 6
+    torch.testing.assert_close(gradient, expected.detach(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_softmax_loss_is_torchs(smoothing):
+    expected = torch.nn.functional.cross_entropy(some_logits(), LABELS, label_smoothing=smoothing)
+    torch.testing.assert_close(loss_of("softmax", smoothing)(some_logits(), LABELS), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_batch_loss_is_the_mean_of_the_images(output):
+    each = image_losses(some_logits(), torch.eye(10, dtype=torch.float64)[LABELS], output)
     assert each.shape == (6,)
-    torch.testing.assert_close(batch_loss(logits, labels, output, label_smoothing=smoothing), each.mean())
+    torch.testing.assert_close(loss_of(output)(some_logits(), LABELS), each.mean())
 
 
 def test_losses_by_hand():
     logits = torch.zeros(1, 10, dtype=torch.float64)
-    label = torch.tensor([4])
-    assert image_losses(logits, label, "softmax").item() == pytest.approx(math.log(10))
-    assert image_losses(logits, label, "sigmoid").item() == pytest.approx(10 * math.log(2))
-    assert image_losses(logits, label, "linear").item() == pytest.approx(0.5)
+    target = torch.eye(10, dtype=torch.float64)[[4]]
+    assert image_losses(logits, target, "softmax").item() == pytest.approx(math.log(10))
+    assert image_losses(logits, target, "sigmoid").item() == pytest.approx(10 * math.log(2))
+    assert image_losses(logits, target, "linear").item() == pytest.approx(0.5)
 
 
 def test_sixteen_bit_logits_are_widened_before_the_loss():
-    logits = torch.randn(4, 10, generator=torch.Generator().manual_seed(2)).bfloat16()
-    assert batch_loss(logits, torch.tensor([1, 2, 3, 4]), "softmax").dtype == torch.float32
+    for smoothing in (0.0, 0.1):
+        assert loss_of("softmax", smoothing)(some_logits(torch.bfloat16), LABELS).dtype == torch.float32
 
 
 def test_scaling_is_exact_at_both_ends():

@@ -20,8 +20,10 @@ def training_loss(config: RunConfig, device: Device) -> TrainingLoss:
     What depends on the configuration is chosen here, before the loop.
     """
     activation = ACTIVATION_FUNCTIONS[config.model.activation]
-    output, smoothing = config.model.output, config.training.label_smoothing
     probability, precision = config.model.dropout, config.execution.precision
+    loss_of = batch_loss(
+        config.model.output, label_smoothing=config.training.label_smoothing, device=device.torch_device
+    )
 
     def loss(parameters: Sequence[Tensor], inputs: Tensor, labels: Tensor, seed: Tensor) -> Tensor:
         def drop_hidden(values: Tensor, layer: int) -> Tensor:
@@ -29,6 +31,6 @@ def training_loss(config: RunConfig, device: Device) -> TrainingLoss:
 
         with autocast(device, precision):
             logits = forward(parameters, inputs, activation=activation, drop=drop_hidden if probability else None)
-        return batch_loss(logits, labels, output, label_smoothing=smoothing)
+        return loss_of(logits, labels)
 
     return loss

@@ -1,0 +1,77 @@
+"""After training: the 10,000 test images, the answer to a single one, and a checkpoint's way to the disk and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from accelmnist.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_of
+from accelmnist.config import RunConfig, steps_per_epoch
+from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device, resolve
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.evaluation import evaluate, logits_of
+from accelmnist.model import MLP
+from accelmnist.step.contract import Job
+from accelmnist.training import prepare
+from bench.pairs import synchronized
+
+
+@pytest.fixture
+def model(device: Device) -> MLP:
+    """The default network, untrained: the time doesn't depend on the weights."""
+    return MLP(RunConfig().model, seed=0).to(device.torch_device)
+
+
+@pytest.mark.benchmark(group="evaluation")
+def test_evaluate_test_set(benchmark: Any, model: MLP, test_set: DeviceSet, device: Device) -> None:
+    work = synchronized(lambda: evaluate(model, test_set, device=device, precision="fp32"), device)
+    evaluation = benchmark.pedantic(work, rounds=15, iterations=1, warmup_rounds=2)
+    hits = (evaluation.predictions == evaluation.labels).sum()
+    assert evaluation.metrics.accuracy == hits / len(test_set)
+
+
+@pytest.mark.benchmark(group="latency of one image")
+def test_latency(benchmark: Any, model: MLP, test_set: DeviceSet, device: Device) -> None:
+    """From the bytes on the device to logits on the host."""
+
+    def answer() -> Tensor:
+        return logits_of(model, test_set.images[:1], device=device, precision="fp32").cpu()
+
+    alone = benchmark.pedantic(synchronized(answer, device), rounds=300, iterations=1, warmup_rounds=20)
+    among_others = logits_of(model, test_set.images, device=device, precision="fp32")[:1].cpu()
+    torch.testing.assert_close(alone, among_others, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(dataset: Dataset) -> Checkpoint:
+    """A checkpoint of the default run: the weights, and the state that its optimizer keeps."""
+    config, cpu = RunConfig(), resolve("cpu")
+    job = Job(config, cpu, MLP(config.model, seed=0), upload(dataset.train, cpu))
+    engine = EagerEngine()
+    prepare(engine, job)
+    losses = torch.zeros(steps_per_epoch(len(job.data), config.training.batch_size))
+    return Checkpoint(config, weights_of(job.model), engine.state(), losses=losses, epochs=())
+
+
+@pytest.mark.benchmark(group="checkpoint")
+def test_save_checkpoint(benchmark: Any, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Flushing to the disk included: that is what makes it safe."""
+    file = tmp_path / "checkpoint.safetensors"
+    benchmark.pedantic(save_checkpoint, (checkpoint, file), rounds=15, iterations=1, warmup_rounds=1)
+    benchmark.extra_info["bytes"] = file.stat().st_size
+    assert file.stat().st_size > sum(tensor.nbytes for tensor in checkpoint.weights.values())
+
+
+@pytest.mark.benchmark(group="checkpoint")
+def test_load_checkpoint(benchmark: Any, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(checkpoint, file)
+    loaded = benchmark.pedantic(load_checkpoint, (file,), rounds=15, iterations=1, warmup_rounds=1)
+    assert loaded.config == checkpoint.config
+    assert all(torch.equal(loaded.weights[name], tensor) for name, tensor in checkpoint.weights.items())
