@@ -13,12 +13,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from accelmnist.checkpoint import (
     CHECKPOINT_NAME,
@@ -39,6 +40,7 @@ from accelmnist.environment import describe_environment
 from accelmnist.errors import AccelmnistError, DivergedError
 from accelmnist.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.model import MLP
+from accelmnist.reference.scores import OracleScores
 from accelmnist.reference.training import is_reference, train_reference
 from accelmnist.reference.verdict import Evidence, judge
 from accelmnist.results import Choice, DataSummary, EpochFigures, RunRecord, Status, save_record
@@ -46,6 +48,9 @@ from accelmnist.step.contract import Job
 from accelmnist.step.selection import EngineChoice, choose_engine
 from accelmnist.storage import make_folder
 from accelmnist.training import EpochResult, prepare, train
+
+Labels = NDArray[np.int64]
+Oracle = Callable[[Labels, Labels], Callable[[], OracleScores]]
 
 _PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch where no image is held out
 
@@ -63,9 +68,22 @@ class Observer(Protocol):
         """An epoch is over."""
 
 
+def _score_here(labels: Labels, predictions: Labels) -> Callable[[], OracleScores]:
+    def score() -> OracleScores:
+        from accelmnist.reference.oracle import oracle_scores  # here, since it takes a second to import
+
+        return oracle_scores(labels, predictions)
+
+    return score
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on."""
+    """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
+
+    `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
+    told the record with its metrics, the network and the test images, before the verdict.
+    """
 
     config: RunConfig
     folder: Path | None = None
@@ -73,7 +91,9 @@ class RunRequest:
     repeat_on_reference: bool = True
     checkpoint: Checkpoint | None = None
     import_s: float | None = None
-    should_stop: Callable[[], bool] = field(default=lambda: False)
+    should_stop: Callable[[], bool] = lambda: False
+    oracle: Oracle = _score_here
+    on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
 
 
 @dataclass(frozen=True)
@@ -245,7 +265,9 @@ class _Run:
             peak_memory_bytes=peak_memory_bytes(device),
         )
         self._save()
-        self._judge(evaluation)
+        oracle = self.request.oracle(evaluation.labels, evaluation.predictions)
+        self.request.on_evaluated(self.record, self.job.model, self.dataset.test)
+        self._judge(evaluation, oracle)
         self._end("done", None)
 
     def _save_model(self) -> None:
@@ -254,7 +276,7 @@ class _Run:
             save_model(self.job.model, folder / MODEL_NAME, class_names=names, dataset=dataset)
             (folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # the finished weights take its place
 
-    def _judge(self, evaluation: Evaluation) -> None:
+    def _judge(self, evaluation: Evaluation, oracle: Callable[[], OracleScores]) -> None:
         started = time.perf_counter()
         itself = is_reference(self.config, device_kind=self.setup.device.kind, engine=self.setup.engine.name)
         reference = None
@@ -270,7 +292,7 @@ class _Run:
             evaluation=evaluation,
             losses=torch.cat(self.losses),
         )
-        verdict = judge(evidence, reference=reference, is_reference=itself)
+        verdict = judge(evidence, oracle=oracle, reference=reference, is_reference=itself)
         self._time(verify_s=time.perf_counter() - started)
         self.record = dataclasses.replace(self.record, verdict=verdict, reference=reference.run if reference else None)
 

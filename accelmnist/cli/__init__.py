@@ -20,7 +20,6 @@ from accelmnist.cli.doctor import doctor
 from accelmnist.cli.predict import predict
 from accelmnist.cli.run import run
 from accelmnist.errors import AccelmnistError
-from accelmnist.openmp import limit_spinning
 
 INTERRUPTED = 130
 WRONG_USE = 2
@@ -42,7 +41,6 @@ for command in (run, predict, doctor):
 
 def main() -> None:
     """The program: run the command line and exit with its code."""
-    limit_spinning()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?, and the run goes on

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +14,22 @@ import click
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options
+from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError
+from accelmnist.openmp import limit_spinning
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from accelmnist.checkpoint import Checkpoint
     from accelmnist.config import RunConfig
+    from accelmnist.data.types import ImageSet
+    from accelmnist.model import MLP
     from accelmnist.results import RunRecord
-    from accelmnist.runner import RunOutcome, RunRequest, Setup
+    from accelmnist.runner import RunRequest, Setup
 
 _INTERRUPTED, _CHECK_FAILED = 130, 1
+_AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures")
 
 result_options = in_order(
     click.option(
@@ -59,15 +66,25 @@ def run(context: click.Context, /, **options: Any) -> int:
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
     """
-    # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    started = time.perf_counter()
+    limit_spinning()
+    with Companion(_AT_THE_END) as companion:
+        # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+        started = time.perf_counter()
+        import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
+
+        import_s = time.perf_counter() - started
+        return _exit_code(_run(context, options, companion, import_s=import_s))
+
+
+def _run(context: click.Context, options: dict[str, Any], companion: Companion, *, import_s: float) -> RunRecord:
     from accelmnist.runner import RunRequest, choose_setup
 
-    import_s = time.perf_counter() - started
     config, checkpoint, folder = _what_to_run(context, options)
     setup = choose_setup(config)
     folder = _folder_for(folder, setup, options)
+    pictures = _Pictures(companion, folder, shared_scale=options["shared_scale"])
+    companion.wait_until_ready()
     with StopOnInterrupt() as interrupt:
         request = RunRequest(
             config=config,
@@ -77,9 +94,42 @@ def run(context: click.Context, /, **options: Any) -> int:
             checkpoint=checkpoint,
             import_s=import_s,
             should_stop=lambda: interrupt.requested,
+            oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
+            on_evaluated=pictures.begin,
         )
-        record = _run_and_show(request, setup, options)
-    return _exit_code(record)
+        return _run_and_show(request, setup, pictures, options)
+
+
+class _Pictures:
+    """The pictures of a run, drawn by the companion while this process checks the result."""
+
+    def __init__(self, companion: Companion, folder: Path | None, *, shared_scale: bool) -> None:
+        self._companion, self._folder, self._shared_scale = companion, folder, shared_scale
+        self._pending: Callable[[], tuple[str, ...]] | None = None
+
+    def begin(self, record: RunRecord, model: MLP, test: ImageSet) -> None:
+        """Begin to draw; nothing is drawn of a run that is not saved."""
+        if self._folder is not None:
+            self._pending = self._companion.start(
+                "accelmnist.show.pictures:write_pictures",
+                record,
+                self._folder,
+                weights=model.first_layer_weights(),
+                mistake_images=test.images[[mistake.index for mistake in record.mistakes]],
+                shared_scale=self._shared_scale,
+            )
+
+    def finish(self, record: RunRecord) -> RunRecord:
+        """Wait for the pictures; returns the record with the names of all files, saved."""
+        import dataclasses
+
+        from accelmnist.results import save_record
+
+        if self._pending is None or self._folder is None:
+            return record
+        record = dataclasses.replace(record, files=("run.json", "model.safetensors", *self._pending()))
+        save_record(record, self._folder)
+        return record
 
 
 def _what_to_run(context: click.Context, options: dict[str, Any]) -> tuple[RunConfig, Checkpoint | None, Path | None]:
@@ -121,7 +171,7 @@ def _folder_for(folder: Path | None, setup: Setup, options: dict[str, Any]) -> P
     return new_folder(folder, device=setup.config.execution.device, engine=setup.engine.name)
 
 
-def _run_and_show(request: RunRequest, setup: Setup, options: dict[str, Any]) -> RunRecord:
+def _run_and_show(request: RunRequest, setup: Setup, pictures: _Pictures, options: dict[str, Any]) -> RunRecord:
     """Run, draw and save the pictures, and show the summary; returns the finished record."""
     from rich.console import Console
 
@@ -130,33 +180,11 @@ def _run_and_show(request: RunRequest, setup: Setup, options: dict[str, Any]) ->
 
     console = Console(stderr=options["as_json"], highlight=False)
     with SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
-        outcome = execute(request, setup, observer)
-        record = _draw(outcome, request.folder, observer, shared_scale=options["shared_scale"])
+        record = execute(request, setup, observer).record
+        if record.status == "done":
+            observer.stage("drawing the pictures")
+            record = pictures.finish(record)
     _show(record, request.folder, console, options)
-    return record
-
-
-def _draw(outcome: RunOutcome, folder: Path | None, observer: Any, *, shared_scale: bool) -> RunRecord:
-    """Write the pictures of a finished run beside its record, and their names into it."""
-    import dataclasses
-
-    record = outcome.record
-    if folder is None or record.status != "done":
-        return record
-    observer.stage("drawing the pictures")
-    from accelmnist.results import save_record
-    from accelmnist.show.pictures import write_pictures
-
-    mistaken = [mistake.index for mistake in record.mistakes]
-    files = write_pictures(
-        record,
-        folder,
-        weights=outcome.model.first_layer_weights(),
-        mistake_images=outcome.test.images[mistaken],
-        shared_scale=shared_scale,
-    )
-    record = dataclasses.replace(record, files=("run.json", "model.safetensors", *files))
-    save_record(record, folder)
     return record
 
 

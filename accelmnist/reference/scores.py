@@ -1,53 +1,51 @@
-"""Our scores against scikit-learn's, from the same predictions.
-
-scikit-learn's confusion matrix has actual classes in its rows: it is the transpose of ours.
-"""
+"""Our scores against scikit-learn's, from the same predictions."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from accelmnist.config import CLASSES
-from accelmnist.evaluation import Evaluation
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.metrics import Metrics
 from accelmnist.results import Check
 
 _ROUNDING = 1e-9  # two ways of dividing the same counts in float64
 
 
-def check_scores(evaluation: Evaluation) -> list[Check]:
-    """Hold accuracy, precision, recall, F1, their averages and the confusion matrix against scikit-learn's."""
-    from sklearn import metrics as theirs  # here, since it takes a second to import
+@dataclass(frozen=True)
+class OracleScores:
+    """Scores by scikit-learn, made by `oracle`; its confusion matrix has actual classes in the rows.
 
-    truth, said, ours = evaluation.labels, evaluation.predictions, evaluation.metrics
-    classes = list(range(CLASSES))
-    matrix = theirs.confusion_matrix(truth, said, labels=classes).T
-    cells = int(np.abs(matrix - np.array(ours.confusion_matrix)).sum())
-    table = theirs.precision_recall_fscore_support(truth, said, labels=classes, zero_division=0)
-    pairs = list(zip(np.array(table[:3]).T.ravel(), _by_class(evaluation), strict=True))
-    for average, mine in (("macro", _macro(evaluation)), ("weighted", _weighted(evaluation))):
-        them = theirs.precision_recall_fscore_support(truth, said, labels=classes, average=average, zero_division=0)
-        pairs += list(zip(them[:3], mine, strict=True))
-    pairs.append((theirs.accuracy_score(truth, said), ours.accuracy))
-    error = float(max(abs(a - b) for a, b in pairs))
+    The rows of `per_class` and the averages are precision, recall and F1.
+    """
+
+    confusion: NDArray[np.int64]
+    accuracy: float
+    per_class: NDArray[np.float64]  # (classes, 3)
+    macro: tuple[float, float, float]
+    weighted: tuple[float, float, float]
+
+
+def check_scores(ours: Metrics, theirs: OracleScores) -> list[Check]:
+    """Hold accuracy, precision, recall, F1, their averages and the confusion matrix against scikit-learn's.
+
+    Its confusion matrix has actual classes in the rows: it is the transpose of ours.
+    """
+    cells = int(np.abs(theirs.confusion.T - np.array(ours.confusion_matrix)).sum())
+    mine, others = _flat(ours), np.array([*theirs.per_class.ravel(), *theirs.macro, *theirs.weighted, theirs.accuracy])
+    error = float(np.abs(mine - others).max())
     return [
         _check("matrix, scikit-learn", float(cells), 0.0, "counts that differ"),
-        _check("scores, scikit-learn", error, _ROUNDING, f"largest difference of {len(pairs)}"),
+        _check("scores, scikit-learn", error, _ROUNDING, f"largest difference of {len(mine)}"),
     ]
 
 
-def _by_class(evaluation: Evaluation) -> list[float]:
-    rows = evaluation.metrics.per_class
-    return [value for row in rows for value in (row.precision, row.recall, row.f1)]
-
-
-def _macro(evaluation: Evaluation) -> tuple[float, float, float]:
-    ours = evaluation.metrics
-    return ours.macro_precision, ours.macro_recall, ours.macro_f1
-
-
-def _weighted(evaluation: Evaluation) -> tuple[float, float, float]:
-    ours = evaluation.metrics
-    return ours.weighted_precision, ours.weighted_recall, ours.weighted_f1
+def _flat(ours: Metrics) -> NDArray[np.float64]:
+    by_class = [value for row in ours.per_class for value in (row.precision, row.recall, row.f1)]
+    macro = (ours.macro_precision, ours.macro_recall, ours.macro_f1)
+    weighted = (ours.weighted_precision, ours.weighted_recall, ours.weighted_f1)
+    return np.array([*by_class, *macro, *weighted, ours.accuracy])
 
 
 def _check(name: str, value: float, limit: float, detail: str) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from accelmnist.data.types import ImageSet
 from accelmnist.evaluation import Evaluation
 from accelmnist.model import MLP
 from accelmnist.reference.exact import check_evaluation, check_first_steps
-from accelmnist.reference.scores import check_scores
+from accelmnist.reference.scores import OracleScores, check_scores
 from accelmnist.reference.tolerances import tolerances
 from accelmnist.reference.training import NAME, ReferenceTraining, compare_training
 from accelmnist.results import Check, Verdict
@@ -29,20 +30,25 @@ class Evidence:
     losses: torch.Tensor
 
 
-def judge(evidence: Evidence, *, reference: ReferenceTraining | None, is_reference: bool) -> Verdict:
-    """The verdict on a run: `reference` is the same training on the CPU, or None where that was not asked for.
+def judge(
+    evidence: Evidence,
+    *,
+    oracle: Callable[[], OracleScores],
+    reference: ReferenceTraining | None,
+    is_reference: bool,
+) -> Verdict:
+    """The verdict on a run: `oracle` gives scikit-learn's scores, `reference` is the same training on the CPU.
 
-    A run that `is_reference` is checked against scikit-learn instead of against itself.
+    `reference` is None where it was not asked for, and for a run that `is_reference`, which would be held to itself.
     """
     limits = tolerances(evidence.config.execution.precision)
     checks = [
         *check_evaluation(evidence.model, evidence.test, evidence.evaluation, limits),
         check_first_steps(evidence.config, evidence.training, evidence.losses, limits),
         _check_plausible(evidence),
+        *check_scores(evidence.evaluation.metrics, oracle()),
     ]
-    if is_reference:
-        checks += check_scores(evidence.evaluation)
-    elif reference is not None:
+    if reference is not None:
         epochs = evidence.config.training.epochs
         checks += compare_training(evidence.evaluation.metrics, evidence.losses, reference, limits, epochs=epochs)
     return Verdict(
@@ -54,10 +60,10 @@ def judge(evidence: Evidence, *, reference: ReferenceTraining | None, is_referen
 
 def _describe(reference: ReferenceTraining | None, *, is_reference: bool) -> str:
     if is_reference:
-        return f"this run is the reference ({NAME}): float64 on the CPU and scikit-learn"
+        return f"float64 and scikit-learn; this run is itself the reference, {NAME}"
     if reference is None:
-        return "float64 on the CPU alone: the training was not repeated"
-    return f"float64 on the CPU, and the same training repeated in {NAME}"
+        return "float64 and scikit-learn; the training was not repeated"
+    return f"float64, scikit-learn, and the same training repeated in {NAME}"
 
 
 def _check_plausible(evidence: Evidence) -> Check:
