@@ -23,10 +23,10 @@ from pathlib import Path
 
 from accelmnist.results import RunRecord, load_record
 from accelmnist.storage import make_folder, write_atomically
+from bench.readme import ROOT, write_part
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-BEGIN, END = "<!-- default-run: written by `python -m bench.default_run --readme` -->", "<!-- end -->"
+COMMAND = "python -m bench.default_run --readme"
 PICTURES = ("weights.png", "confusion.png", "curves.png", "mistakes.png")
 
 
@@ -101,14 +101,6 @@ def _three(processes: list[Process], name: str) -> tuple[float, float, float]:
     return statistics.median(values), min(values), max(values)
 
 
-def write_readme(table: str) -> None:
-    """Put `table` between the marks in README.md."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_atomically(readme, f"{before}{BEGIN}\n{table}\n{END}{after}".encode())
-
-
 def main() -> None:
     """Measure, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,8 +120,8 @@ def main() -> None:
             pictures = make_folder(RESULTS / "readme")
             for name in PICTURES:
                 shutil.copy(Path(scratch) / "0" / name, pictures / name)
-            write_readme(table)
-            document = {"command": "python -m bench.default_run --readme", "processes": [asdict(p) for p in processes]}
+            write_part(COMMAND, table)
+            document = {"command": COMMAND, "processes": [asdict(p) for p in processes]}
             write_atomically(RESULTS / "default-run.json", json.dumps(document, indent=2).encode() + b"\n")
     print(table)
 
