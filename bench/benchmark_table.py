@@ -3,8 +3,8 @@
     pytest --benchmark-only --benchmark-json=benchmarks.json
     python -m bench.benchmark_table benchmarks.json
 
-The pairs come first: a ratio taken in turn in one run says more than two medians. The figures go into results/benchmarks.md
-as well; the JSON itself names the machine it was made on, so it is not kept.
+The pairs come first: a ratio taken in turn in one run says more than two medians. The figures go into
+results/benchmarks.md as well; the JSON itself names the machine it was made on, so it is not kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts of README.md that programs write: what stands between two marks, so that no figure there is typed by hand."""
+"""The parts of README.md that programs write, between two marks, so that no figure there is typed by hand."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def sample_record(
     config = RunConfig(
         data=DataConfig(dataset=dataset, validation=validation),
         model=ModelConfig(hidden=hidden),
-        training=TrainingConfig(epochs=epochs),
+        training=TrainingConfig(epochs=epochs, batch_size=512),
         execution=ExecutionConfig(device="cpu", engine="auto"),
     )
     metrics = sample_metrics(seed=0)
