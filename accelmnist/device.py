@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import torch
 
 from accelmnist.config import PRECISIONS, Precision
@@ -290,6 +291,13 @@ def total_memory_bytes(device: Device) -> int | None:
     if device.kind == "mps":
         return torch.mps.recommended_max_memory()
     return None
+
+
+def free_memory_bytes(device: Device | None) -> int | None:
+    """Memory that is free on a GPU, or with None on the host; None where the device doesn't tell."""
+    if device is None or device.kind == "cpu":
+        return int(psutil.virtual_memory().available)
+    return torch.cuda.mem_get_info(device.torch_device)[0] if device.kind == "cuda" else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

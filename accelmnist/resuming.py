@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from accelmnist.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from accelmnist.config import RunConfig
 from accelmnist.errors import CheckpointError, ConfigError
 from accelmnist.results import RECORD_NAME, load_record
+from accelmnist.storage import make_folder
 
 RESULTS = Path("results")
 
@@ -41,9 +43,10 @@ def find_stopped_run(folder: Path) -> StoppedRun:
 
 
 def new_folder(asked: Path | None, *, device: str, engine: str) -> Path:
-    """Where a new run will be saved: `asked`, or a folder under `results/` named by time, device and engine.
+    """Where a new run will be saved: `asked`, or a new folder under `results/` named by time, device and engine.
 
-    It is made when the run starts. Raises ConfigError where `asked` holds a run already, which would be lost.
+    The new folder is made at once, so that two runs of one second get one each. Raises ConfigError where `asked`
+    holds a run already, which would be lost, and OutputError where a folder can't be made.
     """
     if asked is not None:
         if (asked / RECORD_NAME).exists():
@@ -52,5 +55,21 @@ def new_folder(asked: Path | None, *, device: str, engine: str) -> Path:
             )
         return asked
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{device.replace(':', '')}-{engine}"
-    candidates = [RESULTS / name, *(RESULTS / f"{name}-{number}" for number in range(2, 1000))]
-    return next(folder for folder in candidates if not folder.exists())
+    make_folder(RESULTS)
+    candidates = (RESULTS / f"{name}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next(folder for folder in candidates if _is_made(folder))
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a run's folder in which nothing was saved, and the results folder if that was all."""
+    for empty in (folder, RESULTS):
+        with contextlib.suppress(OSError):
+            empty.rmdir()

@@ -45,6 +45,7 @@ from accelmnist.reference.training import is_reference, train_reference
 from accelmnist.reference.verdict import Evidence, judge
 from accelmnist.results import Choice, DataSummary, EpochFigures, RunRecord, Status, save_record
 from accelmnist.step.contract import Job
+from accelmnist.step.memory import require_memory
 from accelmnist.step.selection import EngineChoice, choose_engine
 from accelmnist.storage import make_folder
 from accelmnist.training import EpochResult, prepare, train
@@ -146,6 +147,7 @@ class _Run:
     def __init__(self, request: RunRequest, setup: Setup, observer: Observer) -> None:
         self.request, self.setup, self.observer = request, setup, observer
         self.config = setup.config
+        self.folder: Path | None = None  # from when there is something to save: a mistake should leave no record
         done = request.checkpoint
         self.losses = [done.losses] if done else []
         self.record = RunRecord(
@@ -174,7 +176,7 @@ class _Run:
             self._end("failed", str(error))
             raise
         except KeyboardInterrupt:
-            self._end("interrupted", "stopped in the middle of an epoch")
+            self._end("interrupted", "stopped at once")
             raise
         return RunOutcome(self.record, self.job.model, self.dataset.test)
 
@@ -202,13 +204,14 @@ class _Run:
     def _prepare(self) -> None:
         device = self.setup.device
         started = time.perf_counter()
+        require_memory(self.config, device)
         model = MLP(self.config.model, seed=self.config.training.seed).to(device.torch_device)
         self.job = Job(self.config, device, model, upload(self.training, device))
         self.device_probe: DeviceSet = upload(self.probe, device)
         self._time(upload_s=time.perf_counter() - started)
         self.engine = self.setup.engine.engine()
         if self.request.folder is not None:
-            make_folder(self.request.folder)  # not before the data are there, so that a mistake leaves no empty folder
+            self.folder = make_folder(self.request.folder)
         self.observer.planned(self.record)
         self._save()
         self._time(compile_s=prepare(self.engine, self.job))
@@ -238,7 +241,7 @@ class _Run:
         self._time(train_s=train_s, images_per_s=images / train_s)
 
     def _save_checkpoint(self) -> None:
-        if self.request.folder is None:
+        if self.folder is None:
             return
         checkpoint = Checkpoint(
             config=self.config,
@@ -247,7 +250,7 @@ class _Run:
             losses=torch.cat(self.losses),
             epochs=self.record.epochs,
         )
-        save_checkpoint(checkpoint, self.request.folder / CHECKPOINT_NAME)
+        save_checkpoint(checkpoint, self.folder / CHECKPOINT_NAME)
         self._save()
 
     def _finish(self) -> None:
@@ -269,12 +272,13 @@ class _Run:
         self.request.on_evaluated(self.record, self.job.model, self.dataset.test)
         self._judge(evaluation, oracle)
         self._end("done", None)
+        if self.folder is not None:
+            (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
 
     def _save_model(self) -> None:
-        if (folder := self.request.folder) is not None:
+        if self.folder is not None:
             names, dataset = self.dataset.class_names, self.dataset.name
-            save_model(self.job.model, folder / MODEL_NAME, class_names=names, dataset=dataset)
-            (folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # the finished weights take its place
+            save_model(self.job.model, self.folder / MODEL_NAME, class_names=names, dataset=dataset)
 
     def _judge(self, evaluation: Evaluation, oracle: Callable[[], OracleScores]) -> None:
         started = time.perf_counter()
@@ -305,8 +309,8 @@ class _Run:
         self._save()
 
     def _save(self) -> None:
-        if self.request.folder is not None and self.request.folder.is_dir():
-            save_record(self.record, self.request.folder)
+        if self.folder is not None:
+            save_record(self.record, self.folder)
 
 
 def _part(images: ImageSet, chosen: np.ndarray) -> ImageSet:

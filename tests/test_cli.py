@@ -244,3 +244,33 @@ def test_help_and_mistakes_load_neither_torch_nor_matplotlib(arguments):
 def test_the_module_runs_as_the_program():
     done = subprocess.run([sys.executable, "-m", "accelmnist", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("accelmnist, version ")
+
+
+def test_a_network_too_large_for_the_machine_is_refused_before_it_is_made(capsys):
+    line = fails(capsys, "run", "--synthetic", "--hidden", "65536,65536,65536,65536", "--device", "cpu")
+    assert line.startswith("784-65536-65536-65536-65536-10 takes about 622.6 GB to train and check; this machine has ")
+    assert line.endswith("GB free. Try a smaller --hidden or --batch-size")
+    assert not Path("results").exists()
+
+
+def test_two_runs_of_one_second_get_a_folder_each(monkeypatch):
+    from accelmnist.resuming import new_folder
+
+    monkeypatch.setattr("time.strftime", lambda _format: "20260101-000000")
+    names = [new_folder(None, device="cuda:0", engine="eager").name for _ in range(3)]
+    assert names == ["20260101-000000-cuda0-eager", "20260101-000000-cuda0-eager-2", "20260101-000000-cuda0-eager-3"]
+
+
+def test_pictures_that_cannot_be_written_do_not_hide_the_result(capsys, monkeypatch):
+    from accelmnist.errors import OutputError
+    from accelmnist.show import pictures
+
+    def full(*_arguments, **_settings):
+        raise OutputError("cannot write run/weights.png: no space left on device", remedy="Make room there")
+
+    monkeypatch.setattr(pictures, "write_pictures", full)
+    code = invoke([*QUICK, "--out", "run", "--quiet"])
+    captured = capsys.readouterr()
+    assert (code, captured.out[:5]) == (2, "PASS ")
+    assert captured.err == "error: cannot write run/weights.png: no space left on device. Make room there\n"
+    assert load_record(Path("run")).status == "done"

@@ -64,7 +64,7 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_same(save_every, uninterrupted,
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         assert invoke([*RUN, "--out", "run", "--quiet", "--save-every", save_every]) == 130
-    assert "Stopping after this epoch" in capsys.readouterr().err
+    assert "Stopping as soon as all is saved" in capsys.readouterr().err
     record = load_record(Path("run"))
     assert (record.status, len(record.epochs)) == ("interrupted", 4)
     assert not Path("run/model.safetensors").exists()
@@ -90,7 +90,7 @@ def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(monkeypatch, c
     monkeypatch.setattr(EagerEngine, "train_epoch", train_epoch)
     assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
     record = load_record(Path("run"))
-    assert (record.status, record.message) == ("interrupted", "stopped in the middle of an epoch")
+    assert (record.status, record.message) == ("interrupted", "stopped at once")
     assert len(load_checkpoint(Path("run/checkpoint.safetensors")).epochs) == 2
 
 

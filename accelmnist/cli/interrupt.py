@@ -1,4 +1,4 @@
-"""Ctrl-C in two steps: the first asks the run to stop after the present epoch, the second stops it at once.
+"""Ctrl-C in two steps: the first asks the run to stop where all can be saved, the second stops it at once.
 
 An epoch takes a second or so, and its end is the only point from which a run can go on to the same weights.
 """
@@ -30,4 +30,4 @@ class StopOnInterrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        click.echo("\nStopping after this epoch and saving; Ctrl-C again stops at once", err=True)
+        click.echo("\nStopping as soon as all is saved; Ctrl-C again stops at once", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from accelmnist.data.types import ImageSet
     from accelmnist.model import MLP
     from accelmnist.results import RunRecord
-    from accelmnist.runner import RunRequest, Setup
+    from accelmnist.runner import Setup
 
 _INTERRUPTED, _CHECK_FAILED = 130, 1
 _AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures")
@@ -66,6 +67,8 @@ def run(context: click.Context, /, **options: Any) -> int:
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
     """
+    _check_result_options(context, options)
+    config = None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS})
     limit_spinning()
     with Companion(_AT_THE_END) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
@@ -74,30 +77,42 @@ def run(context: click.Context, /, **options: Any) -> int:
         import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
 
         import_s = time.perf_counter() - started
-        return _exit_code(_run(context, options, companion, import_s=import_s))
+        record = _run_new(config, options, companion, import_s) if config else _resume(options, companion, import_s)
+    return _exit_code(record)
 
 
-def _run(context: click.Context, options: dict[str, Any], companion: Companion, *, import_s: float) -> RunRecord:
-    from accelmnist.runner import RunRequest, choose_setup
+def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+    from accelmnist.resuming import new_folder, remove_if_empty
+    from accelmnist.runner import choose_setup
 
-    config, checkpoint, folder = _what_to_run(context, options)
     setup = choose_setup(config)
-    folder = _folder_for(folder, setup, options)
-    pictures = _Pictures(companion, folder, shared_scale=options["shared_scale"])
-    companion.wait_until_ready()
-    with StopOnInterrupt() as interrupt:
-        request = RunRequest(
-            config=config,
-            folder=folder,
-            save_every=options["save_every"],
-            repeat_on_reference=not options["no_reference"],
-            checkpoint=checkpoint,
-            import_s=import_s,
-            should_stop=lambda: interrupt.requested,
-            oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
-            on_evaluated=pictures.begin,
-        )
-        return _run_and_show(request, setup, pictures, options)
+    if options["no_save"]:
+        return _run_and_show(_Task(config, setup, None, None, import_s), companion, options)
+    folder = new_folder(options["out"], device=setup.config.execution.device, engine=setup.engine.name)
+    try:
+        return _run_and_show(_Task(config, setup, folder, None, import_s), companion, options)
+    finally:
+        remove_if_empty(folder)
+
+
+def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+    from accelmnist.resuming import find_stopped_run
+    from accelmnist.runner import choose_setup
+
+    stopped = find_stopped_run(options["resume"])
+    setup = choose_setup(stopped.config)
+    return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, import_s), companion, options)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be run, once it is known."""
+
+    config: RunConfig
+    setup: Setup
+    folder: Path | None
+    checkpoint: Checkpoint | None
+    import_s: float
 
 
 class _Pictures:
@@ -121,35 +136,23 @@ class _Pictures:
 
     def finish(self, record: RunRecord) -> RunRecord:
         """Wait for the pictures; returns the record with the names of all files, saved."""
-        import dataclasses
-
         from accelmnist.results import save_record
 
         if self._pending is None or self._folder is None:
             return record
-        record = dataclasses.replace(record, files=("run.json", "model.safetensors", *self._pending()))
+        record = replace(record, files=("run.json", "model.safetensors", *self._pending()))
         save_record(record, self._folder)
         return record
 
 
-def _what_to_run(context: click.Context, options: dict[str, Any]) -> tuple[RunConfig, Checkpoint | None, Path | None]:
-    """The configuration, the checkpoint to go on from and the folder: of a new run, or of the one to resume."""
-    _check_result_options(options)
-    if options["resume"] is None:
-        return config_from({name: options[name] for name in CONFIG_PARAMETERS}), None, options["out"]
-    _check_no_configuration(context)
-    from accelmnist.resuming import find_stopped_run
-
-    stopped = find_stopped_run(options["resume"])
-    return stopped.config, stopped.checkpoint, stopped.folder
-
-
-def _check_result_options(options: dict[str, Any]) -> None:
+def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
     for first, second in (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")):
         if options[first] and options[second]:
             names = {"as_json": "--json"}
             flags = [names.get(name, f"--{name.replace('_', '-')}") for name in (first, second)]
             raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
+    if options["resume"]:
+        _check_no_configuration(context)
 
 
 def _check_no_configuration(context: click.Context) -> None:
@@ -162,29 +165,35 @@ def _check_no_configuration(context: click.Context) -> None:
         )
 
 
-def _folder_for(folder: Path | None, setup: Setup, options: dict[str, Any]) -> Path | None:
-    """Where to save: the folder of the run that goes on, or of a new one, or None for --no-save."""
-    from accelmnist.resuming import new_folder
-
-    if options["no_save"] or options["resume"] is not None:
-        return folder
-    return new_folder(folder, device=setup.config.execution.device, engine=setup.engine.name)
-
-
-def _run_and_show(request: RunRequest, setup: Setup, pictures: _Pictures, options: dict[str, Any]) -> RunRecord:
+def _run_and_show(task: _Task, companion: Companion, options: dict[str, Any]) -> RunRecord:
     """Run, draw and save the pictures, and show the summary; returns the finished record."""
     from rich.console import Console
 
-    from accelmnist.runner import execute
+    from accelmnist.runner import RunRequest, execute
     from accelmnist.show.observer import ConsoleObserver, SilentObserver
 
     console = Console(stderr=options["as_json"], highlight=False)
-    with SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
-        record = execute(request, setup, observer).record
-        if record.status == "done":
-            observer.stage("drawing the pictures")
-            record = pictures.finish(record)
-    _show(record, request.folder, console, options)
+    pictures = _Pictures(companion, task.folder, shared_scale=options["shared_scale"])
+    companion.wait_until_ready()
+    with StopOnInterrupt() as stop, SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
+        request = RunRequest(
+            config=task.config,
+            folder=task.folder,
+            save_every=options["save_every"],
+            repeat_on_reference=not options["no_reference"],
+            checkpoint=task.checkpoint,
+            import_s=task.import_s,
+            should_stop=lambda: stop.requested,
+            oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
+            on_evaluated=pictures.begin,
+        )
+        record = execute(request, task.setup, observer).record
+        try:
+            if record.status == "done":
+                observer.stage("drawing the pictures")
+                record = pictures.finish(record)
+        finally:  # a picture that can't be written must not hide what was measured
+            _show(record, task.folder, console, options)
     return record
 
 
