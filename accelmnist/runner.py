@@ -1,6 +1,6 @@
 """One run from its configuration to its record: the main job, in the order in which it happens.
 
-    set up    device, engine, data, weights: every choice with its reason
+    prepare   data, weights and engine, by the choices that `run_setup` made
     train     epoch by epoch; a checkpoint and the record are saved as it goes
     evaluate  on the device, on the test set, once
     judge     against float64 and the reference
@@ -35,7 +35,7 @@ from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import Dataset, ImageSet
-from accelmnist.device import Device, memory_errors, peak_memory_bytes, require_precision, resolve, set_threads
+from accelmnist.device import memory_errors, peak_memory_bytes
 from accelmnist.environment import describe_environment
 from accelmnist.errors import AccelmnistError, DivergedError
 from accelmnist.evaluation import Evaluation, confident_mistakes, evaluate
@@ -43,10 +43,10 @@ from accelmnist.model import MLP
 from accelmnist.reference.scores import OracleScores
 from accelmnist.reference.training import is_reference, train_reference
 from accelmnist.reference.verdict import Evidence, judge
-from accelmnist.results import Choice, DataSummary, EpochFigures, RunRecord, Status, save_record
+from accelmnist.results import DataSummary, EpochFigures, RunRecord, Status, save_record
+from accelmnist.run_setup import Setup
 from accelmnist.step.contract import Job
 from accelmnist.step.memory import require_memory
-from accelmnist.step.selection import EngineChoice, choose_engine
 from accelmnist.storage import make_folder
 from accelmnist.training import EpochResult, prepare, train
 
@@ -104,33 +104,6 @@ class RunOutcome:
     record: RunRecord
     model: MLP
     test: ImageSet
-
-
-@dataclass(frozen=True)
-class Setup:
-    """All that is chosen before a run starts."""
-
-    config: RunConfig
-    device: Device
-    engine: EngineChoice
-    choices: tuple[Choice, ...]
-
-
-def choose_setup(config: RunConfig) -> Setup:
-    """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there."""
-    device = resolve(config.execution.device)
-    precision = require_precision(device, config.execution.precision)
-    engine = choose_engine(config, device)
-    threads = set_threads(config.execution.threads)
-    execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
-    asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"
-    choices = (
-        Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
-        Choice(what="engine", value=engine.name, reason=engine.reason),
-        Choice(what="precision", value=config.execution.precision, reason=precision.reason),
-        Choice(what="threads", value=str(threads), reason=asked),
-    )
-    return Setup(dataclasses.replace(config, execution=execution), device, engine, choices)
 
 
 def execute(request: RunRequest, setup: Setup, observer: Observer) -> RunOutcome:

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results", "model", "neurons", "schedules"),
     ("step", "engines", "evaluation", "checkpoint", "environment"),
     ("training", "measure"),
-    ("reference", "resuming"),
+    ("reference", "resuming", "run_setup"),
     ("runner", "diagnosis", "prediction"),
     ("show",),
     ("cli", "__main__"),

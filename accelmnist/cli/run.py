@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from accelmnist.data.types import ImageSet
     from accelmnist.model import MLP
     from accelmnist.results import RunRecord
-    from accelmnist.runner import Setup
+    from accelmnist.run_setup import Setup
 
 _INTERRUPTED, _CHECK_FAILED = 130, 1
 _AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures")
@@ -83,7 +83,7 @@ def run(context: click.Context, /, **options: Any) -> int:
 
 def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
     from accelmnist.resuming import new_folder, remove_if_empty
-    from accelmnist.runner import choose_setup
+    from accelmnist.run_setup import choose_setup
 
     setup = choose_setup(config)
     if options["no_save"]:
@@ -97,7 +97,7 @@ def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, i
 
 def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
     from accelmnist.resuming import find_stopped_run
-    from accelmnist.runner import choose_setup
+    from accelmnist.run_setup import choose_setup
 
     stopped = find_stopped_run(options["resume"])
     setup = choose_setup(stopped.config)

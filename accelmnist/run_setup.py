@@ -1,0 +1,38 @@
+"""What is chosen before a run: device, engine, precision and threads, each with its reason for console and record."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from accelmnist.config import RunConfig
+from accelmnist.device import Device, require_precision, resolve, set_threads
+from accelmnist.results import Choice
+from accelmnist.step.selection import EngineChoice, choose_engine
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that is chosen before a run starts."""
+
+    config: RunConfig
+    device: Device
+    engine: EngineChoice
+    choices: tuple[Choice, ...]
+
+
+def choose_setup(config: RunConfig) -> Setup:
+    """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there."""
+    device = resolve(config.execution.device)
+    precision = require_precision(device, config.execution.precision)
+    engine = choose_engine(config, device)
+    threads = set_threads(config.execution.threads)
+    execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
+    asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"
+    choices = (
+        Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
+        Choice(what="engine", value=engine.name, reason=engine.reason),
+        Choice(what="precision", value=config.execution.precision, reason=precision.reason),
+        Choice(what="threads", value=str(threads), reason=asked),
+    )
+    return Setup(dataclasses.replace(config, execution=execution), device, engine, choices)
