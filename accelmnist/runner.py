@@ -41,6 +41,7 @@ from accelmnist.errors import AccelmnistError, DivergedError
 from accelmnist.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.model import MLP
 from accelmnist.reference.scores import OracleScores
+from accelmnist.reference.tolerances import tolerances
 from accelmnist.reference.training import is_reference, train_reference
 from accelmnist.reference.verdict import Evidence, judge
 from accelmnist.results import DataSummary, EpochFigures, RunRecord, Status, save_record
@@ -269,9 +270,14 @@ class _Run:
             evaluation=evaluation,
             losses=torch.cat(self.losses),
         )
-        verdict = judge(evidence, oracle=oracle, reference=reference, is_reference=itself)
+        verdict = judge(evidence, oracle=oracle, reference=reference, nudged=self._nudged_losses, is_reference=itself)
         self._time(verify_s=time.perf_counter() - started)
         self.record = dataclasses.replace(self.record, verdict=verdict, reference=reference.run if reference else None)
+
+    def _nudged_losses(self) -> torch.Tensor:
+        self.observer.stage("measuring how far one rounding moves this training")
+        nudge = tolerances(self.config.execution.precision).rounding
+        return train_reference(self.config, self.training, self.dataset.test, nudge=nudge).losses
 
     def _time(self, **seconds: Any) -> None:
         timing = dataclasses.replace(self.record.timing, **seconds)

@@ -121,10 +121,16 @@ def drift_of(run: Trained, reference: Trained, data: Dataset) -> dict[str, float
     limits = tolerances(run.config.execution.precision)
     checks = check_evaluation(run.model, data.test, run.evaluation, limits)
     first = check_first_steps(run.config, data.train, run.losses, limits)
-    typical, worst = loss_differences(run.losses, reference.losses, epochs=run.config.training.epochs)
+    epochs = run.config.training.epochs
+    typical, worst = loss_differences(run.losses.view(epochs, -1), reference.losses.view(epochs, -1))
     assert checks[0].value is not None
     assert first.value is not None
-    return {"logits": checks[0].value, "first_steps": first.value, "typical_step": typical, "worst_step": worst}
+    return {
+        "logits": checks[0].value,
+        "first_steps": first.value,
+        "typical_step": typical.max().item(),
+        "worst_step": worst.max().item(),
+    }
 
 
 def measure(seeds: int, drift_seeds: int) -> Iterator[dict[str, Any]]:

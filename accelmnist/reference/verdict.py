@@ -35,11 +35,13 @@ def judge(
     *,
     oracle: Callable[[], OracleScores],
     reference: ReferenceTraining | None,
+    nudged: Callable[[], torch.Tensor],
     is_reference: bool,
 ) -> Verdict:
     """The verdict on a run: `oracle` gives scikit-learn's scores, `reference` is the same training on the CPU.
 
     `reference` is None where it was not asked for, and for a run that `is_reference`, which would be held to itself.
+    `nudged` gives the losses of the reference trained once more from weights moved by one rounding.
     """
     limits = tolerances(evidence.config.execution.precision)
     checks = [
@@ -49,13 +51,17 @@ def judge(
         *check_scores(evidence.evaluation.metrics, oracle()),
     ]
     if reference is not None:
-        epochs = evidence.config.training.epochs
-        checks += compare_training(evidence.evaluation.metrics, evidence.losses, reference, limits, epochs=epochs)
+        losses = _by_epoch(evidence.losses, evidence.config.training.epochs)
+        checks += compare_training(evidence.evaluation.metrics, losses, reference, limits, nudged=nudged)
     return Verdict(
         passed=all(check.passed for check in checks),
         reference=_describe(reference, is_reference=is_reference),
         checks=tuple(checks),
     )
+
+
+def _by_epoch(losses: torch.Tensor, epochs: int) -> torch.Tensor:
+    return losses.view(epochs, -1) if len(losses) % epochs == 0 else losses.view(1, -1)
 
 
 def _describe(reference: ReferenceTraining | None, *, is_reference: bool) -> str:
