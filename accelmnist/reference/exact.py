@@ -93,7 +93,7 @@ def check_first_steps(config: RunConfig, training: ImageSet, losses: torch.Tenso
         passed=error <= limits.first_steps.limit,  # a NaN fails
         value=error,
         limit=limits.first_steps.limit,
-        detail=f"largest error of {len(expected)} losses",
+        detail=f"largest error of {len(expected)}",
         reason=f"relative, against the same steps in float64: {limits.first_steps.reason}",
     )
 

@@ -5,11 +5,11 @@ behind it; the limits are four to twenty times the largest difference that was m
 five configurations, so that rounding passes and a fault does not. u is 6e-8 for fp32, 5e-4 for tf32 and fp16, 4e-3
 for bf16.
 
-Drift. Training amplifies rounding, so the losses of later steps have wider limits than those of the first. Some trainings
-are chaotic, mostly those with a high learning rate whose loss nears 0: two runs of the same code on one and on two threads
-then part within a few epochs. Where a run exceeds the limits of drift, the reference is trained once more from weights
-nudged by one rounding of the run's precision, and the run may drift three times as far as that, epoch by epoch. What a
-chaotic training hides of late faults, the scores and the first steps must find.
+Drift. Training amplifies rounding, so the losses of later steps have wider limits than those of the first. Some
+trainings are chaotic, mostly those with a high learning rate whose loss nears 0: two runs of the same code on one and
+on two threads then part within a few epochs. Where a run exceeds the limits of drift, the reference is trained once
+more from weights nudged by one rounding of the run's precision, and the run may drift three times as far as that,
+epoch by epoch. What a chaotic training hides of late faults, the scores and the first steps must find.
 
 Seeds. What a score may differ by is taken from how much it differs between seeds: training that is right can't be
 closer to the reference than luck allows, and one that is off by more than luck is wrong. The spread is stated in

@@ -103,8 +103,8 @@ def _check_losses(losses: torch.Tensor, expected: torch.Tensor, limits: Toleranc
         allowed_worst = torch.maximum(allowed_worst, NUDGE_FACTOR * by_rounding[1])
         reasons = [f"{reason}; or {NUDGE_FACTOR:g} times what one rounding moves the reference" for reason in reasons]
     return [
-        _loss_check("typical step", typical, allowed_typical, "median loss difference", reasons[0]),
-        _loss_check("worst step", worst, allowed_worst, "largest loss difference", reasons[1]),
+        _loss_check("typical step", typical, allowed_typical, "median drift", reasons[0]),
+        _loss_check("worst step", worst, allowed_worst, "largest drift", reasons[1]),
     ]
 
 
