@@ -116,7 +116,8 @@ def _under(tensors: State, prefix: str) -> State:
 
 
 def _write(path: Path, kind: str, header: dict[str, Any], tensors: State) -> None:
-    metadata = {"format": kind, "header": msgspec.json.encode(header).decode()}
+    # One key: safetensors writes several in no fixed order, and equal runs should leave equal files.
+    metadata = {"accelmnist": msgspec.json.encode({"format": kind, **header}).decode()}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     write_atomically(path, safetensors.torch.save(contiguous, metadata))
 
@@ -134,14 +135,23 @@ def _read(file: Path, kind: str) -> tuple[dict[str, msgspec.Raw], State]:
         ) from error
     except SafetensorError as error:
         raise CheckpointError(
-            f"{file} is damaged or no safetensors file: {error}", remedy="Give another one"
+            f"{file} is damaged or no safetensors file: {error}", remedy="Give another one, or remove it and start anew"
         ) from error
-    found = metadata.get("format", "unknown")
+    header = _header(metadata)
+    found = _part(header, "format", str, file) if "format" in header else "unknown"
     if found != kind:
         raise CheckpointError(
             f"{file} is not an {kind.rpartition(' ')[0]} but of format {found!r}", remedy="Give a file that a run saved"
         )
-    return msgspec.json.decode(metadata["header"], type=dict[str, msgspec.Raw]), tensors
+    return header, tensors
+
+
+def _header(metadata: dict[str, str]) -> dict[str, msgspec.Raw]:
+    """What our own files say of themselves; empty for a foreign file."""
+    try:
+        return msgspec.json.decode(metadata.get("accelmnist", "{}"), type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return {}
 
 
 def _part(header: dict[str, msgspec.Raw], name: str, kind: Any, file: Path) -> Any:

@@ -13,6 +13,7 @@ when its input does, so it never outlives the run, even one that is killed.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import subprocess
@@ -106,10 +107,11 @@ def _serve(modules: Sequence[str]) -> None:
     """Load `modules`, say so, and answer requests until the input ends."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not get among the answers
-    for module in modules:
-        import_module(module)
-    _write(answers, (True, "ready"))
+    logging.disable(logging.WARNING)  # nor its advice among the run's own lines
     with contextlib.suppress(EOFError, BrokenPipeError):
+        for module in modules:
+            import_module(module)
+        _write(answers, (True, "ready"))
         while True:
             function, arguments, settings = pickle.load(requests)
             try:

@@ -204,7 +204,9 @@ def compile_capability(device: Device) -> Capability:
         return Capability(True, "Metal shaders through Inductor, which torch calls early")
     compiler = cpp_compiler()
     if compiler is None:
-        return Capability(False, "no C++ compiler found: install g++ or clang++, or set CXX")
+        asked = os.environ.get("CXX")
+        missing = f"CXX names {asked}, which is not there" if asked else "no C++ compiler found"
+        return Capability(False, f"{missing}: install g++ or clang++, or set CXX")
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     if not headers.is_file():
         return Capability(False, f"{compiler} is here, Python's headers are not: install python3-dev")

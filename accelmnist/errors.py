@@ -7,7 +7,8 @@
     ├── CheckpointError        saved weights or a saved state cannot be used
     ├── RecordError            a JSON record is damaged, foreign or of a newer schema
     ├── OutputError            a result cannot be written
-    └── DivergedError          the loss stopped being finite while training
+    ├── DivergedError          the loss stopped being finite while training
+    └── StoppedError           the user stopped the run, and what was there is saved
 
 The core raises these and never exits; only `accelmnist.cli` turns them into a line on standard error and an exit code.
 Broken invariants of our own are `assert`s: they are bugs and keep their traceback.
@@ -66,3 +67,9 @@ class DivergedError(AccelmnistError):
     def __init__(self, message: str, *, step: int, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.step = step
+
+
+class StoppedError(AccelmnistError):
+    """The user stopped the run; no mistake, but it needs its own exit code."""
+
+    exit_code = 130

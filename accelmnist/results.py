@@ -188,7 +188,7 @@ def load_record(path: Path) -> RunRecord:
         content = file.read_bytes()
     except OSError as error:
         cause = (error.strerror or str(error)).lower()
-        raise RecordError(f"cannot read {file}: {cause}", remedy="Give the folder of a finished run") from error
+        raise RecordError(f"cannot read {file}: {cause}", remedy="Give the folder of a run") from error
     return _decode(content, file)
 
 

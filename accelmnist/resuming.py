@@ -53,6 +53,10 @@ def new_folder(asked: Path | None, *, device: str, engine: str) -> Path:
             raise ConfigError(
                 f"--out {asked} already holds a run", remedy="Choose another folder, or go on with it by --resume"
             )
+        if asked.is_dir() and any(asked.iterdir()):
+            raise ConfigError(
+                f"--out {asked} holds other files, which a run could replace", remedy="Choose a new folder"
+            )
         return asked
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{device.replace(':', '')}-{engine}"
     make_folder(RESULTS)

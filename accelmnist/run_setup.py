@@ -21,18 +21,24 @@ class Setup:
     choices: tuple[Choice, ...]
 
 
-def choose_setup(config: RunConfig) -> Setup:
-    """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there."""
+def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setup:
+    """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there.
+
+    `resumed_after` is the number of epochs that a run to go on with has behind it; its choices were made when it began.
+    """
     device = resolve(config.execution.device)
     precision = require_precision(device, config.execution.precision)
     engine = choose_engine(config, device)
     threads = set_threads(config.execution.threads)
     execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
     asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"
-    choices = (
+    choices: tuple[Choice, ...] = (
         Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
         Choice(what="engine", value=engine.name, reason=engine.reason),
         Choice(what="precision", value=config.execution.precision, reason=precision.reason),
         Choice(what="threads", value=str(threads), reason=asked),
     )
+    if resumed_after is not None:
+        start = Choice(what="start", value=f"after epoch {resumed_after}", reason="the stopped run goes on")
+        choices = (*(dataclasses.replace(choice, reason="as the stopped run") for choice in choices), start)
     return Setup(dataclasses.replace(config, execution=execution), device, engine, choices)

@@ -64,7 +64,10 @@ class Observer(Protocol):
         """All choices are made; training is about to begin."""
 
     def stage(self, what: str) -> None:
-        """The run goes on to `what`."""
+        """The run goes on to `what`, before or after the epochs."""
+
+    def training_begins(self) -> None:
+        """The first epoch is about to begin."""
 
     def epoch_done(self, figures: EpochFigures) -> None:
         """An epoch is over."""
@@ -83,6 +86,7 @@ def _score_here(labels: Labels, predictions: Labels) -> Callable[[], OracleScore
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
 
+    `on_trained` is told when the last epoch is over, `on_stopped` gets the record of a run that ends without a result.
     `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
     told the record with its metrics, the network and the test images, before the verdict.
     """
@@ -94,6 +98,8 @@ class RunRequest:
     checkpoint: Checkpoint | None = None
     import_s: float | None = None
     should_stop: Callable[[], bool] = lambda: False
+    on_trained: Callable[[], None] = lambda: None
+    on_stopped: Callable[[RunRecord], None] = lambda _record: None
     oracle: Oracle = _score_here
     on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
 
@@ -132,7 +138,7 @@ class _Run:
             parameters=self.config.model.parameters,
             epochs=done.epochs if done else (),
         )
-        self._time(import_s=request.import_s)
+        self._time(import_s=request.import_s, **_training_time(self.record.epochs))
 
     def execute(self) -> RunOutcome:
         try:
@@ -149,8 +155,11 @@ class _Run:
         except AccelmnistError as error:
             self._end("failed", str(error))
             raise
-        except KeyboardInterrupt:
-            self._end("interrupted", "stopped at once")
+        except (KeyboardInterrupt, BrokenPipeError) as error:
+            self._end("interrupted", "its output was closed" if isinstance(error, OSError) else "stopped at once")
+            raise
+        except Exception as error:
+            self._end("failed", f"{type(error).__name__}: {error}")  # a bug keeps its traceback, the record its figures
             raise
         return RunOutcome(self.record, self.job.model, self.dataset.test)
 
@@ -188,18 +197,22 @@ class _Run:
             self.folder = make_folder(self.request.folder)
         self.observer.planned(self.record)
         self._save()
-        self._time(compile_s=prepare(self.engine, self.job))
+        if self.engine.compiles:
+            self.observer.stage("compiling the step")
+        prepare_s = prepare(self.engine, self.job)
+        self._time(compile_s=prepare_s if self.engine.compiles else None)
         if (done := self.request.checkpoint) is not None:
             load_weights(model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
 
     def _train(self) -> None:
         first = len(self.record.epochs)
+        self.observer.training_begins()
         for result in train(self.engine, self.job, probe=self.device_probe, first_epoch=first):
             self._keep(result)
             number, last = result.figures.epoch, self.config.training.epochs
-            stops = self.request.should_stop() and number < last
-            if stops or (number < last and self.request.save_every and number % self.request.save_every == 0):
+            stops, every = self.request.should_stop(), self.request.save_every
+            if stops or (every and (number % every == 0 or number == last)):
                 self._save_checkpoint()
             self.observer.epoch_done(result.figures)
             if stops:
@@ -208,11 +221,8 @@ class _Run:
 
     def _keep(self, result: EpochResult) -> None:
         self.losses.append(result.losses)
-        epochs = (*self.record.epochs, result.figures)
-        train_s = sum(figures.train_s for figures in epochs)
-        images = sum(figures.train_s * figures.images_per_s for figures in epochs)
-        self.record = dataclasses.replace(self.record, epochs=epochs)
-        self._time(train_s=train_s, images_per_s=images / train_s)
+        self.record = dataclasses.replace(self.record, epochs=(*self.record.epochs, result.figures))
+        self._time(**_training_time(self.record.epochs))
 
     def _save_checkpoint(self) -> None:
         if self.folder is None:
@@ -229,6 +239,7 @@ class _Run:
 
     def _finish(self) -> None:
         self._save_model()
+        self.request.on_trained()
         self.observer.stage("evaluating on the test set")
         started = time.perf_counter()
         device, precision = self.setup.device, self.config.execution.precision
@@ -286,10 +297,18 @@ class _Run:
     def _end(self, status: Status, message: str | None) -> None:
         self.record = dataclasses.replace(self.record, status=status, message=message)
         self._save()
+        if status != "done":
+            self.request.on_stopped(self.record)
 
     def _save(self) -> None:
         if self.folder is not None:
             save_record(self.record, self.folder)
+
+
+def _training_time(epochs: tuple[EpochFigures, ...]) -> dict[str, float | None]:
+    train_s = sum(figures.train_s for figures in epochs)
+    images = sum(figures.train_s * figures.images_per_s for figures in epochs)
+    return {"train_s": train_s, "images_per_s": images / train_s if train_s else None}
 
 
 def _part(images: ImageSet, chosen: np.ndarray) -> ImageSet:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from accelmnist.config import RunConfig, steps_per_epoch
+from accelmnist.config import LEARNING_RATES, RunConfig, steps_per_epoch
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.data.order import dropout_seeds, epoch_order
 from accelmnist.device import matmul_precision, synchronize
@@ -114,7 +114,9 @@ def _check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None
 
 
 def _likely_cause(config: RunConfig) -> str:
-    rate = f"Likely the learning rate is too large: try --lr {config.training.learning_rate / 10:g}"
+    usual = LEARNING_RATES[config.training.optimizer]
+    lower = min(config.training.learning_rate / 10, usual)
+    rate = f"Likely the learning rate is too large: try --lr {lower:g}"
     if config.execution.precision == "fp16":
         return f"{rate}, or fp16's range is too small for this network: try --amp bf16"
     return rate

@@ -83,7 +83,7 @@ def test_only_the_device_module_names_devices(path):
 def test_only_the_command_line_prints_and_exits(path):
     calls = {node.func.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_named_call(node)}
     assert not calls & {"print", "exit", "quit"}
-    assert "sys.exit" not in path.read_text(encoding="utf-8") or part_of(path) == "cli"
+    assert "sys.exit" not in path.read_text(encoding="utf-8") or part_of(path) in ("cli", "__main__")
 
 
 def is_named_call(node: ast.AST) -> bool:
@@ -97,3 +97,20 @@ def code_of(path: Path) -> str:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             node.value.value = ""
     return ast.unparse(tree)
+
+
+def test_the_readme_names_every_part_from_the_top_down():
+    text = (ROOT.parent / "README.md").read_text(encoding="utf-8")
+    listed = text.partition("accelmnist/\n")[2].partition("\nbench/")[0]
+    names = re.findall(r"([a-z_]+)(?:\.py|/) ", listed.replace("  files/", ""))
+    parts = [name for name in names if name in LEVEL]
+    assert set(parts) == set(LEVEL) - {"__init__", "__main__"}
+    levels = [LEVEL[name] for name in parts]
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    text = (ROOT.parent / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert len(links) > 5
+    assert [link for link in links if not link.startswith("http") and not (ROOT.parent / link).exists()] == []

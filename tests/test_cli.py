@@ -38,6 +38,7 @@ MISTAKES: dict[str, str | None] = {
     "--epochs 0": "--epochs: 0 is too few. Give 1 or more",
     "--epochs two": "Invalid value for '--epochs': 'two' is not a valid integer. See accelmnist run --help",
     "--epochs": "Option '--epochs' requires an argument",
+    "--lr 0": "--lr: 0.0 is not a positive number. Give one such as 0.01",
     "--lr nan": "--lr: nan is not a positive number. Give one such as 0.01",
     "--batch-size 0": "--batch-size: 0 is too small. Give 1 or more",
     "--dropout 1": "--dropout: 1.0 is out of range. Give a number from 0 up to, not including, 1",
@@ -56,7 +57,7 @@ MISTAKES: dict[str, str | None] = {
     "--frobnicate": None,
     "--engine warp": None,
     "--data nowhere": None,
-    "--resume nowhere": "cannot read nowhere: no such file or directory. Give the folder of a finished run",
+    "--resume nowhere": "cannot read nowhere: no such file or directory. Give the folder of a run",
     "--resume nowhere --epochs 3": (
         "--resume goes on with the saved run's own configuration, so --epochs has no place. Leave out --epochs"
     ),
@@ -205,7 +206,7 @@ def test_a_diverging_run_says_where_and_why_and_exits_1(capsys):
     assert code == 1
     assert captured.err.startswith("error: the loss is ")
     assert "of epoch 1" in captured.err
-    assert captured.err.rstrip().endswith("try --lr 1e+29")
+    assert captured.err.rstrip().endswith("try --lr 0.5")
     assert load_record(Path("run")).status == "diverged"
 
 
@@ -274,3 +275,27 @@ def test_pictures_that_cannot_be_written_do_not_hide_the_result(capsys, monkeypa
     assert (code, captured.out[:5]) == (2, "PASS ")
     assert captured.err == "error: cannot write run/weights.png: no space left on device. Make room there\n"
     assert load_record(Path("run")).status == "done"
+
+
+def test_a_folder_with_other_files_is_left_alone(capsys):
+    Path("mine").mkdir()
+    Path("mine/confusion.png").write_text("mine")
+    assert fails(capsys, *QUICK, "--out", "mine") == (
+        "--out mine holds other files, which a run could replace. Choose a new folder"
+    )
+    assert Path("mine/confusion.png").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_an_output_that_cannot_be_written_is_one_line():
+    command = [sys.executable, "-m", "accelmnist", *QUICK, "--no-save", "--quiet"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, not a file
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: cannot write the output: no space left on device\n")
+
+
+def test_json_of_a_diverged_run_is_its_record(capsys):
+    code = invoke([*QUICK, "--optimizer", "sgd", "--lr", "1e30", "--output", "linear", "--no-save", "--json"])
+    captured = capsys.readouterr()
+    assert code == 1
+    assert json.loads(captured.out)["status"] == "diverged"

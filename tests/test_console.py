@@ -127,7 +127,7 @@ def test_the_reference_stands_beside_the_run() -> None:
     said = lines(format_summary(sample_record(), None))
     assert "accuracy                 98.06 %            98.67 %   -0.61 points" in said
     assert "speed           390,000 images/s   112,000 images/s     3.49 times" in said
-    assert "0              99.00 %   98.80 %   0.9890                0.9840    1,000" in said
+    assert "0                 99.00 %   98.80 %   0.9890                0.9840    1,000" in said
 
 
 def test_files_are_told_with_their_folder() -> None:
@@ -176,8 +176,8 @@ def test_progress_prints_one_plain_line_an_epoch_through_a_pipe() -> None:
         progress.update(sample_epoch(1))
         progress.update(replace(sample_epoch(2), train_loss=None, accuracy=None))
     assert written(console) == [
-        "epoch 1/2: loss 0.3300, accuracy 94.00 %, 154 ms, 390,000 images/s",
-        "epoch 2/2: loss –, accuracy –, 154 ms, 390,000 images/s",
+        "epoch 1/2: loss 0.3300, training accuracy 94.00 %, 154 ms, 390,000 images/s",
+        "epoch 2/2: loss –, training accuracy –, 154 ms, 390,000 images/s",
     ]
 
 

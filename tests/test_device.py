@@ -90,7 +90,10 @@ def test_a_precision_that_is_not_there_names_those_that_are(monkeypatch):
 def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch, tmp_path):
     cpu = resolve("cpu")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert str(compile_capability(cpu)) == "no, no C++ compiler found: install g++ or clang++, or set CXX"
+    assert (
+        str(compile_capability(cpu))
+        == "no, CXX names no-such-compiler, which is not there: install g++ or clang++, or set CXX"
+    )
     monkeypatch.setenv("CXX", "sh")
     monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(tmp_path))
     assert str(compile_capability(cpu)) == "no, sh is here, Python's headers are not: install python3-dev"

@@ -47,7 +47,7 @@ def test_the_wheel_holds_every_module_and_no_tests(wheel):
 
 def test_the_wheel_has_the_script_and_the_licence_with_attribution(wheel):
     entry = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "accelmnist = accelmnist.cli:main" in wheel.read(entry).decode()
+    assert "accelmnist = accelmnist.__main__:start" in wheel.read(entry).decode()
     licence = next(name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
     text = wheel.read(licence).decode()
     assert "MIT License" in text

@@ -64,7 +64,7 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_same(save_every, uninterrupted,
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         assert invoke([*RUN, "--out", "run", "--quiet", "--save-every", save_every]) == 130
-    assert "Stopping as soon as all is saved" in capsys.readouterr().err
+    assert "Stopping at the end of this epoch" in capsys.readouterr().err
     record = load_record(Path("run"))
     assert (record.status, len(record.epochs)) == ("interrupted", 4)
     assert not Path("run/model.safetensors").exists()
@@ -161,3 +161,44 @@ def test_nothing_that_runs_is_stored(monkeypatch):
     """safetensors and JSON only: a file that could carry code is never written."""
     folder = stopped(monkeypatch)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors"}
+
+
+def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, capsys):
+    """Ctrl-C while the result is checked stops at once, and resuming only checks again."""
+    from accelmnist import runner
+    from accelmnist.engines.eager import EagerEngine
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "evaluate", lambda *_args, **_settings: os.kill(os.getpid(), signal.SIGINT))
+        assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
+    assert capsys.readouterr().err == "error: interrupted. Go on with: accelmnist run --resume run\n"
+    assert (load_record(Path("run")).status, len(load_record(Path("run")).epochs)) == ("interrupted", 8)
+
+    def no_epoch(self, epoch):
+        raise AssertionError("an epoch was trained again")
+
+    monkeypatch.setattr(EagerEngine, "train_epoch", no_epoch)
+    assert invoke(["run", "--resume", "run", "--quiet"]) == 0
+    assert same_to_the_bit(Path("run"), uninterrupted)
+    assert load_record(Path("run")).timing.images_per_s is not None
+
+
+def test_a_stopped_run_says_how_to_go_on(monkeypatch, capsys):
+    folder = stopped(monkeypatch)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == f"error: stopped after epoch 2 of 8. Go on with: accelmnist run --resume {folder}"
+
+
+def test_a_reader_who_leaves_stops_the_run_where_it_can_go_on():
+    """`accelmnist run | head -1`: the pipe is closed, the record is saved, the exit code is that of an interruption."""
+    command = [*PROGRAM, *RUN, "--out", "run", "--epochs", "40"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    record = load_record(Path("run"))
+    assert (record.status, record.message) == ("interrupted", "its output was closed")

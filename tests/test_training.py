@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from accelmnist import training as module
 from accelmnist.checkpoint import load_model, save_model
@@ -105,3 +106,29 @@ def test_weights_of_another_network_are_refused(tmp_path):
     assert large.config == small.config
     with pytest.raises(CheckpointError, match=r"holds another network than 784-16-10: layers\.0\.bias \(8,\)"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"accelmnist": "zzz"},
+        {"accelmnist": "[]"},
+        {"accelmnist": '{"format": 3}'},
+        {"accelmnist": '{"format": "x"}'},
+    ],
+)
+def test_a_foreign_safetensors_file_is_one_line(metadata, tmp_path):
+    file = tmp_path / "model.safetensors"
+    save_file({"layers.0.weight": torch.zeros(10, 784)}, file, metadata=metadata)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_equal_networks_make_equal_files(tmp_path):
+    for name in ("a", "b"):
+        model = MLP(ModelConfig(hidden=(8,)), seed=0)
+        save_model(model, tmp_path / name, class_names=tuple("0123456789"), dataset="mnist")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

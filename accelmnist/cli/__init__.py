@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 done, and a check failed; 2 wrong use or bad input; 130 in
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -62,9 +63,19 @@ def invoke(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader of a pipe is gone; Python would complain once more while it flushes at the end.
+        _give_up_output()
+        return INTERRUPTED
+    except OSError as error:
+        if error.filename is not None:
+            raise  # a file of ours that we failed to handle: a bug
+        _give_up_output()
+        return _fail(f"cannot write the output: {(error.strerror or str(error)).lower()}", WRONG_USE)
+
+
+def _give_up_output() -> None:
+    """Point standard output nowhere: Python would complain once more while it flushes at the end."""
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 def _usage_line(error: click.ClickException) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C in two steps: the first asks the run to stop where all can be saved, the second stops it at once.
+"""Ctrl-C while training, in two steps: the first asks the run to stop after the epoch, the second stops it at once.
 
 An epoch takes a second or so, and its end is the only point from which a run can go on to the same weights.
 """
@@ -12,10 +12,15 @@ import click
 
 
 class StopOnInterrupt:
-    """Within: Ctrl-C sets `requested` and says so; a second one raises KeyboardInterrupt."""
+    """Within: Ctrl-C sets `requested` and says so; a second one, or one after `trained`, raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.requested = False
+        self._is_training = True
+
+    def trained(self) -> None:
+        """From now on there is no epoch to wait for: the weights are saved."""
+        self._is_training = False
 
     def __enter__(self) -> StopOnInterrupt:
         self._before = signal.signal(signal.SIGINT, self._on_signal)
@@ -27,7 +32,7 @@ class StopOnInterrupt:
         signal.signal(signal.SIGINT, self._before)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested or not self._is_training:
             raise KeyboardInterrupt
         self.requested = True
-        click.echo("\nStopping as soon as all is saved; Ctrl-C again stops at once", err=True)
+        click.echo("\nStopping at the end of this epoch; Ctrl-C again stops at once", err=True)

@@ -16,7 +16,7 @@ from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options
 from accelmnist.companion import Companion
-from accelmnist.errors import ConfigError
+from accelmnist.errors import ConfigError, StoppedError
 from accelmnist.openmp import limit_spinning
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from accelmnist.model import MLP
     from accelmnist.results import RunRecord
     from accelmnist.run_setup import Setup
+    from accelmnist.runner import Observer
 
-_INTERRUPTED, _CHECK_FAILED = 130, 1
+_CHECK_FAILED = 1
 _AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures")
 
 result_options = in_order(
@@ -100,7 +101,7 @@ def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> R
     from accelmnist.run_setup import choose_setup
 
     stopped = find_stopped_run(options["resume"])
-    setup = choose_setup(stopped.config)
+    setup = choose_setup(stopped.config, resumed_after=len(stopped.checkpoint.epochs) if stopped.checkpoint else 0)
     return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, import_s), companion, options)
 
 
@@ -167,50 +168,79 @@ def _check_no_configuration(context: click.Context) -> None:
 
 def _run_and_show(task: _Task, companion: Companion, options: dict[str, Any]) -> RunRecord:
     """Run, draw and save the pictures, and show the summary; returns the finished record."""
-    from rich.console import Console
-
-    from accelmnist.runner import RunRequest, execute
     from accelmnist.show.observer import ConsoleObserver, SilentObserver
+    from accelmnist.show.terminal import make_terminal
 
-    console = Console(stderr=options["as_json"], highlight=False)
+    console = make_terminal(stderr=options["as_json"])
     pictures = _Pictures(companion, task.folder, shared_scale=options["shared_scale"])
     companion.wait_until_ready()
-    with StopOnInterrupt() as stop, SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
-        request = RunRequest(
-            config=task.config,
-            folder=task.folder,
-            save_every=options["save_every"],
-            repeat_on_reference=not options["no_reference"],
-            checkpoint=task.checkpoint,
-            import_s=task.import_s,
-            should_stop=lambda: stop.requested,
-            oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
-            on_evaluated=pictures.begin,
-        )
-        record = execute(request, task.setup, observer).record
-        try:
-            if record.status == "done":
-                observer.stage("drawing the pictures")
-                record = pictures.finish(record)
-        finally:  # a picture that can't be written must not hide what was measured
-            _show(record, task.folder, console, options)
+    try:
+        with StopOnInterrupt() as stop, SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
+            record = _execute(task, companion, options, stop, pictures, observer)
+            try:
+                if record.status == "done":
+                    observer.stage("drawing the pictures")
+                    record = pictures.finish(record)
+            finally:  # a picture that can't be written must not hide what was measured
+                _show(record, task.folder, console, options)
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise StoppedError("interrupted", remedy=_how_to_go_on(task.folder)) from None
+    if record.status == "interrupted":
+        raise StoppedError(record.message or "interrupted", remedy=_how_to_go_on(task.folder))
     return record
 
 
-def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:
+def _execute(
+    task: _Task,
+    companion: Companion,
+    options: dict[str, Any],
+    stop: StopOnInterrupt,
+    pictures: _Pictures,
+    observer: Observer,
+) -> RunRecord:
+    from accelmnist.runner import RunRequest, execute
+
+    request = RunRequest(
+        config=task.config,
+        folder=task.folder,
+        save_every=options["save_every"],
+        repeat_on_reference=not options["no_reference"],
+        checkpoint=task.checkpoint,
+        import_s=task.import_s,
+        should_stop=lambda: stop.requested,
+        on_trained=stop.trained,
+        on_stopped=_print_json if options["as_json"] else lambda _record: None,
+        oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
+        on_evaluated=pictures.begin,
+    )
+    return execute(request, task.setup, observer).record
+
+
+def _how_to_go_on(folder: Path | None) -> str:
+    """What to type to go on with a stopped run, where anything of it is saved."""
+    saved = folder is not None and (folder / "run.json").exists()
+    return f"Go on with: accelmnist run --resume {folder}" if saved else "Nothing was saved"
+
+
+def _print_json(record: RunRecord) -> None:
     from accelmnist.results import encode_record
+
+    click.echo(encode_record(record), nl=False)
+
+
+def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:
     from accelmnist.show.line import format_line
     from accelmnist.show.summary import print_summary
 
+    if record.status != "done":
+        return
     if options["as_json"]:
-        click.echo(encode_record(record), nl=False)
+        _print_json(record)
     if options["quiet"]:
         click.echo(format_line(record))
-    elif record.status == "done":
+    else:
         print_summary(record, console, folder)
 
 
 def _exit_code(record: RunRecord) -> int:
-    if record.status == "interrupted":
-        return _INTERRUPTED
     return 0 if record.verdict is not None and record.verdict.passed else _CHECK_FAILED

@@ -51,7 +51,13 @@ training_options = in_order(
     option_for(TrainingConfig, "batch_size", type=int),
     option_for(TrainingConfig, "optimizer", type=click.Choice(OPTIMIZERS)),
     option_for(
-        TrainingConfig, "learning_rate", "--lr", type=float, show_default=_RATES, help="Peak of the learning rate."
+        TrainingConfig,
+        "learning_rate",
+        "--lr",
+        type=float,
+        default=None,
+        show_default=_RATES,
+        help="Peak of the learning rate.",
     ),
     option_for(TrainingConfig, "momentum", type=float, help="Of sgd-momentum."),
     option_for(TrainingConfig, "nesterov", is_flag=True, help="Nesterov's form of momentum.", show_default=False),
@@ -92,6 +98,7 @@ def config_from(options: dict[str, Any]) -> RunConfig:
     _apply_synthetic(options)
     _apply_compile(options)
     _apply_amp(options)
+    _apply_rate(options)
     return RunConfig(
         data=DataConfig(**{name: options[name] for name in _DATA}),
         model=ModelConfig(**{name: options[name] for name in _MODEL}),
@@ -114,6 +121,13 @@ def _apply_compile(options: dict[str, Any]) -> None:
     if options["engine"] not in (AUTO, "compiled"):
         raise ConfigError(f"--compile contradicts --engine {options['engine']}", remedy="Give one of them")
     options["engine"] = "compiled"
+
+
+def _apply_rate(options: dict[str, Any]) -> None:
+    """A rate that is not given is the dataclass's 0.0, which follows the optimizer; one that is given may not be 0."""
+    if options["learning_rate"] == 0:
+        raise ConfigError("--lr: 0.0 is not a positive number", remedy="Give one such as 0.01")
+    options["learning_rate"] = options["learning_rate"] or 0.0
 
 
 def _apply_amp(options: dict[str, Any]) -> None:

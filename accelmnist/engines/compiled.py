@@ -21,6 +21,7 @@ class CompiledEngine(Engine):
     """The whole step as one compiled graph."""
 
     summary = "the whole step in one compiled graph"
+    compiles = True
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step compiles

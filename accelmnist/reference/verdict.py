@@ -17,6 +17,8 @@ from accelmnist.reference.tolerances import tolerances
 from accelmnist.reference.training import NAME, ReferenceTraining, compare_training
 from accelmnist.results import Check, Verdict
 
+_MANY_IMAGES = 1000
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -47,7 +49,7 @@ def judge(
     checks = [
         *check_evaluation(evidence.model, evidence.test, evidence.evaluation, limits),
         check_first_steps(evidence.config, evidence.training, evidence.losses, limits),
-        _check_plausible(evidence),
+        *_check_plausible(evidence),
         *check_scores(evidence.evaluation.metrics, oracle()),
     ]
     if reference is not None:
@@ -72,14 +74,21 @@ def _describe(reference: ReferenceTraining | None, *, is_reference: bool) -> str
     return f"float64, scikit-learn, and the same training repeated in {NAME}"
 
 
-def _check_plausible(evidence: Evidence) -> Check:
-    """No network of this kind is always right: a full score means that the labels leaked or the count is wrong."""
+def _check_plausible(evidence: Evidence) -> list[Check]:
+    """No network of this kind is always right: a full score means that the labels leaked or the count is wrong.
+
+    A small test set can be classified without a mistake, so there is nothing to check.
+    """
     metrics = evidence.evaluation.metrics
-    return Check(
-        name="plausible accuracy",
-        passed=metrics.accuracy < 1.0 or metrics.images < 1000,
-        value=metrics.accuracy,
-        limit=1.0,
-        detail="below 100 %",
-        reason="a full score on a test set of this size is a fault, not a feat",
-    )
+    if metrics.images < _MANY_IMAGES:
+        return []
+    return [
+        Check(
+            name="plausible accuracy",
+            passed=metrics.accuracy < 1.0,
+            value=metrics.accuracy,
+            limit=1.0,
+            detail="below 100 %",
+            reason="a full score on a test set of this size is a fault, not a feat",
+        )
+    ]

@@ -30,6 +30,9 @@ class SilentObserver:
     def stage(self, what: str) -> None:
         """Say nothing."""
 
+    def training_begins(self) -> None:
+        """Say nothing."""
+
     def epoch_done(self, figures: EpochFigures) -> None:
         """Say nothing."""
 
@@ -51,13 +54,20 @@ class ConsoleObserver:
         self._open.close()
 
     def planned(self, record: RunRecord) -> None:
-        """Print what will run and why, and open the progress."""
+        """Print what will run and why."""
         print_plan(record, self._console)
-        progress = TrainingProgress(record.config.training.epochs, self._console)
-        self._progress = self._open.enter_context(progress)
+        validates = record.data is not None and record.data.validation_images > 0
+        self._progress = TrainingProgress(
+            record.config.training.epochs, self._console, accuracy_on="validation" if validates else "training"
+        )
+
+    def training_begins(self) -> None:
+        """Open the progress."""
+        assert self._progress is not None
+        self._open.enter_context(self._progress)
 
     def stage(self, what: str) -> None:
-        """Close the progress, and print what comes now."""
+        """Close the progress where it is open, and print what comes now."""
         self._open.close()
         self._console.print(f"… {what}", style=LABEL)
 

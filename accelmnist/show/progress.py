@@ -21,11 +21,20 @@ from accelmnist.show.units import fraction, percent, rate, seconds
 class TrainingProgress:
     """A context manager around the training loop, which calls `update` once an epoch.
 
-    `total_epochs` counts those of an earlier part of the run as well; `clock` gives seconds and exists for tests.
+    `total_epochs` counts those of an earlier part of the run as well, `accuracy_on` names the images whose accuracy an
+    epoch tells; `clock` gives seconds and exists for tests.
     """
 
-    def __init__(self, total_epochs: int, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total_epochs: int,
+        console: Console,
+        *,
+        accuracy_on: str = "training",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._total = total_epochs
+        self._accuracy_on = accuracy_on
         self._console = console
         self._clock = clock
         self._started = clock()
@@ -54,7 +63,7 @@ class TrainingProgress:
             self._bar.update(self._task, completed=epoch.epoch, figures=self._figures(epoch), refresh=True)
 
     def _line(self, epoch: EpochFigures) -> str:
-        scores = f"loss {fraction(epoch.train_loss)}, accuracy {percent(epoch.accuracy)}"
+        scores = f"loss {fraction(epoch.train_loss)}, {self._accuracy_on} accuracy {percent(epoch.accuracy)}"
         return f"epoch {epoch.epoch}/{self._total}: {scores}, {seconds(epoch.train_s)}, {rate(epoch.images_per_s)}"
 
     def _figures(self, epoch: EpochFigures) -> str:

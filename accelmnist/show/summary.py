@@ -63,7 +63,7 @@ def format_reference(record: RunRecord, metrics: Metrics, reference: ReferenceRu
 
 
 def format_classes(metrics: Metrics, class_names: tuple[str, ...], reference: Metrics | None) -> Table:
-    """Precision, recall and F1 of every class and their macro means, beside the reference's F1 where there is one."""
+    """Precision, recall and F1 of every class and their means, beside the reference's F1 where there is one."""
     columns = [("class", "left"), ("precision", "right"), ("recall", "right"), ("F1", "right")]
     columns += [("F1 of the reference", "right")] if reference else []
     made = table(*columns, ("images", "right"))
@@ -75,6 +75,8 @@ def format_classes(metrics: Metrics, class_names: tuple[str, ...], reference: Me
     means = (percent(metrics.macro_precision), percent(metrics.macro_recall), fraction(metrics.macro_f1))
     other = [fraction(reference.macro_f1)] if reference else []
     made.add_row("macro mean", *means, *other, count(metrics.images), style=STRONG)
+    weighted = (percent(metrics.weighted_precision), percent(metrics.weighted_recall), fraction(metrics.weighted_f1))
+    made.add_row("weighted mean", *weighted, *([fraction(reference.weighted_f1)] if reference else []), "")
     return made
 
 

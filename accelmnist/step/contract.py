@@ -58,6 +58,7 @@ class Engine(ABC):
     """One way of running the steps of an epoch; the module's weights are current before and after each epoch."""
 
     summary: ClassVar[str]  # for people: what it does, in a phrase
+    compiles: ClassVar[bool] = False  # whether `prepare` takes so long that people should be told
 
     @classmethod
     @abstractmethod
