@@ -76,7 +76,7 @@ def test_the_compiler_decides_on_the_compiled_engine(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CXX", "no-such-compiler")
     cpu = of_cpu(diagnose())
     assert not cpu.compiler.works
-    assert cpu.compiler.reason == "no C++ compiler found: install g++ or clang++, or set CXX"
+    assert cpu.compiler.reason == "CXX names no-such-compiler, which is not there: install g++ or clang++, or set CXX"
     compiled = by_name(cpu.engines)["compiled"]
     assert (compiled.works, compiled.reason) == (False, cpu.compiler.reason)
 
