@@ -124,4 +124,9 @@ def _notes(per_class: tuple[ClassScores, ...]) -> tuple[str, ...]:
         notes.append(f"never predicted: {', '.join(never)}; precision and F1 count as 0")
     if absent:
         notes.append(f"no image of: {', '.join(absent)}; recall and F1 count as 0")
+    images = sum(scores.support for scores in per_class)
+    commonest = _ratio(max(scores.support for scores in per_class), images)
+    hits = sum(round(scores.recall * scores.support) for scores in per_class)
+    if images and _ratio(hits, images) < 2 * commonest:
+        notes.append(f"little was learned: always saying the commonest class is right for {100 * commonest:.0f} %")
     return tuple(notes)

@@ -44,6 +44,10 @@ MISTAKES: dict[str, str | None] = {
     "--dropout 1": "--dropout: 1.0 is out of range. Give a number from 0 up to, not including, 1",
     "--hidden 12,x": None,
     "--hidden 0": "--hidden: a size is not between 1 and 65536. Give sizes such as 128 or 512,256, or none",
+    "--momentum 0.8": "--momentum has no effect with --optimizer adamw. Add --optimizer sgd-momentum, or leave it out",
+    "--warmup 0.1 --schedule cosine": (
+        "--warmup has no effect with --schedule cosine. Add --schedule one-cycle, or leave it out"
+    ),
     "--nesterov": "--nesterov: adamw has no Nesterov form. Add --optimizer sgd-momentum",
     "--seed -1": "--seed: -1 is out of range. Give 0 up to 2^63 - 1",
     "--compile --engine eager": "--compile contradicts --engine eager. Give one of them",

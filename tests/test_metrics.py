@@ -63,6 +63,13 @@ def test_a_class_without_images_counts_as_0_with_a_note():
     assert compute_metrics(matrix).notes == ("no image of: 7; recall and F1 count as 0",)
 
 
+def test_a_network_that_learned_little_is_told_of():
+    guess = np.zeros((10, 10), dtype=np.int64)
+    guess[1, :] = 10  # always says 1
+    assert "little was learned: always saying the commonest class is right for 10 %" in compute_metrics(guess).notes
+    assert compute_metrics(np.diag([10] * 10)).notes == ()
+
+
 def test_no_image_at_all_is_no_error():
     found = compute_metrics(np.zeros((10, 10), dtype=np.int64))
     assert (found.images, found.accuracy, found.macro_f1, found.weighted_f1) == (0, 0.0, 0.0, 0.0)

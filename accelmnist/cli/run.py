@@ -154,6 +154,17 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
             raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
     if options["resume"]:
         _check_no_configuration(context)
+    _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")
+    _check_unused(context, options, "warmup", takes="schedule", value="one-cycle")
+
+
+def _check_unused(context: click.Context, options: dict[str, Any], name: str, *, takes: str, value: str) -> None:
+    """Refuse an option that was given and would have no effect: who gives it believes that it has one."""
+    source = context.get_parameter_source(name)
+    if source is not None and source.name == "COMMANDLINE" and options[takes] != value:
+        raise ConfigError(
+            f"--{name} has no effect with --{takes} {options[takes]}", remedy=f"Add --{takes} {value}, or leave it out"
+        )
 
 
 def _check_no_configuration(context: click.Context) -> None:
