@@ -141,6 +141,7 @@ class _Run:
         self._time(import_s=request.import_s, **_training_time(self.record.epochs))
 
     def execute(self) -> RunOutcome:
+        """Run from beginning to end; whatever ends it early, the record is saved with its status first."""
         try:
             self._load_data()
             remedy = "Try a smaller --batch-size or --hidden, or another --device"

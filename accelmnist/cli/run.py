@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from accelmnist.checkpoint import Checkpoint
     from accelmnist.config import RunConfig
-    from accelmnist.data.types import ImageSet
-    from accelmnist.model import MLP
     from accelmnist.results import RunRecord
     from accelmnist.run_setup import Setup
     from accelmnist.runner import Observer
@@ -116,36 +114,6 @@ class _Task:
     import_s: float
 
 
-class _Pictures:
-    """The pictures of a run, drawn by the companion while this process checks the result."""
-
-    def __init__(self, companion: Companion, folder: Path | None, *, shared_scale: bool) -> None:
-        self._companion, self._folder, self._shared_scale = companion, folder, shared_scale
-        self._pending: Callable[[], tuple[str, ...]] | None = None
-
-    def begin(self, record: RunRecord, model: MLP, test: ImageSet) -> None:
-        """Begin to draw; nothing is drawn of a run that is not saved."""
-        if self._folder is not None:
-            self._pending = self._companion.start(
-                "accelmnist.show.pictures:write_pictures",
-                record,
-                self._folder,
-                weights=model.first_layer_weights(),
-                mistake_images=test.images[[mistake.index for mistake in record.mistakes]],
-                shared_scale=self._shared_scale,
-            )
-
-    def finish(self, record: RunRecord) -> RunRecord:
-        """Wait for the pictures; returns the record with the names of all files, saved."""
-        from accelmnist.results import save_record
-
-        if self._pending is None or self._folder is None:
-            return record
-        record = replace(record, files=("run.json", "model.safetensors", *self._pending()))
-        save_record(record, self._folder)
-        return record
-
-
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
     for first, second in (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")):
         if options[first] and options[second]:
@@ -183,7 +151,7 @@ def _run_and_show(task: _Task, companion: Companion, options: dict[str, Any]) ->
     from accelmnist.show.terminal import make_terminal
 
     console = make_terminal(stderr=options["as_json"])
-    pictures = _Pictures(companion, task.folder, shared_scale=options["shared_scale"])
+    pictures = PictureDrawing(companion, task.folder, shared_scale=options["shared_scale"])
     companion.wait_until_ready()
     try:
         with StopOnInterrupt() as stop, SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
@@ -206,7 +174,7 @@ def _execute(
     companion: Companion,
     options: dict[str, Any],
     stop: StopOnInterrupt,
-    pictures: _Pictures,
+    pictures: PictureDrawing,
     observer: Observer,
 ) -> RunRecord:
     from accelmnist.runner import RunRequest, execute
