@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.config import DataConfig, DatasetName, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.data.origins import ORIGINS
 from accelmnist.metrics import Metrics, compute_metrics
 from accelmnist.results import (
     Check,
@@ -23,18 +24,7 @@ from accelmnist.results import (
 )
 
 DIGITS = tuple("0123456789")
-FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+FASHION = ORIGINS["fashion-mnist"].class_names
 
 
 def sample_record(

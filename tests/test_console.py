@@ -10,23 +10,26 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
+from accelmnist.data.picture import Picture
+from accelmnist.prediction import ModelSummary, Prediction
 from accelmnist.results import RunRecord
 from accelmnist.show import units
 from accelmnist.show.confusion import format_confusion, format_pairs
-from accelmnist.show.console import (
-    TrainingProgress,
-    format_checks,
-    format_plan,
-    format_prediction,
-    format_summary,
-    print_plan,
-    print_prediction,
-    print_summary,
-)
 from accelmnist.show.digit import Digit
+from accelmnist.show.plan import format_plan, print_plan
+from accelmnist.show.prediction import format_answer, print_answer
+from accelmnist.show.progress import TrainingProgress
+from accelmnist.show.summary import format_checks, format_summary, print_summary
 from tests.samples import DIGITS, FASHION, sample_epoch, sample_images, sample_metrics, sample_record
 
 PROBABILITIES = (0.0, 0.001, 0.002, 0.003, 0.95, 0.0, 0.0, 0.004, 0.0, 0.04)
+
+
+def sample_answer(names: tuple[str, ...]) -> tuple[Picture, Prediction, ModelSummary]:
+    picture = Picture(pixels=sample_images(1)[0].reshape(784), source="digit.png", notes=())
+    prediction = Prediction(source="digit.png", predicted=4, class_name=names[4], scores=PROBABILITIES)
+    model = ModelSummary(file="model", network="784-10", output="softmax", dataset="mnist", class_names=names)
+    return picture, prediction, model
 
 
 def plain_console(width: int = 80) -> Console:
@@ -148,7 +151,7 @@ def test_no_line_is_wider_than_the_console(width: int, fashion: bool, passed: bo
     console = plain_console(width)
     print_plan(record, console)
     print_summary(record, console, Path("results/2025-03-01"))
-    print_prediction(sample_images(1)[0], PROBABILITIES, console, class_names=names, actual=9)
+    print_answer(*sample_answer(names), console)
     said = written(console)
     assert max(map(len, said)) <= width
     assert not any("…" in line for line in said)
@@ -212,10 +215,11 @@ def test_a_digit_in_colour_is_made_of_half_blocks() -> None:
     assert console.file.getvalue().startswith("\x1b[38;2;200;200;200;48;2;0;0;0m▀")
 
 
-def test_prediction_names_the_answer_and_the_truth() -> None:
-    said = lines(format_prediction(sample_images(1)[0], PROBABILITIES, class_names=DIGITS, actual=9))
+def test_a_prediction_names_the_answer_and_every_class() -> None:
+    said = lines(format_answer(*sample_answer(DIGITS)))
+    assert "This is 4: probability 95.00 %" in said
     assert any(line.endswith("4 ━━━━━━━━━━━━━━━━━  95.00 %") for line in said)
-    assert any(line.endswith("9 ━                   4.00 % actual") for line in said)
+    assert any(line.endswith("9 ━                   4.00 %") for line in said)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,7 @@ def _diagnose() -> Diagnosis:
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    from rich.console import Console
-
     from accelmnist.show.doctor import print_diagnosis
+    from accelmnist.show.terminal import make_terminal
 
-    print_diagnosis(diagnosis, Console(highlight=False))
+    print_diagnosis(diagnosis, make_terminal(stderr=False))

@@ -75,11 +75,10 @@ def _print_json(predictor: Predictor, predictions: list[Prediction]) -> None:
 
 
 def _print_all(predictor: Predictor, answers: Iterator[tuple[Picture, Prediction]]) -> None:
-    from rich.console import Console
-
     from accelmnist.show.prediction import print_answer, print_model
+    from accelmnist.show.terminal import make_terminal
 
-    console = Console(highlight=False)
+    console = make_terminal(stderr=False)
     model = predictor.summary
     print_model(model, console)
     for picture, prediction in answers:

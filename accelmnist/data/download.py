@@ -44,7 +44,7 @@ def download(name: str) -> Dataset:
         finished_set(name, *pair, images_from=f"{name}: {split} images", labels_from=f"{name}: {split} labels")
         for pair, split in zip(arrays, ("train", "test"), strict=True)
     )
-    return Dataset(name, f"torchvision, {cache}", train, test, origin.class_names)
+    return Dataset(name, "torchvision", train, test, origin.class_names)
 
 
 def cache_folder() -> Path:

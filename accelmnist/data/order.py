@@ -34,6 +34,8 @@ def split_validation(
 
     The classes' shares of `held_out` are rounded by largest remainder, so that they add up exactly.
     """
+    if held_out == 0:
+        return np.arange(len(labels)), np.empty(0, dtype=np.int64)
     chooser = np.random.default_rng(mixed_seed(seed, Stream.SPLIT))
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * (held_out / len(labels))
@@ -44,5 +46,5 @@ def split_validation(
         chooser.choice(np.flatnonzero(labels == label), share, replace=False)
         for label, share in zip(classes, shares, strict=True)
     ]
-    validation = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
+    validation = np.sort(np.concatenate(chosen))
     return np.setdiff1d(np.arange(len(labels)), validation), validation

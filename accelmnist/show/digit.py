@@ -1,4 +1,4 @@
-"""An image of the data set in the terminal, beside what the network says that it is.
+"""An image of the data set in the terminal.
 
 A character cell is about twice as high as wide, so one cell shows two pixels, one above the other: the half block `▀`
 in the upper pixel's grey on the lower one's. Without colours the mean of the two picks one of five blocks of rising
@@ -8,26 +8,18 @@ density, and one of ten ASCII characters where the output's encoding has no bloc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.color import Color
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
-from rich.table import Table
-from rich.text import Text
 
 from accelmnist.config import IMAGE_SIDE
-from accelmnist.show.names import row_names
-from accelmnist.show.theme import GOOD, LABEL
-from accelmnist.show.units import percent
 
 _BLOCKS = " ░▒▓█"
 _ASCII = " .:-=+*#%@"
-_BAR_WIDTH = 18
 
 
 class Digit:
@@ -49,41 +41,6 @@ class Digit:
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """Called by rich: the width never changes."""
         return Measurement(IMAGE_SIDE, IMAGE_SIDE)
-
-
-def format_prediction(
-    image: NDArray[np.uint8], probabilities: Sequence[float], *, class_names: tuple[str, ...], actual: int | None = None
-) -> RenderableType:
-    """The image beside the probability of every class as a bar, the answer and, where it is known, the truth marked."""
-    answer = max(range(len(probabilities)), key=lambda label: probabilities[label])
-    names = row_names(class_names)
-    bars = Table.grid(padding=(0, 1))
-    for label, (name, probability) in enumerate(zip(names, probabilities, strict=True)):
-        style = GOOD if label == answer else ""
-        note = "actual" if label == actual else ""
-        bars.add_row(
-            Text(name, style), Text(_bar(probability), style), Text(percent(probability), style), Text(note, LABEL)
-        )
-    bars.columns[2].justify = "right"
-    side_by_side = Table.grid(padding=(0, 3))
-    side_by_side.add_row(Digit(image), bars)
-    return side_by_side
-
-
-def print_prediction(
-    image: NDArray[np.uint8],
-    probabilities: Sequence[float],
-    console: Console,
-    *,
-    class_names: tuple[str, ...],
-    actual: int | None = None,
-) -> None:
-    """Print `format_prediction`."""
-    console.print(format_prediction(image, probabilities, class_names=class_names, actual=actual))
-
-
-def _bar(probability: float) -> str:
-    return ("━" * round(_BAR_WIDTH * probability)).ljust(_BAR_WIDTH)
 
 
 def _half_blocks(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> list[Segment]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from accelmnist.config import Output
 from accelmnist.data.picture import Picture
 from accelmnist.prediction import ModelSummary, Prediction
-from accelmnist.show.digit import Digit, format_prediction
+from accelmnist.show.digit import Digit
 from accelmnist.show.names import row_names
 from accelmnist.show.theme import GOOD, LABEL, STRONG, pairs, section
 from accelmnist.show.units import fraction, percent
@@ -56,23 +56,26 @@ def print_answer(picture: Picture, prediction: Prediction, model: ModelSummary, 
 def _answer(prediction: Prediction, model: ModelSummary) -> Text:
     best = prediction.scores[prediction.predicted]
     name = row_names(model.class_names)[prediction.predicted]
-    told = f"probability {percent(best)}" if model.output == "softmax" else f"score {fraction(best, digits=3)}"
-    return Text.assemble("This is ", (name, STRONG), f": {told}")
+    kind = "probability" if model.output == "softmax" else "score"
+    return Text.assemble("This is ", (name, STRONG), f": {kind} {_told(best, model)}")
 
 
 def _side_by_side(picture: Picture, prediction: Prediction, model: ModelSummary) -> RenderableType:
-    if model.output == "softmax":
-        return format_prediction(picture.pixels, prediction.scores, class_names=model.class_names)
     grid = Table.grid(padding=(0, 3))
-    grid.add_row(Digit(picture.pixels), _score_bars(prediction, model.class_names))
+    grid.add_row(Digit(picture.pixels), _bars(prediction, model))
     return grid
 
 
-def _score_bars(prediction: Prediction, class_names: tuple[str, ...]) -> Table:
+def _bars(prediction: Prediction, model: ModelSummary) -> Table:
+    """The score of every class as a bar over 0 to 1 and as a number, the answer marked."""
     bars = Table.grid(padding=(0, 1))
-    for label, (name, score) in enumerate(zip(row_names(class_names), prediction.scores, strict=True)):
+    for label, (name, score) in enumerate(zip(row_names(model.class_names), prediction.scores, strict=True)):
         style = GOOD if label == prediction.predicted else ""
         bar = "━" * round(_BAR_WIDTH * min(max(score, 0.0), 1.0))
-        bars.add_row(Text(name, style), Text(bar.ljust(_BAR_WIDTH), style), Text(fraction(score, digits=3), style))
+        bars.add_row(Text(name, style), Text(bar.ljust(_BAR_WIDTH), style), Text(_told(score, model), style))
     bars.columns[2].justify = "right"
     return bars
+
+
+def _told(score: float, model: ModelSummary) -> str:
+    return percent(score) if model.output == "softmax" else fraction(score, digits=3)
