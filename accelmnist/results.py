@@ -1,8 +1,6 @@
-"""The record of a run: one JSON document with a schema version, validated on load, written atomically.
+"""The record of a run: what is known of the machine, the choices, the training and its result.
 
-Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit. The document is these dataclasses as
-they are; msgspec encodes them and checks every type on the way back. Keys are never renamed within a schema version;
-a new key has a default, so that older records still load.
+Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit.
 """
 
 from __future__ import annotations
@@ -11,14 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from accelmnist.config import RunConfig
-from accelmnist.errors import ConfigError, RecordError
 from accelmnist.metrics import Metrics
-from accelmnist.storage import write_atomically
+from accelmnist.record_files import SCHEMA_VERSION, encode, load, save
 
-SCHEMA_VERSION = 1
 RECORD_NAME = "run.json"
 
 Status = Literal["running", "done", "interrupted", "diverged", "failed"]
@@ -168,14 +162,12 @@ class RunRecord:
 
 def encode_record(record: RunRecord) -> bytes:
     """The record as indented UTF-8 JSON with a closing line feed."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    return encode(record)
 
 
 def save_record(record: RunRecord, folder: Path) -> Path:
     """Write `run.json` into `folder` in one step; raises OutputError."""
-    path = folder / RECORD_NAME
-    write_atomically(path, encode_record(record))
-    return path
+    return save(record, folder / RECORD_NAME)
 
 
 def load_record(path: Path) -> RunRecord:
@@ -183,43 +175,4 @@ def load_record(path: Path) -> RunRecord:
 
     Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
     """
-    file = path / RECORD_NAME if path.is_dir() else path
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        cause = (error.strerror or str(error)).lower()
-        raise RecordError(f"cannot read {file}: {cause}", remedy="Give the folder of a run") from error
-    return _decode(content, file)
-
-
-@dataclass(frozen=True)
-class _Header:
-    schema_version: int
-    kind: str
-
-
-def _decode(content: bytes, file: Path) -> RunRecord:
-    try:
-        header = msgspec.json.decode(content, type=_Header)
-        _check_header(header, file)
-        return msgspec.json.decode(content, type=RunRecord)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{file} is not a record of accelmnist: {error}", remedy="Give a run.json") from error
-    except msgspec.DecodeError as error:
-        raise RecordError(
-            f"{file} is not whole JSON: {error}", remedy="Remake it; a run writes it in one step"
-        ) from error
-    except ConfigError as error:
-        raise RecordError(f"{file} holds a configuration that can't be: {error.message}", remedy="Remake it") from error
-
-
-def _check_header(header: _Header, file: Path) -> None:
-    if header.schema_version > SCHEMA_VERSION:
-        raise RecordError(
-            f"{file} has schema version {header.schema_version}, newer than the {SCHEMA_VERSION} known here",
-            remedy="Upgrade accelmnist",
-        )
-    if header.kind != "run":
-        raise RecordError(
-            f"{file} is a record of kind {header.kind!r}, not of a run", remedy="Give the folder of a run"
-        )
+    return load(path / RECORD_NAME if path.is_dir() else path, RunRecord, kind="run", noun="a run")

@@ -16,12 +16,12 @@ ROOT = Path(accelmnist.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "__init__"),
     ("config", "companion", "openmp", "seeds", "storage"),
-    ("device", "metrics", "data"),
+    ("device", "metrics", "data", "record_files"),
     ("results", "model", "neurons", "schedules"),
     ("step", "engines", "evaluation", "checkpoint", "environment"),
-    ("training", "measure"),
+    ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "diagnosis", "prediction"),
+    ("runner", "measure", "diagnosis", "prediction"),
     ("show",),
     ("cli", "__main__"),
 )

@@ -1,0 +1,238 @@
+"""What is measured: the configuration of a benchmark, and the cases that follow from it. No torch: the CLI reads it.
+
+A case is one combination of mode, device, engine, precision, batch size, architecture, optimizer and threads. Training
+cases run steps of the run's own default training; inference cases classify test images, of which the batch size is how
+many a call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from typing import Literal, get_args
+
+from accelmnist.config import (
+    AUTO,
+    ENGINES,
+    OPTIMIZERS,
+    PRECISIONS,
+    DataConfig,
+    ExecutionConfig,
+    ModelConfig,
+    Optimizer,
+    Precision,
+    RunConfig,
+    TrainingConfig,
+)
+from accelmnist.errors import ConfigError
+
+Mode = Literal["training", "inference"]
+Effort = Literal["quick", "default", "full"]
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
+LATENCY_BATCH = 1  # the batch size at which single calls are timed
+BASELINE_ENGINE, BASELINE_PRECISION = "eager", "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One combination that is measured; `optimizer` is None for inference, `threads` None leaves torch's choice."""
+
+    mode: Mode
+    device: str
+    engine: str
+    precision: Precision
+    batch_size: int
+    hidden: tuple[int, ...]
+    optimizer: Optimizer | None
+    threads: int | None = None
+
+    @property
+    def network(self) -> str:
+        """The layers as in 784-256-10."""
+        return str(ModelConfig(hidden=self.hidden))
+
+    @property
+    def key(self) -> str:
+        """What names the case in records and messages; two cases of one benchmark never share it."""
+        threads = () if self.threads is None else (f"{self.threads} threads",)
+        optimizer = () if self.optimizer is None else (self.optimizer,)
+        parts = (self.mode, self.device, self.engine, self.precision, self.network, f"batch {self.batch_size}")
+        return " ".join((*parts, *optimizer, *threads))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffortPlan:
+    """What an effort tries and when it ends: seconds of the whole command, or None for as long as it takes."""
+
+    time_limit_s: float | None
+    engines: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    training_batch_sizes: tuple[int, ...]
+    inference_batch_sizes: tuple[int, ...]
+    most_rounds: int
+
+
+_BATCH = TrainingConfig().batch_size
+PLANS: dict[Effort, EffortPlan] = {
+    "quick": EffortPlan(
+        time_limit_s=30.0,
+        engines=ENGINES,
+        precisions=("fp32",),
+        training_batch_sizes=(_BATCH,),
+        inference_batch_sizes=(LATENCY_BATCH, 10_000),
+        most_rounds=30,
+    ),
+    "default": EffortPlan(
+        time_limit_s=180.0,
+        engines=ENGINES,
+        precisions=("fp32",),
+        training_batch_sizes=(64, _BATCH, 1024),
+        inference_batch_sizes=(LATENCY_BATCH, 10_000),
+        most_rounds=60,
+    ),
+    "full": EffortPlan(
+        time_limit_s=None,
+        engines=ENGINES,
+        precisions=("fp32", "bf16"),
+        training_batch_sizes=(16, 64, _BATCH, 1024, 4096),
+        inference_batch_sizes=(LATENCY_BATCH, 100, 10_000),
+        most_rounds=100,
+    ),
+}
+
+
+def _require(holds: bool, option: str, problem: str, remedy: str) -> None:
+    if not holds:
+        raise ConfigError(f"{option}: {problem}", remedy=remedy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """A benchmark, whole: the record holds it and `--resume` starts from it. Empty tuples follow the effort's plan.
+
+    `time_limit_s` counts from the start of the command; `precision_target` is the half width of a median's 95 %
+    interval, as a share of the median, at which sampling stops.
+    """
+
+    devices: tuple[str, ...] = (AUTO,)
+    modes: tuple[Mode, ...] = MODES
+    engines: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
+    hidden: tuple[tuple[int, ...], ...] = (ModelConfig().hidden,)
+    optimizers: tuple[Optimizer, ...] = (TrainingConfig().optimizer,)
+    threads: tuple[int, ...] = ()
+    effort: Effort = "default"
+    time_limit_s: float | None = None  # None: the effort's own
+    precision_target: float = 0.01
+    processes: int = 1
+    epochs: int = 1  # of the training that the verdict and the accuracy come from
+    target_accuracy: float | None = None
+    seeds: int = 10
+    baseline: str | None = None  # an engine, or None for eager fp32 on the CPU
+    data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        _require_lists(self)
+        _require(0 < self.precision_target < 1, "--precision-target", "it is not between 0 and 1", "Give 0.01 for 1 %")
+        _require(self.processes >= 1, "--processes", f"{self.processes} is too few", "Give 1 or more")
+        _require(self.epochs >= 1, "--epochs", f"{self.epochs} is too few", "Give 1 or more")
+        _require(self.seeds >= 1, "--seeds", f"{self.seeds} is too few", "Give 1 or more")
+        limit = self.time_limit_s
+        limit_holds = limit is None or (math.isfinite(limit) and limit > 0)
+        _require(limit_holds, "--time-limit", f"{limit} is not a positive number of seconds", "Give one such as 60")
+        target = self.target_accuracy
+        target_holds = target is None or 0 < target < 1
+        _require(target_holds, "--target-accuracy", f"{target} is not between 0 and 1", "Give one such as 0.98")
+
+    @property
+    def plan(self) -> EffortPlan:
+        """The effort's plan."""
+        return PLANS[self.effort]
+
+    @property
+    def ends_after_s(self) -> float | None:
+        """Seconds after which no new work begins, or None."""
+        return self.plan.time_limit_s if self.time_limit_s is None else self.time_limit_s
+
+
+def _require_lists(config: BenchConfig) -> None:
+    known = (
+        ("--engines", config.engines, ENGINES),
+        ("--precisions", config.precisions, PRECISIONS),
+        ("--optimizers", config.optimizers, OPTIMIZERS),
+        ("--mode", config.modes, MODES),
+    )
+    for option, values, choices in known:
+        unknown = next((value for value in values if value not in choices), None)
+        _require(unknown is None, option, f"{unknown!r} is not known", f"Choose from {', '.join(choices)}")
+    lists: tuple[tuple[str, tuple[Hashable, ...]], ...] = (
+        *((option, values) for option, values, _ in known),
+        ("--devices", config.devices),
+        ("--batch-sizes", config.batch_sizes),
+        ("--hidden", config.hidden),
+        ("--threads", config.threads),
+    )
+    for option, given in lists:
+        twice = next((value for value in given if given.count(value) > 1), None)
+        _require(twice is None, option, f"{twice} is given twice", "Give each once")
+        empty = not given and option in ("--devices", "--mode", "--hidden", "--optimizers")
+        _require(not empty, option, "the list is empty", "Give at least one, or leave the option out")
+    _require(all(size >= 1 for size in config.batch_sizes), "--batch-sizes", "a size is below 1", "Give 1 or more")
+    threads_hold = all(1 <= threads <= 4096 for threads in config.threads)
+    _require(threads_hold, "--threads", "a number is out of range", "Give 1 or more")
+
+
+def expand(config: BenchConfig, devices: tuple[str, ...]) -> tuple[Case, ...]:
+    """Every case of `config` on `devices`, which are resolved names; the order is that of the table."""
+    plan = config.plan
+    thread_counts: tuple[int | None, ...] = config.threads or (None,)
+    cases = []
+    for mode, hidden, device in product(config.modes, config.hidden, devices):
+        own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
+        optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
+        # A GPU's work depends little on the CPU's threads: the list is the CPU's.
+        threads_here = thread_counts if device == "cpu" else (None,)
+        lists = (
+            optimizers,
+            config.batch_sizes or own_sizes,
+            config.precisions or plan.precisions,
+            config.engines or plan.engines,
+            threads_here,
+        )
+        for optimizer, size, precision, engine, threads in product(*lists):
+            cases.append(
+                Case(
+                    mode=mode,
+                    device=device,
+                    engine=engine,
+                    precision=precision,
+                    batch_size=size,
+                    hidden=hidden,
+                    optimizer=optimizer,
+                    threads=threads,
+                )
+            )
+    return tuple(cases)
+
+
+def run_config(case: Case, config: BenchConfig, *, epochs: int | None = None, seed: int = 0) -> RunConfig:
+    """The run that a case stands for: what is not the case's own are the defaults of `accelmnist run`."""
+    training = {} if case.optimizer is None else {"optimizer": case.optimizer, "batch_size": case.batch_size}
+    return RunConfig(
+        data=config.data,
+        model=ModelConfig(hidden=case.hidden),
+        training=TrainingConfig(epochs=epochs or config.epochs, seed=seed, **training),  # type: ignore[arg-type]
+        execution=ExecutionConfig(
+            device=case.device, engine=case.engine, precision=case.precision, threads=case.threads
+        ),
+    )
+
+
+def case_fields(case: Case) -> dict[str, object]:
+    """The fields of a case by name, for the result that repeats them."""
+    return asdict(case)

@@ -1,0 +1,284 @@
+"""The record of a benchmark: one JSON document, complete after every round, from which all that is shown follows.
+
+Speeds are images per second, limits are rates, higher is better for both; times are seconds, fractions 0 to 1, and
+unknown is null. Every sample names its round, and every round says what else was measured and went on in it, so that
+two cases can be paired, a drift of the machine divided out, and a stopped benchmark gone on with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from accelmnist.config import Optimizer, Precision
+from accelmnist.measure.comparison import Comparison
+from accelmnist.measure.plan import BenchConfig, Case, Mode
+from accelmnist.measure.statistics import Summary
+from accelmnist.measure.symptoms import Symptom
+from accelmnist.record_files import SCHEMA_VERSION, encode, load, save
+from accelmnist.results import Environment, Status, Verdict
+
+RECORD_NAME = "bench.json"
+
+CaseStatus = Literal["pending", "measuring", "done", "skipped", "cut", "failed"]
+LimitKind = Literal["matmul", "workload", "memory", "working set", "dispatch", "graph dispatch"]
+BoundKind = Literal["launch", "compute", "memory", "shape", "overhead", "above"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A rate of the hardware, measured in the same rounds as the cases.
+
+    matmul          flop/s of a large square matrix product: the arithmetic limit
+    workload        flop/s of the matrix products of a case's step alone, at their own shapes
+    memory          bytes/s of a copy between buffers too large for any cache, read and written
+    working set     bytes/s of a copy as large as what a case's step touches: from the cache where it fits
+    dispatch        operations/s of one small operation after the other: what a launch costs, inverted
+    graph dispatch  the same inside a replayed CUDA graph
+    """
+
+    key: str
+    kind: LimitKind
+    device: str
+    precision: Precision | None
+    threads: int | None
+    unit: Literal["flop/s", "bytes/s", "operations/s"]
+    detail: str  # such as "1024 x 1024 x 1024"
+    rate: Summary | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round: every case once in random order, the limits, and what else went on.
+
+    `process` counts the processes that took part in the record, from 0; `limits` are rates by `Limit.key`.
+    """
+
+    number: int
+    process: int
+    limits: dict[str, float] = field(default_factory=dict)
+    other_cpu: float | None = None
+    throttled: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCost:
+    """Counted work of one step, or of one call in inference: not measured, but known from the shapes.
+
+    `flops` counts a multiplication and an addition as two; `bytes` is the least traffic if nothing stays in a cache
+    between operations that could share it; `working_set_bytes` is what a step touches at all.
+    """
+
+    flops: int
+    bytes: int
+    working_set_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launches:
+    """Counts of one step, by the profiler. `operations` are started by the host, one launch each.
+
+    `host_syncs` are waits of the host for the device; `graph_replays` are replays of a CUDA graph.
+    """
+
+    operations: float
+    host_syncs: float
+    graph_replays: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """What holds a case back. The seconds are of one step: what each part would take alone, at the measured limits.
+
+    `bound_s` is the larger of `compute_s` and `memory_s`: no program that does the counted work can be faster.
+    `share` is `bound_s` over the measured step. `sentence` says it for people.
+    """
+
+    kind: BoundKind
+    sentence: str
+    step_s: float
+    bound_s: float
+    compute_s: float
+    memory_s: float
+    launch_s: float | None
+    workload_s: float | None  # the step's matrix products alone, at their own shapes
+    flops_per_s: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Seconds of single calls, synchronized one by one."""
+
+    calls: int
+    p50_s: float
+    p90_s: float
+    p99_s: float
+    worst_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Seconds to a target accuracy over seeds; a missed target is None and counts as infinite.
+
+    `median_s`, `low_s` and `high_s` (95 % interval of the median) are None where they are infinite.
+    """
+
+    seconds: tuple[float | None, ...]
+    median_s: float | None
+    low_s: float | None
+    high_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeToAccuracy:
+    """How long a case takes from untouched files to `target` on the test set, evaluation after every epoch included.
+
+    One entry a seed, in order, none left out. `epochs` are those that it took (None where it missed), `accuracies` the
+    best that each seed reached within the `most_epochs` allowed.
+    """
+
+    target: float
+    most_epochs: int
+    with_compile: Target
+    without_compile: Target
+    epochs: tuple[int | None, ...]
+    accuracies: tuple[float, ...]
+
+    @property
+    def reached(self) -> int:
+        """Seeds that reached the target."""
+        return sum(epochs is not None for epochs in self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseResult:
+    """One row: the case, what was measured of it, and whether its result is right.
+
+    `skipped` is the reason of a case that was not measured: it can't run here, was cut for time, or failed.
+    `images_per_s` has its samples in the order of `rounds`. `speedup` is over the baseline in the same rounds.
+    A row whose verdict failed is not ranked: its `rank` is None.
+    """
+
+    mode: Mode
+    device: str
+    engine: str
+    precision: Precision
+    batch_size: int
+    hidden: tuple[int, ...]
+    optimizer: Optimizer | None
+    threads: int | None = None
+    status: CaseStatus = "pending"
+    skipped: str | None = None
+    images_per_s: Summary | None = None
+    rounds: tuple[int, ...] = ()
+    steps_per_region: int | None = None
+    region_s: float | None = None
+    latency: Latency | None = None
+    symptoms: tuple[Symptom, ...] = ()
+    process_medians: tuple[float, ...] = ()
+    process_spread: float | None = None
+    speedup: Comparison | None = None
+    rank: int | None = None
+    cost: StepCost | None = None
+    launches: Launches | None = None
+    bound: Bound | None = None
+    share_of_limit: float | None = None
+    limit_key: str | None = None  # the limit that its speed depends on most, for a comparison of two records
+    compile_s: float | None = None
+    break_even_epochs: float | None = None
+    peak_memory_bytes: int | None = None
+    joules_per_image: float | None = None
+    accuracy: float | None = None
+    verdict: Verdict | None = None
+    time_to_accuracy: TimeToAccuracy | None = None
+
+    @property
+    def case(self) -> Case:
+        """The case itself."""
+        return Case(
+            mode=self.mode,
+            device=self.device,
+            engine=self.engine,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            hidden=self.hidden,
+            optimizer=self.optimizer,
+            threads=self.threads,
+        )
+
+    @property
+    def step_s(self) -> float | None:
+        """Seconds of one step, or of one call in inference, by the median."""
+        return self.batch_size / self.images_per_s.median if self.images_per_s else None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a check of the result failed."""
+        return self.verdict is not None and not self.verdict.passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossover:
+    """From which size on a way of running pays: `start` None where it never did within what was measured."""
+
+    what: str  # such as "compiled over eager on cpu, fp32"
+    axis: Literal["batch size", "width"]
+    start: int | None
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harness:
+    """What the measurement itself costs: the time of an empty region, and its share of the shortest one measured."""
+
+    empty_region_s: float
+    share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceInfo:
+    """A device that took part."""
+
+    name: str
+    hardware: str
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRecord:
+    """Everything that is known of one benchmark."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["bench"] = "bench"
+    status: Status = "running"
+    message: str | None = None
+    created: str = ""
+    environment: Environment | None = None
+    devices: tuple[DeviceInfo, ...] = ()
+    config: BenchConfig = field(default_factory=BenchConfig)
+    baseline: str | None = None  # the key of the case that speed-ups divide by, where there is one for all
+    cases: tuple[CaseResult, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    crossovers: tuple[Crossover, ...] = ()
+    harness: Harness | None = None
+    elapsed_s: float = 0.0
+    peak_memory_bytes: int | None = None
+    notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know
+
+
+def encode_bench(record: BenchRecord) -> bytes:
+    """The record as indented JSON."""
+    return encode(record)
+
+
+def save_bench(record: BenchRecord, folder: Path) -> Path:
+    """Write `bench.json` into `folder` in one step; raises OutputError."""
+    return save(record, folder / RECORD_NAME)
+
+
+def load_bench(path: Path) -> BenchRecord:
+    """Read and validate a benchmark's record, given the file or its folder; raises RecordError."""
+    return load(path / RECORD_NAME if path.is_dir() else path, BenchRecord, kind="bench", noun="a benchmark")
