@@ -7,13 +7,16 @@ autograd for the gradients instead of storing and resetting them, and reads the 
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from accelmnist.config import RunConfig
+from accelmnist.config import Precision, RunConfig
 from accelmnist.device import Device
-from accelmnist.model import scale_images
-from accelmnist.step.contract import Engine, Epoch, Job, State
+from accelmnist.evaluation import logits_of
+from accelmnist.model import MLP, scale_images
+from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
 from accelmnist.step.loss import training_loss
 from accelmnist.step.loss_scale import LossScale
 from accelmnist.step.state import export_state, import_state
@@ -77,6 +80,11 @@ class EagerEngine(Engine):
 
     def _scale_scalars(self) -> dict[str, Tensor]:
         return self.loss_scale.scalars if self.loss_scale else {}
+
+    @classmethod
+    def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:
+        """The forward pass of every evaluation."""
+        return partial(logits_of, model, device=device, precision=precision)
 
 
 ENGINE = EagerEngine

@@ -10,18 +10,20 @@ A new engine is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsCl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from accelmnist.config import RunConfig
+from accelmnist.config import Precision, RunConfig
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device
 from accelmnist.model import MLP
 
 State = dict[str, Tensor]
+Classifier = Callable[[Tensor], Tensor]  # bytes (n, 784) -> logits (n, 10) float32, both on the device
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ class Engine(ABC):
 
     @abstractmethod
     def prepare(self, job: Job, sample: Epoch) -> None:
-        """Compile, capture, allocate; `sample` has the shapes of every epoch to come. The weights end as they began."""
+        """Compile, capture, allocate. The weights end as they began.
+
+        `sample` has the batch shape of every epoch to come; those may have fewer steps.
+        """
 
     @abstractmethod
     def train_epoch(self, epoch: Epoch) -> Tensor:
@@ -80,3 +85,11 @@ class Engine(ABC):
     @abstractmethod
     def load_state(self, state: State) -> None:
         """Continue from a `state` of this or another engine that trained the same configuration."""
+
+    @classmethod
+    def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:  # noqa: ARG003
+        """The engine's own way to classify images with the weights that `model` has now; None where it has none.
+
+        The first call with a new number of images may compile.
+        """
+        return None
