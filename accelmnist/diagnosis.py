@@ -28,8 +28,8 @@ from accelmnist.device import (
     why_absent,
 )
 from accelmnist.environment import describe_environment
+from accelmnist.folders import RESULTS
 from accelmnist.results import Environment
-from accelmnist.resuming import RESULTS
 from accelmnist.step.selection import engine_class
 
 _EMBEDDED = "embedded in the package, accelmnist/data/files"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from accelmnist.config import CLASSES, Precision
+from accelmnist.config import CLASSES, Output, Precision
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, autocast, matmul_precision
 from accelmnist.metrics import Metrics, compute_metrics
@@ -46,10 +46,15 @@ def logits_of(model: MLP, images: torch.Tensor, *, device: Device, precision: Pr
 @torch.no_grad()
 def evaluate(model: MLP, data: DeviceSet, *, device: Device, precision: Precision) -> Evaluation:
     """Evaluate `model` on all of `data`."""
-    logits = logits_of(model, data.images, device=device, precision=precision)
+    return evaluation_of(logits_of(model, data.images, device=device, precision=precision), data, model.config.output)
+
+
+@torch.no_grad()
+def evaluation_of(logits: torch.Tensor, data: DeviceSet, output: Output) -> Evaluation:
+    """What follows from the logits (n, 10) float32 of all of `data`, which lie on its device."""
     predictions = logits.argmax(dim=1)
     targets = target_table(0.0, logits.device).index_select(0, data.labels)
-    loss = image_losses(logits, targets, model.config.output).mean()
+    loss = image_losses(logits, targets, output).mean()
     cells = torch.bincount(predictions * CLASSES + data.labels, minlength=CLASSES * CLASSES)
     confusion = cells.view(CLASSES, CLASSES).cpu().numpy()
     return Evaluation(

@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from accelmnist.checkpoint import (
     CHECKPOINT_NAME,
@@ -40,7 +39,7 @@ from accelmnist.environment import describe_environment
 from accelmnist.errors import AccelmnistError, DivergedError
 from accelmnist.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.model import MLP
-from accelmnist.reference.scores import OracleScores
+from accelmnist.reference.scores import Oracle, OracleScores, score_here
 from accelmnist.reference.tolerances import tolerances
 from accelmnist.reference.training import is_reference, train_reference
 from accelmnist.reference.verdict import Evidence, judge
@@ -50,9 +49,6 @@ from accelmnist.step.contract import Job
 from accelmnist.step.memory import require_memory
 from accelmnist.storage import make_folder
 from accelmnist.training import EpochResult, prepare, train
-
-Labels = NDArray[np.int64]
-Oracle = Callable[[Labels, Labels], Callable[[], OracleScores]]
 
 _PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch where no image is held out
 
@@ -73,15 +69,6 @@ class Observer(Protocol):
         """An epoch is over."""
 
 
-def _score_here(labels: Labels, predictions: Labels) -> Callable[[], OracleScores]:
-    def score() -> OracleScores:
-        from accelmnist.reference.oracle import oracle_scores  # here, since it takes a second to import
-
-        return oracle_scores(labels, predictions)
-
-    return score
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
@@ -100,7 +87,7 @@ class RunRequest:
     should_stop: Callable[[], bool] = lambda: False
     on_trained: Callable[[], None] = lambda: None
     on_stopped: Callable[[RunRecord], None] = lambda _record: None
-    oracle: Oracle = _score_here
+    oracle: Oracle = score_here
     on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
 
 

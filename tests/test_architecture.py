@@ -16,6 +16,7 @@ ROOT = Path(accelmnist.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "__init__"),
     ("config", "companion", "openmp", "seeds", "storage"),
+    ("folders",),
     ("device", "metrics", "data", "record_files"),
     ("results", "model", "neurons", "schedules"),
     ("step", "engines", "evaluation", "checkpoint", "environment"),

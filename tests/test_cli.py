@@ -197,7 +197,7 @@ def test_a_run_is_not_overwritten(capsys):
     assert invoke([*QUICK, "--quiet", "--out", "run"]) == 0
     capsys.readouterr()
     assert fails(capsys, *QUICK, "--out", "run") == (
-        "--out run already holds a run. Choose another folder, or go on with it by --resume"
+        "--out run already holds a result. Choose another folder, or go on with it by --resume"
     )
     assert fails(capsys, "run", "--resume", "run") == (
         "--resume run: that run is finished. Start a new one, or give a stopped run"
@@ -259,10 +259,10 @@ def test_a_network_too_large_for_the_machine_is_refused_before_it_is_made(capsys
 
 
 def test_two_runs_of_one_second_get_a_folder_each(monkeypatch):
-    from accelmnist.resuming import new_folder
+    from accelmnist.folders import new_folder
 
     monkeypatch.setattr("time.strftime", lambda _format: "20260101-000000")
-    names = [new_folder(None, device="cuda:0", engine="eager").name for _ in range(3)]
+    names = [new_folder(None, label="cuda0-eager").name for _ in range(3)]
     assert names == ["20260101-000000-cuda0-eager", "20260101-000000-cuda0-eager-2", "20260101-000000-cuda0-eager-3"]
 
 
@@ -285,7 +285,7 @@ def test_a_folder_with_other_files_is_left_alone(capsys):
     Path("mine").mkdir()
     Path("mine/confusion.png").write_text("mine")
     assert fails(capsys, *QUICK, "--out", "mine") == (
-        "--out mine holds other files, which a run could replace. Choose a new folder"
+        "--out mine holds other files, which could be replaced. Choose a new folder"
     )
     assert Path("mine/confusion.png").read_text() == "mine"
 

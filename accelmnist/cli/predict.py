@@ -37,8 +37,8 @@ def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_jso
     of 28x28 images. A file that can't be used is named on standard error; the others are predicted all the same, and
     the exit code is 2.
     """
+    from accelmnist.folders import RESULTS
     from accelmnist.prediction import Predictor, newest_model
-    from accelmnist.resuming import RESULTS
 
     predictor = Predictor(model_path if model_path is not None else newest_model(RESULTS))
     failed: list[Path] = []

@@ -81,13 +81,13 @@ def run(context: click.Context, /, **options: Any) -> int:
 
 
 def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
-    from accelmnist.resuming import new_folder, remove_if_empty
+    from accelmnist.folders import new_folder, remove_if_empty
     from accelmnist.run_setup import choose_setup
 
     setup = choose_setup(config)
     if options["no_save"]:
         return _run_and_show(_Task(config, setup, None, None, import_s), companion, options)
-    folder = new_folder(options["out"], device=setup.config.execution.device, engine=setup.engine.name)
+    folder = new_folder(options["out"], label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
     try:
         return _run_and_show(_Task(config, setup, folder, None, import_s), companion, options)
     finally:

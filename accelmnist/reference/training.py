@@ -35,8 +35,9 @@ NAME = "eager float32 on the CPU"
 
 @dataclass(frozen=True)
 class ReferenceTraining:
-    """What the reference gave: its scores and the loss of every step (steps,) float32."""
+    """What the reference gave: the network, its scores and the loss of every step (steps,) float32."""
 
+    model: MLP
     evaluation: Evaluation
     losses: torch.Tensor
     run: ReferenceRun
@@ -65,6 +66,7 @@ def train_reference(config: RunConfig, training: ImageSet, test: ImageSet, *, nu
     images = sum(result.figures.train_s * result.figures.images_per_s for result in results)
     evaluation = evaluate(model, upload(test, device), device=device, precision="fp32")
     return ReferenceTraining(
+        model=model,
         evaluation=evaluation,
         losses=torch.cat([result.losses for result in results]),
         run=ReferenceRun(metrics=evaluation.metrics, train_s=train_s, images_per_s=images / train_s),

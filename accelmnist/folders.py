@@ -1,0 +1,79 @@
+"""The folder of a result: a new one, emptied again where nothing came of it, written by one program at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from accelmnist.errors import ConfigError, OutputError
+from accelmnist.storage import make_folder
+
+RESULTS = Path("results")
+_RECORDS = ("run.json", "bench.json")
+_LOCK = ".lock"
+
+
+def new_folder(asked: Path | None, *, label: str) -> Path:
+    """Where something new will be saved: `asked`, or a new folder under `results/` named by the time and the label.
+
+    The new folder is made at once, so that two of one second get one each. Raises ConfigError where `asked` holds
+    files, which would be lost, and OutputError where a folder can't be made.
+    """
+    if asked is not None:
+        _require_new(asked)
+        return asked
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
+    make_folder(RESULTS)
+    candidates = (RESULTS / f"{name}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next(folder for folder in candidates if _is_made(folder))
+
+
+def _require_new(asked: Path) -> None:
+    if any((asked / record).exists() for record in _RECORDS):
+        raise ConfigError(
+            f"--out {asked} already holds a result", remedy="Choose another folder, or go on with it by --resume"
+        )
+    if asked.is_dir() and any(asked.iterdir()):
+        raise ConfigError(f"--out {asked} holds other files, which could be replaced", remedy="Choose a new folder")
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which nothing was saved, and the results folder if that was all."""
+    for empty in (folder, RESULTS):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Within: no other program writes into `folder`; raises OutputError where one does.
+
+    The lock is the operating system's, so it goes with the process that holds it, however that ends.
+    """
+    import fcntl
+
+    make_folder(folder)
+    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(
+                f"another accelmnist is writing into {folder}", remedy="Wait for it, or choose another folder"
+            ) from error
+        yield
+        with contextlib.suppress(OSError):
+            (folder / _LOCK).unlink()
+    finally:
+        os.close(handle)

@@ -1,0 +1,143 @@
+"""What is timed: a case made ready to run regions of many steps, each from the same start.
+
+A sample is the speed of one region. Before each one the weights and the optimizer's state are set back, so that every
+sample does the same work, on the same images, and no warm-up helps the result. What a region leaves out is what isn't
+the step: the order of the images is made and lies on the device before, nothing is evaluated, nothing is saved.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import cycle, islice
+
+import torch
+
+from accelmnist.config import RunConfig
+from accelmnist.data.on_device import DeviceSet
+from accelmnist.device import Device, matmul_precision
+from accelmnist.errors import DeviceError
+from accelmnist.measure.clock import timed
+from accelmnist.measure.plan import Case
+from accelmnist.model import MLP
+from accelmnist.step.contract import Engine, Epoch, Job
+from accelmnist.step.selection import engine_class
+from accelmnist.training import Plan, prepare
+
+REGION_S = 0.1  # the least; regions aim at a quarter more, so that a fast sample isn't shorter
+_AIM_S = 1.25 * REGION_S
+_MOST_STEPS = 1 << 20
+_STEADY = 0.05  # relative spread of the last three warm-ups
+_MOST_WARM_UPS = 8
+
+
+class Subject(ABC):
+    """A case that is ready to be timed. A step is a training step, or one call of the classifier."""
+
+    def __init__(self, case: Case, device: Device) -> None:
+        self.case, self.device = case, device
+        self.steps = 1
+        self.region_s = math.nan
+
+    @abstractmethod
+    def run(self, steps: int) -> None:
+        """Run `steps` steps; nothing is synchronized."""
+
+    def restore(self) -> None:  # noqa: B027 - classifying changes nothing
+        """Set back what a region changed."""
+
+    def time(self, steps: int) -> float:
+        """Seconds of `steps` steps from the start."""
+        self.restore()
+        with matmul_precision(self.device, self.case.precision):
+            return timed(lambda: self.run(steps), self.device)
+
+    def sample(self) -> float:
+        """Images a second of one region."""
+        return self.steps * self.case.batch_size / self.time(self.steps)
+
+    def warm_up(self) -> None:
+        """Find how many steps a region takes, and run regions until they are steady."""
+        self.steps = self._steps_per_region()
+        last: list[float] = []
+        for _ in range(_MOST_WARM_UPS):
+            last = [*last[-2:], self.time(self.steps)]
+            if len(last) == 3 and max(last) - min(last) <= _STEADY * min(last):
+                break
+        self.region_s = sorted(last)[len(last) // 2]
+
+    def _steps_per_region(self) -> int:
+        """Doubled until the time says something; then scaled to the aim."""
+        steps, seconds = 1, self.time(1)
+        while seconds < REGION_S / 4 and steps < _MOST_STEPS:
+            steps *= 2
+            seconds = self.time(steps)
+        return max(1, math.ceil(steps * _AIM_S / seconds))
+
+
+class TrainingSubject(Subject):
+    """Training steps by an engine: `compile_s` is what preparing it took."""
+
+    def __init__(self, case: Case, device: Device, config: RunConfig, data: DeviceSet) -> None:
+        super().__init__(case, device)
+        self.job = Job(config, device, MLP(config.model, seed=config.training.seed).to(device.torch_device), data)
+        self.engine: Engine = engine_class(case.engine)()
+        seconds = prepare(self.engine, self.job)
+        self.compile_s = seconds if self.engine.compiles else None
+        self._epoch = Plan(config, len(data)).epoch(0).to(device.torch_device)
+        self._weights = [weight.detach().clone() for weight in self.job.model.parameters()]
+        self._state = self.engine.state()
+
+    def run(self, steps: int) -> None:
+        """Run the first `steps` steps of the first epoch; over and over where it has fewer."""
+        whole, rest = divmod(steps, len(self._epoch))
+        for _ in range(whole):
+            self.engine.train_epoch(self._epoch)
+        if rest:
+            self.engine.train_epoch(self.first_steps(rest))
+
+    def first_steps(self, steps: int) -> Epoch:
+        """The plan of the first steps, on the device."""
+        epoch = self._epoch
+        return Epoch(epoch.order[:steps], epoch.learning_rates[:steps], epoch.dropout_seeds[:steps])
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Weights and optimizer as they were before the first step."""
+        torch._foreach_copy_([weight.detach() for weight in self.job.model.parameters()], self._weights)
+        self.engine.load_state(self._state)
+
+
+class InferenceSubject(Subject):
+    """Calls of an engine's classifier on `images`, uint8 (n, 784) on the device, in batches that go round and round."""
+
+    def __init__(self, case: Case, device: Device, model: MLP, images: torch.Tensor) -> None:
+        super().__init__(case, device)
+        if case.batch_size > len(images):
+            raise DeviceError(f"a batch of {case.batch_size} is larger than the {len(images)} images there are")
+        classifier = engine_class(case.engine).classifier(model, device, case.precision)
+        if classifier is None:
+            raise DeviceError(f"engine {case.engine} has no way of its own to classify; it only trains")
+        self.classify = classifier
+        whole = len(images) // case.batch_size
+        self._batches = torch.split(images[: whole * case.batch_size], case.batch_size)
+        self._next = cycle(self._batches)
+        with matmul_precision(device, case.precision):
+            first = timed(self._call, device)
+            again = timed(self._call, device)
+        self.compile_s = max(first - again, 0.0) if engine_class(case.engine).compiles else None
+
+    def _call(self) -> torch.Tensor:
+        return self.classify(next(self._next))
+
+    def run(self, steps: int) -> None:
+        """Classify `steps` batches."""
+        for batch in islice(self._next, steps):
+            self.classify(batch)
+
+    def latencies(self, calls: int) -> Iterator[float]:
+        """Seconds of single calls, each synchronized at both ends."""
+        with matmul_precision(self.device, self.case.precision):
+            for _ in range(calls):
+                yield timed(self._call, self.device)

@@ -1,0 +1,123 @@
+"""Right, or it doesn't count: the verdict on a case against the CPU reference.
+
+A training case trains as many epochs as asked for with the very engine that is timed, is evaluated on the test set, and
+passes the checks of any run. An inference case classifies the whole test set with the weights of the reference, in
+batches of its own size, and its logits are held against float64. The reference of a configuration is trained once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import torch
+
+from accelmnist.config import ExecutionConfig, RunConfig
+from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import Dataset
+from accelmnist.device import matmul_precision
+from accelmnist.errors import DivergedError
+from accelmnist.evaluation import evaluate, evaluation_of
+from accelmnist.measure.subject import InferenceSubject, TrainingSubject
+from accelmnist.model import MLP
+from accelmnist.reference.exact import check_evaluation
+from accelmnist.reference.scores import Oracle, check_scores
+from accelmnist.reference.tolerances import tolerances
+from accelmnist.reference.training import ReferenceTraining, is_reference, train_reference
+from accelmnist.reference.verdict import Evidence, judge
+from accelmnist.results import Check, Verdict
+from accelmnist.training import train
+
+
+class References:
+    """The reference of every configuration, trained when it is first asked for and kept."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._trained: dict[tuple[RunConfig, float], ReferenceTraining] = {}
+
+    def of(self, config: RunConfig, *, nudge: float = 0.0) -> ReferenceTraining:
+        """The reference of `config`, whatever device, engine and precision that names; `nudge` as in its training."""
+        key = (dataclasses.replace(config, execution=ExecutionConfig()), nudge)
+        if key not in self._trained:
+            self._trained[key] = train_reference(key[0], self.dataset.train, self.dataset.test, nudge=nudge)
+        return self._trained[key]
+
+    def network(self, config: RunConfig) -> MLP:
+        """A network with the reference's weights, on the CPU."""
+        model = MLP(config.model, seed=config.training.seed)
+        model.load_state_dict(self.of(config).model.state_dict())
+        return model
+
+
+def verify_training(
+    subject: TrainingSubject, test: DeviceSet, references: References, oracle: Oracle
+) -> tuple[float | None, Verdict]:
+    """Train the whole of the case's run and judge it; returns the accuracy. `test` is the test set on the device.
+
+    The subject ends as it began.
+    """
+    config, job = subject.job.config, subject.job
+    subject.restore()
+    try:
+        losses = torch.cat([result.losses for result in train(subject.engine, job, probe=None)])
+    except DivergedError as error:
+        return None, _diverged(error)
+    evaluation = evaluate(job.model, test, device=subject.device, precision=subject.case.precision)
+    itself = is_reference(config, device_kind=subject.device.kind, engine=subject.case.engine)
+    evidence = Evidence(
+        config=config,
+        model=job.model,
+        training=references.dataset.train,
+        test=references.dataset.test,
+        evaluation=evaluation,
+        losses=losses,
+    )
+    verdict = judge(
+        evidence,
+        oracle=oracle(evaluation.labels, evaluation.predictions),
+        reference=None if itself else references.of(config),
+        nudged=partial(_nudged_losses, references, config),
+        is_reference=itself,
+    )
+    subject.restore()
+    return evaluation.metrics.accuracy, verdict
+
+
+def _nudged_losses(references: References, config: RunConfig) -> torch.Tensor:
+    return references.of(config, nudge=tolerances(config.execution.precision).rounding).losses
+
+
+def _diverged(error: DivergedError) -> Verdict:
+    check = Check(
+        name="finite losses", passed=False, value=None, limit=None, detail=error.message, reason="a NaN is a failure"
+    )
+    return Verdict(passed=False, reference="none: the training diverged", checks=(check,))
+
+
+@torch.no_grad()
+def verify_inference(
+    subject: InferenceSubject, model: MLP, test: DeviceSet, references: References, oracle: Oracle
+) -> tuple[float, Verdict]:
+    """Classify the whole test set and judge it; `model` has the weights that the subject classifies with.
+
+    The images that are left over from whole batches are classified in one smaller batch.
+    """
+    with matmul_precision(subject.device, subject.case.precision):
+        parts = [subject.classify(part).clone() for part in torch.split(test.images, subject.case.batch_size)]
+    evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
+    limits = tolerances(subject.case.precision)
+    checks = [
+        *check_evaluation(model, references.dataset.test, evaluation, limits),
+        *check_scores(evaluation.metrics, oracle(evaluation.labels, evaluation.predictions)()),
+    ]
+    passed = all(check.passed for check in checks)
+    return evaluation.metrics.accuracy, Verdict(
+        passed=passed, reference="float64 and scikit-learn", checks=tuple(checks)
+    )
+
+
+def with_checks(verdict: Verdict, *checks: Check) -> Verdict:
+    """The verdict with more checks, failed where one of them is."""
+    passed = verdict.passed and all(check.passed for check in checks)
+    return dataclasses.replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
