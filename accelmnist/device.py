@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,6 +146,14 @@ def driver_version(device: Device) -> str | None:
     return _first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
 
 
+def nvml_uuid(device: Device) -> str | None:
+    """The name by which NVML knows a CUDA device, or None for others."""
+    if device.kind != "cuda":
+        return None
+    uuid = getattr(torch.cuda.get_device_properties(device.torch_device), "uuid", None)
+    return None if uuid is None else f"GPU-{uuid}"
+
+
 def synchronize(device: Device) -> None:
     """Return when all work queued on `device` is done; on the CPU there is no queue."""
     if device.kind == "cuda":
@@ -187,13 +195,22 @@ def _amp_on_cuda(device: Device, precision: Precision) -> Capability:
 
 
 def _amp_on_cpu(precision: Precision) -> Capability:
+    instructions = {"bf16": "AVX-512 BF16 or AMX", "fp16": "AVX-512 FP16 or AMX"}[precision]
+    how = f"emulated, slower than fp32: no {instructions} here" if _is_emulated_on_cpu(precision) else "native"
+    return Capability(True, how)
+
+
+def _is_emulated_on_cpu(precision: Precision) -> bool:
     native = {
         "bf16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
         "fp16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
-    }[precision]
-    instructions = {"bf16": "AVX-512 BF16 or AMX", "fp16": "AVX-512 FP16 or AMX"}[precision]
-    how = "native" if native() else f"emulated, slower than fp32: no {instructions} here"
-    return Capability(True, how)
+    }
+    return precision in native and not native[precision]()
+
+
+def is_emulated(device: Device, precision: Precision) -> bool:
+    """Whether `device` has no instructions for `precision`, so that it is a hundred times slower than it looks."""
+    return device.kind == "cpu" and _is_emulated_on_cpu(precision)
 
 
 def compile_capability(device: Device) -> Capability:
@@ -264,6 +281,25 @@ def autocast(device: Device, precision: Precision) -> contextlib.AbstractContext
     return contextlib.nullcontext() if dtype is None else torch.autocast(device.kind, dtype=dtype)
 
 
+def capture_graph(device: Device, work: Callable[[], object]) -> Callable[[], None]:
+    """A function that starts again, by one call of the host, all that `work` starts on `device`; CUDA alone has it.
+
+    `work` runs once before, since what a first call loads or allocates can't be captured. It must use the same tensors
+    every time and never wait for the device.
+    """
+    with torch.cuda.device(device.torch_device):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            work()
+    replay: Callable[[], None] = graph.replay
+    return replay
+
+
 def set_threads(threads: int | None) -> int:
     """Set the CPU threads of torch where a number is given; returns the number in force."""
     if threads is not None and threads != torch.get_num_threads():
@@ -278,6 +314,27 @@ def peak_memory_bytes(device: Device) -> int | None:
     if device.kind == "mps":
         return torch.mps.driver_allocated_memory()
     return process_peak_bytes()
+
+
+def reset_peak_memory(device: Device) -> bool:
+    """Let the peak start from what is used now; False where it can't be reset (the CPU but on Linux, and MPS)."""
+    if device.kind == "cuda":
+        torch.cuda.reset_peak_memory_stats(device.torch_device)
+        return True
+    if device.kind == "cpu":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM, the peak resident set
+            return True
+    return False
+
+
+def used_memory_bytes(device: Device) -> int:
+    """Memory in use now: on CUDA by tensors, on MPS by the driver, on the CPU by the whole process."""
+    if device.kind == "cuda":
+        return torch.cuda.memory_allocated(device.torch_device)
+    if device.kind == "mps":
+        return torch.mps.driver_allocated_memory()
+    return int(psutil.Process().memory_info().rss)
 
 
 def process_peak_bytes() -> int:

@@ -43,13 +43,17 @@ def load(file: Path, record_type: type[Record], *, kind: str, noun: str) -> Reco
 
     Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
     """
-    content = _read(file, noun)
+    return parse(read(file, noun), file, record_type, kind=kind, noun=noun)
+
+
+def parse(content: bytes, file: Path, record_type: type[Record], *, kind: str, noun: str) -> Record:
+    """`load` for content that was read already; `file` only names it."""
     try:
         _check_header(msgspec.json.decode(content, type=_Header), file, kind, noun)
         return msgspec.json.decode(content, type=record_type)
     except msgspec.ValidationError as error:
         raise RecordError(f"{file} is not a record of accelmnist: {error}", remedy=f"Give {noun}'s record") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(
             f"{file} is not whole JSON: {error}", remedy="Remake it; a record is written in one step"
         ) from error
@@ -57,7 +61,8 @@ def load(file: Path, record_type: type[Record], *, kind: str, noun: str) -> Reco
         raise RecordError(f"{file} holds a configuration that can't be: {error.message}", remedy="Remake it") from error
 
 
-def _read(file: Path, noun: str) -> bytes:
+def read(file: Path, noun: str) -> bytes:
+    """The bytes of a record's file; raises RecordError where it can't be read."""
     try:
         return file.read_bytes()
     except OSError as error:

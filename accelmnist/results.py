@@ -137,6 +137,37 @@ class ReferenceRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OperationFigures:
+    """A row of a profile, a step: `host_s` and `device_s` are its own, without those of what it called in turn.
+
+    `calls` is 0 for the host's time between calls. `device_s` is None where the device's time isn't seen; `share` is of
+    the device's time where it is, else of the host's.
+    """
+
+    name: str
+    calls: float
+    host_s: float
+    device_s: float | None
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileSummary:
+    """What the profiler saw of some steps, a step: counts, and where the time went. Its times are no speeds.
+
+    `operations` are what the host starts, `host_syncs` its waits for the device, `graph_replays` replays of a CUDA
+    graph; `notes` say it in words, with what could not be seen.
+    """
+
+    steps: int
+    operations: float
+    host_syncs: float
+    graph_replays: float
+    rows: tuple[OperationFigures, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """Everything that is known of one run; what is not known yet, or was not asked for, is None."""
 
@@ -157,6 +188,7 @@ class RunRecord:
     mistakes: tuple[Mistake, ...] = ()
     reference: ReferenceRun | None = None
     verdict: Verdict | None = None
+    profile: ProfileSummary | None = None
     files: tuple[str, ...] = ()
 
 

@@ -2,7 +2,7 @@
 
     prepare   data, weights and engine, by the choices that `run_setup` made
     train     epoch by epoch; a checkpoint and the record are saved as it goes
-    evaluate  on the device, on the test set, once
+    evaluate  on the device, on the test set, once; a profile, where one is wanted, comes after it
     judge     against float64 and the reference
 It prints nothing: an `Observer` is told what happens. Nothing that was measured is lost: whatever ends a run early, the
 record is saved with its status first.
@@ -75,13 +75,15 @@ class RunRequest:
 
     `on_trained` is told when the last epoch is over, `on_stopped` gets the record of a run that ends without a result.
     `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
-    told the record with its metrics, the network and the test images, before the verdict.
+    told the record with its metrics, the network and the test images, before the verdict. `profile` has some steps
+    profiled when all figures are taken, so that it changes none.
     """
 
     config: RunConfig
     folder: Path | None = None
     save_every: int = 1
     repeat_on_reference: bool = True
+    profile: bool = False
     checkpoint: Checkpoint | None = None
     import_s: float | None = None
     should_stop: Callable[[], bool] = lambda: False
@@ -241,12 +243,23 @@ class _Run:
             peak_memory_bytes=peak_memory_bytes(device),
         )
         self._save()
+        if self.request.profile:
+            self._profile()
         oracle = self.request.oracle(evaluation.labels, evaluation.predictions)
         self.request.on_evaluated(self.record, self.job.model, self.dataset.test)
         self._judge(evaluation, oracle)
         self._end("done", None)
         if self.folder is not None:
             (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
+
+    def _profile(self) -> None:
+        from accelmnist.profiling import TRACE_NAME, profile_training  # here: most runs do without it
+
+        self.observer.stage("profiling a few steps")
+        trace = None if self.folder is None else self.folder / TRACE_NAME
+        profile = profile_training(self.engine, self.job, trace=trace)
+        self.record = dataclasses.replace(self.record, profile=profile.summary)
+        self._save()
 
     def _save_model(self) -> None:
         if self.folder is not None:

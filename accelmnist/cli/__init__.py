@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import click
 
 import accelmnist
+from accelmnist.cli.bench import bench
+from accelmnist.cli.compare import compare
 from accelmnist.cli.doctor import doctor
 from accelmnist.cli.predict import predict
 from accelmnist.cli.run import run
@@ -36,7 +38,7 @@ def commands() -> None:
     """
 
 
-for command in (run, predict, doctor):
+for command in (run, bench, predict, compare, doctor):
     commands.add_command(command)
 
 

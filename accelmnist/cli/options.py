@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from accelmnist.errors import ConfigError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -19,6 +21,19 @@ def parse_sizes(_context: click.Context, _parameter: click.Parameter, value: str
         return tuple(int(size) for size in value.split(","))
     except ValueError:
         raise click.BadParameter(f"{value!r} is no list of sizes such as 128 or 512,256, nor none") from None
+
+
+def parse_share(_context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """`5%`, `5 %` and `0.05` are 0.05; whether that is in range, the rules say."""
+    if value is None:
+        return None
+    number = value.strip()
+    try:
+        return float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        raise ConfigError(
+            f"{parameter.opts[0]}: {value!r} is not a share", remedy="Give one such as 5% or 0.05"
+        ) from None
 
 
 def default_of(config: type, name: str) -> Any:

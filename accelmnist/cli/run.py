@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ result_options = in_order(
         "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the stopped run in this folder."
     ),
     click.option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),
+    click.option("--profile", is_flag=True, help="Profile a few steps: their launches, and where the time goes."),
     click.option("--shared-scale", is_flag=True, help="One grey scale for the weight images of all neurons."),
     click.option("--json", "as_json", is_flag=True, help="The record on standard output, all else on standard error."),
     click.option("--quiet", is_flag=True, help="Say only the verdict."),
@@ -120,6 +121,8 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
             names = {"as_json": "--json"}
             flags = [names.get(name, f"--{name.replace('_', '-')}") for name in (first, second)]
             raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
+    if options["profile"] and options["quiet"] and options["no_save"]:
+        raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
     if options["resume"]:
         _check_no_configuration(context)
     _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")
@@ -159,7 +162,7 @@ def _run_and_show(task: _Task, companion: Companion, options: dict[str, Any]) ->
             try:
                 if record.status == "done":
                     observer.stage("drawing the pictures")
-                    record = pictures.finish(record)
+                    record = _write_profile(pictures.finish(record), task.folder)
             finally:  # a picture that can't be written must not hide what was measured
                 _show(record, task.folder, console, options)
     except (KeyboardInterrupt, BrokenPipeError):
@@ -184,6 +187,7 @@ def _execute(
         folder=task.folder,
         save_every=options["save_every"],
         repeat_on_reference=not options["no_reference"],
+        profile=options["profile"],
         checkpoint=task.checkpoint,
         import_s=task.import_s,
         should_stop=lambda: stop.requested,
@@ -193,6 +197,20 @@ def _execute(
         on_evaluated=pictures.begin,
     )
     return execute(request, task.setup, observer).record
+
+
+def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:
+    """Write the profile's whole table beside its trace; returns the record with the names of both, saved."""
+    if record.profile is None or folder is None:
+        return record
+    from accelmnist.profiling import TRACE_NAME
+    from accelmnist.results import save_record
+    from accelmnist.show.profile import write_profile
+
+    table = write_profile(record.profile, folder)
+    record = replace(record, files=(*record.files, TRACE_NAME, table))
+    save_record(record, folder)
+    return record
 
 
 def _how_to_go_on(folder: Path | None) -> str:
@@ -209,6 +227,7 @@ def _print_json(record: RunRecord) -> None:
 
 def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:
     from accelmnist.show.line import format_line
+    from accelmnist.show.profile import print_profile
     from accelmnist.show.summary import print_summary
 
     if record.status != "done":
@@ -219,6 +238,8 @@ def _show(record: RunRecord, folder: Path | None, console: Console, options: dic
         click.echo(format_line(record))
     else:
         print_summary(record, console, folder)
+        if record.profile is not None:
+            print_profile(record.profile, console, saved=folder is not None)
 
 
 def _exit_code(record: RunRecord) -> int:

@@ -8,10 +8,11 @@ many a call.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass, field
 from itertools import product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from accelmnist.config import (
     AUTO,
@@ -34,6 +35,7 @@ Effort = Literal["quick", "default", "full"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 LATENCY_BATCH = 1  # the batch size at which single calls are timed
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 BASELINE_ENGINE, BASELINE_PRECISION = "eager", "fp32"
 
 
@@ -58,7 +60,7 @@ class Case:
     @property
     def key(self) -> str:
         """What names the case in records and messages; two cases of one benchmark never share it."""
-        threads = () if self.threads is None else (f"{self.threads} threads",)
+        threads = () if self.threads is None else (f"{self.threads} thread{'' if self.threads == 1 else 's'}",)
         optimizer = () if self.optimizer is None else (self.optimizer,)
         parts = (self.mode, self.device, self.engine, self.precision, self.network, f"batch {self.batch_size}")
         return " ".join((*parts, *optimizer, *threads))
@@ -130,17 +132,18 @@ class BenchConfig:
     time_limit_s: float | None = None  # None: the effort's own
     precision_target: float = 0.01
     processes: int = 1
-    epochs: int = 1  # of the training that the verdict and the accuracy come from
+    epochs: int | None = None  # of the trainings that are judged; None: 1, and with a target as many as `run` has
     target_accuracy: float | None = None
     seeds: int = 10
-    baseline: str | None = None  # an engine, or None for eager fp32 on the CPU
+    baseline: str | None = None  # such as "compiled" or "cuda:0/eager"; None for eager fp32 on the CPU
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:
         _require_lists(self)
         _require(0 < self.precision_target < 1, "--precision-target", "it is not between 0 and 1", "Give 0.01 for 1 %")
         _require(self.processes >= 1, "--processes", f"{self.processes} is too few", "Give 1 or more")
-        _require(self.epochs >= 1, "--epochs", f"{self.epochs} is too few", "Give 1 or more")
+        epochs_hold = self.epochs is None or self.epochs >= 1
+        _require(epochs_hold, "--epochs", f"{self.epochs} is too few", "Give 1 or more")
         _require(self.seeds >= 1, "--seeds", f"{self.seeds} is too few", "Give 1 or more")
         limit = self.time_limit_s
         limit_holds = limit is None or (math.isfinite(limit) and limit > 0)
@@ -148,11 +151,24 @@ class BenchConfig:
         target = self.target_accuracy
         target_holds = target is None or 0 < target < 1
         _require(target_holds, "--target-accuracy", f"{target} is not between 0 and 1", "Give one such as 0.98")
+        for part in () if self.baseline is None else self.baseline.split("/"):
+            known = part in (*ENGINES, *PRECISIONS) or _DEVICE.fullmatch(part) is not None
+            what = f"{part!r} names neither an engine, a precision nor a device"
+            _require(known, "--baseline", what, "Give one such as compiled, or cuda:0/eager/bf16")
+        trains = target is None or "training" in self.modes
+        _require(trains, "--target-accuracy", "there is nothing to train", "Leave out --mode inference")
 
     @property
     def plan(self) -> EffortPlan:
         """The effort's plan."""
         return PLANS[self.effort]
+
+    @property
+    def training_epochs(self) -> int:
+        """Epochs of the trainings that are judged."""
+        if self.epochs is not None:
+            return self.epochs
+        return 1 if self.target_accuracy is None else TrainingConfig().epochs
 
     @property
     def ends_after_s(self) -> float | None:
@@ -190,9 +206,10 @@ def _require_lists(config: BenchConfig) -> None:
 def expand(config: BenchConfig, devices: tuple[str, ...]) -> tuple[Case, ...]:
     """Every case of `config` on `devices`, which are resolved names; the order is that of the table."""
     plan = config.plan
+    modes = config.modes if config.target_accuracy is None else ("training",)
     thread_counts: tuple[int | None, ...] = config.threads or (None,)
     cases = []
-    for mode, hidden, device in product(config.modes, config.hidden, devices):
+    for mode, hidden, device in product(modes, config.hidden, devices):
         own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
         optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
         # A GPU's work depends little on the CPU's threads: the list is the CPU's.
@@ -220,19 +237,19 @@ def expand(config: BenchConfig, devices: tuple[str, ...]) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def run_config(case: Case, config: BenchConfig, *, epochs: int | None = None, seed: int = 0) -> RunConfig:
+def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
     """The run that a case stands for: what is not the case's own are the defaults of `accelmnist run`."""
     training = {} if case.optimizer is None else {"optimizer": case.optimizer, "batch_size": case.batch_size}
     return RunConfig(
         data=config.data,
         model=ModelConfig(hidden=case.hidden),
-        training=TrainingConfig(epochs=epochs or config.epochs, seed=seed, **training),  # type: ignore[arg-type]
+        training=TrainingConfig(epochs=config.training_epochs, seed=seed, **training),  # type: ignore[arg-type]
         execution=ExecutionConfig(
             device=case.device, engine=case.engine, precision=case.precision, threads=case.threads
         ),
     )
 
 
-def case_fields(case: Case) -> dict[str, object]:
+def case_fields(case: Case) -> dict[str, Any]:
     """The fields of a case by name, for the result that repeats them."""
     return asdict(case)

@@ -17,7 +17,7 @@ from accelmnist.measure.plan import BenchConfig, Case, Mode
 from accelmnist.measure.statistics import Summary
 from accelmnist.measure.symptoms import Symptom
 from accelmnist.record_files import SCHEMA_VERSION, encode, load, save
-from accelmnist.results import Environment, Status, Verdict
+from accelmnist.results import Environment, ProfileSummary, Status, Verdict
 
 RECORD_NAME = "bench.json"
 
@@ -193,6 +193,7 @@ class CaseResult:
     accuracy: float | None = None
     verdict: Verdict | None = None
     time_to_accuracy: TimeToAccuracy | None = None
+    profile: ProfileSummary | None = None
 
     @property
     def case(self) -> Case:
@@ -258,7 +259,8 @@ class BenchRecord:
     environment: Environment | None = None
     devices: tuple[DeviceInfo, ...] = ()
     config: BenchConfig = field(default_factory=BenchConfig)
-    baseline: str | None = None  # the key of the case that speed-ups divide by, where there is one for all
+    training_images: int | None = None
+    baseline: str | None = None  # TO GO
     cases: tuple[CaseResult, ...] = ()
     limits: tuple[Limit, ...] = ()
     rounds: tuple[Round, ...] = ()
@@ -266,6 +268,7 @@ class BenchRecord:
     harness: Harness | None = None
     elapsed_s: float = 0.0
     peak_memory_bytes: int | None = None
+    files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know
 
 

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import cycle, islice
+from statistics import median
 
 import torch
 
@@ -30,10 +31,16 @@ _AIM_S = 1.25 * REGION_S
 _MOST_STEPS = 1 << 20
 _STEADY = 0.05  # relative spread of the last three warm-ups
 _MOST_WARM_UPS = 8
+_EMPTY_REGIONS = 20
 
 
 class Subject(ABC):
-    """A case that is ready to be timed. A step is a training step, or one call of the classifier."""
+    """A case that is ready to be timed. A step is a training step, or one call of the classifier.
+
+    `compile_s` is what making it ready took where its engine compiles, else None.
+    """
+
+    compile_s: float | None
 
     def __init__(self, case: Case, device: Device) -> None:
         self.case, self.device = case, device
@@ -57,6 +64,13 @@ class Subject(ABC):
         """Images a second of one region."""
         return self.steps * self.case.batch_size / self.time(self.steps)
 
+    def overhead_s(self) -> float:
+        """Seconds of a region that are the measurement's own."""
+        return median(timed(lambda: self.run_empty(self.steps), self.device) for _ in range(_EMPTY_REGIONS))
+
+    def run_empty(self, steps: int) -> None:  # noqa: B027 - a region that calls the engine once has no loop
+        """The loop of a region without its work."""
+
     def warm_up(self) -> None:
         """Find how many steps a region takes, and run regions until they are steady."""
         self.steps = self._steps_per_region()
@@ -77,7 +91,7 @@ class Subject(ABC):
 
 
 class TrainingSubject(Subject):
-    """Training steps by an engine: `compile_s` is what preparing it took."""
+    """Training steps by an engine."""
 
     def __init__(self, case: Case, device: Device, config: RunConfig, data: DeviceSet) -> None:
         super().__init__(case, device)
@@ -135,6 +149,11 @@ class InferenceSubject(Subject):
         """Classify `steps` batches."""
         for batch in islice(self._next, steps):
             self.classify(batch)
+
+    def run_empty(self, steps: int) -> None:
+        """Take the batches, and leave them."""
+        for _ in islice(self._next, steps):
+            pass
 
     def latencies(self, calls: int) -> Iterator[float]:
         """Seconds of single calls, each synchronized at both ends."""

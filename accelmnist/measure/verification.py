@@ -12,6 +12,7 @@ from functools import partial
 
 import torch
 
+from accelmnist.compilation import Compilations
 from accelmnist.config import ExecutionConfig, RunConfig
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.data.types import Dataset
@@ -121,3 +122,20 @@ def with_checks(verdict: Verdict, *checks: Check) -> Verdict:
     """The verdict with more checks, failed where one of them is."""
     passed = verdict.passed and all(check.passed for check in checks)
     return dataclasses.replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
+
+
+def compile_checks(compilations: Compilations) -> tuple[Check, ...]:
+    """What failed while the case was timed: a region that compiles measures the compiler, a break leaves the graph."""
+    found = (("recompilation", compilations.recompiles), ("graph break", compilations.graph_breaks))
+    return tuple(
+        Check(
+            name=f"no {name}",
+            passed=False,
+            value=float(len(causes)),
+            limit=0.0,
+            detail=causes[0],
+            reason="while it was timed: the shapes of a case never change",
+        )
+        for name, causes in found
+        if causes
+    )

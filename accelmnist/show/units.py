@@ -43,6 +43,21 @@ def count(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number to `digits` significant digits, or to the whole where it has more: "0.0412", "6.10", "41.2", "1,234"."""
+    return _known(value, lambda known: _significant(known, digits))
+
+
+def spread(value: float | None) -> str:
+    """A relative half width as "±0.8 %", never "±0.0 %": a machine's noise isn't zero."""
+    return _known(value, lambda known: f"±{max(100 * known, 0.1):.{1 if known < 0.0995 else 0}f} %")
+
+
+def prefixed(value: float | None, unit: str) -> str:
+    """A rate with its decimal prefix, to three significant digits: "170 GFLOP/s", "2.60 TB/s"."""
+    return _known(value, lambda known: _prefixed(known, unit))
+
+
 def plural(number: int, noun: str) -> str:
     """`number` and its noun: "1 epoch", "8 epochs", "2 classes"."""
     return f"{number:,} {noun if number == 1 else noun + ('es' if noun.endswith('s') else 's')}"
@@ -58,7 +73,7 @@ def _duration(value: float) -> str:
     if value == 0:
         return "0 s"
     if value < 0.9995e-3:
-        return f"{1e6 * value:.0f} µs"
+        return f"{1e6 * value:.3g} µs"
     if value < 0.9995:
         return f"{1e3 * value:.3g} ms"
     if value < 59.95:
@@ -81,3 +96,19 @@ def _three_digits(value: float) -> float:
         return value
     step = 10.0 ** (math.floor(math.log10(value)) - 2)
     return round(value / step) * step
+
+
+def _significant(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits}g}")  # 9.996 is 10.0: the digits count after rounding
+    decimals = max(digits - 1 - math.floor(math.log10(abs(rounded))), 0)
+    return f"{value:,.{decimals}f}"
+
+
+def _prefixed(value: float, unit: str) -> str:
+    for prefix in ("", "k", "M", "G", "T"):
+        if value < 999.5:
+            return f"{_significant(value, 3)} {prefix}{unit}"
+        value /= 1000
+    return f"{_significant(value, 3)} P{unit}"

@@ -1,9 +1,27 @@
-"""Figures of a run: pure functions from a record and arrays to a matplotlib `Figure`; `png_bytes` makes it a file."""
+"""Figures of a run and of a benchmark: pure functions from a record to a matplotlib `Figure`.
+
+Those of a run take arrays of weights or pixels as well. Those of a benchmark are None where the record has nothing for
+them. `png_bytes` makes a figure a file.
+"""
 
 from accelmnist.show.figures.confusion import confusion_figure
 from accelmnist.show.figures.curves import curves_figure
 from accelmnist.show.figures.mistakes import mistakes_figure
+from accelmnist.show.figures.roofline import roofline_figure
+from accelmnist.show.figures.scaling import scaling_figure
 from accelmnist.show.figures.style import png_bytes
+from accelmnist.show.figures.target import target_figure
+from accelmnist.show.figures.throughput import throughput_figure
 from accelmnist.show.figures.weights import weights_figure
 
-__all__ = ["confusion_figure", "curves_figure", "mistakes_figure", "png_bytes", "weights_figure"]
+__all__ = [
+    "confusion_figure",
+    "curves_figure",
+    "mistakes_figure",
+    "png_bytes",
+    "roofline_figure",
+    "scaling_figure",
+    "target_figure",
+    "throughput_figure",
+    "weights_figure",
+]

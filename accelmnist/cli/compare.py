@@ -1,0 +1,118 @@
+"""`accelmnist compare`: two records, case by case, and whether anything got slower."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from accelmnist.cli.options import parse_share
+from accelmnist.errors import ConfigError, RecordError
+
+if TYPE_CHECKING:
+    from accelmnist.measure.comparable import Side
+    from accelmnist.measure.two_records import TwoRecords
+
+_FAILED = 1
+_REMEDY = "Give the folder of a benchmark, its bench.json, or the JSON of pytest-benchmark"
+
+
+@click.command()
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option(
+    "--fail-on",
+    metavar="SHARE",
+    callback=parse_share,
+    help="Exit with 1 where a case is significantly slower, and BASE at least this much faster: 5% or 0.05.",
+)
+@click.option(
+    "--threshold",
+    metavar="SHARE",
+    default="2%",
+    show_default=True,
+    callback=parse_share,
+    help="Difference below which two speeds are called the same; no higher than --fail-on.",
+)
+@click.option("--raw", is_flag=True, help="Compare the speeds as they are, not divided by the machine's limits.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown on standard output.")
+def compare(
+    base: Path,
+    new: Path,
+    fail_on: float | None,
+    threshold: float,
+    raw: bool,
+    as_json: bool,
+    as_markdown: bool,
+) -> int:
+    """Compare two records case by case: is NEW faster, slower or the same as BASE, and how sure is that?
+
+    BASE and NEW are folders of `accelmnist bench` or their bench.json, or two files that pytest-benchmark wrote
+    (--benchmark-json). The speeds of a benchmark are divided by the machine's own limit, measured in the same rounds,
+    so that a machine that is slower today is not taken for a slower program.
+
+    The exit code is 1 where a case is wrong in NEW that was right in BASE, and with --fail-on where one got slower by
+    more than that or failed. A false alarm has a chance of at most 5 %, all cases together (Holm's correction).
+    """
+    from accelmnist.measure.matched_case import Rules
+    from accelmnist.measure.two_records import judge
+
+    if as_json and as_markdown:
+        raise ConfigError("--json contradicts --markdown", remedy="Give one of them")
+    rules = Rules(threshold=threshold, fail_on=fail_on, raw=raw)
+    found = judge(_read(base), _read(new), rules)
+    _print(found, as_json=as_json, as_markdown=as_markdown)
+    return 0 if found.passed else _FAILED
+
+
+def _read(path: Path) -> Side:
+    """The record at `path`, whichever tool wrote it; raises RecordError for what is neither."""
+    try:
+        return _side(path)
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise RecordError(f"cannot read {error.filename or path}: {cause}", remedy=_REMEDY) from error
+    except RecursionError as error:
+        raise RecordError(f"{path} is nested too deeply for a record", remedy=_REMEDY) from error
+
+
+def _side(path: Path) -> Side:
+    from accelmnist.measure.comparable import bench_side
+    from accelmnist.measure.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
+    from accelmnist.measure.record import RECORD_NAME, load_bench
+
+    file = path / RECORD_NAME if path.is_dir() else path
+    document = _decode(file)
+    if is_pytest_benchmark(document):
+        return pytest_benchmark_side(document, str(path))
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise RecordError(f"{file} is neither a benchmark's record nor pytest-benchmark's", remedy=_REMEDY)
+    return bench_side(load_bench(file), str(path))
+
+
+def _decode(file: Path) -> object:
+    """The file as JSON. By Python's own module, since pytest-benchmark's writes NaN and Infinity."""
+    import json
+
+    try:
+        return json.loads(file.read_bytes().decode())
+    except ValueError as error:  # also an encoding that isn't UTF-8, and an integer of thousands of digits
+        raise RecordError(f"{file} is not whole JSON: {error}", remedy="Make it again") from error
+
+
+def _print(found: TwoRecords, *, as_json: bool, as_markdown: bool) -> None:
+    if as_json:
+        from accelmnist.record_files import encode
+
+        click.echo(encode(found).decode(), nl=False)
+    elif as_markdown:
+        from accelmnist.show.compare_markdown import format_markdown
+
+        click.echo(format_markdown(found))
+    else:
+        from accelmnist.show.compare import print_comparison
+        from accelmnist.show.terminal import make_terminal
+
+        print_comparison(found, make_terminal(stderr=False))

@@ -1,0 +1,182 @@
+"""What two records have in common for a comparison: cases with speeds, whatever tool measured them.
+
+A `Side` is one record as a comparison sees it. `bench_side` makes it of a benchmark's record; `pytest_benchmark` makes
+it of the JSON of pytest-benchmark. Speeds are images or calls per second, higher is better; the facts are what else
+may have moved them.
+
+Text that comes from a file is shown on a terminal: what can't be printed there, such as a control code, becomes "?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal
+
+from accelmnist.errors import RecordError
+from accelmnist.measure.plan import BenchConfig
+from accelmnist.measure.record import BenchRecord, CaseResult, Round
+from accelmnist.measure.statistics import as_samples
+from accelmnist.results import Environment
+
+Tool = Literal["accelmnist bench", "pytest-benchmark"]
+Fact = str | int | float | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One case of one record: its speeds, or the `reason` why there are none.
+
+    `axes` are the parts of its name, by what they are. `rates` are the hardware's limits that were measured beside
+    every sample, by their key, and `limit_key` is the one that the speed depends on most. `failed` says that it was
+    tried and came to no end, `wrong` names the checks of its result that failed.
+    """
+
+    key: str
+    axes: dict[str, str]
+    speeds: tuple[float, ...] = ()
+    rates: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    limit_key: str | None = None
+    reason: str | None = None
+    failed: bool = False
+    wrong: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two records. `name` is the file or folder as it was given, `state` what kept it from being complete.
+
+    `facts` are of the environment, the configuration and the tool. `machine` names the processor and the devices:
+    where these differ, two machines are compared. `limits` says how each limit was measured, by its key.
+    """
+
+    name: str
+    tool: Tool
+    created: str
+    series: dict[str, Series]
+    facts: dict[str, Fact]
+    machine: dict[str, str]
+    limits: dict[str, str] = field(default_factory=dict)
+    state: str | None = None
+
+
+def bench_side(record: BenchRecord, name: str) -> Side:
+    """A benchmark's record, as a comparison sees it; RecordError where it holds no case, or what can't be."""
+    rounds = {round_.number: round_ for round_ in record.rounds}
+    environment = record.environment
+    return Side(
+        name=printable(name),
+        tool="accelmnist bench",
+        created=printable(record.created),
+        series=by_key((_series(result, rounds, name) for result in record.cases), name),
+        facts=_environment_facts(environment) | _config_facts(record.config),
+        machine=_machine(record, environment),
+        limits={limit.key: repr(replace(limit, rate=None)) for limit in record.limits},
+        state=None if record.status == "done" else printable(f"{record.status}: {record.message or 'not at its end'}"),
+    )
+
+
+def by_key(series: Iterable[Series], name: str) -> dict[str, Series]:
+    """The cases by their keys, in order; RecordError where there is none, or two share a key."""
+    found: dict[str, Series] = {}
+    for one in series:
+        if one.key in found:
+            raise RecordError(f"{name} holds {one.key} twice", remedy="Make it again")
+        found[one.key] = one
+    if not found:
+        raise RecordError(f"{name} holds no case", remedy="Give one in which something was measured")
+    return found
+
+
+def check_samples(values: Sequence[float], what: str, name: str) -> tuple[float, ...]:
+    """`values`, the samples of `what` in the file `name`; RecordError where one isn't a finite number above 0."""
+    try:
+        as_samples(values)
+    except RecordError as error:
+        raise RecordError(f"{name}, {what}: {error.message}", remedy="Make it again") from error
+    return tuple(values)
+
+
+def printable(text: str) -> str:
+    """`text` with a question mark for each character that can't be printed."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _series(result: CaseResult, rounds: Mapping[int, Round], name: str) -> Series:
+    key = printable(result.case.key)
+    failed = result.status == "failed"
+    samples = result.images_per_s.samples if result.images_per_s and not failed else ()
+    if len(samples) != len(result.rounds) and not failed:
+        raise RecordError(f"{name}, {key}: {len(samples)} samples of {len(result.rounds)} rounds", remedy="Remake it")
+    own = [rounds[number].limits if number in rounds else {} for number in result.rounds]
+    return Series(
+        key=key,
+        axes=_axes(result),
+        speeds=check_samples(samples, key, name) if samples else (),
+        rates=_rates(own, name) if samples else {},
+        limit_key=result.limit_key,
+        reason=None if samples else printable(result.skipped or f"not measured: {result.status}"),
+        failed=failed,
+        wrong=_wrong(result),
+    )
+
+
+def _axes(result: CaseResult) -> dict[str, str]:
+    """The parts of the case's key by name, in their order."""
+    case = result.case
+    axes = {
+        "mode": case.mode,
+        "device": case.device,
+        "engine": case.engine,
+        "precision": case.precision,
+        "network": case.network,
+        "batch size": f"batch {case.batch_size}",
+        "optimizer": case.optimizer or "",
+        "threads": "" if case.threads is None else f"{case.threads} threads",
+    }
+    return {axis: printable(value) for axis, value in axes.items()}
+
+
+def _rates(rounds: Sequence[Mapping[str, float]], name: str) -> dict[str, tuple[float, ...]]:
+    """The limits that every one of these rounds has."""
+    everywhere = [key for key in rounds[0] if all(key in round_ for round_ in rounds)]
+    return {key: check_samples([round_[key] for round_ in rounds], f"limit {key}", name) for key in everywhere}
+
+
+def _wrong(result: CaseResult) -> str | None:
+    if result.verdict is None or result.verdict.passed:
+        return None
+    return printable(", ".join(check.name for check in result.verdict.failures)) or "its verdict"
+
+
+def _environment_facts(environment: Environment | None) -> dict[str, Fact]:
+    """Every field, and every variable as a fact of its own."""
+    if environment is None:
+        return {}
+    named = {item.name: getattr(environment, item.name) for item in fields(environment) if item.name != "variables"}
+    facts = named | environment.variables
+    return {printable(name): printable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+
+
+def _config_facts(config: BenchConfig) -> dict[str, Fact]:
+    """What of the configuration moves a speed or its interval; the lists of cases show in the cases themselves."""
+    return {
+        "dataset": config.data.dataset,
+        "data folder": None if config.data.folder is None else printable(config.data.folder),
+        "images held out": config.data.validation,
+        "processes": config.processes,
+        "effort": config.effort,
+        "time limit in s": config.ends_after_s,
+        "precision target": config.precision_target,
+        "epochs of the check": config.training_epochs,
+    }
+
+
+def _machine(record: BenchRecord, environment: Environment | None) -> dict[str, str]:
+    devices = {device.name: device.hardware for device in record.devices}
+    if environment is None:
+        return devices
+    devices = {environment.device: environment.hardware} | devices
+    own = {name: hardware for name, hardware in devices.items() if hardware != environment.processor}
+    cores = {} if environment.cores is None else {"number of cores": str(environment.cores)}
+    return {"processor": environment.processor, **cores, **own}

@@ -1,0 +1,155 @@
+"""The limits of the hardware that a benchmark's cases run into, as probes to be sampled in the same rounds.
+
+    matmul          a large square matrix product in the case's precision: as fast as arithmetic gets here
+    workload        the matrix products of one step alone, one after the other, at the case's own shapes
+    memory          a copy between buffers that no cache holds (on a CPU with more than 256 MB of it: partly)
+    working set     a copy that touches as much as the case's step does
+    dispatch        a tiny operation after the other, started from Python: what a launch costs while the queue is full
+    graph dispatch  the same operations in a replayed CUDA graph
+
+The precisions mean what they mean to the engines: fp32 is IEEE float32 on CUDA, tf32 float32 on tensor cores, bf16 and
+fp16 have operands of their own type. Cases that share a limit share its probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+
+from accelmnist.config import ModelConfig, Precision
+from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_bytes
+from accelmnist.measure.cost import step_products
+from accelmnist.measure.limit_keys import limit_key, size_detail, working_set_size, workload_detail
+from accelmnist.measure.plan import Case
+from accelmnist.measure.probe import Probe, Recipe, Scratch
+from accelmnist.measure.recipes import copy_recipe, square_recipe, tiny_recipe, workload_recipe
+from accelmnist.measure.record import Limit, LimitKind
+
+__all__ = ["Probe", "probes_for"]
+
+HOST_BUDGET_BYTES = 400_000_000  # of all probes of the CPU
+_LARGEST_SHARE = 10  # of a GPU's memory: a tenth
+
+# Sides of the square products: large enough for the full rate, small enough for a sample of some 20 ms.
+_SMALL_CPU, _LARGE_CPU, _LARGE_CPU_THREADS = 1024, 2048, 9
+_CUDA_SIDES: dict[Precision, int] = {"fp32": 4096, "tf32": 8192, "bf16": 8192, "fp16": 8192}
+_MPS_SIDE = 2048
+_COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30, "mps": 1 << 30}  # read and written
+
+Unit = Literal["flop/s", "bytes/s", "operations/s"]
+_UNITS: dict[LimitKind, Unit] = {
+    "matmul": "flop/s",
+    "workload": "flop/s",
+    "memory": "bytes/s",
+    "working set": "bytes/s",
+    "dispatch": "operations/s",
+    "graph dispatch": "operations/s",
+}
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A limit and the work that measures it."""
+
+    limit: Limit
+    recipe: Recipe
+
+
+def probes_for(cases: Sequence[Case], devices: Mapping[str, Device]) -> tuple[Probe, ...]:
+    """A probe for every limit that one of `cases` depends on, once; `devices` has those of the cases by name.
+
+    The square product's size goes by the threads in force where a case names none. Nothing runs and no memory is taken
+    before a probe's first sample. One that can't be measured says why, by a DeviceError, when it is sampled.
+    """
+    probes: list[Probe] = []
+    for name, device in devices.items():
+        own = [case for case in cases if case.device == name]
+        wanted = {one.limit.key: one for case in own for one in _wanted_by(case, device)}
+        recipes = [one.recipe for one in wanted.values()]
+        scratch = Scratch(device, recipes, budget_bytes=budget_bytes(device))
+        probes += [Probe(one.limit, device, one.recipe, scratch) for one in wanted.values()]
+    return tuple(probes)
+
+
+def budget_bytes(device: Device) -> int:
+    """The most memory that the probes of `device` may take together."""
+    total = total_memory_bytes(device)
+    return HOST_BUDGET_BYTES if total is None else total // _LARGEST_SHARE
+
+
+def _wanted_by(case: Case, device: Device) -> Iterator[_Wanted]:
+    limit = partial(_limit, case)
+    size = _copy_bytes(device)
+    yield _square(case, device)
+    yield _workload(case)
+    yield _Wanted(limit("memory", size_detail(size)), copy_recipe(size))
+    if working_set_size(case) < size:
+        yield _Wanted(limit("working set", size_detail(working_set_size(case))), copy_recipe(working_set_size(case)))
+    yield _Wanted(limit("dispatch", "one element"), tiny_recipe())
+    if device.kind == "cuda":
+        yield _Wanted(limit("graph dispatch", "one element"), tiny_recipe())
+
+
+def _limit(case: Case, kind: LimitKind, detail: str, precision: Precision | None = None) -> Limit:
+    return Limit(
+        key=limit_key(device=case.device, kind=kind, detail=detail, precision=precision, threads=case.threads),
+        kind=kind,
+        device=case.device,
+        precision=precision,
+        threads=case.threads,
+        unit=_UNITS[kind],
+        detail=detail,
+    )
+
+
+def _square_side(case: Case, device: Device) -> int:
+    """It depends on what the device is and never on a timing: a benchmark that goes on finds the same limit again."""
+    if device.kind == "cuda":
+        return _fitting(_CUDA_SIDES[case.precision], device, bytes_of=partial(_square_bytes, case.precision))
+    if device.kind == "mps":
+        return _fitting(_MPS_SIDE, device, bytes_of=partial(_square_bytes, case.precision))
+    threads = case.threads or torch.get_num_threads()
+    return _LARGE_CPU if threads >= _LARGE_CPU_THREADS else _SMALL_CPU
+
+
+def _square_bytes(precision: Precision, side: int) -> int:
+    return 2 * side * side * _dtype(precision).itemsize
+
+
+def _copy_bytes(device: Device) -> int:
+    return _fitting(_COPY_BYTES[device.kind], device, bytes_of=lambda size: size // 2)
+
+
+def _fitting(size: int, device: Device, *, bytes_of: Callable[[int], int]) -> int:
+    """`size`, halved until the larger of its two buffers fits."""
+    while 2 * bytes_of(size) > budget_bytes(device):
+        size //= 2
+    return size
+
+
+def _dtype(precision: Precision) -> torch.dtype:
+    return AMP_DTYPES.get(precision, torch.float32)
+
+
+def _square(case: Case, device: Device) -> _Wanted:
+    """The square product.
+
+    A CPU that has no instructions for 16 bits is held to its float32 rate: that is what a program gets which widens the
+    operands first. The library's own emulation is no limit: 0.5 to 20 GFLOP/s for one product, by which operands are
+    transposed, where float32 had 120.
+    """
+    side, precision = _square_side(case, device), case.precision
+    detail = f"{side} x {side} x {side}"
+    emulated = is_emulated(device, precision)
+    limit = _limit(case, "matmul", f"{detail} in fp32" if emulated else detail, precision)
+    return _Wanted(limit, square_recipe(side, torch.float32 if emulated else _dtype(precision)))
+
+
+def _workload(case: Case) -> _Wanted:
+    products = step_products(ModelConfig(hidden=case.hidden), case.batch_size, case.mode)
+    limit = _limit(case, "workload", workload_detail(case), case.precision)
+    return _Wanted(limit, workload_recipe(products, _dtype(case.precision)))

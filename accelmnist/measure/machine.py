@@ -1,0 +1,228 @@
+"""What else goes on in the machine while something is measured: other load, throttling, energy.
+
+other load    the share of all processors' time that others used: what the machine was busy with (a hypervisor's steal
+              included), less this process, its threads and its children. Children that live count on Linux, where the
+              kernel lists them; elsewhere only those that have ended. Clock ticks are 10 ms, so a stretch in which all
+              processors together had less than half a second tells nothing
+throttling    the GPU's own word that heat or the power brake holds its clock down, at either end or, where it counts
+              such time, anywhere between. A software power cap is no throttling: large cards reach it whenever they
+              work hard, and idle or chosen clocks are none either
+energy        joules by a counter of the hardware: RAPL's packages for the CPU (all that runs on them, this process or
+              not), NVML's total for a CUDA device, which moves in steps of some 20 ms or more
+
+Unknown is None: no counter, no driver, no permission. Nothing here raises for that. A reading costs 100 µs or less, and
+is taken outside of what is timed.
+
+Sources: Linux's Documentation/filesystems/proc.rst and Documentation/power/powercap; NVIDIA's NVML API reference.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from accelmnist.device import Device
+from accelmnist.measure.nvml import NvmlDevice
+
+_PROC = Path("/proc")
+_POWERCAP = Path("/sys/class/powercap")
+_SHORTEST_S = 0.5  # of all processors together
+_MICROJOULE, _MILLIJOULE = 1e-6, 1e-3
+# NVML's bits for HW slowdown, SW thermal slowdown, HW thermal slowdown and HW power brake.
+_HELD_DOWN = 0x08 | 0x20 | 0x40 | 0x80
+_THERMAL_POLICY = 1  # NVML_PERF_POLICY_THERMAL: nanoseconds that heat kept the clock below what was asked for
+
+
+@dataclass(frozen=True)
+class RoundLoad:
+    """What else went on: `other_cpu` from 0 to 1, `throttled` of any GPU in use; None where it can't be known."""
+
+    other_cpu: float | None
+    throttled: bool | None
+
+
+class MachineWatch:
+    """Watches between `begin` and `end`, as often as wanted; `devices` are those in use."""
+
+    def __init__(self, devices: Sequence[Device] = ()) -> None:
+        self._gpus = [_Gpu(device) for device in devices if device.kind == "cuda"]
+        self._before: _CpuTime | None = None
+
+    def begin(self) -> None:
+        """From now on."""
+        for gpu in self._gpus:
+            gpu.begin()
+        self._before = _cpu_time()
+
+    def end(self) -> RoundLoad:
+        """What went on since `begin`."""
+        after = _cpu_time()
+        return RoundLoad(_others_share(self._before, after), _any_of([gpu.was_throttled() for gpu in self._gpus]))
+
+
+def _any_of(flags: Sequence[bool | None]) -> bool | None:
+    """One card that was held down is enough to know; that none was, all of them have to say."""
+    if True in flags:
+        return True
+    return None if None in flags or not flags else False
+
+
+@dataclass(frozen=True)
+class _CpuTime:
+    """Seconds of all processors since the machine started: all, busy, and busy with us."""
+
+    total: float
+    busy: float
+    own: float
+
+
+def _cpu_time() -> _CpuTime | None:
+    try:
+        times = psutil.cpu_times()._asdict()
+    except (OSError, ValueError, RuntimeError, psutil.Error):
+        return None
+    total = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)  # in user and nice already
+    idle = times["idle"] + times.get("iowait", 0.0)
+    return _CpuTime(total=total, busy=total - idle, own=_own_cpu_s())
+
+
+def _others_share(before: _CpuTime | None, after: _CpuTime | None) -> float | None:
+    if before is None or after is None or after.total - before.total < _SHORTEST_S:
+        return None
+    others = (after.busy - before.busy) - (after.own - before.own)
+    return min(max(others / (after.total - before.total), 0.0), 1.0)
+
+
+def _own_cpu_s() -> float:
+    """Seconds of this process, of the children it has waited for, and of those that live, with theirs."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return own + sum(_process_cpu_s(pid) for pid in _descendants(os.getpid()))
+
+
+def _descendants(parent: int) -> list[int]:
+    """Processes below `parent`; none where the kernel keeps no list of them: a search of all takes milliseconds."""
+    found: list[int] = []
+    for thread in _listed(_PROC / str(parent) / "task"):
+        try:
+            children = (_PROC / str(parent) / "task" / thread / "children").read_bytes().split()
+        except OSError:
+            continue
+        for child in map(int, children):
+            found += [child, *_descendants(child)]
+    return found
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - iterdir costs three times as much
+    except OSError:
+        return []
+
+
+def _process_cpu_s(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except (OSError, psutil.Error):
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+class _Gpu:
+    """The thermal state of one CUDA device, as NVML tells it."""
+
+    def __init__(self, device: Device) -> None:
+        self._nvml = NvmlDevice(device)
+        self._reasons: int | None = None
+        self._held_ns: int | None = None
+
+    def begin(self) -> None:
+        self._reasons, self._held_ns = self._read_reasons(), self._read_held_ns()
+
+    def was_throttled(self) -> bool | None:
+        reasons, held_ns = self._read_reasons(), self._read_held_ns()
+        if reasons is None or self._reasons is None:
+            return None
+        grew = held_ns is not None and self._held_ns is not None and held_ns > self._held_ns
+        return grew or bool((reasons | self._reasons) & _HELD_DOWN)
+
+    def _read_reasons(self) -> int | None:
+        # The name since driver 535, and the one that older drivers know.
+        names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+        answers = (self._nvml.ask(name) for name in names)
+        return next((int(answer) for answer in answers if answer is not None), None)
+
+    def _read_held_ns(self) -> int | None:
+        status = self._nvml.ask("nvmlDeviceGetViolationStatus", _THERMAL_POLICY)
+        return None if status is None else int(status.violationTime)
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """A counter of energy: `read` gives its state, which starts again from 0 at `wraps_at`."""
+
+    read: Callable[[], int | None]
+    unit_j: float
+    wraps_at: int | None = None
+
+    def joules(self, before: int, after: int) -> float:
+        """What it counted, if it started again once at most: RAPL's take 5 minutes or more at full power."""
+        counted = after - before
+        return (counted + self.wraps_at if counted < 0 and self.wraps_at else counted) * self.unit_j
+
+
+class EnergyMeter:
+    """Joules of one device between `begin` and `end`, as often as wanted; `powercap` is the kernel's folder of RAPL."""
+
+    def __init__(self, device: Device, *, powercap: Path = _POWERCAP) -> None:
+        self._counters = _counters(device, powercap)
+        self._before: list[int | None] = []
+
+    def begin(self) -> None:
+        """From now on."""
+        self._before = [counter.read() for counter in self._counters]
+
+    def end(self) -> float | None:
+        """Joules since `begin`; None where nothing counts them, or a counter can't be read or stands still."""
+        joules = 0.0
+        for counter, before in zip(self._counters, self._before, strict=False):
+            after = counter.read()
+            if before is None or after is None:
+                return None
+            joules += counter.joules(before, after)
+        return joules if joules > 0 else None
+
+
+def _counters(device: Device, powercap: Path) -> list[_Counter]:
+    if device.kind == "cuda":
+        nvml = NvmlDevice(device)
+        return [_Counter(lambda: nvml.ask("nvmlDeviceGetTotalEnergyConsumption"), _MILLIJOULE)]
+    return _rapl_counters(powercap) if device.kind == "cpu" else []
+
+
+def _rapl_counters(powercap: Path) -> list[_Counter]:
+    """A counter for every package: its parts (cores, memory) are in it, and the platform's would count it twice."""
+    packages = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if _text(zone / "name").startswith("package")]
+    return [_rapl_counter(zone) for zone in packages]
+
+
+def _rapl_counter(zone: Path) -> _Counter:
+    return _Counter(lambda: _number(zone / "energy_uj"), _MICROJOULE, wraps_at=_number(zone / "max_energy_range_uj"))
+
+
+def _number(file: Path) -> int | None:
+    text = _text(file).strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _text(file: Path) -> str:
+    """What a file of the kernel says; empty where it isn't there or may not be read, as `energy_uj` by most users."""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,169 @@
+"""One case of two records: what became of it, and its comparison where it was measured in both.
+
+A wrong result has no speed: a case that is wrong in either record isn't compared, whatever it took. Else its speeds are
+compared by `comparison.compare`, divided by the limit of the hardware that was measured beside every sample, so that a
+machine that is slower today cancels. The limit is the one that BASE's case names (`limit_key`). Where either record
+lacks it for a sample, or measured it another way, the speeds are compared as they are, and the row says so.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from accelmnist.errors import ConfigError, RecordError
+from accelmnist.measure.comparable import Series, Side
+from accelmnist.measure.comparison import THRESHOLD, Comparison, Limits, compare
+
+CaseOutcome = Literal[
+    "slower",
+    "faster",
+    "same",
+    "ambiguous",
+    "wrong in new",
+    "wrong in base",
+    "wrong in both",
+    "only in base",
+    "only in new",
+    "in neither",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How to judge: shares of 1. `fail_on` is the slowdown that fails, None for none; `raw` leaves the limits out.
+
+    A `fail_on` below `threshold` is refused, not raised to it: the failure that was asked for would never come.
+    """
+
+    threshold: float = THRESHOLD
+    fail_on: float | None = None
+    raw: bool = False
+
+    def __post_init__(self) -> None:
+        for option, share in (("--threshold", self.threshold), ("--fail-on", self.fail_on)):
+            if share is not None and not 0 < share < 1:
+                raise ConfigError(f"{option}: {100 * share:g} % is out of range", remedy="Give one such as 5% or 0.05")
+        if self.fail_on is not None and self.fail_on < self.threshold:
+            raise ConfigError(
+                f"--fail-on: {100 * self.fail_on:g} % is below the threshold of {100 * self.threshold:g} %, under "
+                "which nothing is called slower",
+                remedy="Lower --threshold too",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One case. Ratios are the speed of new over base, above 1 where new is faster.
+
+    `ratio_of_medians` is that of the speeds as they were taken. `divided_by` is the key of the limit that `comparison`
+    has them divided by; `undivided` says why by none. `family_p` is the p-value after Holm's correction. `reason` says
+    why there is no comparison.
+    """
+
+    key: str
+    axes: dict[str, str]
+    outcome: CaseOutcome
+    samples: tuple[int, int]
+    comparison: Comparison | None = None
+    ratio_of_medians: float | None = None
+    divided_by: str | None = None
+    undivided: str | None = None
+    family_p: float | None = None
+    reason: str | None = None
+    fails: bool = False
+    spared: bool = False
+
+
+def match(key: str, base_side: Side, new_side: Side, rules: Rules) -> Row:
+    """What became of the case `key`, which one of the two holds at least; the decision that takes all cases is open."""
+    base, new = base_side.series.get(key), new_side.series.get(key)
+    known = base or new
+    assert known is not None, "the keys are those of the two"
+    row = Row(
+        key=key,
+        axes=known.axes,
+        outcome="ambiguous",
+        samples=(len(base.speeds) if base else 0, len(new.speeds) if new else 0),
+    )
+    if base is None or not base.speeds:
+        return _without_base(row, base, new)
+    if new is None or (not new.speeds and new.wrong is None):
+        return _without_new(row, new, rules)
+    if base.wrong or new.wrong:
+        return _wrong(row, base, new)
+    return _compared(row, base, new, rules, _undivided(base, new, base_side, new_side, rules))
+
+
+def _without_base(row: Row, base: Series | None, new: Series | None) -> Row:
+    if new is None or not new.speeds:
+        return replace(row, outcome="in neither", reason=_reason(new) or _reason(base))
+    wrong = f"wrong: {new.wrong}" if new.wrong else None
+    return replace(row, outcome="only in new", reason=wrong or _reason(base))
+
+
+def _without_new(row: Row, new: Series | None, rules: Rules) -> Row:
+    failed = new is not None and new.failed
+    return replace(row, outcome="only in base", reason=_reason(new), fails=failed and rules.fail_on is not None)
+
+
+def _reason(series: Series | None) -> str | None:
+    if series is None:
+        return None
+    return f"failed: {series.reason}" if series.failed else series.reason
+
+
+def _wrong(row: Row, base: Series, new: Series) -> Row:
+    if base.wrong and new.wrong:
+        return replace(row, outcome="wrong in both", reason=new.wrong)
+    if new.wrong:
+        return replace(row, outcome="wrong in new", reason=new.wrong, fails=True)
+    return replace(row, outcome="wrong in base", reason=base.wrong)
+
+
+def _undivided(base: Series, new: Series, base_side: Side, new_side: Side, rules: Rules) -> str | None:
+    """Why the speeds can't be divided by the limit of BASE's case, or None where they can."""
+    key = base.limit_key
+    if rules.raw:
+        return "--raw leaves it in"
+    if base_side.tool == "pytest-benchmark":
+        return "pytest-benchmark measures no limits"
+    if key is None:
+        return "base names no limit of the case"
+    for name, series in (("base", base), ("new", new)):
+        if key not in series.rates:
+            return f"{name} lacks the limit {key} beside a sample"
+    if base_side.limits.get(key) != new_side.limits.get(key):
+        return f"the limit {key} was measured another way"
+    return None
+
+
+def _compared(row: Row, base: Series, new: Series, rules: Rules, undivided: str | None) -> Row:
+    key, limits = base.limit_key, None
+    if undivided is None and key is not None:
+        limits = base.rates[key], new.rates[key]
+    comparison, plain = _comparison(row.key, base, new, limits, rules.threshold)
+    return replace(
+        row,
+        outcome=comparison.verdict,
+        comparison=comparison,
+        ratio_of_medians=plain,
+        divided_by=key if limits else None,
+        undivided=undivided,
+    )
+
+
+def _comparison(
+    key: str, base: Series, new: Series, limits: Limits | None, threshold: float
+) -> tuple[Comparison, float]:
+    """The comparison, and the ratio of the medians as they were taken."""
+    try:
+        found = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
+        plain = statistics.median(new.speeds) / statistics.median(base.speeds)
+        if found.low > 0 and 0 < plain < math.inf:
+            return found, plain
+    except OverflowError:
+        pass
+    raise RecordError(f"{key}: the speeds are further apart than a number can say", remedy="Measure the case again")

@@ -1,0 +1,124 @@
+"""A case on its way to be timed: built, judged, counted, warmed up, each step on the clock or on the record.
+
+What fails becomes the case's result, and the benchmark goes on without it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from accelmnist.compilation import Compilations, CompileWatch
+from accelmnist.device import matmul_precision, memory_errors, set_threads
+from accelmnist.errors import DeviceError
+from accelmnist.measure.cost import cost_of
+from accelmnist.measure.ledger import Ledger
+from accelmnist.measure.machine import EnergyMeter
+from accelmnist.measure.peak import PeakMemory
+from accelmnist.measure.plan import LATENCY_BATCH
+from accelmnist.measure.record import Latency
+from accelmnist.measure.subject import InferenceSubject, Subject, TrainingSubject
+from accelmnist.measure.workshop import Workshop
+from accelmnist.profiling import COUNTED_STEPS, PROFILED_STEPS, Profile, profile_calls, profile_steps
+
+_REMEDY = "Try a smaller batch size or network, or another device"
+_LATENCY_CALLS = 100  # a round
+
+
+class PreparedCase:
+    """A subject that is warm; `sample` takes one sample and keeps what else the region tells."""
+
+    def __init__(self, subject: Subject, threads: int) -> None:
+        self.subject, self._threads = subject, threads
+        self.latencies: list[float] = []
+        self.compilations = Compilations()
+        self._energy = EnergyMeter(subject.device)
+        self._joules: list[float] = []
+
+    def sample(self) -> float:
+        """Images a second of one region; raises DeviceError where it fails."""
+        subject = self.subject
+        set_threads(self._threads)
+        with memory_errors(subject.device, _REMEDY), CompileWatch() as watch:
+            self._energy.begin()
+            speed = subject.sample()
+            joules = self._energy.end()
+            if subject.case.batch_size == LATENCY_BATCH and isinstance(subject, InferenceSubject):
+                self.latencies += subject.latencies(_LATENCY_CALLS)
+        self.compilations += watch.seen
+        if joules is not None:
+            self._joules.append(joules / (subject.steps * subject.case.batch_size))
+        return speed
+
+    @property
+    def joules_per_image(self) -> float | None:
+        """The median over the regions; None where nothing counts energy."""
+        return median(self._joules) if self._joules else None
+
+    @property
+    def latency(self) -> Latency | None:
+        """Quantiles of the single calls so far."""
+        if not self.latencies:
+            return None
+        p50, p90, p99 = np.quantile(self.latencies, [0.5, 0.9, 0.99]).tolist()
+        calls = len(self.latencies)
+        return Latency(calls=calls, p50_s=p50, p90_s=p90, p99_s=p99, worst_s=max(self.latencies))
+
+
+class Preparer:
+    """Makes cases ready, one after the other, and writes down what that tells.
+
+    `traces` is the folder for a Chrome trace of each case, or None.
+    """
+
+    def __init__(self, workshop: Workshop, ledger: Ledger, peak: PeakMemory, traces: Path | None) -> None:
+        self._workshop, self._ledger, self._peak, self._traces = workshop, ledger, peak, traces
+
+    def prepare(self, key: str, threads: int) -> PreparedCase | None:
+        """The case, ready to be sampled; None where it failed, with the reason in its result."""
+        set_threads(threads)
+        try:
+            device = self._workshop.device(self._ledger.results[key].case)
+            with memory_errors(device, _REMEDY):
+                self._peak.begin(device)
+                subject = self._make(key)
+                self._ledger.update(key, peak_memory_bytes=self._peak.end(device))
+        except DeviceError as error:
+            self._ledger.update(key, status="failed", skipped=str(error))
+            return None
+        return PreparedCase(subject, threads)
+
+    def _make(self, key: str) -> Subject:
+        case = self._ledger.results[key].case
+        subject = self._workshop.subject(case)
+        self._ledger.update(key, status="measuring", skipped=None, compile_s=subject.compile_s, cost=cost_of(case))
+        if self._ledger.results[key].verdict is None:
+            accuracy, verdict = self._workshop.verify(subject)
+            self._ledger.update(key, accuracy=accuracy, verdict=verdict)
+        self._profile(key, subject)
+        subject.warm_up()
+        self._ledger.update(key, steps_per_region=subject.steps, region_s=subject.region_s)
+        return subject
+
+    def _profile(self, key: str, subject: Subject) -> None:
+        """Count what a step starts; with a folder for traces, also tell where its time goes."""
+        if self._traces is None:
+            self._ledger.update(key, launches=profiled(subject, steps=COUNTED_STEPS, trace=None).launches)
+            return
+        trace = self._traces / f"{key.replace(' ', '-').replace(':', '')}.json.gz"
+        profile = profiled(subject, steps=PROFILED_STEPS, trace=trace)
+        self._ledger.update(key, launches=profile.launches, profile=profile.summary)
+
+
+def profiled(subject: Subject, *, steps: int, trace: Path | None) -> Profile:
+    """A profile of the subject's step; it ends as it began."""
+    device = subject.device
+    with matmul_precision(device, subject.case.precision):
+        if isinstance(subject, TrainingSubject):
+            profile = profile_steps(subject.engine, subject.first_steps(steps), device, steps=steps, trace=trace)
+        else:
+            profile = profile_calls(lambda: subject.run(1), device, steps=steps, trace=trace)
+    subject.restore()
+    return profile

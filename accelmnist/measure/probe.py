@@ -1,0 +1,205 @@
+"""One rate of the hardware, sampled: work of a known amount is repeated for some 20 ms between two synchronizations.
+
+On CUDA the work is captured once and replayed, so that its rate is the device's; all but "dispatch", which is what the
+host takes to start an operation. The probes of one device share their memory: one buffer that is only read, so that
+every round sees the same operands, and one that is only written. What isn't timed: operands, warm-up, the capture, and
+finding how often to repeat; it happens before the first sample.
+
+Rates are in flop/s, bytes/s (read and written together) or operations/s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from accelmnist.device import Device, capture_graph, is_out_of_memory, matmul_precision
+from accelmnist.errors import DeviceError
+from accelmnist.measure.clock import timed
+from accelmnist.measure.record import Limit
+
+Shape = tuple[int, ...]
+Operation = Callable[[], object]
+
+SAMPLE_S = 0.02
+_SLOW_S = 0.5
+_ALIGNMENT = 256  # bytes
+_PATTERN = 65_521  # a prime, so that no two rows of a matrix are alike
+_MOST_REPEATS = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The work of a probe: `operations` makes it from tensors of the shapes in `sources` (read) and `sinks` (written).
+
+    `amount` is what all operations of one pass are worth, in the unit of the rate without its "/s". `unroll` passes
+    make one replayed graph on CUDA: a replay takes the host some 5 µs, which must not be what is measured.
+    """
+
+    dtype: torch.dtype
+    sources: tuple[Shape, ...]
+    sinks: tuple[Shape, ...]
+    operations: Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Operation]]
+    amount: int
+    unroll: int = 1
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of all tensors that are read."""
+        return _end(self.sources, self.dtype)
+
+    @property
+    def sink_bytes(self) -> int:
+        """Bytes of all tensors that are written."""
+        return _end(self.sinks, self.dtype)
+
+
+class Scratch:
+    """The memory that the probes of one device share, taken when a probe first needs it.
+
+    `budget_bytes` is the most it may be. The half that is read and the half that is written are as large as the
+    largest of the recipes that fit takes.
+    """
+
+    def __init__(self, device: Device, recipes: Sequence[Recipe], *, budget_bytes: int) -> None:
+        self._device, self._budget = device, budget_bytes
+        fitting = [recipe for recipe in recipes if self.refusal(recipe) is None]
+        self._source_bytes = max((recipe.source_bytes for recipe in fitting), default=0)
+        self._sink_bytes = max((recipe.sink_bytes for recipe in fitting), default=0)
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return self._source_bytes + self._sink_bytes
+
+    def refusal(self, recipe: Recipe) -> str | None:
+        """Why `recipe` doesn't fit, or None."""
+        half = self._budget // 2
+        need = max(recipe.source_bytes, recipe.sink_bytes)
+        if need <= half:
+            return None
+        return f"it takes a buffer of {need / 1e6:,.0f} MB, and a limit may take {half / 1e6:,.0f} MB"
+
+    def tensors(self, recipe: Recipe) -> tuple[list[Tensor], list[Tensor]]:
+        """The sources and the sinks of `recipe`: views, which other recipes' views overlap."""
+        if self._buffers is None:
+            where = self._device.torch_device
+            sink = torch.empty(self._sink_bytes, dtype=torch.uint8, device=where)
+            self._buffers = _operands(self._source_bytes, where), sink
+        source, sink = self._buffers
+        return _views(source, recipe.sources, recipe.dtype), _views(sink, recipe.sinks, recipe.dtype)
+
+
+def _operands(size: int, device: torch.device) -> Tensor:
+    """Bytes that are sane numbers in every type: zeros would let a GPU draw less power and clock higher.
+
+    They are bfloat16 from 0.5 to 1 of either sign. Two of them, read as one float32, are such a number too, since the
+    upper half of a float32 is the bfloat16 next to it (on little-endian machines, as all are that torch supports); and
+    as float16 their bits mean 1.75 to 2.
+    """
+    random = np.random.default_rng(0)
+    numbers = random.uniform(0.5, 0.996, _PATTERN) * random.choice([-1.0, 1.0], _PATTERN)  # 0.998 would round to 1
+    pattern = torch.from_numpy(numbers).to(torch.bfloat16).to(device)
+    whole = torch.empty(math.ceil(size / 2 / _PATTERN), _PATTERN, dtype=torch.bfloat16, device=device)
+    return whole.copy_(pattern).view(-1).view(torch.uint8)[:size]
+
+
+def _padded(shape: Shape, dtype: torch.dtype) -> int:
+    return math.ceil(math.prod(shape) * dtype.itemsize / _ALIGNMENT) * _ALIGNMENT
+
+
+def _end(shapes: Sequence[Shape], dtype: torch.dtype) -> int:
+    return sum(_padded(shape, dtype) for shape in shapes)
+
+
+def _views(buffer: Tensor, shapes: Sequence[Shape], dtype: torch.dtype) -> list[Tensor]:
+    views, start = [], 0
+    for shape in shapes:
+        stop = start + math.prod(shape) * dtype.itemsize
+        views.append(buffer[start:stop].view(dtype).view(shape))
+        start += _padded(shape, dtype)
+    return views
+
+
+class Probe:
+    """Samples the rate of `limit` on `device`.
+
+    It runs with as many threads as are set: set those of `limit.threads` before every sample, and take the samples of
+    two probes of one device one after the other, since they share memory.
+    """
+
+    def __init__(self, limit: Limit, device: Device, recipe: Recipe, scratch: Scratch) -> None:
+        self.limit, self.recipe = limit, recipe
+        self._device, self._scratch = device, scratch
+        self._run: Operation | None = None
+        self._repeats = 1
+
+    @property
+    def amount(self) -> int:
+        """What one run of the work is worth: flops, bytes or operations."""
+        return self.recipe.amount * (self.recipe.unroll if self._is_captured else 1)
+
+    @property
+    def _is_captured(self) -> bool:
+        return self._device.kind == "cuda" and self.limit.kind != "dispatch"
+
+    def prepare(self) -> None:
+        """Make the operands, warm up, and find how often to repeat; DeviceError with the reason where that fails.
+
+        The first sample does it, if nobody did before.
+        """
+        refusal = self._scratch.refusal(self.recipe)
+        if refusal is not None:
+            raise DeviceError(refusal)
+        with self._failures(), matmul_precision(self._device, self.limit.precision or "fp32"):
+            operations = self.recipe.operations(*self._scratch.tensors(self.recipe))
+            work: Operation = partial(_run_all, operations)
+            if self._is_captured:
+                work = capture_graph(self._device, partial(_run_all, [*operations] * self.recipe.unroll))
+            self._repeats = self._repeats_of(work)
+            self._run = work
+
+    def sample(self) -> float:
+        """The rate, once; DeviceError with the reason where it fails."""
+        if self._run is None:
+            self.prepare()
+        assert self._run is not None
+        return self._repeats * self.amount / self._time(self._run, self._repeats)
+
+    def _repeats_of(self, work: Operation) -> int:
+        """So many that a sample takes `SAMPLE_S`; the first run is cold and doesn't count, but where it was slow."""
+        repeats, seconds = 1, self._time(work, 1)
+        if seconds < _SLOW_S:
+            seconds = self._time(work, 1)
+        while seconds < SAMPLE_S / 4 and repeats < _MOST_REPEATS:
+            repeats *= 2
+            seconds = self._time(work, repeats)
+        return max(1, round(repeats * SAMPLE_S / seconds))
+
+    def _time(self, work: Operation, repeats: int) -> float:
+        with self._failures(), matmul_precision(self._device, self.limit.precision or "fp32"):
+            return timed(lambda: _run_all(repeat(work, repeats)), self._device)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Within: what torch refuses becomes a DeviceError with the reason in one line."""
+        try:
+            yield
+        except (RuntimeError, TypeError, MemoryError) as error:
+            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = f"out of memory on {self._device}" if is_out_of_memory(error) else cause
+            raise DeviceError(reason) from error
+
+
+def _run_all(operations: Iterable[Operation]) -> None:
+    for operation in operations:
+        operation()

@@ -1,0 +1,163 @@
+"""Two records against each other: which cases they share, what became of each, and whether that is a failure.
+
+`matched_case` judges a case by itself. A case that is wrong in NEW and was right in BASE is a failure whatever the
+rules.
+
+With `fail_on`, a regression is a failure too: significant, above the threshold, and base at least `1 + fail_on` times
+as fast (`comparison.regressed`). One case alone gives a false alarm in 5 % at most; of 20 cases, one would in 64 %. So
+the failures take the p-values after Holm's correction over all compared cases, which holds the chance of any false
+alarm at 5 % however the cases depend on each other (Holm, "A simple sequentially rejective multiple test procedure",
+Scandinavian Journal of Statistics 6, 1979). The verdict of a row is that of the case by itself; `spared` marks those
+that only the correction keeps from failing, and `cannot_fail` those with too few samples to fail alone whatever they
+are. With `fail_on` it is a failure as well where NEW tried a case that BASE measured, and came to no end with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from accelmnist.errors import RecordError
+from accelmnist.measure.comparable import Fact, Side, Tool
+from accelmnist.measure.comparison import compare, regressed
+from accelmnist.measure.matched_case import CaseOutcome, Row, Rules, match
+from accelmnist.measure.statistics import CONFIDENCE
+from accelmnist.record_files import SCHEMA_VERSION
+
+_SIGNIFICANCE = 1 - CONFIDENCE
+_ENOUGH = 50  # samples a side with which a p-value can be as small as any number of cases asks for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A fact in which the two differ; None is unknown, or not there. Of lists, what only one of them holds."""
+
+    name: str
+    base: Fact
+    new: Fact
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideSummary:
+    """Which record it was."""
+
+    name: str
+    created: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoRecords:
+    """The whole comparison. `compared` is the number of cases that Holm's correction counts."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["comparison"] = "comparison"
+    passed: bool
+    tool: Tool
+    base: SideSummary
+    new: SideSummary
+    rules: Rules
+    warnings: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    counts: dict[CaseOutcome, int]
+    compared: int
+    cannot_fail: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def judge(base: Side, new: Side, rules: Rules) -> TwoRecords:
+    """Compare every case; RecordError where the two are of different tools, or no case was measured in both."""
+    _require_kin(base, new)
+    keys = [*base.series, *(key for key in new.series if key not in base.series)]
+    rows = _with_family([match(key, base, new, rules) for key in keys], rules)
+    if not any(row.comparison or row.fails or row.outcome.startswith("wrong") for row in rows):
+        raise RecordError(
+            f"{base.name} and {new.name} have no measured case in common", remedy="Measure the same cases"
+        )
+    return TwoRecords(
+        passed=not any(row.fails for row in rows),
+        tool=base.tool,
+        base=SideSummary(name=base.name, created=base.created),
+        new=SideSummary(name=new.name, created=new.created),
+        rules=rules,
+        warnings=tuple(_warnings(base, new, divided=any(row.divided_by for row in rows))),
+        differences=tuple(_differences(base, new)),
+        counts=dict(Counter(row.outcome for row in rows)),
+        compared=sum(row.comparison is not None for row in rows),
+        cannot_fail=_cannot_fail(rows, rules),
+        rows=tuple(rows),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given: below 5 % where the step-down procedure rejects at 5 %."""
+    adjusted, least = [1.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
+
+
+def _require_kin(base: Side, new: Side) -> None:
+    if base.tool != new.tool:
+        raise RecordError(
+            f"{base.name} is of {base.tool} and {new.name} of {new.tool}", remedy="Give two records of one tool"
+        )
+
+
+def _with_family(rows: Sequence[Row], rules: Rules) -> list[Row]:
+    """The rows with what follows from all of them together."""
+    compared = [row.comparison for row in rows if row.comparison]
+    adjusted = iter(holm([comparison.p_value for comparison in compared]))
+    return [_decided(row, next(adjusted), rules) if row.comparison else row for row in rows]
+
+
+def _decided(row: Row, family_p: float, rules: Rules) -> Row:
+    assert row.comparison is not None
+    beyond = rules.fail_on is not None and regressed(row.comparison, fail_on=rules.fail_on)
+    holds = family_p < _SIGNIFICANCE
+    return replace(row, family_p=family_p, fails=beyond and holds, spared=beyond and not holds)
+
+
+def _cannot_fail(rows: Sequence[Row], rules: Rules) -> tuple[str, ...]:
+    """The cases that could not fail alone however slow they were: their least p is too large for so many cases."""
+    compared = [row for row in rows if row.comparison]
+    if rules.fail_on is None:
+        return ()
+    return tuple(row.key for row in compared if _least_p(*row.samples) * len(compared) >= _SIGNIFICANCE)
+
+
+def _least_p(base: int, new: int) -> float:
+    """The p-value where all samples of one side are above all of the other."""
+    return _least_p_of(min(base, _ENOUGH), min(new, _ENOUGH))
+
+
+@lru_cache(maxsize=256)
+def _least_p_of(base: int, new: int) -> float:
+    return compare([1.0] * base, [2.0] * new, paired=False).p_value
+
+
+def _warnings(base: Side, new: Side, *, divided: bool) -> Iterable[str]:
+    parts = [part for part in base.machine if base.machine[part] != new.machine.get(part, base.machine[part])]
+    if parts:
+        verb = "differs" if len(parts) == 1 else "differ"
+        shares = ", and a ratio is one of shares of each machine's limit" if divided else ""
+        yield f"{' and '.join(parts)} {verb}: this compares machines, not versions{shares}"
+    for side in (base, new):
+        if side.state is not None:
+            yield f"{side.name} is of a benchmark that is {side.state}"
+
+
+def _differences(base: Side, new: Side) -> Iterable[Difference]:
+    for name in base.facts | new.facts:
+        one, other = base.facts.get(name), new.facts.get(name)
+        if isinstance(one, tuple) and isinstance(other, tuple):
+            one, other = _unshared(one, other), _unshared(other, one)
+        if one != other:
+            yield Difference(name=name, base=one, new=other)
+
+
+def _unshared(items: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(item for item in items if item not in others)

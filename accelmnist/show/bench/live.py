@@ -1,0 +1,170 @@
+"""How a benchmark stands, while it runs: a row a case, and below them how far it is and what keeps it.
+
+The slowest-converging case is the one with the widest interval: sampling ends when it is narrow enough, or time is up.
+With a target accuracy a round is a seed, and a row shows the median so far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.sampling import FEWEST_ROUNDS
+from accelmnist.measure.statistics import relative_half_width
+from accelmnist.show.bench.figures import speed_text, target_text
+from accelmnist.show.bench.naming import RecordNames
+from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, section
+from accelmnist.show.units import UNKNOWN, count, plural, seconds, spread
+
+Cell = tuple[str, str]  # text and style
+
+_GAP = 2
+_AROUND_ROWS = 8  # lines of the title, the table's head, the footer, and one to spare
+_FEWEST_ROWS = 3
+_BAR_WIDTH = 40
+_BAR = "cyan"
+_URGENCY = {"measuring": 0, "failed": 1, "wrong": 1, "settled": 2, "done": 2, "pending": 3, "skipped": 4, "cut": 4}
+_STYLES = {"settled": GOOD, "done": GOOD, "failed": BAD, "wrong": BAD, "measuring": ""}
+
+
+def format_live(record: BenchRecord, *, stage: str, spent_s: float, height: int) -> RenderableType:
+    """The live page for a terminal of `height` lines, `spent_s` seconds after the command's start."""
+    rows = _rows(record, max(height - _AROUND_ROWS, _FEWEST_ROWS))
+    return section("Benchmark", Group(rows.append("\n".join(_standing(record, stage))), _time_bar(record, spent_s)))
+
+
+def format_progress(record: BenchRecord, *, spent_s: float) -> str:
+    """How far it is, in one line: "round 12, 9 of 17 cases settled, widest cpu eager ±4.1 %, about 58.0 s left"."""
+    return ", ".join(filter(None, (round_text(record), _settled(record), _widest(record), time_text(record, spent_s))))
+
+
+def state_of(result: CaseResult, target: float) -> str:
+    """The status of a row; while it is measured, "settled" where its interval is within `target`."""
+    if result.is_wrong:
+        return "wrong"
+    return "settled" if result.status == "measuring" and _is_settled(result, target) else result.status
+
+
+def round_text(record: BenchRecord) -> str:
+    """Which round it is: "round 12", "seed 3 of 10"; nothing before the first."""
+    if record.config.target_accuracy is not None:
+        seeds = max(map(_seeds, record.cases), default=0)
+        return f"seed {seeds} of {record.config.seeds}" if seeds else ""
+    return f"round {len(record.rounds)}" if record.rounds else ""
+
+
+def time_text(record: BenchRecord, spent_s: float) -> str:
+    """The time left, or where there is no end the time spent."""
+    end = record.config.ends_after_s
+    return f"{seconds(spent_s)} so far" if end is None else f"about {seconds(max(end - spent_s, 0.0))} left"
+
+
+def _rows(record: BenchRecord, most: int) -> Text:
+    """The rows that fit, those that are measured first; what has no room is counted."""
+    target, names = record.config.precision_target, RecordNames(record)
+    shown = _most_urgent(record.cases, target, most)
+    timed = record.config.target_accuracy is not None
+    heads = ("case", "time so far", "seeds", "") if timed else ("case", "images/s", "rounds", "")
+    rows = [_cells(result, names, target, timed=timed) for result in shown]
+    hidden = len(record.cases) - len(shown)
+    below = f"and {plural(hidden, 'more case')}\n" if hidden else ""
+    return _aligned([tuple((head, STRONG) for head in heads), *rows]).append(below, style=LABEL)
+
+
+def _aligned(rows: Sequence[tuple[Cell, ...]]) -> Text:
+    """The rows below a head, as one text with a line feed at its end.
+
+    rich's own tables measure every cell several times: with twenty rows a page of them takes three times as long, and
+    all of it is taken from the measurement.
+    """
+    widths = [max(cell_len(row[place][0]) for row in rows) for place in range(len(rows[0]))]
+    rule = ("─" * (sum(widths) + _GAP * (len(widths) - 1)) + "\n", LABEL)
+    lines = [_line(row, widths) for row in rows]
+    return Text.assemble(*lines[0], rule, *(piece for line in lines[1:] for piece in line))
+
+
+def _line(row: tuple[Cell, ...], widths: Sequence[int]) -> list[Cell]:
+    """The cells of one line, padded: words to the right, the numbers in between to the left."""
+    ends = (0, len(row) - 1)
+    pieces: list[Cell] = []
+    for place, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
+        pad = " " * (width - cell_len(text))
+        gap = " " * _GAP if place < ends[1] else "\n"
+        pieces += [(text + pad, style) if place in ends else (pad + text, style), (gap, "")]
+    return pieces
+
+
+def _most_urgent(results: Sequence[CaseResult], target: float, most: int) -> list[CaseResult]:
+    """At most `most` cases in the order of the record: those left out are the ones that change least."""
+    if len(results) <= most:
+        return list(results)
+    ordered = sorted(range(len(results)), key=lambda place: (_URGENCY[state_of(results[place], target)], place))
+    return [results[place] for place in sorted(ordered[: most - 1])]
+
+
+def _cells(result: CaseResult, names: RecordNames, target: float, *, timed: bool) -> tuple[Cell, ...]:
+    state = state_of(result, target)
+    made = result.time_to_accuracy
+    figure = (target_text(made.with_compile) if made else "") if timed else speed_text(result.images_per_s)
+    rounds = _seeds(result) if timed else len(result.rounds)
+    quiet = LABEL if state in ("pending", "skipped", "cut") else ""
+    return (
+        (names.label(result), quiet),
+        (figure or UNKNOWN, STRONG if figure else LABEL),
+        (count(rounds) if rounds else UNKNOWN, quiet),
+        ("waiting" if state == "pending" else state, _STYLES.get(state, LABEL)),
+    )
+
+
+def _standing(record: BenchRecord, stage: str) -> list[str]:
+    """What is being done, and how far it has come."""
+    how_far = ", ".join(filter(None, (round_text(record), _settled(record), _widest(record))))
+    return [*([f"… {stage}"] if stage else []), *([how_far] if how_far else [])]
+
+
+def _time_bar(record: BenchRecord, spent_s: float) -> RenderableType:
+    left = Text(time_text(record, spent_s))
+    end = record.config.ends_after_s
+    if end is None:
+        return left
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(ProgressBar(total=end, completed=min(spent_s, end), width=_BAR_WIDTH, complete_style=_BAR), left)
+    return grid
+
+
+def _seeds(result: CaseResult) -> int:
+    return len(result.time_to_accuracy.epochs) if result.time_to_accuracy else 0
+
+
+def _width(result: CaseResult) -> float:
+    return math.inf if result.images_per_s is None else relative_half_width(result.images_per_s)
+
+
+def _is_settled(result: CaseResult, target: float) -> bool:
+    return len(result.rounds) >= FEWEST_ROUNDS and _width(result) <= target
+
+
+def _sampled(record: BenchRecord) -> list[CaseResult]:
+    return [result for result in record.cases if result.images_per_s is not None and result.skipped is None]
+
+
+def _settled(record: BenchRecord) -> str:
+    sampled = _sampled(record)
+    settled = sum(_is_settled(result, record.config.precision_target) for result in sampled)
+    return f"{settled} of {plural(len(sampled), 'case')} settled" if sampled else ""
+
+
+def _widest(record: BenchRecord) -> str:
+    """The case that converges slowest, with how far it has come."""
+    finite = [result for result in _sampled(record) if math.isfinite(_width(result))]
+    if not finite:
+        return ""
+    widest = max(finite, key=_width)
+    return f"widest {RecordNames(record).label(widest)} {spread(_width(widest))}"

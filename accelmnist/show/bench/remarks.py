@@ -1,0 +1,121 @@
+"""What has to be said of a benchmark beside its tables, as plain text: bounds, doubts, the measurement's own cost.
+
+A symptom's hint is what was seen and, after a colon, what to do about it. Cases with the same symptom share the advice,
+and what was seen in each stands below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import mean
+
+from accelmnist.measure.comparison import THRESHOLD
+from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.show.bench.columns import Baselines
+from accelmnist.show.bench.naming import RecordNames
+from accelmnist.show.bench.parts import Part, is_measured, parts_of
+from accelmnist.show.units import percent, seconds, significant
+
+_HARNESS_LIMIT = 0.01  # of a region
+_AMBIGUOUS = "more rounds, longer regions or a quieter machine would tell whether there is a difference"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A reason not to trust some figures: its name, what to do, and what was seen in which cases."""
+
+    code: str
+    advice: str
+    seen: tuple[str, ...]
+
+
+def bounds_of(record: BenchRecord) -> list[tuple[Part, list[tuple[str, str]]]]:
+    """By table, the name of every case that was explained and the sentence that does."""
+    found = []
+    for part in parts_of(record):
+        said = [(part.naming.label(row), row.bound.sentence) for row in part.rows if row.bound is not None]
+        if said and part.kind != "target":
+            found.append((part, said))
+    return found
+
+
+def doubts_of(record: BenchRecord) -> list[Doubt]:
+    """Every symptom by its name and advice, and the comparisons that came to nothing."""
+    names, measured = RecordNames(record), sum(map(is_measured, record.cases))
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for result in record.cases:
+        for code, sight, advice in _doubts(result):
+            found.setdefault((code, advice), {}).setdefault(sight, []).append(names.label(result))
+    return [
+        Doubt(code, advice, tuple(f"{_listed(labels, measured)}: {sight}" for sight, labels in sights.items()))
+        for (code, advice), sights in found.items()
+    ]
+
+
+def _listed(labels: list[str], measured: int) -> str:
+    return f"all {measured} cases" if len(labels) == measured > 1 else ", ".join(labels)
+
+
+def _doubts(result: CaseResult) -> list[tuple[str, str, str]]:
+    """Name, what was seen, what to do."""
+    found: list[tuple[str, str, str]] = []
+    for symptom in result.symptoms:
+        sight, _, advice = symptom.hint.partition(": ")
+        found.append((symptom.code, sight, advice))
+    over = result.speedup
+    if over is not None and over.verdict == "ambiguous":
+        interval = f"between {significant(over.low)} and {significant(over.high)} times its baseline"
+        found.append(("ambiguous", interval, _AMBIGUOUS))
+    return found
+
+
+def harness_text(record: BenchRecord) -> str:
+    """What the measurement itself costs, or nothing where that is unknown."""
+    harness = record.harness
+    if harness is None:
+        return ""
+    share = "" if harness.share is None else f", at most {percent(harness.share)} of one"
+    return f"Measuring costs {seconds(harness.empty_region_s)} a region{share}."
+
+
+def harness_is_heavy(record: BenchRecord) -> bool:
+    """Whether the measurement takes more than it may."""
+    return record.harness is not None and (record.harness.share or 0.0) > _HARNESS_LIMIT
+
+
+def load_text(record: BenchRecord) -> str:
+    """What other processes took meanwhile, or nothing where that was not seen."""
+    shares = [round_.other_cpu for round_ in record.rounds if round_.other_cpu is not None]
+    if not shares:
+        return ""
+    return f"Other processes used {percent(mean(shares), digits=1)} of the processors meanwhile."
+
+
+def legend_of(record: BenchRecord) -> str:
+    """How to read the figures of a record."""
+    parts = []
+    if any(result.images_per_s for result in record.cases):
+        parts.append("± is the 95 % interval of the median.")
+    if over := baselines_text(record):
+        parts.append(f"Speed-up is over {over} doing the same work; 'same' is within {percent(THRESHOLD, digits=0)}.")
+    if any(result.share_of_limit is not None for result in record.cases):
+        parts.append("'Of limit' is the share of the speed that the measured limits of the hardware allow.")
+    if any(result.break_even_epochs is not None for result in record.cases):
+        parts.append("After the 'epochs to pay', compiling has paid for itself.")
+    if any(result.time_to_accuracy is not None for result in record.cases):
+        parts.append(
+            "Time to accuracy: from untouched files on, evaluation included; median over the seeds, its 95 % interval, "
+            "and ∞ where a seed never got there."
+        )
+    return " ".join(parts)
+
+
+def baselines_text(record: BenchRecord) -> str:
+    """What the speed-ups divide by: "eager fp32 on cpu", or nothing where there are none."""
+    baselines = Baselines(record)
+    found: dict[str, None] = {}
+    for result in record.cases:
+        base = baselines.of(result) if result.speedup is not None else None
+        if base is not None:
+            found[f"{base.engine} {base.precision} on {base.device}"] = None
+    return " or ".join(found)

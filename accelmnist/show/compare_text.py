@@ -1,0 +1,175 @@
+"""Two records side by side in words: what the console's page and the Markdown of a comparison say alike.
+
+A case is named by what varies between the cases; what all share is said once. Where the speeds as they were taken tell
+another story than those divided by the machine's limit, both ratios are shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import get_args
+
+from accelmnist.measure.comparable import Fact
+from accelmnist.measure.matched_case import CaseOutcome, Row
+from accelmnist.measure.two_records import Difference, SideSummary, TwoRecords
+from accelmnist.show.units import UNKNOWN, plural, size
+
+UNDIVIDED = "machine's drift not divided out"
+APART = ("only in base", "only in new")
+_LEAST_P = 0.001  # below this the number of zeros says nothing more
+
+
+def record_name(one: SideSummary) -> str:
+    """The record as it was given, and when it was made."""
+    return "  ".join(filter(None, (one.name, one.created)))
+
+
+def varying_axes(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The parts of a case's name that tell the cases apart: all of them where there is one case."""
+    shown = [row.axes for row in rows if row.outcome != "in neither"]
+    varying = tuple(axis for axis in shown[0] if len({axes[axis] for axes in shown}) > 1)
+    return varying or tuple(shown[0])
+
+
+def label(row: Row, axes: Sequence[str]) -> str:
+    """The case by these parts of its name."""
+    return " ".join(row.axes[axis] for axis in axes if row.axes[axis])
+
+
+def shared_label(rows: Sequence[Row]) -> str:
+    """What the names of all cases have in common; empty where that is nothing, or all."""
+    varying, row = varying_axes(rows), next(row for row in rows if row.outcome != "in neither")
+    return label(row, [axis for axis in row.axes if axis not in varying])
+
+
+def figures(row: Row) -> tuple[str, str, str]:
+    """Ratio, interval and p-value; dashes where nothing was compared."""
+    comparison = row.comparison
+    if comparison is None:
+        return UNKNOWN, "", ""
+    interval = f"{factor(comparison.low)} to {factor(comparison.high)}"
+    return factor(comparison.ratio), interval, chance(comparison.p_value)
+
+
+def plain_ratio(row: Row, found: TwoRecords) -> str:
+    """The ratio of the medians as they were taken, where it differs from the other by more than the threshold."""
+    if row.comparison is None or row.ratio_of_medians is None or row.divided_by is None:
+        return ""
+    apart = abs(math.log(row.ratio_of_medians / row.comparison.ratio)) > math.log1p(found.rules.threshold)
+    return factor(row.ratio_of_medians) if apart else ""
+
+
+def remarks(row: Row, found: TwoRecords) -> list[str]:
+    """What is to be said of this row alone."""
+    said = [] if row.reason is None else [row.reason if row.outcome in APART else f"failed checks: {row.reason}"]
+    if row.undivided is not None and _undivided_reasons(found)[row.undivided] < found.compared:
+        said.append(UNDIVIDED)
+    if row.spared and row.family_p is not None:
+        said.append(f"no failure: p is {chance(row.family_p)} once all cases count")
+    return said
+
+
+def explanations(found: TwoRecords) -> list[str]:
+    """How the ratios are to be read."""
+    lines = ["Ratio: speed of new over base, above 1 where new is faster."]
+    if _limits_used(found):
+        lines.append("Speeds are divided by the machine's limit that the same round measured; --raw leaves this out.")
+    if any(plain_ratio(row, found) for row in found.rows):
+        lines.append("Plain: the ratio of the medians as they were taken.")
+    for reason, number in _undivided_reasons(found).items():
+        where = f" in {plural(number, 'case')}" if number < found.compared else ""
+        lines.append(f"{UNDIVIDED.capitalize()}{where}: {reason}.")
+    neither = found.counts.get("in neither", 0)
+    return [*lines, *([f"Measured in neither: {plural(neither, 'case')}."] if neither else [])]
+
+
+def summary_line(found: TwoRecords) -> str:
+    """How many cases came to what: "2 slower, 1 faster, 7 same"."""
+    outcomes: tuple[CaseOutcome, ...] = get_args(CaseOutcome)
+    return ", ".join(f"{found.counts[one]} {one}" for one in outcomes if one in found.counts and one != "in neither")
+
+
+def gate_lines(found: TwoRecords) -> list[str]:
+    """What failed and what nearly did; the first line is the finding, with PASS or FAIL before it elsewhere."""
+    axes = varying_axes(found.rows)
+    failures = [row for row in found.rows if row.fails]
+    lines = [_finding(found, failures), *(f"{label(row, axes)}: {_failure(row, found)}" for row in failures)]
+    spared = [f"{label(row, axes)} (p {chance(row.family_p)})" for row in found.rows if row.spared]
+    if spared:
+        lines.append(
+            f"Slower by more than {_share(found.rules.fail_on)} by itself, but not significant once all "
+            f"{found.compared} cases count (Holm's correction), so no failure: {', '.join(spared)}"
+        )
+    if found.cannot_fail:
+        lines.append(
+            f"--fail-on can't find a regression of one case alone in {len(found.cannot_fail)} of "
+            f"{plural(found.compared, 'case')}: too few samples for so many. Measure more rounds, or fewer cases"
+        )
+    return lines
+
+
+def has_gate(found: TwoRecords) -> bool:
+    """Whether there is a PASS or FAIL to tell: it was asked for, or a result is wrong."""
+    return found.rules.fail_on is not None or not found.passed
+
+
+def difference_cells(one: Difference) -> tuple[str, str, str]:
+    """A fact's name and its two values as people read them."""
+    name = one.name.removesuffix("_bytes").replace("_", " ") if one.name.islower() else one.name
+    base, new = (_fact(one.name, fact) for fact in (one.base, one.new))
+    return (name, base, new) if base != new else (name, str(one.base), str(one.new))
+
+
+def factor(value: float) -> str:
+    """A ratio to three decimals, or to four digits where it is large."""
+    return f"{value:.3f}" if value < 10 else f"{value:.4g}"
+
+
+def chance(p_value: float | None) -> str:
+    """A p-value to three decimals."""
+    if p_value is None:
+        return UNKNOWN
+    return f"<{_LEAST_P}" if p_value < _LEAST_P else f"{p_value:.3f}"
+
+
+def _finding(found: TwoRecords, failures: Sequence[Row]) -> str:
+    if not failures:
+        return f"no case is slower by more than {_share(found.rules.fail_on)}"
+    kinds = Counter(row.outcome for row in failures)
+    words: dict[CaseOutcome, str] = {
+        "slower": f"slower by more than {_share(found.rules.fail_on)}",
+        "wrong in new": "wrong that was right",
+        "only in base": "that failed",
+    }
+    return ", ".join(f"{plural(kinds[kind], 'case')} {said}" for kind, said in words.items() if kind in kinds)
+
+
+def _failure(row: Row, found: TwoRecords) -> str:
+    if row.comparison is None:
+        return f"wrong: {row.reason}" if row.outcome == "wrong in new" else row.reason or row.outcome
+    ratio, interval, _ = figures(row)
+    return f"{ratio} ({interval}), p {chance(row.family_p)} with all {plural(found.compared, 'case')} counted"
+
+
+def _undivided_reasons(found: TwoRecords) -> Counter[str]:
+    return Counter(row.undivided for row in found.rows if row.undivided is not None)
+
+
+def _limits_used(found: TwoRecords) -> set[str]:
+    return {row.divided_by for row in found.rows if row.divided_by is not None}
+
+
+def _share(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{100 * share:g} %"
+
+
+def _fact(name: str, fact: Fact) -> str:
+    if fact is None or fact in ("", ()):
+        return UNKNOWN
+    if isinstance(fact, tuple):
+        return ", ".join(fact)
+    if name.endswith("_bytes") and isinstance(fact, int | float):
+        return size(fact)
+    return f"{fact:g}" if isinstance(fact, float) else str(fact)

@@ -1,0 +1,157 @@
+"""What the figures of a benchmark call its cases: what tells them apart, what they share, and what may be claimed.
+
+A case has eight parts, and a label with all of them is unreadable: a label holds those that differ between the cases
+drawn, and the headings hold the others. A claim, such as "compiled is 1.75 times eager at batch 256", is made only
+where the record's own comparison says faster, which takes significance and an effect above its threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from accelmnist.measure.conclusion import baseline_of
+from accelmnist.measure.plan import MODES
+from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.show.bench.naming import TRAITS, Trait
+from accelmnist.show.figures.layout import COLUMN_GAP, Column
+from accelmnist.show.units import plural, significant
+
+MOST_CASES = 40
+
+# The parts of a case beside its mode, by their headings, in the order of a label.
+PARTS: dict[str, Trait] = {trait.heading: trait for trait in TRAITS}
+WAY = ("device", "engine", "precision")  # of running the same work
+
+
+def measured(record: BenchRecord) -> list[CaseResult]:
+    """The cases that have samples."""
+    return [result for result in record.cases if result.images_per_s is not None]
+
+
+def median(result: CaseResult) -> float:
+    """Images/s of a measured case."""
+    assert result.images_per_s is not None
+    return result.images_per_s.median
+
+
+def by_speed(results: Sequence[CaseResult]) -> list[CaseResult]:
+    """The right ones, the fastest first, and then the wrong ones, which have no rank."""
+    return sorted(results, key=lambda result: (result.is_wrong, -median(result)))
+
+
+def foremost(results: Sequence[CaseResult], most: int = MOST_CASES) -> list[CaseResult]:
+    """The `most` fastest, as many of each mode as there is room for: any inference is faster than any training."""
+    places: dict[str, int] = {}
+    for mode in MODES:
+        own = by_speed([result for result in results if result.mode == mode])
+        places |= {result.case.key: place for place, result in enumerate(own)}
+    kept = sorted(results, key=lambda result: places[result.case.key])[:most]
+    return [result for result in results if any(result is one for one in kept)]
+
+
+def part_text(result: CaseResult, part: str) -> str:
+    """A part of the case as a column shows it; empty where the case has none."""
+    return PARTS[part].value(result)
+
+
+def phrase(result: CaseResult, parts: Sequence[str]) -> str:
+    """Parts of the case in words: "cpu compiled fp32 batch 256"."""
+    return " ".join(filter(None, (PARTS[part].said(result) for part in parts)))
+
+
+def varying(results: Sequence[CaseResult], parts: Sequence[str] = tuple(PARTS)) -> tuple[str, ...]:
+    """Those of `parts` that differ between cases of one mode, and the engine in any case."""
+    differing = {
+        part
+        for part in parts
+        for mode in MODES
+        if len({part_text(result, part) for result in results if result.mode == mode}) > 1
+    }
+    return tuple(part for part in parts if part in differing or part == "engine")
+
+
+def shared(results: Sequence[CaseResult], *, but: Sequence[str] = ()) -> list[str]:
+    """What all of `results` have in common, in words, without the parts in `but`."""
+    kept = [part for part in PARTS if part not in but and len({part_text(result, part) for result in results}) == 1]
+    return [words for part in kept if (words := phrase(results[0], (part,)))] if results else []
+
+
+def columns(results: Sequence[CaseResult], parts: Sequence[str]) -> tuple[Column, ...]:
+    """A column for each of `parts`."""
+    return tuple(
+        Column(
+            heading=part,
+            cells=tuple(part_text(result, part) for result in results),
+            across="right" if PARTS[part].is_number else "left",
+            gap=COLUMN_GAP if place else 0,
+        )
+        for place, part in enumerate(parts)
+    )
+
+
+def setting(record: BenchRecord, results: Sequence[CaseResult], *, but: Sequence[str]) -> list[str]:
+    """The lines below a title: the work that `results` share, and the machine, torch and the date."""
+    dataset = "own images" if record.config.data.folder else record.config.data.dataset
+    return [", ".join([*shared(results, but=but), dataset]), machine(record, results)]
+
+
+def machine(record: BenchRecord, results: Sequence[CaseResult]) -> str:
+    """The hardware that `results` ran on, torch and the date; what is not known is left out."""
+    used = {result.device for result in results}
+    hardware = [_hardware(record, info.name, info.hardware) for info in record.devices if info.name in used]
+    software = f"torch {record.environment.torch}" if record.environment else ""
+    unfinished = "" if record.status == "done" else f"{record.status}: the figures so far"
+    return "; ".join(filter(None, (", ".join(dict.fromkeys(hardware)), software, record.created[:10], unfinished)))
+
+
+def _hardware(record: BenchRecord, name: str, hardware: str) -> str:
+    cores = record.environment.cores if record.environment and name == "cpu" else None
+    return f"{hardware} ({plural(cores, 'core')})" if cores else hardware
+
+
+def by_key(record: BenchRecord) -> dict[str, CaseResult]:
+    """The cases by their keys."""
+    return {result.case.key: result for result in record.cases}
+
+
+def baseline_key(record: BenchRecord, result: CaseResult, results: Mapping[str, CaseResult]) -> str | None:
+    """The key of the case that the speed-up of `result` divides by; None where it has none."""
+    if result.speedup is None:
+        return None
+    return baseline_of(result.case, results, record.config.baseline)
+
+
+def baseline_keys(record: BenchRecord) -> set[str]:
+    """The keys of all cases that a speed-up divides by."""
+    results = by_key(record)
+    keys = {baseline_key(record, result, results) for result in results.values()}
+    return {key for key in keys if key in results and results[key].speedup is None}
+
+
+def claim(record: BenchRecord) -> tuple[str, str] | None:
+    """What the first in rank is to its baseline, and how sure that is; None unless its verdict says faster."""
+    first = [result for result in measured(record) if result.rank == 1 and not result.is_wrong]
+    if not first:
+        return None
+    best = min(first, key=lambda result: (MODES.index(result.mode), -median(result)))
+    results = by_key(record)
+    base = results.get(baseline_key(record, best, results) or "")
+    over = best.speedup
+    if base is None or over is None or over.verdict != "faster":
+        return None
+    parts = [part for part in (*WAY, "threads") if part == "engine" or _differ(best, base, part)]
+    said = f"{phrase(best, parts)} is {significant(over.ratio)} times {phrase(base, parts)} {_where(record, best)}"
+    interval = f"{significant(over.low)} to {significant(over.high)}"
+    return said, f"95 % interval of the ratio: {interval}, from pairs of the same round"
+
+
+def _differ(one: CaseResult, other: CaseResult, part: str) -> bool:
+    return part_text(one, part) != part_text(other, part)
+
+
+def _where(record: BenchRecord, best: CaseResult) -> str:
+    """Which of the record's modes, sizes and networks a claim is of."""
+    results = measured(record)
+    mode = f"in {best.mode} " if len({result.mode for result in results}) > 1 else ""
+    others = [part for part in ("network", "optimizer") if part in varying(results)]
+    return f"{mode}at {', '.join(phrase(best, (part,)) for part in ('batch', *others))}"

@@ -1,0 +1,166 @@
+"""Throughput: a row for each measured case, the fastest first, with the median, its 95 % interval and every sample.
+
+The samples are drawn one below the other in the order of the rounds, so that two groups show as two columns of dots and
+a drift as a slanted one. A wrong case stands below the ranked ones, grey and hatched, with the check that it failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from accelmnist.measure.plan import MODES
+from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.statistics import Summary, relative_half_width
+from accelmnist.show.figures.cases import (
+    baseline_keys,
+    by_speed,
+    claim,
+    columns,
+    foremost,
+    measured,
+    median,
+    phrase,
+    setting,
+    shared,
+    varying,
+)
+from accelmnist.show.figures.layout import Column, wrap
+from accelmnist.show.figures.rows import CHART, Block, Chart, draw_rows
+from accelmnist.show.figures.scales import scale_by_decades, scale_from_zero, spans_decades
+from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, look
+from accelmnist.show.units import UNKNOWN, plural, rate, significant, spread
+
+_SAMPLES_HEIGHT = 22  # pixels from the first sample to the last
+_NOTE_WIDTH = 130
+
+
+def throughput_figure(record: BenchRecord) -> Figure | None:
+    """Images/s of the measured cases, a block for each mode; None where nothing was measured."""
+    everything = measured(record)
+    results = foremost(everything)
+    if not results:
+        return None
+    bases, parts = baseline_keys(record), varying(results)
+    groups = [by_speed([result for result in results if result.mode == mode]) for mode in MODES]
+    groups = [group for group in groups if group]
+    blocks = [_block(group, parts, shared(results, but=parts), bases) for group in groups]
+    said = claim(record)
+    title = said[0] if said else _plain_title(everything, parts)
+    lines = [said[1] if said else "", *setting(record, results, but=parts)]
+    with look():
+        sheet, charts = draw_rows(blocks, title=title, lines=lines, footer=[_key(results), _left_out(record, results)])
+        for group, chart in zip(groups, charts, strict=True):
+            _draw(chart, group, bases)
+    return sheet.figure
+
+
+def _plain_title(results: Sequence[CaseResult], parts: Sequence[str]) -> str:
+    if len(results) > 1:
+        return f"Throughput of {plural(len(results), 'case')}"
+    return f"{phrase(results[0], parts)}: {rate(median(results[0]))} in {results[0].mode}"
+
+
+def _block(group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[str]) -> Block:
+    own = [words for words in shared(group, but=parts) if words not in common]
+    bold = frozenset(place for place, result in enumerate(group) if _is_claim(result) or result.is_wrong)
+    speeds = tuple(rate(median(result)).removesuffix(" images/s") for result in group)
+    return Block(
+        title=", ".join([group[0].mode.capitalize(), *own]),
+        before=columns(group, parts),
+        after=(
+            Column(heading="images/s", cells=speeds, across="right"),
+            Column(heading="95 %", cells=tuple(map(_half_width, group)), across="right", gap=14),
+            Column(heading="speed-up", cells=tuple(_said(result, bases) for result in group), bold=bold),
+        ),
+        faint=frozenset(place for place, result in enumerate(group) if result.is_wrong),
+    )
+
+
+def _half_width(result: CaseResult) -> str:
+    """The longer arm of the interval as a share; not known with too few samples for one."""
+    half = relative_half_width(_speed(result))
+    return spread(half) if math.isfinite(half) else UNKNOWN
+
+
+def _speed(result: CaseResult) -> Summary:
+    assert result.images_per_s is not None
+    return result.images_per_s
+
+
+def _said(result: CaseResult, bases: set[str]) -> str:
+    """The speed-up, or why there is none; below it what makes the row doubtful or wrong."""
+    if result.is_wrong:
+        failures = result.verdict.failures if result.verdict else ()
+        return "\n".join(["wrong", *(wrap(check.name, _NOTE_WIDTH) for check in failures[:1])])
+    codes = ", ".join(symptom.code for symptom in result.symptoms)
+    first = "baseline" if result.case.key in bases else _speedup(result)
+    return "\n".join(filter(None, (first, wrap(codes, _NOTE_WIDTH))))
+
+
+def _speedup(result: CaseResult) -> str:
+    """A number only where the comparison found a difference; else its verdict."""
+    if result.speedup is None:
+        return ""
+    return f"{significant(result.speedup.ratio)} ×" if _is_claim(result) else result.speedup.verdict
+
+
+def _is_claim(result: CaseResult) -> bool:
+    """Whether its speed-up is a difference that may be claimed."""
+    return result.speedup is not None and result.speedup.verdict in ("faster", "slower")
+
+
+def _draw(chart: Chart, group: list[CaseResult], bases: set[str]) -> None:
+    for result, middle in zip(group, chart.middles, strict=True):
+        _draw_row(chart.axes, result, middle, is_baseline=result.case.key in bases)
+    seen = [value for result in group for value in (_speed(result).low, _speed(result).high, *_speed(result).samples)]
+    if spans_decades(seen):
+        scale_by_decades(chart.axes, "x", min(seen), max(seen), pixels=CHART)
+        chart.axes.set_xlabel("images/s, logarithmic")
+    else:
+        scale_from_zero(chart.axes, "x", max(seen), pixels=CHART)
+        chart.axes.set_xlabel("images/s")
+
+
+def _draw_row(axes: Axes, result: CaseResult, middle: float, *, is_baseline: bool) -> None:
+    """The samples, over them the interval and the median; the `gid` of each says of what it is."""
+    speed, key = _speed(result), result.case.key
+    colour, marker = (GREY, "X") if result.is_wrong else (ORANGE, "s") if is_baseline else (BLUE, "o")
+    if result.is_wrong:
+        axes.axhspan(middle - 16, middle + 16, facecolor="none", edgecolor=RULE, hatch="////", linewidth=0, gid=key)
+    height = _SAMPLES_HEIGHT if len(speed.samples) > 1 else 0
+    downs = middle + np.linspace(-0.5, 0.5, len(speed.samples)) * height
+    axes.scatter(speed.samples, downs, s=7, color=colour, alpha=0.35, linewidths=0, gid=f"samples of {key}")
+    bar = np.repeat([speed.low, speed.high], 3), middle + np.array([-9, 9, 0, 0, 9, -9])
+    axes.plot(*bar, color=colour, linewidth=1.6, gid=f"interval of {key}")
+    is_hollow = bool(result.symptoms) and not result.is_wrong
+    style = {"marker": marker, "markersize": 7.4 if result.is_wrong else 5.4}
+    style |= {"markeredgewidth": 1.6 if is_hollow else 0.0}
+    face = "white" if is_hollow else colour
+    axes.plot([speed.median], [middle], color=colour, markerfacecolor=face, gid=f"median of {key}", **style)  # type: ignore[arg-type]
+
+
+def _key(results: Sequence[CaseResult]) -> str:
+    """How to read the marks that are there."""
+    parts = ["Large mark: the median; bar: its 95 % interval; small dots: the samples, the first on top."]
+    if any(result.speedup for result in results):
+        parts.append("Speed-up: over the baseline (square) of the same work, in the same rounds.")
+    if any(result.symptoms and not result.is_wrong for result in results):
+        parts.append("Hollow: doubtful, for the reason beside it.")
+    if any(result.is_wrong for result in results):
+        parts.append("Grey: its result is wrong, so it has no rank.")
+    return " ".join(parts)
+
+
+def _left_out(record: BenchRecord, results: Sequence[CaseResult]) -> str:
+    """Cases that aren't shown, and why."""
+    everything, parts = measured(record), []
+    if len(results) < len(everything):
+        parts.append(f"Shown are {len(results)} of {len(everything)} measured cases: the fastest of each mode.")
+    if len(everything) < len(record.cases):
+        parts.append(f"Not measured: {plural(len(record.cases) - len(everything), 'case')}.")
+    return " ".join(parts)

@@ -1,0 +1,339 @@
+"""`accelmnist bench` from the command line to the record, on small made-up data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from accelmnist.cli import invoke
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.errors import OutputError
+from accelmnist.folders import sole_writer
+from accelmnist.measure.record import BenchRecord, load_bench
+
+SMALL = ["bench", "--dataset", "synthetic", "--hidden", "16", "--devices", "cpu", "--threads", "1"]
+QUICK = [*SMALL, "--engines", "eager", "--batch-sizes", "64", "--precision-target", "90%"]
+TRAINING = [*QUICK, "--mode", "training"]
+PROGRAM = [sys.executable, "-m", "accelmnist"]
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a companion would only be waited for
+
+
+@pytest.fixture(autouse=True)
+def short_regions(monkeypatch):
+    """A region of a hundredth of a second: here what happens is tested, and nothing is measured."""
+    monkeypatch.setattr("accelmnist.measure.subject.REGION_S", 0.01)
+    monkeypatch.setattr("accelmnist.measure.subject._AIM_S", 0.01)
+
+
+def fails(capsys, *arguments: str) -> str:
+    """The one line that a command which fails with exit code 2 says."""
+    assert invoke(arguments) == 2
+    line, *rest = capsys.readouterr().err.splitlines()
+    assert rest == []
+    return line.removeprefix("error: ")
+
+
+def measured(folder: str = "out", *arguments: str) -> BenchRecord:
+    assert invoke([*QUICK, "--out", folder, "--quiet", *arguments]) == 0
+    return load_bench(Path(folder))
+
+
+def test_a_benchmark_ends_with_every_figure_of_every_case(capsys):
+    record = measured()
+    assert (record.status, len(record.cases)) == ("done", 2)
+    assert len(record.rounds) >= 10
+    for result in record.cases:
+        assert result.status == "done"
+        assert result.images_per_s is not None
+        assert len(result.images_per_s.samples) == len(result.rounds) == len(record.rounds)
+        assert result.images_per_s.low <= result.images_per_s.median <= result.images_per_s.high
+        assert result.verdict is not None
+        assert result.verdict.passed
+        assert result.accuracy is not None
+        assert result.launches is not None
+        assert result.launches.operations > 3
+        assert result.bound is not None
+        assert result.share_of_limit is not None
+        assert result.limit_key in {limit.key for limit in record.limits}
+        assert result.rank == 1
+    assert all(limit.rate is not None for limit in record.limits)
+    assert {limit.kind for limit in record.limits} == {"matmul", "workload", "memory", "working set", "dispatch"}
+    assert record.harness is not None
+    assert record.harness.share is not None
+    assert record.harness.share < 0.01
+    assert record.files[0] == "bench.json"
+    assert all((Path("out") / name).exists() for name in record.files)
+    assert not (Path("out") / ".lock").exists()
+
+
+def test_a_device_that_is_not_here_is_a_row_with_its_reason(capsys):
+    code = invoke([*TRAINING[:5], "--devices", "cpu,cuda:7", *TRAINING[7:], "--out", "out"])
+    out = capsys.readouterr().out
+    record = load_bench(Path("out"))
+    absent = [result for result in record.cases if result.device == "cuda:7"]
+    assert code == 0
+    assert [result.status for result in absent] == ["skipped"]
+    assert "cuda:7 is not available" in str(absent[0].skipped)
+    assert "not available" in " ".join(out.split())
+
+
+def test_strict_asks_for_every_case(capsys):
+    assert invoke([*TRAINING[:5], "--devices", "cpu,cuda:7", *TRAINING[7:], "--no-save", "--strict", "--quiet"]) == 1
+
+
+def test_a_wrong_case_is_told_and_the_exit_code_is_1(capsys, monkeypatch):
+    original = EagerEngine.train_epoch
+
+    def forgetful(self, epoch):
+        """It leaves out the second half of every epoch, which makes it twice as fast."""
+        import torch
+
+        half = max(len(epoch) // 2, 1)
+        few = type(epoch)(epoch.order[:half], epoch.learning_rates[:half], epoch.dropout_seeds[:half])
+        losses = original(self, few)
+        return torch.cat([losses, losses[: len(epoch) - half]])
+
+    monkeypatch.setattr(EagerEngine, "train_epoch", forgetful)
+    monkeypatch.setattr("accelmnist.measure.verification.is_reference", lambda *_, **__: False)
+    monkeypatch.setattr(
+        "accelmnist.reference.training.EagerEngine", type("Right", (EagerEngine,), {"train_epoch": original})
+    )
+    assert invoke([*TRAINING, "--out", "out"]) == 1
+    (result,) = load_bench(Path("out")).cases
+    assert result.is_wrong
+    assert (result.rank, result.speedup) == (None, None)
+    assert "FAIL" in capsys.readouterr().out
+
+
+def test_out_of_memory_is_that_rows_result(capsys, monkeypatch):
+    original = EagerEngine.prepare
+
+    def prepare(self, job, sample):
+        if job.config.training.batch_size == 128:
+            raise MemoryError
+        original(self, job, sample)
+
+    monkeypatch.setattr(EagerEngine, "prepare", prepare)
+    arguments = [*TRAINING, "--out", "out", "--quiet"]
+    arguments[arguments.index("64")] = "64,128"
+    assert invoke(arguments) == 0
+    good, bad = load_bench(Path("out")).cases
+    assert good.status == "done"
+    assert bad.status == "failed"
+    assert str(bad.skipped).startswith("out of memory on cpu")
+
+
+def test_what_does_not_fit_into_the_time_is_cut_and_said(capsys):
+    assert invoke([*SMALL, "--time-limit", "0.5", "--out", "out", "--quiet"]) == 0
+    record = load_bench(Path("out"))
+    assert {result.status for result in record.cases} <= {"cut", "skipped", "done"}
+    cut = [result for result in record.cases if result.status == "cut"]
+    assert cut
+    assert all("cut for time" in str(result.skipped) for result in cut)
+    assert any("--time-limit" in note for note in record.notes)
+
+
+def test_the_last_line_of_json_is_the_record(capsys):
+    assert invoke([*TRAINING, "--no-save", "--json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out.splitlines()[-1])
+    assert document["kind"] == "bench"
+    assert document["cases"][0]["images_per_s"]["median"] > 0
+    assert len(captured.out.splitlines()) == 1
+
+
+def test_markdown_is_a_table(capsys):
+    assert invoke([*TRAINING, "--no-save", "--markdown"]) == 0
+    out = capsys.readouterr().out
+    assert "| ---" in out.replace("|---", "| ---")
+    assert "eager" in out
+
+
+def test_profile_leaves_a_trace_and_the_top_operations(capsys):
+    record = measured("out", "--profile", "--mode", "training")
+    (result,) = record.cases
+    assert result.profile is not None
+    assert result.profile.rows
+    assert len(list((Path("out") / "profiles").glob("*.json.gz"))) == 1
+
+
+def test_time_to_accuracy_tells_every_seed(capsys):
+    arguments = [*TRAINING, "--target-accuracy", "50%", "--seeds", "3", "--out", "out", "--quiet"]
+    assert invoke(arguments) == 0
+    (result,) = load_bench(Path("out")).cases
+    assert result.time_to_accuracy is not None
+    assert result.time_to_accuracy.reached == 3
+    assert len(result.time_to_accuracy.with_compile.seconds) == 3
+
+
+def test_a_target_out_of_reach_ends_says_so_and_fails(capsys):
+    assert invoke([*TRAINING, "--target-accuracy", "99.9999%", "--seeds", "2", "--out", "out"]) == 1
+    (result,) = load_bench(Path("out")).cases
+    assert result.time_to_accuracy is not None
+    assert result.time_to_accuracy.with_compile.median_s is None
+    assert "no seed reached" in " ".join(capsys.readouterr().out.split())
+
+
+def stop_after(monkeypatch, rounds: int) -> None:
+    """Press Ctrl-C in the middle of a round."""
+    from accelmnist.measure import throughput
+
+    original, calls = throughput.sample_round, []
+
+    def sample_round(samplers, chance):
+        calls.append(1)
+        if len(calls) > rounds:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(samplers, chance)
+
+    monkeypatch.setattr(throughput, "sample_round", sample_round)
+
+
+def test_ctrl_c_saves_shows_and_can_be_gone_on_with(capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        assert invoke([*TRAINING, "--out", "out"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1].endswith("Go on with: accelmnist bench --resume out")
+    assert "images/s" in captured.out
+    stopped = load_bench(Path("out"))
+    assert (stopped.status, len(stopped.rounds)) == ("interrupted", 4)
+    assert invoke(["bench", "--resume", "out", "--quiet"]) == 0
+    record = load_bench(Path("out"))
+    (before,), (after,) = stopped.cases, record.cases
+    assert before.images_per_s is not None
+    assert after.images_per_s is not None
+    assert after.images_per_s.samples[:4] == before.images_per_s.samples
+    assert record.status == "done"
+    assert {round_.process for round_ in record.rounds} == {0, 1}
+
+
+def test_a_case_that_is_done_is_not_measured_again(capsys):
+    from dataclasses import replace
+
+    from accelmnist.measure.record import save_bench
+
+    record = measured()
+    save_bench(replace(record, status="interrupted"), Path("out"))
+    assert invoke(["bench", "--resume", "out", "--quiet"]) == 0
+    again = load_bench(Path("out"))
+    assert [result.images_per_s for result in again.cases] == [result.images_per_s for result in record.cases]
+
+
+def test_killed_at_any_moment_what_was_finished_is_there():
+    command = [*PROGRAM, *TRAINING, "--precision-target", "0.0001%", "--out", "out", "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if Path("out/bench.json").exists() and len(load_bench(Path("out")).rounds) >= 2:
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    record = load_bench(Path("out"))
+    assert len(record.rounds) >= 2
+    assert record.cases[0].images_per_s is not None
+    with sole_writer(Path("out")):
+        pass  # the lock went with the process
+
+
+def test_several_processes_share_a_record_and_their_spread_is_told(capsys):
+    record = measured("out", "--mode", "training", "--processes", "2")
+    (result,) = record.cases
+    assert {round_.process for round_ in record.rounds} == {0, 1}
+    assert len(result.process_medians) == 2
+    assert result.process_spread is not None
+    assert record.status == "done"
+
+
+def test_two_writers_on_one_record_are_refused(capsys):
+    Path("out").mkdir()
+    with sole_writer(Path("out")), pytest.raises(OutputError), sole_writer(Path("out")):
+        pass
+    with sole_writer(Path("other")):
+        Path("other/.lock").exists()
+        line = fails(capsys, *TRAINING, "--out", "other")
+    assert line.startswith("--out other holds other files") or "another accelmnist is writing" in line
+
+
+def test_a_folder_that_fills_up_loses_nothing_that_was_saved(capsys, monkeypatch):
+    from accelmnist.measure import ledger
+
+    original, calls = ledger.save_bench, []
+
+    def save_bench(record, folder):
+        calls.append(1)
+        if len(record.rounds) >= 3:
+            raise OutputError("cannot write out/bench.json: no space left on device", remedy="Make room there")
+        return original(record, folder)
+
+    monkeypatch.setattr(ledger, "save_bench", save_bench)
+    monkeypatch.setattr("accelmnist.measure.session._SAVE_EVERY_S", 0.0)
+    assert invoke([*TRAINING, "--out", "out"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1] == (
+        "error: cannot write out/bench.json: no space left on device. Make room there"
+    )
+    assert "images/s" in captured.out
+    assert len(load_bench(Path("out")).rounds) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--engines", "turbo"], "--engines: 'turbo' is not known"),
+        (["--precisions", "fp8"], "--precisions: 'fp8' is not known"),
+        (["--devices", "tpu"], "--device: 'tpu' is not a device"),
+        (["--devices", "cpu,"], "'cpu,' has an empty place"),
+        (["--devices", "cpu,cpu"], "--devices: cpu is given twice"),
+        (["--batch-sizes", "64,x"], "'64,x' is no list of numbers"),
+        (["--mode", "sleep"], "--mode: 'sleep' is not known"),
+        (["--quick", "--full"], "--quick contradicts --full"),
+        (["--target-accuracy", "1.5"], "--target-accuracy: 1.5 is not between 0 and 1"),
+        (["--target-accuracy", "often"], "--target-accuracy: 'often' is not a share"),
+        (["--precision-target", "0"], "--precision-target: it is not between 0 and 1"),
+        (["--no-save", "--out", "x"], "--no-save contradicts --out"),
+        (["--json", "--markdown"], "--json contradicts --markdown"),
+        (["--processes", "2", "--no-save"], "--processes takes a record that they share"),
+        (["--resume", "nowhere"], "cannot read nowhere"),
+        (["--resume", "nowhere", "--engines", "eager"], "--resume goes on with the stopped benchmark's own"),
+        (["--baseline", "fastest"], "--baseline: 'fastest' names"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, arguments, line):
+    said = fails(capsys, "bench", *arguments)
+    assert line in said
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('{"schema_version": 1, "kind": "be', "is not whole JSON"),
+        ('{"schema_version": 99, "kind": "bench"}', "has schema version 99, newer than"),
+        ('{"schema_version": 1, "kind": "run"}', "is a record of kind 'run', not of a benchmark"),
+        ('{"benchmarks": []}', "is not a record of accelmnist"),
+    ],
+)
+def test_a_record_that_can_not_be_gone_on_with_is_one_line(capsys, content, line):
+    Path("old").mkdir()
+    Path("old/bench.json").write_text(content)
+    assert line in fails(capsys, "bench", "--resume", "old")
+    assert Path("old/bench.json").read_text() == content
+
+
+def test_a_finished_benchmark_is_not_gone_on_with(capsys):
+    measured()
+    assert fails(capsys, "bench", "--resume", "out").startswith("--resume out: that benchmark is finished")

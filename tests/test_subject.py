@@ -1,0 +1,142 @@
+"""What is timed: the same work in every region, from the same start, and nothing that helps the result."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.device import resolve
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.errors import DeviceError
+from accelmnist.measure import subject as module
+from accelmnist.measure.plan import BenchConfig, Case, run_config
+from accelmnist.measure.subject import REGION_S, InferenceSubject, TrainingSubject
+from accelmnist.model import MLP
+
+CPU = resolve("cpu")
+
+
+def case(**fields) -> Case:
+    usual = {
+        "mode": "training",
+        "device": "cpu",
+        "engine": "eager",
+        "precision": "fp32",
+        "batch_size": 32,
+        "hidden": (16,),
+        "optimizer": "adamw",
+    }
+    return Case(**{**usual, **fields})
+
+
+@pytest.fixture
+def data(synthetic) -> DeviceSet:
+    return upload(synthetic.train, CPU)
+
+
+@pytest.fixture
+def training(data) -> TrainingSubject:
+    return TrainingSubject(case(), CPU, run_config(case(), BenchConfig()), data)
+
+
+@pytest.fixture
+def inference(data) -> InferenceSubject:
+    asked = case(mode="inference", optimizer=None, batch_size=100)
+    return InferenceSubject(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
+
+
+def weights(subject: TrainingSubject) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in subject.job.model.parameters()])
+
+
+def test_every_region_does_the_same_work_from_the_same_start(training):
+    training.restore()
+    start = weights(training)
+    after = []
+    for _ in range(3):
+        training.time(20)
+        after.append(weights(training))
+    assert not torch.equal(start, after[0])
+    assert torch.equal(after[0], after[1])
+    assert torch.equal(after[0], after[2])  # the optimizer's state is set back too: AdamW would drift
+    training.restore()
+    assert torch.equal(start, weights(training))
+
+
+def test_warm_up_leaves_no_trace(training):
+    start = weights(training)
+    training.warm_up()
+    training.restore()
+    assert torch.equal(start, weights(training))
+
+
+def test_a_region_of_more_steps_than_an_epoch_goes_round(training, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        EagerEngine, "train_epoch", lambda _engine, epoch: seen.append(len(epoch)) or torch.zeros(len(epoch))
+    )
+    steps = len(training.first_steps(10**9))
+    training.run(2 * steps + 3)
+    assert seen == [steps, steps, 3]
+
+
+def test_a_region_takes_a_tenth_of_a_second_or_more(training, inference):
+    for subject in (training, inference):
+        subject.warm_up()
+        assert subject.steps > 1
+        samples = sorted(subject.steps * subject.case.batch_size / subject.sample() for _ in range(5))
+        assert samples[-1] > REGION_S / 2  # not a bar on the machine: a region that is far too short would be a fault
+
+
+@pytest.mark.parametrize("seconds_a_step", [1e-6, 1e-3, 0.4])
+def test_the_steps_of_a_region_follow_from_what_a_step_takes(training, monkeypatch, seconds_a_step):
+    monkeypatch.setattr(module, "timed", lambda _work, _device: 0.0)
+    monkeypatch.setattr(training, "time", lambda steps: steps * seconds_a_step)
+    training.warm_up()
+    assert training.region_s >= REGION_S
+    assert training.region_s <= max(1.5 * REGION_S, seconds_a_step)
+
+
+def test_a_sample_is_images_over_seconds(training, monkeypatch):
+    training.steps = 50
+    monkeypatch.setattr(training, "time", lambda steps: steps * 0.004)
+    assert training.sample() == pytest.approx(32 / 0.004)
+
+
+def test_a_compiling_engine_tells_what_compiling_took_and_eager_has_none(training, inference):
+    assert training.compile_s is None
+    assert inference.compile_s is None
+
+
+def test_classifying_goes_round_all_images_in_batches(inference, data):
+    seen = []
+    inference.classify = lambda batch: seen.append(batch)
+    inference.run(len(data) // 100)
+    assert {len(batch) for batch in seen} == {100}
+    assert len({batch.data_ptr() for batch in seen}) == len(data) // 100
+
+
+def test_single_calls_are_timed_one_by_one(inference):
+    found = list(inference.latencies(20))
+    assert len(found) == 20
+    assert all(seconds > 0 for seconds in found)
+
+
+def test_a_batch_larger_than_the_set_is_refused(data):
+    asked = case(mode="inference", optimizer=None, batch_size=10**6)
+    with pytest.raises(DeviceError, match="a batch of 1000000 is larger than the"):
+        InferenceSubject(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
+
+
+def test_an_engine_without_a_classifier_only_trains(data, monkeypatch):
+    monkeypatch.setattr(EagerEngine, "classifier", classmethod(lambda *_: None))
+    asked = case(mode="inference", optimizer=None)
+    with pytest.raises(DeviceError, match="engine eager has no way of its own to classify"):
+        InferenceSubject(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
+
+
+def test_the_loop_of_a_region_costs_little(inference):
+    """Its own time is a share of the region that is told; here only that it can be told."""
+    inference.warm_up()
+    assert 0 < inference.overhead_s() < inference.region_s

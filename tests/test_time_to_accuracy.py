@@ -1,0 +1,81 @@
+"""Seconds to a target: what is on the clock, and what a miss does to the median."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+import pytest
+
+from accelmnist.config import DataConfig, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.device import resolve
+from accelmnist.measure import time_to_accuracy
+from accelmnist.measure.time_to_accuracy import summarize_seconds, train_to_target
+
+QUICK = RunConfig(
+    data=DataConfig(dataset="synthetic"),
+    model=ModelConfig(hidden=(32,)),
+    training=TrainingConfig(epochs=3, batch_size=64),
+    execution=ExecutionConfig(device="cpu", engine="eager"),
+)
+
+
+def test_a_reached_target_tells_when_and_after_how_many_epochs():
+    trial = train_to_target(QUICK, resolve("cpu"), "eager", 0.5)
+    assert trial.epochs == 1
+    assert trial.accuracy >= 0.5
+    assert trial.seconds is not None
+    assert trial.seconds == trial.without_compile_s  # eager compiles nothing
+
+
+def test_a_target_out_of_reach_ends_and_is_a_miss():
+    trial = train_to_target(QUICK, resolve("cpu"), "eager", 0.99999999)
+    assert (trial.seconds, trial.without_compile_s, trial.epochs) == (None, None, None)
+    assert 0.5 < trial.accuracy <= 1.0
+
+
+def test_data_preparation_and_evaluation_are_on_the_clock(monkeypatch):
+    """Each of them takes ten seconds of a clock that stands still otherwise."""
+    now = [0.0]
+
+    def slow(name):
+        original = getattr(time_to_accuracy, name)
+
+        def wrapped(*arguments, **settings):
+            now[0] += 10.0
+            return original(*arguments, **settings)
+
+        monkeypatch.setattr(time_to_accuracy, name, wrapped)
+
+    for name in ("load_dataset", "prepare", "accuracy_of"):
+        slow(name)
+    monkeypatch.setattr(time_to_accuracy.time, "perf_counter", lambda: now[0])
+    assert train_to_target(QUICK, resolve("cpu"), "eager", 0.5).seconds == 30.0
+
+
+@pytest.mark.parametrize("count", range(1, 40))
+def test_the_interval_holds_the_median_in_95_percent_of_all_cases(count):
+    """By the binomial law, counted out: leaving one more value out at either end would hold it too rarely."""
+    made = summarize_seconds([float(value) for value in range(count)])
+    assert made.low_s is not None
+    left_out = int(made.low_s)
+    assert made.high_s == count - 1 - left_out
+
+    def coverage(rank: int) -> float:
+        return 1 - 2 * sum(comb(count, heads) for heads in range(rank + 1)) / 2**count
+
+    assert coverage(left_out) >= 0.95 or left_out == 0
+    assert coverage(left_out + 1) < 0.95
+
+
+def test_a_miss_is_infinite_and_none_is_left_out():
+    made = summarize_seconds([1.0, None, 3.0, 2.0, 4.0])
+    assert made.median_s == 3.0
+    assert (made.low_s, made.high_s) == (1.0, None)
+    assert made.seconds == (1.0, None, 3.0, 2.0, 4.0)
+    assert summarize_seconds([1.0, None, None]).median_s is None
+
+
+def test_the_median_is_numpys_where_all_reached_it():
+    seconds = np.random.default_rng(0).uniform(1, 2, size=10).tolist()
+    assert summarize_seconds(seconds).median_s == pytest.approx(float(np.median(seconds)))
