@@ -55,7 +55,7 @@ def test_unstable_is_an_interquartile_range_above_a_tenth_of_the_median():
     wide = np.array([81, 119, 90, 110, 92, 108, 100], dtype=float)
     narrow = np.array([119, 81, 97, 103, 98, 102, 100], dtype=float)
     assert codes(wide) == ("unstable",)
-    assert hint(wide, "unstable").startswith("half of the samples lie 18% apart")
+    assert hint(wide, "unstable").startswith("half of the samples lie 18 % apart")
     assert codes(narrow) == ()
 
 
@@ -112,7 +112,7 @@ def test_bimodal():
     random = np.random.default_rng(0)
     samples = jitter(0.01) * random.permutation(np.repeat([1.0, 0.9], [18, 12]))
     assert codes(samples) == ("bimodal",)
-    assert hint(samples, "bimodal").startswith("40% of the samples are a group 10% slower")
+    assert hint(samples, "bimodal").startswith("40 % of the samples are a group 10 % slower")
 
 
 def test_two_values_and_nothing_between_are_bimodal_one_value_is_not():
@@ -142,7 +142,7 @@ def test_machine_busy():
     samples = jitter(0.01)
     busy = Load(other_cpu=(0.0, None, 0.3, 0.06))
     assert codes(samples, busy) == ("machine busy",)
-    assert hint(samples, "machine busy", busy).startswith("other processes used 12% of the processors")
+    assert hint(samples, "machine busy", busy).startswith("other processes used 12 % of the processors")
     assert codes(samples, Load(other_cpu=(0.05, 0.05, None))) == ()
 
 

@@ -70,6 +70,11 @@ def find_symptoms(samples: Sequence[float], *, load: Load | None = None) -> tupl
     return tuple(symptom for symptom in found if symptom)
 
 
+def _percent(share: float) -> str:
+    """As everywhere else on the console: "12 %"."""
+    return f"{100 * share:.0f} %"
+
+
 def _too_few(speeds: Samples) -> Symptom | None:
     need = minimum_samples()
     return Symptom("too few", f"{speeds.size} of the {need} samples that an interval takes: allow it more time")
@@ -80,7 +85,9 @@ def _unstable(speeds: Samples) -> Symptom | None:
     spread = (q3 - q1) / median
     if spread <= _UNSTABLE_SPREAD:
         return None
-    return Symptom("unstable", f"half of the samples lie {spread:.0%} apart: close other programs, take longer regions")
+    return Symptom(
+        "unstable", f"half of the samples lie {_percent(spread)} apart: close other programs, take longer regions"
+    )
 
 
 def _slow_first(speeds: Samples) -> Symptom | None:
@@ -90,7 +97,9 @@ def _slow_first(speeds: Samples) -> Symptom | None:
     # Where others are as slow, it is the machine that stalls, and the first was unlucky.
     if first >= fence or rest.min() < fence:
         return None
-    return Symptom("slow first", f"the first sample is {1 - first / median:.0%} slower than the rest: warm up longer")
+    return Symptom(
+        "slow first", f"the first sample is {_percent(1 - first / median)} slower than the rest: warm up longer"
+    )
 
 
 def _drifting(speeds: Samples) -> Symptom | None:
@@ -99,7 +108,7 @@ def _drifting(speeds: Samples) -> Symptom | None:
         return None
     course = "faster" if total > 0 else "slower"
     remedy = "compare within the rounds, where it cancels, and let the machine reach its temperature first"
-    return Symptom("drifting", f"it got {abs(total):.0%} {course} from the first round to the last: {remedy}")
+    return Symptom("drifting", f"it got {_percent(abs(total))} {course} from the first round to the last: {remedy}")
 
 
 def _bimodal(speeds: Samples) -> Symptom | None:
@@ -108,7 +117,7 @@ def _bimodal(speeds: Samples) -> Symptom | None:
     separation, distance, share = _best_split(np.sort(speeds))
     if separation <= _separation_limit(speeds.size) or distance < _NOTABLE:
         return None
-    seen = f"{share:.0%} of the samples are a group {distance:.0%} slower than the others"
+    seen = f"{_percent(share)} of the samples are a group {_percent(distance)} slower than the others"
     return Symptom("bimodal", f"{seen}: fix the clock frequency, pin the threads, or run with --processes")
 
 
@@ -116,7 +125,7 @@ def _machine_busy(load: Load) -> Symptom | None:
     shares = [share for share in load.other_cpu if share is not None]
     if not shares or float(np.mean(shares)) <= _BUSY_SHARE:
         return None
-    seen = f"other processes used {np.mean(shares):.0%} of the processors"
+    seen = f"other processes used {_percent(float(np.mean(shares)))} of the processors"
     return Symptom("machine busy", f"{seen}: stop them and measure again")
 
 

@@ -147,7 +147,7 @@ class ThroughputSession(Session):
                 verdict = with_checks(verdict, *compile_checks(prepared.compilations))
             self.ledger.update(key, verdict=verdict)
         if wide := self._unsettled():
-            target = f"{self.config.precision_target:.2g}"
+            target = f"{100 * self.config.precision_target:.3g} %"
             self.ledger.note(f"{wide} of {len(self.prepared)} intervals are wider than {target} of their median")
         self.ledger.set(harness=self._harness())
 

@@ -17,6 +17,7 @@ from accelmnist.show.bench.parts import Part, is_measured, parts_of
 from accelmnist.show.units import percent, seconds, significant
 
 _HARNESS_LIMIT = 0.01  # of a region
+_LEAST_SHARE = 0.0001  # what two digits can say
 _AMBIGUOUS = "more rounds, longer regions or a quieter machine would tell whether there is a difference"
 
 
@@ -53,7 +54,7 @@ def doubts_of(record: BenchRecord) -> list[Doubt]:
 
 
 def _listed(labels: list[str], measured: int) -> str:
-    return f"all {measured} cases" if len(labels) == measured > 1 else ", ".join(labels)
+    return "all cases" if len(labels) == measured > 1 else ", ".join(labels)
 
 
 def _doubts(result: CaseResult) -> list[tuple[str, str, str]]:
@@ -74,7 +75,8 @@ def harness_text(record: BenchRecord) -> str:
     harness = record.harness
     if harness is None:
         return ""
-    share = "" if harness.share is None else f", at most {percent(harness.share)} of one"
+    known = harness.share is not None
+    share = f", at most {percent(max(harness.share or 0.0, _LEAST_SHARE))} of one" if known else ""
     return f"Measuring costs {seconds(harness.empty_region_s)} a region{share}."
 
 

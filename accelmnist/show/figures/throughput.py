@@ -36,7 +36,7 @@ from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, look
 from accelmnist.show.units import UNKNOWN, plural, rate, significant, spread
 
 _SAMPLES_HEIGHT = 22  # pixels from the first sample to the last
-_NOTE_WIDTH = 130
+_NOTE_WIDTH, _WIDE_NOTE = 130, 240  # the latter where a case has more than two symptoms
 
 
 def throughput_figure(record: BenchRecord) -> Figure | None:
@@ -68,6 +68,7 @@ def _plain_title(results: Sequence[CaseResult], parts: Sequence[str]) -> str:
 def _block(group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[str]) -> Block:
     own = [words for words in shared(group, but=parts) if words not in common]
     bold = frozenset(place for place, result in enumerate(group) if _is_claim(result) or result.is_wrong)
+    room = _WIDE_NOTE if any(len(result.symptoms) > 2 for result in group) else _NOTE_WIDTH
     speeds = tuple(rate(median(result)).removesuffix(" images/s") for result in group)
     return Block(
         title=", ".join([group[0].mode.capitalize(), *own]),
@@ -75,7 +76,7 @@ def _block(group: list[CaseResult], parts: Sequence[str], common: list[str], bas
         after=(
             Column(heading="images/s", cells=speeds, across="right"),
             Column(heading="95 %", cells=tuple(map(_half_width, group)), across="right", gap=14),
-            Column(heading="speed-up", cells=tuple(_said(result, bases) for result in group), bold=bold),
+            Column(heading="speed-up", cells=tuple(_said(result, bases, room) for result in group), bold=bold),
         ),
         faint=frozenset(place for place, result in enumerate(group) if result.is_wrong),
     )
@@ -92,14 +93,14 @@ def _speed(result: CaseResult) -> Summary:
     return result.images_per_s
 
 
-def _said(result: CaseResult, bases: set[str]) -> str:
+def _said(result: CaseResult, bases: set[str], room: int) -> str:
     """The speed-up, or why there is none; below it what makes the row doubtful or wrong."""
     if result.is_wrong:
         failures = result.verdict.failures if result.verdict else ()
-        return "\n".join(["wrong", *(wrap(check.name, _NOTE_WIDTH) for check in failures[:1])])
+        return "\n".join(["wrong", *(wrap(check.name, room) for check in failures[:1])])
     codes = ", ".join(symptom.code for symptom in result.symptoms)
     first = "baseline" if result.case.key in bases else _speedup(result)
-    return "\n".join(filter(None, (first, wrap(codes, _NOTE_WIDTH))))
+    return "\n".join(filter(None, (first, wrap(codes, room))))
 
 
 def _speedup(result: CaseResult) -> str:
@@ -135,7 +136,7 @@ def _draw_row(axes: Axes, result: CaseResult, middle: float, *, is_baseline: boo
     height = _SAMPLES_HEIGHT if len(speed.samples) > 1 else 0
     downs = middle + np.linspace(-0.5, 0.5, len(speed.samples)) * height
     axes.scatter(speed.samples, downs, s=7, color=colour, alpha=0.35, linewidths=0, gid=f"samples of {key}")
-    bar = np.repeat([speed.low, speed.high], 3), middle + np.array([-9, 9, 0, 0, 9, -9])
+    bar = np.repeat([speed.q1, speed.q3], 3), middle + np.array([-9, 9, 0, 0, 9, -9])
     axes.plot(*bar, color=colour, linewidth=1.6, gid=f"interval of {key}")
     is_hollow = bool(result.symptoms) and not result.is_wrong
     style = {"marker": marker, "markersize": 7.4 if result.is_wrong else 5.4}
@@ -161,6 +162,8 @@ def _left_out(record: BenchRecord, results: Sequence[CaseResult]) -> str:
     everything, parts = measured(record), []
     if len(results) < len(everything):
         parts.append(f"Shown are {len(results)} of {len(everything)} measured cases: the fastest of each mode.")
+        wrong = sum(result.is_wrong for result in everything) - sum(result.is_wrong for result in results)
+        parts += [f"Wrong among the others: {plural(wrong, 'case')}."] if wrong else []
     if len(everything) < len(record.cases):
         parts.append(f"Not measured: {plural(len(record.cases) - len(everything), 'case')}.")
     return " ".join(parts)
