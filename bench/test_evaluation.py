@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_of
-from accelmnist.config import RunConfig, steps_per_epoch
+from accelmnist.config import ENGINES, ExecutionConfig, RunConfig, steps_per_epoch
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
@@ -18,6 +18,7 @@ from accelmnist.engines.eager import EagerEngine
 from accelmnist.evaluation import evaluate, logits_of
 from accelmnist.model import MLP
 from accelmnist.step.contract import Job
+from accelmnist.step.selection import engine_class
 from accelmnist.training import prepare
 from bench.pairs import synchronized
 
@@ -34,6 +35,22 @@ def test_evaluate_test_set(benchmark: Any, model: MLP, test_set: DeviceSet, devi
     evaluation = benchmark.pedantic(work, rounds=15, iterations=1, warmup_rounds=2)
     hits = (evaluation.predictions == evaluation.labels).sum()
     assert evaluation.metrics.accuracy == hits / len(test_set)
+
+
+@pytest.mark.benchmark(group="inference")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_classify_test_set(benchmark: Any, model: MLP, test_set: DeviceSet, device: Device, engine: str) -> None:
+    """From the bytes on the device to logits there, by every engine that has a way of its own."""
+    config = RunConfig(execution=ExecutionConfig(device=str(device), engine=engine))
+    refusal = engine_class(engine).unsupported(config, device)
+    classify = None if refusal else engine_class(engine).classifier(model, device, "fp32")
+    if classify is None:
+        pytest.skip(f"{engine} on {device}: {refusal or 'it only trains'}")
+    work = synchronized(lambda: classify(test_set.images), device)
+    work()  # what compiles for this number of images does it here
+    logits = benchmark.pedantic(work, rounds=15, iterations=1, warmup_rounds=2)
+    expected = logits_of(model, test_set.images, device=device, precision="fp32")
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.benchmark(group="latency of one image")

@@ -1,0 +1,38 @@
+"""Makes README.md's part on `accelmnist bench` from the folder of a benchmark that is kept in results/.
+
+    accelmnist bench --out results/bench-cpu
+    python -m bench.bench_table results/bench-cpu
+
+The tables go into `bench.md` beside the record; README gets them with the figures.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from accelmnist.measure.record import load_bench
+from accelmnist.show.bench.markdown import format_markdown
+from accelmnist.storage import write_atomically
+from bench.readme import ROOT, write_part
+
+_FIGURES = {
+    "throughput.png": "Images a second of every case, with intervals and samples",
+    "scaling.png": "Images a second by batch size, with the limit drawn in",
+    "roofline.png": "What every case reaches of what this machine can do",
+    "time-to-accuracy.png": "Seconds to the target accuracy, seed by seed",
+}
+
+
+def main() -> None:
+    """Read the record in the folder named on the command line and write both."""
+    folder = Path(sys.argv[1])
+    text = format_markdown(load_bench(folder))
+    write_atomically(folder / "bench.md", text.encode())
+    inside = folder.resolve().relative_to(ROOT)
+    pictures = [f"![{words}]({inside}/{name})" for name, words in _FIGURES.items() if (folder / name).exists()]
+    write_part(f"python -m bench.bench_table {inside}", "\n\n".join([text.strip(), *pictures]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The statistics of `accelmnist bench` on a real machine, where the noise is what it is and the truth is known.
+
+    python -m bench.real_statistics --out results/statistics-real.md
+
+Three cases run in the same rounds: eager training, eager training once more (A/A: there is no difference), and eager
+training that runs 5 % more steps than it is credited with (A/B: it is truly 5 % slower). Beside them runs the limit
+that `accelmnist compare` divides by. The rounds are cut into blocks, each as long as a benchmark of the default budget;
+each block gives one paired comparison of each kind, and each pair of blocks two records that were taken at different
+times. Counted is how often a difference is claimed where there is none, and found where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
+from pathlib import Path
+from random import Random
+
+from accelmnist.openmp import limit_spinning
+
+limit_spinning()  # before torch is loaded, as the command line does it
+
+import numpy as np
+
+from accelmnist.data.mnist import load_dataset
+from accelmnist.data.on_device import upload
+from accelmnist.device import cpu_instructions, processor, resolve
+from accelmnist.measure.comparison import Comparison, compare
+from accelmnist.measure.limits import probes_for
+from accelmnist.measure.plan import BenchConfig, Case, run_config
+from accelmnist.measure.sampling import sample_round
+from accelmnist.measure.subject import TrainingSubject
+from accelmnist.storage import write_atomically
+
+_SLOWDOWN = 0.05
+_SMALL_SLOWDOWN = 0.02
+_CASE = Case(
+    mode="training", device="cpu", engine="eager", precision="fp32", batch_size=128, hidden=(128,), optimizer="sgd"
+)
+Samples = dict[str, list[float]]
+
+_REPORT = """# The statistics of `accelmnist bench` on a real machine
+
+Made by `{command}` on {machine}: {rounds} rounds of {case}, in blocks of {block}.
+
+The same case twice is A/A; A/B is the case against itself with {slowdown:.0%} more steps than it is credited with.
+"Claimed" is a verdict of faster or slower where there is no difference (the bar: at most 5 %), "found" a verdict of
+slower where there is one (the bar: at least 95 %).
+
+| comparison | trials | A/A: claimed | A/A: same | A/B: found |
+| --- | ---: | ---: | ---: | ---: |
+{rows}
+
+Spread of the samples: half of them lie {spread:.1%} apart over all rounds, {within:.1%} in the median block. By the
+paired rounds of this run, a true slowdown of 2 % is found in 95 % of the trials after {small} (threshold 1 %).
+"""
+
+
+def take_samples(rounds: int) -> Samples:
+    """Speeds of the three cases and the rate of the limit, one a round."""
+    device = resolve("cpu")
+    data = upload(load_dataset().train, device)
+    config = run_config(_CASE, BenchConfig())
+    subjects = {name: TrainingSubject(_CASE, device, config, data) for name in ("a", "again", "slowed")}
+    for subject in subjects.values():
+        subject.warm_up()
+    steps = subjects["a"].steps
+    limit = next(probe for probe in probes_for([_CASE], {"cpu": device}) if probe.limit.kind == "workload")
+    slowed_steps = round(steps * (1 + _SLOWDOWN))
+    samplers: dict[str, Callable[[], float]] = {
+        "a": lambda: steps / subjects["a"].time(steps),
+        "again": lambda: steps / subjects["again"].time(steps),
+        "slowed": lambda: slowed_steps / (1 + _SLOWDOWN) / subjects["slowed"].time(slowed_steps),
+        "limit": limit.sample,
+    }
+    taken: Samples = {name: [] for name in samplers}
+    chance = Random(0)
+    for _ in range(rounds):
+        for name, speed in sample_round(samplers, chance).items():
+            assert isinstance(speed, float), speed
+            taken[name].append(speed)
+    return taken
+
+
+def blocks_of(samples: Samples, size: int) -> list[Samples]:
+    """The rounds in blocks of `size`, what is left over dropped."""
+    whole = len(samples["a"]) // size
+    return [{name: taken[at * size : (at + 1) * size] for name, taken in samples.items()} for at in range(whole)]
+
+
+def paired(blocks: Sequence[Samples], name: str) -> Iterator[Comparison]:
+    """Each block's case `name` against its `a`, round by round."""
+    return (compare(block["a"], block[name], paired=True) for block in blocks)
+
+
+def across(blocks: Sequence[Samples], name: str, *, divided: bool) -> Iterator[Comparison]:
+    """One block's case `name` against another's `a`: two records of different times."""
+    for base, new in permutations(blocks, 2):
+        limits = (base["limit"], new["limit"]) if divided else None
+        yield compare(base["a"], new[name], paired=False, limits=limits)
+
+
+def row(title: str, same: Iterator[Comparison], slower: Iterator[Comparison]) -> str:
+    """Counts of verdicts as shares."""
+    verdicts = Counter(comparison.verdict for comparison in same)
+    found = Counter(comparison.verdict for comparison in slower)
+    trials = sum(verdicts.values())
+    shares = (
+        (verdicts["faster"] + verdicts["slower"]) / trials,
+        verdicts["same"] / trials,
+        found["slower"] / sum(found.values()),
+    )
+    return f"| {title} | {trials} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |"
+
+
+def rounds_for_small(samples: Samples, *, trials: int = 200) -> str:
+    """The least number of rounds that finds 2 %: the pairs of this run, drawn anew, with one side slowed on paper."""
+    ratios = np.array(samples["again"]) / np.array(samples["a"])
+    chance = np.random.default_rng(0)
+    for rounds in range(6, 201, 2):
+        draws = chance.choice(ratios, size=(trials, rounds))
+        verdicts = [
+            compare(np.ones(rounds).tolist(), (draw / (1 + _SMALL_SLOWDOWN)).tolist(), paired=True, threshold=0.01)
+            for draw in draws
+        ]
+        if np.mean([comparison.verdict == "slower" for comparison in verdicts]) >= 0.95:
+            return f"{rounds} rounds"
+    return "more than 200 rounds"
+
+
+def _relative_iqr(values: Sequence[float]) -> float:
+    q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+    return (q3 - q1) / median
+
+
+def main() -> None:
+    """Sample, count, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=600)
+    parser.add_argument("--block", type=int, default=30)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    samples = take_samples(options.rounds)
+    blocks = blocks_of(samples, options.block)
+    rows = [
+        row("paired, in the same rounds", paired(blocks, "again"), paired(blocks, "slowed")),
+        row(
+            "two records, over the limit of their rounds",
+            across(blocks, "again", divided=True),
+            across(blocks, "slowed", divided=True),
+        ),
+        row(
+            "two records, as they are",
+            across(blocks, "again", divided=False),
+            across(blocks, "slowed", divided=False),
+        ),
+    ]
+    text = _REPORT.format(
+        command=f"python -m bench.real_statistics --rounds {options.rounds} --block {options.block}",
+        machine=f"{processor()} ({cpu_instructions()})",
+        rounds=options.rounds,
+        block=options.block,
+        case=_CASE.key,
+        slowdown=_SLOWDOWN,
+        rows="\n".join(rows),
+        spread=_relative_iqr(samples["a"]),
+        within=float(np.median([_relative_iqr(block["a"]) for block in blocks])),
+        small=rounds_for_small(samples),
+    )
+    write_atomically(options.out, text.encode())
+
+
+if __name__ == "__main__":
+    main()
