@@ -2,19 +2,19 @@
 
 The parts of a step, each as long as it would take alone:
 
-    compute   all counted flops at the rate of the square product
+    compute   all counted flops at the rate of the square product, or of the case's own products where that is higher
     memory    all counted bytes at the rate of a copy as large as the step's working set
-    workload  the matrix products at their own shapes: what a library makes of them, the rate at which it does included
+    workload  the matrix products at their own shapes, as fast as the library runs them
     launch    every operation that the host starts, a replayed graph being one, at the cost of a dispatch
 
 The bound is the larger of compute and memory (Williams, Waterman and Patterson, "Roofline", Communications of the ACM
 52, 2009), and the share of it that a case reaches is bound over step. The first of these that holds names the case:
 
-    above     the share is above 1: the case does less than is counted
+    above     the share is above 105 %: the case does less than is counted
     launch    the launches are the largest part, and at least half of the step
     compute, memory  the share is at least 60 %
     shape     the products take at least half of the step, at less than 80 % of the square product's rate
-    overhead  none of them: most of the step goes to the operations in between
+    overhead  none of them: neither the limits nor the products nor the launches account for the step
 
 Rates are medians over all rounds of a benchmark. The parts don't add up to the step: a GPU works while the host
 launches, and each product is a launch too. What was not measured is None, and the sentence says so.
@@ -59,7 +59,7 @@ def find_bound(
     case: Case, *, step_s: float, cost: StepCost, limits: CaseLimits, launches: Launches | None
 ) -> Bound | None:
     """The bound of a step that took `step_s` seconds; None where no matrix product or no copy was measured."""
-    rate, bandwidth = rate_of(limits.matmul), _bandwidth(limits)
+    rate, bandwidth = _arithmetic(limits), _bandwidth(limits)
     if rate is None or bandwidth is None:
         return None
     compute_s, memory_s = cost.flops / rate, cost.bytes / bandwidth
@@ -79,6 +79,15 @@ def find_bound(
     square_share = _square_share(limits)
     bound = replace(unnamed, kind=_kind(unnamed, square_share))
     return replace(bound, sentence=describe_bound(case, bound, cost, launches, square_share=square_share))
+
+
+def _arithmetic(limits: CaseLimits) -> float | None:
+    """The square product's rate; a rate that other products reached is no higher than what is possible.
+
+    On a processor that others use too, a large product is always interrupted and small ones sometimes aren't.
+    """
+    square, own = rate_of(limits.matmul), rate_of(limits.workload)
+    return square if square is None or own is None else max(square, own)
 
 
 def _bandwidth(limits: CaseLimits) -> float | None:

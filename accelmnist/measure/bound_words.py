@@ -36,9 +36,13 @@ def describe_bound(
 
 
 def _above(case: Case, bound: Bound, share: str, copy_rate: str) -> str:
-    if bound.compute_s >= bound.memory_s:
-        return f"above the dense limit: {share} of {_rate_of(case)}, so it does less than the dense count"
-    return f"above the memory limit: {share} of {copy_rate}, so it moves less than the count"
+    if bound.compute_s < bound.memory_s:
+        return f"above the memory limit: {share} of {copy_rate}, so it moves less than the count"
+    skips = case.engine in _ZERO_SKIPPING_ENGINES
+    cause = (
+        "it does less than the dense count" if skips else "it does less than the dense count or the limit is too low"
+    )
+    return f"above the dense limit: {share} of {_rate_of(case)}, so {cause}"
 
 
 def _launch_bound(case: Case, bound: Bound, launches: Launches) -> str:

@@ -85,9 +85,6 @@ def _fits(result: CaseResult, device: str, wanted: set[str]) -> bool:
     return all(name in wanted or name == usual for name, usual in names)
 
 
-speedup = paired  # TO GO
-
-
 def with_speedups(results: Results, asked: str | None) -> dict[str, CaseResult]:
     """Every measured case with its speed-up over its baseline; the baseline itself and wrong cases have none."""
     made = {}

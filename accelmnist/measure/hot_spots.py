@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from accelmnist.measure.events import Event, is_compiled_graph, is_host
 from accelmnist.results import OperationFigures
 
-HOST_ROW = "host, between calls"  # Python, and the waits that no event covers
+HOST_ROW = "between calls"  # the host: Python, and the waits that no event covers
 GRAPH_ROW = "compiled graph"  # its real name is a hash
 
 _MICRO = 1e-6

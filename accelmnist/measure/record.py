@@ -260,7 +260,6 @@ class BenchRecord:
     devices: tuple[DeviceInfo, ...] = ()
     config: BenchConfig = field(default_factory=BenchConfig)
     training_images: int | None = None
-    baseline: str | None = None  # TO GO
     cases: tuple[CaseResult, ...] = ()
     limits: tuple[Limit, ...] = ()
     rounds: tuple[Round, ...] = ()

@@ -82,11 +82,22 @@ class ThroughputSession(Session):
         set_threads(self.threads)
 
     def _probes(self) -> tuple[Probe, ...]:
-        """The probes of what was prepared."""
+        """The probes of what was prepared, ready."""
         cases = [prepared.subject.case for prepared in self.prepared.values()]
-        made = probes_for(cases, {str(device): device for device in self.devices()})
+        wanted = probes_for(cases, {str(device): device for device in self.devices()})
+        made = tuple(probe for probe in wanted if self._prepare_probe(probe))
         self.ledger.add_limits(tuple(probe.limit for probe in made))
         return made
+
+    def _prepare_probe(self, probe: Probe) -> bool:
+        """Let a probe take its memory and find its length, before any round; False where it can't be measured."""
+        set_threads(probe.limit.threads or self.threads)
+        try:
+            probe.prepare()
+        except DeviceError as error:
+            self.ledger.note(f"The limit {probe.limit.key} was not measured: {error}")
+            return False
+        return True
 
     def _sampler(self, probe: Probe) -> Sampler:
         def sample() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accelmnist.measure.comparison import Comparison
-from accelmnist.measure.conclusion import speedup
+from accelmnist.measure.crossover import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.results import Check
 from accelmnist.show.bench.columns import Baselines
@@ -107,7 +107,7 @@ def _speed(result: CaseResult) -> float:
 
 def _is_level(first: CaseResult, other: CaseResult) -> bool:
     """Whether the rounds that both took part in leave open which of the two is the faster."""
-    against = speedup(first, other)
+    against = paired(first, other)
     return against is not None and against.verdict != "slower"
 
 

@@ -35,6 +35,7 @@ from PIL import Image
 DPI = 150
 MARGIN = 40  # pixels, of every sheet
 HEADING = 84  # pixels that a title and a subtitle take
+_ROUNDING = 1e-6  # pixels
 
 INK = "#1c1c1c"  # neutral, so that a figure without colours is a greyscale file
 SOFT_INK = "#606060"
@@ -115,7 +116,9 @@ def look() -> AbstractContextManager[None]:
 
 def new_figure(width: int, height: int) -> Figure:
     """An empty white figure of `width` by `height` pixels."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    # The canvas rounds down, and some numbers of pixels over 150 and times 150 are a little less than they were.
+    inches = ((width + _ROUNDING) / DPI, (height + _ROUNDING) / DPI)
+    figure = Figure(figsize=inches, dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

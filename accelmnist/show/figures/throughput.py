@@ -136,7 +136,7 @@ def _draw_row(axes: Axes, result: CaseResult, middle: float, *, is_baseline: boo
     height = _SAMPLES_HEIGHT if len(speed.samples) > 1 else 0
     downs = middle + np.linspace(-0.5, 0.5, len(speed.samples)) * height
     axes.scatter(speed.samples, downs, s=7, color=colour, alpha=0.35, linewidths=0, gid=f"samples of {key}")
-    bar = np.repeat([speed.q1, speed.q3], 3), middle + np.array([-9, 9, 0, 0, 9, -9])
+    bar = np.repeat([speed.low, speed.high], 3), middle + np.array([-9, 9, 0, 0, 9, -9])
     axes.plot(*bar, color=colour, linewidth=1.6, gid=f"interval of {key}")
     is_hollow = bool(result.symptoms) and not result.is_wrong
     style = {"marker": marker, "markersize": 7.4 if result.is_wrong else 5.4}
