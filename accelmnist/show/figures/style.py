@@ -175,7 +175,7 @@ class _Raster(Artist):
 
     def draw(self, renderer: RendererBase) -> None:
         """Called by matplotlib; a PDF counts in 1/72 inch."""
-        figure = self.get_figure(root=True)
+        figure = self.figure
         assert figure is not None
         left, bottom = self._corner * figure.dpi / DPI
         context = renderer.new_gc()

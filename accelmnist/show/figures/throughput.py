@@ -48,7 +48,8 @@ def throughput_figure(record: BenchRecord) -> Figure | None:
     bases, parts = baseline_keys(record), varying(results)
     groups = [by_speed([result for result in results if result.mode == mode]) for mode in MODES]
     groups = [group for group in groups if group]
-    blocks = [_block(group, parts, shared(results, but=parts), bases) for group in groups]
+    everywhere = _common_codes(results)
+    blocks = [_block(group, parts, shared(results, but=parts), bases, everywhere) for group in groups]
     said = claim(record)
     title = said[0] if said else _plain_title(everything, parts)
     lines = [said[1] if said else "", *setting(record, results, but=parts)]
@@ -65,10 +66,12 @@ def _plain_title(results: Sequence[CaseResult], parts: Sequence[str]) -> str:
     return f"{phrase(results[0], parts)}: {rate(median(results[0]))} in {results[0].mode}"
 
 
-def _block(group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[str]) -> Block:
+def _block(
+    group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[str], everywhere: set[str]
+) -> Block:
     own = [words for words in shared(group, but=parts) if words not in common]
     bold = frozenset(place for place, result in enumerate(group) if _is_claim(result) or result.is_wrong)
-    room = _WIDE_NOTE if any(len(result.symptoms) > 2 for result in group) else _NOTE_WIDTH
+    room = _WIDE_NOTE if any(len(_codes(result, everywhere)) > 2 for result in group) else _NOTE_WIDTH
     speeds = tuple(rate(median(result)).removesuffix(" images/s") for result in group)
     return Block(
         title=", ".join([group[0].mode.capitalize(), *own]),
@@ -76,7 +79,11 @@ def _block(group: list[CaseResult], parts: Sequence[str], common: list[str], bas
         after=(
             Column(heading="images/s", cells=speeds, across="right"),
             Column(heading="95 %", cells=tuple(map(_half_width, group)), across="right", gap=14),
-            Column(heading="speed-up", cells=tuple(_said(result, bases, room) for result in group), bold=bold),
+            Column(
+                heading="speed-up",
+                cells=tuple(_said(result, bases, _codes(result, everywhere), room) for result in group),
+                bold=bold,
+            ),
         ),
         faint=frozenset(place for place, result in enumerate(group) if result.is_wrong),
     )
@@ -93,14 +100,23 @@ def _speed(result: CaseResult) -> Summary:
     return result.images_per_s
 
 
-def _said(result: CaseResult, bases: set[str], room: int) -> str:
+def _said(result: CaseResult, bases: set[str], codes: Sequence[str], room: int) -> str:
     """The speed-up, or why there is none; below it what makes the row doubtful or wrong."""
     if result.is_wrong:
         failures = result.verdict.failures if result.verdict else ()
         return "\n".join(["wrong", *(wrap(check.name, room) for check in failures[:1])])
-    codes = ", ".join(symptom.code for symptom in result.symptoms)
     first = "baseline" if result.case.key in bases else _speedup(result)
-    return "\n".join(filter(None, (first, wrap(codes, room))))
+    return "\n".join(filter(None, (first, wrap(", ".join(codes), room))))
+
+
+def _codes(result: CaseResult, everywhere: set[str]) -> list[str]:
+    """What makes the case doubtful, without what makes all of them so."""
+    return [symptom.code for symptom in result.symptoms if symptom.code not in everywhere]
+
+
+def _common_codes(results: Sequence[CaseResult]) -> set[str]:
+    """The symptoms that every one of several cases has: said once."""
+    return set.intersection(*(set(_codes(result, set())) for result in results)) if len(results) > 1 else set()
 
 
 def _speedup(result: CaseResult) -> str:
@@ -151,7 +167,9 @@ def _key(results: Sequence[CaseResult]) -> str:
     if any(result.speedup for result in results):
         parts.append("Speed-up: over the baseline (square) of the same work, in the same rounds.")
     if any(result.symptoms and not result.is_wrong for result in results):
-        parts.append("Hollow: doubtful, for the reason beside it.")
+        everywhere = sorted(_common_codes(results))
+        own = f"all cases are marked {', '.join(everywhere)}" if everywhere else "for the reason beside it"
+        parts.append(f"Hollow: doubtful, {own}.")
     if any(result.is_wrong for result in results):
         parts.append("Grey: its result is wrong, so it has no rank.")
     return " ".join(parts)
