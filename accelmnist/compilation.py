@@ -1,25 +1,49 @@
-"""What is compiled while it should not be: recompilations and graph breaks, with their causes.
+"""torch.compile's doings: functions compiled apart from each other, and a watch that tells what was compiled and why.
 
-A region that is timed must not compile: one recompilation takes as long as a thousand steps. torch's compiler counts
-its graphs and its breaks, and keeps a record of every compilation with the guard that failed. Read before and after,
-they tell what happened in between. Where nothing was ever compiled the compiler isn't loaded, and isn't by this.
+Compiled code hangs on Python's code object, which all instances of a class share: with thirty engines alive each call
+would try the guards of thirty graphs in turn, and after eight torch stops compiling. `compile_apart` gives each
+function a code object of its own. That code goes when the function goes; nothing is reset for all.
 
-Sources: torch._dynamo.utils, `counters` and `get_compilation_metrics` (torch 2.11 to 2.14).
+The watch reads what torch's tracer counts anyway, and only where the tracer is loaded: importing it takes two seconds.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+import types
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from itertools import takewhile
+from typing import Any, ParamSpec, TypeVar
 
-_UNKNOWN_CAUSE = "the compiler gives no cause"
+import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_TRACER = "torch._dynamo.utils"
+_PLAIN = {"generic_jump": "Python branched on the value of a tensor"}  # torch's own word for it says nothing
+
+
+def compile_apart(function: Callable[P, R], *, name: str) -> Callable[P, R]:
+    """`function` compiled as one graph of fixed shapes (a graph break is an error), sharing nothing with others.
+
+    It is compiled at its first call; `name` is what a recompilation of it is reported under.
+    """
+
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        return function(*arguments, **options)
+
+    code = call.__code__.replace(co_name=name)
+    own = types.FunctionType(code, call.__globals__, name, None, call.__closure__)
+    compiled: Callable[P, R] = torch.compile(own, fullgraph=True, dynamic=False)
+    return compiled
 
 
 @dataclass(frozen=True)
 class Compilations:
-    """What was compiled: a cause in words for each recompilation and each graph break."""
+    """What was compiled, for the first time or again, and where graphs broke: a cause in words for each."""
 
     recompiles: tuple[str, ...] = ()
     graph_breaks: tuple[str, ...] = ()
@@ -28,53 +52,59 @@ class Compilations:
         return Compilations(self.recompiles + other.recompiles, self.graph_breaks + other.graph_breaks)
 
 
-@dataclass(frozen=True)
-class _Counts:
-    graphs: int
-    breaks: dict[str, int]
-
-
 class CompileWatch:
-    """Within: what the compiler does is noted, and is in `seen` afterwards. Costs some microseconds."""
+    """A context; afterwards `seen` tells what was compiled within it. Entering and leaving takes microseconds."""
 
     def __init__(self) -> None:
         self.seen = Compilations()
 
     def __enter__(self) -> CompileWatch:
-        self._before = _counts()
+        self._last = next(reversed(_compiled()), None)
+        self._breaks = len(_graph_breaks())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        after = _counts()
-        new_breaks = [
-            _first_line(cause) for cause, count in after.breaks.items() if count > self._before.breaks.get(cause, 0)
-        ]
-        self.seen = Compilations(_causes(after.graphs - self._before.graphs), tuple(new_breaks))
+    def __exit__(self, *_: object) -> None:
+        new = list(takewhile(lambda metrics: metrics is not self._last, reversed(_compiled())))
+        breaks = _graph_breaks()
+        breaks = breaks[self._breaks if len(breaks) >= self._breaks else 0 :]  # torch's list starts anew at a reset
+        self.seen = Compilations(
+            recompiles=tuple(_compile_cause(metrics) for metrics in reversed(new)),
+            graph_breaks=tuple(dict.fromkeys(_break_cause(graph_break) for graph_break in breaks)),
+        )
 
 
-def _dynamo() -> Any:
-    """The compiler's own accounts, or None where it was never loaded."""
-    return sys.modules.get("torch._dynamo.utils")
+def _compiled() -> list[Any]:
+    """torch's notes on the latest compilations, at most 64, the oldest first; none where nothing was compiled."""
+    read = getattr(sys.modules.get(_TRACER), "get_compilation_metrics", None)
+    return read() if read else []
 
 
-def _counts() -> _Counts:
-    dynamo = _dynamo()
-    if dynamo is None:
-        return _Counts(0, {})
-    counters = dynamo.counters
-    return _Counts(counters["stats"].get("unique_graphs", 0), dict(counters["graph_break"]))
+def _graph_breaks() -> list[Any]:
+    """torch's notes on every graph break so far."""
+    found: list[Any] = getattr(sys.modules.get(_TRACER), "graph_break_reasons", [])
+    return found
 
 
-def _causes(graphs: int) -> tuple[str, ...]:
-    """The causes of the last `graphs` compilations."""
-    if graphs <= 0:
-        return ()
-    metrics = list(_dynamo().get_compilation_metrics())[-graphs:]
-    causes = [_first_line(getattr(one, "recompile_reason", None) or _UNKNOWN_CAUSE) for one in metrics]
-    return tuple(causes) + (_UNKNOWN_CAUSE,) * (graphs - len(causes))
+def _compile_cause(metrics: Any) -> str:
+    name = getattr(metrics, "co_name", None) or "a function"
+    failure = getattr(metrics, "fail_reason", None)
+    reason = getattr(metrics, "recompile_reason", None)
+    if failure:
+        return f"{name} could not be compiled: {_headline(failure)}"
+    return f"{name} was compiled again: {_headline(reason)}" if reason else f"{name} was compiled for the first time"
 
 
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or [_UNKNOWN_CAUSE])[0]
+def _break_cause(graph_break: Any) -> str:
+    """Where the graph broke, torch's headline and its explanation."""
+    reason = str(getattr(graph_break, "reason", "no cause given"))
+    reason = _PLAIN.get(reason.partition(" ")[0], reason)
+    stack = getattr(graph_break, "user_stack", None)
+    place = f"{stack[-1].name}, line {stack[-1].lineno}: " if stack else ""
+    explanation = re.search(r"^\s*Explanation: (.*)$", reason, flags=re.MULTILINE)
+    return place + _headline(reason) + (f": {explanation[1].strip()}" if explanation else "")
+
+
+def _headline(text: str) -> str:
+    """The first line that says something, without the number of the compilation that torch puts before it."""
+    lines = [re.sub(r"^\d+/\d+: ", "", line.strip()) for line in text.splitlines()]
+    return next((line for line in lines if line), "no cause given")

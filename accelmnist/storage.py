@@ -43,9 +43,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise _output_error(path, error) from error
 
 
-def _output_error(path: Path, error: OSError) -> OutputError:
+def remove_file(path: Path) -> None:
+    """Remove `path` where it is there; raises OutputError where it can't be."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _output_error(path, error, action="replace") from error
+
+
+def _output_error(path: Path, error: OSError, *, action: str = "write") -> OutputError:
     cause = (error.strerror or str(error)).lower()
     return OutputError(
-        f"cannot write {path}: {cause}",
+        f"cannot {action} {path}: {cause}",
         remedy="Choose a folder with --out, make room there, or run with --no-save",
     )

@@ -1,20 +1,30 @@
 """The whole step in one graph, compiled by Inductor: C++ on the CPU, Triton on CUDA, Metal on MPS.
 
 Gather, scaling, forward, gradient and update are one function without a graph break (`fullgraph=True` makes a break
-an error), so that the compiler fuses across what eager mode runs as some thirty operations. Compiling happens in
-`prepare`, where it is timed apart: one step is run there and undone, so that it cannot help the result.
+an error), so that the compiler fuses across what eager mode runs as some thirty operations. On the CPU the loop over
+the steps is compiled as well; elsewhere its condition would make the device wait for the host, so a call is a step.
+
+Compiling happens in `prepare`, where it is timed apart: one step is run there and undone, so that it cannot help the
+result. Every engine has compiled code of its own, so that many live side by side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from accelmnist.config import RunConfig
-from accelmnist.device import Device, compile_capability
+from accelmnist.compilation import compile_apart
+from accelmnist.config import Precision, RunConfig
+from accelmnist.device import Device, autocast, compile_capability, matmul_precision
 from accelmnist.errors import DeviceError
-from accelmnist.step.contract import Engine, Epoch, Job, State
+from accelmnist.model import ACTIVATION_FUNCTIONS, MLP, forward, scale_images
+from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
 from accelmnist.step.functional import FunctionalStep
+from accelmnist.step.functional_loop import StepLoop
+
+EpochFunction = Callable[[Epoch], Tensor]
 
 
 class CompiledEngine(Engine):
@@ -31,9 +41,9 @@ class CompiledEngine(Engine):
 
     def prepare(self, job: Job, sample: Epoch) -> None:
         """Compile the step by running it once; the weights and the state end as they began."""
-        torch.compiler.reset()  # counters and caches of an earlier job in this process would hide a recompilation
         self.functional = FunctionalStep(job)
-        self.step = torch.compile(self.functional, fullgraph=True, dynamic=False)
+        is_loop = job.device.kind == "cpu"
+        self._run = epoch_by_loop(self.functional, sample) if is_loop else epoch_by_steps(self.functional)
         changed = self.functional.tensors()
         before = [tensor.clone() for tensor in changed]
         try:
@@ -47,9 +57,7 @@ class CompiledEngine(Engine):
 
     def train_epoch(self, epoch: Epoch) -> Tensor:
         """Run all steps; returns their losses (steps,) float32 on the device."""
-        step = self.step
-        plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
-        return torch.stack([step(index, rate, seed) for index, rate, seed in plan])
+        return self._run(epoch)
 
     def state(self) -> State:
         """The optimizer's state and the loss scale under their common names, as copies on the host."""
@@ -58,6 +66,71 @@ class CompiledEngine(Engine):
     def load_state(self, state: State) -> None:
         """Take over a state that `state()` of any engine gave."""
         self.functional.load_state(state)
+
+    @classmethod
+    def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:
+        """The compiled forward pass; every number of images has a graph of its own, made at its first call.
+
+        It reads the model's weights where they lie: a change in place counts from the next call on.
+        """
+        return CompiledClassifier(model, device, precision)
+
+
+def epoch_by_loop(step: FunctionalStep, sample: Epoch) -> EpochFunction:
+    """Runs epochs as a few calls of a compiled loop."""
+    loop = StepLoop(step, sample)
+    compiled = compile_apart(loop, name="training_steps")
+
+    def run(epoch: Epoch) -> Tensor:
+        losses = []
+        for start in range(0, len(epoch), loop.room):
+            here = slice(start, start + loop.room)
+            part = Epoch(epoch.order[here], epoch.learning_rates[here], epoch.dropout_seeds[here])
+            loop.plan(part)
+            losses.append(compiled()[: len(part)])
+        return torch.cat(losses)
+
+    return run
+
+
+def epoch_by_steps(step: FunctionalStep) -> EpochFunction:
+    """Runs epochs as one call of a compiled step after the other."""
+    compiled = compile_apart(step, name="training_step")
+
+    def run(epoch: Epoch) -> Tensor:
+        plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
+        return torch.stack([compiled(index, rate, seed) for index, rate, seed in plan])
+
+    return run
+
+
+class CompiledClassifier:
+    """Bytes (n, 784) -> logits (n, 10) float32; see `CompiledEngine.classifier`."""
+
+    _MOST_IMAGES = 1000
+
+    def __init__(self, model: MLP, device: Device, precision: Precision) -> None:
+        self._parameters = [parameter.detach() for parameter in model.parameters()]
+        self._activation = ACTIVATION_FUNCTIONS[model.config.activation]
+        self._device, self._precision = device, precision
+        self._compiled: dict[int, Classifier] = {}
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits of `images`, in parts whose inputs stay in the processor's cache."""
+        with matmul_precision(self._device, self._precision):
+            parts = [self._classify(part) for part in torch.split(images, self._MOST_IMAGES)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _classify(self, images: Tensor) -> Tensor:
+        compiled = self._compiled.get(len(images))
+        if compiled is None:
+            compiled = self._compiled[len(images)] = compile_apart(self._logits, name="classify")
+        return compiled(images)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with autocast(self._device, self._precision):
+            return forward(self._parameters, scale_images(images), activation=self._activation).float()
 
 
 ENGINE = CompiledEngine

@@ -10,8 +10,8 @@ throttling    the GPU's own word that heat or the power brake holds its clock do
 energy        joules by a counter of the hardware: RAPL's packages for the CPU (all that runs on them, this process or
               not), NVML's total for a CUDA device, which moves in steps of some 20 ms or more
 
-Unknown is None: no counter, no driver, no permission. Nothing here raises for that. A reading costs 100 µs or less, and
-is taken outside of what is timed.
+Unknown is None: no counter, no driver, no permission. Nothing here raises for that. A reading costs some 100 µs of the
+host, and is taken outside of what is timed.
 
 Sources: Linux's Documentation/filesystems/proc.rst and Documentation/power/powercap; NVIDIA's NVML API reference.
 """

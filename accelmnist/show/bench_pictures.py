@@ -16,10 +16,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from accelmnist.errors import OutputError
 from accelmnist.measure.record import BenchRecord
 from accelmnist.show.figures import png_bytes, roofline_figure, scaling_figure, target_figure, throughput_figure
-from accelmnist.storage import make_folder, write_atomically
+from accelmnist.storage import make_folder, remove_file, write_atomically
 
 BENCH_FIGURES: dict[str, Callable[[BenchRecord], Figure | None]] = {
     "throughput.png": throughput_figure,
@@ -39,16 +38,8 @@ def write_bench_pictures(record: BenchRecord, folder: Path) -> tuple[str, ...]:
     for name, draw in BENCH_FIGURES.items():
         figure = draw(record)
         if figure is None:
-            _remove(folder / name)
+            remove_file(folder / name)
         else:
             write_atomically(folder / name, png_bytes(figure))
             written.append(name)
     return tuple(written)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        cause = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot remove {path}: {cause}", remedy="Choose another folder with --out") from error

@@ -30,7 +30,7 @@ from accelmnist.show.figures import (
     png_bytes,
     weights_figure,
 )
-from accelmnist.storage import make_folder, write_atomically
+from accelmnist.storage import make_folder, remove_file, write_atomically
 
 NEURON_FOLDER = "weights"
 FIGURE_NAMES = ("weights.png", "confusion.png", "curves.png", "mistakes.png")
@@ -56,7 +56,7 @@ def write_pictures(
         if name in figures:
             write_atomically(folder / name, png_bytes(figures[name]()))
         else:
-            _remove(folder / name)
+            remove_file(folder / name)
     neurons = write_neurons(weight_images(weights, shared_scale=shared_scale), folder / NEURON_FOLDER)
     return (*figures, *(f"{NEURON_FOLDER}/{name}" for name in neurons))
 
@@ -67,7 +67,7 @@ def write_neurons(images: Images, folder: Path) -> tuple[str, ...]:
     digits = max(3, len(str(len(images) - 1)))
     names = tuple(f"neuron-{neuron:0{digits}d}.png" for neuron in range(len(images)))
     for stale in {path.name for path in folder.glob("neuron-*.png")}.difference(names):
-        _remove(folder / stale)
+        remove_file(folder / stale)
     for name, image in zip(names, images, strict=True):
         _write_grey(folder / name, image)
     return names
@@ -97,18 +97,9 @@ def _write_grey(path: Path, image: NDArray[np.uint8]) -> None:
     try:
         Image.fromarray(image).save(path, "PNG")
     except OSError as error:
-        raise _cannot("write", path, error) from error
+        raise _cannot_write(path, error) from error
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot("replace", path, error) from error
-
-
-def _cannot(action: str, path: Path, error: OSError) -> OutputError:
+def _cannot_write(path: Path, error: OSError) -> OutputError:
     cause = (error.strerror or str(error)).lower()
-    return OutputError(
-        f"cannot {action} {path}: {cause}", remedy="Choose another folder with --out, or make room there"
-    )
+    return OutputError(f"cannot write {path}: {cause}", remedy="Choose another folder with --out, or make room there")

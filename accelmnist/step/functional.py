@@ -1,7 +1,11 @@
 """A whole training step as one function of tensors: gather, scale, forward, gradient, update.
 
 Nothing in it depends on a value, allocates state or speaks to the host, so that a compiler sees one graph and a CUDA
-graph can capture it. It changes the weights and the optimizer's state in place and returns the loss.
+graph can capture it. `advance` is pure, for a loop inside compiled code; a call changes the weights and the optimizer's
+state in place.
+
+The gradient at the logits is written down, (output - target) / batch for all three outputs (see `model`); from there
+on autograd's rules carry it back. Eager training leaves all of it to autograd, so the two check each other.
 """
 
 from __future__ import annotations
@@ -14,8 +18,8 @@ from torch import Tensor
 from accelmnist.model import scale_images
 from accelmnist.step.contract import Job, State
 from accelmnist.step.functional_update import FunctionalUpdate
-from accelmnist.step.loss import training_loss
-from accelmnist.step.loss_scale import LossScale
+from accelmnist.step.loss import loss_with_gradient, training_network
+from accelmnist.step.loss_scale import LossScale, next_scale
 from accelmnist.step.state import export_state, import_state
 
 
@@ -24,7 +28,8 @@ class FunctionalStep:
 
     def __init__(self, job: Job) -> None:
         self.data = job.data
-        self.loss = training_loss(job.config, job.device)
+        self.network = training_network(job.config, job.device)
+        self.loss = loss_with_gradient(job.config, job.device)
         self.names = [name for name, _ in job.model.named_parameters()]
         self.parameters = [parameter.detach() for parameter in job.model.parameters()]
         self.update = FunctionalUpdate(self.parameters, job.config.training)
@@ -32,33 +37,55 @@ class FunctionalStep:
         self.loss_scale = LossScale(job.device.torch_device) if is_scaled else None
 
     def __call__(self, index: Tensor, learning_rate: Tensor, dropout_seed: Tensor) -> Tensor:
-        """One step on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
-        inputs, labels = scale_images(self.data.images[index]), self.data.labels[index]
-        gradients, loss = self._gradients(inputs, labels, dropout_seed)
-        if self.loss_scale is None:
-            self.update(gradients, learning_rate)
-            return loss
-        gradients = [gradient / self.loss_scale.scale for gradient in gradients]
-        finite = self.loss_scale.are_finite(gradients)
-        self.update(gradients, learning_rate, keep=finite)
-        self.loss_scale.update(finite)
+        """One step in place on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
+        tensors = self.tensors()
+        loss, after = self.advance(tensors, self.corrections(tensors), index, learning_rate, dropout_seed)
+        for stored, value in zip(tensors, after, strict=True):
+            stored.copy_(value)
         return loss
 
-    def _gradients(self, inputs: Tensor, labels: Tensor, seed: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        def scaled_loss(parameters: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-            loss = self.loss(parameters, inputs, labels, seed)
-            return (loss if self.loss_scale is None else loss * self.loss_scale.scale), loss
+    def corrections(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the update from `tensors` takes besides them: see `functional_update`."""
+        return self.update.corrections(tensors[len(self.update.tensors()) - 1])
 
-        gradients, loss = torch.func.grad(scaled_loss, has_aux=True)(tuple(self.parameters))
-        return gradients, loss
+    def advance(
+        self,
+        tensors: Sequence[Tensor],
+        corrections: Sequence[Tensor],
+        index: Tensor,
+        learning_rate: Tensor,
+        dropout_seed: Tensor,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The loss of a step from `tensors`, ordered as `tensors()` are, and what becomes of them."""
+        updated = tensors[: len(self.update.tensors())]
+        if self.loss_scale is None:
+            loss, gradients = self._gradients(tensors, index, dropout_seed, None)
+            return loss, self.update.advance(updated, gradients, learning_rate, corrections)
+        scale, good_steps = tensors[len(updated) :]
+        loss, scaled = self._gradients(tensors, index, dropout_seed, scale)
+        gradients = [gradient / scale for gradient in scaled]
+        finite = self.loss_scale.are_finite(gradients)
+        after = self.update.advance(updated, gradients, learning_rate, corrections, keep=finite)
+        return loss, [*after, *next_scale(scale, good_steps, finite)]
+
+    def _gradients(
+        self, tensors: Sequence[Tensor], index: Tensor, seed: Tensor, scale: Tensor | None
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        inputs, labels = scale_images(self.data.images.index_select(0, index)), self.data.labels.index_select(0, index)
+        logits, carry_back = torch.func.vjp(  # type: ignore[misc] - a third value comes with has_aux alone
+            lambda *parameters: self.network(parameters, inputs, seed), *tensors[: len(self.parameters)]
+        )
+        loss, gradient = self.loss(logits, labels)
+        if scale is not None:
+            gradient = gradient * scale  # before it is narrowed to 16 bits: that is what the scale is for
+        return loss, carry_back(gradient.to(logits.dtype))
 
     def _scalars(self) -> dict[str, Tensor]:
         return {"count": self.update.count, **(self.loss_scale.scalars if self.loss_scale else {})}
 
     def tensors(self) -> list[Tensor]:
         """Everything that a step changes, so that a warm-up can be undone."""
-        slots = [tensor for slot in self.update.slots.values() for tensor in slot]
-        return [*self.parameters, *slots, *self._scalars().values()]
+        return [*self.update.tensors(), *(self.loss_scale.scalars.values() if self.loss_scale else ())]
 
     def state(self) -> State:
         """The optimizer's state and the loss scale under their common names, as copies on the host."""

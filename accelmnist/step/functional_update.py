@@ -3,10 +3,15 @@
 The state is kept under the same names as torch's, so that a checkpoint of one engine resumes in another, and a test
 holds the two forms against each other. The learning rate is a tensor: a Python float would be a constant of compiled
 code and recompile it every step.
+
+Adam's bias corrections, 1 / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), are handed in, so that a compiled loop can make
+them one step ahead. Made where they are used, the compiler puts the two powers into its loop over the weights, once for
+every eight of them: a sixth of a step of 784-256-10 on a CPU with AVX2.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,12 +20,14 @@ from torch import Tensor
 from accelmnist.config import TrainingConfig
 from accelmnist.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
+Row = tuple[Tensor, ...]  # a parameter, then one tensor a slot
+
 
 class FunctionalUpdate:
-    """The optimizer of `config`, in place, without a branch that depends on a tensor's value.
+    """The optimizer of `config`, without a branch that depends on a tensor's value.
 
     `slots` maps a slot's name to one tensor a parameter; `count` is the number of updates made, a scalar float32
-    tensor on the device, since Adam's bias correction takes it.
+    tensor on the device. `advance` gives new tensors, a call changes those that are kept here.
     """
 
     def __init__(self, parameters: Sequence[Tensor], config: TrainingConfig) -> None:
@@ -28,42 +35,70 @@ class FunctionalUpdate:
         self.config = config
         self.slots = {name: [torch.zeros_like(p) for p in parameters] for name in SLOTS[config.optimizer]}
         self.count = torch.zeros((), device=parameters[0].device)
-        self._update_one = self._adam if "exp_avg" in self.slots else self._sgd
+        self._is_adam = "exp_avg" in self.slots
+        self._rule = self._adam if self._is_adam else self._sgd
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that an update changes: the parameters, the slots one after the other, the count."""
+        return [*self.parameters, *(tensor for slot in self.slots.values() for tensor in slot), self.count]
+
+    def corrections(self, count: Tensor) -> tuple[Tensor, ...]:
+        """Adam's factors of the mean and of the square's root in the update after `count` others; none for SGD."""
+        return bias_corrections(count) if self._is_adam else ()
 
     def __call__(self, gradients: Sequence[Tensor], learning_rate: Tensor, *, keep: Tensor | None = None) -> None:
-        """One update; where `keep` (a scalar bool tensor) is false nothing changes: a step left out by fp16."""
-        self._store(self.count, self.count + 1, keep)
-        for position, gradient in enumerate(gradients):
-            self._update_one(position, gradient, learning_rate, keep)
+        """One update in place; where `keep` (scalar bool) is false nothing changes: a step left out by fp16."""
+        tensors = self.tensors()
+        after = self.advance(tensors, gradients, learning_rate, self.corrections(self.count), keep=keep)
+        for stored, value in zip(tensors, after, strict=True):
+            stored.copy_(value)
 
-    def _sgd(self, position: int, gradient: Tensor, rate: Tensor, keep: Tensor | None) -> None:
-        weight = self.parameters[position]
+    def advance(
+        self,
+        tensors: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        learning_rate: Tensor,
+        corrections: Sequence[Tensor],
+        *,
+        keep: Tensor | None = None,
+    ) -> list[Tensor]:
+        """What becomes of `tensors`, ordered as `tensors()` are, in one update."""
+        size = len(self.parameters)
+        columns = [tensors[start : start + size] for start in range(0, len(tensors) - 1, size)]
+        rows = [
+            self._rule(row, gradient, learning_rate, corrections)
+            for row, gradient in zip(zip(*columns, strict=True), gradients, strict=True)
+        ]
+        after = [tensor for column in zip(*rows, strict=True) for tensor in column] + [tensors[-1] + 1]
+        if keep is None:
+            return after
+        return [torch.where(keep, new, old) for new, old in zip(after, tensors, strict=True)]
+
+    def _sgd(self, row: Row, gradient: Tensor, rate: Tensor, corrections: Sequence[Tensor]) -> Row:  # noqa: ARG002
+        weight, *stored = row
         gradient = gradient + self.config.weight_decay * weight if self.config.weight_decay else gradient
-        if "momentum_buffer" in self.slots:
-            stored = self.slots["momentum_buffer"][position]
-            velocity = self.config.momentum * stored + gradient
-            self._store(stored, velocity, keep)
-            gradient = gradient + self.config.momentum * velocity if self.config.nesterov else velocity
-        self._store(weight, weight - rate * gradient, keep)
+        if not stored:
+            return (weight - rate * gradient,)
+        velocity = self.config.momentum * stored[0] + gradient
+        change = gradient + self.config.momentum * velocity if self.config.nesterov else velocity
+        return weight - rate * change, velocity
 
-    def _adam(self, position: int, gradient: Tensor, rate: Tensor, keep: Tensor | None) -> None:
-        weight = self.parameters[position]
+    def _adam(self, row: Row, gradient: Tensor, rate: Tensor, corrections: Sequence[Tensor]) -> Row:
+        weight, stored_mean, stored_square = row
         decay = self.config.weight_decay
-        decayed = weight
         if decay and self.config.optimizer == "adam":
             gradient = gradient + decay * weight
         elif decay:
-            decayed = weight * (1 - rate * decay)
-        stored_mean, stored_square = self.slots["exp_avg"][position], self.slots["exp_avg_sq"][position]
+            weight = weight * (1 - rate * decay)
         mean = torch.lerp(stored_mean, gradient, 1 - BETA1)
         square = BETA2 * stored_square + (1 - BETA2) * gradient * gradient
-        mean_correction = 1 - BETA1**self.count
-        root_correction = (1 - BETA2**self.count).sqrt()
-        change = (rate / mean_correction) * mean / (square.sqrt() / root_correction + EPSILON)
-        self._store(stored_mean, mean, keep)
-        self._store(stored_square, square, keep)
-        self._store(weight, decayed - change, keep)
+        mean_correction, root_correction = corrections
+        change = (rate * mean_correction) * mean / (square.sqrt() * root_correction + EPSILON)
+        return weight - change, mean, square
 
-    @staticmethod
-    def _store(target: Tensor, value: Tensor, keep: Tensor | None) -> None:
-        target.copy_(value if keep is None else torch.where(keep, value, target))
+
+def bias_corrections(count: Tensor) -> tuple[Tensor, Tensor]:
+    """1 / (1 - beta1^t) and 1 / sqrt(1 - beta2^t) of the update t that follows `count` others; scalars."""
+    following = count + 1
+    # expm1 keeps the digits that 1 - beta^t loses in float32 while t is small
+    return -1 / torch.expm1(following * math.log(BETA1)), torch.rsqrt(-torch.expm1(following * math.log(BETA2)))

@@ -39,8 +39,14 @@ class LossScale:
     @torch.no_grad()
     def update(self, finite: Tensor) -> None:
         """Move the scale after a step whose gradients were `finite` (a scalar bool on the device) or not."""
-        grows = self.good_steps + 1 >= _GROWTH_INTERVAL
-        good = torch.where(finite & ~grows, self.good_steps + 1, torch.zeros_like(self.good_steps))
-        grown = torch.where(grows, self.scale * 2, self.scale)
-        self.scale.copy_(torch.where(finite, grown, self.scale / 2))
-        self.good_steps.copy_(good)
+        scale, good_steps = next_scale(self.scale, self.good_steps, finite)
+        self.scale.copy_(scale)
+        self.good_steps.copy_(good_steps)
+
+
+def next_scale(scale: Tensor, good_steps: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and good steps after a step whose gradients were `finite` or not; scalars on the device."""
+    grows = good_steps + 1 >= _GROWTH_INTERVAL
+    good = torch.where(finite & ~grows, good_steps + 1, torch.zeros_like(good_steps))
+    grown = torch.where(grows, scale * 2, scale)
+    return torch.where(finite, grown, scale / 2), good
