@@ -253,7 +253,7 @@ class _Run:
             (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
 
     def _profile(self) -> None:
-        from accelmnist.profiling import TRACE_NAME, profile_training  # here: most runs do without it
+        from accelmnist.profiling.profile import TRACE_NAME, profile_training  # here: most runs do without it
 
         self.observer.stage("profiling a few steps")
         trace = None if self.folder is None else self.folder / TRACE_NAME

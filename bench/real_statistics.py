@@ -27,10 +27,10 @@ import numpy as np
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import upload
 from accelmnist.device import cpu_instructions, processor, resolve
-from accelmnist.measure.comparison import Comparison, compare
-from accelmnist.measure.limits import probes_for
+from accelmnist.measure.limits.probes import probes_for
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.sampling import sample_round
+from accelmnist.measure.statistics.comparison import Comparison, compare
 from accelmnist.measure.subject import TrainingSubject
 from accelmnist.storage import write_atomically
 

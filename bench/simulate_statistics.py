@@ -31,9 +31,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from accelmnist.measure.comparison import THRESHOLD, compare
-from accelmnist.measure.statistics import minimum_samples, relative_half_width, summarize
-from accelmnist.measure.symptoms import Code, Load, find_symptoms
+from accelmnist.measure.statistics.comparison import THRESHOLD, compare
+from accelmnist.measure.statistics.summary import minimum_samples, relative_half_width, summarize
+from accelmnist.measure.statistics.symptoms import Code, Load, find_symptoms
 from accelmnist.storage import write_atomically
 
 Speeds = NDArray[np.float64]

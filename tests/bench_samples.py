@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.config import ModelConfig, Optimizer, Precision
-from accelmnist.measure.comparison import compare
 from accelmnist.measure.plan import BenchConfig, Mode
 from accelmnist.measure.record import (
     BenchRecord,
@@ -33,8 +32,9 @@ from accelmnist.measure.record import (
     Target,
     TimeToAccuracy,
 )
-from accelmnist.measure.statistics import summarize
-from accelmnist.measure.symptoms import Load, find_symptoms
+from accelmnist.measure.statistics.comparison import compare
+from accelmnist.measure.statistics.summary import summarize
+from accelmnist.measure.statistics.symptoms import Load, find_symptoms
 from accelmnist.results import Check, Verdict
 from tests.samples import sample_environment
 

@@ -17,13 +17,13 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console, RenderableType
 
-from accelmnist.measure.comparison import Comparison
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.observer import BenchObserver, SilentBenchObserver
 from accelmnist.measure.plan import BenchConfig, case_fields
 from accelmnist.measure.record import BenchRecord, CaseResult, Harness, TimeToAccuracy, load_bench, save_bench
-from accelmnist.measure.statistics import summarize
-from accelmnist.measure.symptoms import Symptom
+from accelmnist.measure.statistics.comparison import Comparison
+from accelmnist.measure.statistics.summary import summarize
+from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.results import Check, OperationFigures, ProfileSummary, Verdict
 from accelmnist.show import units
 from accelmnist.show.bench.columns import sheet_of

@@ -24,8 +24,8 @@ from PIL import Image
 from accelmnist.errors import OutputError
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Target, TimeToAccuracy
-from accelmnist.measure.statistics import Summary, summarize
-from accelmnist.measure.symptoms import Symptom
+from accelmnist.measure.statistics.summary import Summary, summarize
+from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.results import Check, Verdict
 from accelmnist.show.bench_pictures import write_bench_pictures
 from accelmnist.show.figures import png_bytes, roofline_figure, scaling_figure, target_figure, throughput_figure

@@ -21,13 +21,13 @@ from scipy import stats
 
 from accelmnist.cli import invoke
 from accelmnist.config import DataConfig
-from accelmnist.measure.comparable import Series, Side, bench_side
-from accelmnist.measure.comparison import compare
-from accelmnist.measure.matched_case import Row, Rules
+from accelmnist.measure.compare.comparable import Series, Side, bench_side
+from accelmnist.measure.compare.matched_case import Row, Rules
+from accelmnist.measure.compare.two_records import TwoRecords, holm, judge
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Round, encode_bench, save_bench
-from accelmnist.measure.statistics import summarize
-from accelmnist.measure.two_records import TwoRecords, holm, judge
+from accelmnist.measure.statistics.comparison import compare
+from accelmnist.measure.statistics.summary import summarize
 from accelmnist.results import Environment, save_record
 from tests.samples import sample_environment, sample_record, sample_verdict
 

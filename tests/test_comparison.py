@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from accelmnist.errors import RecordError
-from accelmnist.measure.comparison import Comparison, compare, regressed
+from accelmnist.measure.statistics.comparison import Comparison, compare, regressed
 from bench import simulate_statistics as simulation
 from bench.simulate_statistics import NOISES, Simulator, from_records, interleaved
 

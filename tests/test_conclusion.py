@@ -10,7 +10,7 @@ import pytest
 from accelmnist.measure.conclusion import baseline_of, conclude, with_ranks, with_speedups
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
-from accelmnist.measure.statistics import summarize
+from accelmnist.measure.statistics.summary import summarize
 from accelmnist.results import Check, Verdict
 
 WRONG = Verdict(

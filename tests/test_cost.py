@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from accelmnist.config import OPTIMIZERS, ModelConfig, Optimizer, TrainingConfig
 from accelmnist.device import resolve
 from accelmnist.evaluation import logits_of
-from accelmnist.measure.cost import (
+from accelmnist.measure.limits.cost import (
     UPDATE_FLOPS,
     Product,
     cost_of,

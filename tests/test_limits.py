@@ -16,15 +16,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from accelmnist import device as devices
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.errors import DeviceError
-from accelmnist.measure import clock, limits
-from accelmnist.measure import probe as module
-from accelmnist.measure.cost import product_flops
-from accelmnist.measure.limit_keys import limits_of, size_detail, working_set_size
-from accelmnist.measure.limits import HOST_BUDGET_BYTES, Probe, probes_for
+from accelmnist.measure import clock
+from accelmnist.measure.limits import probe as module
+from accelmnist.measure.limits import probes as limits
+from accelmnist.measure.limits.cost import product_flops
+from accelmnist.measure.limits.limit_keys import limits_of, size_detail, working_set_size
+from accelmnist.measure.limits.probe import Recipe, Scratch
+from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, probes_for
 from accelmnist.measure.plan import BenchConfig, Case, expand
-from accelmnist.measure.probe import Recipe, Scratch
 from accelmnist.measure.record import Limit, LimitKind
-from accelmnist.measure.statistics import summarize
+from accelmnist.measure.statistics.summary import summarize
 from accelmnist.step.selection import engine_class
 from accelmnist.training import Plan
 from tests.training_helpers import make_job, small_config

@@ -14,8 +14,9 @@ import torch
 
 from accelmnist import device as devices
 from accelmnist.device import Device, nvml_uuid, resolve
-from accelmnist.measure import machine, nvml
-from accelmnist.measure.machine import EnergyMeter, MachineWatch
+from accelmnist.measure.machine import load as machine
+from accelmnist.measure.machine import nvml
+from accelmnist.measure.machine.load import EnergyMeter, MachineWatch
 
 CPU = resolve("cpu")
 CUDA = Device(torch.device("cuda:0"), "a card", "asked for")

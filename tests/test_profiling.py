@@ -19,17 +19,17 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from accelmnist import profiling
 from accelmnist.checkpoint import weights_of
 from accelmnist.cli import invoke
 from accelmnist.config import OPTIMIZERS
 from accelmnist.device import Device, compile_capability, resolve
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.measure import launches
-from accelmnist.measure.events import driver_call, within
-from accelmnist.measure.hot_spots import GRAPH_ROW, HOST_ROW, tabulate
-from accelmnist.measure.launches import count_launches
-from accelmnist.profiling import COUNTED_STEPS, profile_calls, profile_steps, profile_training, summarize
+from accelmnist.profiling import launches
+from accelmnist.profiling import profile as profiling
+from accelmnist.profiling.events import driver_call, within
+from accelmnist.profiling.hot_spots import GRAPH_ROW, HOST_ROW, tabulate
+from accelmnist.profiling.launches import count_launches
+from accelmnist.profiling.profile import COUNTED_STEPS, profile_calls, profile_steps, profile_training, summarize
 from accelmnist.results import OperationFigures, ProfileSummary, RunRecord, load_record
 from accelmnist.show.profile import format_profile, write_profile
 from accelmnist.step.contract import Engine

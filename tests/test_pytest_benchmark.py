@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from accelmnist.cli import invoke
 from accelmnist.errors import RecordError
-from accelmnist.measure.comparable import Side
-from accelmnist.measure.comparison import compare
-from accelmnist.measure.matched_case import Rules
-from accelmnist.measure.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
+from accelmnist.measure.compare.comparable import Side
+from accelmnist.measure.compare.matched_case import Rules
+from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
+from accelmnist.measure.compare.two_records import judge
 from accelmnist.measure.record import BenchRecord, encode_bench
-from accelmnist.measure.two_records import judge
+from accelmnist.measure.statistics.comparison import compare
 
 ROOT = Path(__file__).parents[1]
 SUITE = """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from accelmnist.errors import RecordError
-from accelmnist.measure.statistics import (
+from accelmnist.measure.statistics.summary import (
     Summary,
     _middle_ranks,
     minimum_samples,

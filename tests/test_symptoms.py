@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from accelmnist.measure.symptoms import Load, find_symptoms, trend_p_value
+from accelmnist.measure.statistics.symptoms import Load, find_symptoms, trend_p_value
 
 TRIALS = 400
 ROUNDS = 30

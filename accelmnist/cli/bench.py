@@ -162,7 +162,9 @@ class _Run:
         from accelmnist.measure.observer import SilentBenchObserver
         from accelmnist.show.bench.observer import ConsoleBenchObserver
 
-        return SilentBenchObserver() if self.options["quiet"] else ConsoleBenchObserver(self.console, spent_s=seconds_since_start())
+        if self.options["quiet"]:
+            return SilentBenchObserver()
+        return ConsoleBenchObserver(self.console, spent_s=seconds_since_start())
 
     def _keep(self, record: BenchRecord) -> None:
         self.record = record

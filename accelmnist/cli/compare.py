@@ -11,8 +11,8 @@ from accelmnist.cli.options import parse_share
 from accelmnist.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
-    from accelmnist.measure.comparable import Side
-    from accelmnist.measure.two_records import TwoRecords
+    from accelmnist.measure.compare.comparable import Side
+    from accelmnist.measure.compare.two_records import TwoRecords
 
 _FAILED = 1
 _REMEDY = "Give the folder of a benchmark, its bench.json, or the JSON of pytest-benchmark"
@@ -56,8 +56,8 @@ def compare(
     The exit code is 1 where a case is wrong in NEW that was right in BASE, and with --fail-on where one got slower by
     more than that or failed. A false alarm has a chance of at most 5 %, all cases together (Holm's correction).
     """
-    from accelmnist.measure.matched_case import Rules
-    from accelmnist.measure.two_records import judge
+    from accelmnist.measure.compare.matched_case import Rules
+    from accelmnist.measure.compare.two_records import judge
 
     if as_json and as_markdown:
         raise ConfigError("--json contradicts --markdown", remedy="Give one of them")
@@ -79,8 +79,8 @@ def _read(path: Path) -> Side:
 
 
 def _side(path: Path) -> Side:
-    from accelmnist.measure.comparable import bench_side
-    from accelmnist.measure.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
+    from accelmnist.measure.compare.comparable import bench_side
+    from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
     from accelmnist.measure.record import RECORD_NAME, load_bench
 
     file = path / RECORD_NAME if path.is_dir() else path

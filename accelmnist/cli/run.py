@@ -203,7 +203,7 @@ def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:
     """Write the profile's whole table beside its trace; returns the record with the names of both, saved."""
     if record.profile is None or folder is None:
         return record
-    from accelmnist.profiling import TRACE_NAME
+    from accelmnist.profiling.profile import TRACE_NAME
     from accelmnist.results import save_record
     from accelmnist.show.profile import write_profile
 

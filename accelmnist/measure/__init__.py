@@ -1,9 +1,17 @@
 """How fast it is, and how sure of that one can be: everything between a timed region and a figure with its verdict.
 
-The package owns the clock, the samples and their statistics, the limits of the hardware, the cases that are measured,
-the runner that interleaves them round by round, and the comparison of two of them.
+    plan.py  record.py       what is measured, and what is known of it
+    benchmark.py             the way in; session.py is what all kinds of measurement share
+    throughput.py            images a second: preparation.py, sampling.py, subject.py, clock.py
+    time_to_accuracy.py      seconds to a target
+    workshop.py              what cases are made of; verification.py: are they right?
+    budget.py  ledger.py     the time that is left, and the record as it grows
+    observer.py              who is told
+    conclusion.py            what follows from the samples
+    statistics/              summaries, symptoms, comparisons
+    limits/                  what the hardware allows, what a step costs, and what holds it back
+    machine/                 what else goes on: load, throttling, energy, memory
+    compare/                 two records
 
-A sample is the speed of one timed region, in images per second: higher is better, everywhere in this package. The
-statistics are functions of samples alone; they read no clock and print nothing, so simulated samples test them to the
-digit (`bench/simulate_statistics.py` has the false alarms and the power, `results/statistics.md` the figures).
+A sample is the speed of one timed region, in images per second: higher is better, everywhere in this package.
 """

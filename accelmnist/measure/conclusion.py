@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from accelmnist.measure.bound import explain
-from accelmnist.measure.crossover import find_crossovers, paired, with_break_even
+from accelmnist.measure.limits.bound import explain
+from accelmnist.measure.limits.crossover import find_crossovers, paired, with_break_even
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
-from accelmnist.measure.statistics import summarize
-from accelmnist.measure.symptoms import Load, find_symptoms
+from accelmnist.measure.statistics.summary import summarize
+from accelmnist.measure.statistics.symptoms import Load, find_symptoms
 
 Results = Mapping[str, CaseResult]
 

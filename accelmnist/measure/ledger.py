@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelmnist.measure.record import BenchRecord, Limit, Round, save_bench
-from accelmnist.measure.statistics import summarize
+from accelmnist.measure.statistics.summary import summarize
 from accelmnist.results import Status
 
 

@@ -13,15 +13,15 @@ import numpy as np
 from accelmnist.compilation import Compilations, CompileWatch
 from accelmnist.device import matmul_precision, memory_errors, set_threads
 from accelmnist.errors import DeviceError
-from accelmnist.measure.cost import cost_of
 from accelmnist.measure.ledger import Ledger
-from accelmnist.measure.machine import EnergyMeter
-from accelmnist.measure.peak import PeakMemory
+from accelmnist.measure.limits.cost import cost_of
+from accelmnist.measure.machine.load import EnergyMeter
+from accelmnist.measure.machine.peak import PeakMemory
 from accelmnist.measure.plan import LATENCY_BATCH
 from accelmnist.measure.record import Latency
 from accelmnist.measure.subject import InferenceSubject, Subject, TrainingSubject
 from accelmnist.measure.workshop import Workshop
-from accelmnist.profiling import COUNTED_STEPS, PROFILED_STEPS, Profile, profile_calls, profile_steps
+from accelmnist.profiling.profile import COUNTED_STEPS, PROFILED_STEPS, Profile, profile_calls, profile_steps
 
 _REMEDY = "Try a smaller batch size or network, or another device"
 _LATENCY_CALLS = 100  # a round

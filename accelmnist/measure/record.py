@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.config import Optimizer, Precision
-from accelmnist.measure.comparison import Comparison
 from accelmnist.measure.plan import BenchConfig, Case, Mode
-from accelmnist.measure.statistics import Summary
-from accelmnist.measure.symptoms import Symptom
+from accelmnist.measure.statistics.comparison import Comparison
+from accelmnist.measure.statistics.summary import Summary
+from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.record_files import SCHEMA_VERSION, encode, load, save
 from accelmnist.results import Environment, ProfileSummary, Status, Verdict
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from accelmnist.errors import DeviceError
-from accelmnist.measure.statistics import relative_half_width, summarize
+from accelmnist.measure.statistics.summary import relative_half_width, summarize
 
 FEWEST_ROUNDS = 10  # before sampling may stop: an interval that is narrow by chance would end it too soon
 

@@ -24,8 +24,8 @@ from accelmnist.errors import AccelmnistError, OutputError
 from accelmnist.measure.budget import Budget
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.ledger import Ledger
+from accelmnist.measure.machine.peak import PeakMemory
 from accelmnist.measure.observer import BenchObserver
-from accelmnist.measure.peak import PeakMemory
 from accelmnist.measure.plan import BenchConfig, case_fields, expand
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.workshop import Workshop, resolve_devices

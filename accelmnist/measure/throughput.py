@@ -14,8 +14,8 @@ from statistics import median
 from accelmnist.device import set_threads
 from accelmnist.errors import DeviceError
 from accelmnist.measure.clock import timed
-from accelmnist.measure.limits import Probe, probes_for
-from accelmnist.measure.machine import MachineWatch, RoundLoad
+from accelmnist.measure.limits.probes import Probe, probes_for
+from accelmnist.measure.machine.load import MachineWatch, RoundLoad
 from accelmnist.measure.observer import BenchObserver
 from accelmnist.measure.preparation import PreparedCase, Preparer
 from accelmnist.measure.record import Harness, Round

@@ -27,7 +27,7 @@ from accelmnist.evaluation import accuracy_of
 from accelmnist.measure.plan import run_config
 from accelmnist.measure.record import Target, TimeToAccuracy
 from accelmnist.measure.session import Session
-from accelmnist.measure.statistics import CONFIDENCE
+from accelmnist.measure.statistics.summary import CONFIDENCE
 from accelmnist.model import MLP
 from accelmnist.step.contract import Job
 from accelmnist.step.selection import engine_class

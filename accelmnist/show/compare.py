@@ -8,8 +8,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.measure.matched_case import Row
-from accelmnist.measure.two_records import Difference, TwoRecords
+from accelmnist.measure.compare.matched_case import Row
+from accelmnist.measure.compare.two_records import Difference, TwoRecords
 from accelmnist.show.compare_text import (
     APART,
     difference_cells,

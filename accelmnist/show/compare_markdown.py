@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from accelmnist.measure.matched_case import Row
-from accelmnist.measure.two_records import TwoRecords
+from accelmnist.measure.compare.matched_case import Row
+from accelmnist.measure.compare.two_records import TwoRecords
 from accelmnist.show.compare_text import (
     difference_cells,
     explanations,

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
-from accelmnist.measure.comparable import Fact
-from accelmnist.measure.matched_case import CaseOutcome, Row
-from accelmnist.measure.two_records import Difference, SideSummary, TwoRecords
+from accelmnist.measure.compare.comparable import Fact
+from accelmnist.measure.compare.matched_case import CaseOutcome, Row
+from accelmnist.measure.compare.two_records import Difference, SideSummary, TwoRecords
 from accelmnist.show.units import UNKNOWN, plural, size
 
 UNDIVIDED = "machine's drift not divided out"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
-from accelmnist.measure.comparison import Comparison
 from accelmnist.measure.record import CaseResult, Target
-from accelmnist.measure.statistics import Summary, relative_half_width
+from accelmnist.measure.statistics.comparison import Comparison
+from accelmnist.measure.statistics.summary import Summary, relative_half_width
 from accelmnist.show.units import significant, spread
 
 INFINITE = "∞"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelmnist.measure.comparison import Comparison
-from accelmnist.measure.crossover import paired
+from accelmnist.measure.limits.crossover import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
+from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.results import Check
 from accelmnist.show.bench.columns import Baselines
 from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text

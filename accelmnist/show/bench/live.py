@@ -17,7 +17,7 @@ from rich.text import Text
 
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.sampling import FEWEST_ROUNDS
-from accelmnist.measure.statistics import relative_half_width
+from accelmnist.measure.statistics.summary import relative_half_width
 from accelmnist.show.bench.figures import speed_text, target_text
 from accelmnist.show.bench.naming import RecordNames
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, section

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import mean
 
-from accelmnist.measure.comparison import THRESHOLD
 from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.statistics.comparison import THRESHOLD
 from accelmnist.show.bench.columns import Baselines
 from accelmnist.show.bench.naming import RecordNames
 from accelmnist.show.bench.parts import Part, is_measured, parts_of

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accelmnist.measure.bound import ABOVE
+from accelmnist.measure.limits.bound import ABOVE
 from accelmnist.measure.plan import MODES
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit, LimitKind
 from accelmnist.show.figures.cases import by_speed

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from accelmnist.measure.plan import MODES
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.measure.statistics import Summary, relative_half_width
+from accelmnist.measure.statistics.summary import Summary, relative_half_width
 from accelmnist.show.figures.cases import (
     baseline_keys,
     by_speed,

@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from accelmnist.measure.statistics import Samples, as_samples, minimum_samples, thinned
+from accelmnist.measure.statistics.summary import Samples, as_samples, minimum_samples, thinned
 
 Code = Literal["too few", "unstable", "slow first", "drifting", "bimodal", "machine busy", "GPU throttled"]
 

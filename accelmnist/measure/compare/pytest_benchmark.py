@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from accelmnist.errors import RecordError
-from accelmnist.measure.comparable import Fact, Series, Side, by_key, check_samples, printable
+from accelmnist.measure.compare.comparable import Fact, Series, Side, by_key, check_samples, printable
 
 _PASSING = ("hz_actual", "hz_actual_friendly")  # the clock at that moment: a reading, not what the machine is
 _FOLLOWING = ("time", "author_time")  # they follow from the commit

@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from accelmnist.device import Device
-from accelmnist.measure.nvml import NvmlDevice
+from accelmnist.measure.machine.nvml import NvmlDevice
 
 _PROC = Path("/proc")
 _POWERCAP = Path("/sys/class/powercap")

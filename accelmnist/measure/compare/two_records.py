@@ -21,10 +21,10 @@ from functools import lru_cache
 from typing import Literal
 
 from accelmnist.errors import RecordError
-from accelmnist.measure.comparable import Fact, Side, Tool
-from accelmnist.measure.comparison import compare, regressed
-from accelmnist.measure.matched_case import CaseOutcome, Row, Rules, match
-from accelmnist.measure.statistics import CONFIDENCE
+from accelmnist.measure.compare.comparable import Fact, Side, Tool
+from accelmnist.measure.compare.matched_case import CaseOutcome, Row, Rules, match
+from accelmnist.measure.statistics.comparison import compare, regressed
+from accelmnist.measure.statistics.summary import CONFIDENCE
 from accelmnist.record_files import SCHEMA_VERSION
 
 _SIGNIFICANCE = 1 - CONFIDENCE

@@ -1,6 +1,6 @@
 """The work of the probes: matrix products, copies, tiny operations, each with what it is worth.
 
-`accelmnist.measure.limits` says which are wanted, `accelmnist.measure.probe` runs them.
+`accelmnist.measure.limits.probes` says which are wanted, `accelmnist.measure.limits.probe` runs them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from accelmnist.measure.cost import Product
-from accelmnist.measure.probe import Operation, Recipe, Shape
+from accelmnist.measure.limits.cost import Product
+from accelmnist.measure.limits.probe import Operation, Recipe, Shape
 
 _OPERATIONS = 1000  # of a pass of a dispatch probe
 _UNROLL, _UNROLL_BELOW = 20, 1 << 28  # passes a graph, where a pass has fewer flops or bytes: a few µs of a GPU

@@ -22,11 +22,11 @@ import torch
 
 from accelmnist.config import ModelConfig, Precision
 from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_bytes
-from accelmnist.measure.cost import step_products
-from accelmnist.measure.limit_keys import limit_key, size_detail, working_set_size, workload_detail
+from accelmnist.measure.limits.cost import step_products
+from accelmnist.measure.limits.limit_keys import limit_key, size_detail, working_set_size, workload_detail
+from accelmnist.measure.limits.probe import Probe, Recipe, Scratch
+from accelmnist.measure.limits.recipes import copy_recipe, square_recipe, tiny_recipe, workload_recipe
 from accelmnist.measure.plan import Case
-from accelmnist.measure.probe import Probe, Recipe, Scratch
-from accelmnist.measure.recipes import copy_recipe, square_recipe, tiny_recipe, workload_recipe
 from accelmnist.measure.record import Limit, LimitKind
 
 __all__ = ["Probe", "probes_for"]

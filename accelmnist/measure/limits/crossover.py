@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
-from accelmnist.measure.comparison import Comparison, compare
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import CaseResult, Crossover
+from accelmnist.measure.statistics.comparison import Comparison, compare
 
 Axis = Literal["batch size", "width"]
 Question = Literal["device", "engine", "precision"]

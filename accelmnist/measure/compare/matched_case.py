@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from accelmnist.errors import ConfigError, RecordError
-from accelmnist.measure.comparable import Series, Side
-from accelmnist.measure.comparison import THRESHOLD, Comparison, Limits, compare
+from accelmnist.measure.compare.comparable import Series, Side
+from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, Limits, compare
 
 CaseOutcome = Literal[
     "slower",

@@ -16,7 +16,7 @@ from typing import Literal
 from accelmnist.errors import RecordError
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Round
-from accelmnist.measure.statistics import as_samples
+from accelmnist.measure.statistics.summary import as_samples
 from accelmnist.results import Environment
 
 Tool = Literal["accelmnist bench", "pytest-benchmark"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from accelmnist.measure.events import Event, is_compiled_graph, is_host
+from accelmnist.profiling.events import Event, is_compiled_graph, is_host
 from accelmnist.results import OperationFigures
 
 HOST_ROW = "between calls"  # the host: Python, and the waits that no event covers

@@ -26,9 +26,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from accelmnist.config import ModelConfig
-from accelmnist.measure.bound_words import describe_bound
-from accelmnist.measure.cost import product_flops
-from accelmnist.measure.limit_keys import CaseLimits, limits_of, rate_of
+from accelmnist.measure.limits.bound_words import describe_bound
+from accelmnist.measure.limits.cost import product_flops
+from accelmnist.measure.limits.limit_keys import CaseLimits, limits_of, rate_of
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Bound, BoundKind, CaseResult, Launches, Limit, StepCost
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from accelmnist.measure.cost import cost_of
+from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Limit, LimitKind
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from accelmnist.measure.events import Event, ancestors, driver_call, is_compiled_graph, is_host, roots
 from accelmnist.measure.record import Launches
+from accelmnist.profiling.events import Event, ancestors, driver_call, is_compiled_graph, is_host, roots
 
 _OPERATOR = re.compile(r"\w+::\w+")
 _STARTS = re.compile(r"\w*Launch\w*Kernel\w*|GraphLaunch|Mem(?:cpy|set)\w*")

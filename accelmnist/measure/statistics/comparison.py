@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.errors import RecordError
-from accelmnist.measure.statistics import CONFIDENCE, Samples, as_samples, thinned
+from accelmnist.measure.statistics.summary import CONFIDENCE, Samples, as_samples, thinned
 
 Outcome = Literal["faster", "slower", "same", "ambiguous"]
 Ranks = NDArray[np.intp]

@@ -32,10 +32,10 @@ from torch.autograd import profiler
 from accelmnist.checkpoint import load_weights, weights_of
 from accelmnist.device import Device, matmul_precision, synchronize
 from accelmnist.errors import OutputError
-from accelmnist.measure.events import Event, is_compiled_graph, within
-from accelmnist.measure.hot_spots import HOST_ROW, tabulate
-from accelmnist.measure.launches import count_launches, has_driver_calls
 from accelmnist.measure.record import Launches
+from accelmnist.profiling.events import Event, is_compiled_graph, within
+from accelmnist.profiling.hot_spots import HOST_ROW, tabulate
+from accelmnist.profiling.launches import count_launches, has_driver_calls
 from accelmnist.results import OperationFigures, ProfileSummary
 from accelmnist.step.contract import Engine, Epoch, Job
 from accelmnist.storage import write_atomically

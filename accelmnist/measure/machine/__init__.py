@@ -1,0 +1,1 @@
+"""What else goes on in the machine while something is measured: load, throttling, energy, memory."""
