@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 from random import Random
@@ -29,13 +29,14 @@ from accelmnist.data.on_device import upload
 from accelmnist.device import cpu_instructions, processor, resolve
 from accelmnist.measure.limits.probes import probes_for
 from accelmnist.measure.plan import BenchConfig, Case, run_config
-from accelmnist.measure.sampling import sample_round
+from accelmnist.measure.sampling import Sampler, sample_round
 from accelmnist.measure.statistics.comparison import Comparison, compare
 from accelmnist.measure.subject import TrainingSubject
 from accelmnist.storage import write_atomically
 
 _SLOWDOWN = 0.05
 _SMALL_SLOWDOWN = 0.02
+_STEPS = 20  # a slice; 5 % more is a whole step
 _CASE = Case(
     mode="training", device="cpu", engine="eager", precision="fp32", batch_size=128, hidden=(128,), optimizer="sgd"
 )
@@ -66,14 +67,14 @@ def take_samples(rounds: int) -> Samples:
     subjects = {name: TrainingSubject(_CASE, device, config, data) for name in ("a", "again", "slowed")}
     for subject in subjects.values():
         subject.warm_up()
-    steps = subjects["a"].steps
     limit = next(probe for probe in probes_for([_CASE], {"cpu": device}) if probe.limit.kind == "workload")
-    slowed_steps = round(steps * (1 + _SLOWDOWN))
-    samplers: dict[str, Callable[[], float]] = {
-        "a": lambda: steps / subjects["a"].time(steps),
-        "again": lambda: steps / subjects["again"].time(steps),
-        "slowed": lambda: slowed_steps / (1 + _SLOWDOWN) / subjects["slowed"].time(slowed_steps),
-        "limit": limit.sample,
+    limit.prepare()
+    slowed = round(_STEPS * (1 + _SLOWDOWN))
+    samplers = {
+        "a": Sampler(lambda: 1 / subjects["a"].time(_STEPS)),
+        "again": Sampler(lambda: 1 / subjects["again"].time(_STEPS)),
+        "slowed": Sampler(lambda: 1 / subjects["slowed"].time(slowed)),
+        "limit": Sampler(limit.sample),
     }
     taken: Samples = {name: [] for name in samplers}
     chance = Random(0)
@@ -138,7 +139,7 @@ def _relative_iqr(values: Sequence[float]) -> float:
 def main() -> None:
     """Sample, count, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--block", type=int, default=30)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

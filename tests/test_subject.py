@@ -11,6 +11,7 @@ from accelmnist.engines.eager import EagerEngine
 from accelmnist.errors import DeviceError
 from accelmnist.measure import subject as module
 from accelmnist.measure.plan import BenchConfig, Case, run_config
+from accelmnist.measure.sampling import SLICES
 from accelmnist.measure.subject import REGION_S, InferenceSubject, TrainingSubject
 from accelmnist.model import MLP
 
@@ -85,8 +86,8 @@ def test_a_region_takes_a_tenth_of_a_second_or_more(training, inference):
     for subject in (training, inference):
         subject.warm_up()
         assert subject.steps > 1
-        samples = sorted(subject.steps * subject.case.batch_size / subject.sample() for _ in range(5))
-        assert samples[-1] > REGION_S / 2  # not a bar on the machine: a region that is far too short would be a fault
+        slices = [subject.slice_steps * subject.case.batch_size / subject.sample() for _ in range(3 * subject.slices)]
+        assert sum(slices) / 3 > REGION_S / 4  # no bar on the machine: a region that is far too short would be a fault
 
 
 @pytest.mark.parametrize("seconds_a_step", [1e-6, 1e-3, 0.4])
@@ -98,8 +99,24 @@ def test_the_steps_of_a_region_follow_from_what_a_step_takes(training, monkeypat
     assert training.region_s <= max(1.5 * REGION_S, seconds_a_step)
 
 
+@pytest.mark.parametrize(("seconds_a_step", "slices"), [(1e-6, SLICES), (1e-3, SLICES), (0.03, 5), (0.4, 1)])
+def test_a_region_has_as_many_slices_as_its_steps_allow(training, monkeypatch, seconds_a_step, slices):
+    monkeypatch.setattr(training, "time", lambda steps: steps * seconds_a_step)
+    training.warm_up()
+    assert training.slices == slices
+    assert training.steps == slices * training.slice_steps
+
+
+def test_a_slice_of_many_steps_is_timed_after_one_that_warms_the_caches(training, monkeypatch):
+    run: list[int] = []
+    monkeypatch.setattr(training, "run", run.append)
+    training.time(3)
+    training.time(20)
+    assert run == [3, 1, 20]
+
+
 def test_a_sample_is_images_over_seconds(training, monkeypatch):
-    training.steps = 50
+    training.slice_steps = 50
     monkeypatch.setattr(training, "time", lambda steps: steps * 0.004)
     assert training.sample() == pytest.approx(32 / 0.004)
 

@@ -6,7 +6,6 @@ What fails becomes the case's result, and the benchmark goes on without it.
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
@@ -24,11 +23,11 @@ from accelmnist.measure.workshop import Workshop
 from accelmnist.profiling.profile import COUNTED_STEPS, PROFILED_STEPS, Profile, profile_calls, profile_steps
 
 _REMEDY = "Try a smaller batch size or network, or another device"
-_LATENCY_CALLS = 100  # a round
+_LATENCY_CALLS = 16  # a slice
 
 
 class PreparedCase:
-    """A subject that is warm; `sample` takes one sample and keeps what else the region tells."""
+    """A subject that is warm; `sample` takes one slice and keeps what else that tells."""
 
     def __init__(self, subject: Subject, threads: int) -> None:
         self.subject, self._threads = subject, threads
@@ -36,9 +35,10 @@ class PreparedCase:
         self.compilations = Compilations()
         self._energy = EnergyMeter(subject.device)
         self._joules: list[float] = []
+        self._images = 0
 
     def sample(self) -> float:
-        """Images a second of one region; raises DeviceError where it fails."""
+        """Images a second of one slice; raises DeviceError where it fails."""
         subject = self.subject
         set_threads(self._threads)
         with memory_errors(subject.device, _REMEDY), CompileWatch() as watch:
@@ -49,13 +49,17 @@ class PreparedCase:
                 self.latencies += subject.latencies(_LATENCY_CALLS)
         self.compilations += watch.seen
         if joules is not None:
-            self._joules.append(joules / (subject.steps * subject.case.batch_size))
+            self._joules.append(joules)
+            self._images += subject.slice_steps * subject.case.batch_size
         return speed
 
     @property
     def joules_per_image(self) -> float | None:
-        """The median over the regions; None where nothing counts energy."""
-        return median(self._joules) if self._joules else None
+        """All that was counted, over all images: a counter that moves in steps is right on average alone.
+
+        None where nothing counts energy.
+        """
+        return sum(self._joules) / self._images if self._images else None
 
     @property
     def latency(self) -> Latency | None:

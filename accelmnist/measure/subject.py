@@ -1,8 +1,11 @@
-"""What is timed: a case made ready to run regions of many steps, each from the same start.
+"""What is timed: a case made ready to run regions of many steps, in slices, each from the same start.
 
-A sample is the speed of one region. Before each one the weights and the optimizer's state are set back, so that every
-sample does the same work, on the same images, and no warm-up helps the result. What a region leaves out is what isn't
-the step: the order of the images is made and lies on the device before, nothing is evaluated, nothing is saved.
+A sample is the speed of one region, whose slices take turns with those of other cases (`sampling`). Before each slice
+the weights and the optimizer's state are set back, so that every one does the same work, on the same images, and no
+warm-up helps the result; then a step that isn't timed brings both into the caches, which the case before left cold.
+
+What a region leaves out is what isn't the step: the order of the images is made and lies on the device before, nothing
+is evaluated, nothing is saved.
 """
 
 from __future__ import annotations
@@ -21,30 +24,33 @@ from accelmnist.device import Device, matmul_precision
 from accelmnist.errors import DeviceError
 from accelmnist.measure.clock import timed
 from accelmnist.measure.plan import Case
+from accelmnist.measure.sampling import SLICES
 from accelmnist.model import MLP
 from accelmnist.step.contract import Engine, Epoch, Job
 from accelmnist.step.selection import engine_class
 from accelmnist.training import Plan, prepare
 
-REGION_S = 0.1  # the least; regions aim at a quarter more, so that a fast sample isn't shorter
+REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
 _AIM_S = 1.25 * REGION_S
 _MOST_STEPS = 1 << 20
 _STEADY = 0.05  # relative spread of the last three warm-ups
 _MOST_WARM_UPS = 8
-_EMPTY_REGIONS = 20
+_EMPTY_SLICES = 20
+_FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too much
 
 
 class Subject(ABC):
     """A case that is ready to be timed. A step is a training step, or one call of the classifier.
 
-    `compile_s` is what making it ready took where its engine compiles, else None.
+    `compile_s` is what making it ready took where its engine compiles, else None. A region is `slices` times
+    `slice_steps` steps.
     """
 
     compile_s: float | None
 
     def __init__(self, case: Case, device: Device) -> None:
         self.case, self.device = case, device
-        self.steps = 1
+        self.slices, self.slice_steps = 1, 1
         self.region_s = math.nan
 
     @abstractmethod
@@ -55,28 +61,38 @@ class Subject(ABC):
         """Set back what a region changed."""
 
     def time(self, steps: int) -> float:
-        """Seconds of `steps` steps from the start."""
+        """Seconds of `steps` steps from the start, after one that isn't timed where there are several."""
         self.restore()
         with matmul_precision(self.device, self.case.precision):
+            if steps >= _FEWEST_TO_WARM:
+                self.run(1)
             return timed(lambda: self.run(steps), self.device)
 
     def sample(self) -> float:
-        """Images a second of one region."""
-        return self.steps * self.case.batch_size / self.time(self.steps)
+        """Images a second of one slice."""
+        return self.slice_steps * self.case.batch_size / self.time(self.slice_steps)
+
+    @property
+    def steps(self) -> int:
+        """Steps of a region."""
+        return self.slices * self.slice_steps
 
     def overhead_s(self) -> float:
         """Seconds of a region that are the measurement's own."""
-        return median(timed(lambda: self.run_empty(self.steps), self.device) for _ in range(_EMPTY_REGIONS))
+        slices = (timed(lambda: self.run_empty(self.slice_steps), self.device) for _ in range(_EMPTY_SLICES))
+        return self.slices * median(slices)
 
     def run_empty(self, steps: int) -> None:  # noqa: B027 - a region that calls the engine once has no loop
         """The loop of a region without its work."""
 
     def warm_up(self) -> None:
         """Find how many steps a region takes, and run regions until they are steady."""
-        self.steps = self._steps_per_region()
+        steps = self._steps_per_region()
+        self.slices = min(SLICES, steps)
+        self.slice_steps = math.ceil(steps / self.slices)
         last: list[float] = []
         for _ in range(_MOST_WARM_UPS):
-            last = [*last[-2:], self.time(self.steps)]
+            last = [*last[-2:], sum(self.time(self.slice_steps) for _ in range(self.slices))]
             if len(last) == 3 and max(last) - min(last) <= _STEADY * min(last):
                 break
         self.region_s = sorted(last)[len(last) // 2]

@@ -7,6 +7,7 @@ sample    rounds of all cases and limits in random order, until every interval i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from random import Random
 from statistics import median
@@ -19,13 +20,14 @@ from accelmnist.measure.machine.load import MachineWatch, RoundLoad
 from accelmnist.measure.observer import BenchObserver
 from accelmnist.measure.preparation import PreparedCase, Preparer
 from accelmnist.measure.record import Harness, Round
-from accelmnist.measure.sampling import FEWEST_ROUNDS, Sampler, is_settled, sample_round
+from accelmnist.measure.sampling import FEWEST_ROUNDS, SLICES, Sampler, is_settled, sample_round
 from accelmnist.measure.session import BenchRequest, Session
 from accelmnist.measure.verification import compile_checks, with_checks
 
 _KEPT_ROUNDS = 8  # time for so many is kept back when a case is prepared
 _ROUND_OVERHEAD_S = 0.05  # a case's share of a round beyond its region: setting back, probes
 _EMPTY_REGIONS = 100
+_PROBE_S = 0.04  # of a limit a round
 
 
 class ThroughputSession(Session):
@@ -68,8 +70,10 @@ class ThroughputSession(Session):
 
     def _sample(self) -> None:
         self.observer.stage("measuring")
-        samplers: dict[str, Sampler] = {key: prepared.sample for key, prepared in self.prepared.items()}
-        samplers |= {probe.limit.key: self._sampler(probe) for probe in self._probes()}
+        samplers = {
+            key: Sampler(prepared.sample, slices=prepared.subject.slices) for key, prepared in self.prepared.items()
+        }
+        samplers |= self._probes()
         watch = MachineWatch(self.devices())
         chance = Random(self.process)
         longest = self._round_s()
@@ -81,30 +85,30 @@ class ThroughputSession(Session):
             longest = max(longest, self.budget.elapsed_s - started)
         set_threads(self.threads)
 
-    def _probes(self) -> tuple[Probe, ...]:
+    def _probes(self) -> dict[str, Sampler]:
         """The probes of what was prepared, ready."""
         cases = [prepared.subject.case for prepared in self.prepared.values()]
         wanted = probes_for(cases, {str(device): device for device in self.devices()})
-        made = tuple(probe for probe in wanted if self._prepare_probe(probe))
+        made = {probe: sampler for probe in wanted if (sampler := self._sampler(probe)) is not None}
         self.ledger.add_limits(tuple(probe.limit for probe in made))
-        return made
+        return {probe.limit.key: sampler for probe, sampler in made.items()}
 
-    def _prepare_probe(self, probe: Probe) -> bool:
-        """Let a probe take its memory and find its length, before any round; False where it can't be measured."""
-        set_threads(probe.limit.threads or self.threads)
-        try:
-            probe.prepare()
-        except DeviceError as error:
-            self.ledger.note(f"The limit {probe.limit.key} was not measured: {error}")
-            return False
-        return True
+    def _sampler(self, probe: Probe) -> Sampler | None:
+        """The probe, with its memory taken and its length known before any round; None where it can't be measured."""
 
-    def _sampler(self, probe: Probe) -> Sampler:
         def sample() -> float:
             set_threads(probe.limit.threads or self.threads)
             return probe.sample()
 
-        return sample
+        try:
+            probe.prepare()
+            started = time.perf_counter()
+            sample()
+            slices = round(_PROBE_S / (time.perf_counter() - started))
+        except DeviceError as error:
+            self.ledger.note(f"The limit {probe.limit.key} was not measured: {error}")
+            return None
+        return Sampler(sample, slices=min(max(slices, 1), SLICES))
 
     def _keep_round(
         self, outcomes: dict[str, float | DeviceError], load: RoundLoad, samplers: dict[str, Sampler]

@@ -1,4 +1,4 @@
-"""One rate of the hardware, sampled: work of a known amount is repeated for some 20 ms between two synchronizations.
+"""One rate of the hardware, sampled: work of a known amount is done for some 5 ms between two synchronizations.
 
 On CUDA the work is captured once and replayed, so that its rate is the device's; all but "dispatch", which is what the
 host takes to start an operation. The probes of one device share their memory: one buffer that is only read, so that
@@ -29,7 +29,7 @@ from accelmnist.measure.record import Limit
 Shape = tuple[int, ...]
 Operation = Callable[[], object]
 
-SAMPLE_S = 0.02
+SAMPLE_S = 0.005
 _SLOW_S = 0.5
 _ALIGNMENT = 256  # bytes
 _PATTERN = 65_521  # a prime, so that no two rows of a matrix are alike

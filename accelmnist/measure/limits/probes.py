@@ -34,7 +34,7 @@ __all__ = ["Probe", "probes_for"]
 HOST_BUDGET_BYTES = 400_000_000  # of all probes of the CPU
 _LARGEST_SHARE = 10  # of a GPU's memory: a tenth
 
-# Sides of the square products: large enough for the full rate, small enough for a sample of some 20 ms.
+# Sides of the square products: large enough for the full rate, small enough for a sample of some 20 ms at most.
 _SMALL_CPU, _LARGE_CPU, _LARGE_CPU_THREADS = 1024, 2048, 9
 _CUDA_SIDES: dict[Precision, int] = {"fp32": 4096, "tf32": 8192, "bf16": 8192, "fp16": 8192}
 _MPS_SIDE = 2048
