@@ -19,6 +19,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from accelmnist.device import Device
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -26,8 +28,8 @@ _TRACER = "torch._dynamo.utils"
 _PLAIN = {"generic_jump": "Python branched on the value of a tensor"}  # torch's own word for it says nothing
 
 
-def compile_apart(function: Callable[P, R], *, name: str) -> Callable[P, R]:
-    """`function` compiled as one graph of fixed shapes (a graph break is an error), sharing nothing with others.
+def compile_apart(function: Callable[P, R], *, name: str, device: Device) -> Callable[P, R]:
+    """`function` compiled for `device` as one graph of fixed shapes (a graph break is an error), apart from others.
 
     It is compiled at its first call; `name` is what a recompilation of it is reported under.
     """
@@ -37,8 +39,19 @@ def compile_apart(function: Callable[P, R], *, name: str) -> Callable[P, R]:
 
     code = call.__code__.replace(co_name=name)
     own = types.FunctionType(code, call.__globals__, name, None, call.__closure__)
-    compiled: Callable[P, R] = torch.compile(own, fullgraph=True, dynamic=False)
+    compiled: Callable[P, R] = torch.compile(own, fullgraph=True, dynamic=False, options=_options(device))
     return compiled
+
+
+def _options(device: Device) -> dict[str, Any]:
+    """On the CPU what calls the kernels is C++ too, and a loop is kept in torch's cache on the disk.
+
+    torch leaves loops out of that cache unless told; its key holds the loop's body, which a test makes sure of.
+    """
+    if device.kind != "cpu":
+        return {}
+    loop = "torch.ops.higher_order.while_loop"
+    return {"cpp_wrapper": True, "unsafe_marked_cacheable_functions": {loop: str(torch.__version__)}}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,11 @@ class CompiledEngine(Engine):
         """Compile the step by running it once; the weights and the state end as they began."""
         self.functional = FunctionalStep(job)
         is_loop = job.device.kind == "cpu"
-        self._run = epoch_by_loop(self.functional, sample) if is_loop else epoch_by_steps(self.functional)
+        self._run = (
+            epoch_by_loop(self.functional, sample, job.device)
+            if is_loop
+            else epoch_by_steps(self.functional, job.device)
+        )
         changed = self.functional.tensors()
         before = [tensor.clone() for tensor in changed]
         try:
@@ -76,10 +80,10 @@ class CompiledEngine(Engine):
         return CompiledClassifier(model, device, precision)
 
 
-def epoch_by_loop(step: FunctionalStep, sample: Epoch) -> EpochFunction:
+def epoch_by_loop(step: FunctionalStep, sample: Epoch, device: Device) -> EpochFunction:
     """Runs epochs as a few calls of a compiled loop."""
     loop = StepLoop(step, sample)
-    compiled = compile_apart(loop, name="training_steps")
+    compiled = compile_apart(loop, name="training_steps", device=device)
 
     def run(epoch: Epoch) -> Tensor:
         losses = []
@@ -93,9 +97,9 @@ def epoch_by_loop(step: FunctionalStep, sample: Epoch) -> EpochFunction:
     return run
 
 
-def epoch_by_steps(step: FunctionalStep) -> EpochFunction:
+def epoch_by_steps(step: FunctionalStep, device: Device) -> EpochFunction:
     """Runs epochs as one call of a compiled step after the other."""
-    compiled = compile_apart(step, name="training_step")
+    compiled = compile_apart(step, name="training_step", device=device)
 
     def run(epoch: Epoch) -> Tensor:
         plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
@@ -125,7 +129,7 @@ class CompiledClassifier:
     def _classify(self, images: Tensor) -> Tensor:
         compiled = self._compiled.get(len(images))
         if compiled is None:
-            compiled = self._compiled[len(images)] = compile_apart(self._logits, name="classify")
+            compiled = self._compiled[len(images)] = compile_apart(self._logits, name="classify", device=self._device)
         return compiled(images)
 
     def _logits(self, images: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class FunctionalStep:
         self, tensors: Sequence[Tensor], index: Tensor, seed: Tensor, scale: Tensor | None
     ) -> tuple[Tensor, Sequence[Tensor]]:
         inputs, labels = scale_images(self.data.images.index_select(0, index)), self.data.labels.index_select(0, index)
-        logits, carry_back = torch.func.vjp(  # type: ignore[misc] - a third value comes with has_aux alone
+        logits, carry_back = torch.func.vjp(  # type: ignore[misc]  # a third value comes with has_aux alone
             lambda *parameters: self.network(parameters, inputs, seed), *tensors[: len(self.parameters)]
         )
         loss, gradient = self.loss(logits, labels)

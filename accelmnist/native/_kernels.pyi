@@ -1,0 +1,58 @@
+"""The extension's functions. Arrays are anything with a contiguous buffer: NumPy's arrays, for one.
+
+Both release the interpreter's lock while they run. They raise TypeError for another type of elements, and ValueError
+for an array that is not contiguous or can't be written, and for shapes, indexes, labels or numbers that don't fit.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float32]
+
+INTERFACE: int
+
+def train(
+    parameters: tuple[_Floats, ...],
+    slots: tuple[tuple[_Floats, ...], ...],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    order: NDArray[np.int64],
+    rates: _Floats,
+    seeds: NDArray[np.int64],
+    losses: _Floats,
+    *,
+    activation: str,
+    output: str,
+    rule: str,
+    nesterov: bool,
+    momentum: float,
+    weight_decay: float,
+    label_smoothing: float,
+    dropout: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    count: float,
+    threads: int,
+    level: str,
+) -> None:
+    """Run the steps of an epoch: `parameters` (weight (units, inputs), bias (units) of every layer in turn) and `slots`
+    (as many arrays for each state of the rule) change in place, `losses` (steps,) are written.
+
+    `images` (n, 784), `labels` (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates were made
+    before.
+    """
+
+def classify(
+    parameters: tuple[_Floats, ...],
+    images: NDArray[np.uint8],
+    logits: _Floats,
+    *,
+    activation: str,
+    threads: int,
+    level: str,
+) -> None:
+    """Write `logits` (n, 10) of `images` (n, 784)."""
+
+def levels() -> list[str]:
+    """Names of the levels of instructions that run here, the widest last."""

@@ -1,0 +1,29 @@
+// The two things that the native code does, and the level of instructions that it does them with.
+
+#pragma once
+
+#include "job.h"
+#include "team.h"
+#include "workspace.h"
+
+namespace accelmnist {
+
+struct Kernels {
+    int lanes;
+    int panel_floats;
+    void (*train)(const Workspace& space, Barrier* barrier, int thread);
+    void (*classify)(Workspace& space, Epoch& job, int64_t images, Counter& counter, float* logits);
+};
+
+enum class Level : int { plain, avx2, avx512, count };
+
+const char* name_of(Level level);
+bool is_built(Level level);
+bool runs_here(Level level);  // built, and the processor and the system have its instructions
+Level best_level();
+
+// Run the job; returns why it can't be done, or nullptr. Throw std::bad_alloc where there is no memory.
+const char* train(const Epoch& job, Level level);
+const char* classify(const Classification& job, Level level);
+
+}  // namespace accelmnist

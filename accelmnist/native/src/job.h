@@ -1,0 +1,88 @@
+// What the native kernels are asked to do, as plain arrays with their lengths, and the check of it.
+//
+// Nothing here knows Python or torch. Every array carries its own length, so that `problem_of` can hold all of them
+// against the shapes before a kernel runs: a kernel trusts what was checked, and is given nothing else. The indexes in
+// `order` and the labels are checked where they are copied, in layout.cpp.
+
+#pragma once
+
+#include <cstdint>
+
+namespace accelmnist {
+
+constexpr int kPixels = 784;
+constexpr int kClasses = 10;
+constexpr int kPaddedClasses = 16;  // a row of logits, padded to whole vectors of every width
+constexpr int kMaxLayers = 65;      // 64 hidden ones and the output's
+constexpr int kMaxUnits = 65536;
+constexpr int kMaxThreads = 1024;
+constexpr int64_t kMaxBatch = 1 << 24;
+constexpr int kMaxSlots = 2;
+
+enum class Activation : int { relu, leaky_relu, gelu, silu, tanh, sigmoid, count };
+enum class Output : int { softmax, sigmoid, linear, count };
+enum class Rule : int { sgd, momentum, adam, adamw, count };
+
+// How many arrays of state a rule keeps for every parameter.
+static inline int slots_of(Rule rule) { return rule == Rule::sgd ? 0 : rule == Rule::momentum ? 1 : 2; }
+
+template <class Element>
+struct Array {
+    Element* data = nullptr;
+    int64_t size = 0;
+};
+
+// Weights (units, inputs) row by row and biases (units), each with its state.
+struct Layer {
+    int64_t inputs = 0;
+    int64_t units = 0;
+    Array<float> weight;
+    Array<float> bias;
+    Array<float> weight_slots[kMaxSlots];
+    Array<float> bias_slots[kMaxSlots];
+};
+
+struct Network {
+    Layer layers[kMaxLayers];
+    int layer_count = 0;
+    Activation activation = Activation::relu;
+};
+
+// An epoch: `order` (steps * batch) are indexes into `images` (n * 784) and `labels` (n).
+struct Epoch {
+    Network network;
+    Array<const uint8_t> images;
+    Array<const int64_t> labels;
+    Array<const int64_t> order;
+    Array<const float> rates;   // (steps)
+    Array<const int64_t> seeds;  // (steps), of dropout
+    Array<float> losses;         // (steps), written
+    int64_t steps = 0;
+    int64_t batch = 0;
+    Output output = Output::softmax;
+    Rule rule = Rule::sgd;
+    bool nesterov = false;
+    double momentum = 0;
+    double weight_decay = 0;
+    double label_smoothing = 0;
+    double dropout = 0;
+    double beta1 = 0;
+    double beta2 = 0;
+    double epsilon = 0;
+    double count = 0;  // updates made before this epoch
+    int threads = 1;
+};
+
+// Logits (n * 10) of `images` (n * 784).
+struct Classification {
+    Network network;
+    Array<const uint8_t> images;
+    Array<float> logits;
+    int threads = 1;
+};
+
+// Why the job can't be run, or nullptr: shapes, lengths, ranges of numbers.
+const char* problem_of(const Epoch& job);
+const char* problem_of(const Classification& job);
+
+}  // namespace accelmnist

@@ -1,0 +1,193 @@
+#include "layout.h"
+
+#include <cstdlib>
+#include <new>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace accelmnist {
+namespace {
+
+constexpr size_t kLine = 64;
+constexpr int64_t kLargestAhead = 4096;  // beyond this batch, fetching ahead would take memory and save nothing
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kGap = kLine;
+void forbid(const char* place, size_t bytes) { __asan_poison_memory_region(place, bytes); }
+#else
+constexpr size_t kGap = 0;
+void forbid(const char*, size_t) {}
+#endif
+
+int64_t divided_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
+
+}  // namespace
+
+void Free::operator()(void* memory) const { std::free(memory); }  // the sanitizer then forgets what was forbidden
+
+Memory allocate(size_t bytes) {
+    Memory memory(std::calloc(bytes + kLine, 1));  // lazily zeroed: most of a list's room is never touched
+    if (!memory) throw std::bad_alloc();
+    return memory;
+}
+
+char* first_line(void* memory) {
+    return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory) + kLine - 1) / kLine * kLine);
+}
+
+std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats) {
+    std::vector<Panel> panels;
+    const int64_t vectors = divided_up(units, lanes), most = panel_floats / lanes;
+    for (int64_t thread = 0; thread < threads; ++thread) {
+        const int64_t from = vectors * thread / threads, until = vectors * (thread + 1) / threads;
+        const int64_t pieces = divided_up(until - from, most);
+        for (int64_t piece = 0; piece < pieces; ++piece) {
+            const int64_t start = from + (until - from) * piece / pieces;
+            const int64_t stop = from + (until - from) * (piece + 1) / pieces;
+            Panel panel{};
+            panel.first = static_cast<int>(start * lanes);
+            panel.vectors = static_cast<int>(stop - start);
+            panel.width = panel.vectors * lanes;
+            panel.units = units - panel.first < panel.width ? units - panel.first : panel.width;
+            panel.owner = static_cast<int>(thread);
+            panels.push_back(panel);
+        }
+    }
+    return panels;
+}
+
+// Hands out pieces of one allocation. Without memory it only counts, so that a first pass tells the size. Under the
+// address sanitizer a gap behind each piece is forbidden ground, since it knows the allocation only as a whole.
+struct Layout::Arena {
+    char* memory = nullptr;
+    size_t used = 0;
+
+    template <class Element>
+    void take(Element*& place, int64_t count) {
+        const size_t bytes = static_cast<size_t>(count) * sizeof(Element);
+        const size_t whole = (bytes + kLine - 1) / kLine * kLine + kGap;
+        if (memory) {
+            place = reinterpret_cast<Element*>(memory + used);
+            forbid(memory + used + bytes, whole - bytes);
+        }
+        used += whole;
+    }
+};
+
+Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, batch_(job.batch) {
+    const Network& network = job.network;
+    workspace.job = &job;
+    workspace.threads = job.threads;
+    workspace.chunks = divided_up(job.batch, kChunk);
+    workspace.has_head = network.layer_count > 1;
+    workspace.layer_count = workspace.has_head ? network.layer_count - 1 : 1;
+    workspace.buffers = job.batch <= kLargestAhead ? kBuffers : 1;
+    for (int number = 0; number < workspace.layer_count; ++number) {
+        const Layer& layer = network.layers[number];
+        const auto units = static_cast<int>(layer.units);
+        // An output layer without a hidden one is a single panel, as wide as a row of logits.
+        panels_.push_back(workspace.has_head ? panels_of(units, job.threads, lanes, panel_floats)
+                                             : std::vector<Panel>(1, Panel{}));
+        if (!workspace.has_head) {
+            Panel& only = panels_.back().front();
+            only.units = units;
+            only.vectors = kPaddedClasses / lanes;
+            only.width = kPaddedClasses;
+        }
+        layers_.push_back({static_cast<int>(layer.inputs), units, static_cast<int>(panels_.back().size()), nullptr});
+    }
+    for (int buffer = 0; buffer < workspace.buffers; ++buffer) pixels_[buffer].resize(kPixelBlocks);
+    spaces_.resize(static_cast<size_t>(job.threads));
+    Arena counting;
+    place(counting);
+    memory_ = allocate(counting.used);
+    Arena placing;
+    placing.memory = first_line(memory_.get());
+    place(placing);
+    for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
+    workspace.layers = layers_.data();
+    for (int buffer = 0; buffer < workspace.buffers; ++buffer) workspace.pixels[buffer] = pixels_[buffer].data();
+    workspace.spaces = spaces_.data();
+}
+
+const char* Layout::copy_indexes() {
+    const Epoch& job = *workspace.job;
+    // Each is read once: another thread might change it between the check and the copy.
+    std::vector<uint8_t> labels(static_cast<size_t>(job.labels.size));
+    for (int64_t image = 0; image < job.labels.size; ++image) {
+        const auto label = static_cast<uint64_t>(__atomic_load_n(&job.labels.data[image], __ATOMIC_RELAXED));
+        if (label >= kClasses) return "a label is not 0 to 9";
+        labels[static_cast<size_t>(image)] = static_cast<uint8_t>(label);
+    }
+    for (int64_t place = 0; place < job.order.size; ++place) {
+        const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[place], __ATOMIC_RELAXED));
+        if (image >= labels.size()) return "the order names an image that is not there";
+        workspace.order[place] = static_cast<uint32_t>(image);
+        workspace.labels[place] = labels[image];
+    }
+    return nullptr;
+}
+
+void Layout::place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width) {
+    arena.take(lists.begins, rows);
+    arena.take(lists.counts, rows);
+    arena.take(lists.places, rows * width + kSlack);
+    arena.take(lists.values, rows * width + kSlack);
+}
+
+void Layout::place(Arena& arena) {
+    for (size_t number = 0; number < layers_.size(); ++number)
+        for (Panel& panel : panels_[number])
+            place_panel(arena, panel, layers_[number], number + 1 == layers_.size());
+    for (auto& blocks : pixels_)
+        for (PixelBlock& block : blocks) place_pixels(arena, block);
+    for (int buffer = 0; buffer < workspace.buffers; ++buffer) arena.take(workspace.images[buffer], batch_ * kPixels);
+    for (ThreadSpace& space : spaces_) place_thread(arena, space);
+    arena.take(workspace.zeros, kPanelFloats);
+    arena.take(workspace.order, workspace.job->order.size);
+    arena.take(workspace.labels, workspace.job->order.size);
+}
+
+void Layout::place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last) {
+    const int slots = slots_of(workspace.job->rule);
+    const int64_t width = panel.width, weights = layer.inputs * width, values = batch_ * width;
+    arena.take(panel.weight, weights);
+    arena.take(panel.gradient, kBlockPixels * width);
+    arena.take(panel.bias, width);
+    arena.take(panel.bias_gradient, width);
+    for (int slot = 0; slot < slots; ++slot) {
+        arena.take(panel.slots[slot], weights);
+        arena.take(panel.bias_slots[slot], width);
+    }
+    arena.take(panel.values, values);
+    arena.take(panel.deltas, values);
+    if (workspace.has_head && workspace.job->network.activation != Activation::relu) arena.take(panel.slopes, values);
+    if (!is_last) {
+        place_lists(arena, panel.by_image, batch_, panel.width);
+        place_lists(arena, panel.by_unit, workspace.chunks * panel.width, kChunk);
+        arena.take(panel.back, values);
+    } else if (workspace.has_head) {
+        arena.take(panel.head, kClasses * width);
+        arena.take(panel.head_turned, width * kPaddedClasses);
+        arena.take(panel.head_gradient, kClasses * width);
+        for (int slot = 0; slot < slots; ++slot) arena.take(panel.head_slots[slot], kClasses * width);
+    }
+}
+
+void Layout::place_pixels(Arena& arena, PixelBlock& block) {
+    place_lists(arena, block.by_image, batch_, kBlockPixels);
+    place_lists(arena, block.by_pixel, workspace.chunks * kBlockPixels, kChunk);
+}
+
+void Layout::place_thread(Arena& arena, ThreadSpace& space) {
+    for (float*& partial : space.partial) arena.take(partial, batch_ * kPaddedClasses);
+    arena.take(space.logits, batch_ * kPaddedClasses);
+    arena.take(space.bias, kPaddedClasses);
+    arena.take(space.bias_gradient, kPaddedClasses);
+    arena.take(space.turned, kPanelFloats * kChunk);
+    for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
+}
+
+}  // namespace accelmnist

@@ -1,0 +1,260 @@
+// The Python module: buffers in, checks, the call without the interpreter's lock, errors out.
+//
+// It uses the stable ABI of Python 3.11, whose buffer protocol tells the type, shape and contiguity of every array, so
+// that one file serves all later versions and nothing depends on torch's or NumPy's ABI. Whatever a caller hands over
+// is checked here and in job.cpp; a wrong one raises TypeError or ValueError.
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "engine.h"
+
+namespace accelmnist {
+namespace {
+
+// A Python exception is set.
+struct Raised {};
+
+[[noreturn]] void raise(PyObject* type, const char* message) {
+    PyErr_SetString(type, message);
+    throw Raised{};
+}
+
+// Owns references to views of Python buffers while a job runs.
+class Views {
+public:
+    Views() = default;
+    Views(const Views&) = delete;
+    Views& operator=(const Views&) = delete;
+    ~Views() {
+        for (Py_buffer& view : views_) PyBuffer_Release(&view);
+    }
+
+    const Py_buffer& open(PyObject* object, bool writable, const char* formats, size_t item_size, int dimensions) {
+        Py_buffer view;
+        if (PyObject_GetBuffer(object, &view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) throw Raised{};
+        views_.push_back(view);
+        const char* format = view.format ? view.format : "B";
+        if (*format == '=' || *format == '@') ++format;
+        const bool has_type = std::strlen(format) == 1 && std::strchr(formats, *format);
+        if (!has_type || view.itemsize != static_cast<Py_ssize_t>(item_size)) {
+            PyErr_Format(PyExc_TypeError, "an array has elements of type %s, not %s", format, formats);
+            throw Raised{};
+        }
+        if (view.ndim != dimensions) raise(PyExc_ValueError, "an array has another number of dimensions");
+        if (!PyBuffer_IsContiguous(&view, 'C')) raise(PyExc_ValueError, "an array is not contiguous");
+        if (writable && view.readonly) raise(PyExc_ValueError, "an array can't be written");
+        if (reinterpret_cast<uintptr_t>(view.buf) % item_size != 0) raise(PyExc_ValueError, "an array is not aligned");
+        return views_.back();
+    }
+
+private:
+    std::vector<Py_buffer> views_;
+};
+
+template <class Element>
+Array<Element> array_of(const Py_buffer& view) {
+    return {static_cast<Element*>(view.buf), view.len / static_cast<Py_ssize_t>(sizeof(Element))};
+}
+
+Array<const float> floats_in(Views& views, PyObject* object) {
+    return array_of<const float>(views.open(object, false, "f", 4, 1));
+}
+
+Array<const int64_t> longs_in(Views& views, PyObject* object) {
+    return array_of<const int64_t>(views.open(object, false, "lq", 8, 1));
+}
+
+// The items of a tuple.
+std::vector<PyObject*> items_of(PyObject* tuple) {
+    if (!PyTuple_Check(tuple)) raise(PyExc_TypeError, "parameters and slots come as tuples");
+    std::vector<PyObject*> items;
+    for (Py_ssize_t place = 0; place < PyTuple_Size(tuple); ++place) items.push_back(PyTuple_GetItem(tuple, place));
+    return items;
+}
+
+// Parameters: weight (units, inputs) and bias (units) of every layer in turn.
+Network network_of(Views& views, PyObject* parameters, bool writable) {
+    const std::vector<PyObject*> items = items_of(parameters);
+    if (items.size() % 2 || items.size() / 2 > kMaxLayers) raise(PyExc_ValueError, "the number of parameters is wrong");
+    Network network;
+    for (size_t place = 0; place < items.size(); place += 2) {
+        Layer& layer = network.layers[network.layer_count++];
+        const Py_buffer weight = views.open(items[place], writable, "f", 4, 2);
+        layer.units = weight.shape[0];
+        layer.inputs = weight.shape[1];
+        layer.weight = array_of<float>(weight);
+        layer.bias = array_of<float>(views.open(items[place + 1], writable, "f", 4, 1));
+    }
+    return network;
+}
+
+// Slots: a tuple as long as the parameters' for each.
+void take_slots(Views& views, PyObject* slots, Network& network, Rule rule) {
+    const std::vector<PyObject*> rows = items_of(slots);
+    if (rows.size() != static_cast<size_t>(slots_of(rule))) raise(PyExc_ValueError, "the number of slots is wrong");
+    for (size_t slot = 0; slot < rows.size(); ++slot) {
+        const std::vector<PyObject*> items = items_of(rows[slot]);
+        if (items.size() != static_cast<size_t>(network.layer_count) * 2)
+            raise(PyExc_ValueError, "a slot has not one array a parameter");
+        for (size_t place = 0; place < items.size(); place += 2) {
+            Layer& layer = network.layers[place / 2];
+            layer.weight_slots[slot] = array_of<float>(views.open(items[place], true, "f", 4, 2));
+            layer.bias_slots[slot] = array_of<float>(views.open(items[place + 1], true, "f", 4, 1));
+        }
+    }
+}
+
+// The place of `name` among `names`, as the enumeration of that order.
+template <class Kind>
+Kind kind_of(const char* name, std::initializer_list<const char*> names) {
+    int place = 0;
+    for (const char* each : names) {
+        if (std::strcmp(name, each) == 0) return static_cast<Kind>(place);
+        ++place;
+    }
+    PyErr_Format(PyExc_ValueError, "%s is not known", name);
+    throw Raised{};
+}
+
+Activation activation_of(const char* name) {
+    return kind_of<Activation>(name, {"relu", "leaky-relu", "gelu", "silu", "tanh", "sigmoid"});
+}
+Output output_of(const char* name) { return kind_of<Output>(name, {"softmax", "sigmoid", "linear"}); }
+Rule rule_of(const char* name) { return kind_of<Rule>(name, {"sgd", "sgd-momentum", "adam", "adamw"}); }
+Level level_of(const char* name) { return kind_of<Level>(name, {"plain", "avx2", "avx512"}); }
+
+template <class Job>
+void run_unlocked(const char* (*run)(const Job&, Level), const Job& job, Level level) {
+    const char* problem = nullptr;
+    bool has_memory = true;
+    Py_BEGIN_ALLOW_THREADS;
+    try {
+        problem = run(job, level);
+    } catch (const std::bad_alloc&) {
+        has_memory = false;
+    }
+    Py_END_ALLOW_THREADS;
+    if (!has_memory) throw std::bad_alloc();
+    if (problem) raise(PyExc_ValueError, problem);
+}
+
+// None from `body`, or NULL with an exception set.
+template <class Body>
+PyObject* guarded(Body body) {
+    try {
+        body();
+        return Py_NewRef(Py_None);
+    } catch (const Raised&) {
+        return nullptr;
+    } catch (const std::bad_alloc&) {
+        return PyErr_NoMemory();
+    }
+}
+
+PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
+    static const char* names[] = {"parameters", "slots", "images", "labels", "order", "rates", "seeds", "losses",
+                                  "activation", "output", "rule", "nesterov", "momentum", "weight_decay",
+                                  "label_smoothing", "dropout", "beta1", "beta2", "epsilon", "count", "threads",
+                                  "level", nullptr};
+    PyObject *parameters, *slots, *images, *labels, *order, *rates, *seeds, *losses;
+    const char *activation, *output, *rule, *level;
+    int nesterov;
+    Epoch job;
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, "OOOOOOOO$ssspddddddddis:train", const_cast<char**>(names), &parameters, &slots,
+            &images, &labels, &order, &rates, &seeds, &losses, &activation, &output, &rule, &nesterov, &job.momentum,
+            &job.weight_decay, &job.label_smoothing, &job.dropout, &job.beta1, &job.beta2, &job.epsilon, &job.count,
+            &job.threads, &level
+        ))
+        return nullptr;
+    return guarded([&] {
+        Views views;
+        job.output = output_of(output);
+        job.rule = rule_of(rule);
+        job.nesterov = nesterov != 0;
+        job.network = network_of(views, parameters, true);
+        job.network.activation = activation_of(activation);
+        take_slots(views, slots, job.network, job.rule);
+        job.images = array_of<const uint8_t>(views.open(images, false, "B", 1, 2));
+        job.labels = longs_in(views, labels);
+        const Py_buffer plan = views.open(order, false, "lq", 8, 2);
+        job.steps = plan.shape[0];
+        job.batch = plan.shape[1];
+        job.order = array_of<const int64_t>(plan);
+        job.rates = floats_in(views, rates);
+        job.seeds = longs_in(views, seeds);
+        job.losses = array_of<float>(views.open(losses, true, "f", 4, 1));
+        run_unlocked(train, job, level_of(level));
+    });
+}
+
+PyObject* classify_call(PyObject*, PyObject* arguments, PyObject* keywords) {
+    static const char* names[] = {"parameters", "images", "logits", "activation", "threads", "level", nullptr};
+    PyObject *parameters, *images, *logits;
+    const char *activation, *level;
+    Classification job;
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, "OOO$sis:classify", const_cast<char**>(names), &parameters, &images, &logits,
+            &activation, &job.threads, &level
+        ))
+        return nullptr;
+    return guarded([&] {
+        Views views;
+        job.network = network_of(views, parameters, false);
+        job.network.activation = activation_of(activation);
+        job.images = array_of<const uint8_t>(views.open(images, false, "B", 1, 2));
+        job.logits = array_of<float>(views.open(logits, true, "f", 4, 2));
+        run_unlocked(classify, job, level_of(level));
+    });
+}
+
+PyObject* levels_call(PyObject*, PyObject*) {
+    PyObject* names = PyList_New(0);
+    if (!names) return nullptr;
+    for (int level = 0; level < static_cast<int>(Level::count); ++level) {
+        if (!runs_here(static_cast<Level>(level))) continue;
+        PyObject* name = PyUnicode_FromString(name_of(static_cast<Level>(level)));
+        const bool is_added = name && PyList_Append(names, name) == 0;
+        Py_XDECREF(name);
+        if (!is_added) {
+            Py_DECREF(names);
+            return nullptr;
+        }
+    }
+    return names;
+}
+
+template <class Function>
+PyCFunction as_function(Function function) {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef kMethods[] = {
+    {"train", as_function(train_call), METH_VARARGS | METH_KEYWORDS, "Run the steps of an epoch in place."},
+    {"classify", as_function(classify_call), METH_VARARGS | METH_KEYWORDS, "Write the logits of images."},
+    {"levels", levels_call, METH_NOARGS, "Names of the instruction levels that run here, the widest last."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+int add_constants(PyObject* module) { return PyModule_AddIntConstant(module, "INTERFACE", ACCELMNIST_INTERFACE); }
+
+PyModuleDef_Slot kSlots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(add_constants)},
+    {0, nullptr},
+};
+
+PyModuleDef kModule = {
+    PyModuleDef_HEAD_INIT, "accelmnist.native._kernels", "Native training and classification.", 0, kMethods, kSlots,
+    nullptr, nullptr, nullptr,
+};
+
+}  // namespace
+}  // namespace accelmnist
+
+PyMODINIT_FUNC PyInit__kernels() { return PyModuleDef_Init(&accelmnist::kModule); }

@@ -1,0 +1,161 @@
+// The loops that nearly all time goes into, over the elements of a row that are not zero.
+//
+//   add_rows      out[r] = start or out[r] + sum over r's elements of value * tile[place]: the forward pass, where
+//                 the tile is weights and r an image, and a part of the gradient of the weights, where the tile is
+//                 gradients of images and r an input
+//   descend_rows  the same for the last part of a gradient, which then updates the row of weights without being stored
+//   dot_rows      back[e] += deltas[r] . tile[place of e]: the gradient at a layer's inputs where they are not zero
+//
+// A row of sums stays in registers; a tile's rows come from the first-level cache.
+
+#pragma once
+
+#include "update.h"
+#include "vector.h"
+#include "workspace.h"
+
+namespace accelmnist {
+namespace ACCELMNIST_LEVEL {
+
+// Lists from `row` on.
+INLINE Lists from_row(const Lists& lists, int64_t row) {
+    return {lists.begins + row, lists.counts + row, lists.places, lists.values};
+}
+
+// sums += the row's elements times the tile. Few vectors are too few sums to keep the adders busy: then every other
+// element goes to sums of its own.
+template <int kVectors>
+INLINE void add_row(const float* tile, const Lists& lists, int64_t row, Floats* sums) {
+    constexpr int kWidth = kVectors * kLanes;
+    const uint8_t* places = lists.places + lists.begins[row];
+    const float* values = lists.values + lists.begins[row];
+    const uint32_t count = lists.counts[row];
+    uint32_t at = 0;
+    if (kVectors <= 4) {
+        Floats others[kVectors] = {};
+        for (; at + 2 <= count; at += 2)
+            for (int vector = 0; vector < kVectors; ++vector) {
+                sums[vector] += values[at] * load(tile + places[at] * kWidth + vector * kLanes);
+                others[vector] += values[at + 1] * load(tile + places[at + 1] * kWidth + vector * kLanes);
+            }
+        for (int vector = 0; vector < kVectors; ++vector) sums[vector] += others[vector];
+    }
+    for (; at < count; ++at) {
+        const float* source = tile + places[at] * kWidth;
+        for (int vector = 0; vector < kVectors; ++vector) sums[vector] += values[at] * load(source + vector * kLanes);
+    }
+}
+
+template <int kVectors>
+static void add_rows_of(const float* tile, const Lists& lists, int64_t count, const float* start, float* out) {
+    constexpr int kWidth = kVectors * kLanes;
+    for (int64_t row = 0; row < count; ++row) {
+        float* place = out + row * kWidth;
+        if (!start && lists.counts[row] == 0) continue;
+        const float* from = start ? start : place;
+        Floats sums[kVectors];
+        for (int vector = 0; vector < kVectors; ++vector) sums[vector] = load(from + vector * kLanes);
+        add_row<kVectors>(tile, lists, row, sums);
+        for (int vector = 0; vector < kVectors; ++vector) store(place + vector * kLanes, sums[vector]);
+    }
+}
+
+template <int kVectors>
+static void descend_rows_of(
+    const float* tile, const Lists& lists, int64_t count, const float* begun, const Pace& pace,
+    const Place& weights
+) {
+    constexpr int kWidth = kVectors * kLanes;
+    for (int64_t row = 0; row < count; ++row) {
+        if (!begun && pace.keeps_untouched && lists.counts[row] == 0) continue;
+        Floats sums[kVectors] = {};
+        if (begun)
+            for (int vector = 0; vector < kVectors; ++vector) sums[vector] = load(begun + row * kWidth + vector * kLanes);
+        add_row<kVectors>(tile, lists, row, sums);
+        update_vectors<kVectors>(pace, weights, row * kWidth, sums);
+    }
+}
+
+// sums[0..3] += the sums of the lanes of four vectors.
+INLINE void add_lanes_of_four(const Floats* four, float* sums) {
+#ifdef __AVX2__
+    __m256 halved[4];
+    for (int at = 0; at < 4; ++at) {
+        float lanes[kLanes];
+        std::memcpy(lanes, &four[at], sizeof lanes);
+        halved[at] = _mm256_loadu_ps(lanes);
+        if (kLanes == 16) halved[at] = _mm256_add_ps(halved[at], _mm256_loadu_ps(lanes + kLanes - 8));
+    }
+    const __m256 first = _mm256_hadd_ps(halved[0], halved[1]), second = _mm256_hadd_ps(halved[2], halved[3]);
+    const __m256 both = _mm256_hadd_ps(first, second);
+    const __m128 sum = _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm_loadu_ps(sums), sum));
+#else
+    for (int at = 0; at < 4; ++at) sums[at] += sum_of(four[at]);
+#endif
+}
+
+template <int kVectors>
+static void dot_rows_of(const float* tile, const float* deltas, const Lists& lists, int64_t count, float* back) {
+    constexpr int kWidth = kVectors * kLanes;
+    for (int64_t row = 0; row < count; ++row) {
+        const uint8_t* places = lists.places + lists.begins[row];
+        float* out = back + lists.begins[row];
+        Floats delta[kVectors];
+        for (int vector = 0; vector < kVectors; ++vector) delta[vector] = load(deltas + row * kWidth + vector * kLanes);
+        const auto dot = [&](int place) {
+            const float* source = tile + place * kWidth;
+            Floats sum = delta[0] * load(source);
+            for (int vector = 1; vector < kVectors; ++vector) sum += delta[vector] * load(source + vector * kLanes);
+            return sum;
+        };
+        uint32_t at = 0;
+        for (; at + 4 <= lists.counts[row]; at += 4) {
+            const Floats four[4] = {dot(places[at]), dot(places[at + 1]), dot(places[at + 2]), dot(places[at + 3])};
+            add_lanes_of_four(four, out + at);
+        }
+        for (; at < lists.counts[row]; ++at) out[at] += sum_of(dot(places[at]));
+    }
+}
+
+// Calls what stands for `vectors` vectors a row.
+#define FOR_VECTORS(vectors, call)        \
+    switch (vectors) {                    \
+        case 1: call(1); break;           \
+        case 2: call(2); break;           \
+        case 3: call(3); break;           \
+        case 4: call(4); break;           \
+        case 5: call(5); break;           \
+        case 6: call(6); break;           \
+        case 7: call(7); break;           \
+        case 8: call(8); break;           \
+        default: __builtin_unreachable(); \
+    }
+
+static void add_rows(
+    int vectors, const float* tile, const Lists& lists, int64_t count, const float* start, float* out
+) {
+#define CALL(number) add_rows_of<number>(tile, lists, count, start, out)
+    FOR_VECTORS(vectors, CALL)
+#undef CALL
+}
+
+static void descend_rows(
+    int vectors, const float* tile, const Lists& lists, int64_t count, const float* begun, const Pace& pace,
+    const Place& weights
+) {
+#define CALL(number) descend_rows_of<number>(tile, lists, count, begun, pace, weights)
+    FOR_VECTORS(vectors, CALL)
+#undef CALL
+}
+
+static void dot_rows(
+    int vectors, const float* tile, const float* deltas, const Lists& lists, int64_t count, float* back
+) {
+#define CALL(number) dot_rows_of<number>(tile, deltas, lists, count, back)
+    FOR_VECTORS(vectors, CALL)
+#undef CALL
+}
+
+}  // namespace ACCELMNIST_LEVEL
+}  // namespace accelmnist

@@ -1,0 +1,98 @@
+#include "team.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace accelmnist {
+namespace {
+
+// Some 30 microseconds: longer than a balanced step's wait, short enough not to starve the one that is waited for
+// where threads share a processor. Then the thread sleeps.
+constexpr int kSpins = 1000;
+
+void rest() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb" ::: "memory");
+#endif
+}
+
+}  // namespace
+
+struct Barrier {
+    explicit Barrier(int members) : members(members) {}
+
+    const int members;
+    alignas(64) std::atomic<int> arrived{0};
+    alignas(64) std::atomic<uint32_t> round{0};
+    std::atomic<int> sleepers{0};
+    std::mutex mutex;
+    std::condition_variable woken;
+};
+
+void meet(Barrier& barrier) {
+    const uint32_t round = barrier.round.load(std::memory_order_relaxed);
+    if (barrier.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == barrier.members) {
+        barrier.arrived.store(0, std::memory_order_relaxed);
+        barrier.round.store(round + 1, std::memory_order_seq_cst);
+        if (barrier.sleepers.load(std::memory_order_seq_cst) > 0) {
+            const std::lock_guard<std::mutex> lock(barrier.mutex);
+            barrier.woken.notify_all();
+        }
+        return;
+    }
+    for (int spin = 0; spin < kSpins; ++spin) {
+        if (barrier.round.load(std::memory_order_acquire) != round) return;
+        rest();
+    }
+    std::unique_lock<std::mutex> lock(barrier.mutex);
+    // Counted before the round is read once more: either this thread sees the new round, or the last one sees it sleep.
+    barrier.sleepers.fetch_add(1, std::memory_order_seq_cst);
+    barrier.woken.wait(lock, [&] { return barrier.round.load(std::memory_order_seq_cst) != round; });
+    barrier.sleepers.fetch_sub(1, std::memory_order_relaxed);
+}
+
+int64_t next(Counter& counter) { return __atomic_fetch_add(&counter.value, 1, __ATOMIC_RELAXED); }
+
+bool run_team(int threads, Work work, void* context) {
+    if (threads == 1) {
+        work(context, nullptr, 0);
+        return true;
+    }
+    Barrier barrier(threads);
+    std::mutex mutex;
+    std::condition_variable opened;
+    enum { waiting, go, leave } gate = waiting;
+    const auto member = [&](int thread) {
+        {
+            std::unique_lock<std::mutex> lock(mutex);
+            opened.wait(lock, [&] { return gate != waiting; });
+            if (gate == leave) return;
+        }
+        work(context, &barrier, thread);
+    };
+    const auto open = [&](bool start) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        gate = start ? go : leave;
+        opened.notify_all();
+    };
+    std::vector<std::thread> others;
+    bool all = true;
+    try {
+        others.reserve(static_cast<size_t>(threads) - 1);
+        for (int thread = 1; thread < threads; ++thread) others.emplace_back(member, thread);
+    } catch (const std::system_error&) {
+        all = false;
+    }
+    open(all);
+    if (all) work(context, &barrier, 0);
+    for (std::thread& other : others) other.join();
+    return all;
+}
+
+}  // namespace accelmnist

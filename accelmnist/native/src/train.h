@@ -1,0 +1,335 @@
+// An epoch, as one thread of the team runs it.
+//
+// Every thread owns some panels of each layer and keeps them for the whole epoch: it computes their activations, their
+// part of the logits, their gradients and their updates, so weights never move between cores. With one hidden layer
+// the threads meet once a step, to add the parts of the logits; each then computes the loss of the whole batch for
+// itself, which is cheaper than to meet again. Every further hidden layer adds a meeting forward and one back.
+
+#pragma once
+
+#include "activation.h"
+#include "head.h"
+#include "lists.h"
+#include "rows.h"
+#include "team.h"
+#include "update.h"
+
+namespace accelmnist {
+namespace ACCELMNIST_LEVEL {
+
+struct Trainer {
+    const Workspace& space;
+    const Epoch& job;
+    const ThreadSpace& own;
+    Barrier* const barrier;  // null where there is one thread
+    const int thread;
+
+    Trainer(const Workspace& space, Barrier* barrier, int thread)
+        : space(space), job(*space.job), own(space.spaces[thread]), barrier(barrier), thread(thread) {}
+
+    template <class Function>
+    void for_own_panels(const LayerSpace& layer, Function function) const {
+        for (int number = 0; number < layer.panel_count; ++number)
+            if (layer.panels[number].owner == thread) function(layer.panels[number]);
+    }
+
+    const LayerSpace& last() const { return space.layers[space.layer_count - 1]; }
+    bool zeros_count() const { return job.network.activation != Activation::relu; }
+    const uint32_t* order_of(int64_t step) const { return space.order + step * job.batch; }
+
+    void meet_all() const {
+        if (barrier) meet(*barrier);
+    }
+
+    // --- weights in and out
+
+    // Between the caller's rows (units, inputs) and a panel's (inputs, width), sixteen inputs at a time.
+    template <class Move>
+    void move_matrix(const Panel& panel, int64_t inputs, float* rows, float* columns, Move move) const {
+        for (int64_t start = 0; start < inputs; start += 16)
+            for (int unit = 0; unit < panel.units; ++unit)
+                for (int64_t input = start; input < (start + 16 < inputs ? start + 16 : inputs); ++input)
+                    move(rows[(panel.first + unit) * inputs + input], columns[input * panel.width + unit]);
+    }
+
+    template <class Move>
+    void move_panel(const Panel& panel, const Layer& layer, Move move) const {
+        const auto move_vector = [&](float* outside, float* inside) {
+            for (int unit = 0; unit < panel.units; ++unit) move(outside[panel.first + unit], inside[unit]);
+        };
+        move_matrix(panel, layer.inputs, layer.weight.data, panel.weight, move);
+        move_vector(layer.bias.data, panel.bias);
+        for (int slot = 0; slot < slots_of(job.rule); ++slot) {
+            move_matrix(panel, layer.inputs, layer.weight_slots[slot].data, panel.slots[slot], move);
+            move_vector(layer.bias_slots[slot].data, panel.bias_slots[slot]);
+        }
+    }
+
+    template <class Move>
+    void move_head(const Panel& panel, const Layer& layer, Move move) const {
+        const auto move_rows = [&](float* outside, float* inside) {
+            for (int label = 0; label < kClasses; ++label)
+                for (int unit = 0; unit < panel.units; ++unit)
+                    move(outside[label * layer.inputs + panel.first + unit], inside[label * panel.width + unit]);
+        };
+        move_rows(layer.weight.data, panel.head);
+        for (int slot = 0; slot < slots_of(job.rule); ++slot)
+            move_rows(layer.weight_slots[slot].data, panel.head_slots[slot]);
+    }
+
+    template <class Move>
+    void move_head_bias(const Layer& layer, Move move) const {
+        for (int label = 0; label < kClasses; ++label) {
+            move(layer.bias.data[label], own.bias[label]);
+            for (int slot = 0; slot < slots_of(job.rule); ++slot)
+                move(layer.bias_slots[slot].data[label], own.bias_slots[slot][label]);
+        }
+    }
+
+    template <class Move>
+    void move_own(Move move, bool head_bias_too) const {
+        const Layer* layers = job.network.layers;
+        for (int number = 0; number < space.layer_count; ++number)
+            for_own_panels(space.layers[number], [&](const Panel& panel) { move_panel(panel, layers[number], move); });
+        if (!space.has_head) return;
+        const Layer& output = layers[job.network.layer_count - 1];
+        for_own_panels(last(), [&](const Panel& panel) { move_head(panel, output, move); });
+        if (head_bias_too) move_head_bias(output, move);
+    }
+
+    void take_weights() const {
+        move_own([](const float& outside, float& inside) { inside = outside; }, true);
+        if (space.has_head) for_own_panels(last(), [](const Panel& panel) { turn_head(panel); });
+    }
+
+    // Only the first thread gives back the output's biases, of which every thread has its own copy, all alike.
+    void give_weights() const {
+        move_own([](float& outside, const float& inside) { outside = inside; }, thread == 0);
+    }
+
+    // --- a step
+
+    // This thread's share of the images of a step.
+    void fetch(int64_t step) const {
+        const int64_t from = job.batch * thread / space.threads, until = job.batch * (thread + 1) / space.threads;
+        const int64_t buffer = step % space.buffers;
+        fetch_images(
+            space.pixels[buffer], job.images.data, order_of(step), from, until, space.images[buffer]
+        );
+    }
+
+    // Asks for part `part` of the own images of a step, so that they are near when they are fetched. It is done in parts,
+    // between the blocks of the first layer's work: the processor can wait for few lines at a time.
+    void ask_for(int64_t step, int part) const {
+        constexpr int kParts = kPixelBlocks;
+        if (space.buffers == 1 || step >= job.steps) return;
+        const int64_t from = job.batch * thread / space.threads, until = job.batch * (thread + 1) / space.threads;
+        const int64_t count = until - from;
+        ask_for_images(
+            job.images.data, order_of(step), from + count * part / kParts, from + count * (part + 1) / kParts
+        );
+    }
+
+    // This thread's share of the pixels of a step, eight at a time.
+    void turn(int64_t step) const {
+        constexpr int64_t kEights = kPixels / 8;
+        const int64_t buffer = step % space.buffers;
+        for (int64_t eight = kEights * thread / space.threads; eight < kEights * (thread + 1) / space.threads; ++eight) {
+            const auto number = static_cast<int>(eight * 8 / kBlockPixels);
+            const auto pixel = static_cast<int>(eight * 8 % kBlockPixels);
+            turn_pixels(space.pixels[buffer][number], space.images[buffer], number, pixel, job.batch);
+        }
+    }
+
+    // Calls function(first input, inputs, rows of a chunk, lists by image, lists by input) for every block of a layer's inputs.
+    template <class Function>
+    void for_blocks(int layer, int64_t step, Function function) const {
+        if (layer == 0)
+            for (int number = 0; number < kPixelBlocks; ++number) {
+                const PixelBlock& block = space.pixels[step % space.buffers][number];
+                function(number * kBlockPixels, kBlockPixels, kBlockPixels, block.by_image, block.by_pixel);
+            }
+        else
+            for (int number = 0; number < space.layers[layer - 1].panel_count; ++number) {
+                const Panel& panel = space.layers[layer - 1].panels[number];
+                function(panel.first, panel.units, panel.width, panel.by_image, panel.by_unit);
+            }
+    }
+
+    void sum_inputs(int layer, const Panel& panel, int64_t step) const {
+        const float* start = panel.bias;
+        for_blocks(layer, step, [&](int first, int, int, const Lists& by_image, const Lists&) {
+            const float* tile = panel.weight + int64_t{first} * panel.width;
+            add_rows(panel.vectors, tile, by_image, job.batch, start, panel.values);
+            start = nullptr;
+            if (layer == 0) ask_for(step + 1, first / kBlockPixels);
+        });
+    }
+
+    // The part of the logits that the own panels give; in training with dropout, and activations by unit.
+    void forward(int64_t step, bool is_training) const {
+        for (int number = 0; number < space.layer_count; ++number) {
+            const LayerSpace& layer = space.layers[number];
+            const bool is_last = number + 1 == space.layer_count;
+            const Dropout dropout = is_training ? dropout_of(job.dropout, job.seeds.data[step], number) : Dropout{};
+            for_own_panels(layer, [&](const Panel& panel) {
+                sum_inputs(number, panel, step);
+                if (!space.has_head) return;
+                activate(job.network.activation, panel, job.batch, layer.units, dropout);
+                if (is_last) return;
+                list_panel(panel, job.batch, zeros_count());
+                if (is_training) turn_panel(panel, job.batch, zeros_count(), own.turned);
+            });
+            if (!is_last) meet_all();
+        }
+        if (!space.has_head) return;
+        float* partial = own.partial[step % 2];
+        std::memset(partial, 0, sizeof(float) * static_cast<size_t>(job.batch * kPaddedClasses));
+        for_own_panels(last(), [&](const Panel& panel) { add_logits(panel, job.batch, partial); });
+    }
+
+    void add_partial_logits(int64_t step) const {
+        for (int64_t image = 0; image < job.batch; ++image)
+            for (int vector = 0; vector < kHeadVectors; ++vector) {
+                const int64_t place = image * kPaddedClasses + vector * kLanes;
+                Floats sum = load(own.bias + vector * kLanes);
+                for (int other = 0; other < space.threads; ++other) sum += load(space.spaces[other].partial[step % 2] + place);
+                store(own.logits + place, sum);
+            }
+    }
+
+    // The mean loss of the batch; logits become their gradients.
+    float loss_of(float* logits, int64_t step) const {
+        const Goal goal = goal_of(job);
+        const uint8_t* labels = space.labels + step * job.batch;
+        double sum = 0;
+        for (int64_t image = 0; image < job.batch; image += kLanes) {
+            const auto count = static_cast<int>(job.batch - image < kLanes ? job.batch - image : kLanes);
+            sum += losses_of(goal, labels + image, count, logits + image * kPaddedClasses);
+        }
+        return static_cast<float>(sum / static_cast<double>(job.batch));
+    }
+
+    void update_head_bias(const Pace& pace) const {
+        for (int vector = 0; vector < kHeadVectors; ++vector) {
+            Floats sum{};
+            for (int64_t image = 0; image < job.batch; ++image)
+                sum += load(own.logits + image * kPaddedClasses + vector * kLanes);
+            store(own.bias_gradient + vector * kLanes, sum);
+        }
+        update(pace, {own.bias, own.bias_slots}, own.bias_gradient, kPaddedClasses);
+    }
+
+    void back_through_head(const Pace& pace, float scale) const {
+        for_own_panels(last(), [&](const Panel& panel) {
+            back_from_head(panel, job.batch, own.logits, scale);
+            update_head(panel, job.batch, own.logits, pace);
+        });
+        update_head_bias(pace);
+    }
+
+    // The gradients at the sums of layer `number` from those of the layer above, which reads weights of all threads.
+    void back_into(int number, float scale) const {
+        const LayerSpace& above = space.layers[number + 1];
+        for_own_panels(space.layers[number], [&](const Panel& panel) {
+            const Lists& lists = panel.by_image;
+            const uint32_t end = lists.begins[job.batch - 1] + lists.counts[job.batch - 1];
+            std::memset(panel.back, 0, sizeof(float) * end);
+            for (int other = 0; other < above.panel_count; ++other) {
+                const Panel& source = above.panels[other];
+                const float* tile = source.weight + int64_t{panel.first} * source.width;
+                dot_rows(source.vectors, tile, source.deltas, lists, job.batch, panel.back);
+            }
+            std::memset(panel.deltas, 0, sizeof(float) * static_cast<size_t>(job.batch * panel.width));
+            for (int64_t image = 0; image < job.batch; ++image) spread_back(panel, image, scale);
+        });
+    }
+
+    // An image's part of `back` to where its elements belong in `deltas`.
+    void spread_back(const Panel& panel, int64_t image, float scale) const {
+        const Lists& lists = panel.by_image;
+        for (uint32_t at = lists.begins[image]; at < lists.begins[image] + lists.counts[image]; ++at) {
+            const int64_t place = image * panel.width + lists.places[at];
+            panel.deltas[place] = panel.back[at] * (panel.slopes ? panel.slopes[place] : scale);
+        }
+    }
+
+    // The gradient of a block's rows of weights, chunk by chunk of the images; the last chunk updates them.
+    void update_block(
+        const Panel& panel, int first, int inputs, int rows, const Lists& by_input, const Pace& pace
+    ) const {
+        const int64_t at = int64_t{first} * panel.width, last_chunk = space.chunks - 1;
+        const auto tile = [&](int64_t chunk) { return panel.deltas + chunk * kChunk * panel.width; };
+        for (int64_t chunk = 0; chunk < last_chunk; ++chunk) {
+            const float* start = chunk == 0 ? space.zeros : nullptr;
+            add_rows(panel.vectors, tile(chunk), from_row(by_input, chunk * rows), inputs, start, panel.gradient);
+        }
+        float* slots[kMaxSlots] = {};
+        for (int slot = 0; slot < slots_of(job.rule); ++slot) slots[slot] = panel.slots[slot] + at;
+        const float* begun = last_chunk ? panel.gradient : nullptr;
+        descend_rows(
+            panel.vectors, tile(last_chunk), from_row(by_input, last_chunk * rows), inputs, begun, pace,
+            {panel.weight + at, slots}
+        );
+    }
+
+    void update_panel(int number, const Panel& panel, int64_t step, const Pace& pace) const {
+        for_blocks(number, step, [&](int first, int inputs, int rows, const Lists&, const Lists& by_input) {
+            update_block(panel, first, inputs, rows, by_input, pace);
+        });
+        for (int vector = 0; vector < panel.vectors; ++vector) {
+            Floats sum{};
+            for (int64_t image = 0; image < job.batch; ++image)
+                sum += load(panel.deltas + image * panel.width + vector * kLanes);
+            store(panel.bias_gradient + vector * kLanes, sum);
+        }
+        update(pace, {panel.bias, panel.bias_slots}, panel.bias_gradient, panel.width);
+    }
+
+    void learn(int64_t step) const {
+        const Pace pace = pace_of(job, step);
+        const auto scale = static_cast<float>(1 / (1 - job.dropout));
+        float loss = 0;
+        if (space.has_head) {
+            add_partial_logits(step);
+            loss = loss_of(own.logits, step);
+            back_through_head(pace, scale);
+        } else if (thread == 0) {
+            const Panel& only = last().panels[0];
+            std::memcpy(only.deltas, only.values, sizeof(float) * static_cast<size_t>(job.batch * kPaddedClasses));
+            loss = loss_of(only.deltas, step);
+        }
+        if (thread == 0) job.losses.data[step] = loss;
+        for (int number = space.layer_count - 2; number >= 0; --number) {
+            meet_all();
+            back_into(number, scale);
+        }
+        if (space.layer_count > 1) meet_all();  // all have read the weights that are now changed
+        for (int number = 0; number < space.layer_count; ++number)
+            for_own_panels(space.layers[number], [&](const Panel& panel) { update_panel(number, panel, step, pace); });
+    }
+
+    void run() const {
+        take_weights();
+        const bool is_ahead = space.buffers > 1;
+        if (is_ahead && job.steps) fetch(0);
+        meet_all();
+        for (int64_t step = 0; step < job.steps; ++step) {
+            if (!is_ahead) {
+                fetch(step);
+                meet_all();
+            }
+            forward(step, true);
+            turn(step);
+            if (is_ahead && step + 1 < job.steps) fetch(step + 1);
+            meet_all();
+            learn(step);
+            // With one hidden layer and two buffers nothing that the next step writes first is still being read.
+            if (!is_ahead || space.layer_count > 1) meet_all();
+        }
+        give_weights();
+    }
+};
+
+}  // namespace ACCELMNIST_LEVEL
+}  // namespace accelmnist

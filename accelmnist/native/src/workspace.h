@@ -1,0 +1,102 @@
+// Where an epoch's numbers lie while it runs: weights by panels, inputs by blocks, and bits for what is not zero.
+//
+// A panel is a slice of a layer's units, at most 64 floats wide, that one thread owns: its weights (inputs, width) with
+// a row for each input, so that an input that is not zero touches one contiguous row; its activations and gradients
+// (images, width). A block is a slice of a layer's inputs: of the pixels, or a panel of the layer before. A block's
+// inputs are kept twice, by image for the forward pass and by input for the gradient of the weights, each time with a
+// list of the places in the row that are not zero. A block's rows of a panel fit the first-level cache, which is why
+// there are blocks.
+//
+// Panels are padded to whole vectors. Padding starts at zero, and stays there since no list names it.
+
+#pragma once
+
+#include "job.h"
+
+namespace accelmnist {
+
+constexpr int kBlockPixels = 112;  // four rows of an image
+constexpr int kPixelBlocks = kPixels / kBlockPixels;
+constexpr int kChunk = 128;       // images that share one set of lists by input
+constexpr int kPanelFloats = 64;  // a panel's largest width
+constexpr int kSlack = 8;         // elements that a list's writer may write past its end
+
+// Of each row, the elements that are not zero: places[begin] to places[begin + count], and their values.
+struct Lists {
+    uint32_t* begins;  // (rows)
+    uint32_t* counts;  // (rows)
+    uint8_t* places;   // within the block, or within the chunk of images
+    float* values;
+};
+
+// Pixels kBlockPixels * number and on.
+struct PixelBlock {
+    Lists by_image;  // a row an image
+    Lists by_pixel;  // a row a pixel, for one chunk of images after the other
+};
+
+struct Panel {
+    int first;  // its first unit
+    int units;
+    int vectors;
+    int width;  // floats of a row
+    int owner;  // thread
+    float* weight;
+    float* slots[kMaxSlots];
+    float* gradient;  // (a block's inputs, width), while it grows chunk by chunk
+    float* bias;
+    float* bias_slots[kMaxSlots];
+    float* bias_gradient;
+    float* values;  // (batch, width): activations
+    float* slopes;  // (batch, width): derivative of the activation, null for relu, whose values tell it
+    float* deltas;  // (batch, width): gradient of the loss at the sums
+    float* back;    // gradient at the activations, one for each element of `by_image`
+    // The output layer's weights from this panel, where it is of the last hidden layer.
+    float* head;         // (10, width)
+    float* head_turned;  // (width, 16)
+    float* head_slots[kMaxSlots];
+    float* head_gradient;
+    // As the next layer's inputs, where it is not of the last hidden layer.
+    Lists by_image;  // a row an image
+    Lists by_unit;   // a row a unit, for one chunk of images after the other
+};
+
+struct LayerSpace {
+    int inputs;
+    int units;
+    int panel_count;
+    Panel* panels;
+};
+
+// One thread's own memory.
+struct ThreadSpace {
+    // (batch, 16): logits from this thread's panels. Two, used in turn: a thread that is ahead already adds to the next
+    // step's while another still reads this one's.
+    float* partial[2];
+    float* logits;   // (batch, 16), then their gradients
+    float* bias;     // (16): the output's biases; every thread keeps and updates its own, alike
+    float* bias_slots[kMaxSlots];
+    float* bias_gradient;
+    float* turned;  // (kPanelFloats, kChunk): scratch
+};
+
+constexpr int kBuffers = 2;
+
+struct Workspace {
+    const Epoch* job;
+    int threads;
+    int64_t chunks;   // of a batch
+    int layer_count;  // of those made of panels: the hidden ones, or the output's alone
+    bool has_head;    // whether the output layer is narrow weights behind the panels of the last one
+    int buffers;      // of the pixels: with two, a step's are fetched while the one before it runs
+    LayerSpace* layers;
+    PixelBlock* pixels[kBuffers];
+    uint8_t* images[kBuffers];  // (batch, kPixels): the step's images
+    ThreadSpace* spaces;
+    float* zeros;     // (kPanelFloats)
+    // (steps, batch): copies, which nobody else can change after they were checked.
+    uint32_t* order;
+    uint8_t* labels;
+};
+
+}  // namespace accelmnist

@@ -1,0 +1,123 @@
+"""Measures this package against what people would use instead, on the same work in the same rounds.
+
+    pip install '.[peers]'
+    python -m bench.peers --readme
+
+Every contender runs in a process of its own with the same number of threads. For each workload the command builds every
+contender, samples all of them round by round in random order, and then trains each from its start to see that it
+reaches the same accuracy. A contender that is missing, refuses or dies is a row with its reason. The record is saved
+after every round; Ctrl-C ends the measuring and keeps what there is. The tables go into a Markdown file beside the
+record, and with --readme between the marks in README.md. --from makes the tables of a saved record again.
+
+Where the processor has no bfloat16 arithmetic, that precision is left out unless it is asked for: it would be computed
+in float32 with a conversion around every operation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from accelmnist.device import is_emulated, resolve
+from accelmnist.storage import write_atomically
+from bench.peers.catalogue import CATALOGUE
+from bench.peers.process import default_threads
+from bench.peers.record import load_record
+from bench.peers.session import Options, Session
+from bench.peers.table import document, readme_part
+from bench.peers.workloads import PRECISIONS, WORKLOADS, PeerPrecision
+from bench.readme import ROOT, write_part
+
+COMMAND = "python -m bench.peers"
+_STARTED = time.perf_counter()
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    usual = [entry.key for entry in CATALOGUE.values() if entry.usual]
+    parser.add_argument("--workloads", type=_some_of(WORKLOADS), default=list(WORKLOADS), help="of a,b,c,d")
+    parser.add_argument("--precisions", type=_some_of(PRECISIONS), default=_precisions(), help="of fp32,bf16")
+    parser.add_argument("--only", type=_some_of(CATALOGUE), default=usual, help=f"of {','.join(CATALOGUE)}")
+    parser.add_argument("--rounds", type=_positive(int), default=10, help="samples of each case (default 10)")
+    parser.add_argument("--epochs", type=_positive(int), default=3, help="epochs to the compared accuracy (default 3)")
+    parser.add_argument(
+        "--accuracy-seconds", type=_positive(float), default=3.5, help="fewer epochs where they take longer (3.5)"
+    )
+    parser.add_argument(
+        "--threads", type=_positive(int), default=default_threads(), help="of each contender (every processor)"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "peers.json", help="the record to write")
+    parser.add_argument("--from", dest="saved", type=Path, help="make the tables of this record again")
+    parser.add_argument("--readme", action="store_true", help="write the short table into README.md")
+    return parser.parse_args(arguments)
+
+
+def _precisions() -> list[PeerPrecision]:
+    emulated = is_emulated(resolve("cpu"), "bf16")
+    return [precision for precision in PRECISIONS if precision == "fp32" or not emulated]
+
+
+def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """A comma-separated list of `known` names."""
+
+    def names(text: str) -> list[str]:
+        found = [name.strip() for name in text.split(",") if name.strip()]
+        strange = [name for name in found if name not in known]
+        if strange or not found:
+            raise argparse.ArgumentTypeError(f"{', '.join(strange) or 'nothing'} is not one of {', '.join(known)}")
+        return found
+
+    return names
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    return number
+
+
+def say(text: str) -> None:
+    """Progress, with the seconds since the start."""
+    print(f"{time.perf_counter() - _STARTED:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Run what was asked for and save it."""
+    options = Options(
+        workloads=arguments.workloads,
+        precisions=arguments.precisions,
+        contenders=arguments.only,
+        rounds=arguments.rounds,
+        epochs=arguments.epochs,
+        accuracy_s=arguments.accuracy_seconds,
+        threads=arguments.threads,
+        out=arguments.out,
+    )
+    Session(options, command=" ".join([COMMAND, *sys.argv[1:]]), say=say).run()
+
+
+def main() -> None:
+    """Measure, unless the tables of a saved record are wanted, and write the tables."""
+    arguments = parse()
+    if arguments.saved is None:
+        measure(arguments)
+    path = arguments.saved or arguments.out
+    record = load_record(path)
+    write_atomically(path.with_suffix(".md"), document(record).encode())
+    if arguments.readme:
+        write_part(COMMAND, readme_part(record))
+    print(document(record))
+
+
+if __name__ == "__main__":
+    main()

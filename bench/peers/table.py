@@ -1,0 +1,137 @@
+"""The tables: results/peers.md with every case, and the short one that goes into README.md. Both are Markdown text."""
+
+from __future__ import annotations
+
+from bench.peers.judgement import Board, Judged, boards
+from bench.peers.record import PeersRecord
+from bench.peers.workloads import WORKLOADS
+
+PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
+_VERDICTS = {"faster": "faster than our best", "slower": "slower", "same": "the same", "ambiguous": "ambiguous"}
+
+
+def head(record: PeersRecord) -> str:
+    """Machine, versions, date: in one line."""
+    count = max((len(case.seconds) for one in record.workloads for case in one.cases), default=0)
+    return (
+        f"{record.processor} ({record.threads} threads, {record.instructions}), Python {record.python}, {record.date}, "
+        f"{count} rounds"
+    )
+
+
+def document(record: PeersRecord) -> str:
+    """All of results/peers.md."""
+    lines = ["# Peers", "", f"Made by `{record.command}` on {head(record)}.", "", _EXPLANATION]
+    for workload in record.workloads:
+        for board in boards(workload):
+            lines += ["", f"## {board.workload.title}, {PRECISION_NAMES[board.precision]}", "", *board_lines(board)]
+    return "\n".join([*lines, ""])
+
+
+_EXPLANATION = (
+    "Each runs in a process of its own; a round takes one region of every contender in random order. Images/s is the "
+    "median with its 95 % interval; the ratio is the speed over that of our fastest engine, of the same rounds, with "
+    "its 95 % interval: below 1, ours is faster. The first call is what building and compiling take beyond a later "
+    "call; what an earlier workload compiled alike is found again. Who is not as accurate as our eager float32 "
+    "training after as many epochs is wrong, and not ranked; who would train too long for that is not checked."
+)
+
+
+def board_lines(board: Board) -> list[str]:
+    """One table; who has no figures stands below it, with the reason."""
+    unit = "ms an epoch" if board.workload.mode == "training" else "ms a pass"
+    lines = [
+        f"| who | version | images/s | {unit} | ratio to our best | first call, s | accuracy | verdict |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    best = board.best_of_ours
+    return lines + [_row(row, is_best=row is best) for row in board.rows]
+
+
+def _row(row: Judged, *, is_best: bool) -> str:
+    case = row.case
+    title = f"**{case.title}**" if case.ours else case.title
+    if row.speed is None:
+        return f"| {title} | {case.version} | | | | | | {plain(case.reason or 'not measured')} |"
+    speed = f"{row.speed.median:,.0f} ({row.speed.low:,.0f} to {row.speed.high:,.0f})"
+    cells = [
+        title,
+        case.version,
+        speed,
+        f"{row.epoch_ms:,.1f}",
+        _ratio(row, is_best=is_best),
+        "" if case.first_s is None else f"{case.first_s:.1f}",
+        _accuracy(row),
+        plain(_verdict(row, is_best=is_best)),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _ratio(row: Judged, *, is_best: bool) -> str:
+    if is_best:
+        return "1"
+    compared = row.to_best_of_ours
+    return f"{compared.ratio:.2f} ({compared.low:.2f} to {compared.high:.2f})" if compared else ""
+
+
+def _accuracy(row: Judged) -> str:
+    values = row.case.accuracies
+    if not values:
+        return ""
+    return f"{100 * values[-1]:.2f} %" + (f" ({len(values)} epochs)" if len(values) > 1 else "")
+
+
+def _verdict(row: Judged, *, is_best: bool) -> str:
+    if row.wrong:
+        return f"**wrong**: {row.wrong}"
+    said = _VERDICTS[row.to_best_of_ours.verdict] if row.to_best_of_ours else "right"
+    return ("our best" if is_best else said) + ("" if row.case.accuracies else ", accuracy not checked")
+
+
+def plain(text: str) -> str:
+    """Text that can't break a table: one line, no bar."""
+    return " ".join(text.split()).replace("|", "/")
+
+
+def readme_part(record: PeersRecord) -> str:
+    """Images/s of everyone at every workload, and how many times as fast our best engine is."""
+    found = [board for workload in record.workloads for board in boards(workload)]
+    keys = ", ".join(f"({board.workload.key}) {_lower(board.workload.title)}" for board in _first_of_each(found))
+    lines = [f"{keys}; on {head(record)}. Images/s, and in brackets how many times as fast our best engine is:", ""]
+    titles = [f"({board.workload.key}) {PRECISION_NAMES[board.precision]}" for board in found]
+    lines += [f"| who | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(found)}"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in _matrix(found)])
+
+
+def _lower(title: str) -> str:
+    return title[0].lower() + title[1:]
+
+
+def _first_of_each(found: list[Board]) -> list[Board]:
+    return [next(board for board in found if board.workload.key == key) for key in WORKLOADS if _has(found, key)]
+
+
+def _has(found: list[Board], key: str) -> bool:
+    return any(board.workload.key == key for board in found)
+
+
+def _matrix(found: list[Board]) -> list[list[str]]:
+    """A row for each contender that has a figure anywhere, in the order of the first board's ranking."""
+    order = {row.case.key: row.case for board in found for row in board.rows if row.speed is not None}
+    rows = []
+    for key, case in order.items():
+        title = f"**{case.title}**" if case.ours else case.title
+        rows.append([title, *(_cell(board, key) for board in found)])
+    return rows
+
+
+def _cell(board: Board, key: str) -> str:
+    row = next((row for row in board.rows if row.case.key == key), None)
+    if row is None or row.speed is None:
+        return ""
+    if row.wrong:
+        return "wrong"
+    speed = f"{row.speed.median:,.0f}"
+    if row is board.best_of_ours:
+        return f"**{speed}**"
+    return f"{speed} ({1 / row.to_best_of_ours.ratio:.2f})" if row.to_best_of_ours else speed

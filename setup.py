@@ -1,0 +1,60 @@
+"""Builds the native kernels, where there is a C++ compiler; everything else about the package is in pyproject.toml.
+
+The extension is optional: without a compiler, or without Python's headers, the package installs all the same, and
+`accelmnist doctor` says that the engine `fused` is missing and how to get it. One source is compiled once for every
+level of instructions, each with flags of its own, and the level is chosen when it runs.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("accelmnist/native/src")
+COMMON = ("module", "engine", "job", "layout", "team")
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+LEVELS = {"level_plain": [], **({"level_avx2": AVX2, "level_avx512": AVX512} if IS_X86 else {})}
+# -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
+FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
+INTERFACE = 1  # of the module's functions; accelmnist/native/__init__.py asks for it, so that an old build is told
+
+
+class BuildKernels(build_ext):
+    """Compiles the levels with their own flags and gives them to the linker as objects."""
+
+    def build_extension(self, extension: Extension) -> None:
+        """Build the one extension; what fails raises an error that setuptools tells and passes over."""
+        for name, flags in LEVELS.items():
+            extension.extra_objects += self.compiler.compile(
+                [str(SOURCES / f"{name}.cpp")],
+                output_dir=self.build_temp,
+                macros=extension.define_macros,
+                extra_postargs=[*extension.extra_compile_args, *flags],
+                depends=extension.depends,
+            )
+        super().build_extension(extension)
+
+
+KERNELS = Extension(
+    "accelmnist.native._kernels",
+    sources=[str(SOURCES / f"{name}.cpp") for name in COMMON],
+    depends=[str(path) for path in sorted(SOURCES.iterdir())],
+    define_macros=[("ACCELMNIST_INTERFACE", str(INTERFACE)), *([("ACCELMNIST_X86", "1")] if IS_X86 else [])],
+    extra_compile_args=FLAGS,
+    extra_link_args=["-pthread"],
+    language="c++",
+    py_limited_api=True,
+    optional=True,
+)
+
+setup(
+    ext_modules=[] if sys.platform == "win32" else [KERNELS],
+    cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -1,0 +1,1 @@
+"""The driver that fuzzes the native kernels under the sanitizers, and how it is built."""

@@ -1,0 +1,300 @@
+"""The compiled engine: many side by side, compiled once, the loop and the single step alike, freed when dropped.
+
+What concerns torch's tracer alone runs its graphs without generating code, since a dozen of those would take minutes.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from accelmnist.compilation import Compilations, CompileWatch
+from accelmnist.data.on_device import upload
+from accelmnist.device import resolve
+from accelmnist.engines.compiled import CompiledEngine, epoch_by_loop, epoch_by_steps
+from accelmnist.errors import DeviceError
+from accelmnist.evaluation import logits_of
+from accelmnist.model import MLP
+from accelmnist.reference.exact import replay_first_steps
+from accelmnist.step import functional_loop
+from accelmnist.step.contract import Epoch
+from accelmnist.step.functional import FunctionalStep
+from accelmnist.step.functional_loop import StepLoop
+from accelmnist.training import Plan, prepare
+from tests.test_engines import runs_here
+from tests.training_helpers import make_job, small_config, train_with
+
+CPU = resolve("cpu")
+ADAM = {"optimizer": "adamw", "learning_rate": 0.01}
+
+
+@pytest.fixture
+def no_code_generation(monkeypatch):
+    """Trace and guard as always, and run the graph as it is."""
+    real = torch.compile
+
+    def compile_to_the_graph_itself(function, *, options=None, **others):
+        return real(function, backend="eager", **others)
+
+    monkeypatch.setattr(torch, "compile", compile_to_the_graph_itself)
+
+
+def first_steps(epoch: Epoch, steps: int) -> Epoch:
+    return Epoch(epoch.order[:steps], epoch.learning_rates[:steps], epoch.dropout_seeds[:steps])
+
+
+def prepared(config, data, device=CPU):
+    """An engine that is ready, with its job and the plan of its first epoch."""
+    engine = CompiledEngine()
+    job = make_job(config, data, device)
+    prepare(engine, job)
+    return engine, job, Plan(config, len(data.train)).epoch(0).to(device.torch_device)
+
+
+def weights_of(job) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in job.model.parameters()]
+
+
+DOZEN = [
+    small_config(
+        model={"hidden": (8 + number,) * (number % 3), "dropout": 0.1 * (number % 2)},
+        training={"batch_size": 16 + number, "optimizer": ("sgd", "sgd-momentum", "adam", "adamw")[number % 4]},
+    )
+    for number in range(12)
+]
+
+
+def test_a_dozen_engines_run_in_turn_without_a_compilation_and_as_if_alone(synthetic, no_code_generation):
+    """Twelve share one code in the source, and torch stops compiling a code object after eight."""
+    alone = []
+    for config in DOZEN:
+        job = make_job(config, synthetic, CPU)
+        run = as_it_is(FunctionalStep(job))
+        plan = Plan(config, len(synthetic.train)).epoch(0)
+        losses = torch.cat([run(first_steps(plan, steps)) for steps in (3, 2, 4)])
+        alone.append((losses, weights_of(job)))
+    together = [prepared(config, synthetic) for config in DOZEN]
+    losses = [[] for _ in DOZEN]
+    with CompileWatch() as watch:
+        for steps in (3, 2, 4):
+            for found, (engine, _, epoch) in zip(losses, together, strict=True):
+                found.append(engine.train_epoch(first_steps(epoch, steps)))
+    assert watch.seen == Compilations()
+    for (expected, weights), found, (_, job, _) in zip(alone, losses, together, strict=True):
+        assert torch.equal(torch.cat(found), expected)
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(job), weights, strict=True))
+
+
+def test_preparing_one_leaves_the_compiled_code_of_another(synthetic, device):
+    """With the code that is generated for the device."""
+    runs_here("compiled", device)
+    first, _, epoch = prepared(small_config(model={"hidden": ()}), synthetic, device)
+    prepared(small_config(model={"hidden": ()}, training={"batch_size": 32}), synthetic, device)
+    with CompileWatch() as watch:
+        assert first.train_epoch(epoch).isfinite().all()
+    assert watch.seen == Compilations()
+
+
+def test_three_epochs_and_a_resume_compile_nothing(synthetic, device):
+    runs_here("compiled", device)
+    config = small_config(training={**ADAM, "epochs": 3}, model={"dropout": 0.1})
+    engine, _, _ = prepared(config, synthetic, device)
+    plan = Plan(config, len(synthetic.train))
+    with CompileWatch() as watch:
+        for number in range(3):
+            engine.train_epoch(plan.epoch(number).to(device.torch_device))
+            engine.load_state(engine.state())
+    assert watch.seen == Compilations()
+
+
+def test_a_batch_of_another_size_is_refused(synthetic, no_code_generation):
+    """The shapes of a job never change; were one to, it must not pass in silence."""
+    engine, _, epoch = prepared(small_config(), synthetic)
+    with pytest.raises(RuntimeError, match="size"):
+        engine.train_epoch(Epoch(epoch.order[:, :32], epoch.learning_rates, epoch.dropout_seeds))
+
+
+def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic):
+    runs_here("compiled", CPU)
+    config = small_config(training=ADAM)
+    first, second = (Plan(config, len(synthetic.train)).epoch(number) for number in (0, 1))
+    whole, job, _ = prepared(config, synthetic)
+    whole.train_epoch(first)
+    state, weights = whole.state(), weights_of(job)
+    whole.train_epoch(second)
+
+    resumed, again, _ = prepared(config, synthetic)
+    torch._foreach_copy_([parameter.detach() for parameter in again.model.parameters()], weights)
+    resumed.load_state(state)
+    resumed.train_epoch(second)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(again), weights_of(job), strict=True))
+
+
+def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic, no_code_generation):
+    engine, job, epoch = prepared(small_config(training=ADAM), synthetic)
+    engine.train_epoch(epoch)
+    remains = [weakref.ref(thing) for thing in (engine, job.model, engine.functional, engine.functional.update.count)]
+    del engine, job
+    gc.collect()
+    assert [reference() for reference in remains] == [None] * len(remains)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("steps", [1, 31, 70])
+def test_the_loop_takes_the_steps_that_single_calls_take(steps, precision, synthetic, no_code_generation):
+    """Fewer than a call holds, and more; each against the pure function run as it is."""
+    config = small_config(training={**ADAM, "batch_size": 24}, execution={"precision": precision})
+    plan = Plan(config, len(synthetic.train)).epoch(0)
+    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == 64
+    ends = []
+    for way in ("loop", "compiled steps", "as it is"):
+        step = FunctionalStep(make_job(config, synthetic, CPU))
+        run = {"loop": epoch_by_loop(step, plan, CPU), "compiled steps": epoch_by_steps(step, CPU)}.get(
+            way, as_it_is(step)
+        )
+        ends.append((run(first_steps(plan, steps)), step.tensors()))
+    for losses, tensors in ends[:2]:
+        assert losses.shape == (steps,)
+        torch.testing.assert_close(losses, ends[2][0], rtol=1e-5, atol=1e-6)
+        for mine, theirs in zip(tensors, ends[2][1], strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def as_it_is(step):
+    def run(epoch: Epoch) -> torch.Tensor:
+        return torch.stack(
+            [step(*one) for one in zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)]
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("steps", [1, 2, 64])
+def test_a_call_of_the_loop_has_room_for_about_a_second(steps, synthetic, monkeypatch):
+    config = small_config(model={"hidden": ()}, training={"batch_size": 16})
+    monkeypatch.setattr(functional_loop, "_MOST_OPERATIONS", steps * 6 * 16 * 785 * 10 + 1)
+    plan = Plan(config, len(synthetic.train)).epoch(0)
+    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == steps
+    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), first_steps(plan, 1)).room == 1
+
+
+def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp_path, monkeypatch):
+    """torch keeps compiled graphs by a key; ours tell it to keep loops as well, so the key must hold their bodies."""
+    runs_here("compiled", CPU)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    for model, training in ({}, {}), ({"activation": "tanh"}, {}), ({}, {"momentum": 0.5}), ({}, {}):
+        config = small_config(model=model, training=training)
+        engine, _, plan = prepared(config, synthetic)
+        losses = engine.train_epoch(first_steps(plan, 16))
+        expected = replay_first_steps(config, synthetic.train, steps=16)
+        torch.testing.assert_close(losses.double(), expected, rtol=3e-5, atol=1e-6)
+    found = torch._dynamo.utils.counters["inductor"]
+    assert found["fxgraph_cache_hit"] >= 1  # the last one's, which is the first's again
+    assert found["fxgraph_cache_bypass"] == 0
+
+
+def test_single_compiled_steps_follow_float64(synthetic):
+    """What other devices than the CPU run, with generated code."""
+    runs_here("compiled", CPU)
+    config = small_config(training={**ADAM, "weight_decay": 0.05})
+    run = epoch_by_steps(FunctionalStep(make_job(config, synthetic, CPU)), CPU)
+    losses = run(first_steps(Plan(config, len(synthetic.train)).epoch(0), 16))
+    expected = replay_first_steps(config, synthetic.train, steps=16)
+    torch.testing.assert_close(losses.double(), expected, rtol=3e-5, atol=1e-6)
+
+
+def test_bf16_follows_float64(synthetic, device):
+    runs_here("compiled", device)
+    config = small_config(training={"epochs": 1})
+    done = train_with("compiled", config, synthetic, device, precision="bf16")
+    expected = replay_first_steps(config, synthetic.train, steps=16)
+    torch.testing.assert_close(done.losses[:16].double(), expected, rtol=0.01, atol=0.01)
+
+
+def test_an_overflow_leaves_a_step_out_within_the_loop(synthetic, no_code_generation):
+    """The scale starts at 2^13: weights a hundredfold as large overflow fp16's gradients, and nothing may change."""
+    config = small_config(execution={"precision": "fp16"}, training=ADAM)
+    engine, job, epoch = prepared(config, synthetic)
+    with torch.no_grad():
+        for parameter in job.model.parameters():
+            parameter.mul_(100)
+    before, state = weights_of(job), engine.state()
+    engine.train_epoch(first_steps(epoch, 2))
+    after = engine.state()
+    assert after["scalar/scale"] == state["scalar/scale"] / 4
+    assert after["scalar/count"] == 0
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(job), before, strict=True))
+
+
+def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(synthetic, monkeypatch, no_code_generation):
+    original = FunctionalStep.advance
+
+    def with_break(self, *arguments):
+        torch._dynamo.graph_break()
+        return original(self, *arguments)
+
+    monkeypatch.setattr(FunctionalStep, "advance", with_break)
+    with pytest.raises(DeviceError, match=r"torch\.compile failed: .*--engine eager"):
+        prepared(small_config(), synthetic)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "model"),
+    [("fp32", 1e-5, {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}), ("bf16", 0.02, {})],
+)
+def test_the_classifier_says_what_evaluation_says(precision, tolerance, model, device, synthetic):
+    """One image, a batch, and more than one part; dropout takes no part."""
+    runs_here("compiled", device)
+    network = MLP(small_config(model=model).model, seed=3).to(device.torch_device)
+    images = upload(synthetic.train, device).images
+    classify = CompiledEngine.classifier(network, device, precision)
+    for count in (1, 7, 1007):
+        logits = classify(images[:count])
+        expected = logits_of(network, images[:count], device=device, precision=precision)
+        assert logits.dtype == torch.float32
+        assert not logits.requires_grad
+        torch.testing.assert_close(logits, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_the_classifier_compiles_once_for_every_number_of_images(synthetic, no_code_generation):
+    network = MLP(small_config().model, seed=3)
+    images = upload(synthetic.train, CPU).images
+    classify = CompiledEngine.classifier(network, CPU, "fp32")
+    sizes = list(range(1, 13))  # more than torch compiles for one code object
+    with CompileWatch() as watch:
+        for size in sizes:
+            classify(images[:size])
+    assert watch.seen == Compilations(("classify was compiled for the first time",) * len(sizes), ())
+    with CompileWatch() as watch:
+        first = classify(images[:5])
+        kept = first.clone()
+        for size in sizes:
+            classify(images[size : 2 * size])
+    assert watch.seen == Compilations()
+    assert torch.equal(first, kept)  # a result is the caller's own
+
+
+def test_the_classifier_reads_the_weights_at_the_call(synthetic, no_code_generation):
+    network = MLP(small_config().model, seed=3)
+    images = upload(synthetic.train, CPU).images[:9]
+    classify = CompiledEngine.classifier(network, CPU, "fp32")
+    before = classify(images)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(0.5)
+    after = classify(images)
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, logits_of(network, images, device=CPU, precision="fp32"))
+
+
+def test_a_classifier_that_is_dropped_frees_its_model(synthetic, no_code_generation):
+    network = MLP(small_config().model, seed=3)
+    classify = CompiledEngine.classifier(network, CPU, "fp32")
+    classify(upload(synthetic.train, CPU).images[:9])
+    weights = weakref.ref(next(network.parameters()).detach().untyped_storage()), weakref.ref(network)
+    del network, classify
+    gc.collect()
+    assert [reference() for reference in weights][1] is None

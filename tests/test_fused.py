@@ -1,0 +1,237 @@
+"""The engine `fused` on the CPU: it follows the reference for every network, rule, thread count and level.
+
+The contract that all engines share is in test_engines.py, the kernels' border and the sanitizers in test_native.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from accelmnist import native
+from accelmnist.config import ExecutionConfig
+from accelmnist.data.on_device import upload
+from accelmnist.device import Device, resolve
+from accelmnist.engines.fused import FusedEngine
+from accelmnist.errors import DivergedError
+from accelmnist.evaluation import logits_of
+from accelmnist.model import MLP
+from accelmnist.reference.oracle import oracle_scores
+from accelmnist.reference.tolerances import tolerances
+from accelmnist.reference.training import train_reference
+from accelmnist.reference.verdict import Evidence, judge
+from accelmnist.step.contract import Epoch
+from accelmnist.training import Plan, prepare, train
+from tests.training_helpers import make_job, small_config, train_with
+
+pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
+
+CPU = resolve("cpu")
+NETWORKS = {
+    "no hidden layer": {"hidden": ()},
+    "one unit": {"hidden": (1,)},
+    "units that fill no vector": {"hidden": (37,)},
+    "more units than a panel": {"hidden": (150,)},
+    "three layers": {"hidden": (70, 33, 20)},
+    "three tanh layers": {"hidden": (40, 24, 17), "activation": "tanh"},
+    "leaky relu": {"hidden": (40,), "activation": "leaky-relu"},
+    "silu": {"hidden": (40, 20), "activation": "silu"},
+    "sigmoid": {"hidden": (40,), "activation": "sigmoid"},
+    "dropout in two layers": {"hidden": (48, 24), "dropout": 0.4},
+    "dropout of gelu": {"hidden": (48,), "dropout": 0.4, "activation": "gelu"},
+}
+
+
+class WithThreads(FusedEngine):
+    """The engine with a number of threads of its own, whatever torch has and the network's size deserves."""
+
+    def __init__(self, threads: int) -> None:
+        self.wanted = threads
+
+    def prepare(self, job, sample):
+        super().prepare(job, sample)
+        self.threads = self.wanted
+
+
+def assert_follows(done, reference):
+    torch.testing.assert_close(done.losses, reference.losses, rtol=1e-3, atol=1e-4)
+    for mine, theirs in zip(done.model.parameters(), reference.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_ends_where_the_reference_does(name, threads, synthetic):
+    config = small_config(model=NETWORKS[name], training={"epochs": 1, "learning_rate": 0.02})
+    assert_follows(
+        train_with(WithThreads(threads), config, synthetic, CPU), train_with("eager", config, synthetic, CPU)
+    )
+
+
+@pytest.mark.parametrize("level", native.levels() if native.why_missing() is None else ())
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd-momentum", "adam", "adamw"])
+def test_every_level_ends_where_the_reference_does(level, optimizer, synthetic, monkeypatch):
+    monkeypatch.setenv(native.LEVEL_VARIABLE, level)
+    training = {"epochs": 1, "learning_rate": 0.01, "optimizer": optimizer, "weight_decay": 0.02}
+    config = small_config(model={"hidden": (72, 24)}, training=training)
+    assert_follows(train_with(WithThreads(2), config, synthetic, CPU), train_with("eager", config, synthetic, CPU))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 128, 129, 300, 2048])
+def test_every_batch_ends_where_the_reference_does(batch, synthetic):
+    """Those that fill no vector, one chunk of images, several, and all images at once."""
+    data = dataclasses.replace(
+        synthetic, train=type(synthetic.train)(*(a[: 40 * batch] for a in train_arrays(synthetic)))
+    )
+    config = small_config(training={"epochs": 1, "batch_size": batch, "learning_rate": 0.01})
+    assert_follows(train_with(WithThreads(3), config, data, CPU), train_with("eager", config, data, CPU))
+
+
+def train_arrays(data):
+    return data.train.images, data.train.labels
+
+
+def test_a_batch_too_large_to_fetch_ahead(synthetic):
+    """Beyond 4,096 images there is one buffer, and the threads meet more often."""
+    job = make_job(small_config(model={"hidden": (48, 32)}), synthetic, CPU)
+    twin = make_job(small_config(model={"hidden": (48, 32)}), synthetic, CPU)
+    order = torch.randint(2048, (3, 5000), generator=torch.Generator().manual_seed(0))
+    epoch = Epoch(order, torch.full((3,), 0.05), torch.zeros(3, dtype=torch.int64))
+    fused, eager = WithThreads(3), type_of_eager()
+    losses = []
+    for engine, each in ((fused, job), (eager, twin)):
+        engine.prepare(each, epoch)
+        losses.append(engine.train_epoch(epoch))
+    torch.testing.assert_close(losses[0], losses[1].detach(), rtol=1e-4, atol=1e-5)
+
+
+def type_of_eager():
+    from accelmnist.engines.eager import EagerEngine
+
+    return EagerEngine()
+
+
+@pytest.mark.parametrize("hidden", [(100,), (70, 33)])
+def test_the_same_number_of_threads_gives_the_same_bits(hidden, synthetic):
+    config = small_config(model={"hidden": hidden, "dropout": 0.2}, training={"optimizer": "adamw", "epochs": 1})
+    first, second = (train_with(WithThreads(3), config, synthetic, CPU) for _ in range(2))
+    assert torch.equal(first.losses, second.losses)
+    assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd-momentum", "adamw"])
+def test_a_training_that_goes_on_ends_at_the_same_bits(optimizer, synthetic):
+    """An epoch, then another by a new engine from the state and the weights: as if one had done both."""
+    config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
+    whole = train_with(WithThreads(2), config, synthetic, CPU)
+    job, plan = make_job(config, synthetic, CPU), Plan(config, len(synthetic.train))
+    first, second = WithThreads(2), WithThreads(2)
+    prepare(first, job)
+    losses = [first.train_epoch(plan.epoch(0))]
+    prepare(second, job)
+    second.load_state(first.state())
+    losses.append(second.train_epoch(plan.epoch(1)))
+    assert torch.equal(torch.cat(losses), whole.losses)
+    assert all(torch.equal(a, b) for a, b in zip(job.model.parameters(), whole.model.parameters(), strict=True))
+
+
+def test_it_passes_the_verdict_on_real_digits(mnist):
+    data = dataclasses.replace(mnist, train=type(mnist.train)(*(array[:20_000] for array in train_arrays(mnist))))
+    training = {"batch_size": 128, "learning_rate": 0.1, "label_smoothing": 0.0, "weight_decay": 0.0}
+    config = small_config(model={"hidden": (64,)}, training=training)
+    done, reference = train_with(WithThreads(2), config, data, CPU), train_reference(config, data.train, data.test)
+    evidence = Evidence(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
+    said = done.evaluation.labels, done.evaluation.predictions
+    verdict = judge(
+        evidence,
+        oracle=lambda: oracle_scores(*said),
+        reference=reference,
+        nudged=lambda: done.losses,
+        is_reference=False,
+    )
+    assert verdict.passed, verdict.failures
+
+
+def test_a_training_that_diverges_is_told(synthetic):
+    config = small_config(training={"learning_rate": 1e6, "schedule": "constant"})
+    job = make_job(config, synthetic, CPU)
+    engine = FusedEngine()
+    prepare(engine, job)
+    with pytest.raises(DivergedError, match=r"the loss is (nan|inf)"):
+        list(train(engine, job, probe=None))
+
+
+def test_an_epoch_without_steps_changes_nothing(synthetic):
+    job = make_job(small_config(), synthetic, CPU)
+    before = [parameter.detach().clone() for parameter in job.model.parameters()]
+    engine, plan = WithThreads(2), Plan(job.config, len(synthetic.train)).epoch(0)
+    prepare(engine, job)
+    none = Epoch(plan.order[:0], plan.learning_rates[:0], plan.dropout_seeds[:0])
+    assert engine.train_epoch(none).shape == (0,)
+    assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
+
+
+# --- inference
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_classifies_as_the_model_does(name, synthetic):
+    model = MLP(small_config(model=NETWORKS[name]).model, seed=0)
+    images = upload(synthetic.test, CPU).images
+    classify = FusedEngine.classifier(model, CPU, "fp32")
+    assert classify is not None
+    expected = logits_of(model, images, device=CPU, precision="fp32")
+    error = (classify(images) - expected).abs().max() / expected.abs().max()
+    assert error < tolerances("fp32").logits.limit
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 400])
+def test_it_classifies_any_number_of_images(count, synthetic):
+    model = MLP(small_config().model, seed=0)
+    images = upload(synthetic.test, CPU).images[:count]
+    classify = FusedEngine.classifier(model, CPU, "fp32")
+    assert classify is not None
+    torch.testing.assert_close(classify(images), model(images.float() / 255).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic):
+    model = MLP(small_config().model, seed=0)
+    images = upload(synthetic.test, CPU).images[:50]
+    classify = FusedEngine.classifier(model, CPU, "fp32")
+    assert classify is not None
+    before = classify(images)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert torch.equal(classify(images), before)
+
+
+def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch):
+    model = MLP(small_config().model, seed=0)
+    assert FusedEngine.classifier(model, CPU, "bf16") is None
+    assert FusedEngine.classifier(model, Device(torch.device("cuda"), "a GPU", "asked for"), "fp32") is None
+    monkeypatch.setenv(native.LEVEL_VARIABLE, "none such")
+    assert FusedEngine.classifier(model, CPU, "fp32") is None
+
+
+# --- what it can't do, and threads
+
+
+def test_it_says_what_it_cannot_do(monkeypatch):
+    gpu = Device(torch.device("cuda"), "a GPU", "asked for")
+    assert FusedEngine.unsupported(small_config(), CPU) is None
+    assert FusedEngine.unsupported(small_config(), gpu) == "its kernels are for the CPU, and this is cuda"
+    half = dataclasses.replace(small_config(), execution=ExecutionConfig(precision="bf16"))
+    assert FusedEngine.unsupported(half, CPU) == "its kernels compute in fp32, not in bf16"
+    monkeypatch.setattr(native, "why_missing", lambda: "the native kernels are not built")
+    assert FusedEngine.unsupported(small_config(), CPU) == "the native kernels are not built"
+
+
+@pytest.mark.parametrize(("hidden", "expected"), [((), 1), ((8,), 1), ((64,), 4), ((32, 4096), 6)])
+def test_a_small_network_gets_few_threads(hidden, expected, synthetic, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    engine = FusedEngine()
+    prepare(engine, make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
+    assert engine.threads == expected

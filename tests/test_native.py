@@ -1,0 +1,274 @@
+"""The native kernels at their border: what they refuse, that no input crashes them, and that they can be missing.
+
+The numbers of random jobs are held against float64 by `tests/native/fuzz.cpp`, under the sanitizers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accelmnist import native
+from tests.native import build as driver
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
+
+IMAGES, STEPS, BATCH, HIDDEN = 30, 3, 8, 12
+RULES = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}
+
+
+def arguments(rule: str = "adam", *, hidden: int = HIDDEN, images: int = IMAGES, steps: int = STEPS) -> dict[str, Any]:
+    """A job that is right, by the names of `train`'s arguments; the first eight go in by place."""
+    chance = np.random.default_rng(0)
+    shapes = [(hidden, 784), (hidden,), (10, hidden), (10,)]
+    parameters = tuple(chance.normal(0, 0.05, shape).astype(np.float32) for shape in shapes)
+    return {
+        "parameters": parameters,
+        "slots": tuple(tuple(np.zeros_like(array) for array in parameters) for _ in range(RULES[rule])),
+        "images": chance.integers(0, 256, (images, 784)).astype(np.uint8),
+        "labels": chance.integers(0, 10, images),
+        "order": chance.integers(0, images, (steps, BATCH)),
+        "rates": np.full(steps, 0.01, np.float32),
+        "seeds": np.zeros(steps, np.int64),
+        "losses": np.zeros(steps, np.float32),
+        "activation": "relu",
+        "output": "softmax",
+        "rule": rule,
+        "nesterov": False,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "label_smoothing": 0.1,
+        "dropout": 0.0,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "count": 0.0,
+        "threads": 2,
+        "level": native.levels()[-1],
+    }
+
+
+PLACED = 8
+
+
+def train(job: dict[str, Any]) -> None:
+    values = list(job.values())
+    native.train(*values[:PLACED], **dict(list(job.items())[PLACED:]))
+
+
+def changed(array: np.ndarray, place: Any, value: float) -> np.ndarray:
+    copy = array.copy()
+    copy[place] = value
+    return copy
+
+
+def misaligned(array: np.ndarray) -> np.ndarray:
+    room = np.zeros(array.nbytes + 1, np.uint8)
+    return room[1:].view(array.dtype).reshape(array.shape)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def with_parameter(job: dict[str, Any], place: int, array: Any) -> tuple[Any, ...]:
+    return (*job["parameters"][:place], array, *job["parameters"][place + 1 :])
+
+
+BAD = {
+    "an image that is not there": ("order", lambda job: changed(job["order"], (1, 2), IMAGES), ValueError),
+    "an image before the first": ("order", lambda job: changed(job["order"], (0, 0), -1), ValueError),
+    "a label above 9": ("labels", lambda job: changed(job["labels"], 4, 10), ValueError),
+    "a label below 0": ("labels", lambda job: changed(job["labels"], 0, -(2**63)), ValueError),
+    "fewer labels": ("labels", lambda job: job["labels"][:-1].copy(), ValueError),
+    "labels of 32 bits": ("labels", lambda job: job["labels"].astype(np.int32), TypeError),
+    "images as floats": ("images", lambda job: job["images"].astype(np.float32), TypeError),
+    "images of 783 pixels": ("images", lambda job: job["images"][:, :-1].copy(), ValueError),
+    "images in steps": ("images", lambda job: job["images"][:, ::-1], ValueError),
+    "no images": ("images", lambda job: job["images"][:0], ValueError),
+    "an order in one row": ("order", lambda job: job["order"].ravel(), ValueError),
+    "an empty batch": ("order", lambda job: job["order"][:, :0].copy(), ValueError),
+    "fewer rates": ("rates", lambda job: job["rates"][:-1].copy(), ValueError),
+    "rates of 64 bits": ("rates", lambda job: job["rates"].astype(np.float64), TypeError),
+    "more seeds": ("seeds", lambda job: np.zeros(STEPS + 1, np.int64), ValueError),
+    "losses that can't be written": ("losses", lambda job: read_only(job["losses"]), ValueError),
+    "losses too short": ("losses", lambda job: job["losses"][:-1].copy(), ValueError),
+    "losses out of line": ("losses", lambda job: misaligned(job["losses"]), ValueError),
+    "a list for an array": ("rates", lambda job: [0.1] * STEPS, TypeError),
+    "None for an array": ("images", lambda job: None, TypeError),
+    "parameters in a list": ("parameters", lambda job: list(job["parameters"]), TypeError),
+    "no parameters": ("parameters", lambda job: (), ValueError),
+    "an odd number of parameters": ("parameters", lambda job: job["parameters"][:-1], ValueError),
+    "a bias too short": ("parameters", lambda job: with_parameter(job, 1, np.zeros(3, np.float32)), ValueError),
+    "a weight turned": ("parameters", lambda job: with_parameter(job, 0, job["parameters"][0].T), ValueError),
+    "another layer's weight": (
+        "parameters",
+        lambda job: with_parameter(job, 2, np.zeros((10, 5), np.float32)),
+        ValueError,
+    ),
+    "eleven outputs": (
+        "parameters",
+        lambda job: (*job["parameters"][:2], np.zeros((11, HIDDEN), np.float32), np.zeros(11, np.float32)),
+        ValueError,
+    ),
+    "a slot too few": ("slots", lambda job: job["slots"][:1], ValueError),
+    "a slot of another shape": ("slots", lambda job: (job["slots"][0], job["slots"][1][:-1]), ValueError),
+    "an unknown activation": ("activation", lambda job: "step", ValueError),
+    "an unknown output": ("output", lambda job: "", ValueError),
+    "an unknown rule": ("rule", lambda job: "lion", ValueError),
+    "an unknown level": ("level", lambda job: "mmx", ValueError),
+    "no threads": ("threads", lambda job: 0, ValueError),
+    "too many threads": ("threads", lambda job: 10**6, ValueError),
+    "a dropout of one": ("dropout", lambda job: 1.0, ValueError),
+    "a momentum that is no number": ("momentum", lambda job: float("nan"), ValueError),
+    "an endless weight decay": ("weight_decay", lambda job: float("inf"), ValueError),
+    "a count below 0": ("count", lambda job: -1.0, ValueError),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_argument_is_refused_and_changes_nothing(case):
+    name, make, expected = BAD[case]
+    job = arguments()
+    before = [array.copy() for array in job["parameters"]]
+    with pytest.raises(expected):
+        train(job | {name: make(job)})
+    assert all(np.array_equal(old, new) for old, new in zip(before, job["parameters"], strict=True))
+
+
+def test_the_right_arguments_are_taken():
+    job = arguments()
+    train(job)
+    assert np.isfinite(job["losses"]).all()
+    assert (job["losses"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "logits", "expected"),
+    [
+        (np.zeros((3, 783), np.uint8), np.zeros((3, 10), np.float32), ValueError),
+        (np.zeros((3, 784), np.uint8), np.zeros((2, 10), np.float32), ValueError),
+        (np.zeros((3, 784), np.int8), np.zeros((3, 10), np.float32), TypeError),
+        (np.zeros((3, 784), np.uint8), np.zeros((3, 20), np.float32)[:, ::2], ValueError),
+    ],
+)
+def test_a_wrong_classification_is_refused(images, logits, expected):
+    with pytest.raises(expected):
+        native.classify(arguments()["parameters"], images, logits, activation="relu", threads=1, level="plain")
+
+
+ARRAYS = st.builds(
+    lambda shape, kind, fill: np.full(shape, fill).astype(kind),
+    st.sampled_from([(), (3,), (12,), (30,), (3, 8), (30, 784), (10, 12), (0, 784), (3, 0), (2, 2, 2)]),
+    st.sampled_from([np.uint8, np.int32, np.int64, np.float32, np.float64]),
+    st.integers(-2, 100),
+)
+VALUES = ARRAYS | st.tuples(ARRAYS, ARRAYS) | st.integers(-3, 70) | st.floats() | st.text(max_size=5) | st.none()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from(list(arguments())), VALUES, min_size=1, max_size=3))
+def test_no_argument_crashes(replaced):
+    """A job with random values in places of its own: it runs, or an exception says what is wrong."""
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        train(arguments("sgd-momentum") | replaced)
+
+
+def test_the_interpreter_runs_on_while_the_kernels_work():
+    job = arguments(hidden=512, images=2000, steps=400)
+    worker = threading.Thread(target=train, args=(job,))
+    worker.start()
+    turns = 0
+    while worker.is_alive():
+        turns += 1
+        worker.join(0.001)
+    assert turns > 5  # with the lock held there would be one
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_trains_on():
+    """Threads live within a call, so a child of a process that has trained finds nothing half alive."""
+    train(arguments())
+    child = os.fork()
+    if child == 0:
+        job = arguments()
+        train(job)
+        os._exit(0 if np.isfinite(job["losses"]).all() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# --- levels, and a package without kernels
+
+
+def test_levels_are_named_from_the_narrowest(monkeypatch):
+    known = ("plain", "avx2", "avx512")
+    assert native.levels() == known[: len(native.levels())]
+    monkeypatch.delenv(native.LEVEL_VARIABLE, raising=False)
+    assert native.chosen_level() == native.levels()[-1]
+    monkeypatch.setenv(native.LEVEL_VARIABLE, "plain")
+    assert native.chosen_level() == "plain"
+    assert native.why_missing() is None
+
+
+def test_a_level_that_is_not_here_is_told(monkeypatch):
+    monkeypatch.setenv(native.LEVEL_VARIABLE, "mmx")
+    assert native.why_missing() == f"ACCELMNIST_LEVEL names mmx; here run {', '.join(native.levels())}"
+
+
+def test_kernels_that_are_not_built_are_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelmnist.native._kernels", None)
+    monkeypatch.delattr(native, "_kernels", raising=False)
+    reason = native.why_missing()
+    assert reason is not None
+    assert reason.startswith("the native kernels are not built: install the package again, with a C++ compiler")
+
+
+def test_kernels_of_other_sources_are_told(monkeypatch):
+    old = ModuleType("_kernels")
+    monkeypatch.setattr(native, "_extension", lambda: old)
+    assert str(native.why_missing()).startswith("the native kernels were built from other sources")
+
+
+def test_without_a_compiler_the_package_is_built_without_the_kernels(tmp_path):
+    without_built = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(ROOT / "accelmnist" / "native", tmp_path / "accelmnist" / "native", ignore=without_built)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "accelmnist" / "__init__.py").write_text('__version__ = "0"\n')
+    environment = os.environ | {"CC": "no-such-compiler", "CXX": "no-such-compiler"}
+    command = [sys.executable, "setup.py", "build_ext", "--inplace"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "no-such-compiler" in done.stderr
+    assert list(tmp_path.rglob("*.so")) == []
+
+
+# --- the sanitizers
+
+
+@pytest.mark.parametrize(("sanitizer", "wide", "jobs", "threads"), [("address", True, 60, 3), ("thread", False, 40, 3)])
+def test_random_jobs_are_clean_and_right(sanitizer, wide, jobs, threads, tmp_path):
+    reason = driver.why_unusable(sanitizer, tmp_path)
+    if reason is not None:
+        pytest.skip(reason)
+    program = driver.build(sanitizer, tmp_path, wide=wide)
+    done = driver.fuzz(program, seed=1, jobs=jobs, threads=threads)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert done.stdout == f"{jobs} jobs\n"
