@@ -110,11 +110,12 @@ def test_three_epochs_and_a_resume_compile_nothing(synthetic, device):
     assert watch.seen == Compilations()
 
 
-def test_a_batch_of_another_size_is_refused(synthetic, no_code_generation):
-    """The shapes of a job never change; were one to, it must not pass in silence."""
+@pytest.mark.parametrize("size", [1, 32])
+def test_a_batch_of_another_size_is_refused(size, synthetic, no_code_generation):
+    """The shapes of a job never change; were one to, it must not pass in silence, as a broadcast would."""
     engine, _, epoch = prepared(small_config(), synthetic)
-    with pytest.raises(RuntimeError, match="size"):
-        engine.train_epoch(Epoch(epoch.order[:, :32], epoch.learning_rates, epoch.dropout_seeds))
+    with pytest.raises(AssertionError, match="the batch of an epoch is the sample's"):
+        engine.train_epoch(Epoch(epoch.order[:, :size], epoch.learning_rates, epoch.dropout_seeds))
 
 
 def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic):
@@ -294,7 +295,7 @@ def test_a_classifier_that_is_dropped_frees_its_model(synthetic, no_code_generat
     network = MLP(small_config().model, seed=3)
     classify = CompiledEngine.classifier(network, CPU, "fp32")
     classify(upload(synthetic.train, CPU).images[:9])
-    weights = weakref.ref(next(network.parameters()).detach().untyped_storage()), weakref.ref(network)
+    remains = [weakref.ref(classify), weakref.ref(classify._parameters[0]), weakref.ref(network)]
     del network, classify
     gc.collect()
-    assert [reference() for reference in weights][1] is None
+    assert [reference() for reference in remains] == [None] * len(remains)

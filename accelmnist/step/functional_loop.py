@@ -39,6 +39,7 @@ class StepLoop:
     def plan(self, part: Epoch) -> None:
         """Set the steps of the next call, `room` at most."""
         steps = len(part)
+        assert part.order.shape[1:] == self._plan.order.shape[1:], "the batch of an epoch is the sample's"
         self._plan.order[:steps] = part.order
         self._plan.learning_rates[:steps] = part.learning_rates
         self._plan.dropout_seeds[:steps] = part.dropout_seeds

@@ -60,7 +60,7 @@ _PEERS = (
         title="tinygrad, TinyJit on clang",
         module="tinygrad_jit",
         packages=("tinygrad",),
-        environment={"DEV": "CPU"},
+        environment={"DEV": "CPU", "PARALLEL": "0"},  # no processes of its own, which only a kernel search needs
     ),
 )
 

@@ -18,7 +18,7 @@ from accelmnist.openmp import limit_spinning
 from bench.peers.catalogue import Entry
 
 ROOT = Path(__file__).parents[2]
-LONGEST_WAIT_S = 180.0
+LONGEST_WAIT_S = 90.0
 
 # What libraries call the number of threads: OpenMP, OpenBLAS, MKL, XLA's pool, TensorFlow's two, tinygrad.
 _THREAD_SETTINGS = (
