@@ -12,9 +12,13 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-static void train_thread(const Workspace& space, Barrier* barrier, int thread) { Trainer(space, barrier, thread).run(); }
+static void train_thread(const Workspace& space, Barrier* barrier, int thread) {
+    const TinyIsZero tiny_is_zero;
+    Trainer(space, barrier, thread).run();
+}
 
 static void classify_thread(Workspace& space, Epoch& job, int64_t images, Counter& counter, float* logits) {
+    const TinyIsZero tiny_is_zero;
     Classifier(space, job).run(images, counter, logits);
 }
 

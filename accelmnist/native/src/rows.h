@@ -60,6 +60,20 @@ static void add_rows_of(const float* tile, const Lists& lists, int64_t count, co
     }
 }
 
+constexpr int kRowsAhead = 2;
+
+// Asks for a row of weights and of their state: with a rule that has state, a panel is more than the second-level cache
+// holds, and it is touched once a step.
+template <int kVectors>
+INLINE void ask_for_weights(const Pace& pace, const Place& weights, int64_t at) {
+    if (pace.rule == Rule::sgd) return;
+    for (int vector = 0; vector < kVectors; vector += 64 / (4 * kLanes)) {
+        __builtin_prefetch(weights.weight + at + vector * kLanes, 1);
+        __builtin_prefetch(weights.slots[0] + at + vector * kLanes, 1);
+        if (pace.rule != Rule::momentum) __builtin_prefetch(weights.slots[1] + at + vector * kLanes, 1);
+    }
+}
+
 template <int kVectors>
 static void descend_rows_of(
     const float* tile, const Lists& lists, int64_t count, const float* begun, const Pace& pace,
@@ -67,6 +81,7 @@ static void descend_rows_of(
 ) {
     constexpr int kWidth = kVectors * kLanes;
     for (int64_t row = 0; row < count; ++row) {
+        ask_for_weights<kVectors>(pace, weights, (row + kRowsAhead) * kWidth);
         if (!begun && pace.keeps_untouched && lists.counts[row] == 0) continue;
         Floats sums[kVectors] = {};
         if (begun)

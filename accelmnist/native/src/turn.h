@@ -4,10 +4,6 @@
 
 #include "vector.h"
 
-#ifdef __SSE2__
-#include <immintrin.h>
-#endif
-
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
