@@ -166,9 +166,12 @@ def test_the_worker_measures_and_tells_accuracies(mnist):
     opened = worker.answer({"do": "open", "case": "x", "workload": "a", "precision": "fp32", "weights": None})
     assert 468 % opened["steps"] == 0
     assert worker.answer({"do": "region", "case": "x", "steps": 2})["seconds"] > 0
-    assert worker.answer({"do": "accuracy", "case": "x", "epochs": 3, "longest_s": 1e-9})["accuracies"] == []
-    worker.step_s["x"] = 1e-3
-    assert worker.answer({"do": "accuracy", "case": "x", "epochs": 1, "longest_s": 1.0})["accuracies"][0] > 0.9
+    ask = {"do": "accuracy", "case": "x", "epochs": 3}
+    worker.step_s["x"] = 1.0
+    assert [steps for steps, _ in worker.answer({**ask, "longest_s": 0.0, "every": False})["accuracies"]] == [52]
+    told = worker.answer({**ask, "longest_s": 200.0, "every": True})["accuracies"]
+    assert [steps for steps, _ in told] == [52, 156]
+    assert 0.7 < told[0][1] < told[1][1]
     refused = worker.answer({"do": "open", "case": "y", "workload": "a", "precision": "bf16", "weights": None})
     assert refused == {"unsupported": "it has no bfloat16"}
 
@@ -246,7 +249,7 @@ class Fake:
 
     log: list[str]
 
-    def __init__(self, seconds=1.0, *, dies_at=None, greeting=None, accuracies=(0.9,), log=None):
+    def __init__(self, seconds=1.0, *, dies_at=None, greeting=None, accuracies=((468, 0.9),), log=None):
         self.seconds, self.dies_at, self.accuracies = seconds, dies_at, accuracies
         self.greeting = greeting or {"version": "fake 1.0"}
         self.log, self.regions, self.stopped = [] if log is None else log, 0, False
@@ -299,7 +302,7 @@ def test_a_crash_is_a_row_and_the_others_go_on():
     reasons = {case.key: case.reason for case in race.cases if not case.runs}
     assert reasons == dict.fromkeys(("jax fp32", "jax bf16"), "its process died (signal 11)")
     assert fakes["jax"].stopped
-    assert all(len(case.seconds) == 5 and case.accuracies == [0.9] for case in race.running)
+    assert all(len(case.seconds) == 5 and case.accuracies == [(468, 0.9)] for case in race.running)
     assert len(race.running) == 4
     race.close()
 
@@ -318,7 +321,7 @@ def test_a_missing_peer_and_one_that_refuses_are_rows():
         None,
     ]
     text = "\n".join(table.board_lines(boards(workload_record("a", race.cases))[0]))
-    assert "| JAX, an epoch in one scan |  | | | | | | jax is not installed: pip install '.[peers]' |" in text
+    assert "| JAX, lax.scan |  | | | | | | jax is not installed: pip install '.[peers]' |" in text
 
 
 def test_a_round_that_was_broken_off_counts_for_nobody():
@@ -366,7 +369,7 @@ def sampled(entry, speeds, accuracy=0.92, **changes):
         steps=117,
         first_s=1.25,
         seconds=tuple(117 * 128 / float(speed) for speed in speeds),
-        accuracies=(accuracy,),
+        accuracies=((468, accuracy),),
     )
     return replace(case, **changes)
 
@@ -391,7 +394,7 @@ def test_ratios_are_paired_and_ranked():
 
 
 def test_who_is_less_accurate_is_wrong_and_not_ranked():
-    limit = accuracy_limit(A, "fp32", 0.92)
+    limit = accuracy_limit(A, "fp32", 468, 0.92)
     assert 0.01 < limit < 0.02
     cases = [sampled(OURS, SPEEDS), sampled(PEER, SPEEDS * 3, accuracy=0.92 - 1.1 * limit)]
     board = boards(WorkloadRecord(workload="a", cases=tuple(cases)))[0]
@@ -402,14 +405,17 @@ def test_who_is_less_accurate_is_wrong_and_not_ranked():
     assert boards(WorkloadRecord(workload="a", cases=tuple(cases)))[0].rows[0].wrong is None
 
 
-def test_accuracies_are_compared_after_as_many_epochs():
-    ours = sampled(OURS, SPEEDS, accuracies=(0.92, 0.95))
-    board = boards(WorkloadRecord(workload="a", cases=(ours, sampled(PEER, SPEEDS / 2, accuracies=(0.921,)))))[0]
-    assert all(row.ranked for row in board.rows)
+def test_accuracies_are_compared_after_as_many_steps():
+    ours = sampled(OURS, SPEEDS, accuracies=((52, 0.84), (468, 0.92), (936, 0.95)))
+    peers = [sampled(PEER, SPEEDS / 2, accuracies=(last,)) for last in ((52, 0.85), (52, 0.92), (936, 0.92))]
+    judged = [boards(WorkloadRecord(workload="a", cases=(ours, peer)))[0].rows[1] for peer in peers]
+    assert [row.ranked for row in judged] == [True, False, False]
 
 
-def test_inference_may_differ_in_near_ties_alone():
-    assert accuracy_limit(D, "fp32", 0.95) == 5 / 10_000
+def test_the_limit_is_wider_the_earlier():
+    limits = [accuracy_limit(A, "fp32", steps, 0.9) for steps in (52, 156, 468, 1404)]
+    assert limits == pytest.approx(np.array([2.6, 1.5, 1.1, 1.1]) * 4 * 2**0.5 * 0.003)
+    assert accuracy_limit(D, "fp32", 0, 0.95) == 5 / 10_000
 
 
 # --- tables, the record, the command line
@@ -420,9 +426,8 @@ def test_a_table_says_it_all():
     dead = replace(peer, key="jax", title="JAX", seconds=(), reason="its process\ndied | signal 9")
     board = boards(WorkloadRecord(workload="a", cases=(sampled(OURS, SPEEDS), peer, dead)))[0]
     lines = table.board_lines(board)
-    assert lines[2] == (
-        "| **accelmnist eager** | one 1.0 | 100,000 (98,821 to 101,179) | 599.0 | 1 | 1.2 | 92.00 % | our best |"
-    )
+    ours = "| **accelmnist eager** | one 1.0 | 100,000 (98,821 to 101,179) | 599.0 | 1 | 1.2 | 92.00 % (1 epoch) "
+    assert lines[2] == ours + "| our best |"
     assert lines[3].startswith(
         "| NumPy by hand | one 1.0 | 50,000 (49,411 to 50,589) | 1,198.1 | 0.50 (0.50 to 0.50) |"
     )

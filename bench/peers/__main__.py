@@ -47,7 +47,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive(int), default=10, help="samples of each case (default 10)")
     parser.add_argument("--epochs", type=_positive(int), default=3, help="epochs to the compared accuracy (default 3)")
     parser.add_argument(
-        "--accuracy-seconds", type=_positive(float), default=3.5, help="fewer epochs where they take longer (3.5)"
+        "--accuracy-seconds",
+        type=_positive(float),
+        default=3.0,
+        help="or less, down to a ninth, in as many seconds (3)",
     )
     parser.add_argument(
         "--threads", type=_positive(int), default=default_threads(), help="of each contender (every processor)"

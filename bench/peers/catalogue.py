@@ -33,7 +33,7 @@ _PEERS = (
     Entry(key="sklearn", title="scikit-learn MLPClassifier", module="sklearn_mlp", packages=("scikit-learn",)),
     Entry(
         key="jax",
-        title="JAX, an epoch in one scan",
+        title="JAX, lax.scan",
         module="jax_scan",
         packages=("jax",),
         environment={"JAX_PLATFORMS": "cpu"},

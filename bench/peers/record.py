@@ -25,7 +25,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRecord:
-    """One contender at one workload and precision; `seconds` are those of regions of `steps` steps, one a round."""
+    """One contender at one workload and precision; `seconds` are those of regions of `steps` steps, one a round.
+
+    `accuracies` are shares of the test set after so many steps from the start.
+    """
 
     key: str
     title: str
@@ -36,7 +39,7 @@ class CaseRecord:
     steps: int
     first_s: float | None
     seconds: tuple[float, ...]
-    accuracies: tuple[float, ...]
+    accuracies: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

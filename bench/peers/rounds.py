@@ -32,7 +32,7 @@ class Case:
     steps: int = 0  # of a region
     first_s: float | None = None  # building and first call, beyond a later call
     seconds: list[float] = field(default_factory=list)  # one a round
-    accuracies: list[float] = field(default_factory=list)  # after each epoch from the start
+    accuracies: list[tuple[int, float]] = field(default_factory=list)  # steps from the start, share of the test set
 
     @property
     def key(self) -> str:
@@ -101,12 +101,13 @@ class Race:
             case.seconds.append(reply["seconds"])
 
     def measure_accuracy(self, *, epochs: int, longest_s: float) -> None:
-        """Train every case from its start; the one that all are held against has the time that it takes."""
+        """Train every case from its start; the one that all are held against takes its time and tells every one."""
         for case in self.running:
             if case.runs:
-                limit_s = REFERENCE_S if case.entry.key == EAGER and case.precision == "fp32" else longest_s
-                reply = self._ask(case, do="accuracy", epochs=epochs, longest_s=limit_s)
-                case.accuracies = reply.get("accuracies", [])
+                every = case.entry.key == EAGER and case.precision == "fp32"
+                limit_s = REFERENCE_S if every else longest_s
+                reply = self._ask(case, do="accuracy", epochs=epochs, longest_s=limit_s, every=every)
+                case.accuracies = [(steps, share) for steps, share in reply.get("accuracies", [])]
 
     def close(self) -> None:
         """Free what the cases hold in their processes."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from bench.peers.judgement import Board, Judged, boards
 from bench.peers.record import PeersRecord
-from bench.peers.workloads import WORKLOADS
+from bench.peers.workloads import WORKLOADS, Workload
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
 _VERDICTS = {"faster": "faster than our best", "slower": "slower", "same": "the same", "ambiguous": "ambiguous"}
@@ -33,7 +35,7 @@ _EXPLANATION = (
     "median with its 95 % interval; the ratio is the speed over that of our fastest engine, of the same rounds, with "
     "its 95 % interval: below 1, ours is faster. The first call is what building and compiling take beyond a later "
     "call; what an earlier workload compiled alike is found again. Who is not as accurate as our eager float32 "
-    "training after as many epochs is wrong, and not ranked; who would train too long for that is not checked."
+    "training after as many steps is wrong, and not ranked."
 )
 
 
@@ -45,10 +47,10 @@ def board_lines(board: Board) -> list[str]:
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     best = board.best_of_ours
-    return lines + [_row(row, is_best=row is best) for row in board.rows]
+    return lines + [_row(row, board.workload, is_best=row is best) for row in board.rows]
 
 
-def _row(row: Judged, *, is_best: bool) -> str:
+def _row(row: Judged, workload: Workload, *, is_best: bool) -> str:
     case = row.case
     title = f"**{case.title}**" if case.ours else case.title
     if row.speed is None:
@@ -61,7 +63,7 @@ def _row(row: Judged, *, is_best: bool) -> str:
         f"{row.epoch_ms:,.1f}",
         _ratio(row, is_best=is_best),
         "" if case.first_s is None else f"{case.first_s:.1f}",
-        _accuracy(row),
+        _accuracy(row, workload),
         plain(_verdict(row, is_best=is_best)),
     ]
     return f"| {' | '.join(cells)} |"
@@ -74,18 +76,22 @@ def _ratio(row: Judged, *, is_best: bool) -> str:
     return f"{compared.ratio:.2f} ({compared.low:.2f} to {compared.high:.2f})" if compared else ""
 
 
-def _accuracy(row: Judged) -> str:
-    values = row.case.accuracies
-    if not values:
+def _accuracy(row: Judged, workload: Workload) -> str:
+    """The last accuracy, and after how much training it is."""
+    if not row.case.accuracies:
         return ""
-    return f"{100 * values[-1]:.2f} %" + (f" ({len(values)} epochs)" if len(values) > 1 else "")
+    steps, share = row.case.accuracies[-1]
+    if workload.mode == "inference":
+        return f"{100 * share:.2f} %"
+    epochs = Fraction(steps, workload.epoch_steps)
+    return f"{100 * share:.2f} % ({epochs} epoch{'s' if epochs > 1 else ''})"
 
 
 def _verdict(row: Judged, *, is_best: bool) -> str:
     if row.wrong:
         return f"**wrong**: {row.wrong}"
     said = _VERDICTS[row.to_best_of_ours.verdict] if row.to_best_of_ours else "right"
-    return ("our best" if is_best else said) + ("" if row.case.accuracies else ", accuracy not checked")
+    return ("our best" if is_best else said) + ("" if row.case.accuracies else ", accuracy unknown")
 
 
 def plain(text: str) -> str:

@@ -6,7 +6,7 @@ Requests are JSON objects with a "do":
 
     open      build the contender for a workload and precision, make its first call, size its region   -> Opened
     region    train one region, or classify as often; timed here, around work that waits for its end    -> seconds
-    accuracy  go back to the start and train epochs, as many as there is time for                       -> accuracies
+    accuracy  go back to the start and train as far as there is time for                                -> accuracies
     close     forget the contender
 
 Between two requests the process sleeps in a read. What libraries print goes to standard error, so that it can't get
@@ -45,6 +45,7 @@ class Worker:
     def __init__(self, contender: type[Contender], variant: str, data: Dataset) -> None:
         self.contender, self.variant, self.data = contender, variant, data
         self.open_jobs: dict[str, tuple[Contender, Job]] = {}
+        self.steps: dict[str, int] = {}  # of a region
         self.step_s: dict[str, float] = {}
 
     def answer(self, request: Reply) -> Reply:
@@ -72,19 +73,29 @@ class Worker:
         _run(contender, task, steps)
         built_s = time.perf_counter() - started
         self.open_jobs[case] = contender, job
-        later_s = min(self._timed(case, steps) for _ in range(3))
-        return {"steps": self._sized(case, later_s / steps), "first_s": max(built_s - later_s, 0.0)}
+        later_s = self._best_of(case, steps, 3)
+        return {"steps": self._sized(case, steps, later_s / steps), "first_s": max(built_s - later_s, 0.0)}
 
-    def _sized(self, case: str, step_s: float) -> int:
-        """The steps of a region: by the time of a step, then by that of a region, which is run here to warm up."""
+    def _sized(self, case: str, steps: int, step_s: float) -> int:
+        """The steps of a region, which is run here to warm up: by the time of a step, then by that of a region."""
         _, job = self.open_jobs[case]
-        steps = fitting_steps(job.workload, step_s, self.unit(job.workload))
-        step_s = self._timed(case, steps) / steps
-        self.step_s[case] = step_s
-        better = fitting_steps(job.workload, step_s, self.unit(job.workload))
-        if better != steps:
-            self._timed(case, better)
-        return better
+        for _ in range(2):
+            self.step_s[case] = step_s
+            fitting = fitting_steps(job.workload, step_s, self.unit(job.workload))
+            if fitting == steps:
+                break
+            steps = fitting
+            self._timed(case, steps)  # it may compile
+            step_s = self._best_of(case, steps, 2) / steps
+        self.steps[case] = steps
+        return steps
+
+    def _best_of(self, case: str, steps: int, times: int) -> float:
+        """The shortest of a few regions; where they are long, two are enough."""
+        seconds = [self._timed(case, steps)]
+        while len(seconds) < times and (len(seconds) < 2 or seconds[-1] < LONGEST_REGION_S):
+            seconds.append(self._timed(case, steps))
+        return min(seconds)
 
     def unit(self, workload: Workload) -> int:
         """The least steps of a region."""
@@ -109,24 +120,31 @@ class Worker:
             raise ValueError("a loss is not finite")
         return seconds
 
-    def accuracy(self, case: str, epochs: int, longest_s: float) -> Reply:
-        """Test accuracy after each epoch from the start; of inference, that of its weights.
+    def accuracy(self, case: str, epochs: int, longest_s: float, every: bool) -> Reply:
+        """Go back to the start and train to the last checkpoint that `longest_s` allows, the first one at least.
 
-        As many epochs as `longest_s` allows, and one more if that is not three times too long: else none.
+        Accuracies are [steps, share of the test set], of that checkpoint, or of `every` one up to it.
         """
         contender, job = self.open_jobs[case]
-        labels, task = job.data.test.labels, job.workload
-        if task.mode == "inference":
-            return {"accuracies": [_share_right(contender, labels)]}
-        steps = self.epoch_steps(task)
-        epoch_s = self.step_s[case] * steps
-        affordable = max(int(longest_s / epoch_s), 1 if epoch_s < 3 * longest_s else 0)
+        if job.workload.mode == "inference":
+            return {"accuracies": [[0, _share_right(contender, job)]]}
+        points = job.workload.checkpoints(epochs)
+        points = [steps for steps in points if steps * self.step_s[case] <= longest_s or steps == points[0]]
         contender.reset()
-        accuracies = []
-        for _ in range(min(epochs, affordable)):
-            contender.train(steps)
-            accuracies.append(_share_right(contender, labels))
-        return {"accuracies": accuracies, "epoch_s": epoch_s}
+        accuracies, done = [], 0
+        for steps in points if every else points[-1:]:
+            self._train_on(case, steps - done)
+            done = steps
+            accuracies.append([steps, _share_right(contender, job)])
+        return {"accuracies": accuracies}
+
+    def _train_on(self, case: str, steps: int) -> None:
+        """In whole epochs, since some shuffle only what a call gets; or in pieces of the region that is compiled."""
+        contender, job = self.open_jobs[case]
+        piece = self.steps[case] if self.contender.compiles_region else self.epoch_steps(job.workload)
+        piece = math.gcd(piece, steps)
+        for _ in range(steps // piece):
+            contender.train(piece)
 
     def close(self, case: str) -> Reply:
         """Free what the job holds."""
@@ -148,8 +166,8 @@ def _run(contender: Contender, workload: Workload, steps: int) -> Floats | None:
     return None
 
 
-def _share_right(contender: Contender, labels: Any) -> float:
-    return float((contender.classify() == labels).mean())
+def _share_right(contender: Contender, job: Job) -> float:
+    return float((contender.classify() == job.data.test.labels).mean())
 
 
 def read_weights(path: str) -> Weights:

@@ -63,6 +63,10 @@ class Workload:
         """Full batches in an epoch; of inference, the most passes that are timed at a time."""
         return TRAINING_IMAGES // self.batch_size if self.mode == "training" else 64
 
+    def checkpoints(self, epochs: int) -> list[int]:
+        """After how many steps from the start accuracies are compared: a ninth and a third of an epoch, and each."""
+        return [self.epoch_steps // 9, self.epoch_steps // 3, *(n * self.epoch_steps for n in range(1, epochs + 1))]
+
     def regions(self, unit: int = 1) -> list[int]:
         """Every number of steps that a region may have: multiples of `unit` that divide the epoch's."""
         steps = range(unit, self.epoch_steps + 1, unit)
