@@ -436,7 +436,10 @@ class FakeCuda:
         monkeypatch.setattr(devices.torch.cuda, "current_stream", lambda: current)
         monkeypatch.setattr(devices.torch.cuda, "stream", lambda stream: fake.entered(f"{stream}"))
         monkeypatch.setattr(devices.torch.cuda, "CUDAGraph", Graph)
-        monkeypatch.setattr(devices.torch.cuda, "graph", lambda graph, stream: fake.entered(f"capture on {stream}"))
+        monkeypatch.setattr(
+            devices.torch.cuda, "graph", lambda graph, pool, stream: fake.entered(f"capture on {stream}")
+        )
+        monkeypatch.setattr(devices.torch.cuda, "graph_pool_handle", lambda: (0, 1))
 
 
 def test_work_is_warmed_up_on_the_side_before_it_is_captured(monkeypatch):

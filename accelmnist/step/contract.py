@@ -23,7 +23,8 @@ from accelmnist.device import Device
 from accelmnist.model import MLP
 
 State = dict[str, Tensor]
-Classifier = Callable[[Tensor], Tensor]  # bytes (n, 784) -> logits (n, 10) float32, both on the device
+# Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
+Classifier = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
