@@ -187,10 +187,11 @@ class _Run:
             self.folder = make_folder(self.request.folder)
         self.observer.planned(self.record)
         self._save()
-        if self.engine.compiles:
+        compiles = self.engine.compiles_on(device.kind)
+        if compiles:
             self.observer.stage("compiling the step")
         prepare_s = prepare(self.engine, self.job)
-        self._time(compile_s=prepare_s if self.engine.compiles else None)
+        self._time(compile_s=prepare_s if compiles else None)
         if (done := self.request.checkpoint) is not None:
             load_weights(model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)

@@ -12,14 +12,17 @@ from accelmnist.config import OPTIMIZERS
 from accelmnist.data.on_device import upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines import cuda_graph
-from accelmnist.engines.cuda_graph import CudaGraphEngine, GraphClassifier, chunk_sizes, split_steps
+from accelmnist.engines.cuda_graph import CudaGraphEngine, GraphClassifier
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.errors import DeviceError
 from accelmnist.evaluation import logits_of
 from accelmnist.model import MLP
 from accelmnist.profiling.profile import profile_training
 from accelmnist.reference.exact import replay_first_steps
+from accelmnist.step import replay
 from accelmnist.step.contract import Epoch
+from accelmnist.step.replay import chunk_sizes, split_steps
+from accelmnist.step.torch_chunk import room_of
 from accelmnist.training import Plan, prepare, train
 from tests.graph_stand_in import FakeGraphs
 from tests.test_engines import CONFIGURATIONS, STEPS
@@ -31,7 +34,7 @@ CPU = resolve("cpu")
 @pytest.fixture
 def graphs(monkeypatch) -> FakeGraphs:
     fake = FakeGraphs()
-    monkeypatch.setattr(cuda_graph, "capture_graphs", fake)
+    monkeypatch.setattr(replay, "capture_graphs", fake)
     monkeypatch.setattr(cuda_graph, "capture_graph", fake.one)
     return fake
 
@@ -144,13 +147,13 @@ def test_an_epoch_is_a_few_replays_and_the_steps_are_all_done(steps, replays, sy
 def test_a_chunk_is_no_longer_than_the_epoch(batch_size, largest, synthetic, graphs):
     engine, config = CudaGraphEngine(), small_config(training={"batch_size": batch_size})
     prepare(engine, make_job(config, synthetic, CPU))
-    assert max(engine._replays) == largest
+    assert max(engine._run._replays) == largest
 
 
 def test_large_batches_come_in_shorter_chunks(synthetic):
     sample = Epoch(torch.zeros(100, 8192, dtype=torch.int64), torch.zeros(100), torch.zeros(100, dtype=torch.int64))
-    assert cuda_graph._room(sample) * 8192 * 784 * 4 <= 2**26
-    assert cuda_graph._room(Epoch(sample.order.repeat(1, 8), sample.learning_rates, sample.dropout_seeds)) == 1
+    assert room_of(sample) * 8192 * 784 * 4 <= 2**26
+    assert room_of(Epoch(sample.order.repeat(1, 8), sample.learning_rates, sample.dropout_seeds)) == 1
 
 
 def test_a_batch_of_another_size_is_refused(synthetic, graphs):
@@ -209,7 +212,7 @@ def test_a_capture_that_fails_is_told_and_leaves_the_weights(synthetic, monkeypa
         works[0]()
         raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
 
-    monkeypatch.setattr(cuda_graph, "capture_graphs", fail)
+    monkeypatch.setattr(replay, "capture_graphs", fail)
     job = make_job(small_config(), synthetic, CPU)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
     with pytest.raises(
@@ -223,7 +226,7 @@ def test_running_out_of_memory_stays_what_it_is(synthetic, monkeypatch):
     def fail(device, works):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(cuda_graph, "capture_graphs", fail)
+    monkeypatch.setattr(replay, "capture_graphs", fail)
     with pytest.raises(torch.OutOfMemoryError):
         prepare(CudaGraphEngine(), make_job(small_config(), synthetic, CPU))
 

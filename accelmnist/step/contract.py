@@ -64,6 +64,11 @@ class Engine(ABC):
     compiles: ClassVar[bool] = False  # whether `prepare` takes so long that people should be told
 
     @classmethod
+    def compiles_on(cls, kind: str) -> bool:  # noqa: ARG003 - for most engines the device makes no difference
+        """`compiles` on devices of `kind`, where that depends on it."""
+        return cls.compiles
+
+    @classmethod
     @abstractmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:
         """Why this engine can't train `config` on `device`, or None when it can."""
