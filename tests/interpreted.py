@@ -41,7 +41,7 @@ def _prepare() -> None:
 
     from accelmnist.gpu_kernels import tiles
 
-    tiles._ENOUGH = 4
+    tiles._ENOUGH, tiles._LARGEST, tiles._DEPTH, tiles._DEPTH_OF_SMALL = 4, 256, 256, 256
     multiply = InterpreterBuilder.create_dot
 
     def widened(operand: TensorHandle) -> TensorHandle:

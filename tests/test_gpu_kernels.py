@@ -33,7 +33,7 @@ pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
 CPU = resolve("cpu")
 CARD = Device(torch.device("cuda:0"), "a card", "asked for")
 ODD = {"hidden": (50, 30)}
-STEPS = 3
+STEPS = 2
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_every_network_follows_float64_and_eager(name, synthetic, interpreted):
     """A batch of 37 divides nothing, and two chunks: what the first leaves is what the second starts from."""
     parts = NETWORKS[name]
     config = small_config(**parts | {"training": {"batch_size": 37} | parts.get("training", {})})
-    found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(2, 1))
+    found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(1, 1))
     assert_follows(found, by_torch(config, synthetic, steps=STEPS))
     expected = replay_first_steps(config, synthetic.train, steps=STEPS)
     torch.testing.assert_close(found["losses"].double(), expected, rtol=2e-6, atol=1e-7)
@@ -141,7 +141,7 @@ TYPES = {
     torch.uint8: "*u8",
     torch.int64: "*i64",
 }
-SHARED_BYTES = {75: 64 << 10, 80: 163 << 10, 90: 227 << 10}  # of a block at most, by compute capability
+SHARED_BYTES = {80: 163 << 10, 90: 227 << 10}  # of a block at most, by compute capability
 
 
 def compiled(launch, capability):
@@ -161,17 +161,15 @@ def compiled(launch, capability):
 
 
 COMPILED = {
-    "one layer of fp32, Hopper": (90, {"model": {"hidden": (128,)}, "training": {"batch_size": 128}}),
-    "two wide layers of Adam, Ampere": (
-        80,
+    "two wide layers of Adam, Hopper": (
+        90,
         {"model": {"hidden": (512, 512)}, "training": {"batch_size": 512, "optimizer": "adamw"}},
     ),
     "tf32, dropout": (
         80,
         {"model": {"hidden": (256,), "dropout": 0.2, "activation": "gelu"}, "execution": {"precision": "tf32"}},
     ),
-    "bf16": (90, {"model": {"hidden": (256, 64), "activation": "tanh"}, "execution": {"precision": "bf16"}}),
-    "fp16, no hidden layer, Turing": (75, {"model": {"hidden": ()}, "execution": {"precision": "fp16"}}),
+    "bf16, no hidden layer": (90, {"model": {"hidden": ()}, "execution": {"precision": "bf16"}}),
 }
 
 

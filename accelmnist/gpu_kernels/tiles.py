@@ -13,6 +13,7 @@ from dataclasses import dataclass
 _LARGEST, _SMALLEST = 64, 16  # 16 is the least that tensor cores take
 _ENOUGH = 128  # programs: about the multiprocessors of a large GPU
 _SMALL_AREA = 32 * 32
+_DEPTH, _DEPTH_OF_SMALL = 32, 128
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def tile(rows: int, columns: int, depth: int) -> Tile:
             high //= 2
         else:
             wide //= 2
-    return Tile(high, wide, _fitting(depth, 128 if high * wide <= _SMALL_AREA else 32))
+    return Tile(high, wide, _fitting(depth, _DEPTH_OF_SMALL if high * wide <= _SMALL_AREA else _DEPTH))
 
 
 def _fitting(size: int, most: int) -> int:
