@@ -258,13 +258,13 @@ def test_what_triton_refuses_is_told(synthetic, monkeypatch):
 
 
 def test_it_says_what_it_cannot_do_on_cuda(monkeypatch):
-    from accelmnist import device as devices
+    from accelmnist.device import capabilities
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert FusedEngine.unsupported(small_config(execution={"precision": "bf16"}), CARD) is None
     huge = small_config(model={"hidden": (65_536, 65_536)})
     assert FusedEngine.unsupported(huge, CARD) == "its kernels take matrices of fewer than 2^31 numbers"
-    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    monkeypatch.setattr(capabilities, "find_spec", lambda name: None)
     assert "pip install triton" in (FusedEngine.unsupported(small_config(), CARD) or "")
 
 
