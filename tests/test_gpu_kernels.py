@@ -112,11 +112,11 @@ def test_it_goes_on_from_the_state_of_another_engine(optimizer, synthetic, inter
     assert_follows(found, by_torch(config, synthetic, steps=2, state=state))
 
 
-def test_a_step_of_one_hidden_layer_is_four_launches(synthetic, interpreted):
+def test_a_step_of_one_hidden_layer_is_three_launches(synthetic, interpreted):
     for hidden, expected in (
         ((), ["head", "update"]),
-        ((8,), ["forward", "head", "update", "update"]),
-        ((8, 9), ["forward", "forward", "head", "backward", "update", "update", "update"]),
+        ((8,), ["forward", "head", "update_two"]),
+        ((8, 9), ["forward", "forward", "head", "backward", "update", "update_two"]),
     ):
         config = small_config(model={"hidden": hidden}, training={"batch_size": 16})
         found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(1,))

@@ -41,9 +41,10 @@ class EagerEngine(Engine):
     def train_epoch(self, epoch: Epoch) -> Tensor:
         """Run all steps; returns their losses (steps,) float32 on the device."""
         plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
-        return torch.stack([self._step(index, rate, seed) for index, rate, seed in plan])
+        return torch.stack([self.step(index, rate, seed) for index, rate, seed in plan])
 
-    def _step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
+    def step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
+        """One step on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
         inputs = scale_images(self.data.images.index_select(0, index))
         loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed)
         self.update.update(torch.autograd.grad(self.update.scaled(loss), self.parameters), rate)

@@ -1,8 +1,8 @@
 """Our own kernels, made for this network: native code for an epoch on the CPU, a few Triton kernels a step on CUDA.
 
 The device decides on the form: `step/native_epoch.py` multiplies by what is not zero alone, and keeps weights with the
-core that owns them; `step/triton_chunk.py` makes a step of four launches, or three more for every further hidden layer,
-which are captured in a CUDA graph and replayed.
+core that owns them; `step/triton_chunk.py` makes a step of three launches, and three more for every further hidden
+layer, which are captured in a CUDA graph and replayed.
 """
 
 from __future__ import annotations
