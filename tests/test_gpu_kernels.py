@@ -68,6 +68,7 @@ def assert_follows(found, expected, *, rtol=2e-5, atol=2e-6):
 NETWORKS = {
     **{name: {"training": {"optimizer": name, "learning_rate": 0.01}, "model": ODD} for name in OPTIMIZERS},
     "nesterov and decay": {"training": {"nesterov": True, "weight_decay": 0.05}},
+    "adamw with much decay": {"training": {"optimizer": "adamw", "weight_decay": 0.5, "schedule": "constant"}},
     "adam with decay in the gradient": {"training": {"optimizer": "adam", "weight_decay": 0.05, "learning_rate": 0.01}},
     "no decay, no smoothing": {"training": {"weight_decay": 0.0, "label_smoothing": 0.0}},
     **{f"{name} activation": {"model": {"activation": name, "hidden": (20, 17)}} for name in ACTIVATIONS},
