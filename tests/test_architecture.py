@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "measure", "profiling", "diagnosis", "prediction"),
+    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction"),
     ("show",),
     ("cli", "__main__"),
 )
