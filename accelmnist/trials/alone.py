@@ -33,7 +33,7 @@ def train_alone(
     try:
         with memory_errors(device, REMEDY):
             require_memory(trial.config, device, checked=False)
-            job = _job(trial, data, device)
+            job = job_of(trial, data, device)
             engine = engine_class(trial.config.execution.engine)()
             prepare(engine, job)
             for result in train(engine, job, probe=data.probe):
@@ -47,7 +47,8 @@ def train_alone(
     return result_of(trial, model, done, error=error)
 
 
-def _job(trial: Trial, data: DeviceData, device: Device) -> Job:
+def job_of(trial: Trial, data: DeviceData, device: Device) -> Job:
+    """The trial's network from its start, on `device`, with the images that all trials share."""
     model = MLP(trial.config.model, seed=trial.config.training.seed).to(device.torch_device)
     return Job(trial.config, device, model, data.training)
 

@@ -1,7 +1,7 @@
-"""Which trials train in which way: over the cores of the CPU where the engine allows it, else one after the other.
+"""Which trials train in which way, by the device: as one graph on a GPU, on a CPU over its cores or in turn.
 
-A pool of threads pays where an epoch is one call without Python's lock. Any other engine runs its trials in turn, each
-with all of torch's threads.
+A pool of threads pays where an epoch is one call without Python's lock. Any other engine of the CPU runs its trials in
+turn, each with all of torch's threads. The graph of a GPU stands in for every engine.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from accelmnist.config import check_fits
 from accelmnist.device import Device
 from accelmnist.trials.alone import train_alone
+from accelmnist.trials.batched import train_in_batches
 from accelmnist.trials.contract import DeviceData, OnEpoch, Trial, TrialData, TrialResult, upload_trial_data
 from accelmnist.trials.pool import train_in_pool
 
@@ -26,7 +27,10 @@ def train_trials(
     should_stop: Callable[[], bool] = lambda: False,
     on_epoch: OnEpoch = lambda *_: None,
 ) -> Iterator[TrialResult]:
-    """Train all `trials` on `device` and yield their results as they finish; each is as it would be alone.
+    """Train all `trials` on `device` and yield their results as they finish.
+
+    Each is as it would be alone: to the bit on the CPU (with one thread, where trials run side by side), within
+    rounding as part of a GPU's graph.
 
     A trial that diverges or lacks memory is a result with an error. `workers` trials train side by side in the pool,
     where None takes as many as torch has threads. When `should_stop` says so, the trials under way are the last ones.
@@ -36,15 +40,14 @@ def train_trials(
     """
     _check(trials, len(data.training))
     on_device = upload_trial_data(data, device)
-    pooled = [trial for trial in trials if _fits_pool(trial, device)]
-    others = [trial for trial in trials if not _fits_pool(trial, device)]
+    if device.kind != "cpu":
+        yield from train_in_batches(trials, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
+        return
+    pooled = [trial for trial in trials if trial.config.execution.engine == _POOLED]
+    others = [trial for trial in trials if trial.config.execution.engine != _POOLED]
     if pooled:
         yield from train_in_pool(pooled, on_device, device, workers=workers, should_stop=should_stop, on_epoch=on_epoch)
     yield from _in_turn(others, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
-
-
-def _fits_pool(trial: Trial, device: Device) -> bool:
-    return device.kind == "cpu" and trial.config.execution.engine == _POOLED
 
 
 def _check(trials: Sequence[Trial], images: int) -> None:
