@@ -109,10 +109,12 @@ def execute(request: RunRequest, setup: Setup, observer: Observer) -> RunOutcome
     before. A stop asked for through `should_stop` ends the run after the present epoch, with the status
     `interrupted`.
     """
-    return _Run(request, setup, observer).execute()
+    return Run(request, setup, observer).execute()
 
 
-class _Run:
+class Run:
+    """One run: its parts in their order, and the record as it grows."""
+
     def __init__(self, request: RunRequest, setup: Setup, observer: Observer) -> None:
         self.request, self.setup, self.observer = request, setup, observer
         self.config = setup.config
@@ -127,7 +129,7 @@ class _Run:
             parameters=self.config.model.parameters,
             epochs=done.epochs if done else (),
         )
-        self._time(import_s=request.import_s, **_training_time(self.record.epochs))
+        self._time(import_s=request.import_s, **training_time(self.record.epochs))
 
     def execute(self) -> RunOutcome:
         """Run from beginning to end; whatever ends it early, the record is saved with its status first."""
@@ -187,12 +189,15 @@ class _Run:
             self.folder = make_folder(self.request.folder)
         self.observer.planned(self.record)
         self._save()
+        self._prepare_engine()
+
+    def _prepare_engine(self) -> None:
         if self.engine.compiles:
             self.observer.stage("compiling the step")
         prepare_s = prepare(self.engine, self.job)
         self._time(compile_s=prepare_s if self.engine.compiles else None)
         if (done := self.request.checkpoint) is not None:
-            load_weights(model, done.weights, source=CHECKPOINT_NAME)
+            load_weights(self.job.model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
 
     def _train(self) -> None:
@@ -212,7 +217,7 @@ class _Run:
     def _keep(self, result: EpochResult) -> None:
         self.losses.append(result.losses)
         self.record = dataclasses.replace(self.record, epochs=(*self.record.epochs, result.figures))
-        self._time(**_training_time(self.record.epochs))
+        self._time(**training_time(self.record.epochs))
 
     def _save_checkpoint(self) -> None:
         if self.folder is None:
@@ -231,16 +236,12 @@ class _Run:
         self._save_model()
         self.request.on_trained()
         self.observer.stage("evaluating on the test set")
-        started = time.perf_counter()
-        device, precision = self.setup.device, self.config.execution.precision
-        test = upload(self.dataset.test, device)
-        evaluation = evaluate(self.job.model, test, device=device, precision=precision)
-        self._time(evaluate_s=time.perf_counter() - started)
+        evaluation = self._evaluate()
         self.record = dataclasses.replace(
             self.record,
             metrics=evaluation.metrics,
             mistakes=confident_mistakes(evaluation, self.job.model),
-            peak_memory_bytes=peak_memory_bytes(device),
+            peak_memory_bytes=peak_memory_bytes(self.setup.device),
         )
         self._save()
         if self.request.profile:
@@ -251,6 +252,14 @@ class _Run:
         self._end("done", None)
         if self.folder is not None:
             (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
+
+    def _evaluate(self) -> Evaluation:
+        started = time.perf_counter()
+        device, precision = self.setup.device, self.config.execution.precision
+        test = upload(self.dataset.test, device)
+        evaluation = evaluate(self.job.model, test, device=device, precision=precision)
+        self._time(evaluate_s=time.perf_counter() - started)
+        return evaluation
 
     def _profile(self) -> None:
         from accelmnist.profiling.profile import TRACE_NAME, profile_training  # here: most runs do without it
@@ -306,7 +315,8 @@ class _Run:
             save_record(self.record, self.folder)
 
 
-def _training_time(epochs: tuple[EpochFigures, ...]) -> dict[str, float | None]:
+def training_time(epochs: tuple[EpochFigures, ...]) -> dict[str, float | None]:
+    """`train_s` and `images_per_s` of the timing, from the epochs so far."""
     train_s = sum(figures.train_s for figures in epochs)
     images = sum(figures.train_s * figures.images_per_s for figures in epochs)
     return {"train_s": train_s, "images_per_s": images / train_s if train_s else None}

@@ -291,7 +291,7 @@ def test_the_bits_do_not_depend_on_torchs_threads(synthetic):
 def test_there_are_no_more_workers_than_threads_and_memory_allow(free, expected, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setattr(pool_module, "free_memory_bytes", lambda _: free)
-    assert pool_module._useful_workers([trial(str(seed)) for seed in range(20)], CPU) == expected
+    assert pool_module.useful_workers([trial(str(seed)) for seed in range(20)], CPU) == expected
 
 
 def test_no_trials_are_no_results(synthetic):

@@ -14,8 +14,9 @@ import click
 class StopOnInterrupt:
     """Within: Ctrl-C sets `requested` and says so; a second one, or one after `trained`, raises KeyboardInterrupt."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_the_end_of: str = "this epoch") -> None:
         self.requested = False
+        self._at_the_end_of = at_the_end_of
         self._is_training = True
 
     def trained(self) -> None:
@@ -35,4 +36,4 @@ class StopOnInterrupt:
         if self.requested or not self._is_training:
             raise KeyboardInterrupt
         self.requested = True
-        click.echo("\nStopping at the end of this epoch; Ctrl-C again stops at once", err=True)
+        click.echo(f"\nStopping at the end of {self._at_the_end_of}; Ctrl-C again stops at once", err=True)

@@ -47,7 +47,9 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
     ]
     if config.training.label_smoothing:
         rows.append(("label smoothing", f"{config.training.label_smoothing:g}"))
-    return [*rows, ("seed", str(config.training.seed))]
+    if record.trials is None:  # many seeds are among the choices
+        rows.append(("seed", str(config.training.seed)))
+    return rows
 
 
 def _network(model: ModelConfig, parameters: int | None) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from accelmnist.config import RunConfig
 from accelmnist.device import Device, free_memory_bytes, matmul_precision, memory_errors, synchronize
-from accelmnist.errors import DeviceError, DivergedError
+from accelmnist.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.model import MLP
 from accelmnist.step.contract import Epoch, Job
 from accelmnist.step.memory import require_memory, training_bytes
@@ -72,14 +72,14 @@ def _split(trials: list[Trial], most: int | None) -> list[list[Trial]]:
 
 def _train_batch(trials: Sequence[Trial], data: DeviceData, device: Device, on_epoch: OnEpoch) -> Iterator[TrialResult]:
     batch = Batch(trials, data, device)
-    error = None
+    cause = None
     try:
         with memory_errors(device, REMEDY):
             require_memory(trials[0].config, device, checked=False)
             batch.train(on_epoch)
     except DeviceError as failure:
-        error = failure.message
-    yield from batch.results(error)
+        cause = failure
+    yield from batch.results(cause)
 
 
 class Batch:
@@ -89,7 +89,7 @@ class Batch:
         self.trials, self.data, self.device = trials, data, device
         self.plans = [Plan(trial.config, len(data.training)) for trial in trials]
         self.epochs: list[list[EpochResult]] = [[] for _ in trials]
-        self.errors: list[str | None] = [None for _ in trials]
+        self.causes: list[AccelmnistError | None] = [None for _ in trials]
         self.jobs: list[Job] = []
 
     def train(self, on_epoch: OnEpoch) -> None:
@@ -98,7 +98,7 @@ class Batch:
         with matmul_precision(self.device, self.trials[0].config.execution.precision):
             epochs = BatchedEpochs(BatchedStep(self.jobs), self._plan(0), self.device)
             for number in range(self.trials[0].config.training.epochs):
-                if all(self.errors):
+                if all(self.causes):
                     return
                 losses, train_s = self._timed_epoch(epochs, number)
                 for place in range(len(self.trials)):
@@ -122,24 +122,24 @@ class Batch:
         return losses.T.contiguous().cpu(), time.perf_counter() - started
 
     def _keep(self, place: int, number: int, losses: Tensor, train_s: float, on_epoch: OnEpoch) -> None:
-        if self.errors[place]:
+        if self.causes[place]:
             return
         job, plan = self.jobs[place], self.plans[place]
         try:
             check_finite(losses, job.config, first_step=number * plan.steps)
         except DivergedError as diverged:
-            self.errors[place] = diverged.message
+            self.causes[place] = diverged
             return
         figures = epoch_figures(job, plan, number, losses, train_s, self.data.probe)
         self.epochs[place].append(EpochResult(figures, losses))
         on_epoch(self.trials[place].key, figures)
 
-    def results(self, error: str | None) -> Iterator[TrialResult]:
-        """What came of each; `error` ended all of them."""
+    def results(self, ended: AccelmnistError | None) -> Iterator[TrialResult]:
+        """What came of each; `ended` is what ended all of them early."""
         for place, trial in enumerate(self.trials):
-            said = self.errors[place] or error
-            model = None if said else _on_its_own(self.jobs[place].model)
-            yield result_of(trial, model, self.epochs[place], error=said)
+            cause = self.causes[place] or ended
+            model = None if cause else _on_its_own(self.jobs[place].model)
+            yield result_of(trial, model, self.epochs[place], cause=cause)
 
 
 @torch.no_grad()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from accelmnist.config import check_fits
+from accelmnist.config import RunConfig, check_fits
 from accelmnist.device import Device
 from accelmnist.trials.alone import train_alone
 from accelmnist.trials.batched import train_in_batches
 from accelmnist.trials.contract import DeviceData, OnEpoch, Trial, TrialData, TrialResult, upload_trial_data
-from accelmnist.trials.pool import train_in_pool
+from accelmnist.trials.pool import train_in_pool, useful_workers
 
 _POOLED = "fused"  # the engine whose epoch is one native call, without Python's lock
 
@@ -48,6 +48,17 @@ def train_trials(
     if pooled:
         yield from train_in_pool(pooled, on_device, device, workers=workers, should_stop=should_stop, on_epoch=on_epoch)
     yield from _in_turn(others, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
+
+
+def way_of(config: RunConfig, device: Device, *, count: int) -> str:
+    """How `count` trials of `config` on `device` are trained together, in words."""
+    if device.kind != "cpu":
+        return "as one graph: batched products, rates and orders of their own"
+    if config.execution.engine != _POOLED:
+        return f"one after the other: {config.execution.engine} takes all threads"
+    trial = Trial(key="", config=config)
+    workers = useful_workers([trial] * count, device)
+    return f"{workers} at a time, with one thread each" if workers > 1 else "one after the other, with one thread"
 
 
 def _check(trials: Sequence[Trial], images: int) -> None:
