@@ -1,9 +1,11 @@
-"""`run --trials N`: the first seed is the run, the others are what each would be as a run, and together they say more."""
+"""`run --trials N`: every seed is what it would be as a run of its own, and what they say together is right."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,15 +200,14 @@ def test_a_first_seed_that_diverges_keeps_the_others(monkeypatch, capsys):
 
 
 def test_a_stopped_run_keeps_the_seeds_that_are_over(monkeypatch, capsys):
-    from accelmnist.show import observer
+    told = []
 
-    def stop(self, figures):
-        import os
-        import signal
+    def stop_once(self, figures):
+        told.append(figures)
+        if len(told) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
 
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(observer.SilentObserver, "trial_done", stop)
+    monkeypatch.setattr(SilentObserver, "trial_done", stop_once)
     assert invoke([*QUICK, "--trials", "9", "--out", "run", "--quiet"]) == 130
     record, said = load_record(Path("run")), capsys.readouterr().err
     done = len(trials_of(record))
@@ -322,7 +323,7 @@ def test_the_table(width):
 
 def test_a_failed_seed_has_its_reason_and_many_seeds_are_cut():
     said = lines(format_trials(sample_trials(40, error="the loss is nan at step 6 of epoch 1, before it 0.2")))
-    assert "  the loss is nan at step 6 of epoch 1, before it 0.2" in "\n".join(said)
+    assert "seed 1: the loss is nan at step 6 of epoch 1, before it 0.2" in said
     assert "28 more" in said
     assert max(map(len, said)) <= 80
     assert len(said) < 25

@@ -78,8 +78,9 @@ def _make_bar(console: Console) -> Progress:
 
 
 def format_trials(summary: TrialsSummary) -> RenderableType:
-    """A row a seed, mean and interval below, and what all of them took."""
-    return Group(_table(summary), Text(total_text(summary), style=LABEL))
+    """A row a seed, mean and interval below, what ended a seed early, and what all of them took."""
+    errors = [Text(f"seed {trial.seed}: {trial.error}", style=BAD) for trial in summary.trials if trial.error]
+    return Group(_table(summary), *errors, Text(total_text(summary), style=LABEL))
 
 
 def _table(summary: TrialsSummary) -> Table:
@@ -87,8 +88,6 @@ def _table(summary: TrialsSummary) -> Table:
     shown = summary.trials[:_MOST_ROWS]
     for trial in shown:
         made.add_row(*row_of(trial))
-        if trial.error is not None:
-            made.add_row(Text(f"  {trial.error}", style=BAD))
     if len(summary.trials) > len(shown):
         made.add_row(Text(f"{len(summary.trials) - len(shown)} more", style=LABEL))
     made.add_section()
