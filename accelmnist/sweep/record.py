@@ -19,8 +19,9 @@ RECORD_NAME = "sweep.json"
 WINNER_FOLDER = "best"  # a folder of a run within that of the sweep
 
 Purpose = Literal["tuning", "comparison"]
-Verdicts = Literal["best", "within noise", "worse"]
+Standings = Literal["best", "within noise", "worse"]
 Cost = Literal["parameters", "time"]
+Factor = Literal["activation", "output", "layers", "optimizer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class SweepTrial:
     purpose: Purpose
     seed: int
     learning_rate: float
+    engine: str
     accuracy: float | None
     accuracy_by_epoch: tuple[float, ...] = ()
     train_loss: float | None = None  # mean of the last epoch
@@ -57,7 +59,7 @@ class Standing:
     `error_ratio` is how many times as many mistakes it makes (geometric mean over the seeds).
     """
 
-    verdict: Verdicts
+    verdict: Standings
     gap: float
     error_ratio: float
     p_value: float
@@ -108,8 +110,11 @@ class CandidateResult:
 
     @property
     def error(self) -> str | None:
-        """Why one of its compared trainings came to no end."""
-        return next((trial.error for trial in self.compared if trial.error is not None), None)
+        """Why it can't be compared: what ended one of its trainings, or of those that tried rates the first of all."""
+        ended = next((trial.error for trial in self.compared if trial.error is not None), None)
+        tuned = [trial for trial in self.trials if trial.purpose == "tuning"]
+        all_failed = bool(tuned) and all(trial.error is not None for trial in tuned)
+        return tuned[0].error if ended is None and all_failed and self.learning_rate is None else ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +138,7 @@ class Level:
 class Effect:
     """What one factor does while all others are held: its values, the most accurate first."""
 
-    factor: Literal["activation", "output", "layers", "optimizer"]
+    factor: Factor
     levels: tuple[Level, ...]
 
 
