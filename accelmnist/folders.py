@@ -12,7 +12,7 @@ from accelmnist.errors import ConfigError, OutputError
 from accelmnist.storage import make_folder
 
 RESULTS = Path("results")
-_RECORDS = ("run.json", "bench.json")
+_RECORDS = ("run.json", "bench.json", "sweep.json")
 _LOCK = ".lock"
 
 

@@ -100,8 +100,8 @@ def _edges(record: SweepRecord) -> str:
     rates = record.config.learning_rates
     chosen = [result.learning_rate for result in record.candidates if result.learning_rate is not None]
     said = [
-        f"{sum(rate == end for rate in chosen)} the {word}"
-        for word, end in (("smallest", min(rates)), ("largest", max(rates)))
+        f"{sum(rate == end for rate in chosen)} {word}"
+        for word, end in (("are the smallest", min(rates)), ("the largest", max(rates)))
     ]
     return (
         f"Of {len(chosen)} tuned learning rates {' and '.join(said)} that was tried ({min(rates):g} to {max(rates):g})"
