@@ -1,5 +1,9 @@
 """The pictures of a sweep as files, drawn from its record alone.
 
+    accuracy-by-size.png    a panel for each output and depth, a line for each activation
+    accuracy-by-group.png   a row for each activation and output, every network a dot
+    pareto.png              accuracy against parameters and against time, with the fronts
+
 Each replaces its predecessor in one step. One that an earlier sweep left in the folder, and that this one has no
 figures for, is removed.
 """
@@ -11,11 +15,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from accelmnist.show.figures import png_bytes
+from accelmnist.show.figures import fronts_figure, groups_figure, png_bytes, sizes_figure
 from accelmnist.storage import make_folder, remove_file, write_atomically
 from accelmnist.sweep.record import SweepRecord
 
-SWEEP_FIGURES: dict[str, Callable[[SweepRecord], Figure | None]] = {}
+SWEEP_FIGURES: dict[str, Callable[[SweepRecord], Figure | None]] = {
+    "accuracy-by-size.png": sizes_figure,
+    "accuracy-by-group.png": groups_figure,
+    "pareto.png": fronts_figure,
+}
 
 
 def write_sweep_pictures(record: SweepRecord, folder: Path) -> tuple[str, ...]:

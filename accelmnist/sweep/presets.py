@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         ),
         "activations": ("sigmoid", "tanh", "relu"),
         "outputs": ("softmax", "sigmoid", "linear"),
-        "learning_rates": (0.002, 0.008, 0.032),
+        "learning_rates": (0.004, 0.016, 0.064),
         "tune_rates": True,
         "seeds": 3,
         "epochs": 5,

@@ -97,8 +97,8 @@ class ConsoleSweepObserver:
     def _draw(self) -> None:
         if self._live is None or self._record is None:
             return
-        height = self._console.size.height
-        page = format_live(self._record, stage=self._stage, spent_s=self._spent_s, height=height)
+        width, height = self._console.size
+        page = format_live(self._record, stage=self._stage, spent_s=self._spent_s, height=height, width=width)
         self._live.update(page, refresh=True)
         self._shown_at = self._clock()
 

@@ -9,10 +9,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.show.sweep.columns import Column, cells, figure_columns, front_text, shared_text, varying_columns
+from accelmnist.show.sweep.columns import (
+    candidate_table,
+    figure_columns,
+    front_column,
+    rank_column,
+    shared_text,
+    varying_columns,
+)
 from accelmnist.show.sweep.line import extent, outcome_word, winner_text
 from accelmnist.show.sweep.observer import name_of
-from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, section, table
+from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, section
 from accelmnist.show.units import plural
 from accelmnist.sweep.naming import label, labels_of
 from accelmnist.sweep.record import RECORD_NAME, CandidateResult, SweepRecord
@@ -20,11 +27,11 @@ from accelmnist.sweep.record import RECORD_NAME, CandidateResult, SweepRecord
 _MOST_ROWS = 25
 
 
-def format_sweep(record: SweepRecord, folder: Path | None = None) -> RenderableType:
+def format_sweep(record: SweepRecord, folder: Path | None = None, *, width: int) -> RenderableType:
     """The whole page; a part that the record has nothing for is left out. `folder` is where the files lie."""
     parts: list[RenderableType] = [section("Result", _headline(record))]
     if record.ranked:
-        parts.append(section("Validation accuracy", _ranks(record)))
+        parts.append(section("Validation accuracy", _ranks(record, width)))
     if record.findings:
         parts.append(section("What the differences are worth", _findings(record)))
     if failed := [result for result in record.candidates if result.error]:
@@ -36,7 +43,7 @@ def format_sweep(record: SweepRecord, folder: Path | None = None) -> RenderableT
 
 def print_sweep(record: SweepRecord, console: Console, folder: Path | None = None) -> None:
     """Print `format_sweep`."""
-    console.print(format_sweep(record, folder))
+    console.print(format_sweep(record, folder, width=console.width))
 
 
 def _headline(record: SweepRecord) -> Text:
@@ -49,14 +56,11 @@ def _headline(record: SweepRecord) -> Text:
     return text
 
 
-def _ranks(record: SweepRecord) -> RenderableType:
+def _ranks(record: SweepRecord, width: int) -> RenderableType:
     """The most accurate candidates, and those on a front wherever they stand."""
     shown = [result for result in record.ranked if (result.rank or 0) <= _MOST_ROWS or result.on_front]
-    columns = [*varying_columns(record), *figure_columns(record), Column("front", False, front_text)]
-    made = table(("#", "right"), *((column.heading, "right" if column.is_number else "left") for column in columns))
-    made.padding = (0, 1, 0, 0)
-    for result in shown:
-        made.add_row(str(result.rank), *cells(columns, result), style=_style(result))
+    columns = (rank_column(), *varying_columns(record), *figure_columns(record), front_column())
+    made = candidate_table(columns, shown, _style, width=width)
     left_out = len(record.ranked) - len(shown)
     said = [shared_text(record), _legend(record)]
     said += [f"{plural(left_out, 'more candidate')} in {RECORD_NAME}"] if left_out else []
@@ -71,12 +75,13 @@ def _style(result: CandidateResult) -> str:
 
 def _legend(record: SweepRecord) -> str:
     """How to read the figures that are there."""
-    said = "Front: no other candidate is both more accurate and smaller (parameters), or quicker (time)."
+    front = "Front: no other candidate is both more accurate and smaller (size), or quicker to train (time)."
     if record.noise is None:
-        return said
+        return front
+    together = plural(record.noise.comparisons, "comparison")
     return (
-        "±: half of the 95 % interval of the mean over the seeds, in points. To the best: points behind it; 'noise' where "
-        f"that may be the luck of the seeds (5 % for all {record.noise.comparisons} comparisons together). {said}"
+        "±: half of the 95 % interval of the mean over the seeds. Behind: points behind the best one, with ≈ where "
+        f"that may be the luck of the seeds (at 5 % for all {together} together). {front}"
     )
 
 
