@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -134,7 +135,7 @@ def _name_front(
     others = _pixels(sheet, axes, [_place(result, cost) for result in results if result not in front])
     names = ["-".join(map(str, result.hidden)) or "none" for result in front]
     sizes = [(text_width(name, size=SMALL_SIZE) + 6, 20.0) for name in names]
-    obstacles = [*(Box.around(*place, 8, 8) for place in others), *_bars(sheet, axes, front, cost)]
+    obstacles = [*(Box.around(*place, 8, 8) for place in others), *_bars(sheet, axes, front, cost), *_stairs(points)]
     boxes = place_around(points, sizes, within=whole, clear=_CLEAR, obstacles=obstacles)
     for name, box, point in zip(names, boxes, points, strict=True):
         if box.middle != point:  # else there was no room
@@ -148,6 +149,15 @@ def _bars(sheet: Sheet, axes: Axes, front: Sequence[CandidateResult], cost: Cost
         ends = [(_price(result, cost), error_of(end)) for end in interval_of(result)]
         (across, low), (_, high) = _pixels(sheet, axes, ends)
         boxes.append(Box(across - 3, min(low, high), across + 3, max(low, high)))
+    return boxes
+
+
+def _stairs(points: Sequence[tuple[float, float]]) -> list[Box]:
+    """The steps of the line through `points`."""
+    boxes = []
+    for (across, down), (next_across, next_down) in pairwise(sorted(points)):
+        boxes.append(Box(across, down - 2, next_across, down + 2))
+        boxes.append(Box(next_across - 2, min(down, next_down), next_across + 2, max(down, next_down)))
     return boxes
 
 

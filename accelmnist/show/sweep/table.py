@@ -62,7 +62,7 @@ def _ranks(record: SweepRecord, width: int) -> RenderableType:
     columns = (rank_column(), *varying_columns(record), *figure_columns(record), front_column())
     made = candidate_table(columns, shown, _style, width=width)
     left_out = len(record.ranked) - len(shown)
-    said = [shared_text(record), _legend(record)]
+    said = [shared_text(record), _legend(record, [str(column.header) for column in made.columns])]
     said += [f"{plural(left_out, 'more candidate')} in {RECORD_NAME}"] if left_out else []
     return Group(made, Text("\n".join(filter(None, said)), style=LABEL))
 
@@ -73,16 +73,19 @@ def _style(result: CandidateResult) -> str:
     return LABEL if result.standing is not None and result.standing.verdict == "worse" else ""
 
 
-def _legend(record: SweepRecord) -> str:
+def _legend(record: SweepRecord, headings: Sequence[str]) -> str:
     """How to read the figures that are there."""
-    front = "Front: no other candidate is both more accurate and smaller (size), or quicker to train (time)."
-    if record.noise is None:
-        return front
-    together = plural(record.noise.comparisons, "comparison")
-    return (
-        "±: half of the 95 % interval of the mean over the seeds. Behind: points behind the best one, with ≈ where "
-        f"that may be the luck of the seeds (at 5 % for all {together} together). {front}"
-    )
+    said = []
+    if record.noise is not None:
+        together = plural(record.noise.comparisons, "comparison")
+        said.append("±: half of the 95 % interval of the mean over the seeds.")
+        said.append("Behind: points behind the best one, with ≈ where that may be the luck of the seeds")
+        said[-1] += f" (at 5 % for all {together} together)."
+    if "time" in headings:
+        said.append("Time: of one training, the median.")
+    if "front" in headings:
+        said.append("Front: no other candidate is both more accurate and smaller (size), or quicker to train (time).")
+    return " ".join(said)
 
 
 def _findings(record: SweepRecord) -> Table:
