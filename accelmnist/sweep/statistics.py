@@ -128,8 +128,8 @@ def against_best(logs: Floats, best: int) -> AgainstBest:
     differences, seeds = logs[others] - logs[best], logs.shape[1]
     noise = moderate(differences.var(axis=1, ddof=1), seeds - 1)
     means, errors = differences.mean(axis=1), np.sqrt(noise.variances / seeds)
-    t_values = np.divide(means, errors, out=np.sign(means) * np.inf, where=errors > 0)
-    t_values = np.nan_to_num(t_values, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    certain = np.select([means > 0, means < 0], [np.inf, -np.inf], 0.0)  # where the seeds never differ
+    t_values = np.divide(means, errors, out=certain, where=errors > 0)
     p_values = np.ones(len(logs))
     p_values[others] = np.minimum(stdtr(min(noise.df, 1e10), -t_values) * len(others), 1.0)
     ratios = np.ones(len(logs))
