@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from accelmnist.cli import invoke
 from accelmnist.data.synthetic import make_synthetic
@@ -68,7 +68,7 @@ def without_times(record: SweepRecord) -> SweepRecord:
 def test_the_planted_best_wins_and_everything_of_it_is_there():
     record = swept(*BASE, "--hidden", "1", "--hidden", "2", "--hidden", "48", "--seeds", "3")
     assert record.status == "done"
-    assert [result.hidden for result in record.ranked][0] == (48,)
+    assert record.ranked[0].hidden == (48,)
     assert record.winner.candidate.hidden == (48,)
     assert all(len(result.compared) == 3 for result in record.candidates)
     assert {trial.seed for result in record.candidates for trial in result.trials} == {0, 1, 2}
@@ -88,11 +88,10 @@ def test_the_planted_best_wins_and_everything_of_it_is_there():
 
 def test_what_is_kept_is_what_the_engine_reaches_on_images_that_it_never_saw():
     """The same training done by hand: split, train, and count what is right."""
-    from accelmnist.config import DataConfig, ModelConfig
     from accelmnist.data.order import split_validation
     from accelmnist.data.types import ImageSet
     from accelmnist.device import resolve
-    from tests.training_helpers import small_config, train_with
+    from tests.training_helpers import train_with
 
     record = swept(*SMALL, "--engine", "eager")
     data = make_synthetic(seed=0)
@@ -103,10 +102,9 @@ def test_what_is_kept_is_what_the_engine_reaches_on_images_that_it_never_saw():
     config = record.config.run_config(record.candidates[1].candidate, learning_rate=0.016, seed=1)
     config = replace(config, execution=replace(config.execution, engine="eager"))
     made = train_with("eager", config, replace(data, train=part, test=judge), resolve("cpu"))
-    outputs = made.model(__import__("torch").from_numpy(judge.images).float() / 255)
+    outputs = made.model(torch.from_numpy(judge.images).float() / 255)
     right = (outputs.argmax(dim=1).numpy() == judge.labels).mean()
     assert trial.accuracy == pytest.approx(right, abs=1e-12)
-    assert small_config and DataConfig and ModelConfig
 
 
 class Forbidden:
@@ -156,9 +154,12 @@ def test_only_the_winner_meets_the_test_set_and_once(monkeypatch):
 
 def test_training_and_judging_images_are_apart_and_stratified(monkeypatch):
     seen, original = [], session.train_trials
-    monkeypatch.setattr(
-        session, "train_trials", lambda trials, data, *a, **k: seen.append(data) or original(trials, data, *a, **k)
-    )
+
+    def train_trials(trials, data, *given, **options):
+        seen.append(data)
+        return original(trials, data, *given, **options)
+
+    monkeypatch.setattr(session, "train_trials", train_trials)
     swept(*SMALL)
     whole = make_synthetic(seed=0).train
     for data in seen:
@@ -336,7 +337,3 @@ def test_json_is_the_record_and_nothing_else(capsys):
     assert document["winner"]["folder"] is None
     assert "trainings" in captured.err
     assert not Path("results").exists()
-
-
-def test_no_torch_for_the_help():
-    assert "torch" not in {name for name in sys.modules if name.startswith("accelmnist.sweep.plan.")}

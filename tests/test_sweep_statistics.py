@@ -14,7 +14,9 @@ from accelmnist.sweep.statistics import (
     against_best,
     log_errors,
     moderate,
+    own_noise,
     paired_gap,
+    paired_noise,
     relative_half_widths,
     wilson_interval,
 )
@@ -28,9 +30,13 @@ def noisy(chance, centres, *, seeds: int, noise: float | np.ndarray = 0.05):
 
 
 def test_of_two_candidates_the_test_is_the_paired_t_test():
-    logs = noisy(np.random.default_rng(3), [-4.0, -3.9], seeds=5)
-    found = against_best(logs, 0)
+    """What the seeds do to both alike cancels, however large it is."""
+    chance = np.random.default_rng(3)
+    logs = noisy(chance, [-4.0, -3.9], seeds=5) + chance.standard_normal((1, 5))
+    found = against_best(logs, 0, paired_noise(logs))
     expected = stats.ttest_rel(logs[1], logs[0], alternative="greater")
+    # The pool of two has the 4 degrees of freedom of their five differences.
+    assert paired_noise(logs).df == pytest.approx(4)
     assert found.p_values[0] == 1
     assert found.p_values[1] == pytest.approx(expected.pvalue, rel=1e-9)
     assert found.error_ratios[1] == pytest.approx(stats.gmean(np.exp(logs[1] - logs[0])), rel=1e-9)
@@ -64,24 +70,24 @@ def test_a_candidate_that_is_noisier_than_the_others_keeps_its_noise():
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say():
-    """With three seeds and candidates that are not equally noisy: 94 to 97 % of 12,000 intervals."""
+    """With three seeds and candidates that are not equally noisy, 12,000 intervals."""
     chance, hits = np.random.default_rng(0), []
     noise = np.linspace(0.03, 0.07, 30)
     for _ in range(400):
         logs = noisy(chance, np.zeros(30), seeds=3, noise=noise)
-        widths, _ = relative_half_widths(logs)
-        hits.append(np.abs(logs.mean(axis=1)) <= widths)
+        hits.append(np.abs(logs.mean(axis=1)) <= relative_half_widths(own_noise(logs), 3))
     assert 0.94 <= np.mean(hits) <= 0.975
 
 
-def test_the_truly_best_is_rarely_called_worse():
-    """Thirty candidates as good as one another, one of them the best by a hair: it is excluded in 5 % at most."""
+@pytest.mark.parametrize("count", [3, 30])
+def test_the_truly_best_is_rarely_called_worse(count):
+    """All are as good as one another but for a hair of one: it is excluded in 5 % of the sweeps at most."""
     chance, excluded = np.random.default_rng(1), 0
-    centres = np.zeros(30)
-    centres[7] = -1e-9
+    centres = np.zeros(count)
+    centres[1] = -1e-9
     for _ in range(600):
         logs = noisy(chance, centres, seeds=3)
-        excluded += bool(against_best(logs, int(logs.mean(axis=1).argmin())).is_worse[7])
+        excluded += bool(against_best(logs, int(logs.mean(axis=1).argmin()), paired_noise(logs)).is_worse[1])
     assert excluded / 600 <= 0.05
 
 
@@ -90,14 +96,15 @@ def test_a_true_difference_is_found_though_there_are_three_seeds():
     chance, found = np.random.default_rng(2), 0
     centres = np.array([0.0, *np.full(29, math.log(1.25))])
     for _ in range(100):
-        found += int(against_best(noisy(chance, centres, seeds=3), 0).is_worse.sum())
+        logs = noisy(chance, centres, seeds=3)
+        found += int(against_best(logs, 0, paired_noise(logs)).is_worse.sum())
     assert found / 2900 > 0.9
 
 
 def test_identical_seeds_leave_no_noise():
-    logs = np.array([[-4.0] * 3, [-4.0] * 3, [-3.0] * 3])
-    found = against_best(logs, 0)
-    assert found.p_values.tolist() == [1, 1, 0]
+    logs = np.array([[-4.0] * 3, [-4.0] * 3, [-3.0] * 3, [-2.0] * 3])
+    found = against_best(logs, 0, paired_noise(logs))
+    assert found.p_values.tolist() == [1, 1, 0, 0]
 
 
 def test_a_perfect_score_is_half_a_mistake():
@@ -125,19 +132,18 @@ def independent_verdicts(record):
     """Which candidates may be as good as the best, by scipy's distributions and a loop over candidates."""
     wrong = np.round((1 - accuracies(record.candidates)) * IMAGES)
     logs = np.log((wrong + 0.5) / (IMAGES + 1))
-    best = max(range(len(logs)), key=lambda place: np.mean([t.accuracy for t in record.candidates[place].trials]))
-    others = [place for place in range(len(logs)) if place != best]
-    spreads = np.array([np.var(logs[place] - logs[best], ddof=1) for place in others])
-    prior = moderate(spreads, 2)
+    rows, seeds = logs.shape
+    best = max(range(rows), key=lambda place: np.mean([trial.accuracy for trial in record.candidates[place].trials]))
+    by_seed = [np.mean([row[seed] for row in logs]) for seed in range(seeds)]
+    own_df = (seeds - 1) * (rows - 1) / rows
+    residuals = [[row[s] - np.mean(row) - by_seed[s] + np.mean(logs) for s in range(seeds)] for row in logs]
+    pool = moderate(np.array([sum(r * r for r in row) / own_df for row in residuals]), own_df)
+    df = min(pool.prior_df + own_df, rows * own_df)
     said = {best: "best"}
-    for place, spread in zip(others, spreads, strict=True):
-        if math.isinf(prior.prior_df):
-            tail = stats.norm.sf(np.mean(logs[place] - logs[best]) / math.sqrt(prior.pooled / 3))
-        else:
-            shrunk = (prior.prior_df * prior.pooled + 2 * spread) / (prior.prior_df + 2)
-            t = np.mean(logs[place] - logs[best]) / math.sqrt(shrunk / 3)
-            tail = stats.t.sf(t, prior.prior_df + 2)
-        said[place] = "worse" if tail * len(others) < 0.05 else "within noise"
+    for place in set(range(rows)) - {best}:
+        error = math.sqrt((pool.variances[place] + pool.variances[best]) / seeds)
+        tail = stats.t.sf(np.mean(logs[place] - logs[best]) / error, df)
+        said[place] = "worse" if tail * (rows - 1) < 0.05 else "within noise"
     return said
 
 
