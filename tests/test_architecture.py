@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction"),
+    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep"),
     ("show",),
     ("cli", "__main__"),
 )

@@ -22,6 +22,7 @@ from accelmnist.cli.compare import compare
 from accelmnist.cli.doctor import doctor
 from accelmnist.cli.predict import predict
 from accelmnist.cli.run import run
+from accelmnist.cli.sweep import sweep
 from accelmnist.errors import AccelmnistError
 
 INTERRUPTED = 130
@@ -38,7 +39,7 @@ def commands() -> None:
     """
 
 
-for command in (run, bench, predict, compare, doctor):
+for command in (run, bench, sweep, predict, compare, doctor):
     commands.add_command(command)
 
 

@@ -44,7 +44,7 @@ def check_trials(context: click.Context, options: dict[str, Any]) -> None:
 
 def stop_on_interrupt(trials: int) -> StopOnInterrupt:
     """Ctrl-C in two steps; many seeds stop when those in training are over."""
-    return StopOnInterrupt(at_the_end_of="the trainings under way") if trials > 1 else StopOnInterrupt()
+    return StopOnInterrupt(until="after the trainings under way") if trials > 1 else StopOnInterrupt()
 
 
 def write_trials_of(record: RunRecord, folder: Path | None) -> RunRecord:
