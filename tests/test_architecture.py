@@ -18,11 +18,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "companion", "openmp", "seeds", "storage"),
     ("folders",),
     ("device", "metrics", "data", "record_files"),
-    ("results", "model", "neurons", "schedules", "native"),
+    ("results", "model", "schedules", "native"),
     ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "measure", "profiling", "diagnosis", "prediction"),
+    ("runner", "measure", "profiling", "diagnosis", "prediction", "neurons"),
     ("show",),
     ("cli", "__main__"),
 )

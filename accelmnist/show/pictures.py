@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from accelmnist.errors import OutputError
-from accelmnist.neurons import Images, Weights, weight_images
+from accelmnist.neurons.images import Images, Weights, weight_images
 from accelmnist.results import RunRecord
 from accelmnist.show.figures import (
     confusion_figure,
