@@ -156,8 +156,9 @@ class NeuronsRecord:
     """Everything that is known of the first layer of one network.
 
     `rows` says what its neurons are: hidden units, or the outputs of a network without any. `order` is that of the
-    atlas: the clearest first, then those without a clear task, dead and duplicate ones last. `ablation_images` are all
-    test images, or in deep networks as many, the same share of every class, as end in a few seconds.
+    atlas: the clearest first, then those without a clear task, dead and duplicate ones last. `accuracy` is the
+    network's on all test images. `ablation_images` are all of them, or in deep networks as many, the same share of
+    every class, as end in a few seconds.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -171,6 +172,7 @@ class NeuronsRecord:
     class_names: tuple[str, ...] = ()
     rows: Literal["hidden", "output"] = "hidden"
     test_images: int
+    accuracy: float
     ablation_images: int
     analysis_s: float | None = None
     baseline: Baseline

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from accelmnist.config import IMAGE_SIDE
-from accelmnist.errors import OutputError
 from accelmnist.neurons.images import Weights, signed_images, weight_images
 from accelmnist.neurons.record import RECORD_NAME, Neuron, NeuronsRecord
 from accelmnist.show.figures.atlas import atlas_figure
 from accelmnist.show.figures.style import png_bytes
+from accelmnist.show.pictures import write_image
 from accelmnist.storage import make_folder, remove_file, write_atomically
 
 FOLDER = "neurons"
@@ -63,11 +61,11 @@ def _write_one(neuron: Neuron, folder: Path, images: Grey, grey: Grey, signed: G
         signed_file=f"{FOLDER}/signed-{number}.png",
         exciting_file=f"{FOLDER}/exciting-{number}.png" if neuron.exciting else None,
     )
-    _write(folder / str(named.grey_file), grey)
-    _write(folder / str(named.signed_file), signed)
+    write_image(folder / str(named.grey_file), grey)
+    write_image(folder / str(named.signed_file), signed)
     if named.exciting_file is not None:
         row = images[list(neuron.exciting)].reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
-        _write(folder / named.exciting_file, np.concatenate(list(row), axis=1))
+        write_image(folder / named.exciting_file, np.concatenate(list(row), axis=1))
     return named
 
 
@@ -81,12 +79,3 @@ def _remove_others(folder: Path, names: list[str]) -> None:
         for path in (folder / FOLDER).glob(f"{kind}-*.png"):
             if f"{FOLDER}/{path.name}" not in set(names):
                 remove_file(path)
-
-
-def _write(path: Path, pixels: NDArray[Any]) -> None:
-    try:
-        Image.fromarray(pixels).save(path, "PNG")
-    except OSError as error:
-        cause = (error.strerror or str(error)).lower()
-        remedy = "Choose another folder with --out, or make room there"
-        raise OutputError(f"cannot write {path}: {cause}", remedy=remedy) from error
