@@ -90,8 +90,7 @@ class Neuron:
     strongest, in that order. `strength` is the spread of that over the test images; `is_faint` says that it is hardly
     heard. `missed_by` are the classes whose recall falls without it by more than chance, the largest fall first.
     `clarity` is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test images, the
-    most exciting first, of the classes `exciting_labels`. The three files are its weights in 0 to 255, signed, and the
-    exciting images in a row.
+    most exciting first, of the classes `exciting_labels`. The two files are its weights in 0 to 255, and signed.
     """
 
     index: int
@@ -116,7 +115,6 @@ class Neuron:
     exciting_labels: tuple[int, ...] = ()
     grey_file: str | None = None
     signed_file: str | None = None
-    exciting_file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
