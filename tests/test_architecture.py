@@ -18,11 +18,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "companion", "openmp", "seeds", "storage"),
     ("folders",),
     ("device", "metrics", "data", "record_files"),
-    ("results", "model", "neurons", "schedules", "native", "speeds"),
+    ("results", "model", "schedules", "native", "speeds"),
     ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep"),
+    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),
     ("show",),
     ("cli", "__main__"),
 )

@@ -214,7 +214,7 @@ def test_a_stopped_run_keeps_the_seeds_that_are_over(monkeypatch, capsys):
     assert 1 <= done < 9
     assert record.status == "interrupted"
     assert record.message == f"stopped after {done} of 9 seeds"
-    assert "Stopping at the end of the trainings under way" in said
+    assert "Stopping after the trainings under way" in said
     assert said.endswith(f"error: stopped after {done} of 9 seeds. The seeds that are over are in run\n")
     assert invoke(["run", "--resume", "run"]) == 2
     assert "that run is of 9 seeds together, which have no checkpoint" in capsys.readouterr().err
