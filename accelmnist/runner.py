@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from accelmnist.averaging import WeightAverage
 from accelmnist.checkpoint import (
     CHECKPOINT_NAME,
     MODEL_NAME,
@@ -180,6 +181,7 @@ class _Run:
         require_memory(self.config, device)
         model = MLP(self.config.model, seed=self.config.training.seed).to(device.torch_device)
         self.job = Job(self.config, device, model, upload(self.training, device))
+        self.average = WeightAverage(model, self.config.training.averaging)
         self.device_probe: DeviceSet = upload(self.probe, device)
         self._time(upload_s=time.perf_counter() - started)
         self.engine = self.setup.engine.engine()
@@ -194,11 +196,13 @@ class _Run:
         if (done := self.request.checkpoint) is not None:
             load_weights(model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
+            self.average.load_state(done.state)
 
     def _train(self) -> None:
         first = len(self.record.epochs)
         self.observer.training_begins()
-        for result in train(self.engine, self.job, probe=self.device_probe, first_epoch=first):
+        epochs = train(self.engine, self.job, probe=self.device_probe, first_epoch=first, average=self.average)
+        for result in epochs:
             self._keep(result)
             number, last = result.figures.epoch, self.config.training.epochs
             stops, every = self.request.should_stop(), self.request.save_every
@@ -220,7 +224,7 @@ class _Run:
         checkpoint = Checkpoint(
             config=self.config,
             weights=weights_of(self.job.model),
-            state=self.engine.state(),
+            state=self.engine.state() | self.average.state(),
             losses=torch.cat(self.losses),
             epochs=self.record.epochs,
         )

@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("folders",),
     ("device", "metrics", "data", "record_files"),
     ("results", "model", "neurons", "schedules", "native"),
-    ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
+    ("step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
     ("runner", "measure", "profiling", "diagnosis", "prediction"),

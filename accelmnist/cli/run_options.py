@@ -11,6 +11,7 @@ from accelmnist.cli.options import default_of, in_order, option_for, parse_sizes
 from accelmnist.config import (
     ACTIVATIONS,
     AMP_PRECISIONS,
+    AUGMENTS,
     AUTO,
     DATASETS,
     ENGINES,
@@ -65,7 +66,16 @@ training_options = in_order(
     option_for(TrainingConfig, "label_smoothing", type=float, help="Share of the target spread over all classes."),
     option_for(TrainingConfig, "schedule", type=click.Choice(SCHEDULES), help="Of the learning rate."),
     option_for(TrainingConfig, "warmup", type=float, help="Share of the steps that one-cycle spends rising."),
-    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout and split."),
+    option_for(
+        TrainingConfig, "augment", type=click.Choice(AUGMENTS), help="Move the training images, anew in every epoch."
+    ),
+    option_for(
+        TrainingConfig,
+        "averaging",
+        type=float,
+        help="Average the weights over the epochs: the share of its past that the average keeps, such as 0.5.",
+    ),
+    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout, augmentation and split."),
 )
 execution_options = in_order(
     option_for(ExecutionConfig, "device", help="auto, cpu, cuda, cuda:N or mps."),
