@@ -177,14 +177,14 @@ class ExecutionConfig:
 class RunConfig:
     """One training run, whole: the record holds it and `--resume` starts from it.
 
-    `recipe` names the recipe that it was made from, of which options may have changed parts.
+    `recipe` names the recipe that it was made from; options may have changed parts of it.
     """
 
-    recipe: str | None = None
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    recipe: str | None = None
 
 
 def check_fits(config: RunConfig, *, training_images: int) -> None:

@@ -77,7 +77,8 @@ class RunRequest:
     `on_trained` is told when the last epoch is over, `on_stopped` gets the record of a run that ends without a result.
     `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
     told the record with its metrics, the network and the test images, before the verdict. `profile` has some steps
-    profiled when all figures are taken, so that it changes none.
+    profiled when all figures are taken, so that it changes none. `since_start` tells the age of the
+    process in seconds.
     """
 
     config: RunConfig
@@ -87,6 +88,7 @@ class RunRequest:
     profile: bool = False
     checkpoint: Checkpoint | None = None
     import_s: float | None = None
+    since_start: Callable[[], float | None] = lambda: None
     should_stop: Callable[[], bool] = lambda: False
     on_trained: Callable[[], None] = lambda: None
     on_stopped: Callable[[RunRecord], None] = lambda _record: None
@@ -239,7 +241,7 @@ class _Run:
         device, precision = self.setup.device, self.config.execution.precision
         test = upload(self.dataset.test, device)
         evaluation = evaluate(self.job.model, test, device=device, precision=precision)
-        self._time(evaluate_s=time.perf_counter() - started)
+        self._time(evaluate_s=time.perf_counter() - started, to_accuracy_s=self.request.since_start())
         self.record = dataclasses.replace(
             self.record,
             metrics=evaluation.metrics,

@@ -1,8 +1,8 @@
 """Training: the epochs of one job by one engine, timed, watched for divergence, stoppable and resumable between epochs.
 
 The timed region of an epoch is what training takes: the order is made and sent to the device, the images are augmented,
-the steps run, the weights are averaged, and the device is synchronized at both ends. The accuracy by epoch is measured outside it. Losses come to the host once an
-epoch.
+the steps run, the weights are averaged, and the device is synchronized at both ends. The accuracy by epoch is measured
+outside it. Losses come to the host once an epoch.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def train(
         yield EpochResult(_figures(job, plan, number, losses, train_s, probe), losses)
 
 
-def _timed_epoch(
-    engine: Engine, job: Job, plan: Plan, number: int, average: WeightAverage
-) -> tuple[Tensor, float]:
+def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int, average: WeightAverage) -> tuple[Tensor, float]:
     with matmul_precision(job.device, job.config.execution.precision):
         synchronize(job.device)
         started = time.perf_counter()

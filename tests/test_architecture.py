@@ -15,7 +15,7 @@ ROOT = Path(accelmnist.__file__).parent
 # From the ground up. A module may import from its own layer and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "__init__"),
-    ("config", "companion", "openmp", "seeds", "storage"),
+    ("config", "recipes", "companion", "openmp", "seeds", "storage"),
     ("folders",),
     ("device", "metrics", "data", "record_files"),
     ("results", "model", "neurons", "schedules", "native"),

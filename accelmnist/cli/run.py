@@ -14,7 +14,8 @@ import click
 from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
-from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options
+from accelmnist.cli.processes import seconds_since_start
+from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, StoppedError
 from accelmnist.openmp import limit_spinning
@@ -67,6 +68,9 @@ def run(context: click.Context, /, **options: Any) -> int:
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
     """
+    if options["resume"]:
+        _check_no_configuration(context)
+    options = with_recipe(options, given=_given(context))
     _check_result_options(context, options)
     config = None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS})
     limit_spinning()
@@ -123,23 +127,26 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
             raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
     if options["profile"] and options["quiet"] and options["no_save"]:
         raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
-    if options["resume"]:
-        _check_no_configuration(context)
     _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")
     _check_unused(context, options, "warmup", takes="schedule", value="one-cycle")
 
 
+def _given(context: click.Context) -> frozenset[str]:
+    """The parameters that were given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+
+
 def _check_unused(context: click.Context, options: dict[str, Any], name: str, *, takes: str, value: str) -> None:
     """Refuse an option that was given and would have no effect: who gives it believes that it has one."""
-    source = context.get_parameter_source(name)
-    if source is not None and source.name == "COMMANDLINE" and options[takes] != value:
+    if name in _given(context) and options[takes] != value:
         raise ConfigError(
             f"--{name} has no effect with --{takes} {options[takes]}", remedy=f"Add --{takes} {value}, or leave it out"
         )
 
 
 def _check_no_configuration(context: click.Context) -> None:
-    given = [name for name in CONFIG_PARAMETERS if context.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    given = CONFIG_PARAMETERS & _given(context)
     if given:
         option = next(p.opts[0] for p in context.command.params if p.name in given)
         raise ConfigError(
@@ -190,6 +197,7 @@ def _execute(
         profile=options["profile"],
         checkpoint=task.checkpoint,
         import_s=task.import_s,
+        since_start=seconds_since_start if task.checkpoint is None else lambda: None,
         should_stop=lambda: stop.requested,
         on_trained=stop.trained,
         on_stopped=_print_json if options["as_json"] else lambda _record: None,

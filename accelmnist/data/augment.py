@@ -5,8 +5,8 @@
 
 A map says for every pixel of the new image where in the old one it comes from; what lies outside is black. The maps of
 an epoch are drawn on the host from seed and epoch alone, one for every `BLOCK` neighbouring images: the sets are in no
-order, so neighbours have nothing in common, and the order of the epoch scatters them over the batches. A map shared by a
-block costs a few calls on the device; the images lie transposed there, so that a pixel of all images is one row.
+order, so neighbours have nothing in common, and the order of the epoch scatters them over the batches. A shared map
+costs a few calls a block on the device; the images lie transposed there, so that a pixel of all images is one row.
 
 Places are rounded to an eighth of a pixel, and the arithmetic is of integers. So all devices and engines see the same
 bytes, and the reference can train on the very same images. Source of the idea: Simard, Steinkraus and Platt, "Best
