@@ -1,8 +1,8 @@
 """Recipes: networks and trainings by name, each the least time that was found to its accuracy on MNIST's test set.
 
 A recipe promises that the mean accuracy over seeds reaches its name; single seeds lie on both sides of it. All were
-chosen on images held out of the training set; the test set was met once, in the end. `bench/recipes.py` is the search
-and the study, `results/recipes.md` the record of both. No torch: the command line reads it.
+chosen on images held out of the training set (`bench/recipe_search.py`, `results/recipe-search.md`); the test set was
+met once, in the end (`bench/recipe_study.py`, `results/recipes.md`). No torch: the command line reads it.
 """
 
 from __future__ import annotations
