@@ -85,7 +85,12 @@ training_options = in_order(
 )
 execution_options = in_order(
     option_for(ExecutionConfig, "device", help="auto, cpu, cuda, cuda:N or mps."),
-    option_for(ExecutionConfig, "engine", type=click.Choice([AUTO, *ENGINES]), help="How the steps are run."),
+    option_for(
+        ExecutionConfig,
+        "engine",
+        type=click.Choice([AUTO, *ENGINES]),
+        help="How the steps are run; auto is the fastest here.",
+    ),
     click.option("--compile", "compile_step", is_flag=True, help="The same as --engine compiled."),
     option_for(ExecutionConfig, "precision", type=click.Choice(PRECISIONS), help="Of the arithmetic."),
     click.option(
