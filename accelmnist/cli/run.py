@@ -74,7 +74,7 @@ def run(context: click.Context, /, **options: Any) -> int:
     _check_result_options(context, options)
     config = None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS})
     limit_spinning()
-    with Companion(_AT_THE_END) as companion:
+    with Companion(_AT_THE_END, at_once=options["recipe"] is None) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         started = time.perf_counter()
