@@ -28,7 +28,10 @@ Pending = Callable[[], Any]
 
 
 class Companion:
-    """The other process; a context manager around the run. `modules` are what it loads, `at_once` or at the first call."""
+    """The other process; a context manager around the run.
+
+    `modules` are what it loads, `at_once` or with its first call.
+    """
 
     def __init__(self, modules: Sequence[str], *, at_once: bool = True) -> None:
         self._modules = tuple(modules)

@@ -82,6 +82,10 @@ CANDIDATES: dict[str, tuple[RunConfig, ...]] = {
         _candidate([256], 5, 256, 0.016, augment="shift"),
         _candidate([256], 6, 256, 0.016, augment="shift"),
         _candidate([256], 4, 128, 0.012, augment="shift"),
+        _candidate([256], 4, 192, 0.020),
+        _candidate([256], 4, 192, 0.020, augment="shift"),
+        _candidate([256, 64], 4, 256, 0.010),
+        _candidate([256, 64], 4, 256, 0.010, augment="shift"),
         _candidate([384], 3, 256, 0.016),
         _candidate([384], 4, 256, 0.012),
         _candidate([384], 4, 256, 0.016, augment="shift"),
@@ -102,6 +106,11 @@ CANDIDATES: dict[str, tuple[RunConfig, ...]] = {
         _candidate([768], 7, 256, 0.008, augment="shift"),
         _candidate([512, 128], 7, 256, 0.006, augment="shift"),
         _candidate([512, 128], 8, 256, 0.006, augment="affine"),
+        _candidate([256, 128], 8, 256, 0.008, augment="shift"),
+        _candidate([256, 64], 10, 256, 0.008, augment="shift"),
+        _candidate([384, 128], 7, 256, 0.006, augment="shift"),
+        _candidate([512, 128], 6, 256, 0.006, augment="shift"),
+        _candidate([512, 64], 7, 256, 0.006, augment="shift"),
     ),
 }
 
