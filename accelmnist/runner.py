@@ -31,7 +31,7 @@ from accelmnist.checkpoint import (
     weights_of,
 )
 from accelmnist.config import RunConfig, check_fits
-from accelmnist.data.mnist import load_dataset
+from accelmnist.data.ahead import begin_loading
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import Dataset, ImageSet
@@ -74,6 +74,7 @@ class Observer(Protocol):
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
 
+    `load` gives the data set, which may be on its way already; None loads it when it is needed.
     `on_trained` is told when the last epoch is over, `on_stopped` gets the record of a run that ends without a result.
     `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
     told the record with its metrics, the network and the test images, before the verdict. `profile` has some steps
@@ -88,6 +89,7 @@ class RunRequest:
     profile: bool = False
     checkpoint: Checkpoint | None = None
     import_s: float | None = None
+    load: Callable[[], Dataset] | None = None
     since_start: Callable[[], float | None] = lambda: None
     should_stop: Callable[[], bool] = lambda: False
     on_trained: Callable[[], None] = lambda: None
@@ -159,8 +161,8 @@ class _Run:
     def _load_data(self) -> None:
         started = time.perf_counter()
         data = self.config.data
-        folder = Path(data.folder) if data.folder is not None else None
-        self.dataset: Dataset = load_dataset(data.dataset, folder=folder, seed=self.config.training.seed)
+        load = self.request.load or begin_loading(data, seed=self.config.training.seed)
+        self.dataset: Dataset = load()
         whole = self.dataset.train
         check_fits(self.config, training_images=len(whole.labels))
         kept, held_out = split_validation(whole.labels, data.validation, seed=self.config.training.seed)

@@ -20,6 +20,8 @@ from accelmnist.reference.oracle import oracle_scores
 from accelmnist.reference.tolerances import tolerances
 from accelmnist.reference.training import train_reference
 from accelmnist.reference.verdict import Evidence, judge
+from accelmnist.step.selection import engine_class
+from accelmnist.training import prepare, train
 from tests.training_helpers import make_job, small_config, train_with
 
 KINDS = [kind for kind in AUGMENTS if kind != "none"]
@@ -117,6 +119,14 @@ def test_the_set_that_was_given_stays_as_it_is(kind, mnist):
     before = images.images.copy()
     train_with("eager", small_config(training={"augment": kind}), dataclasses.replace(mnist, train=images), CPU)
     assert np.array_equal(images.images, before)
+
+
+def test_every_epoch_has_images_of_its_own(synthetic):
+    config = small_config(training={"augment": "affine", "epochs": 2, "seed": 3})
+    job, engine = make_job(config, synthetic, CPU), engine_class("eager")()
+    prepare(engine, job)
+    for number, _ in enumerate(train(engine, job, probe=None)):
+        assert np.array_equal(job.data.images.numpy(), written("affine", synthetic.train, epoch=number))
 
 
 def test_without_augmentation_nothing_is_copied(synthetic):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from accelmnist.checkpoint import Checkpoint
     from accelmnist.config import RunConfig
+    from accelmnist.data.types import Dataset
     from accelmnist.results import RunRecord
     from accelmnist.run_setup import Setup
     from accelmnist.runner import Observer
@@ -77,35 +79,51 @@ def run(context: click.Context, /, **options: Any) -> int:
     with Companion(_AT_THE_END, at_once=options["recipe"] is None) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+        load = _begin_loading(config) if config else None
         started = time.perf_counter()
         import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
 
         import_s = time.perf_counter() - started
-        record = _run_new(config, options, companion, import_s) if config else _resume(options, companion, import_s)
+        begun = _Begun(import_s, load)
+        record = _run_new(config, options, companion, begun) if config else _resume(options, companion, begun)
     return _exit_code(record)
 
 
-def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+@dataclass(frozen=True)
+class _Begun:
+    """What happened while torch was imported: the seconds that took, and the data that is on its way."""
+
+    import_s: float
+    load: Callable[[], Dataset] | None
+
+
+def _begin_loading(config: RunConfig) -> Callable[[], Dataset]:
+    from accelmnist.data.ahead import begin_loading  # imports numpy, which torch would import as well
+
+    return begin_loading(config.data, seed=config.training.seed)
+
+
+def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, begun: _Begun) -> RunRecord:
     from accelmnist.folders import new_folder, remove_if_empty
     from accelmnist.run_setup import choose_setup
 
     setup = choose_setup(config)
     if options["no_save"]:
-        return _run_and_show(_Task(config, setup, None, None, import_s), companion, options)
+        return _run_and_show(_Task(config, setup, None, None, begun), companion, options)
     folder = new_folder(options["out"], label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
     try:
-        return _run_and_show(_Task(config, setup, folder, None, import_s), companion, options)
+        return _run_and_show(_Task(config, setup, folder, None, begun), companion, options)
     finally:
         remove_if_empty(folder)
 
 
-def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+def _resume(options: dict[str, Any], companion: Companion, begun: _Begun) -> RunRecord:
     from accelmnist.resuming import find_stopped_run
     from accelmnist.run_setup import choose_setup
 
     stopped = find_stopped_run(options["resume"])
     setup = choose_setup(stopped.config, resumed_after=len(stopped.checkpoint.epochs) if stopped.checkpoint else 0)
-    return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, import_s), companion, options)
+    return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, begun), companion, options)
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,7 @@ class _Task:
     setup: Setup
     folder: Path | None
     checkpoint: Checkpoint | None
-    import_s: float
+    begun: _Begun
 
 
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
@@ -196,7 +214,8 @@ def _execute(
         repeat_on_reference=not options["no_reference"],
         profile=options["profile"],
         checkpoint=task.checkpoint,
-        import_s=task.import_s,
+        import_s=task.begun.import_s,
+        load=task.begun.load,
         since_start=seconds_since_start if task.checkpoint is None else lambda: None,
         should_stop=lambda: stop.requested,
         on_trained=stop.trained,
