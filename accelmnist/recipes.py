@@ -37,14 +37,14 @@ _ALL = (
     Recipe(
         name="mnist-98",
         accuracy=0.980,
-        model=ModelConfig(hidden=(256,)),
-        training=TrainingConfig(epochs=2, batch_size=256, learning_rate=0.016),
+        model=ModelConfig(hidden=(192,)),
+        training=TrainingConfig(epochs=2, batch_size=128, learning_rate=0.012, warmup=0.4),
     ),
     Recipe(
         name="mnist-98.5",
         accuracy=0.985,
-        model=ModelConfig(hidden=(512,)),
-        training=TrainingConfig(epochs=4, batch_size=256, learning_rate=0.012),
+        model=ModelConfig(hidden=(256,)),
+        training=TrainingConfig(epochs=5, batch_size=256, learning_rate=0.016, augment="shift"),
     ),
     Recipe(
         name="mnist-99",

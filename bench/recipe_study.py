@@ -33,7 +33,7 @@ from bench.readme import ROOT, write_part
 COMMAND = "python -m bench.recipe_study"
 STUDY, TABLE = ROOT / "results" / "recipes.json", ROOT / "results" / "recipes.md"
 SEEDS = range(100, 120)
-OPTIONS = ("--engine", "fused", "--no-reference", "--quiet")
+OPTIONS = ("--no-reference", "--quiet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +65,10 @@ class Study:
         """The processes of one recipe."""
         return [process for process in self.processes if process.recipe == recipe.name]
 
-    def lacks(self) -> list[tuple[Recipe, int]]:
-        """Recipes and seeds that have not run yet, seed by seed."""
+    def lacks(self, names: Sequence[str]) -> list[tuple[Recipe, int]]:
+        """Recipes of these names and seeds that have not run yet, seed by seed."""
         done = {(process.recipe, process.seed) for process in self.processes}
-        return [(recipe, seed) for seed in SEEDS for recipe in self.recipes if (recipe.name, seed) not in done]
+        return [(RECIPES[name], seed) for seed in SEEDS for name in names if (name, seed) not in done]
 
 
 def run_once(recipe: Recipe, seed: int) -> RunRecord:
@@ -117,11 +117,13 @@ def begin() -> Study:
 
 
 def load_study() -> Study | None:
-    """The study to go on with: None where there is none, or where a recipe is another one today."""
+    """The study to go on with, None where there is none; what a recipe of other days reached is forgotten."""
     if not STUDY.exists():
         return None
     found = msgspec.json.decode(STUDY.read_bytes(), type=Study)
-    return found if found.recipes == tuple(RECIPES.values()) else None
+    kept = {recipe.name for recipe in found.recipes if RECIPES.get(recipe.name) == recipe}
+    processes = tuple(process for process in found.processes if process.recipe in kept)
+    return replace(found, recipes=tuple(RECIPES.values()), processes=processes)
 
 
 # --- the table
@@ -179,7 +181,7 @@ def table(study: Study) -> str:
     ]
     lines += [row(recipe, done) for recipe in study.recipes if len(done := study.of(recipe)) > 1]
     note = "± is the 95 % interval of the mean over the seeds; behind a median stand the quartiles."
-    return "\n".join([*lines, "", f"{note} Made by `accelmnist run --recipe NAME {' '.join(OPTIONS[:2])}`."])
+    return "\n".join([*lines, "", f"{note} Made by `accelmnist run --recipe NAME --seed N`."])
 
 
 def write(study: Study) -> None:
@@ -192,23 +194,26 @@ def write(study: Study) -> None:
 def main() -> int:
     """Run what is missing; returns the exit code, 1 where a mean lies below its recipe's name or a run failed."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--recipe", choices=tuple(RECIPES), nargs="*", default=list(RECIPES))
     parser.add_argument("--anew", action="store_true", help="forget the processes that ran before")
     parser.add_argument("--table", action="store_true", help="only write the table again")
     options = parser.parse_args()
     study = None if options.anew else load_study()
     study = study or begin()
-    for recipe, seed in [] if options.table else study.lacks():
+    for recipe, seed in [] if options.table else study.lacks(options.recipe):
         process = process_of(run_once(recipe, seed))
         print(process, file=sys.stderr, flush=True)
         study = replace(study, processes=(*study.processes, process))
         write(study)
     write(study)
     print(table(study))
-    return 0 if all(holds(recipe, study.of(recipe)) for recipe in study.recipes) else 1
+    return 0 if all(holds(RECIPES[name], study.of(RECIPES[name])) for name in options.recipe) else 1
 
 
 def holds(recipe: Recipe, processes: Sequence[Process]) -> bool:
     """Whether the mean reaches the name, and every run passed."""
+    if not processes:
+        return False
     reached = statistics.fmean(process.accuracy for process in processes) >= recipe.accuracy
     return reached and all(process.passed for process in processes)
 
