@@ -78,7 +78,11 @@ class EpochFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Where the time went, in seconds: `train_s` is the synchronized time of the epochs, `images_per_s` its rate."""
+    """Where the time went, in seconds: `train_s` is the synchronized time of the epochs, `images_per_s` its rate.
+
+    `to_accuracy_s` is all that passed from the start of the process until the accuracy on the test set was known; None
+    where the run went on in another process.
+    """
 
     import_s: float | None = None
     load_s: float | None = None
@@ -87,6 +91,7 @@ class Timing:
     train_s: float = 0.0
     evaluate_s: float | None = None
     verify_s: float | None = None
+    to_accuracy_s: float | None = None
     images_per_s: float | None = None
 
 

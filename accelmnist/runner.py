@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from accelmnist.averaging import WeightAverage
 from accelmnist.checkpoint import (
     CHECKPOINT_NAME,
     MODEL_NAME,
@@ -30,7 +31,7 @@ from accelmnist.checkpoint import (
     weights_of,
 )
 from accelmnist.config import RunConfig, check_fits
-from accelmnist.data.mnist import load_dataset
+from accelmnist.data.ahead import begin_loading
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import Dataset, ImageSet
@@ -73,10 +74,12 @@ class Observer(Protocol):
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
 
+    `load` gives the data set, which may be on its way already; None loads it when it is needed.
     `on_trained` is told when the last epoch is over, `on_stopped` gets the record of a run that ends without a result.
     `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
     told the record with its metrics, the network and the test images, before the verdict. `profile` has some steps
-    profiled when all figures are taken, so that it changes none.
+    profiled when all figures are taken, so that it changes none. `since_start` tells the age of the
+    process in seconds.
     """
 
     config: RunConfig
@@ -86,6 +89,8 @@ class RunRequest:
     profile: bool = False
     checkpoint: Checkpoint | None = None
     import_s: float | None = None
+    load: Callable[[], Dataset] | None = None
+    since_start: Callable[[], float | None] = lambda: None
     should_stop: Callable[[], bool] = lambda: False
     on_trained: Callable[[], None] = lambda: None
     on_stopped: Callable[[RunRecord], None] = lambda _record: None
@@ -158,8 +163,8 @@ class Run:
     def _load_data(self) -> None:
         started = time.perf_counter()
         data = self.config.data
-        folder = Path(data.folder) if data.folder is not None else None
-        self.dataset: Dataset = load_dataset(data.dataset, folder=folder, seed=self.config.training.seed)
+        load = self.request.load or begin_loading(data, seed=self.config.training.seed)
+        self.dataset: Dataset = load()
         whole = self.dataset.train
         check_fits(self.config, training_images=len(whole.labels))
         kept, held_out = split_validation(whole.labels, data.validation, seed=self.config.training.seed)
@@ -182,6 +187,7 @@ class Run:
         require_memory(self.config, device)
         model = MLP(self.config.model, seed=self.config.training.seed).to(device.torch_device)
         self.job = Job(self.config, device, model, upload(self.training, device))
+        self.average = WeightAverage(model, self.config.training.averaging)
         self.device_probe: DeviceSet = upload(self.probe, device)
         self._time(upload_s=time.perf_counter() - started)
         self.engine = self.setup.engine.engine()
@@ -199,11 +205,13 @@ class Run:
         if (done := self.request.checkpoint) is not None:
             load_weights(self.job.model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
+            self.average.load_state(done.state)
 
     def _train(self) -> None:
         first = len(self.record.epochs)
         self.observer.training_begins()
-        for result in train(self.engine, self.job, probe=self.device_probe, first_epoch=first):
+        epochs = train(self.engine, self.job, probe=self.device_probe, first_epoch=first, average=self.average)
+        for result in epochs:
             self._keep(result)
             number, last = result.figures.epoch, self.config.training.epochs
             stops, every = self.request.should_stop(), self.request.save_every
@@ -225,7 +233,7 @@ class Run:
         checkpoint = Checkpoint(
             config=self.config,
             weights=weights_of(self.job.model),
-            state=self.engine.state(),
+            state=self.engine.state() | self.average.state(),
             losses=torch.cat(self.losses),
             epochs=self.record.epochs,
         )
@@ -258,7 +266,7 @@ class Run:
         device, precision = self.setup.device, self.config.execution.precision
         test = upload(self.dataset.test, device)
         evaluation = evaluate(self.job.model, test, device=device, precision=precision)
-        self._time(evaluate_s=time.perf_counter() - started)
+        self._time(evaluate_s=time.perf_counter() - started, to_accuracy_s=self.request.since_start())
         return evaluation
 
     def _profile(self) -> None:

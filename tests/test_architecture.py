@@ -15,11 +15,11 @@ ROOT = Path(accelmnist.__file__).parent
 # From the ground up. A module may import from its own layer and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "__init__"),
-    ("config", "companion", "openmp", "seeds", "storage"),
+    ("config", "recipes", "companion", "openmp", "seeds", "storage"),
     ("folders",),
     ("device", "metrics", "data", "record_files"),
     ("results", "model", "schedules", "native", "speeds"),
-    ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
+    ("step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
     ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ import click
 from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
-from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options
+from accelmnist.cli.processes import seconds_since_start
+from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.cli.trials import check_trials, stop_on_interrupt, trials_option, write_trials_of
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, StoppedError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from accelmnist.checkpoint import Checkpoint
     from accelmnist.config import RunConfig
+    from accelmnist.data.types import Dataset
     from accelmnist.results import RunRecord
     from accelmnist.run_setup import Setup
     from accelmnist.trials.run import TrialsObserver
@@ -69,41 +72,60 @@ def run(context: click.Context, /, **options: Any) -> int:
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
     """
+    if options["resume"]:
+        _check_no_configuration(context)
+    options = with_recipe(options, given=_given(context))
     _check_result_options(context, options)
     config = None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS})
     limit_spinning()
-    with Companion(_AT_THE_END) as companion:
+    with Companion(_AT_THE_END, at_once=options["recipe"] is None) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+        load = _begin_loading(config) if config else None
         started = time.perf_counter()
         import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
 
         import_s = time.perf_counter() - started
-        record = _run_new(config, options, companion, import_s) if config else _resume(options, companion, import_s)
+        begun = _Begun(import_s, load)
+        record = _run_new(config, options, companion, begun) if config else _resume(options, companion, begun)
     return _exit_code(record)
 
 
-def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+@dataclass(frozen=True)
+class _Begun:
+    """What happened while torch was imported: the seconds that took, and the data that is on its way."""
+
+    import_s: float
+    load: Callable[[], Dataset] | None
+
+
+def _begin_loading(config: RunConfig) -> Callable[[], Dataset]:
+    from accelmnist.data.ahead import begin_loading  # imports numpy, which torch would import as well
+
+    return begin_loading(config.data, seed=config.training.seed)
+
+
+def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, begun: _Begun) -> RunRecord:
     from accelmnist.folders import new_folder, remove_if_empty
     from accelmnist.run_setup import choose_setup
 
     setup = choose_setup(config)
     if options["no_save"]:
-        return _run_and_show(_Task(config, setup, None, None, import_s), companion, options)
+        return _run_and_show(_Task(config, setup, None, None, begun), companion, options)
     folder = new_folder(options["out"], label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
     try:
-        return _run_and_show(_Task(config, setup, folder, None, import_s), companion, options)
+        return _run_and_show(_Task(config, setup, folder, None, begun), companion, options)
     finally:
         remove_if_empty(folder)
 
 
-def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+def _resume(options: dict[str, Any], companion: Companion, begun: _Begun) -> RunRecord:
     from accelmnist.resuming import find_stopped_run
     from accelmnist.run_setup import choose_setup
 
     stopped = find_stopped_run(options["resume"])
     setup = choose_setup(stopped.config, resumed_after=len(stopped.checkpoint.epochs) if stopped.checkpoint else 0)
-    return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, import_s), companion, options)
+    return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, begun), companion, options)
 
 
 @dataclass(frozen=True)
@@ -114,7 +136,7 @@ class _Task:
     setup: Setup
     folder: Path | None
     checkpoint: Checkpoint | None
-    import_s: float
+    begun: _Begun
 
 
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
@@ -126,23 +148,26 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
     check_trials(context, options)
     if options["profile"] and options["quiet"] and options["no_save"]:
         raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
-    if options["resume"]:
-        _check_no_configuration(context)
     _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")
     _check_unused(context, options, "warmup", takes="schedule", value="one-cycle")
 
 
+def _given(context: click.Context) -> frozenset[str]:
+    """The parameters that were given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+
+
 def _check_unused(context: click.Context, options: dict[str, Any], name: str, *, takes: str, value: str) -> None:
     """Refuse an option that was given and would have no effect: who gives it believes that it has one."""
-    source = context.get_parameter_source(name)
-    if source is not None and source.name == "COMMANDLINE" and options[takes] != value:
+    if name in _given(context) and options[takes] != value:
         raise ConfigError(
             f"--{name} has no effect with --{takes} {options[takes]}", remedy=f"Add --{takes} {value}, or leave it out"
         )
 
 
 def _check_no_configuration(context: click.Context) -> None:
-    given = [name for name in CONFIG_PARAMETERS if context.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    given = CONFIG_PARAMETERS & _given(context)
     if given:
         option = next(p.opts[0] for p in context.command.params if p.name in given)
         raise ConfigError(
@@ -196,7 +221,9 @@ def _execute(
         repeat_on_reference=not options["no_reference"],
         profile=options["profile"],
         checkpoint=task.checkpoint,
-        import_s=task.import_s,
+        import_s=task.begun.import_s,
+        load=task.begun.load,
+        since_start=seconds_since_start if task.checkpoint is None else lambda: None,
         should_stop=lambda: stop.requested,
         on_trained=stop.trained,
         on_stopped=_print_json if options["as_json"] else lambda _record: None,

@@ -16,7 +16,8 @@ _FLOAT32, _FLOAT64 = 4, 8
 
 def training_bytes(config: RunConfig, *, element: int = _FLOAT32) -> int:
     """Bytes that training takes at least: weights, gradients, optimizer's state, and a batch's activations twice."""
-    copies = 2 + len(SLOTS[config.training.optimizer])
+    average = 2 if config.training.averaging else 0  # the average itself, and the weights that it stands in for
+    copies = 2 + len(SLOTS[config.training.optimizer]) + average
     activations = 2 * config.training.batch_size * sum(config.model.sizes)
     return element * (config.model.parameters * copies + activations)
 

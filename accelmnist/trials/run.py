@@ -24,7 +24,7 @@ from accelmnist.run_setup import Setup
 from accelmnist.runner import Observer, Run, RunOutcome, RunRequest, training_time
 from accelmnist.trials.contract import Trial, TrialData, TrialResult
 from accelmnist.trials.scores import check_seeds, spread_of
-from accelmnist.trials.training import train_trials, way_of
+from accelmnist.trials.training import is_together, train_trials, way_of
 
 
 class TrialsObserver(Observer, Protocol):
@@ -41,7 +41,7 @@ def execute_trials(request: RunRequest, setup: Setup, observer: TrialsObserver, 
     for on a device where the batched graph takes its place.
     """
     engine = request.config.execution.engine
-    if setup.device.kind != "cpu" and engine != AUTO:
+    if setup.device.kind != "cpu" and engine != AUTO and is_together(request.config, setup.device):
         raise ConfigError(
             f"--engine {engine} has no effect with --trials on {setup.device}: one graph trains all seeds",
             remedy="Leave out --engine, or --trials",
@@ -141,7 +141,7 @@ def _choices(setup: Setup, trials: list[Trial]) -> tuple[Choice, ...]:
     """The run's choices, with how its seeds are trained; on a GPU one graph takes the engine's place."""
     way = way_of(setup.config, setup.device, count=len(trials))
     seeds = Choice(what="seeds", value=f"{trials[0].key} to {trials[-1].key}", reason=way)
-    if setup.device.kind == "cpu":
+    if setup.device.kind == "cpu" or not is_together(setup.config, setup.device):
         return (*setup.choices, seeds)
     batched = Choice(what="engine", value="batched", reason="one graph trains all seeds")
     return (*(batched if choice.what == "engine" else choice for choice in setup.choices), seeds)

@@ -1,7 +1,8 @@
 """Which trials train in which way, by the device: as one graph on a GPU, on a CPU over its cores or in turn.
 
 A pool of threads pays where an epoch is one call without Python's lock. Any other engine of the CPU runs its trials in
-turn, each with all of torch's threads. The graph of a GPU stands in for every engine.
+turn, each with all of torch's threads. The graph of a GPU stands in for every engine; what it can't do, augmenting and
+averaging, trains in turn there too.
 """
 
 from __future__ import annotations
@@ -40,25 +41,34 @@ def train_trials(
     """
     _check(trials, len(data.training))
     on_device = upload_trial_data(data, device)
-    if device.kind != "cpu":
-        yield from train_in_batches(trials, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
-        return
-    pooled = [trial for trial in trials if trial.config.execution.engine == _POOLED]
-    others = [trial for trial in trials if trial.config.execution.engine != _POOLED]
-    if pooled:
-        yield from train_in_pool(pooled, on_device, device, workers=workers, should_stop=should_stop, on_epoch=on_epoch)
+    together = [trial for trial in trials if is_together(trial.config, device)]
+    others = [trial for trial in trials if not is_together(trial.config, device)]
+    if together and device.kind == "cpu":
+        yield from train_in_pool(
+            together, on_device, device, workers=workers, should_stop=should_stop, on_epoch=on_epoch
+        )
+    elif together:
+        yield from train_in_batches(together, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
     yield from _in_turn(others, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
 
 
 def way_of(config: RunConfig, device: Device, *, count: int) -> str:
     """How `count` trials of `config` on `device` are trained together, in words."""
+    if not is_together(config, device):
+        why = f"{config.execution.engine} takes all threads" if device.kind == "cpu" else "each has images of its own"
+        return f"one after the other: {why}"
     if device.kind != "cpu":
         return "as one graph: batched products, rates and orders of their own"
-    if config.execution.engine != _POOLED:
-        return f"one after the other: {config.execution.engine} takes all threads"
     trial = Trial(key="", config=config)
     workers = useful_workers([trial] * count, device)
     return f"{workers} at a time, with one thread each" if workers > 1 else "one after the other, with one thread"
+
+
+def is_together(config: RunConfig, device: Device) -> bool:
+    """Whether trials of `config` train side by side on `device`, and not one after the other by their engine."""
+    if device.kind == "cpu":
+        return config.execution.engine == _POOLED
+    return config.training.augment == "none" and config.training.averaging == 0.0
 
 
 def _check(trials: Sequence[Trial], images: int) -> None:
