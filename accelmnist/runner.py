@@ -198,10 +198,11 @@ class Run:
         self._prepare_engine()
 
     def _prepare_engine(self) -> None:
-        if self.engine.compiles:
+        compiles = self.engine.compiles_on(self.setup.device.kind)
+        if compiles:
             self.observer.stage("compiling the step")
         prepare_s = prepare(self.engine, self.job)
-        self._time(compile_s=prepare_s if self.engine.compiles else None)
+        self._time(compile_s=prepare_s if compiles else None)
         if (done := self.request.checkpoint) is not None:
             load_weights(self.job.model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
