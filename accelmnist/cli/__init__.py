@@ -21,6 +21,7 @@ from accelmnist.cli.bench import bench
 from accelmnist.cli.compare import compare
 from accelmnist.cli.doctor import doctor
 from accelmnist.cli.predict import predict
+from accelmnist.cli.report import report
 from accelmnist.cli.run import run
 from accelmnist.errors import AccelmnistError
 
@@ -38,7 +39,7 @@ def commands() -> None:
     """
 
 
-for command in (run, bench, predict, compare, doctor):
+for command in (run, bench, report, predict, compare, doctor):
     commands.add_command(command)
 
 
