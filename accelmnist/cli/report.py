@@ -43,9 +43,9 @@ def report(
 ) -> int:
     """Make one HTML file, and with --pdf a PDF, of what the records say.
 
-    A RECORD is the folder of `accelmnist run`, `bench` or `sweep`, or the record in it: one of each kind at most, in any
-    order. The file needs no other and no network: question, data, method, learning curves, confused images, neurons,
-    speed, verdict, environment, and the commands that remake it.
+    A RECORD is the folder of `accelmnist run`, `bench` or `sweep`, or the record in it: one of each kind at most, in
+    any order. The file needs no other and no network: question, data, method, learning curves, confused images,
+    neurons, speed, verdict, environment, and the commands that remake it.
     """
     from accelmnist.report.sources import load_sources
     from accelmnist.show.report.notes import read_notes

@@ -1,7 +1,7 @@
 """Which test images were taken for what, and whether the images themselves make it plausible.
 
-Two questions are asked of the images of a class that were taken for another one, each against all images of the class:
-are they nearer to the mean image of the other class than to that of their own, and has the pen closed its loop? Fisher's
+Two questions are asked of the images of a class that were taken for another one, each against all of the class: are
+they nearer to the mean image of the other class than to that of their own, and has the pen closed its loop? Fisher's
 exact test says whether the confused ones differ from the rest; with few images it rightly says that nothing is known.
 """
 

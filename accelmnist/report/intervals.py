@@ -1,6 +1,6 @@
 """How sure a share of a few hundred images is, and whether two shares differ by more than chance.
 
-Wilson's interval holds where a recall is near 1, which the textbook's normal interval does not: it would reach beyond 1.
+Wilson's interval holds where a recall is near 1; the normal interval of the textbooks would reach beyond 1.
 Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927;
 R. A. Fisher, "The logic of inductive inference", JRSS 98, 1935.
 """

@@ -169,8 +169,8 @@ def _pair_table(metrics: Metrics, words: ClassWords) -> Table:
     wrong = metrics.images - sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
     return Table(
         ident="pairs",
-        caption="The most frequent mistakes. Below, the images of the first ones; the figure under each is the score of "
-        "the wrong answer.",
+        caption="The most frequent mistakes. Below, the images of the first ones; the figure under each is the score "
+        "of the wrong answer.",
         columns=(
             Column("actual"),
             Column("taken for"),

@@ -175,6 +175,7 @@ def _table(record: NeuronsRecord) -> Table:
         ),
         rows=tuple(_row(neuron, words) for neuron in _shown(record)),
         note=_left_out(record, _shown(record)).strip(),
+        most_on_paper=0,  # there the sentences stand in the atlas
     )
 
 

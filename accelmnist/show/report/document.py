@@ -77,7 +77,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table with a caption; the first column names the row where `has_names`. `ident` is its own in the report."""
+    """A table with a caption; the first column names the row where `has_names`. `ident` is its own in the report.
+
+    At most `most_on_paper` rows are printed: a page holds no more, and none where the paper says it otherwise.
+    """
 
     ident: str
     caption: str
@@ -85,6 +88,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     has_names: bool = True
     note: str = ""
+    most_on_paper: int = 36
     kind: Literal["table"] = "table"
 
 

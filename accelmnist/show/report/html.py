@@ -88,7 +88,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _figure(panel: Panel, alt: str) -> Markup:
-    """The drawing inside the page: as wide as its frame, its colours by the page's variables, one picture to a reader."""
+    """The drawing inside the page: as wide as its frame, coloured by the page's variables, one picture to a reader."""
     svg = _SIZE.sub(lambda match: f"<svg{match[1]}", _STYLE.sub("", panel.svg))
     svg = _COLOUR.sub(lambda match: _variable(match[0]), svg)
     opening = f'<svg role="img" aria-label="{Markup.escape(alt)}" style="--w:{panel.width:.0f}px"'

@@ -33,9 +33,8 @@ def question_chapter(sources: Sources) -> Chapter:
     if sources.bench is not None:
         asked.append("Which way of running is the fastest here, is its result right, and what holds it back?")
     if sources.run is not None:
-        words = ClassWords(class_names_of(sources.run))
         asked += [
-            f"How well does the network classify images that it has never seen, and which {words.kind}s does it confuse?",
+            "How well does the network classify images that it has never seen, and what does it confuse?",
             "What has each neuron of its first layer become, and what is it responsible for?",
             "Is the result right, held against the same training by other means?",
         ]

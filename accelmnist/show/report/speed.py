@@ -112,19 +112,24 @@ def _figures(record: BenchRecord) -> list[Block]:
 
 def _remarks(record: BenchRecord) -> list[Block]:
     """Why each case is as fast as it is, from which size on what pays, and what makes figures doubtful."""
-    said = bounds_of(record)
-    bounds = [
-        f"{part.title}: {label}: {sentence}" if len(said) > 1 else f"{label}: {sentence}"
-        for part, sentences in said
-        for label, sentence in sentences
-    ]
     doubts = list(map(_doubt, doubts_of(record)))
     titled = (
-        ("What holds it back", bounds),
         ("Crossovers", [crossover.sentence for crossover in record.crossovers]),
         ("Doubts", [*doubts, *filter(None, (harness_text(record), load_text(record))), *record.notes]),
     )
-    return [Points(title=title, items=tuple(items)) for title, items in titled if items]
+    return [*_bounds(record), *(Points(title=title, items=tuple(items)) for title, items in titled if items)]
+
+
+def _bounds(record: BenchRecord) -> list[Block]:
+    """A row for every case that was explained."""
+    rows = tuple(
+        (Cell(part.title), Cell(label), Cell(sentence)) for part, said in bounds_of(record) for label, sentence in said
+    )
+    if not rows:
+        return []
+    columns = (Column("work"), Column("case"), Column("why it is not faster"))
+    caption = "What holds every case back, by the work that was counted and the limits that were measured."
+    return [Table(ident="bounds", caption=caption, columns=columns, rows=rows, has_names=False)]
 
 
 def _doubt(doubt: Doubt) -> str:
