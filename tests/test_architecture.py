@@ -22,7 +22,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "measure", "profiling", "diagnosis", "prediction", "neurons"),
+    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "neurons", "sweep"),
+    ("report",),
     ("show",),
     ("cli", "__main__"),
 )

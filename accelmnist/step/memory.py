@@ -21,9 +21,9 @@ def training_bytes(config: RunConfig, *, element: int = _FLOAT32) -> int:
     return element * (config.model.parameters * copies + activations)
 
 
-def require_memory(config: RunConfig, device: Device) -> None:
-    """Raise DeviceError where `config` can't be trained on `device`, or its first steps checked on the host."""
-    training, checking = training_bytes(config), training_bytes(config, element=_FLOAT64)
+def require_memory(config: RunConfig, device: Device, *, checked: bool = True) -> None:
+    """Raise DeviceError where `config` can't be trained on `device`, or where `checked`, judged on the host."""
+    training, checking = training_bytes(config), training_bytes(config, element=_FLOAT64) if checked else 0
     if device.kind == "cpu":
         _require(config, training + checking, free_memory_bytes(device), "this machine")
     else:
