@@ -82,7 +82,7 @@ def _compose(sources: Sources, data: Path | None, *, title: str, author: str, no
 
     found: Evidence | Gap = Gap("there is no run among the records")
     if sources.run is not None and sources.run_folder is not None:
-        found = find_evidence(sources.run, sources.run_folder, data=data)
+        found = find_evidence(sources.run, sources.run_folder, data=data, neurons=sources.neurons)
     wishes = Wishes(
         title=title,
         author=author,

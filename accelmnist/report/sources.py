@@ -1,7 +1,7 @@
 """Which records a report was given: at most one run, one benchmark and one sweep, in any order.
 
-A path is a folder or a record's file. A folder may hold several records: a sweep's holds the run of its winner too. The
-description of a run's neurons lies in the run's folder and comes along by itself.
+A path is a folder or a record's file. Where a sweep is given and no run, the run is that of the sweep's winner, which
+lies in a folder of the sweep's. The description of a run's neurons lies in the run's folder and comes along by itself.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from accelmnist.neurons.record import NeuronsRecord, load_neurons
 from accelmnist.record_files import read
 from accelmnist.results import RECORD_NAME as RUN_NAME
 from accelmnist.results import Environment, RunRecord, load_record
+from accelmnist.sweep.record import RECORD_NAME as SWEEP_NAME
+from accelmnist.sweep.record import SweepRecord, load_sweep
 
-_NAMES = {"run": RUN_NAME, "bench": BENCH_NAME}
+_NAMES = {"sweep": SWEEP_NAME, "run": RUN_NAME, "bench": BENCH_NAME}
 _REMEDY = "Give folders of `accelmnist run`, `bench` or `sweep`, or their records"
 
 
@@ -33,12 +35,13 @@ class Sources:
     run: RunRecord | None = None
     run_folder: Path | None = None
     neurons: NeuronsRecord | None = None
+    sweep: SweepRecord | None = None
     bench: BenchRecord | None = None
 
     @property
     def environments(self) -> tuple[tuple[str, Environment | None], ...]:
         """What each record was made on, by what the record is called, in the order in which one is made."""
-        named = (("run", self.run), ("benchmark", self.bench))
+        named = (("sweep", self.sweep), ("run", self.run), ("benchmark", self.bench))
         return tuple((name, record.environment) for name, record in named if record is not None)
 
 
@@ -66,6 +69,9 @@ def load_sources(paths: Sequence[Path]) -> Sources:
 
 
 def _load(files: dict[str, Path]) -> Sources:
+    sweep = load_sweep(files["sweep"]) if "sweep" in files else None
+    if sweep is not None and "run" not in files:
+        files |= _winner_of(sweep, files["sweep"].parent)
     run = load_record(files["run"]) if "run" in files else None
     if run is not None and not run.epochs and run.metrics is None:
         raise RecordError(
@@ -77,8 +83,16 @@ def _load(files: dict[str, Path]) -> Sources:
         run=run,
         run_folder=run_folder,
         neurons=_neurons_beside(run_folder),
+        sweep=sweep,
         bench=load_bench(files["bench"]) if "bench" in files else None,
     )
+
+
+def _winner_of(sweep: SweepRecord, folder: Path) -> dict[str, Path]:
+    """The run of the winner, where there is one."""
+    name = None if sweep.winner is None else sweep.winner.folder
+    file = folder / name / RUN_NAME if name is not None else None
+    return {"run": file} if file is not None and file.exists() else {}
 
 
 def _neurons_beside(folder: Path | None) -> NeuronsRecord | None:

@@ -60,6 +60,7 @@ def answers_chapter(record: RunRecord, found: Evidence | Gap, collector: Collect
             items=(*class_sentences(metrics, words), *confusion_sentences(metrics, words), *metrics.notes),
         ),
         _matrix(metrics, words, found, collector),
+        *_moved(found),
         *_pairs(metrics, words, found, collector),
         _classes_figure(metrics, words),
         _classes(record, metrics, words),
@@ -93,6 +94,18 @@ def _matrix(metrics: Metrics, words: ClassWords, found: Evidence | Gap, collecto
     )
 
 
+def _moved(found: Evidence | Gap) -> list[Block]:
+    """Says so where the images are not quite those of the record's counts."""
+    if isinstance(found, Gap) or found.moved == 0:
+        return []
+    return [
+        Text(
+            text=f"The images are those of a second evaluation, on the CPU in float32: {found.moved:,} of them fall "
+            "into another cell than in the record."
+        )
+    ]
+
+
 def _gap_text(found: Evidence | Gap) -> str:
     return f"The images of its cells can't be shown: {found.reason}." if isinstance(found, Gap) else ""
 
@@ -107,11 +120,8 @@ def _cell(
     collector: Collector,
 ) -> MatrixCell:
     is_right = predicted == actual
-    label = (
-        f"{count(number_of)} {words.many(actual)} recognized"
-        if is_right
-        else f"{count(number_of)} {words.many(actual)} taken for {words.names[predicted]}"
-    )
+    who = words.one(actual) if number_of == 1 else f"{count(number_of)} {words.many(actual)}"
+    label = f"{who} recognized" if is_right else f"{who} taken for {words.names[predicted]}"
     most = _RIGHT if is_right else _MISTAKES
     places = [] if isinstance(found, Gap) or number_of == 0 else list(images_of(found, predicted, actual)[:most])
     tiles = () if isinstance(found, Gap) else tuple(_tile(int(place), found, words, collector) for place in places)
@@ -165,7 +175,7 @@ def _pair(
 
 
 def _pair_table(metrics: Metrics, words: ClassWords) -> Table:
-    names, wrong = row_names(words.names), sum(pair.count for pair in metrics.confused_pairs)
+    names = row_names(words.names)
     wrong = metrics.images - sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
     return Table(
         ident="pairs",

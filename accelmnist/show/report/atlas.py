@@ -38,7 +38,7 @@ _GREYS = 48  # places kept for neurons at the end of the order, where not all ha
 
 def atlas_chapter(sources: Sources, found: Evidence | Gap, collector: Collector) -> Chapter:
     """What has become of the first layer."""
-    record = sources.neurons
+    record = found.neurons if isinstance(found, Evidence) else sources.neurons
     if record is None:
         reason = found.reason if isinstance(found, Gap) else "they were not analysed"
         return _chapter(Missing(text=f"The neurons can't be shown: {reason}."))
@@ -152,7 +152,7 @@ def _facts(neuron: Neuron, words: ClassWords) -> tuple[tuple[str, str], ...]:
         ("strength", f"{neuron.strength:.3g}"),
         ("selectivity", "" if neuron.selectivity is None else f"{neuron.selectivity:.2f}"),
         ("clarity", "" if neuron.clarity is None else f"{neuron.clarity:.2f}"),
-        ("lost without it", plural(sum(neuron.ablation.lost), "image")),
+        ("lost without it", "" if neuron.ablation is None else plural(sum(neuron.ablation.lost), "image")),
     ]
     return tuple(row for row in rows if row[1])
 
@@ -180,13 +180,13 @@ def _table(record: NeuronsRecord) -> Table:
 
 
 def _row(neuron: Neuron, words: ClassWords) -> tuple[Cell, ...]:
-    lost = sum(neuron.ablation.lost)
+    lost = None if neuron.ablation is None else sum(neuron.ablation.lost)
     return (
         Cell(str(neuron.index), neuron.index),
         Cell(_digits(neuron, words)),
         number(neuron.clarity, UNKNOWN if neuron.clarity is None else f"{neuron.clarity:.2f}"),
         number(neuron.strength, f"{neuron.strength:.3g}"),
-        Cell(str(lost), lost),
+        Cell(UNKNOWN if lost is None else f"{lost:,}", lost),
         Cell(neuron.sentence),
     )
 

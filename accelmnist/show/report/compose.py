@@ -17,6 +17,7 @@ from accelmnist.show.report.observations import accuracy_sentence, confusion_sen
 from accelmnist.show.report.opening import DIGITS, data_chapter, method_chapter, question_chapter
 from accelmnist.show.report.pictures import Collector
 from accelmnist.show.report.remake import environment_chapter, remake_chapter
+from accelmnist.show.report.search import search_chapter, winner_sentence
 from accelmnist.show.report.speed import answer, speed_chapter
 from accelmnist.show.report.training import training_chapter
 from accelmnist.show.report.words import ClassWords, class_names_of
@@ -47,7 +48,7 @@ def compose(sources: Sources, found: Evidence | Gap, wishes: Wishes) -> Report:
         subtitle=_subtitle(sources),
         verdict=word,
         verdict_tone=tone,
-        summary=_summary(sources),
+        summary=_summary(sources, found),
         chapters=chapters,
         pictures=collector.pictures(),
         made_by=wishes.made_by,
@@ -59,9 +60,11 @@ def _chapters(sources: Sources, found: Evidence | Gap, wishes: Wishes, collector
     notes = None if wishes.notes is None else Chapter(ident="notes", title="Notes", blocks=(wishes.notes,))
     chapters: list[Chapter | None] = [question_chapter(sources), notes]
     if (run := sources.run) is not None:
+        chapters += [data_chapter(run, evidence, collector), method_chapter(run)]
+    if sources.sweep is not None:
+        chapters.append(search_chapter(sources.sweep))
+    if run is not None:
         chapters += [
-            data_chapter(run, evidence, collector),
-            method_chapter(run),
             training_chapter(run),
             answers_chapter(run, found, collector),
             atlas_chapter(sources, found, collector),
@@ -86,6 +89,8 @@ def _title(sources: Sources) -> str:
     if sources.run is not None:
         dataset = sources.run.data.dataset if sources.run.data is not None else sources.run.config.data.dataset
         return f"The network {sources.run.config.model} on {dataset}"
+    if sources.sweep is not None:
+        return "Which network is best: a comparison"
     return "Training a small network: how fast, how right, how far from the limit"
 
 
@@ -97,8 +102,8 @@ def _subtitle(sources: Sources) -> str:
 
 def _date(sources: Sources) -> str:
     """The day on which the newest record was made, in words of no language: 2026-11-24."""
-    days = [record.created[:10] for record in (sources.run, sources.bench) if record is not None and record.created]
-    return max(filter(_is_day, days), default="")
+    records = [record for record in (sources.run, sources.sweep, sources.bench) if record is not None]
+    return max(filter(_is_day, (record.created[:10] for record in records)), default="")
 
 
 def _is_day(text: str) -> bool:
@@ -109,17 +114,18 @@ def _is_day(text: str) -> bool:
     return True
 
 
-def _summary(sources: Sources) -> tuple[str, ...]:
+def _summary(sources: Sources, found: Evidence | Gap) -> tuple[str, ...]:
     """The answers in short."""
-    said: list[str] = []
-    run = sources.run
+    run, sweep = sources.run, sources.sweep
+    said = list(filter(None, [winner_sentence(sweep)])) if sweep is not None else []
     if run is not None and run.metrics is not None:
         words = ClassWords(class_names_of(run))
         said += [accuracy_sentence(run.metrics), *confusion_sentences(run.metrics, words)[:1]]
     if run is not None and run.status != "done":
         said.append(f"The run is {run.status}. {run.message or ''}".strip())
-    if sources.neurons is not None:
-        said += sources.neurons.summary[:1]
+    neurons = found.neurons if isinstance(found, Evidence) else sources.neurons
+    if neurons is not None:
+        said += neurons.summary[:1]
     if sources.bench is not None:
         said.append(answer(sources.bench))
     return tuple(said)

@@ -30,6 +30,8 @@ _SCHEDULES = {
 def question_chapter(sources: Sources) -> Chapter:
     """What is asked, as far as the records answer it."""
     asked = []
+    if sources.sweep is not None:
+        asked.append("Which network is best: how large, how deep, with which activation and which outputs?")
     if sources.bench is not None:
         asked.append("Which way of running is the fastest here, is its result right, and what holds it back?")
     if sources.run is not None:
