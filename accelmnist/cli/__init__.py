@@ -20,6 +20,7 @@ import accelmnist
 from accelmnist.cli.bench import bench
 from accelmnist.cli.compare import compare
 from accelmnist.cli.doctor import doctor
+from accelmnist.cli.neurons import neurons
 from accelmnist.cli.predict import predict
 from accelmnist.cli.report import report
 from accelmnist.cli.run import run
@@ -39,7 +40,7 @@ def commands() -> None:
     """
 
 
-for command in (run, bench, report, predict, compare, doctor):
+for command in (run, bench, report, predict, neurons, compare, doctor):
     commands.add_command(command)
 
 

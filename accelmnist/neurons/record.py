@@ -25,12 +25,13 @@ Certainty = Literal["clear", "leaning", "none"]
 class Activation:
     """What comes out of a neuron on the test images; `mean`, `deviation` and `share_on` are by class.
 
-    It is on for an image where its activation lies above `on_above`.
+    It is on for an image where its activation lies above `on_above`, or, where that is null, where it is the largest of
+    the outputs.
     """
 
     lowest: float
     highest: float
-    on_above: float
+    on_above: float | None
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     share_on: tuple[float, ...]
@@ -85,9 +86,11 @@ class Neuron:
 
     `duplicate_of` is the neuron that it copies. `selectivity` is the class selectivity index, 0 to 1, of the class
     `prefers`. `support`, by class, is how far it moves each logit where it is on, less the mean over the classes:
-    positive argues for the class, negative against. `strength` is the spread of that over the test images. `clarity`
-    is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test images, the most
-    exciting first. The three files are its weights in 0 to 255, signed, and the exciting images in a row.
+    positive argues for the class, negative against; `argues_for` and `argues_against` are the classes with the
+    strongest, in that order. `strength` is the spread of that over the test images; `is_faint` says that it is hardly
+    heard. `missed_by` are the classes whose recall falls without it by more than chance, the largest fall first.
+    `clarity` is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test images, the
+    most exciting first. The three files are its weights in 0 to 255, signed, and the exciting images in a row.
     """
 
     index: int
@@ -101,8 +104,12 @@ class Neuron:
     prefers: int | None
     separation: tuple[float, ...]  # by class: the chance that an image of it excites more than one of another class
     support: tuple[float, ...]
+    argues_for: tuple[int, ...] = ()
+    argues_against: tuple[int, ...] = ()
     strength: float
-    ablation: Ablation
+    is_faint: bool = False
+    ablation: Ablation | None  # None for an output: without it, its class could not be said
+    missed_by: tuple[int, ...] = ()
     clarity: float | None
     exciting: tuple[int, ...]
     grey_file: str | None = None
@@ -112,10 +119,14 @@ class Neuron:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """The whole network on the test set; `images` and `recall` are by class."""
+    """The whole network on the images of the ablations; `images` and `recall` are by class.
+
+    `logit_spread` is how far its logits vary over the images, in the unit of `Neuron.strength`.
+    """
 
     accuracy: float
     macro_recall: float
+    logit_spread: float
     images: tuple[int, ...]
     recall: tuple[float, ...]
 
