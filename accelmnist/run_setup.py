@@ -28,8 +28,8 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setu
     """
     device = resolve(config.execution.device)
     precision = require_precision(device, config.execution.precision)
+    threads = set_threads(config.execution.threads)  # before the engine is chosen: a speed holds for as many
     engine = choose_engine(config, device)
-    threads = set_threads(config.execution.threads)
     execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
     asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"
     choices: tuple[Choice, ...] = (

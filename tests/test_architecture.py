@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "companion", "openmp", "seeds", "storage"),
     ("folders",),
     ("device", "metrics", "data", "record_files"),
-    ("results", "model", "schedules", "native"),
+    ("results", "model", "schedules", "native", "speeds"),
     ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),

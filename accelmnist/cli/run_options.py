@@ -30,25 +30,40 @@ from accelmnist.errors import ConfigError
 _HIDDEN = ",".join(map(str, default_of(ModelConfig, "hidden")))
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 
-data_options = in_order(
+set_options = in_order(
     option_for(DataConfig, "dataset", type=click.Choice(DATASETS), help="All but mnist are downloaded or made."),
     option_for(
         DataConfig, "folder", "--data", metavar="DIR", show_default=False, help="Folder with the four IDX files."
     ),
     click.option("--synthetic", is_flag=True, help="A seeded set made here: the same as --dataset synthetic."),
+)
+data_options = in_order(
+    set_options,
     option_for(DataConfig, "validation", type=int, help="Training images held out, by class in proportion."),
 )
+dropout_option = option_for(ModelConfig, "dropout", type=float, help="Probability of dropping a hidden activation.")
 model_options = in_order(
     option_for(
         ModelConfig, "hidden", type=str, callback=parse_sizes, default=_HIDDEN, help="Sizes such as 512,256, or none."
     ),
     option_for(ModelConfig, "activation", type=click.Choice(ACTIVATIONS)),
     option_for(ModelConfig, "output", type=click.Choice(OUTPUTS), help="Output function, with the loss that fits it."),
-    option_for(ModelConfig, "dropout", type=float, help="Probability of dropping a hidden activation."),
+    dropout_option,
+)
+length_options = in_order(
+    option_for(TrainingConfig, "epochs", type=int), option_for(TrainingConfig, "batch_size", type=int)
+)
+update_options = in_order(
+    option_for(TrainingConfig, "momentum", type=float, help="Of sgd-momentum."),
+    option_for(TrainingConfig, "nesterov", is_flag=True, help="Nesterov's form of momentum.", show_default=False),
+    option_for(TrainingConfig, "weight_decay", type=float),
+    option_for(TrainingConfig, "label_smoothing", type=float, help="Share of the target spread over all classes."),
+    option_for(TrainingConfig, "schedule", type=click.Choice(SCHEDULES), help="Of the learning rate."),
+    option_for(TrainingConfig, "warmup", type=float, help="Share of the steps that one-cycle spends rising."),
+    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout and split."),
 )
 training_options = in_order(
-    option_for(TrainingConfig, "epochs", type=int),
-    option_for(TrainingConfig, "batch_size", type=int),
+    length_options,
     option_for(TrainingConfig, "optimizer", type=click.Choice(OPTIMIZERS)),
     option_for(
         TrainingConfig,
@@ -59,17 +74,16 @@ training_options = in_order(
         show_default=_RATES,
         help="Peak of the learning rate.",
     ),
-    option_for(TrainingConfig, "momentum", type=float, help="Of sgd-momentum."),
-    option_for(TrainingConfig, "nesterov", is_flag=True, help="Nesterov's form of momentum.", show_default=False),
-    option_for(TrainingConfig, "weight_decay", type=float),
-    option_for(TrainingConfig, "label_smoothing", type=float, help="Share of the target spread over all classes."),
-    option_for(TrainingConfig, "schedule", type=click.Choice(SCHEDULES), help="Of the learning rate."),
-    option_for(TrainingConfig, "warmup", type=float, help="Share of the steps that one-cycle spends rising."),
-    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout and split."),
+    update_options,
 )
 execution_options = in_order(
     option_for(ExecutionConfig, "device", help="auto, cpu, cuda, cuda:N or mps."),
-    option_for(ExecutionConfig, "engine", type=click.Choice([AUTO, *ENGINES]), help="How the steps are run."),
+    option_for(
+        ExecutionConfig,
+        "engine",
+        type=click.Choice([AUTO, *ENGINES]),
+        help="How the steps are run; auto is the fastest here.",
+    ),
     click.option("--compile", "compile_step", is_flag=True, help="The same as --engine compiled."),
     option_for(ExecutionConfig, "precision", type=click.Choice(PRECISIONS), help="Of the arithmetic."),
     click.option(

@@ -60,12 +60,17 @@ def _smallest(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
 def _effect(effect: Effect) -> str:
     first, *others = effect.levels
     settings = first.settings
-    over = f"on average over {settings} settings" if settings > 1 else "in the one setting they share"
+    over = f"over {settings} settings" if settings > 1 else "in the one setting they share"
     said = ", ".join(_behind(effect, level) for level in others)
-    return f"{_value(effect, first.value)} is the most accurate {_NOUNS[effect.factor]} {over}: {said}"
+    return f"Of the {_NOUNS[effect.factor]} {_value(effect, first.value)} has the highest mean {over}: {said}"
 
 
-_NOUNS = {"activation": "activation", "output": "output", "optimizer": "optimizer", "layers": "depth at equal width"}
+_NOUNS = {
+    "activation": "activations",
+    "output": "outputs",
+    "optimizer": "optimizers",
+    "layers": "depths at equal width",
+}
 
 
 def _value(effect: Effect, value: str) -> str:
@@ -80,7 +85,7 @@ def _behind(effect: Effect, level: Level) -> str:
     if level.low is None or level.high is None:
         return gap
     doubt = ", which may be chance" if level.low <= 0 else ""
-    return f"{gap} ({100 * level.low:.2f} to {100 * level.high:.2f}{doubt})"
+    return f"{gap} ({_points(level.low)} to {_points(level.high)}{doubt})"
 
 
 def _noise(record: SweepRecord) -> str:
@@ -100,12 +105,16 @@ def _edges(record: SweepRecord) -> str:
     rates = record.config.learning_rates
     chosen = [result.learning_rate for result in record.candidates if result.learning_rate is not None]
     said = [
-        f"{sum(rate == end for rate in chosen)} the {word}"
-        for word, end in (("smallest", min(rates)), ("largest", max(rates)))
+        f"{sum(rate == end for rate in chosen)} {word}"
+        for word, end in (("are the smallest", min(rates)), ("the largest", max(rates)))
     ]
     return (
         f"Of {len(chosen)} tuned learning rates {' and '.join(said)} that was tried ({min(rates):g} to {max(rates):g})"
     )
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.2f}".replace("-", "−")
 
 
 def _share(share: float) -> str:

@@ -140,7 +140,7 @@ def candidates(config: SweepConfig) -> tuple[Candidate, ...]:
 
 def check_size(config: SweepConfig, *, allowed: bool) -> None:
     """Raise ConfigError where the sweep is larger than what goes without `--yes`."""
-    if config.trainings > MOST_TRAININGS and not allowed and config.preset is None:
+    if config.trainings > MOST_TRAININGS and not allowed:
         raise ConfigError(
             f"this sweep has {config.trainings:,} trainings, more than {MOST_TRAININGS}",
             remedy="Add --yes to go on, or try some of them by --sample 50",

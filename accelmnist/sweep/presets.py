@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from accelmnist.config import TrainingConfig
-
 _WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
 _DEEP_WIDTHS = (16, 64, 256)
 
+# By the names of the command's options; an option that is given replaces the preset's.
 PRESETS: dict[str, dict[str, Any]] = {
     "lab": {
         "hidden": (
@@ -24,15 +23,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         ),
         "activations": ("sigmoid", "tanh", "relu"),
         "outputs": ("softmax", "sigmoid", "linear"),
-        "learning_rates": (0.002, 0.008, 0.032),
+        "learning_rates": (0.004, 0.016, 0.064),
         "tune_rates": True,
         "seeds": 3,
-        "training": TrainingConfig(epochs=5),
+        "epochs": 5,
     },
     "quick": {
         "hidden": ((8,), (16,), (32,), (64,)),
         "activations": ("sigmoid", "relu"),
         "seeds": 3,
-        "training": TrainingConfig(epochs=2),
+        "epochs": 2,
     },
 }

@@ -34,7 +34,6 @@ class SweepTrial:
     purpose: Purpose
     seed: int
     learning_rate: float
-    engine: str
     accuracy: float | None
     accuracy_by_epoch: tuple[float, ...] = ()
     train_loss: float | None = None  # mean of the last epoch
@@ -69,9 +68,9 @@ class Standing:
 class CandidateResult:
     """A candidate and its trainings; what follows from them is None until it is known.
 
-    `learning_rate` is the one that is compared. `train_s` is the median over the seeds. `rank` counts from 1, by mean
-    accuracy; a candidate with a seed that came to no end has none. `on_front` names the costs for which no other
-    candidate is both cheaper and more accurate.
+    `learning_rate` is the one that is compared. `engine` was chosen when the sweep began, and stays. `train_s` is the
+    median over the seeds. `rank` counts from 1, by mean accuracy; a candidate with a seed that came to no end has none.
+    `on_front` names the costs for which no other candidate is both cheaper and more accurate.
     """
 
     hidden: tuple[int, ...]
@@ -80,6 +79,7 @@ class CandidateResult:
     optimizer: Optimizer
     learning_rate: float | None
     parameters: int
+    engine: str
     trials: tuple[SweepTrial, ...] = ()
     accuracy: Estimate | None = None
     train_s: float | None = None

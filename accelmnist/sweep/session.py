@@ -24,6 +24,7 @@ from accelmnist.config import RunConfig, check_fits
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.device import Device
 from accelmnist.environment import describe_environment
 from accelmnist.errors import AccelmnistError, ConfigError, OutputError, StoppedError
 from accelmnist.model import MLP
@@ -34,7 +35,7 @@ from accelmnist.step.selection import choose_engine
 from accelmnist.storage import make_folder
 from accelmnist.sweep.conclusion import best_of, conclude
 from accelmnist.sweep.observer import SweepObserver
-from accelmnist.sweep.plan import VALIDATION_SHARE, SweepConfig, candidates
+from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
 from accelmnist.sweep.record import WINNER_FOLDER, CandidateResult, SweepRecord, SweepTrial, save_sweep
 from accelmnist.sweep.schedule import Training, comparison_left, trainings_done, trainings_planned, tuning_left
 from accelmnist.sweep.tuning import with_tuned_rates
@@ -84,11 +85,12 @@ class _Session:
         self.spent_before_s = request.record.elapsed_s if request.record else 0.0
         self.folder: Path | None = None  # from when there is something to save
         dataset = _load(request.record.config if request.record else request.config)
-        self.record = request.record or _new_record(request.config, dataset)
-        _require_same_data(self.record, dataset)
         self.training = dataset.train  # the test split is let go of unread
+        if request.record is not None:
+            _require_same_data(request.record, dataset)
+        self.setup = _setup(request.record.config if request.record else request.config)
+        self.record = request.record or _new_record(request.config, self.setup, dataset)
         self.config = self.record.config
-        self.setup = _setup(self.record)
         self.record = replace(
             self.record,
             status="running",
@@ -138,7 +140,6 @@ class _Session:
     def _results(self, left: Sequence[Training]) -> Iterator[tuple[Training, TrialResult]]:
         by_key = {training.key: training for training in left}
         trials = [Trial(key=key, config=self._run_config(training)) for key, training in by_key.items()]
-        self.engines = {trial.key: trial.config.execution.engine for trial in trials}
         held_out, seed = self.config.data.validation, self.config.training.seed
         kept, judging = split_validation(self.training.labels, held_out, seed=seed)
         for result in train_trials(
@@ -153,17 +154,14 @@ class _Session:
 
     def _run_config(self, training: Training) -> RunConfig:
         """With device and engine by name."""
-        candidate = self.record.candidates[training.place].candidate
-        config = self.config.run_config(candidate, learning_rate=training.learning_rate, seed=training.seed)
-        engine = choose_engine(config, self.setup.device).name
-        return replace(config, execution=replace(config.execution, device=str(self.setup.device), engine=engine))
+        result = self.record.candidates[training.place]
+        config = self.config.run_config(result.candidate, learning_rate=training.learning_rate, seed=training.seed)
+        return replace(config, execution=replace(config.execution, engine=result.engine))
 
     def _keep(self, training: Training, result: TrialResult) -> None:
         made = list(self.record.candidates)
         before = made[training.place]
-        made[training.place] = replace(
-            before, trials=(*before.trials, _trial(training, result, self.engines[training.key]))
-        )
+        made[training.place] = replace(before, trials=(*before.trials, _trial(training, result)))
         self._take(replace(self.record, candidates=tuple(made)))
         self.observer.trial_done(self.record)
 
@@ -205,28 +203,36 @@ def _load(config: SweepConfig) -> Dataset:
     return load_dataset(config.data.dataset, folder=folder, seed=config.training.seed)
 
 
-def _new_record(config: SweepConfig, dataset: Dataset) -> SweepRecord:
-    """Every candidate without a training yet; raises ConfigError where the images are too few."""
+def _new_record(config: SweepConfig, setup: Setup, dataset: Dataset) -> SweepRecord:
+    """Every candidate without a training yet; raises ConfigError where the images are too few.
+
+    Device, threads and engines are settled here, so that a stopped sweep goes on as it began.
+    """
     images = len(dataset.train)
     held_out = config.data.validation or images // VALIDATION_SHARE
-    config = replace(config, data=replace(config.data, validation=held_out))
+    execution = replace(setup.config.execution, engine=config.execution.engine)
+    config = replace(config, data=replace(config.data, validation=held_out), execution=execution)
     tried = candidates(config)
     check_fits(config.run_config(tried[0], learning_rate=1.0, seed=0), training_images=images)
     return SweepRecord(
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         config=config,
         data=_summary(config, dataset),
-        candidates=tuple(
-            CandidateResult(
-                hidden=candidate.hidden,
-                activation=candidate.activation,
-                output=candidate.output,
-                optimizer=candidate.optimizer,
-                learning_rate=candidate.learning_rate,
-                parameters=candidate.parameters,
-            )
-            for candidate in tried
-        ),
+        candidates=tuple(_blank(config, candidate, setup.device) for candidate in tried),
+    )
+
+
+def _blank(config: SweepConfig, candidate: Candidate, device: Device) -> CandidateResult:
+    """A candidate before its first training."""
+    run_config = config.run_config(candidate, learning_rate=candidate.learning_rate or 1.0, seed=0)
+    return CandidateResult(
+        hidden=candidate.hidden,
+        activation=candidate.activation,
+        output=candidate.output,
+        optimizer=candidate.optimizer,
+        learning_rate=candidate.learning_rate,
+        parameters=candidate.parameters,
+        engine=choose_engine(run_config, device).name,
     )
 
 
@@ -249,9 +255,9 @@ def _require_same_data(record: SweepRecord, dataset: Dataset) -> None:
         )
 
 
-def _setup(record: SweepRecord) -> Setup:
+def _setup(config: SweepConfig) -> Setup:
     """Device, engine, precision and threads, by the first candidate; the others may take another engine."""
-    first, config = record.candidates[0].candidate, record.config
+    first = candidates(config)[0]
     return choose_setup(config.run_config(first, learning_rate=first.learning_rate or 1.0, seed=config.training.seed))
 
 
@@ -259,13 +265,12 @@ def _part(images: ImageSet, chosen: NDArray[np.int64]) -> ImageSet:
     return ImageSet(images=images.images[chosen], labels=images.labels[chosen])
 
 
-def _trial(training: Training, result: TrialResult, engine: str) -> SweepTrial:
+def _trial(training: Training, result: TrialResult) -> SweepTrial:
     last = result.epochs[-1] if result.epochs else None
     return SweepTrial(
         purpose=training.purpose,
         seed=training.seed,
         learning_rate=training.learning_rate,
-        engine=engine,
         accuracy=last.accuracy if last and result.error is None else None,
         accuracy_by_epoch=tuple(epoch.accuracy for epoch in result.epochs if epoch.accuracy is not None),
         train_loss=last.train_loss if last else None,

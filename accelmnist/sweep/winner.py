@@ -43,7 +43,8 @@ def winner_config(config: SweepConfig, best: CandidateResult) -> RunConfig:
     assert best.learning_rate is not None
     seed = config.training.seed
     made = config.run_config(best.candidate, learning_rate=best.learning_rate, seed=seed)
-    return replace(made, data=replace(made.data, validation=0))
+    execution = replace(made.execution, engine=best.engine)
+    return replace(made, data=replace(made.data, validation=0), execution=execution)
 
 
 def crown(request: WinnerRequest, observer: SweepObserver) -> tuple[Winner, RunRecord]:
