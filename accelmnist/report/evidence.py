@@ -7,20 +7,20 @@ report says so. What is missing is no error but a `Gap`, which a report shows in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.data.types import Dataset
 from accelmnist.errors import AccelmnistError
 from accelmnist.neurons.record import NeuronsRecord
 from accelmnist.results import RunRecord
 
 if TYPE_CHECKING:
     from accelmnist.model import MLP
+    from accelmnist.neurons.source import Source
 
 _ANOTHER_SET = 0.02  # share of the test images in another cell: no rounding moves as many
 
@@ -45,7 +45,7 @@ class Evidence:
     scores: NDArray[np.float32]
     weights: NDArray[np.floating[Any]]
     moved: int
-    neurons: NeuronsRecord
+    neurons: NeuronsRecord | None = None
 
 
 def find_evidence(
@@ -55,30 +55,25 @@ def find_evidence(
 
     `neurons` is what was said of its first layer before; without it, or where it is of another run, that is done here.
     """
-    from accelmnist.checkpoint import load_model
+    from accelmnist.neurons.source import describe_run, find_source
 
     try:
-        saved = load_model(folder)
-        if saved.model.config != record.config.model:
-            return Gap(f"the saved weights are of {saved.model.config}, not of {record.config.model}")
-        dataset = _dataset_of(record, data)
+        source = find_source(folder, data_folder=data, dataset=None)
+        found = _evidence(record, source)
+        if isinstance(found, Evidence):
+            known = neurons if neurons is not None and _is_of(neurons, record) else describe_run(source)
+            return replace(found, neurons=known)
+        return found
     except AccelmnistError as error:
         return Gap(error.message)
-    return _evidence(record, saved.model, dataset, neurons)
 
 
-def _dataset_of(record: RunRecord, data: Path | None) -> Dataset:
-    from accelmnist.data.mnist import load_dataset
-
-    config = record.config
-    own = None if config.data.folder is None else Path(config.data.folder)
-    return load_dataset(config.data.dataset, folder=data or own, seed=config.training.seed)
-
-
-def _evidence(record: RunRecord, model: MLP, dataset: Dataset, neurons: NeuronsRecord | None) -> Evidence | Gap:
-    test, weights = dataset.test, model.first_layer_weights()
+def _evidence(record: RunRecord, source: Source) -> Evidence | Gap:
+    model, test = source.saved.model, source.data.test
+    if model.config != record.config.model:
+        return Gap(f"the saved weights are of {model.config}, not of {record.config.model}")
     said = _scores(model, test.images)
-    if not (np.isfinite(said).all() and np.isfinite(weights).all()):
+    if not np.isfinite(said).all():
         return Gap("the network's answers are not finite: its training diverged")
     predictions = said.argmax(axis=1)
     moved = _moved(record, predictions, test.labels)
@@ -89,20 +84,13 @@ def _evidence(record: RunRecord, model: MLP, dataset: Dataset, neurons: NeuronsR
         labels=test.labels,
         predictions=predictions,
         scores=said,
-        weights=weights,
+        weights=model.first_layer_weights(),
         moved=moved,
-        neurons=neurons if neurons is not None and _is_of(neurons, record) else _described(model, dataset),
     )
 
 
 def _is_of(neurons: NeuronsRecord, record: RunRecord) -> bool:
     return neurons.network == record.config.model and neurons.run in (None, record.created)
-
-
-def _described(model: MLP, dataset: Dataset) -> NeuronsRecord:
-    from accelmnist.neurons.analysis import describe_neurons
-
-    return describe_neurons(model, dataset)
 
 
 def _scores(model: MLP, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 
-from accelmnist.neurons.images import weight_images
+from accelmnist.neurons.images import signed_images, weight_images
 from accelmnist.neurons.record import Neuron, NeuronsRecord
 from accelmnist.report.evidence import Evidence, Gap
 from accelmnist.report.sources import Sources
@@ -74,16 +72,22 @@ def _lead(record: NeuronsRecord) -> str:
 def _atlas(record: NeuronsRecord, evidence: Evidence, collector: Collector) -> Atlas:
     words = ClassWords(record.class_names)
     collector.offer(GREY, weight_images(evidence.weights))
-    collector.offer(SIGNED, signed_weight_images(evidence.weights))
+    collector.offer(SIGNED, signed_images(evidence.weights))
     shown = _shown(record)
     strongest = max((neuron.strength for neuron in record.neurons), default=0.0) or 1.0
     return Atlas(
         caption="The weights of the first layer as images, the clearest neurons first: bright where ink excites the "
         "neuron, dark where it calms it." + _left_out(record, shown),
-        bars_title=f"share of the images of each {words.kind} that turn it on",
+        bars_title=_bars_title(record, words),
         cards=tuple(_card(neuron, words, strongest, collector) for neuron in shown),
         shown_on_paper=min(_ON_PAPER, len(shown)),
     )
+
+
+def _bars_title(record: NeuronsRecord, words: ClassWords) -> str:
+    if record.rows == "output":
+        return f"share of the images of each {words.kind} for which it is the largest output"
+    return f"share of the images of each {words.kind} that turn it on"
 
 
 def _shown(record: NeuronsRecord) -> list[Neuron]:
@@ -99,15 +103,6 @@ def _left_out(record: NeuronsRecord, shown: list[Neuron]) -> str:
     if len(shown) == len(record.neurons):
         return ""
     return f" Shown are {len(shown)} of {len(record.neurons)}: the clearest, and {_GREYS} of the least clear."
-
-
-def signed_weight_images(weights: NDArray[np.floating]) -> NDArray[np.uint8]:  # type: ignore[type-arg]
-    """Placeholder until accelmnist.neurons has it."""
-    scale = np.abs(weights).max(axis=1, keepdims=True)
-    share = (weights / np.where(scale == 0, 1, scale)).reshape(-1, 28, 28, 1)
-    red, blue = np.array([178.0, 60, 20]), np.array([11.0, 79, 138])
-    target = np.where(share > 0, red, blue)
-    return np.rint(255 + (target - 255) * np.abs(share)).astype(np.uint8)
 
 
 def _card(neuron: Neuron, words: ClassWords, strongest: float, collector: Collector) -> Card:
@@ -144,17 +139,21 @@ def _digits(neuron: Neuron, words: ClassWords) -> str:
 
 
 def _facts(neuron: Neuron, words: ClassWords) -> tuple[tuple[str, str], ...]:
-    support = np.array(neuron.support)
-    best, worst = int(support.argmax()), int(support.argmin())
+    lost = None if neuron.ablation is None else sum(neuron.ablation.lost)
     rows = [
-        ("argues for", f"{words.names[best]} ({support[best]:+.2f})" if support[best] > 0 else ""),
-        ("argues against", f"{words.names[worst]} ({support[worst]:+.2f})" if support[worst] < 0 else ""),
+        ("argues for", _argued(neuron, neuron.argues_for, words)),
+        ("argues against", _argued(neuron, neuron.argues_against, words)),
         ("strength", f"{neuron.strength:.3g}"),
         ("selectivity", "" if neuron.selectivity is None else f"{neuron.selectivity:.2f}"),
         ("clarity", "" if neuron.clarity is None else f"{neuron.clarity:.2f}"),
-        ("lost without it", "" if neuron.ablation is None else plural(sum(neuron.ablation.lost), "image")),
+        ("lost without it", "" if lost is None else plural(lost, "image")),
     ]
     return tuple(row for row in rows if row[1])
+
+
+def _argued(neuron: Neuron, labels: tuple[int, ...], words: ClassWords) -> str:
+    """The classes with how far it moves their logits: "9 (+1.21), 4 (+0.80)"."""
+    return ", ".join(f"{words.names[label]} ({neuron.support[label]:+.2f})" for label in labels)
 
 
 # --- the table

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from accelmnist.show.report.document import Block, Cell, Chapter, Column, Facts, Missing, Points, Table, Text, Tone
+from collections.abc import Callable
+
+from matplotlib.figure import Figure as Drawing
+
+from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
+from accelmnist.show.report.document import (
+    Block,
+    Cell,
+    Chapter,
+    Column,
+    Facts,
+    Figure,
+    Missing,
+    Points,
+    Table,
+    Text,
+    Tone,
+)
+from accelmnist.show.report.pictures import panel_of
 from accelmnist.show.report.training import number
 from accelmnist.show.report.words import listed
 from accelmnist.show.units import UNKNOWN, count, percent, plural, seconds
 from accelmnist.sweep.record import CandidateResult, Effect, Estimate, Level, SweepRecord, Winner
 
+_Draw = Callable[[SweepRecord], Drawing | None]
+
+_FIGURES: tuple[tuple[str, _Draw, str], ...] = (
+    ("by-size", sizes_figure, "Validation accuracy by size: the mean over the seeds, with its 95 % interval."),
+    ("by-group", groups_figure, "Validation accuracy by activation and output, every network a dot."),
+    ("fronts", fronts_figure, "What accuracy costs: parameters and time, with the candidates that nothing beats."),
+)
 _TONES: dict[str, Tone] = {"best": "good", "within noise": "", "worse": "faint"}
 
 
@@ -23,7 +48,7 @@ def search_chapter(record: SweepRecord) -> Chapter:
         blocks.append(Points(title="Observed", items=tuple(map(sentence, record.findings))))
     if record.winner is not None:
         blocks.append(Facts(rows=_winner(record.winner)))
-    blocks += [_candidates(record), *map(_effect, record.effects)]
+    blocks += [*_figures(record), _candidates(record), *map(_effect, record.effects)]
     if record.notes:
         blocks.append(Points(title="To be known", items=tuple(map(sentence, record.notes))))
     return Chapter(ident="search", title="What was tried", blocks=tuple(blocks))
@@ -109,6 +134,19 @@ def _winner(winner: Winner) -> tuple[tuple[str, str], ...]:
         ("95 % interval", interval),
         ("verdict", verdict),
     )
+
+
+# --- figures
+
+
+def _figures(record: SweepRecord) -> list[Block]:
+    found: list[Block] = []
+    for ident, draw, caption in _FIGURES:
+        drawing = draw(record)
+        if drawing is not None:
+            alt = " ".join([caption, *map(sentence, record.findings)])
+            found.append(Figure(ident=ident, caption=caption, alt=alt, panels=(panel_of(drawing, ident),)))
+    return found
 
 
 # --- tables
