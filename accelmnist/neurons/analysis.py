@@ -165,6 +165,7 @@ def _described(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
     status, copied = figures.status[neuron]
     selectivity, prefers = selectivity_of(response.excitation[neuron])
     argues_for, argues_against = argued(effect.support)
+    exciting = _exciting(response, neuron)
     clarity = float(figures.clarity[neuron])
     found = Neuron(
         index=neuron,
@@ -185,7 +186,8 @@ def _described(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
         ablation=effect.ablation,
         missed_by=_missed_by(figures, effect),
         clarity=None if np.isnan(clarity) else clarity,
-        exciting=_exciting(response, neuron),
+        exciting=exciting,
+        exciting_labels=tuple(int(response.labels[index]) for index in exciting),
     )
     return replace(found, sentence=speaker.sentence(found))
 

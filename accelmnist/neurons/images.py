@@ -24,6 +24,7 @@ from accelmnist.config import IMAGE_SIDE, INPUTS
 
 MID_GREY = 128  # what a constant neuron shows: it has no scale of its own
 
+_FULL = 0.99  # quantile of the weights' sizes from which on the signed picture has its full colour
 _STOPS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 _COLOURS = np.array([(8, 48, 107), (90, 158, 212), (255, 255, 255), (240, 150, 60), (110, 48, 6)], dtype=np.float64)
 
@@ -49,11 +50,14 @@ def weight_images(weights: Weights, *, shared_scale: bool = False) -> Images:
 def signed_images(weights: Weights) -> Images:
     """The images in two hues, uint8 RGB (n, 28, 28, 3), of `weights`, float (n, 784), zero being white.
 
-    Each is on its own scale: its largest weight by size has the full colour. Raises ValueError as `weight_images` does.
+    Each is on its own scale: the full colour begins where the largest hundredth of its weights by size does, since
+    a few pixels that are hardly ever inked would leave the rest pale. Raises ValueError as `weight_images` does.
     """
     scaled = _checked(weights)
-    largest = np.abs(scaled).max(axis=1, keepdims=True, initial=0.0)
-    return signed_colours(scaled / np.where(largest > 0, largest, 1.0)).reshape(-1, IMAGE_SIDE, IMAGE_SIDE, 3)
+    sizes = np.abs(scaled)
+    full = np.quantile(sizes, _FULL, axis=1, keepdims=True) if len(scaled) else sizes[:, :1]
+    full = np.where(full > 0, full, sizes.max(axis=1, keepdims=True, initial=0.0))
+    return signed_colours(scaled / np.where(full > 0, full, 1.0)).reshape(-1, IMAGE_SIDE, IMAGE_SIDE, 3)
 
 
 def signed_colours(values: NDArray[np.float64]) -> Images:

@@ -90,7 +90,8 @@ class Neuron:
     strongest, in that order. `strength` is the spread of that over the test images; `is_faint` says that it is hardly
     heard. `missed_by` are the classes whose recall falls without it by more than chance, the largest fall first.
     `clarity` is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test images, the
-    most exciting first. The three files are its weights in 0 to 255, signed, and the exciting images in a row.
+    most exciting first, of the classes `exciting_labels`. The three files are its weights in 0 to 255, signed, and the
+    exciting images in a row.
     """
 
     index: int
@@ -112,6 +113,7 @@ class Neuron:
     missed_by: tuple[int, ...] = ()
     clarity: float | None
     exciting: tuple[int, ...]
+    exciting_labels: tuple[int, ...] = ()
     grey_file: str | None = None
     signed_file: str | None = None
     exciting_file: str | None = None

@@ -45,11 +45,10 @@ def _classes(record: NeuronsRecord, live: list[Neuron]) -> str:
         return ""
     words = ClassWords(record.class_names)
     most, number = counts.most_common(1)[0]
-    without = [label for label in range(len(record.class_names)) if label not in counts]
-    none = (
-        f"; none answers clearly for {' or '.join(record.class_names[label] for label in without)}" if without else ""
-    )
-    return f"{words.classes((most,))} has most neurons that answer for it, {number}{none}"
+    missing = " or ".join(record.class_names[label] for label in range(len(record.class_names)) if label not in counts)
+    none = f", and none clearly for {missing}" if missing else ""
+    kind = "digit" if words.are_digits else "class"
+    return f"More of them answer for {words.classes((most,))} than for any other {kind}, {number}{none}"
 
 
 def _need(live: list[Neuron]) -> str:
@@ -59,11 +58,11 @@ def _need(live: list[Neuron]) -> str:
         return ""
     worst, index = min(drops)
     if worst >= 0:
-        return "no neuron is missed: the mean recall falls without none of them"
-    median = float(np.median([change for change, _ in drops]))
+        return "No neuron is missed: the mean recall falls without none of them"
+    half = float(np.median([abs(change) for change, _ in drops]))
     return (
-        f"without neuron {index} alone the mean recall falls by {-100 * worst:.2f} points, the most; "
-        f"without a median one it moves by {100 * median:+.2f}"
+        f"Without neuron {index} alone the mean recall falls by {-100 * worst:.2f} points, the most; "
+        f"without any of half of them it moves by at most {100 * half:.2f}"
     )
 
 

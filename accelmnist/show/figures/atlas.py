@@ -7,6 +7,7 @@ one raster, drawn pixel for pixel; only the words are matplotlib's.
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,15 +17,15 @@ from accelmnist.neurons.images import Weights, signed_colours, signed_images
 from accelmnist.neurons.record import NeuronsRecord
 from accelmnist.show.figures.atlas_card import CARD_HEIGHT, CARD_WIDTH, Card, draw_card
 from accelmnist.show.figures.style import SOFT_INK, Sheet, look
-from accelmnist.show.names import class_kind
+from accelmnist.show.names import class_kind, row_names
 from accelmnist.show.units import count, percent, plural
 
-MOST_CLEAR, MOST_OTHERS = 20, 8
+MOST_CLEAR, MOST_OTHERS, MOST_ALIKE = 20, 8, 3
 _COLUMNS, _GAP = 4, 46
 _MARGIN = 80
-_HEADING = 216
-_SECTION = 84
-_FOOTER = 118
+_HEADING = 186
+_SECTION = 66
+_FOOTER = 126
 _BAR_WIDTH, _BAR_HEIGHT = 360, 26
 
 Pixels = NDArray[np.uint8]
@@ -35,15 +36,16 @@ def atlas_figure(record: NeuronsRecord, *, weights: Weights, images: Pixels) -> 
     sections = _sections(record)
     width = 2 * _MARGIN + _COLUMNS * CARD_WIDTH + (_COLUMNS - 1) * _GAP
     height = _HEADING + sum(_SECTION + _rows(shown) * CARD_HEIGHT for _, shown in sections) + _FOOTER
+    height += 0 if class_kind(record.class_names) == "digit" else 38
     canvas = np.full((height, width, 3), 255, dtype=np.uint8)
     with look():
         sheet = Sheet(width, height)
-        sheet.text(_MARGIN, 84, _title(record), size=25, weight="bold")
+        sheet.text(_MARGIN, 70, _title(record), size=25, weight="bold")
         for place, line in enumerate(_subtitle(record)):
-            sheet.text(_MARGIN, 140 + 42 * place, line, size=15, color=SOFT_INK)
+            sheet.text(_MARGIN, 126 + 40 * place, line, size=15, color=SOFT_INK)
         top = _HEADING
         for title, shown in sections:
-            sheet.text(_MARGIN, top + 40, title, size=18, weight="bold")
+            sheet.text(_MARGIN, top + 28, title, size=18, weight="bold")
             _draw_cards(sheet, canvas, record, shown, weights, images, top=top + _SECTION)
             top += _SECTION + _rows(shown) * CARD_HEIGHT
         _draw_legend(sheet, canvas, record, top=top + 30)
@@ -55,13 +57,26 @@ def _sections(record: NeuronsRecord) -> list[tuple[str, tuple[int, ...]]]:
     """The parts of the page: their titles, and the neurons in each."""
     if len(record.neurons) <= MOST_CLEAR + MOST_OTHERS:
         return [("All of them, the clearest first", record.order)]
-    told = [index for index in record.order if _is_told(record, index)]
-    clear = tuple(told[:MOST_CLEAR])
+    clear = _clearest(record)
     others = _others(record, clear)
     return [
-        (f"The clearest {len(clear)} of {count(len(record.neurons))}", clear),
+        (f"The clearest of {count(len(record.neurons))}, at most {MOST_ALIKE} of a kind", clear),
         (f"Others: without a clear task, grey or dead ({plural(len(others), 'example')})", others),
     ]
+
+
+def _clearest(record: NeuronsRecord) -> tuple[int, ...]:
+    """The first of the order, at most `MOST_ALIKE` with the same task; more of those only where there is room left."""
+    told = [index for index in record.order if _is_told(record, index)]
+    seen = Counter[tuple[str, tuple[int, ...]]]()
+    varied = []
+    for index in told:
+        task = record.neurons[index].task
+        seen[task.sense, task.classes] += 1
+        if seen[task.sense, task.classes] <= MOST_ALIKE:
+            varied.append(index)
+    chosen = list(dict.fromkeys([*varied, *told]))[:MOST_CLEAR]
+    return tuple(sorted(chosen, key=record.order.index))
 
 
 def _is_told(record: NeuronsRecord, index: int) -> bool:
@@ -124,10 +139,13 @@ def _draw_legend(sheet: Sheet, canvas: Pixels, record: NeuronsRecord, *, top: in
     ramp = signed_colours(np.linspace(-1, 1, _BAR_WIDTH))
     canvas[top : top + _BAR_HEIGHT, left : left + _BAR_WIDTH] = ramp
     end = left + _BAR_WIDTH + 16
-    meaning = "+, each neuron on its own scale.  Grey line: strength.  Bars: share of each"
     kind = class_kind(record.class_names)
-    text = f"{meaning} {kind}'s images that turn it on, 0 to 100 %.  Small: what excites it most."
-    sheet.text(end, top + _BAR_HEIGHT / 2, text, size=13.5, color=SOFT_INK)
+    scale = "+  each on its own scale, pixels that are never inked left white.   Grey line: strength among all."
+    sheet.text(end, top + _BAR_HEIGHT / 2, scale, size=13, color=SOFT_INK)
+    bars = (
+        f"Bars: share of each {kind}'s test images that turn it on, 0 to 100 %.   Small images: what excites it most."
+    )
+    sheet.text(_MARGIN, top + _BAR_HEIGHT / 2 + 40, bars, size=13, color=SOFT_INK)
     if kind != "digit":
-        names = ", ".join(f"{label} {name}" for label, name in enumerate(record.class_names))
-        sheet.text(_MARGIN, top + _BAR_HEIGHT / 2 + 40, names, size=13.5, color=SOFT_INK)
+        names = ",  ".join(row_names(record.class_names))
+        sheet.text(_MARGIN, top + _BAR_HEIGHT / 2 + 78, names, size=13, color=SOFT_INK)

@@ -12,7 +12,7 @@ from accelmnist.neurons.record import Neuron, NeuronsRecord
 from accelmnist.show.figures.style import BLUE, INK, SOFT_INK, Sheet
 from accelmnist.show.units import percent
 
-CARD_WIDTH, CARD_HEIGHT = 545, 448
+CARD_WIDTH, CARD_HEIGHT = 545, 438
 
 _ZOOM = 9
 _IMAGE = IMAGE_SIDE * _ZOOM
@@ -23,8 +23,8 @@ _PITCH, _BAR = 27, 20
 _BARS_HEIGHT = 142
 _EXCITING_TOP = _TOP + _BARS_HEIGHT + 42
 _EXCITING_ZOOM = 2
-_WORDS_TOP = _STRENGTH_TOP + 38
-_LINE = 34
+_WORDS_TOP = _STRENGTH_TOP + 34
+_LINE = 31
 _RULE = (204, 204, 204)
 _PALE = (190, 190, 190)
 
@@ -57,7 +57,7 @@ def draw_card(sheet: Sheet, canvas: Pixels, record: NeuronsRecord, card: Card, *
         style = {"color": INK if is_own else SOFT_INK, "weight": "bold" if is_own else "normal"}
         sheet.text(middle, top + _TOP + _BARS_HEIGHT + 18, str(label), size=13, across="center", **style)
     for place, line in enumerate(_lines(record, card.neuron)):
-        sheet.text(left, top + _WORDS_TOP + place * _LINE, line, size=13.5, color=SOFT_INK)
+        sheet.text(left, top + _WORDS_TOP + place * _LINE, line, size=13, color=SOFT_INK)
 
 
 def _paste_picture(canvas: Pixels, card: Card, left: int, top: int) -> None:
