@@ -36,7 +36,8 @@ class Gap:
 class Evidence:
     """Test images uint8 (n, 784), their labels and the network's predictions int64 (n,), its scores float32 (n, 10).
 
-    `weights`, float32 (neurons, 784), are the first layer's, which `neurons` describes.
+    `weights`, float32 (neurons, 784), are the first layer's, which `neurons` describes; those of pixels that are inked
+    in no training image were never trained, and are 0 here.
     """
 
     images: NDArray[np.uint8]
@@ -84,7 +85,7 @@ def _evidence(record: RunRecord, source: Source) -> Evidence | Gap:
         labels=test.labels,
         predictions=predictions,
         scores=said,
-        weights=model.first_layer_weights(),
+        weights=np.where(source.data.train.images.any(axis=0), model.first_layer_weights(), 0.0),
         moved=moved,
     )
 

@@ -1,28 +1,24 @@
-"""How sure a share of a few hundred images is, and whether two shares differ by more than chance.
+"""How sure a share of a few hundred images is, and whether a few drawn ones are unlike the rest.
 
-Wilson's interval holds where a recall is near 1; the normal interval of the textbooks would reach beyond 1.
-Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927;
-R. A. Fisher, "The logic of inductive inference", JRSS 98, 1935.
+Recalls are near 1, where Wilson's interval holds and the textbooks' normal one would reach beyond 1. Source of the
+exact test: R. A. Fisher, "The logic of inductive inference", Journal of the Royal Statistical Society 98, 1935.
 """
 
 from __future__ import annotations
 
 import math
 
-Interval = tuple[float, float]
+from accelmnist.sweep.statistics import wilson_interval
 
-_Z = 1.959964  # the normal distribution's two-sided 95 %
+Interval = tuple[float, float]
 
 
 def wilson(hits: int, total: int) -> Interval:
     """The 95 % interval of the share `hits` of `total`; everything from 0 to 1 where there is nothing to count."""
     if total == 0:
         return 0.0, 1.0
-    share, square = hits / total, _Z * _Z
-    middle = (share + square / (2 * total)) / (1 + square / total)
-    half = _Z / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
-    # At the ends the two terms cancel, but not in the last digit.
-    return (0.0 if hits == 0 else middle - half), (1.0 if hits == total else middle + half)
+    low, high = wilson_interval(hits, total)
+    return max(low, 0.0), min(high, 1.0)  # at the ends its terms cancel, but for the last digit
 
 
 def overlap(one: Interval, other: Interval) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-
 from accelmnist.neurons.images import signed_images, weight_images
 from accelmnist.neurons.record import Neuron, NeuronsRecord
+from accelmnist.neurons.words import listed
 from accelmnist.report.evidence import Evidence, Gap
 from accelmnist.report.sources import Sources
 from accelmnist.show.report.document import (
@@ -24,7 +24,7 @@ from accelmnist.show.report.document import (
 from accelmnist.show.report.opening import DIGITS
 from accelmnist.show.report.pictures import Collector
 from accelmnist.show.report.training import number
-from accelmnist.show.report.words import ClassWords, listed
+from accelmnist.show.report.words import ClassWords, sentence
 from accelmnist.show.units import UNKNOWN, percent, plural
 
 GREY, SIGNED = "weights", "signed-weights"
@@ -42,7 +42,7 @@ def atlas_chapter(sources: Sources, found: Evidence | Gap, collector: Collector)
         return _chapter(Missing(text=f"The neurons can't be shown: {reason}."))
     blocks: list[Block] = [Text(text=_lead(record), lead=True)]
     if record.summary:
-        blocks.append(Points(title="Observed", items=record.summary))
+        blocks.append(Points(title="Observed", items=tuple(map(sentence, record.summary))))
     if isinstance(found, Gap):
         blocks.append(Missing(text=f"The images of the neurons can't be shown: {found.reason}."))
     else:
@@ -81,6 +81,8 @@ def _atlas(record: NeuronsRecord, evidence: Evidence, collector: Collector) -> A
         bars_title=_bars_title(record, words),
         cards=tuple(_card(neuron, words, strongest, collector) for neuron in shown),
         shown_on_paper=min(_ON_PAPER, len(shown)),
+        overview=f"All {len(shown)} of them in the same order, by their signed weights: orange where ink excites the "
+        "neuron, blue where it calms it, white for zero.",
     )
 
 
@@ -115,7 +117,7 @@ def _card(neuron: Neuron, words: ClassWords, strongest: float, collector: Collec
     return Card(
         name=name,
         digits=_digits(neuron, words),
-        sentence=neuron.sentence,
+        sentence=sentence(neuron.sentence),
         status=neuron.status,
         grey=Image(GREY, collector.place(GREY, neuron.index), f"weights of {name}"),
         signed=Image(SIGNED, collector.place(SIGNED, neuron.index), f"signed weights of {name}"),
@@ -186,14 +188,22 @@ def _row(neuron: Neuron, words: ClassWords) -> tuple[Cell, ...]:
         number(neuron.clarity, UNKNOWN if neuron.clarity is None else f"{neuron.clarity:.2f}"),
         number(neuron.strength, f"{neuron.strength:.3g}"),
         Cell(UNKNOWN if lost is None else f"{lost:,}", lost),
-        Cell(neuron.sentence),
+        Cell(sentence(neuron.sentence)),
     )
 
 
 def _how(record: NeuronsRecord) -> list[Block]:
     """How each figure is found, with its source."""
-    said = tuple(
-        f"{method.name}: {method.explanation}" + (f" Source: {method.source}" if method.source else "")
-        for method in record.methods
-    )
-    return [Points(title="How it was found", items=said)] if said else []
+    if not record.methods:
+        return []
+    return [
+        Table(
+            ident="neuron-methods",
+            caption="How the figures are found.",
+            columns=(Column("figure"), Column("how it is found"), Column("source")),
+            rows=tuple(
+                (Cell(method.name), Cell(sentence(method.explanation)), Cell(method.source or ""))
+                for method in record.methods
+            ),
+        )
+    ]

@@ -20,7 +20,7 @@ from accelmnist.show.report.remake import environment_chapter, remake_chapter
 from accelmnist.show.report.search import search_chapter, winner_sentence
 from accelmnist.show.report.speed import answer, speed_chapter
 from accelmnist.show.report.training import training_chapter
-from accelmnist.show.report.words import ClassWords, class_names_of
+from accelmnist.show.report.words import ClassWords, class_names_of, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def _summary(sources: Sources, found: Evidence | Gap) -> tuple[str, ...]:
         said.append(f"The run is {run.status}. {run.message or ''}".strip())
     neurons = found.neurons if isinstance(found, Evidence) else sources.neurons
     if neurons is not None:
-        said += neurons.summary[:1]
+        said += map(sentence, neurons.summary[:2])
     if sources.bench is not None:
         said.append(answer(sources.bench))
     return tuple(said)

@@ -52,9 +52,10 @@ class Points:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Names and their values."""
+    """Names and their values, under a heading of their own where there is a `title`."""
 
     rows: tuple[tuple[str, str], ...]
+    title: str = ""
     kind: Literal["facts"] = "facts"
 
 
@@ -174,7 +175,7 @@ class Card:
     sentence: str
     status: str
     grey: Image
-    signed: Image | None
+    signed: Image
     strength: float  # 0 to 1, of the strongest one
     bars: tuple[Bar, ...]
     facts: tuple[tuple[str, str], ...]
@@ -189,6 +190,7 @@ class Atlas:
     bars_title: str
     cards: tuple[Card, ...]
     shown_on_paper: int
+    overview: str  # caption of all of them together, on paper
     kind: Literal["atlas"] = "atlas"
 
 

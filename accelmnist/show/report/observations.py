@@ -120,7 +120,8 @@ def _one_sided(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
 
 def _by_a_coin(hits: int, total: int) -> float:
     """The chance of `hits` or more heads in `total` throws, or as many tails."""
-    return min(1.0, 2 * sum(math.comb(total, count) for count in range(hits, total + 1)) / 2**total)
+    ways = sum(math.comb(total, count) for count in range(hits, total + 1))
+    return min(1.0, 2 * ways / float(2**total))
 
 
 def likeness_sentence(likeness: Likeness, words: ClassWords) -> str:

@@ -63,5 +63,5 @@ def _images(block: Block) -> Iterator[Image]:
     if isinstance(block, Gallery):
         yield from (tile.image for tile in block.tiles)
     elif isinstance(block, Atlas):
-        yield from (card.grey for card in block.cards)
-        yield from (image for card in block.cards[: block.shown_on_paper] for image in card.exciting)
+        yield from (card.signed for card in block.cards)
+        yield from (image for card in block.cards[: block.shown_on_paper] for image in (card.grey, *card.exciting))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 import re
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -33,8 +32,7 @@ def panel_of(drawing: Drawing, name: str) -> Panel:
     import matplotlib
 
     file = io.StringIO()
-    settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": name}
-    with look(), matplotlib.rc_context(settings):
+    with look(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = _METADATA.sub("", _PROLOGUE.sub("", file.getvalue(), count=1))
     width, height = size_px(drawing)

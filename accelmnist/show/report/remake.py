@@ -20,7 +20,7 @@ def environment_chapter(sources: Sources) -> Chapter:
         if same:
             blocks.append(Text(text=f"The {name} was made on the same machine by the same software as the {same[0]}."))
         else:
-            blocks += [Text(text=f"Of the {name}:"), Facts(rows=_machine(environment))]
+            blocks.append(Facts(title=f"Of the {name}", rows=_machine(environment)))
     if sources.run is not None and sources.run.choices:
         blocks.append(_choices(sources.run.choices))
     return Chapter(ident="environment", title="The environment", blocks=tuple(blocks))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure as Drawing
 
+from accelmnist.neurons.words import listed
 from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
 from accelmnist.show.report.document import (
     Block,
@@ -22,7 +23,7 @@ from accelmnist.show.report.document import (
 )
 from accelmnist.show.report.pictures import panel_of
 from accelmnist.show.report.training import number
-from accelmnist.show.report.words import listed
+from accelmnist.show.report.words import sentence
 from accelmnist.show.units import UNKNOWN, count, percent, plural, seconds
 from accelmnist.sweep.record import CandidateResult, Effect, Estimate, Level, SweepRecord, Winner
 
@@ -52,11 +53,6 @@ def search_chapter(record: SweepRecord) -> Chapter:
     if record.notes:
         blocks.append(Points(title="To be known", items=tuple(map(sentence, record.notes))))
     return Chapter(ident="search", title="What was tried", blocks=tuple(blocks))
-
-
-def sentence(text: str) -> str:
-    """The text with a full stop at its end."""
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def winner_sentence(record: SweepRecord) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from accelmnist.neurons.words import ClassWords as NeuronWords
 from accelmnist.report.intervals import wilson
 from accelmnist.results import RunRecord
 from accelmnist.show.names import class_kind
-
-_PLURALS = ("zeros", "ones", "twos", "threes", "fours", "fives", "sixes", "sevens", "eights", "nines")
 
 
 def class_names_of(record: RunRecord) -> tuple[str, ...]:
@@ -29,7 +26,7 @@ class ClassWords:
 
     def many(self, label: int) -> str:
         """Several images of a class: "nines"."""
-        return _PLURALS[label] if self.are_digits else f"images of {self.names[label]}"
+        return NeuronWords(self.names).images((label,)).removeprefix("the ")
 
     def one(self, label: int) -> str:
         """One image of a class: "a 9"."""
@@ -37,12 +34,13 @@ class ClassWords:
         return f"{'an' if name == '8' or name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def listed(items: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
-
-
 def interval_text(hits: int, total: int, *, digits: int = 1) -> str:
     """The 95 % interval of a share, in percent: "98.2 to 98.7 %"."""
     low, high = wilson(hits, total)
     return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
+
+
+def sentence(text: str) -> str:
+    """A finding of a record as a sentence: with a capital letter and a full stop."""
+    begun = text[:1].upper() + text[1:]
+    return begun if begun.endswith((".", "!", "?")) else f"{begun}."

@@ -157,7 +157,7 @@
       ? [element("h4", {}, "excites it most"), element("div", { class: "tiles" }, ...card.exciting.map(tile))] : [];
     detail.replaceChildren(
       element("h3", {}, card.name),
-      element("div", { class: "pair" }, tile(card.grey), ...(card.signed ? [tile(card.signed)] : [])),
+      element("div", { class: "pair" }, tile(card.grey), tile(card.signed)),
       element("p", {}, card.sentence),
       element("h4", {}, detail.dataset.bars), ...card.bars.map(barRow),
       ...images,

@@ -1,0 +1,39 @@
+"""A small finished run with its weights, and made-up evidence, for the tests of reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from accelmnist.cli import invoke
+from accelmnist.report.evidence import Evidence
+from tests.samples import sample_weights
+
+RUN = ["run", "--synthetic", "--hidden", "16", "--epochs", "1", "--batch-size", "64", "--device", "cpu", "--quiet"]
+
+
+def make_run(folder: Path, *options: str) -> Path:
+    """A run of the smallest kind, whose network still errs."""
+    assert invoke([*RUN, "--no-reference", *options, "--out", str(folder)]) == 0
+    return folder
+
+
+def sample_evidence(*, images: int = 400, wrong: float = 0.1, seed: int = 0) -> Evidence:
+    """Strokes whose place follows from the label, and a network that is wrong about some of them."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(images) % 10
+    pixels = np.zeros((images, 28, 28), dtype=np.uint8)
+    for place, label in enumerate(labels):
+        pixels[place, 5:23, 2 + 2 * label : 5 + 2 * label] = 220
+    predictions = np.where(random.random(images) < wrong, random.integers(0, 10, images), labels)
+    scores = random.uniform(0.0, 0.3, (images, 10)).astype(np.float32)
+    scores[np.arange(images), predictions] = random.uniform(0.4, 1.0, images)
+    return Evidence(
+        images=pixels.reshape(images, 784),
+        labels=labels,
+        predictions=predictions,
+        scores=scores,
+        weights=sample_weights(16),
+        moved=0,
+    )
