@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from accelmnist.cli import invoke
 from accelmnist.report.evidence import Evidence
@@ -37,3 +40,17 @@ def sample_evidence(*, images: int = 400, wrong: float = 0.1, seed: int = 0) -> 
         weights=sample_weights(16),
         moved=0,
     )
+
+
+REQUIRED = "ACCELMNIST_REQUIRE_TOOLS"
+
+
+def tool(*names: str) -> str:
+    """The path of the first of `names` that is installed; without one the test is skipped, or fails where CI asks."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        reason = f"{' or '.join(names)} is not installed"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{reason}, and {REQUIRED} is set")
+        pytest.skip(reason)
+    return found

@@ -18,7 +18,7 @@ def wilson(hits: int, total: int) -> Interval:
     if total == 0:
         return 0.0, 1.0
     low, high = wilson_interval(hits, total)
-    return max(low, 0.0), min(high, 1.0)  # at the ends its terms cancel, but for the last digit
+    return (low if hits else 0.0), (high if hits < total else 1.0)  # where its terms cancel, but for the last digit
 
 
 def overlap(one: Interval, other: Interval) -> bool:

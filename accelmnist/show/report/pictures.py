@@ -1,7 +1,7 @@
 """The pictures of a report: figures as SVG, and the sheets of small images that the blocks point into.
 
 A figure keeps its text as text, so that it can be selected, searched and read aloud; a reader without matplotlib's own
-font gets a narrower one, which fits as well. Every drawing's names get a prefix: many drawings share one page. A sheet
+font gets a narrower one, which fits as well. The names in a drawing get a prefix: many drawings share one page. A sheet
 is one PNG for hundreds of images, of which a page shows a part: hundreds of files would be three times the size.
 """
 
@@ -24,7 +24,8 @@ SHEET_COLUMNS = 32
 _CSS_PX = 96  # an inch
 _PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL)
-_IDENTIFIER = re.compile(r'(?<=\sid=")|(?<=url\(#)|(?<=href="#)')
+_NAME = re.compile(r'\sid="([^"]*)"')
+_REFERENCE = re.compile(r'(url\(#|href="#)([^")]*)')
 
 
 def panel_of(drawing: Drawing, name: str) -> Panel:
@@ -34,11 +35,16 @@ def panel_of(drawing: Drawing, name: str) -> Panel:
     file = io.StringIO()
     with look(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    svg = _METADATA.sub("", _PROLOGUE.sub("", file.getvalue(), count=1))
+    svg = _METADATA.sub("", _PROLOGUE.sub("", file.getvalue(), count=1)).strip()
     width, height = size_px(drawing)
-    return Panel(
-        svg=_IDENTIFIER.sub(f"{name}-", svg).strip(), width=width * _CSS_PX / DPI, height=height * _CSS_PX / DPI
-    )
+    return Panel(svg=_with_own_names(svg, name), width=width * _CSS_PX / DPI, height=height * _CSS_PX / DPI)
+
+
+def _with_own_names(svg: str, name: str) -> str:
+    """The drawing without the names that nothing refers to, which need not be unique, and the others with a prefix."""
+    used = {match[2] for match in _REFERENCE.finditer(svg)}
+    named = _NAME.sub(lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
+    return _REFERENCE.sub(lambda match: f"{match[1]}{name}-{match[2]}", named)
 
 
 class Collector:
