@@ -60,7 +60,7 @@ def file(report, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def pages(file) -> list[str]:
     """The text of every page, in the order of reading, each run of spaces as one."""
-    done = subprocess.run([tool("pdftotext"), str(file), "-"], capture_output=True, text=True, check=True)
+    done = subprocess.run([tool("pdftotext"), "-raw", str(file), "-"], capture_output=True, text=True, check=True)
     return [squeezed(text) for text in done.stdout.split("\f")[:-1]]
 
 
@@ -106,7 +106,7 @@ def test_no_heading_is_left_alone(report, pages):
     """What follows a heading begins on the same page."""
     for number, chapter in enumerate(report.chapters, start=1):
         title = squeezed(f"{number} {chapter.title}")
-        (page,) = [text for text in pages if re.search(re.escape(title) + r"(?!\d*of)", text)]
+        (page,) = [text for text in pages if title in text]
         assert len(page.rpartition(title)[2]) > 80, chapter.title
 
 
@@ -117,7 +117,7 @@ def test_every_page_is_drawn(file, pages, tmp_path):
     for path in drawn:
         grey = Image.open(path).convert("L")
         assert abs(grey.width / grey.height - 210 / 297) < 0.01
-        assert grey.getextrema()[0] < 100
+        assert grey.getextrema()[0] < 200
         margin = grey.crop((0, 0, int(grey.width * 0.07), grey.height))
         assert margin.getextrema()[0] > 200, "nothing runs into the margin"
 
