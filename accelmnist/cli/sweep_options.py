@@ -81,6 +81,7 @@ def sweep_config_from(context: click.Context, options: dict[str, Any]) -> SweepC
     """The sweep that the options describe; raises ConfigError where it can't be, or is too large without --yes."""
     given = {name for name in CONFIG_PARAMETERS if _is_given(context, name)}
     options = _with_preset(options, given)
+    _check_effects(options, given)
     options["hidden"] = _architectures(options)
     if isinstance(options["learning_rates"], str):
         options["learning_rates"] = parse_rates(options["learning_rates"], "--lr")
@@ -113,6 +114,21 @@ def _with_preset(options: dict[str, Any], given: set[str]) -> dict[str, Any]:
     if given & {"hidden", "sizes", "layers"}:
         preset.pop("hidden", None)
     return {**options, **{name: value for name, value in preset.items() if name not in given}}
+
+
+def _check_effects(options: dict[str, Any], given: set[str]) -> None:
+    """Refuse what was given and would have no effect: who gives it believes that it has one."""
+    if "momentum" in given and "sgd-momentum" not in options["optimizers"]:
+        raise ConfigError(
+            "--momentum has no effect without sgd-momentum", remedy="Add --optimizers sgd-momentum, or leave it out"
+        )
+    if "warmup" in given and options["schedule"] != "one-cycle":
+        raise ConfigError(
+            f"--warmup has no effect with --schedule {options['schedule']}",
+            remedy="Add --schedule one-cycle, or leave it out",
+        )
+    if "validation" in given and options["validation"] < 1:
+        raise ConfigError("--validation: a sweep needs images to judge by", remedy="Give 1 or more")
 
 
 def _architectures(options: dict[str, Any]) -> tuple[tuple[int, ...], ...]:

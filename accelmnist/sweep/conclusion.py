@@ -21,6 +21,8 @@ from accelmnist.sweep.statistics import (
     Floats,
     against_best,
     log_errors,
+    own_noise,
+    paired_noise,
     relative_half_widths,
 )
 
@@ -109,8 +111,9 @@ def _with_noise(record: SweepRecord, whole: Sequence[CandidateResult], images: i
     """Intervals, and how each of the whole candidates stands to the best of them."""
     best = min(whole, key=lambda result: result.rank or 0)
     logs = log_errors(accuracies(whole), images)
-    widths, noise = relative_half_widths(logs)
-    compared = against_best(logs, whole.index(best))
+    noise = own_noise(logs)
+    widths = relative_half_widths(noise, record.config.seeds)
+    compared = against_best(logs, whole.index(best), paired_noise(logs))
     made = {
         result.candidate: replace(
             _with_interval(result, float(width)), standing=_standing(result, best, compared, place)
@@ -119,8 +122,7 @@ def _with_noise(record: SweepRecord, whole: Sequence[CandidateResult], images: i
     }
     found = Noise(
         log_error_sd=math.sqrt(noise.pooled),
-        df=noise.own_df,
-        prior_df=noise.prior_df if math.isfinite(noise.prior_df) else None,
+        df=noise.df,
         comparisons=len(whole) - 1,
         least_gap=(1 - mean_of(best)) * (compared.least_ratio - 1),
     )

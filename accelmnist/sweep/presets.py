@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         ),
         "activations": ("sigmoid", "tanh", "relu"),
         "outputs": ("softmax", "sigmoid", "linear"),
-        "learning_rates": (0.004, 0.016, 0.064),
+        "learning_rates": (0.004, 0.012, 0.036, 0.108),
         "tune_rates": True,
         "seeds": 3,
         "epochs": 5,

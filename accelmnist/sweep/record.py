@@ -146,13 +146,13 @@ class Effect:
 class Noise:
     """What the seeds alone do: the standard deviation of the logarithm of the error rate, pooled over the candidates.
 
-    0.05 means that another seed makes about 5 % more or fewer mistakes. `prior_df` are the degrees of freedom that the
-    pool lends each candidate, `df` its own; `least_gap` is the smallest distance to the best that counts as one.
+    0.05 means that another seed makes about 5 % more or fewer mistakes. `df` are the degrees of freedom of each
+    candidate's noise, those that the pool lends it included; `least_gap` is the smallest distance to the best that
+    counts as one.
     """
 
     log_error_sd: float
-    df: int
-    prior_df: float | None  # None where all candidates are equally noisy
+    df: float
     comparisons: int
     least_gap: float | None
 

@@ -1,15 +1,16 @@
 """Which differences between networks are more than the luck of a seed?
 
 What is compared is the logarithm of the error rate: the luck of a seed changes the number of mistakes by a few percent,
-whether a network makes many or few, while the spread of the accuracies themselves differs by a factor of ten. Networks
-are paired by seed: the same seed gives the same order of images.
+whether a network makes many or few, while the spread of the accuracies themselves differs by a factor of ten. What a
+seed does to all candidates alike, such as by its order of images, is taken off first (a two-way layout); for two
+candidates the test is then the paired t test.
 
 Three seeds leave a candidate two degrees of freedom, and a t test of two tells nothing apart once it is corrected for a
 hundred comparisons. So the variances are shrunk towards the one that all candidates share, as far as they agree on it,
 and gain its degrees of freedom: Smyth's moderated t ("Linear models and empirical Bayes methods for assessing
 differential expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3,
 2004). Where candidates are as noisy as each other, that is nearly a pooled t test; where they are not, each keeps its
-own variance.
+own variance. The degrees of freedom are never more than all candidates have together.
 
 The best mean is the best by luck too, so it is not enough to test each candidate against it at 5 %. A candidate counts
 as worse where the one-sided p value, times the number of comparisons (Bonferroni), is below 5 %. Then the truly best
@@ -40,21 +41,21 @@ _FLOOR = 1e-5  # of the median variance: a variance of exactly zero is an accide
 
 @dataclass(frozen=True)
 class Moderated:
-    """Variances (n,) after the shrinkage, with the degrees of freedom of each; `prior_df` is what the pool lends."""
+    """Variances (n,) after the shrinkage; `prior_df` is what the pool lends each, besides the `own_df` that it has."""
 
     variances: Floats
     pooled: float
-    own_df: int
+    own_df: float
     prior_df: float
 
     @property
     def df(self) -> float:
-        """Of every variance."""
-        return self.own_df + self.prior_df
+        """Degrees of freedom of every variance."""
+        return min(self.own_df + self.prior_df, len(self.variances) * self.own_df)
 
     def quantile(self, probability: float) -> float:
         """Student's t at `probability` for these degrees of freedom."""
-        return float(stdtrit(min(self.df, 1e10), probability))
+        return float(stdtrit(self.df, probability))
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def log_errors(accuracies: Floats, images: int) -> Floats:
     return logs
 
 
-def moderate(variances: Floats, own_df: int) -> Moderated:
+def moderate(variances: Floats, own_df: float) -> Moderated:
     """Shrink sample `variances` (n,), each of `own_df` degrees of freedom, towards what they share."""
     positive = np.maximum(variances, _FLOOR * np.median(variances))
     if len(variances) < _LEAST_POOL or not positive.all():
@@ -91,7 +92,7 @@ def moderate(variances: Floats, own_df: int) -> Moderated:
     return Moderated(shrunk, prior, own_df, prior_df)
 
 
-def _prior(variances: Floats, own_df: int) -> tuple[float, float]:
+def _prior(variances: Floats, own_df: float) -> tuple[float, float]:
     """The shared variance and its degrees of freedom, from mean and spread of the logarithms (Smyth, section 6.2)."""
     half = own_df / 2
     logs = np.log(variances) - digamma(half) + math.log(half)
@@ -114,28 +115,41 @@ def _inverse_trigamma(value: float) -> float:
     return place
 
 
-def relative_half_widths(logs: Floats) -> tuple[Floats, Moderated]:
-    """95 % half widths (n,) of the means of error rates (n, seeds), as a share of each; needs two seeds or more."""
+def own_noise(logs: Floats) -> Moderated:
+    """The variances of the rows (n, seeds) over the seeds; two seeds or more."""
     seeds = logs.shape[1]
-    noise = moderate(logs.var(axis=1, ddof=1), seeds - 1)
+    return moderate(logs.var(axis=1, ddof=1), seeds - 1)
+
+
+def paired_noise(logs: Floats) -> Moderated:
+    """The same without what a seed does to all rows alike: the noise of differences; two rows or more."""
+    rows, seeds = logs.shape
+    residuals = logs - logs.mean(axis=1, keepdims=True) - logs.mean(axis=0, keepdims=True) + logs.mean()
+    own_df = (seeds - 1) * (rows - 1) / rows
+    variances = (residuals**2).sum(axis=1) / own_df
+    if rows == 2:  # the residuals are each other's mirror image: one variance, with the degrees of freedom of both
+        return Moderated(variances, float(variances[0]), own_df, math.inf)
+    return moderate(variances, own_df)
+
+
+def relative_half_widths(noise: Moderated, seeds: int) -> Floats:
+    """95 % half widths (n,) of the means of error rates over so many seeds, as a share of each, by `own_noise`."""
     widths: Floats = noise.quantile(1 - _SIGNIFICANCE / 2) * np.sqrt(noise.variances / seeds)
-    return widths, noise
+    return widths
 
 
-def against_best(logs: Floats, best: int) -> AgainstBest:
-    """Compare every row of logarithms (n, seeds) with row `best`, paired by seed; needs two rows and two seeds."""
-    others = np.delete(np.arange(len(logs)), best)
-    differences, seeds = logs[others] - logs[best], logs.shape[1]
-    noise = moderate(differences.var(axis=1, ddof=1), seeds - 1)
-    means, errors = differences.mean(axis=1), np.sqrt(noise.variances / seeds)
-    t_values = np.divide(means, errors, out=np.sign(means) * np.inf, where=errors > 0)
-    t_values = np.nan_to_num(t_values, nan=0.0, posinf=np.inf, neginf=-np.inf)
-    p_values = np.ones(len(logs))
-    p_values[others] = np.minimum(stdtr(min(noise.df, 1e10), -t_values) * len(others), 1.0)
-    ratios = np.ones(len(logs))
+def against_best(logs: Floats, best: int, noise: Moderated) -> AgainstBest:
+    """Compare every row of logarithms (n, seeds) with row `best`, by the `paired_noise` of both."""
+    others, seeds = np.delete(np.arange(len(logs)), best), logs.shape[1]
+    means = (logs[others] - logs[best]).mean(axis=1)
+    errors = np.sqrt((noise.variances[others] + noise.variances[best]) / seeds)
+    certain = np.select([means > 0, means < 0], [np.inf, -np.inf], 0.0)  # where the seeds never differ
+    t_values = np.divide(means, errors, out=certain, where=errors > 0)
+    p_values, ratios = np.ones(len(logs)), np.ones(len(logs))
+    p_values[others] = np.minimum(stdtr(noise.df, -t_values) * len(others), 1.0)
     ratios[others] = np.exp(means)
     critical = noise.quantile(1 - _SIGNIFICANCE / len(others))
-    return AgainstBest(best, ratios, p_values, math.exp(critical * math.sqrt(noise.pooled / seeds)))
+    return AgainstBest(best, ratios, p_values, math.exp(critical * math.sqrt(2 * noise.pooled / seeds)))
 
 
 def paired_gap(differences: Floats) -> tuple[float, float, float] | None:
