@@ -263,6 +263,7 @@ def test_separation_is_the_area_under_the_roc_curve(mnist: Dataset) -> None:
         for classes in [(0,), (5, 9), (1, 2, 3, 4)]:
             expected = roc_auc_score(np.isin(mnist.test.labels, classes), values)
             assert response.separation(neuron, classes) == pytest.approx(expected, abs=1e-9)
+        assert response.separations[neuron, 0] == pytest.approx(response.separation(neuron, (0,)), abs=1e-12)
 
 
 def test_the_outputs_of_a_network_without_hidden_layers_are_its_neurons(mnist: Dataset) -> None:
@@ -281,10 +282,10 @@ def test_the_outputs_of_a_network_without_hidden_layers_are_its_neurons(mnist: D
 
 def test_a_deep_network_is_ablated_on_the_same_share_of_every_class(mnist: Dataset) -> None:
     config = ModelConfig(hidden=(2048, 2048, 2048))
-    assert images_within(config, 10_000) == 500
-    assert images_within(ModelConfig(hidden=(2048,)), 10_000) == 10_000
-    record = describe_neurons(random_network((64, 1024, 2048)), mnist)
-    assert record.ablation_images == 600
+    assert images_within(config, 10_000, active=1.0) == 500
+    flops_per_image = 0.001 * 2048 * 2 * (2048**2 + 20480)
+    assert images_within(config, 100_000, active=0.001) == pytest.approx(2e11 / flops_per_image, abs=1)
+    assert images_within(ModelConfig(hidden=(2048,)), 10_000, active=1.0) == 10_000
 
 
 def test_what_one_image_of_a_class_is_worth(mnist: Dataset) -> None:

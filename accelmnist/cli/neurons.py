@@ -61,13 +61,16 @@ def neurons(
     source = find_source(run_folder, data_folder=data_folder, dataset=dataset)
     record = describe_run(source)
     folder = None if no_save else out or (run_folder if run_folder.is_dir() else run_folder.parent)
-    if folder is not None:
-        record = _saved(record, source, folder)
-    _print(record, folder, top=top, as_json=as_json)
+    try:
+        if folder is not None:
+            record = _saved(record, source, folder)
+    finally:  # a file that can't be written must not hide what was found
+        _print(record, folder, top=top, as_json=as_json)
 
 
 def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord:
     """The record with the names of its files, saved: first without pictures, so that one that fails loses nothing."""
+    from accelmnist.neurons.clarity import inked_share
     from accelmnist.neurons.record import save_neurons
     from accelmnist.show.neuron_pictures import write_neuron_pictures
     from accelmnist.storage import make_folder
@@ -75,7 +78,11 @@ def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord
     save_neurons(record, make_folder(folder))
     weights = source.saved.model.first_layer_weights()
     record = write_neuron_pictures(
-        record, folder, weights=weights, images=source.data.test.images, inked=source.data.train.images.any(axis=0)
+        record,
+        folder,
+        weights=weights,
+        images=source.data.test.images,
+        inked=inked_share(source.data.train.images).ravel() > 0,
     )
     save_neurons(record, folder)
     return record

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist.config import CLASSES
-from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.data.types import Dataset
 from accelmnist.model import MLP, scale_images
 from accelmnist.neurons import shape
 from accelmnist.neurons.claims import argued, fallen, is_faint
@@ -55,7 +55,9 @@ def describe_neurons(model: MLP, data: Dataset) -> NeuronsRecord:
     Raises ValueError for weights that are not finite.
     """
     started = time.perf_counter()
-    response, ablated = _responses(model, data.test)
+    inputs, labels = scale_images(torch.from_numpy(data.test.images)), torch.from_numpy(data.test.labels)
+    accuracy = float((model(inputs).argmax(dim=1) == labels).double().mean())
+    response, ablated = _responses(model, inputs, labels)
     figures, shapes = _measure(model, data, response, ablated)
     speaker = _speaker(data, figures, shapes)
     neurons = tuple(_described(figures, neuron, speaker) for neuron in range(len(response.on)))
@@ -67,6 +69,7 @@ def describe_neurons(model: MLP, data: Dataset) -> NeuronsRecord:
         class_names=data.class_names,
         rows="output" if response.outputs else "hidden",
         test_images=len(response.labels),
+        accuracy=accuracy,
         ablation_images=len(ablated.labels),
         baseline=figures.baseline,
         thresholds=THRESHOLDS,
@@ -80,11 +83,11 @@ def describe_neurons(model: MLP, data: Dataset) -> NeuronsRecord:
     return replace(record, summary=summary_of(record), analysis_s=time.perf_counter() - started)
 
 
-def _responses(model: MLP, test: ImageSet) -> tuple[Response, Response]:
+def _responses(model: MLP, inputs: Tensor, labels: Tensor) -> tuple[Response, Response]:
     """The response to all test images, and to those that serve for the ablations."""
-    inputs, labels = scale_images(torch.from_numpy(test.images)), torch.from_numpy(test.labels)
     response = respond(model, inputs, labels)
-    chosen = _same_share(labels, images_within(model.config, len(labels)))
+    active = float(response.activations.count_nonzero()) / response.activations.numel()
+    chosen = _same_share(labels, images_within(model.config, len(labels), active=active))
     if len(chosen) == len(labels):
         return response, response
     return response, replace(
@@ -177,7 +180,7 @@ def _described(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
         activation=_activation(response, neuron),
         selectivity=selectivity,
         prefers=prefers,
-        separation=tuple(response.separation(neuron, (label,)) for label in range(CLASSES)),
+        separation=tuple(response.separations[neuron].tolist()),
         support=effect.support,
         argues_for=argues_for,
         argues_against=argues_against,

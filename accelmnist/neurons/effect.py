@@ -40,12 +40,15 @@ class Effect:
     ablation: Ablation | None
 
 
-def images_within(config: ModelConfig, images: int) -> int:
-    """How many of `images` serve for the ablations, so that they end in seconds."""
+def images_within(config: ModelConfig, images: int, *, active: float) -> int:
+    """How many of `images` serve for the ablations, so that they end in seconds.
+
+    `active` is the share of the first layer's activations that aren't 0, and so have to be taken away at all.
+    """
     if len(config.hidden) < 2:
         return images
     sizes = config.sizes[2:]
-    per_image = config.hidden[0] * 2 * sum(a * b for a, b in itertools.pairwise(sizes))
+    per_image = max(active, 0.001) * config.hidden[0] * 2 * sum(a * b for a, b in itertools.pairwise(sizes))
     return min(images, max(_LEAST_IMAGES, int(_MOST_FLOPS / per_image)))
 
 

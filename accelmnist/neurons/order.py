@@ -1,9 +1,9 @@
 """The order in which neurons are shown: the clearest first, then those that do something else, then the grey ones.
 
-Clear before leaning before none, and within each by how much a neuron tells about its task: the difference of its two
-shares. Half of that counts by the part of its most exciting images that are of its own classes: a neuron can be on for
-every 1 and yet far more so for a few odd 3s. A neuron that is hardly heard comes after those that are, however clear:
-it answers, and nothing follows.
+Clear before leaning before none. Within each, first those that are missed where they are taken away, then by how much a
+neuron tells about its task: the difference of its two shares. Half of that counts by the part of its most exciting
+images that are of its own classes: a neuron can be on for every 1 and yet far more so for a few odd 3s. A neuron that
+is hardly heard comes after those that are, however clear: it answers, and nothing follows.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def atlas_order(neurons: Sequence[Neuron]) -> tuple[int, ...]:
 
 
 def _key(neuron: Neuron) -> tuple[float, ...]:
-    certainty = _CERTAINTY[neuron.task.certainty]
     return (
         _STATUS[neuron.status],
         neuron.is_faint,
-        certainty,
+        _CERTAINTY[neuron.task.certainty],
+        not neuron.missed_by,
         -_contrast(neuron),
         -neuron.strength,
         neuron.index,

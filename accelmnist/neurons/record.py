@@ -90,8 +90,7 @@ class Neuron:
     strongest, in that order. `strength` is the spread of that over the test images; `is_faint` says that it is hardly
     heard. `missed_by` are the classes whose recall falls without it by more than chance, the largest fall first.
     `clarity` is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test images, the
-    most exciting first, of the classes `exciting_labels`. The three files are its weights in 0 to 255, signed, and the
-    exciting images in a row.
+    most exciting first, of the classes `exciting_labels`. The two files are its weights in 0 to 255, and signed.
     """
 
     index: int
@@ -116,7 +115,6 @@ class Neuron:
     exciting_labels: tuple[int, ...] = ()
     grey_file: str | None = None
     signed_file: str | None = None
-    exciting_file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +154,9 @@ class NeuronsRecord:
     """Everything that is known of the first layer of one network.
 
     `rows` says what its neurons are: hidden units, or the outputs of a network without any. `order` is that of the
-    atlas: the clearest first, then those without a clear task, dead and duplicate ones last. `ablation_images` are all
-    test images, or in deep networks as many, the same share of every class, as end in a few seconds.
+    atlas: the clearest first, then those without a clear task, dead and duplicate ones last. `accuracy` is the
+    network's on all test images. `ablation_images` are all of them, or in deep networks as many, the same share of
+    every class, as end in a few seconds.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -171,6 +170,7 @@ class NeuronsRecord:
     class_names: tuple[str, ...] = ()
     rows: Literal["hidden", "output"] = "hidden"
     test_images: int
+    accuracy: float
     ablation_images: int
     analysis_s: float | None = None
     baseline: Baseline

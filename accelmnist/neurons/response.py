@@ -82,6 +82,14 @@ class Response:
         parts = [_ranks(part) @ self.members.double() for part in torch.split(self.activations, _BLOCK)]
         return torch.cat(parts)
 
+    @cached_property
+    def separations(self) -> Tensor:
+        """The separation of every class by itself, (neurons, classes); 0.5 for a class without images."""
+        inside = self.images.double()
+        pairs = inside * (inside.sum() - inside)
+        wins = self.rank_sums - inside * (inside + 1) / 2
+        return torch.where(pairs > 0, wins / pairs.clamp(min=1), 0.5)
+
     def separation(self, neuron: int, classes: tuple[int, ...]) -> float:
         """The chance that an image of `classes` excites `neuron` more than one of the others; 0.5 without either."""
         chosen = list(classes)

@@ -14,7 +14,13 @@ from accelmnist.neurons.words import ClassWords, listed
 def summary_of(record: NeuronsRecord) -> tuple[str, ...]:
     """The sentences, the most telling first."""
     live = [neuron for neuron in record.neurons if neuron.status == "live"]
-    said = (_counts(record), _tasks(live), _classes(record, live), _need(live), _grey(record))
+    said = (
+        _counts(record),
+        _tasks(live),
+        "" if record.rows == "output" else _classes(record, live),
+        _need(live),
+        _grey(record),
+    )
     return tuple(filter(None, said))
 
 
@@ -44,11 +50,14 @@ def _classes(record: NeuronsRecord, live: list[Neuron]) -> str:
     if not counts:
         return ""
     words = ClassWords(record.class_names)
-    most, number = counts.most_common(1)[0]
+    (most, number), *others = counts.most_common(2)
     missing = " or ".join(record.class_names[label] for label in range(len(record.class_names)) if label not in counts)
-    none = f", and none clearly for {missing}" if missing else ""
     kind = "digit" if words.are_digits else "class"
-    return f"More of them answer for {words.classes((most,))} than for any other {kind}, {number}{none}"
+    said = [f"More of them answer for {words.classes((most,))} than for any other {kind}, {number}"] * (
+        not others or number > others[0][1]
+    )
+    said += [f"None answers clearly for {missing}"] * bool(missing)
+    return ". ".join(said)
 
 
 def _need(live: list[Neuron]) -> str:

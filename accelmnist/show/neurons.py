@@ -22,7 +22,7 @@ def print_neurons(record: NeuronsRecord, console: Console, *, top: int, folder: 
     console.print(section("Neurons" if record.rows == "hidden" else "Outputs", _whole(record)))
     shown = [record.neurons[index] for index in record.order[:top]]
     console.print(section(_title(record, len(shown)), _rows(record, shown, ascii_only=console.options.ascii_only)))
-    if folder is not None:
+    if folder is not None and record.files:
         console.print(section("Files", _files(record, folder)))
 
 
@@ -30,8 +30,11 @@ def _whole(record: NeuronsRecord) -> RenderableType:
     network = f"{record.network}, {record.network.activation}, trained on {record.dataset}"
     if record.rows == "output":
         network = f"{record.network}, trained on {record.dataset}"
-    accuracy = f"{percent(record.baseline.accuracy)} of {plural(sum(record.baseline.images), 'test image')}"
-    facts = pairs([("network", network), ("accuracy", accuracy), ("took", seconds(record.analysis_s))])
+    accuracy = f"{percent(record.accuracy)} of {plural(record.test_images, 'test image')}"
+    rows = [("network", network), ("accuracy", accuracy), ("took", seconds(record.analysis_s))]
+    if record.ablation_images < record.test_images:
+        rows.insert(2, ("taken away", f"on {count(record.ablation_images)} of the test images"))
+    facts = pairs(rows)
     return Group(facts, Text(), *(Text(f"{sentence}.") for sentence in record.summary))
 
 

@@ -23,8 +23,8 @@ from accelmnist.show.units import count, percent, plural
 MOST_CLEAR, MOST_OTHERS, MOST_ALIKE = 20, 8, 3
 _COLUMNS, _GAP = 4, 46
 _MARGIN = 80
-_HEADING = 186
-_SECTION = 66
+_HEADING = 216
+_SECTION = 70
 _FOOTER = 126
 _BAR_WIDTH, _BAR_HEIGHT = 360, 26
 
@@ -105,9 +105,7 @@ def _title(record: NeuronsRecord) -> str:
 
 def _subtitle(record: NeuronsRecord) -> list[str]:
     activation = "" if record.rows == "output" else f" {record.network.activation}"
-    network = (
-        f"{record.network}{activation}, {record.dataset}: {percent(record.baseline.accuracy)} of the test images right"
-    )
+    network = f"{record.network}{activation}, {record.dataset}: {percent(record.accuracy)} of the test images right"
     return [network, f"{record.summary[0]}. {record.summary[1]}." if len(record.summary) > 1 else ""]
 
 
@@ -135,7 +133,7 @@ def _draw_cards(
 def _draw_legend(sheet: Sheet, canvas: Pixels, record: NeuronsRecord, *, top: int) -> None:
     """What the hues, the bars and the grey line below each image stand for."""
     sheet.text(_MARGIN, top + _BAR_HEIGHT / 2, "weight  −", size=13.5, color=SOFT_INK)
-    left = _MARGIN + 138
+    left = _MARGIN + 146
     ramp = signed_colours(np.linspace(-1, 1, _BAR_WIDTH))
     canvas[top : top + _BAR_HEIGHT, left : left + _BAR_WIDTH] = ramp
     end = left + _BAR_WIDTH + 16

@@ -12,7 +12,7 @@ from accelmnist.neurons.record import Neuron, NeuronsRecord
 from accelmnist.show.figures.style import BLUE, INK, SOFT_INK, Sheet
 from accelmnist.show.units import percent
 
-CARD_WIDTH, CARD_HEIGHT = 545, 438
+CARD_WIDTH, CARD_HEIGHT = 545, 432
 
 _ZOOM = 9
 _IMAGE = IMAGE_SIDE * _ZOOM
