@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,20 @@ def tool(*names: str) -> str:
     """The path of the first of `names` that is installed; without one the test is skipped, or fails where CI asks."""
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        reason = f"{' or '.join(names)} is not installed"
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{reason}, and {REQUIRED} is set")
-        pytest.skip(reason)
-    return found
+        lack(" or ".join(names))
+    return str(found)
+
+
+def module(name: str) -> Path:
+    """Where a package that only the tests need is installed; without it the test is skipped, or fails where CI asks."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        lack(name)
+    return Path(str(spec.origin)).parent
+
+
+def lack(name: str) -> None:
+    """Skip the test, or let it fail where everything has to be there."""
+    if os.environ.get(REQUIRED):
+        pytest.fail(f"{name} is not installed, and {REQUIRED} is set")
+    pytest.skip(f"{name} is not installed")

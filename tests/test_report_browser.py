@@ -7,6 +7,7 @@ skipped, but not in CI.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +17,14 @@ import pytest
 from accelmnist.cli import invoke
 from accelmnist.measure.record import save_bench
 from tests.bench_samples import sample_bench
-from tests.report_samples import make_run, tool
+from tests.report_samples import REQUIRED, make_run, module, tool
 
-selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+if find_spec("selenium") is None and not os.environ.get(REQUIRED):
+    pytest.skip("selenium is not installed", allow_module_level=True)
+
+import selenium.webdriver as selenium
+from selenium.webdriver.common.keys import Keys
+
 CSS = "css selector"
 
 DESKTOP, PHONE = (1000, 900), (360, 780)
@@ -116,12 +121,10 @@ def test_the_policy_holds(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_serious(driver, file, size, scheme):
-    spec = find_spec("axe_playwright_python")
-    if spec is None or spec.origin is None:
-        pytest.skip("axe-playwright-python, which brings axe-core, is not installed")
+    axe = module("axe_playwright_python") / "axe.min.js"
     show(driver, file, size=size, scheme=scheme)
     first(driver, "#confusion button").click()
-    driver.execute_script((Path(spec.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
+    driver.execute_script(axe.read_text(encoding="utf-8"))
     driver.set_script_timeout(120)
     found = driver.execute_async_script(
         "const done = arguments[arguments.length - 1];"

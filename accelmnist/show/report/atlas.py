@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from accelmnist.neurons.images import signed_images, weight_images
 from accelmnist.neurons.record import Neuron, NeuronsRecord
-from accelmnist.neurons.words import listed
 from accelmnist.report.evidence import Evidence, Gap
 from accelmnist.report.sources import Sources
 from accelmnist.show.report.document import (
@@ -25,7 +24,7 @@ from accelmnist.show.report.opening import DIGITS
 from accelmnist.show.report.pictures import Collector
 from accelmnist.show.report.training import number
 from accelmnist.show.report.words import ClassWords, sentence
-from accelmnist.show.units import UNKNOWN, percent, plural
+from accelmnist.show.units import UNKNOWN, count, percent, plural
 
 GREY, SIGNED = "weights", "signed-weights"
 _MOST_CARDS = 256
@@ -56,14 +55,10 @@ def _chapter(*blocks: Block) -> Chapter:
 
 def _lead(record: NeuronsRecord) -> str:
     what = "neurons of the first layer" if record.rows == "hidden" else "outputs, which are the first layer here,"
-    kinds = [
-        (record.live, "live"),
-        (record.dead, "dead: nothing turns it on" if record.dead == 1 else "dead: nothing turns them on"),
-        (record.duplicate, "a copy of another" if record.duplicate == 1 else "copies of others"),
-    ]
-    return f"Of the {len(record.neurons)} {what} {listed([f'{many} {said}' for many, said in kinds if many])}." + (
-        " Each was watched on the test images, and each was silenced in turn to see what is lost without it."
-    )
+    watched = f"Each of the {len(record.neurons)} {what} was watched on {count(record.test_images)} test images"
+    if all(neuron.ablation is None for neuron in record.neurons):
+        return f"{watched}."
+    return f"{watched}, and silenced in turn to see what is lost without it."
 
 
 # --- the atlas

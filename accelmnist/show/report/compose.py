@@ -120,7 +120,9 @@ def _summary(sources: Sources, found: Evidence | Gap) -> tuple[str, ...]:
     said = list(filter(None, [winner_sentence(sweep)])) if sweep is not None else []
     if run is not None and run.metrics is not None:
         words = ClassWords(class_names_of(run))
-        said += [accuracy_sentence(run.metrics), *confusion_sentences(run.metrics, words)[:1]]
+        told = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
+        said += [] if told else [accuracy_sentence(run.metrics)]
+        said += [*confusion_sentences(run.metrics, words)[:1]]
     if run is not None and run.status != "done":
         said.append(f"The run is {run.status}. {run.message or ''}".strip())
     neurons = found.neurons if isinstance(found, Evidence) else sources.neurons
