@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("reference", "resuming", "run_setup"),
     ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),
+    ("report",),
     ("show",),
     ("cli", "__main__"),
 )

@@ -22,6 +22,7 @@ from accelmnist.cli.compare import compare
 from accelmnist.cli.doctor import doctor
 from accelmnist.cli.neurons import neurons
 from accelmnist.cli.predict import predict
+from accelmnist.cli.report import report
 from accelmnist.cli.run import run
 from accelmnist.cli.sweep import sweep
 from accelmnist.errors import AccelmnistError
@@ -40,7 +41,7 @@ def commands() -> None:
     """
 
 
-for command in (run, bench, sweep, predict, neurons, compare, doctor):
+for command in (run, bench, sweep, report, predict, neurons, compare, doctor):
     commands.add_command(command)
 
 
