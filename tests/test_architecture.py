@@ -15,14 +15,15 @@ ROOT = Path(accelmnist.__file__).parent
 # From the ground up. A module may import from its own layer and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "__init__"),
-    ("config", "companion", "openmp", "seeds", "storage"),
+    ("config", "recipes", "companion", "openmp", "seeds", "storage"),
     ("folders",),
     ("device", "metrics", "data", "record_files"),
-    ("results", "model", "neurons", "schedules", "native", "gpu_kernels", "speeds"),
-    ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
+    ("results", "model", "schedules", "native", "gpu_kernels", "speeds"),
+    ("step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "measure", "profiling", "diagnosis", "prediction"),
+    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),
+    ("report",),
     ("show",),
     ("cli", "__main__"),
 )
