@@ -7,6 +7,7 @@ gradients come from autograd and its update from torch.
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,11 +15,15 @@ import torch
 from accelmnist.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.device import resolve
 from accelmnist.evaluation import evaluate
+from accelmnist.step.contract import Epoch
+from accelmnist.training import Plan
 from accelmnist.trials import Trial, TrialData, TrialResult, train_trials
+from accelmnist.trials import batched_step as batched_step_module
 from accelmnist.trials import training as training_module
 from accelmnist.trials.batched import batches_of, train_in_batches
+from accelmnist.trials.batched_step import BatchedEpochs, BatchedStep
 from accelmnist.trials.contract import upload_trial_data
-from tests.training_helpers import small_config, train_with
+from tests.training_helpers import make_job, small_config, train_with
 
 RTOL, ATOL = 1e-3, 1e-4  # of losses and weights after 32 steps in float32: what every engine is held to
 RATES = {"sgd": 0.1, "sgd-momentum": 0.05, "adam": 0.004, "adamw": 0.004}
@@ -151,6 +156,29 @@ def test_a_shape_that_fits_no_memory_is_a_result(synthetic, device):
     vast = trials_of(2, model={"hidden": (65536,) * 8})
     results = batched([*vast, *trials_of(1)], synthetic, device)
     assert [results[key].error is None for key in ("trial 0", "trial 1")] == [True, False]
+
+
+def test_the_warm_up_of_a_captured_graph_leaves_no_trace(synthetic, monkeypatch):
+    """A stand-in for the capture: it runs the step once, as the real one does, and replays it by calling it."""
+    cpu, trials = resolve("cpu"), trials_of(2, optimizer="adamw", epochs=2)
+    plans = [Plan(trial.config, len(synthetic.train)).epoch(0) for trial in trials]
+    together = Epoch(
+        torch.stack([plan.order for plan in plans], dim=1),
+        torch.stack([plan.learning_rates for plan in plans], dim=1),
+        torch.stack([plan.dropout_seeds for plan in plans], dim=1),
+    )
+
+    def capture(_device, work):
+        work()
+        return work
+
+    def losses_on(device) -> torch.Tensor:
+        step = BatchedStep([make_job(trial.config, synthetic, cpu) for trial in trials])
+        epochs = BatchedEpochs(step, together, device)
+        return torch.cat([epochs.train_epoch(together), epochs.train_epoch(together)])
+
+    monkeypatch.setattr(batched_step_module, "capture_graph", capture)
+    assert torch.equal(losses_on(cpu), losses_on(SimpleNamespace(kind="cuda")))
 
 
 # --- which trials share a graph

@@ -153,11 +153,11 @@ def test_an_engine_on_a_gpu_has_no_effect(monkeypatch):
 
 def test_the_way_is_told():
     gpu, cpu = Device(torch.device("cuda"), "a GPU", "asked for"), choose_setup(RunConfig()).device
-    eager, fused = (
-        replace(RunConfig(), execution=replace(RunConfig().execution, engine=name)) for name in ("eager", "fused")
+    compiled, fused = (
+        replace(RunConfig(), execution=replace(RunConfig().execution, engine=name)) for name in ("compiled", "fused")
     )
     assert way_of(fused, gpu, count=8).startswith("as one graph")
-    assert way_of(eager, cpu, count=8) == "one after the other: eager takes all threads"
+    assert way_of(compiled, cpu, count=8) == "one after the other: compiled takes all threads"
     torch.set_num_threads(3)
     try:
         assert way_of(fused, cpu, count=8) == "3 at a time, with one thread each"

@@ -1,8 +1,8 @@
 """Trials over the cores of a CPU: a pool of threads, each with one trial and one thread of arithmetic.
 
-It pays for an engine that leaves Python's lock alone for a whole epoch, as the native kernels do. One thread of
-arithmetic a trial, whatever the number of trials and workers: so a trial's weights depend on nothing but the trial, to
-the bit, and no two trials wait for each other.
+One thread of arithmetic a trial, whatever the number of trials and workers: so a trial's weights depend on nothing but
+the trial, to the bit, and no trial waits for another one's threads. Where there are fewer trials than cores, some cores
+have nothing to do.
 
 Workers only send messages; what the caller gave is called in the caller's own thread, and so needs no lock. torch's
 number of threads belongs to a thread, but a thread that starts takes the number that was set last anywhere: it is set

@@ -1,8 +1,9 @@
 """Which trials train in which way, by the device: as one graph on a GPU, on a CPU over its cores or in turn.
 
-A pool of threads pays where an epoch is one call without Python's lock. Any other engine of the CPU runs its trials in
-turn, each with all of torch's threads. The graph of a GPU stands in for every engine; what it can't do, augmenting and
-averaging, trains in turn there too.
+A pool of threads pays where an epoch is one call without Python's lock, and for operations one by one as well: each
+leaves the lock while it computes, and a small one gains little by a second thread, or on a busy machine loses by it.
+What compiles runs its trials in turn, each with all of torch's threads: torch's compiler is no place for many threads.
+The graph of a GPU stands in for every engine; what it can't do, augmenting and averaging, trains in turn there too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from accelmnist.trials.batched import train_in_batches
 from accelmnist.trials.contract import DeviceData, OnEpoch, Trial, TrialData, TrialResult, upload_trial_data
 from accelmnist.trials.pool import train_in_pool, useful_workers
 
-_POOLED = "fused"  # the engine whose epoch is one native call, without Python's lock
+_POOLED = ("eager", "fused")
 
 
 def train_trials(
@@ -67,7 +68,7 @@ def way_of(config: RunConfig, device: Device, *, count: int) -> str:
 def is_together(config: RunConfig, device: Device) -> bool:
     """Whether trials of `config` train side by side on `device`, and not one after the other by their engine."""
     if device.kind == "cpu":
-        return config.execution.engine == _POOLED
+        return config.execution.engine in _POOLED
     return config.training.augment == "none" and config.training.averaging == 0.0
 
 
