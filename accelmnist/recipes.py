@@ -49,8 +49,8 @@ _ALL = (
     Recipe(
         name="mnist-99",
         accuracy=0.990,
-        model=ModelConfig(hidden=(512, 256)),
-        training=TrainingConfig(epochs=8, batch_size=256, learning_rate=0.004, augment="affine"),
+        model=ModelConfig(hidden=(512, 128)),
+        training=TrainingConfig(epochs=8, batch_size=256, learning_rate=0.006, augment="shift"),
     ),
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}

@@ -215,6 +215,7 @@ def markdown(found: Search, seeds: int) -> str:
         f"Accuracy is on {HELD_OUT:,} images held out of the training set; the test set took no part. The bar is",
         f"{100 * ALLOWANCE:.2f} points below a recipe's name (why: `bench/recipe_search.py`); chosen, in bold, is the",
         "quickest that reaches it on average. A candidate that is far below it is not tried from further seeds.",
+        "The machine had other work to do meanwhile, some times more than others: take times as upper bounds.",
     ]
     for recipe in RECIPES.values():
         lines += ["", f"## {recipe.name}: the bar is {bar(recipe):.2%}", "", *_table(recipe, seeds, found)]
