@@ -284,7 +284,7 @@ def test_a_deep_network_is_ablated_on_the_same_share_of_every_class(mnist: Datas
     config = ModelConfig(hidden=(2048, 2048, 2048))
     assert images_within(config, 10_000, active=1.0) == 500
     flops_per_image = 0.001 * 2048 * 2 * (2048**2 + 20480)
-    assert images_within(config, 100_000, active=0.001) == pytest.approx(2e11 / flops_per_image, abs=1)
+    assert images_within(config, 100_000, active=0.001) == pytest.approx(1e11 / flops_per_image, abs=1)
     assert images_within(ModelConfig(hidden=(2048,)), 10_000, active=1.0) == 10_000
 
 
