@@ -118,8 +118,7 @@ def test_the_policy_holds(page):
     assert said.count("Content Security Policy") >= 2
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
 def test_axe_finds_nothing_serious(driver, file, size, scheme):
     axe = module("axe_playwright_python") / "axe.min.js"
     show(driver, file, size=size, scheme=scheme)

@@ -29,7 +29,10 @@ _REMEDY = "Give folders of `accelmnist run`, `bench` or `sweep`, or their record
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What a report is about. `folder` is the run's, else that of the first record; `run_folder` has the weights."""
+    """What a report is about. `folder` is that of the run that was given, else of the first record given.
+
+    `run_folder` is where the weights of the run are.
+    """
 
     folder: Path
     run: RunRecord | None = None
@@ -69,6 +72,7 @@ def load_sources(paths: Sequence[Path]) -> Sources:
 
 
 def _load(files: dict[str, Path]) -> Sources:
+    folder = files.get("run", next(iter(files.values()))).parent
     sweep = load_sweep(files["sweep"]) if "sweep" in files else None
     if sweep is not None and "run" not in files:
         files |= _winner_of(sweep, files["sweep"].parent)
@@ -79,7 +83,7 @@ def _load(files: dict[str, Path]) -> Sources:
         )
     run_folder = files["run"].parent if "run" in files else None
     return Sources(
-        folder=run_folder or next(iter(files.values())).parent,
+        folder=folder,
         run=run,
         run_folder=run_folder,
         neurons=_neurons_beside(run_folder),

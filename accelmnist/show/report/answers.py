@@ -38,7 +38,7 @@ from accelmnist.show.report.observations import (
 from accelmnist.show.report.opening import DIGITS
 from accelmnist.show.report.pictures import Collector, panel_of
 from accelmnist.show.report.training import number
-from accelmnist.show.report.words import ClassWords, class_names_of
+from accelmnist.show.report.words import ClassWords, class_names_of, sentence
 from accelmnist.show.units import count, fraction, percent
 
 _PAIRS = 5  # shown with their images
@@ -57,7 +57,11 @@ def answers_chapter(record: RunRecord, found: Evidence | Gap, collector: Collect
         Text(text=accuracy_sentence(metrics), lead=True),
         Points(
             title="Observed",
-            items=(*class_sentences(metrics, words), *confusion_sentences(metrics, words), *metrics.notes),
+            items=(
+                *class_sentences(metrics, words),
+                *confusion_sentences(metrics, words),
+                *map(sentence, metrics.notes),
+            ),
         ),
         _matrix(metrics, words, found, collector),
         *_moved(found),

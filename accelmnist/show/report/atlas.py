@@ -74,7 +74,7 @@ def _atlas(record: NeuronsRecord, evidence: Evidence, collector: Collector) -> A
         caption="The weights of the first layer as images, the clearest neurons first: bright where ink excites the "
         "neuron, dark where it calms it." + _left_out(record, shown),
         bars_title=_bars_title(record, words),
-        cards=tuple(_card(neuron, words, strongest, collector) for neuron in shown),
+        cards=tuple(_card(neuron, record, strongest, collector) for neuron in shown),
         shown_on_paper=min(_ON_PAPER, len(shown)),
         overview=f"All {len(shown)} of them in the same order, by their signed weights: orange where ink excites the "
         "neuron, blue where it calms it, white for zero.",
@@ -102,8 +102,9 @@ def _left_out(record: NeuronsRecord, shown: list[Neuron]) -> str:
     return f" Shown are {len(shown)} of {len(record.neurons)}: the clearest, and {_GREYS} of the least clear."
 
 
-def _card(neuron: Neuron, words: ClassWords, strongest: float, collector: Collector) -> Card:
-    name = f"neuron {neuron.index}"
+def _card(neuron: Neuron, record: NeuronsRecord, strongest: float, collector: Collector) -> Card:
+    words = ClassWords(record.class_names)
+    name = f"{'neuron' if record.rows == 'hidden' else 'output'} {neuron.index}"
     own = set(neuron.task.classes)
     bars = tuple(
         Bar(label=words.names[label], share=share, text=percent(share, digits=0), is_own=label in own)

@@ -196,8 +196,9 @@ def _accuracy_by_epoch(record: RunRecord) -> tuple[str, ...]:
 
 
 def _validation(known: list[EpochFigures]) -> tuple[str, ...]:
-    best = max(known, key=lambda epoch: epoch.accuracy or 0.0)
-    last = known[-1]
+    best, last = max(known, key=lambda epoch: epoch.accuracy or 0.0), known[-1]
+    if len(known) == 1:
+        return ()
     if best is last:
         return (f"The validation accuracy was highest in the last epoch, {percent(last.accuracy)}: more could help.",)
     return (
