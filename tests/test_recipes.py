@@ -132,11 +132,11 @@ def test_a_run_by_recipe_says_what_it_changes_and_how_long_it_took(in_empty_fold
     assert "for training and evaluation alone" in capsys.readouterr().out
 
 
-def said_of(accuracy: float, **timing) -> list[str]:
+def said_of(config: RunConfig, accuracy: float, **timing) -> list[str]:
     record = sample_record(reference=False)
     record = dataclasses.replace(
         record,
-        config=dataclasses.replace(record.config, recipe="mnist-98"),
+        config=config,
         metrics=dataclasses.replace(sample_metrics(), accuracy=accuracy),
         timing=dataclasses.replace(record.timing, train_s=0.4, evaluate_s=0.02, **timing),
     )
@@ -144,14 +144,17 @@ def said_of(accuracy: float, **timing) -> list[str]:
 
 
 def test_the_summary_tells_the_time_to_accuracy():
-    assert said_of(0.9803, to_accuracy_s=2.5) == [
-        "mnist-98: 98.03 %, at the 98.0 % that the mean over seeds reaches",
+    config = RECIPES["mnist-98"].config
+    assert said_of(config, 0.9803, to_accuracy_s=2.5) == [
+        "mnist-98: 98.0 % reached, with 98.03 %",
         "2.50 s from the start, 420 ms for training and evaluation alone",
     ]
-    assert said_of(0.9797) == [
-        "mnist-98: 97.97 %, below the 98.0 % that the mean over seeds reaches",
+    assert said_of(config, 0.9797) == [
+        "mnist-98: 98.0 % missed, with 97.97 %; the mean over seeds reaches it",
         "420 ms for training and evaluation alone",
     ]
+    changed = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=1))
+    assert said_of(changed, 0.9797)[0] == "mnist-98, changed: 98.0 % missed, with 97.97 %"
 
 
 def test_an_older_record_still_loads_and_means_the_same(tmp_path):
