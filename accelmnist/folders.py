@@ -12,7 +12,7 @@ from accelmnist.errors import ConfigError, DataError, OutputError
 from accelmnist.storage import make_folder
 
 RESULTS = Path("results")
-_RECORDS = ("run.json", "bench.json")
+_RECORDS = ("run.json", "bench.json", "sweep.json")
 _LOCK = ".lock"
 
 
@@ -86,8 +86,10 @@ def sole_writer(folder: Path) -> Iterator[None]:
             raise OutputError(
                 f"another accelmnist is writing into {folder}", remedy="Wait for it, or choose another folder"
             ) from error
-        yield
-        with contextlib.suppress(OSError):
-            (folder / _LOCK).unlink()
+        try:
+            yield
+        finally:  # whatever went wrong: a folder with nothing in it but this can't be removed
+            with contextlib.suppress(OSError):
+                (folder / _LOCK).unlink()
     finally:
         os.close(handle)

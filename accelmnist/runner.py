@@ -114,10 +114,12 @@ def execute(request: RunRequest, setup: Setup, observer: Observer) -> RunOutcome
     before. A stop asked for through `should_stop` ends the run after the present epoch, with the status
     `interrupted`.
     """
-    return _Run(request, setup, observer).execute()
+    return Run(request, setup, observer).execute()
 
 
-class _Run:
+class Run:
+    """One run: its parts in their order, and the record as it grows."""
+
     def __init__(self, request: RunRequest, setup: Setup, observer: Observer) -> None:
         self.request, self.setup, self.observer = request, setup, observer
         self.config = setup.config
@@ -132,7 +134,7 @@ class _Run:
             parameters=self.config.model.parameters,
             epochs=done.epochs if done else (),
         )
-        self._time(import_s=request.import_s, **_training_time(self.record.epochs))
+        self._time(import_s=request.import_s, **training_time(self.record.epochs))
 
     def execute(self) -> RunOutcome:
         """Run from beginning to end; whatever ends it early, the record is saved with its status first."""
@@ -193,12 +195,16 @@ class _Run:
             self.folder = make_folder(self.request.folder)
         self.observer.planned(self.record)
         self._save()
-        if self.engine.compiles:
+        self._prepare_engine()
+
+    def _prepare_engine(self) -> None:
+        compiles = self.engine.compiles_on(self.setup.device.kind)
+        if compiles:
             self.observer.stage("compiling the step")
         prepare_s = prepare(self.engine, self.job)
-        self._time(compile_s=prepare_s if self.engine.compiles else None)
+        self._time(compile_s=prepare_s if compiles else None)
         if (done := self.request.checkpoint) is not None:
-            load_weights(model, done.weights, source=CHECKPOINT_NAME)
+            load_weights(self.job.model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
             self.average.load_state(done.state)
 
@@ -220,7 +226,7 @@ class _Run:
     def _keep(self, result: EpochResult) -> None:
         self.losses.append(result.losses)
         self.record = dataclasses.replace(self.record, epochs=(*self.record.epochs, result.figures))
-        self._time(**_training_time(self.record.epochs))
+        self._time(**training_time(self.record.epochs))
 
     def _save_checkpoint(self) -> None:
         if self.folder is None:
@@ -239,16 +245,12 @@ class _Run:
         self._save_model()
         self.request.on_trained()
         self.observer.stage("evaluating on the test set")
-        started = time.perf_counter()
-        device, precision = self.setup.device, self.config.execution.precision
-        test = upload(self.dataset.test, device)
-        evaluation = evaluate(self.job.model, test, device=device, precision=precision)
-        self._time(evaluate_s=time.perf_counter() - started, to_accuracy_s=self.request.since_start())
+        evaluation = self._evaluate()
         self.record = dataclasses.replace(
             self.record,
             metrics=evaluation.metrics,
             mistakes=confident_mistakes(evaluation, self.job.model),
-            peak_memory_bytes=peak_memory_bytes(device),
+            peak_memory_bytes=peak_memory_bytes(self.setup.device),
         )
         self._save()
         if self.request.profile:
@@ -259,6 +261,14 @@ class _Run:
         self._end("done", None)
         if self.folder is not None:
             (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
+
+    def _evaluate(self) -> Evaluation:
+        started = time.perf_counter()
+        device, precision = self.setup.device, self.config.execution.precision
+        test = upload(self.dataset.test, device)
+        evaluation = evaluate(self.job.model, test, device=device, precision=precision)
+        self._time(evaluate_s=time.perf_counter() - started, to_accuracy_s=self.request.since_start())
+        return evaluation
 
     def _profile(self) -> None:
         from accelmnist.profiling.profile import TRACE_NAME, profile_training  # here: most runs do without it
@@ -314,7 +324,8 @@ class _Run:
             save_record(self.record, self.folder)
 
 
-def _training_time(epochs: tuple[EpochFigures, ...]) -> dict[str, float | None]:
+def training_time(epochs: tuple[EpochFigures, ...]) -> dict[str, float | None]:
+    """`train_s` and `images_per_s` of the timing, from the epochs so far."""
     train_s = sum(figures.train_s for figures in epochs)
     images = sum(figures.train_s * figures.images_per_s for figures in epochs)
     return {"train_s": train_s, "images_per_s": images / train_s if train_s else None}

@@ -77,8 +77,8 @@ def train(
     average = average or WeightAverage(job.model, job.config.training.averaging)
     for number in range(first_epoch, job.config.training.epochs):
         losses, train_s = _timed_epoch(engine, job, plan, number, average)
-        _check_finite(losses, job.config, first_step=number * plan.steps)
-        yield EpochResult(_figures(job, plan, number, losses, train_s, probe), losses)
+        check_finite(losses, job.config, first_step=number * plan.steps)
+        yield EpochResult(epoch_figures(job, plan, number, losses, train_s, probe), losses)
 
 
 def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int, average: WeightAverage) -> tuple[Tensor, float]:
@@ -95,9 +95,10 @@ def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int, average: Wei
     return losses.cpu(), train_s
 
 
-def _figures(
+def epoch_figures(
     job: Job, plan: Plan, number: int, losses: Tensor, train_s: float, probe: DeviceSet | None
 ) -> EpochFigures:
+    """The figures of epoch `number`, counted from 0, which took `train_s` and had these `losses` (steps,)."""
     precision = job.config.execution.precision
     return EpochFigures(
         epoch=number + 1,
@@ -109,7 +110,8 @@ def _figures(
     )
 
 
-def _check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None:
+def check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None:
+    """Raise DivergedError where one of an epoch's `losses` (steps,) isn't finite; `first_step` is its first one's."""
     bad = torch.nonzero(~losses.isfinite())
     if len(bad) == 0:
         return

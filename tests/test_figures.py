@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from accelmnist.errors import OutputError
-from accelmnist.neurons import weight_images
+from accelmnist.neurons.images import weight_images
 from accelmnist.results import RunRecord
 from accelmnist.show.figures import confusion_figure, curves_figure, mistakes_figure, png_bytes, weights_figure
 from accelmnist.show.figures.mosaic import Tiling, choose_columns, draw_mosaic

@@ -1,78 +1,478 @@
-"""Weight images: the greys by hand, and what has no image."""
+"""What is said of neurons: planted ones are found, and every figure agrees with NumPy or scikit-learn."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import label as connected
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 
-from accelmnist.neurons import weight_images
-from tests.samples import sample_weights
+from accelmnist.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
+from accelmnist.data.mnist import load_dataset
+from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
+from accelmnist.model import MLP
+from accelmnist.neurons.analysis import describe_neurons
+from accelmnist.neurons.claims import argued, fallen, mcnemar
+from accelmnist.neurons.clarity import ink_area, inked_share, morans_i
+from accelmnist.neurons.effect import images_within
+from accelmnist.neurons.order import atlas_order
+from accelmnist.neurons.record import Ablation, Baseline, NeuronsRecord, Task, load_neurons, save_neurons
+from accelmnist.neurons.response import respond
+from accelmnist.neurons.sentences import Speaker
+from accelmnist.neurons.shape import common_shape, feature_correlations, features_of, shapes_of
+from accelmnist.neurons.task import natural_break
+from accelmnist.neurons.thresholds import GREY
+from accelmnist.neurons.words import ClassWords, share
+from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, SINGLE, ZERO, Planted, fill, planted, random_network
 
-
-def test_own_scale_puts_each_row_on_its_smallest_and_largest_weight() -> None:
-    weights = sample_weights(5) * np.array([[1], [10], [0.1], [3], [7]], dtype=np.float32)
-    images = weight_images(weights)
-    assert images.shape == (5, 28, 28)
-    assert images.dtype == np.uint8
-    assert images.reshape(5, -1).min(axis=1).tolist() == [0] * 5
-    assert images.reshape(5, -1).max(axis=1).tolist() == [255] * 5
-
-
-def test_greys_are_rounded_to_the_nearest_not_cut_off() -> None:
-    weights = np.zeros((1, 784))
-    weights[0, :4] = (255.0, 100.4, 100.6, 254.9)
-    assert weight_images(weights).reshape(-1)[:5].tolist() == [255, 100, 101, 255, 0]
-
-
-def test_pixels_follow_the_rows_of_the_image() -> None:
-    weights = np.zeros((1, 784))
-    weights[0, 2 * 28 + 5] = 1.0
-    assert np.argwhere(weight_images(weights)[0] == 255).tolist() == [[2, 5]]
-
-
-def test_shared_scale_keeps_the_sizes_of_neurons_apart() -> None:
-    weights = np.zeros((2, 784))
-    weights[0, 0], weights[0, 1], weights[1, 0] = -1.0, 1.0, 0.5
-    images = weight_images(weights, shared_scale=True).reshape(2, -1)
-    assert images[0, :3].tolist() == [0, 255, 128]
-    assert images[1, :2].tolist() == [191, 128]
-
-
-@pytest.mark.parametrize("shared_scale", [False, True])
-def test_constant_weights_are_mid_grey(shared_scale: bool) -> None:
-    images = weight_images(np.full((3, 784), -0.25), shared_scale=shared_scale)
-    assert np.unique(images).tolist() == [128]
+Real = NDArray[np.float64]
+FUNCTIONS: dict[Activation, Callable[[Real], Real]] = {
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky-relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "gelu": lambda z: 0.5 * z * (1 + np.vectorize(math.erf)(z / math.sqrt(2))),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+}
 
 
-def test_only_the_constant_row_is_mid_grey_on_its_own_scale() -> None:
-    weights = sample_weights(2)
-    weights[0] = 0.0
-    images = weight_images(weights)
-    assert np.unique(images[0]).tolist() == [128]
-    assert images[1].max() == 255
+@pytest.fixture(scope="module")
+def made() -> Planted:
+    return planted()
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_the_largest_numbers_of_a_type_do_not_overflow(dtype: type[np.floating]) -> None:
-    weights = np.zeros((1, 784), dtype=dtype)
-    weights[0, :2] = np.finfo(dtype).min, np.finfo(dtype).max
-    assert weight_images(weights).reshape(-1)[:3].tolist() == [0, 255, 128]
+@pytest.fixture(scope="module")
+def found(made: Planted) -> NeuronsRecord:
+    return describe_neurons(made.model, made.data)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_number_that_is_not_finite_has_no_image(bad: float) -> None:
-    weights = sample_weights(3)
-    weights[1, 7] = bad
-    with pytest.raises(ValueError, match="NaN or an infinity"):
-        weight_images(weights)
+@pytest.fixture(scope="module")
+def mnist() -> Dataset:
+    """The first 600 test images, with 2,000 training images."""
+    whole = load_dataset()
+    return replace(whole, train=part_of(whole.train, 2000), test=part_of(whole.test, 600))
 
 
-@pytest.mark.parametrize("shape", [(784,), (3, 783), (2, 28, 28)])
-def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="neurons, 784"):
-        weight_images(np.zeros(shape))
+def part_of(images: ImageSet, number: int) -> ImageSet:
+    return ImageSet(images=images.images[:number], labels=images.labels[:number])
 
 
-@pytest.mark.parametrize("shared_scale", [False, True])
-def test_no_neurons_make_no_images(shared_scale: bool) -> None:
-    assert weight_images(np.zeros((0, 784)), shared_scale=shared_scale).shape == (0, 28, 28)
+def evaluated(model: MLP, images: NDArray[np.uint8], *, without: int | None = None) -> Real:
+    """Logits in float64 by NumPy, the whole network, with the output of one first-layer unit set to 0."""
+    layers = [parameter.detach().double().numpy() for parameter in model.parameters()]
+    values = images / 255.0
+    for place in range(0, len(layers) - 2, 2):
+        values = FUNCTIONS[model.config.activation](values @ layers[place].T + layers[place + 1])
+        if place == 0 and without is not None:
+            values[:, without] = 0.0
+    return np.asarray(values @ layers[-2].T + layers[-1])
+
+
+def losses(logits: Real, labels: NDArray[np.int64], output: Output) -> Real:
+    target = np.eye(10)[labels]
+    if output == "softmax":
+        return np.asarray(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels])
+    if output == "sigmoid":
+        return np.asarray((np.log1p(np.exp(logits)) - target * logits).sum(axis=1))
+    return np.asarray(0.5 * ((logits - target) ** 2).sum(axis=1))
+
+
+# --- planted neurons
+
+
+def test_exactly_the_planted_neurons_are_found(found: NeuronsRecord) -> None:
+    tasks = {neuron.index: neuron.task.classes for neuron in found.neurons if neuron.task.certainty == "clear"}
+    assert tasks == {ZERO: (0,), FIVE_NINE: (5, 9), COPY: (5, 9)} | {5 + i: (label,) for i, label in enumerate(SINGLE)}
+    assert [neuron.index for neuron in found.neurons if neuron.status == "dead"] == [DEAD]
+    assert [(neuron.index, neuron.duplicate_of) for neuron in found.neurons if neuron.status == "duplicate"] == [
+        (COPY, FIVE_NINE)
+    ]
+    assert (found.live, found.dead, found.duplicate) == (11, 1, 1)
+
+
+def test_the_zero_detector_is_on_for_as_many_images_as_hold_its_bar(made: Planted, found: NeuronsRecord) -> None:
+    neuron, labels = found.neurons[ZERO], made.data.test.labels
+    shares = [made.bars[labels == label, 0].mean() for label in range(10)]
+    assert neuron.activation.share_on == pytest.approx(shares, abs=1e-12)
+    assert neuron.task.share_on == pytest.approx(shares[0])
+    assert neuron.task.share_on_rest == pytest.approx(np.mean(shares[1:]))
+    assert neuron.prefers == 0
+    assert neuron.argues_for == (0,)
+    assert neuron.missed_by == (0,)
+
+
+def test_the_sentence_of_the_zero_detector(made: Planted, found: NeuronsRecord) -> None:
+    labels = made.data.test.labels
+    before, after = (
+        100 * (evaluated(made.model, made.data.test.images, without=unit).argmax(1) == labels)[labels == 0].mean()
+        for unit in (None, ZERO)
+    )
+    own, rest = (100 * np.mean([made.bars[labels == d, 0].mean() for d in ds]) for ds in ([0], range(1, 10)))
+    assert found.neurons[ZERO].sentence == (
+        f"neuron 0 answers for 0: on for {own:.0f} % of the zeros and {rest:.0f} % of the rest; it argues for 0; "
+        f"without it recall of 0 falls from {before:.1f} to {after:.1f} %"
+    )
+    assert before > 90 > 60 > after
+
+
+def test_sentences_name_groups_copies_noise_and_the_dead(found: NeuronsRecord) -> None:
+    sentences = [neuron.sentence for neuron in found.neurons]
+    assert sentences[FIVE_NINE].startswith("neuron 1 answers for 5 and 9: on for ")
+    assert "of the fives and nines" in sentences[FIVE_NINE]
+    assert sentences[COPY].startswith("neuron 4 does the same as neuron 1, and answers for 5 and 9")
+    assert sentences[NOISE].startswith("neuron 2 has no clear task and shows grey noise: on for ")
+    assert sentences[DEAD] == "neuron 3 is dead: its output is 0 for every test image"
+
+
+def test_noise_is_grey_and_bars_are_not(found: NeuronsRecord) -> None:
+    clarity = [neuron.clarity for neuron in found.neurons]
+    assert abs(clarity[NOISE] or 1) < 0.1
+    assert (clarity[ZERO] or 0) > 0.6 > GREY.value
+
+
+def test_the_order_goes_from_clear_to_dead(found: NeuronsRecord) -> None:
+    assert sorted(found.order) == list(range(13))
+    assert found.order[-3:] == (NOISE, COPY, DEAD)
+    clear = [found.neurons[index] for index in found.order[:10]]
+    assert {neuron.task.certainty for neuron in clear} == {"clear"}
+
+
+def test_the_exciting_images_are_those_of_the_largest_activation(made: Planted, found: NeuronsRecord) -> None:
+    first = made.model.first_layer_weights()[NOISE].astype(np.float64)
+    drive = made.data.test.images / 255.0 @ first
+    assert found.neurons[NOISE].exciting == tuple(np.argsort(-drive)[:8])
+    assert found.neurons[DEAD].exciting == ()
+
+
+def test_swapping_the_classes_swaps_what_is_said(made: Planted) -> None:
+    """Nothing leans on an index: the same network on images whose 0 is called 3 has a three detector."""
+    labels = made.data.test.labels
+    renamed = np.where(labels == 0, 3, np.where(labels == 3, 0, labels))
+    data = replace(made.data, test=ImageSet(images=made.data.test.images, labels=renamed))
+    assert describe_neurons(made.model, data).neurons[ZERO].task.classes == (3,)
+
+
+def test_a_neuron_that_is_off_for_one_class_answers_for_the_others(made: Planted) -> None:
+    model = MLP(ModelConfig(hidden=(13,)), seed=0)
+    values = [parameter.detach().double().numpy().copy() for parameter in made.model.parameters()]
+    values[0][ZERO] *= -1
+    values[1][ZERO] *= -1
+    fill(model, *values)
+    neuron = describe_neurons(model, made.data).neurons[ZERO]
+    assert (neuron.task.certainty, neuron.task.sense, neuron.task.classes) == ("clear", "off", (0,))
+    assert neuron.task.share_on is not None
+    assert neuron.task.share_on < 0.1 < 0.9 < (neuron.task.share_on_rest or 0)
+    assert (neuron.task.separation or 0) > 0.9
+    assert neuron.sentence.startswith("neuron 0 answers for all but 0: on for ")
+
+
+def test_a_neuron_that_nothing_listens_to_is_dead(made: Planted) -> None:
+    values = [parameter.detach().double().numpy().copy() for parameter in made.model.parameters()]
+    values[2][:, ZERO] = 0.0
+    model = MLP(ModelConfig(hidden=(13,)), seed=0)
+    fill(model, *values)
+    neuron = describe_neurons(model, made.data).neurons[ZERO]
+    assert neuron.status == "dead"
+    assert "it moves no answer" in neuron.sentence
+
+
+# --- the figures against references
+
+
+@pytest.mark.parametrize("hidden", [(6,), (6, 5), (6, 5, 4), (1,)], ids=str)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_ablation_agrees_with_a_plain_evaluation(
+    mnist: Dataset, hidden: tuple[int, ...], activation: Activation
+) -> None:
+    model = random_network(hidden, activation=activation)
+    check_ablation(model, mnist)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_ablation_has_the_loss_of_the_output(mnist: Dataset, output: Output) -> None:
+    check_ablation(random_network((6,), output=output), mnist)
+
+
+def check_ablation(model: MLP, data: Dataset) -> None:
+    """Recall and images to the image, losses to 1e-5: float32's rounding of ten logits of about 1."""
+    labels, found = data.test.labels, describe_neurons(model, data)
+    whole = evaluated(model, data.test.images)
+    right, members = whole.argmax(1) == labels, np.eye(10, dtype=bool)[labels].T
+    for neuron in found.neurons:
+        assert neuron.ablation is not None
+        logits = evaluated(model, data.test.images, without=neuron.index)
+        now = logits.argmax(1) == labels
+        rise = losses(logits, labels, model.config.output) - losses(whole, labels, model.config.output)
+        assert neuron.ablation.recall == pytest.approx([now[of].mean() for of in members], abs=1e-9)
+        assert neuron.ablation.lost == tuple((right & ~now & of).sum() for of in members)
+        assert neuron.ablation.gained == tuple((~right & now & of).sum() for of in members)
+        assert neuron.ablation.loss_rise == pytest.approx([rise[of].mean() for of in members], abs=1e-5)
+        moved = whole - logits
+        moved -= moved.mean(axis=1, keepdims=True)
+        assert neuron.strength == pytest.approx(np.sqrt(moved.var(axis=0).mean()), abs=1e-5)
+        on = first_drive(model, data)[neuron.index] > 0
+        assert neuron.support == pytest.approx(moved[on].mean(axis=0) if on.any() else np.zeros(10), abs=1e-4)
+
+
+def first_drive(model: MLP, data: Dataset) -> Real:
+    weight, bias = (parameter.detach().double().numpy() for parameter in list(model.parameters())[:2])
+    return np.asarray(weight @ (data.test.images / 255.0).T + bias[:, None])
+
+
+def test_support_in_one_hidden_layer_is_the_outgoing_weight_times_the_activation(mnist: Dataset) -> None:
+    model = random_network((8,))
+    activations = np.maximum(first_drive(model, mnist), 0)
+    outgoing = list(model.parameters())[2].detach().double().numpy()
+    for neuron in describe_neurons(model, mnist).neurons:
+        mean = activations[neuron.index][activations[neuron.index] > 0].mean()
+        weights = outgoing[:, neuron.index]
+        assert neuron.support == pytest.approx(mean * (weights - weights.mean()), abs=1e-4)
+        assert (neuron.argues_for, neuron.argues_against) == argued(neuron.support)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activation_by_class(mnist: Dataset, activation: Activation) -> None:
+    model = random_network((8,), activation=activation)
+    drive, labels = first_drive(model, mnist), mnist.test.labels
+    values = FUNCTIONS[activation](drive)
+    rest = FUNCTIONS[activation](np.zeros(1))[0]
+    for neuron in describe_neurons(model, mnist).neurons:
+        own, by_class = values[neuron.index], [labels == label for label in range(10)]
+        assert neuron.activation.mean == pytest.approx([own[of].mean() for of in by_class], abs=1e-5)
+        assert neuron.activation.deviation == pytest.approx([own[of].std() for of in by_class], abs=1e-5)
+        assert neuron.activation.share_on == pytest.approx([(drive[neuron.index][of] > 0).mean() for of in by_class])
+        assert neuron.activation.on_above == pytest.approx(rest)
+        excitation = np.array([np.maximum(own[of] - rest, 0).mean() for of in by_class])
+        highest = excitation.max()
+        others = (excitation.sum() - highest) / 9
+        assert neuron.selectivity == pytest.approx((highest - others) / (highest + others), abs=1e-4)
+        assert neuron.prefers == excitation.argmax()
+
+
+def test_separation_is_the_area_under_the_roc_curve(mnist: Dataset) -> None:
+    """By scikit-learn, with rectifiers, whose zeros are many ties."""
+    model = random_network((8,))
+    inputs = torch.from_numpy(mnist.test.images) / 255
+    response = respond(model, inputs, torch.from_numpy(mnist.test.labels))
+    for neuron in range(8):
+        values = response.activations[neuron].detach().numpy()
+        for classes in [(0,), (5, 9), (1, 2, 3, 4)]:
+            expected = roc_auc_score(np.isin(mnist.test.labels, classes), values)
+            assert response.separation(neuron, classes) == pytest.approx(expected, abs=1e-9)
+        assert response.separations[neuron, 0] == pytest.approx(response.separation(neuron, (0,)), abs=1e-12)
+
+
+def test_the_outputs_of_a_network_without_hidden_layers_are_its_neurons(mnist: Dataset) -> None:
+    model = random_network(())
+    record = describe_neurons(model, mnist)
+    said, labels = evaluated(model, mnist.test.images).argmax(1), mnist.test.labels
+    assert (record.rows, len(record.neurons), record.dead) == ("output", 10, 0)
+    for neuron in record.neurons:
+        assert neuron.activation.share_on == pytest.approx(
+            [(said == neuron.index)[labels == d].mean() for d in range(10)]
+        )
+        assert neuron.ablation is None
+        assert neuron.activation.on_above is None
+        assert neuron.sentence.startswith(f"output {neuron.index} ")
+
+
+def test_a_deep_network_is_ablated_on_the_same_share_of_every_class(mnist: Dataset) -> None:
+    config = ModelConfig(hidden=(2048, 2048, 2048))
+    assert images_within(config, 10_000, active=1.0) == 500
+    flops_per_image = 0.001 * 2048 * 2 * (2048**2 + 20480)
+    assert images_within(config, 100_000, active=0.001) == pytest.approx(1e11 / flops_per_image, abs=1)
+    assert images_within(ModelConfig(hidden=(2048,)), 10_000, active=1.0) == 10_000
+
+
+def test_what_one_image_of_a_class_is_worth(mnist: Dataset) -> None:
+    """A class without images has no recall and is no fault."""
+    few = ImageSet(images=mnist.test.images[:3], labels=mnist.test.labels[:3])
+    record = describe_neurons(random_network((4,)), replace(mnist, test=few))
+    assert sum(record.baseline.images) == 3
+    assert all(np.isfinite(neuron.activation.mean).all() for neuron in record.neurons)
+
+
+def test_weights_that_are_not_finite_are_refused(mnist: Dataset) -> None:
+    model = random_network((4,))
+    with torch.no_grad():
+        model.get_parameter("layers.0.weight")[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="NaN"):
+        describe_neurons(model, mnist)
+
+
+# --- clarity, shapes, words
+
+
+def test_morans_i_agrees_with_its_definition() -> None:
+    random = np.random.default_rng(0)
+    weights, area = random.normal(size=784), np.zeros((28, 28), dtype=bool)
+    area[5:20, 7:22] = random.random((15, 15)) < 0.8
+    pixels = [tuple(place) for place in np.argwhere(area)]
+    values = {place: weights[28 * place[0] + place[1]] for place in pixels}
+    mean = np.mean(list(values.values()))
+    near = [(a, b) for a in pixels for b in [(a[0] + 1, a[1]), (a[0], a[1] + 1)] if b in values]
+    products = sum((values[a] - mean) * (values[b] - mean) for a, b in near) / len(near)
+    expected = products / np.mean([(value - mean) ** 2 for value in values.values()])
+    assert morans_i(weights[None], area)[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_clarity_tells_strokes_from_noise(mnist: Dataset) -> None:
+    """Of 200 images of white noise and 200 of strokes in as much noise, all lie on their side of the threshold."""
+    random = np.random.default_rng(1)
+    area = ink_area(inked_share(mnist.train.images))
+    noise = random.normal(0, 1, (200, 784))
+    strokes = mnist.train.images[:200] / 255.0 * 3 + random.normal(0, 0.5, (200, 784))
+    assert morans_i(noise, area).max() < GREY.value < morans_i(strokes, area).min()
+    assert np.isnan(morans_i(np.full((1, 784), 0.3), area)).all()
+
+
+def test_the_ink_area_is_where_the_images_have_ink() -> None:
+    images = np.zeros((200, 784), dtype=np.uint8)
+    images[:, 30] = 1
+    images[:1, 31] = 255
+    shares = inked_share(images)
+    assert shares.ravel()[[30, 31, 32]].tolist() == [1.0, 0.005, 0.0]
+    assert np.flatnonzero(ink_area(shares)).tolist() == [30]
+
+
+def drawn(*places: tuple[slice, slice]) -> NDArray[np.uint8]:
+    image = np.zeros((28, 28), dtype=np.uint8)
+    for rows, columns in places:
+        image[rows, columns] = 255
+    return image.reshape(1, 784)
+
+
+def test_shapes_of_simple_drawings() -> None:
+    upright = drawn((slice(4, 24), slice(13, 15)))
+    level = drawn((slice(13, 15), slice(4, 24)))
+    ring = drawn(
+        (slice(6, 8), slice(8, 20)),
+        (slice(20, 22), slice(8, 20)),
+        (slice(6, 22), slice(8, 10)),
+        (slice(6, 22), slice(18, 20)),
+    )
+    leaning = np.zeros((28, 28), dtype=np.uint8)
+    for row in range(4, 24):
+        leaning[row, 20 - row // 2 : 22 - row // 2] = 255  # the top is to the right
+    loops, uprightness, slant, ink = shapes_of(np.concatenate([upright, level, ring, leaning.reshape(1, 784)])).T
+    assert loops.tolist() == [0, 0, 1, 0]
+    assert uprightness[0] > 0.85 > 0.15 > uprightness[1]
+    assert slant[0] == pytest.approx(0, abs=1e-6)
+    assert slant[3] == pytest.approx(0.5, abs=0.02)
+    assert ink[0] == pytest.approx(40 / 784, abs=1e-6)
+
+
+def test_zeros_have_a_loop_and_ones_have_none(mnist: Dataset) -> None:
+    loops, labels = shapes_of(mnist.test.images)[:, 0], mnist.test.labels
+    means = [loops[labels == label].mean() for label in range(10)]
+    assert min(means[label] for label in (0, 6, 8, 9)) > 0.6
+    assert max(means[label] for label in (1, 3, 5, 7)) < 0.15
+    table = np.stack([means, np.zeros(10), np.zeros(10), np.zeros(10)], axis=1)
+    assert common_shape(table, (0, 8)) == "all with a closed loop"
+    assert common_shape(table, (0, 1)) == common_shape(table, (0,)) == ""
+
+
+def test_loops_agree_with_connected_pieces(mnist: Dataset) -> None:
+    """By SciPy: pieces joined over corners less holes, whose pixels join over edges alone, are below 1 with a loop."""
+    row, column = np.mgrid[0:28, 0:28]
+    diamond = np.where(np.abs(row - 14) + np.abs(column - 14) == 6, 255, 0).astype(np.uint8)  # joined over corners only
+    images = np.concatenate([mnist.test.images, diamond.reshape(1, 784)])
+    found = shapes_of(images)[:, 0]
+    for image, loop in zip(images, found, strict=True):
+        ink = np.pad(image.reshape(28, 28) >= 96, 1)
+        pieces, holes = connected(ink, np.ones((3, 3)))[1], connected(~ink)[1] - 1
+        assert bool(loop) == (pieces - holes < 1)
+
+
+def test_shapes_are_compared_within_the_classes(mnist: Dataset) -> None:
+    model = random_network((8,))
+    response = respond(model, torch.from_numpy(mnist.test.images) / 255, torch.from_numpy(mnist.test.labels))
+    shapes, labels = shapes_of(mnist.test.images), mnist.test.labels
+    with torch.no_grad():
+        found = feature_correlations(response, shapes)
+    values = np.maximum(first_drive(model, mnist), 0)
+    for label_ in range(10):  # within: the mean of its class comes off each figure
+        of = labels == label_
+        values[:, of] -= values[:, of].mean(axis=1, keepdims=True)
+        shapes[of] -= shapes[of].mean(axis=0)
+    expected = np.corrcoef(values, shapes.T)[:8, 8:]
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert [feature.correlation for feature in features_of(np.array([0.1, -0.5, 0.31, 0.2]))] == [-0.5, 0.31]
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (5, 0), (17, 0), (12, 9), (3, 30), (2000, 1800)])
+def test_mcnemar_is_the_exact_binomial_test(lost: int, gained: int) -> None:
+    expected = binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
+    assert mcnemar(lost, gained) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "said"),
+    [
+        (40, 1, "without it recall of 1 falls from 95.0 to 91.1 %"),
+        (9, 1, "without it recall of 1 falls from 95.0 to 94.2 %, perhaps by chance"),
+        (3, 0, "without it no recall changes by more than 0.3 points"),
+        (0, 4, "without it no recall changes by more than 0.4 points"),
+        (0, 0, "without it no recall changes"),
+    ],
+)
+def test_a_fall_of_recall_is_told_as_surely_as_it_is_known(
+    found: NeuronsRecord, lost: int, gained: int, said: str
+) -> None:
+    """Of 1,000 images a class, among 130 comparisons."""
+    baseline = Baseline(accuracy=0.95, macro_recall=0.95, logit_spread=1.0, images=(1000,) * 10, recall=(0.95,) * 10)
+    recall = tuple(0.95 - (lost - gained) / 1000 if label == 1 else 0.95 for label in range(10))
+    ablation = Ablation(
+        recall=recall,
+        lost=tuple(lost if label == 1 else 0 for label in range(10)),
+        gained=tuple(gained if label == 1 else 0 for label in range(10)),
+        loss_rise=(0.0,) * 10,
+        macro_recall_change=(gained - lost) / 10_000,
+    )
+    missed_by = fallen(ablation, baseline, looked_at=130)
+    speaker = Speaker(words=ClassWords(DIGIT_NAMES), baseline=baseline, outputs=False, common_shape=lambda _: "")
+    neuron = replace(found.neurons[ZERO], ablation=ablation, missed_by=missed_by)
+    assert speaker.sentence(neuron).split("; ")[-1] == said
+
+
+def test_the_larger_difference_comes_first_and_odd_excitement_counts_against_it(found: NeuronsRecord) -> None:
+    neuron = replace(found.neurons[ZERO], missed_by=(), exciting_labels=(0,) * 8)
+    wider = Task(certainty="clear", classes=(0,), share_on=0.9, share_on_rest=0.0, separation=0.95)
+    tighter = replace(wider, share_on=0.7)
+    several = [replace(neuron, index=0, task=tighter), replace(neuron, index=1, task=wider)]
+    assert atlas_order(several) == (1, 0)
+    assert atlas_order([several[0], replace(several[1], exciting_labels=(3,) * 8)]) == (0, 1)
+    assert atlas_order([several[0], replace(several[1], is_faint=True)]) == (0, 1)
+    assert atlas_order([replace(several[0], missed_by=(0,)), several[1]]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("shares", "upper"),
+    [
+        ([0.9] + [0.1] * 9, (0,)),
+        ([0.1] * 5 + [0.9] + [0.1] * 3 + [0.8], (5, 9)),
+        ([0.9] * 9 + [0.1], tuple(range(9))),
+        ([0.3] * 10, ()),
+    ],
+)
+def test_the_natural_break(shares: list[float], upper: tuple[int, ...]) -> None:
+    assert natural_break(np.array(shares)) == upper
+
+
+def test_words() -> None:
+    digits, clothes = ClassWords(tuple("0123456789")), ClassWords(("Shirt", "Bag", *"23456789"))
+    assert digits.images((0, 6, 8)) == "the zeros, sixes and eights"
+    assert clothes.images((0, 1)) == "the images of Shirt and Bag"
+    assert [share(value) for value in (0, 0.001, 0.03, 0.996, 1)] == ["0 %", "under 1 %", "3 %", "over 99 %", "100 %"]
+
+
+def test_the_record_comes_back_from_its_file(found: NeuronsRecord, tmp_path) -> None:
+    save_neurons(found, tmp_path)
+    assert load_neurons(tmp_path) == found

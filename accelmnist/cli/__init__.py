@@ -20,8 +20,11 @@ import accelmnist
 from accelmnist.cli.bench import bench
 from accelmnist.cli.compare import compare
 from accelmnist.cli.doctor import doctor
+from accelmnist.cli.neurons import neurons
 from accelmnist.cli.predict import predict
+from accelmnist.cli.report import report
 from accelmnist.cli.run import run
+from accelmnist.cli.sweep import sweep
 from accelmnist.errors import AccelmnistError
 
 INTERRUPTED = 130
@@ -38,7 +41,7 @@ def commands() -> None:
     """
 
 
-for command in (run, bench, predict, compare, doctor):
+for command in (run, bench, sweep, report, predict, neurons, compare, doctor):
     commands.add_command(command)
 
 

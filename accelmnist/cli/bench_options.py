@@ -41,9 +41,10 @@ def parse_numbers(context: click.Context, parameter: click.Parameter, value: str
         raise click.BadParameter(f"{value!r} is no list of numbers such as 64,128") from None
 
 
-def _parse_architectures(
+def parse_architectures(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[tuple[int, ...], ...]:
+    """Each value of a repeated option as the sizes of an architecture."""
     return tuple(parse_sizes(context, parameter, value) for value in values)
 
 
@@ -60,7 +61,7 @@ case_options = in_order(
         "--hidden",
         "hidden",
         multiple=True,
-        callback=_parse_architectures,
+        callback=parse_architectures,
         metavar="SIZES",
         help="An architecture such as 512,256, or none; repeat the option for several.",
     ),

@@ -17,6 +17,7 @@ from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
 from accelmnist.cli.processes import seconds_since_start
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
+from accelmnist.cli.trials import check_trials, stop_on_interrupt, trials_option, write_trials_of
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, StoppedError
 from accelmnist.openmp import limit_spinning
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from accelmnist.data.types import Dataset
     from accelmnist.results import RunRecord
     from accelmnist.run_setup import Setup
-    from accelmnist.runner import Observer
+    from accelmnist.trials.run import TrialsObserver
 
 _CHECK_FAILED = 1
 _AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures")
@@ -53,6 +54,7 @@ result_options = in_order(
     click.option(
         "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the stopped run in this folder."
     ),
+    trials_option,
     click.option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),
     click.option("--profile", is_flag=True, help="Profile a few steps: their launches, and where the time goes."),
     click.option("--shared-scale", is_flag=True, help="One grey scale for the weight images of all neurons."),
@@ -143,6 +145,7 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
             names = {"as_json": "--json"}
             flags = [names.get(name, f"--{name.replace('_', '-')}") for name in (first, second)]
             raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
+    check_trials(context, options)
     if options["profile"] and options["quiet"] and options["no_save"]:
         raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
     _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")
@@ -182,18 +185,22 @@ def _run_and_show(task: _Task, companion: Companion, options: dict[str, Any]) ->
     pictures = PictureDrawing(companion, task.folder, shared_scale=options["shared_scale"])
     companion.wait_until_ready()
     try:
-        with StopOnInterrupt() as stop, SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
+        with (
+            stop_on_interrupt(options["trials"]) as stop,
+            SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer,
+        ):
             record = _execute(task, companion, options, stop, pictures, observer)
             try:
                 if record.status == "done":
                     observer.stage("drawing the pictures")
                     record = _write_profile(pictures.finish(record), task.folder)
+                    record = write_trials_of(record, task.folder)
             finally:  # a picture that can't be written must not hide what was measured
                 _show(record, task.folder, console, options)
     except (KeyboardInterrupt, BrokenPipeError):
-        raise StoppedError("interrupted", remedy=_how_to_go_on(task.folder)) from None
+        raise StoppedError("interrupted", remedy=_how_to_go_on(task.folder, options)) from None
     if record.status == "interrupted":
-        raise StoppedError(record.message or "interrupted", remedy=_how_to_go_on(task.folder))
+        raise StoppedError(record.message or "interrupted", remedy=_how_to_go_on(task.folder, options))
     return record
 
 
@@ -203,7 +210,7 @@ def _execute(
     options: dict[str, Any],
     stop: StopOnInterrupt,
     pictures: PictureDrawing,
-    observer: Observer,
+    observer: TrialsObserver,
 ) -> RunRecord:
     from accelmnist.runner import RunRequest, execute
 
@@ -223,6 +230,10 @@ def _execute(
         oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
         on_evaluated=pictures.begin,
     )
+    if options["trials"] > 1:
+        from accelmnist.trials.run import execute_trials
+
+        return execute_trials(request, task.setup, observer, count=options["trials"]).record
     return execute(request, task.setup, observer).record
 
 
@@ -240,9 +251,11 @@ def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:
     return record
 
 
-def _how_to_go_on(folder: Path | None) -> str:
+def _how_to_go_on(folder: Path | None, options: dict[str, Any]) -> str:
     """What to type to go on with a stopped run, where anything of it is saved."""
     saved = folder is not None and (folder / "run.json").exists()
+    if saved and options["trials"] > 1:
+        return f"The seeds that are over are in {folder}"
     return f"Go on with: accelmnist run --resume {folder}" if saved else "Nothing was saved"
 
 

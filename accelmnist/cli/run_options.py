@@ -37,35 +37,30 @@ recipe_option = click.option(
     type=click.Choice(tuple(RECIPES)),
     help="Network and training by name: the least time to that accuracy. Options given besides change it.",
 )
-data_options = in_order(
+set_options = in_order(
     option_for(DataConfig, "dataset", type=click.Choice(DATASETS), help="All but mnist are downloaded or made."),
     option_for(
         DataConfig, "folder", "--data", metavar="DIR", show_default=False, help="Folder with the four IDX files."
     ),
     click.option("--synthetic", is_flag=True, help="A seeded set made here: the same as --dataset synthetic."),
+)
+data_options = in_order(
+    set_options,
     option_for(DataConfig, "validation", type=int, help="Training images held out, by class in proportion."),
 )
+dropout_option = option_for(ModelConfig, "dropout", type=float, help="Probability of dropping a hidden activation.")
 model_options = in_order(
     option_for(
         ModelConfig, "hidden", type=str, callback=parse_sizes, default=_HIDDEN, help="Sizes such as 512,256, or none."
     ),
     option_for(ModelConfig, "activation", type=click.Choice(ACTIVATIONS)),
     option_for(ModelConfig, "output", type=click.Choice(OUTPUTS), help="Output function, with the loss that fits it."),
-    option_for(ModelConfig, "dropout", type=float, help="Probability of dropping a hidden activation."),
+    dropout_option,
 )
-training_options = in_order(
-    option_for(TrainingConfig, "epochs", type=int),
-    option_for(TrainingConfig, "batch_size", type=int),
-    option_for(TrainingConfig, "optimizer", type=click.Choice(OPTIMIZERS)),
-    option_for(
-        TrainingConfig,
-        "learning_rate",
-        "--lr",
-        type=float,
-        default=None,
-        show_default=_RATES,
-        help="Peak of the learning rate.",
-    ),
+length_options = in_order(
+    option_for(TrainingConfig, "epochs", type=int), option_for(TrainingConfig, "batch_size", type=int)
+)
+update_options = in_order(
     option_for(TrainingConfig, "momentum", type=float, help="Of sgd-momentum."),
     option_for(TrainingConfig, "nesterov", is_flag=True, help="Nesterov's form of momentum.", show_default=False),
     option_for(TrainingConfig, "weight_decay", type=float),
@@ -82,6 +77,20 @@ training_options = in_order(
         help="Average the weights over the epochs: the share of its past that the average keeps, such as 0.5.",
     ),
     option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout, augmentation and split."),
+)
+training_options = in_order(
+    length_options,
+    option_for(TrainingConfig, "optimizer", type=click.Choice(OPTIMIZERS)),
+    option_for(
+        TrainingConfig,
+        "learning_rate",
+        "--lr",
+        type=float,
+        default=None,
+        show_default=_RATES,
+        help="Peak of the learning rate.",
+    ),
+    update_options,
 )
 execution_options = in_order(
     option_for(ExecutionConfig, "device", help="auto, cpu, cuda, cuda:N or mps."),

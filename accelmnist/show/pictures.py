@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from accelmnist.errors import OutputError
-from accelmnist.neurons import Images, Weights, weight_images
+from accelmnist.neurons.images import Images, Weights, weight_images
 from accelmnist.results import RunRecord
 from accelmnist.show.figures import (
     confusion_figure,
@@ -69,7 +69,7 @@ def write_neurons(images: Images, folder: Path) -> tuple[str, ...]:
     for stale in {path.name for path in folder.glob("neuron-*.png")}.difference(names):
         remove_file(folder / stale)
     for name, image in zip(names, images, strict=True):
-        _write_grey(folder / name, image)
+        write_image(folder / name, image)
     return names
 
 
@@ -93,7 +93,8 @@ def _figures(
     return figures
 
 
-def _write_grey(path: Path, image: NDArray[np.uint8]) -> None:
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a small image, grey (h, w) or RGB (h, w, 3), as a PNG at once; raises OutputError."""
     try:
         Image.fromarray(image).save(path, "PNG")
     except OSError as error:

@@ -14,6 +14,7 @@ from accelmnist.results import Check, ReferenceRun, RunRecord, Timing, Verdict
 from accelmnist.show.confusion import format_confusion, format_pairs
 from accelmnist.show.names import row_names
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, mark, section, table
+from accelmnist.show.trials import format_trials
 from accelmnist.show.units import UNKNOWN, count, fraction, percent, plural, rate, seconds, size
 
 _MOST_PAIRS = 5
@@ -22,6 +23,8 @@ _MOST_PAIRS = 5
 def format_summary(record: RunRecord, folder: Path | None) -> RenderableType:
     """The whole page; a part whose figures the record lacks is left out. `folder` is where the files lie."""
     parts: list[RenderableType] = [section("Result", Group(_headline(record), Text(), _key_figures(record)))]
+    if record.trials is not None:
+        parts.append(section("All seeds", format_trials(record.trials)))
     if record.verdict is not None:
         parts.append(section("Checks", format_checks(record.verdict)))
     if record.metrics is not None:

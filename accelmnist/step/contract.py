@@ -24,7 +24,8 @@ from accelmnist.device import Device
 from accelmnist.model import MLP
 
 State = dict[str, Tensor]
-Classifier = Callable[[Tensor], Tensor]  # bytes (n, 784) -> logits (n, 10) float32, both on the device
+# Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
+Classifier = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Engine(ABC):
 
     summary: ClassVar[str]  # for people: what it does, in a phrase
     compiles: ClassVar[bool] = False  # whether `prepare` takes so long that people should be told
+
+    @classmethod
+    def compiles_on(cls, kind: str) -> bool:  # noqa: ARG003 - for most engines the device makes no difference
+        """`compiles` on devices of `kind`, where that depends on it."""
+        return cls.compiles
 
     @classmethod
     @abstractmethod

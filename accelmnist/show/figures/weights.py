@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from accelmnist.neurons import Weights, weight_images
+from accelmnist.neurons.images import Weights, weight_images
 from accelmnist.show.figures.mosaic import Tiling, choose_columns, draw_mosaic, text_width
 from accelmnist.show.figures.style import (
     DPI,
@@ -31,7 +31,7 @@ def weights_figure(
     """The page of `weights`, float (n, 784), at most the first 256 rows.
 
     `class_names` are given where the rows are the output classes, that is without a hidden layer. Raises ValueError as
-    `neurons.weight_images` does.
+    `weight_images` does.
     """
     images = weight_images(weights, shared_scale=shared_scale)[:MOST_NEURONS]
     tiling = _tiling(len(images))

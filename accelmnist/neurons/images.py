@@ -6,6 +6,10 @@ for: a digit with ink where the image is bright moves it up, ink where the image
 neuron but says nothing about their sizes; on the shared scale the smallest and the largest weight of all neurons are,
 which shows at once which neurons learned much and which little.
 
+A grey does not say which weights are above 0 and which below. The signed picture does: zero is white, positive weights
+go over orange to brown, negative ones over light to dark blue, hues that stay apart for every common form of colour
+blindness, and the same distance from zero is about as dark on either side.
+
 NumPy alone: a saved run can be looked at without torch.
 """
 
@@ -19,6 +23,10 @@ from numpy.typing import NDArray
 from accelmnist.config import IMAGE_SIDE, INPUTS
 
 MID_GREY = 128  # what a constant neuron shows: it has no scale of its own
+
+_FULL = 0.99  # quantile of the weights' sizes from which on the signed picture has its full colour
+_STOPS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+_COLOURS = np.array([(8, 48, 107), (90, 158, 212), (255, 255, 255), (240, 150, 60), (110, 48, 6)], dtype=np.float64)
 
 Weights = NDArray[np.floating[Any]]
 Images = NDArray[np.uint8]
@@ -37,6 +45,25 @@ def weight_images(weights: Weights, *, shared_scale: bool = False) -> Images:
     share = (scaled - low) / np.where(flat, 1.0, extent)
     greys = np.where(flat, MID_GREY, np.rint(255.0 * share))
     return greys.astype(np.uint8).reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
+
+
+def signed_images(weights: Weights) -> Images:
+    """The images in two hues, uint8 RGB (n, 28, 28, 3), of `weights`, float (n, 784), zero being white.
+
+    Each is on its own scale: the full colour begins where the largest hundredth of its weights by size does, since
+    a few pixels that are hardly ever inked would leave the rest pale. Raises ValueError as `weight_images` does.
+    """
+    scaled = _checked(weights)
+    sizes = np.abs(scaled)
+    full = np.quantile(sizes, _FULL, axis=1, keepdims=True) if len(scaled) else sizes[:, :1]
+    full = np.where(full > 0, full, sizes.max(axis=1, keepdims=True, initial=0.0))
+    return signed_colours(scaled / np.where(full > 0, full, 1.0)).reshape(-1, IMAGE_SIDE, IMAGE_SIDE, 3)
+
+
+def signed_colours(values: NDArray[np.float64]) -> Images:
+    """The colours, uint8 (..., 3), of `values` (...): -1 is the darkest blue, 0 white, 1 the darkest brown."""
+    channels = [np.interp(values, _STOPS, _COLOURS[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def _checked(weights: Weights) -> NDArray[np.float64]:

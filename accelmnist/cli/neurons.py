@@ -1,0 +1,101 @@
+"""`accelmnist neurons`: what every neuron of a trained network's first layer answers for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from accelmnist.config import DATASETS
+from accelmnist.errors import ConfigError
+from accelmnist.openmp import limit_spinning
+
+if TYPE_CHECKING:
+    from accelmnist.neurons.record import NeuronsRecord
+    from accelmnist.neurons.source import Source
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    "data_folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the four IDX files, if not where the run found them.",
+)
+@click.option(
+    "--dataset", type=click.Choice(DATASETS), help="What the network has to have learned; any data set if not given."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="Neurons told on the console, the clearest first.",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the files; RUN if not given.")
+@click.option("--no-save", is_flag=True, help="Save nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The record on standard output, all else on standard error.")
+def neurons(
+    run_folder: Path,
+    data_folder: Path | None,
+    dataset: str | None,
+    top: int,
+    out: Path | None,
+    no_save: bool,
+    as_json: bool,
+) -> None:
+    """Say of every first-layer neuron which classes it answers for, with the evidence, and draw the atlas.
+
+    RUN is the folder of a finished `accelmnist run`. On the test images: when each neuron is on, what it argues for and
+    against through the layers that follow, what is lost without it, which images excite it most, and whether its
+    weights show strokes or grey noise. Dead neurons and duplicates are named. Without a hidden layer the ten outputs
+    are the neurons.
+    """
+    limit_spinning()
+    from accelmnist.neurons.source import describe_run, find_source
+
+    if no_save and out is not None:
+        raise ConfigError("--no-save contradicts --out", remedy="Give one of them")
+    source = find_source(run_folder, data_folder=data_folder, dataset=dataset)
+    record = describe_run(source)
+    folder = None if no_save else out or (run_folder if run_folder.is_dir() else run_folder.parent)
+    try:
+        if folder is not None:
+            record = _saved(record, source, folder)
+    finally:  # a file that can't be written must not hide what was found
+        _print(record, folder, top=top, as_json=as_json)
+
+
+def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord:
+    """The record with the names of its files, saved: first without pictures, so that one that fails loses nothing."""
+    from accelmnist.neurons.clarity import inked_share
+    from accelmnist.neurons.record import save_neurons
+    from accelmnist.show.neuron_pictures import write_neuron_pictures
+    from accelmnist.storage import make_folder
+
+    save_neurons(record, make_folder(folder))
+    weights = source.saved.model.first_layer_weights()
+    record = write_neuron_pictures(
+        record,
+        folder,
+        weights=weights,
+        images=source.data.test.images,
+        inked=inked_share(source.data.train.images).ravel() > 0,
+    )
+    save_neurons(record, folder)
+    return record
+
+
+def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: bool) -> None:
+    from accelmnist.show.neurons import print_neurons
+    from accelmnist.show.terminal import make_terminal
+
+    if as_json:
+        from accelmnist.record_files import encode
+
+        click.echo(encode(record), nl=False)
+    print_neurons(record, make_terminal(stderr=as_json), top=top, folder=folder)
