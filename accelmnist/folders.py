@@ -1,4 +1,4 @@
-"""The folder of a result: a new one, emptied again where nothing came of it, written by one program at a time."""
+"""Folders: of a result (new, emptied where nothing came of it, written by one program at a time), and the cache."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from accelmnist.errors import ConfigError, OutputError
+from accelmnist.errors import ConfigError, DataError, OutputError
 from accelmnist.storage import make_folder
 
 RESULTS = Path("results")
-_RECORDS = ("run.json", "bench.json")
+_RECORDS = ("run.json", "bench.json", "sweep.json")
 _LOCK = ".lock"
 
 
@@ -48,6 +48,20 @@ def _is_made(folder: Path) -> bool:
     return True
 
 
+def cache_folder() -> Path:
+    """Where what can be had again is kept, by the XDG Base Directory Specification: downloads, measured speeds.
+
+    Raises DataError where there is no home folder.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # the specification has a relative path ignored
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError as error:
+            raise DataError("no home folder to keep downloads in", remedy="Set XDG_CACHE_HOME") from error
+    return base / "accelmnist"
+
+
 def remove_if_empty(folder: Path) -> None:
     """Remove a folder in which nothing was saved, and the results folder if that was all."""
     for empty in (folder, RESULTS):
@@ -72,8 +86,10 @@ def sole_writer(folder: Path) -> Iterator[None]:
             raise OutputError(
                 f"another accelmnist is writing into {folder}", remedy="Wait for it, or choose another folder"
             ) from error
-        yield
-        with contextlib.suppress(OSError):
-            (folder / _LOCK).unlink()
+        try:
+            yield
+        finally:  # whatever went wrong: a folder with nothing in it but this can't be removed
+            with contextlib.suppress(OSError):
+                (folder / _LOCK).unlink()
     finally:
         os.close(handle)

@@ -6,12 +6,14 @@ Three cases run in the same rounds: eager training, eager training once more (A/
 training that runs 5 % more steps than it is credited with (A/B: it is truly 5 % slower). Beside them runs the limit
 that `accelmnist compare` divides by. The rounds are cut into blocks, each as long as a benchmark of the default budget;
 each block gives one paired comparison of each kind, and each pair of blocks two records that were taken at different
-times. Counted is how often a difference is claimed where there is none, and found where there is one.
+times. Counted is how often a difference is claimed where there is none, and found where there is one. The samples are
+kept beside the report, and `--from` makes it anew of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import permutations
@@ -36,6 +38,7 @@ from accelmnist.storage import write_atomically
 
 _SLOWDOWN = 0.05
 _SMALL_SLOWDOWN = 0.02
+_NUMBERS = (*range(6, 40, 2), *range(40, 100, 5), *range(100, 501, 20))  # of rounds that are tried
 _STEPS = 20  # a slice; 5 % more is a whole step
 _CASE = Case(
     mode="training", device="cpu", engine="eager", precision="fp32", batch_size=128, hidden=(128,), optimizer="sgd"
@@ -54,8 +57,15 @@ slower where there is one (the bar: at least 95 %).
 | --- | ---: | ---: | ---: | ---: |
 {rows}
 
-Spread of the samples: half of them lie {spread:.1%} apart over all rounds, {within:.1%} in the median block. By the
-paired rounds of this run, a true slowdown of 2 % is found in 95 % of the trials after {small} (threshold 1 %).
+Spread of the samples: half of them lie {spread:.1%} apart over all rounds, {within:.1%} in the median block. The tests
+take rounds as independent; from one to the next the speeds correlate by {own_lag:.2f}, their shares of the limit by
+{share_lag:.2f}.
+
+What it takes here to find a true slowdown in 95 % of the trials, by the rounds of this run drawn anew:
+
+| slowdown | threshold | paired, in the same rounds | two records, over the limit |
+| --- | --- | ---: | ---: |
+{needed}
 """
 
 
@@ -116,19 +126,36 @@ def row(title: str, same: Iterator[Comparison], slower: Iterator[Comparison]) ->
     return f"| {title} | {trials} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |"
 
 
-def rounds_for_small(samples: Samples, *, trials: int = 200) -> str:
-    """The least number of rounds that finds 2 %: the pairs of this run, drawn anew, with one side slowed on paper."""
-    ratios = np.array(samples["again"]) / np.array(samples["a"])
+def rounds_needed(samples: Samples, slowdown: float, *, threshold: float, paired: bool, trials: int = 200) -> str:
+    """The least number of rounds that finds `slowdown`: this run's, drawn anew, with one side slowed on paper."""
     chance = np.random.default_rng(0)
-    for rounds in range(6, 201, 2):
-        draws = chance.choice(ratios, size=(trials, rounds))
-        verdicts = [
-            compare(np.ones(rounds).tolist(), (draw / (1 + _SMALL_SLOWDOWN)).tolist(), paired=True, threshold=0.01)
-            for draw in draws
-        ]
-        if np.mean([comparison.verdict == "slower" for comparison in verdicts]) >= 0.95:
-            return f"{rounds} rounds"
-    return "more than 200 rounds"
+    a, again, limit = (np.array(samples[name]) for name in ("a", "again", "limit"))
+
+    def found(rounds: int) -> bool:
+        first, second = chance.integers(len(a), size=(2, rounds))
+        if paired:
+            base, new = a[first], again[first]
+        else:
+            base, new = a[first] / limit[first], again[second] / limit[second]
+        new = new / (1 + slowdown)
+        return compare(base.tolist(), new.tolist(), paired=paired, threshold=threshold).verdict == "slower"
+
+    for rounds in _NUMBERS:
+        if np.mean([found(rounds) for _ in range(trials)]) >= 0.95:
+            return str(rounds)
+    return f"more than {_NUMBERS[-1]}"
+
+
+def needed_row(samples: Samples, slowdown: float, threshold: float) -> str:
+    """The rounds that it takes to find `slowdown`, in both ways of comparing."""
+    pairs, records = (rounds_needed(samples, slowdown, threshold=threshold, paired=paired) for paired in (True, False))
+    return f"| {slowdown:.0%} | {threshold:.0%} | {pairs} | {records} |"
+
+
+def lag_correlation(values: Sequence[float]) -> float:
+    """Correlation of the logarithms of each value and the next."""
+    logs = np.log(values)
+    return float(np.corrcoef(logs[:-1], logs[1:])[0, 1])
 
 
 def _relative_iqr(values: Sequence[float]) -> float:
@@ -139,11 +166,16 @@ def _relative_iqr(values: Sequence[float]) -> float:
 def main() -> None:
     """Sample, count, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=480)
     parser.add_argument("--block", type=int, default=30)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the report; its samples are kept beside it as JSON")
+    parser.add_argument("--from", dest="source", type=Path, help="samples of an earlier run, in place of new ones")
     options = parser.parse_args()
-    samples = take_samples(options.rounds)
+    if options.source:
+        samples = json.loads(options.source.read_text())
+    else:
+        samples = take_samples(options.rounds)
+        write_atomically(options.out.with_suffix(".json"), json.dumps(samples).encode())
     blocks = blocks_of(samples, options.block)
     rows = [
         row("paired, in the same rounds", paired(blocks, "again"), paired(blocks, "slowed")),
@@ -159,16 +191,18 @@ def main() -> None:
         ),
     ]
     text = _REPORT.format(
-        command=f"python -m bench.real_statistics --rounds {options.rounds} --block {options.block}",
+        command=f"python -m bench.real_statistics --rounds {len(samples['a'])} --block {options.block}",
         machine=f"{processor()} ({cpu_instructions()})",
-        rounds=options.rounds,
+        rounds=len(samples["a"]),
         block=options.block,
         case=_CASE.key,
         slowdown=_SLOWDOWN,
         rows="\n".join(rows),
         spread=_relative_iqr(samples["a"]),
         within=float(np.median([_relative_iqr(block["a"]) for block in blocks])),
-        small=rounds_for_small(samples),
+        own_lag=lag_correlation(samples["a"]),
+        share_lag=lag_correlation(np.array(samples["a"]) / np.array(samples["limit"])),
+        needed="\n".join(needed_row(samples, *pair) for pair in ((_SLOWDOWN, 0.02), (_SMALL_SLOWDOWN, 0.01))),
     )
     write_atomically(options.out, text.encode())
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Before torch is imported, here and in the processes that tests start: the tests' networks are so small that a second
 # thread costs more than it brings, and on a busy machine the threads' waiting for each other costs a hundredfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What was measured on this machine must not choose the engines of the tests, nor tests teach it anything.
+_CACHE = tempfile.TemporaryDirectory(prefix="accelmnist-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 import pytest
 

@@ -41,6 +41,7 @@ CPU = resolve("cpu")
 CUDA = Device(torch.device("cuda:0"), "a card", "asked for")
 MPS = Device(torch.device("mps"), "a chip", "asked for")
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
+QUICK += ["--engine", "eager"]
 
 
 @pytest.fixture

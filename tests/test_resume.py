@@ -20,7 +20,7 @@ from accelmnist.results import load_record
 from accelmnist.resuming import find_stopped_run
 
 RUN = ["run", "--synthetic", "--hidden", "64,32", "--dropout", "0.1", "--epochs", "8", "--batch-size", "64"]
-RUN += ["--device", "cpu", "--threads", "1", "--no-reference"]
+RUN += ["--device", "cpu", "--engine", "eager", "--threads", "1", "--no-reference"]
 PROGRAM = [sys.executable, "-m", "accelmnist"]
 
 

@@ -22,7 +22,9 @@ from accelmnist.cli.compare import compare
 from accelmnist.cli.doctor import doctor
 from accelmnist.cli.neurons import neurons
 from accelmnist.cli.predict import predict
+from accelmnist.cli.report import report
 from accelmnist.cli.run import run
+from accelmnist.cli.sweep import sweep
 from accelmnist.errors import AccelmnistError
 
 INTERRUPTED = 130
@@ -39,7 +41,7 @@ def commands() -> None:
     """
 
 
-for command in (run, bench, predict, neurons, compare, doctor):
+for command in (run, bench, sweep, report, predict, neurons, compare, doctor):
     commands.add_command(command)
 
 

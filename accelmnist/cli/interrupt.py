@@ -1,4 +1,4 @@
-"""Ctrl-C while training, in two steps: the first asks the run to stop after the epoch, the second stops it at once.
+"""Ctrl-C while training, in two steps: the first asks to stop after the epoch, the second stops it at once.
 
 An epoch takes a second or so, and its end is the only point from which a run can go on to the same weights.
 """
@@ -14,8 +14,9 @@ import click
 class StopOnInterrupt:
     """Within: Ctrl-C sets `requested` and says so; a second one, or one after `trained`, raises KeyboardInterrupt."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, until: str = "at the end of this epoch") -> None:
         self.requested = False
+        self._until = until
         self._is_training = True
 
     def trained(self) -> None:
@@ -35,4 +36,4 @@ class StopOnInterrupt:
         if self.requested or not self._is_training:
             raise KeyboardInterrupt
         self.requested = True
-        click.echo("\nStopping at the end of this epoch; Ctrl-C again stops at once", err=True)
+        click.echo(f"\nStopping {self._until}; Ctrl-C again stops at once", err=True)

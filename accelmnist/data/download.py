@@ -6,7 +6,6 @@ fails in a dozen ways; here it is kept quiet, given a time limit, and every fail
 
 import contextlib
 import io
-import os
 import socket
 import warnings
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from accelmnist.data.origins import ORIGINS, finished_set, narrowed
 from accelmnist.data.types import Dataset
 from accelmnist.errors import DataError
+from accelmnist.folders import cache_folder
 
 _NETWORK_TIMEOUT_S = 20.0  # of one wait for the network, not of a whole download
 
@@ -45,17 +45,6 @@ def download(name: str) -> Dataset:
         for pair, split in zip(arrays, ("train", "test"), strict=True)
     )
     return Dataset(name, "torchvision", train, test, origin.class_names)
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept, by the XDG Base Directory Specification."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # the specification has a relative path ignored
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError as error:
-            raise DataError("no home folder to keep downloads in", remedy="Set XDG_CACHE_HOME") from error
-    return base / "accelmnist"
 
 
 def _torchvision_split(

@@ -23,6 +23,7 @@ from accelmnist.environment import describe_environment
 from accelmnist.errors import AccelmnistError, OutputError
 from accelmnist.measure.budget import Budget
 from accelmnist.measure.conclusion import conclude
+from accelmnist.measure.known_speeds import speeds_of
 from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.machine.peak import PeakMemory
 from accelmnist.measure.observer import BenchObserver
@@ -31,6 +32,7 @@ from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.workshop import Workshop, resolve_devices
 from accelmnist.reference.scores import Oracle, score_here
 from accelmnist.results import Status
+from accelmnist.speeds import keep_speeds
 from accelmnist.step.selection import engine_class
 
 _SAVE_EVERY_S = 1.0
@@ -128,7 +130,8 @@ class Session(ABC):
 
     def compiles(self, key: str) -> bool:
         """Whether the case's engine compiles."""
-        return engine_class(self.ledger.results[key].engine).compiles
+        result = self.ledger.results[key]
+        return engine_class(result.engine).compiles_on(result.device.partition(":")[0])
 
     def threads_of(self, key: str) -> int:
         """The CPU threads of a case."""
@@ -158,6 +161,14 @@ class Session(ABC):
                 self.ledger.update(key, status="done")
         self._conclude()
         self.ledger.end("done", None)
+        if self.request.folder is not None:
+            self._teach()
+
+    def _teach(self) -> None:
+        """Keep the speeds for `--engine auto`, where they can be kept."""
+        devices = {str(device): device for device in self.devices()}
+        with contextlib.suppress(AccelmnistError):
+            keep_speeds(speeds_of(self.ledger.record, devices, threads=self.threads))
 
     def _conclude(self) -> None:
         self.ledger.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)

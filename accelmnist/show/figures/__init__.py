@@ -1,7 +1,7 @@
-"""Figures of a run and of a benchmark: pure functions from a record to a matplotlib `Figure`.
+"""Figures of a run, of a benchmark and of a sweep: pure functions from a record to a matplotlib `Figure`.
 
-Those of a run take arrays of weights or pixels as well. Those of a benchmark are None where the record has nothing for
-them. `png_bytes` makes a figure a file.
+Those of a run take arrays of weights or pixels as well. Those of a benchmark and a sweep are None where the record has
+nothing for them. `png_bytes` makes a figure a file.
 """
 
 from accelmnist.show.figures.confusion import confusion_figure
@@ -10,6 +10,9 @@ from accelmnist.show.figures.mistakes import mistakes_figure
 from accelmnist.show.figures.roofline import roofline_figure
 from accelmnist.show.figures.scaling import scaling_figure
 from accelmnist.show.figures.style import png_bytes
+from accelmnist.show.figures.sweep_fronts import fronts_figure
+from accelmnist.show.figures.sweep_groups import groups_figure
+from accelmnist.show.figures.sweep_sizes import sizes_figure
 from accelmnist.show.figures.target import target_figure
 from accelmnist.show.figures.throughput import throughput_figure
 from accelmnist.show.figures.weights import weights_figure
@@ -17,10 +20,13 @@ from accelmnist.show.figures.weights import weights_figure
 __all__ = [
     "confusion_figure",
     "curves_figure",
+    "fronts_figure",
+    "groups_figure",
     "mistakes_figure",
     "png_bytes",
     "roofline_figure",
     "scaling_figure",
+    "sizes_figure",
     "target_figure",
     "throughput_figure",
     "weights_figure",

@@ -29,6 +29,7 @@ from accelmnist.show.figures.style import (
 _PANEL_WIDTH, _PANEL_HEIGHT = 560, 420
 _LEFT = MARGIN + 92  # room for an axis label and its numbers
 _TOP = HEADING + 126
+_TOP_ALONE, _LEFT_ALONE = 150, 100  # the same for a panel of its own, without a heading
 _LOG_FROM = 30.0  # largest over smallest loss
 _LOSS_UNITS = {"softmax": "cross-entropy, nats an image"}
 
@@ -46,6 +47,21 @@ def curves_figure(record: RunRecord) -> Figure:
         second = 2 * _LEFT + _PANEL_WIDTH
         _draw_accuracy(add_axes(figure, left=second, top=_TOP, width=_PANEL_WIDTH, height=_PANEL_HEIGHT), record)
     return figure
+
+
+def curve_panels(record: RunRecord) -> tuple[Figure, Figure]:
+    """The two halves of `curves_figure` without its heading, for a page that sets them side by side or stacks them."""
+    made = []
+    for draw in (_draw_loss, _draw_accuracy):
+        with look():
+            figure = new_figure(_LEFT_ALONE + _PANEL_WIDTH + MARGIN // 2, _TOP_ALONE + _PANEL_HEIGHT + 84)
+            axes = add_axes(figure, left=_LEFT_ALONE, top=_TOP_ALONE, width=_PANEL_WIDTH, height=_PANEL_HEIGHT)
+            draw(axes, record)
+            title = axes.get_title(loc="left").replace("; ", ";\n")  # its own sheet is too narrow for all in one line
+            axes.set_title(title, loc="left", size=TEXT_SIZE, weight="bold", pad=38)
+        made.append(figure)
+    loss, accuracy = made
+    return loss, accuracy
 
 
 def _subtitle(record: RunRecord) -> str:

@@ -1,0 +1,108 @@
+"""`accelmnist report`: a document to hand in, from the records of a run, a benchmark and a sweep."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from accelmnist.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from accelmnist.report.evidence import Evidence
+    from accelmnist.report.sources import Sources
+    from accelmnist.show.report.document import Notes, Report
+
+_NAME = "report.html"
+
+
+@click.command()
+@click.argument("records", nargs=-1, metavar="RECORD...", type=click.Path(path_type=Path))
+@click.option("--title", default="", help="Title of the report; made from the records if not given.")
+@click.option("--author", default="", help="Who hands it in.")
+@click.option("--notes", type=click.Path(path_type=Path), metavar="FILE.md", help="Your own text, in Markdown.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the four IDX files of the run.")
+@click.option("--pdf", is_flag=True, help="Write a PDF as well, beside the HTML.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A folder, or a file ending in .html; the folder of the record if not given.",
+)
+def report(
+    records: tuple[Path, ...],
+    title: str,
+    author: str,
+    notes: Path | None,
+    data: Path | None,
+    pdf: bool,
+    out: Path | None,
+) -> int:
+    """Make one HTML file, and with --pdf a PDF, of what the records say.
+
+    A RECORD is the folder of `accelmnist run`, `bench` or `sweep`, or the record in it: one of each kind at most, in
+    any order. The file needs no other and no network: question, data, method, learning curves, confused images,
+    neurons, speed, verdict, environment, and the commands that remake it.
+    """
+    from accelmnist.report.sources import load_sources
+    from accelmnist.show.report.notes import read_notes
+
+    if not records:
+        raise ConfigError(
+            "report needs a record", remedy="Give the folder of a run, such as `accelmnist report results/NAME`"
+        )
+    sources = load_sources(records)
+    own_text = None if notes is None else read_notes(notes)
+    file = _file(out, sources.folder)
+    made = _compose(sources, data, title=title, author=author, notes=own_text)
+    for path in _write(made, file, pdf=pdf):
+        click.echo(path)
+    return 0
+
+
+def _file(out: Path | None, folder: Path) -> Path:
+    """Where the HTML goes, in a folder that is there."""
+    from accelmnist.storage import make_folder
+
+    file = folder / _NAME if out is None else out if out.suffix.lower() in (".html", ".htm") else out / _NAME
+    if file.is_dir():
+        raise OutputError(f"--out {file} is a folder", remedy="Give another name")
+    make_folder(file.parent)
+    return file
+
+
+def _compose(sources: Sources, data: Path | None, *, title: str, author: str, notes: Notes | None) -> Report:
+    """The content; the network of a run answers once more, where it is there."""
+    import accelmnist
+    from accelmnist.report.evidence import Gap, find_evidence
+    from accelmnist.show.report.compose import Wishes, compose
+
+    found: Evidence | Gap = Gap("there is no run among the records")
+    if sources.run is not None and sources.run_folder is not None:
+        found = find_evidence(sources.run, sources.run_folder, data=data, neurons=sources.neurons)
+    wishes = Wishes(
+        title=title,
+        author=author,
+        notes=notes,
+        command=shlex.join(["accelmnist", *sys.argv[1:]]),
+        made_by=f"accelmnist {accelmnist.__version__}",
+    )
+    return compose(sources, found, wishes)
+
+
+def _write(made: Report, file: Path, *, pdf: bool) -> list[Path]:
+    """The HTML first: it stays where the PDF can't be written."""
+    from accelmnist.show.report.html import render_html
+    from accelmnist.storage import write_atomically
+
+    write_atomically(file, render_html(made))
+    if not pdf:
+        return [file]
+    from accelmnist.show.report.pdf import render_pdf
+
+    second = file.with_suffix(".pdf")
+    write_atomically(second, render_pdf(made))
+    return [file, second]

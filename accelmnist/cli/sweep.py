@@ -1,0 +1,218 @@
+"""`accelmnist sweep`: many networks on a validation split; the best one meets the test set."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accelmnist.cli.drawing import PictureDrawing
+from accelmnist.cli.interrupt import StopOnInterrupt
+from accelmnist.cli.options import in_order
+from accelmnist.cli.sweep_options import CONFIG_PARAMETERS, config_options, sweep_config_from
+from accelmnist.companion import Companion
+from accelmnist.errors import ConfigError, StoppedError
+from accelmnist.openmp import limit_spinning
+
+if TYPE_CHECKING:
+    from accelmnist.results import RunRecord
+    from accelmnist.show.sweep.observer import ConsoleSweepObserver
+    from accelmnist.sweep.observer import SilentSweepObserver
+    from accelmnist.sweep.plan import SweepConfig
+    from accelmnist.sweep.record import SweepRecord
+    from accelmnist.sweep.session import SweepRequest
+
+_CHECK_FAILED = 1
+_AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures", "accelmnist.show.sweep_pictures")
+
+result_options = in_order(
+    click.option("--yes", is_flag=True, help="Go on however many trainings it has."),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Trainings side by side; one a thread if not given.",
+    ),
+    click.option(
+        "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder; results/<time>-sweep if not given."
+    ),
+    click.option("--no-save", is_flag=True, help="Save nothing."),
+    click.option(
+        "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the stopped sweep in this folder."
+    ),
+    click.option("--json", "as_json", is_flag=True, help="The record on standard output, all else on standard error."),
+    click.option("--quiet", is_flag=True, help="Say only what is best."),
+)
+
+
+@click.command()
+@config_options
+@result_options
+@click.pass_context
+def sweep(context: click.Context, /, **options: Any) -> int:
+    """Train many networks from several seeds, and say which is best and what the differences are worth.
+
+    They are compared on images held out of the training set. The winner trains once more on all of it, and is the only
+    one that meets the test set. Lists are comma-separated; ranges are LOW:HIGH:COUNT, spaced by factors.
+    """
+    _check_result_options(context, options)
+    config = None if options["resume"] else sweep_config_from(context, options)
+    limit_spinning()
+    with Companion(_AT_THE_END) as companion:
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of CUDA on the CPU
+        record = _run_new(config, options, companion) if config else _resume(options, companion)
+    return _exit_code(record)
+
+
+def _run_new(config: SweepConfig, options: dict[str, Any], companion: Companion) -> SweepRecord:
+    from accelmnist.folders import new_folder, remove_if_empty
+
+    if options["no_save"]:
+        return _Run(config, None, None, options, companion).run()
+    folder = new_folder(options["out"], label="sweep")
+    try:
+        return _Run(config, None, folder, options, companion).run()
+    finally:
+        remove_if_empty(folder)
+
+
+def _resume(options: dict[str, Any], companion: Companion) -> SweepRecord:
+    from accelmnist.sweep.record import load_sweep
+
+    folder = options["resume"]
+    record = load_sweep(folder)
+    if record.status == "done":
+        raise ConfigError(f"--resume {folder}: that sweep is finished", remedy="Start a new one with --out")
+    folder = folder if folder.is_dir() else folder.parent
+    return _Run(record.config, record, folder, options, companion).run()
+
+
+class _Run:
+    """One sweep on the command line: who watches it, where it is saved, what is shown of it in the end."""
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        record: SweepRecord | None,
+        folder: Path | None,
+        options: dict[str, Any],
+        companion: Companion,
+    ) -> None:
+        from accelmnist.show.terminal import make_terminal
+
+        self.config, self.record, self.folder = config, record, folder
+        self.options, self.companion = options, companion
+        self.console = make_terminal(stderr=options["as_json"])
+        best = None if folder is None else folder / "best"
+        self.pictures = PictureDrawing(companion, best, shared_scale=False)
+
+    def run(self) -> SweepRecord:
+        """Train, draw and show; raises StoppedError where the user stopped it, after saving and showing."""
+        try:
+            winner = self._train()
+            self._draw(winner)
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise StoppedError("interrupted", remedy=self._how_to_go_on()) from None
+        except StoppedError as error:
+            raise StoppedError(error.message, remedy=self._how_to_go_on()) from None
+        finally:  # a failure must not hide what was found
+            self._show()
+        assert self.record is not None
+        return self.record
+
+    def _train(self) -> RunRecord | None:
+        from accelmnist.folders import sole_writer
+        from accelmnist.sweep.session import execute_sweep
+
+        self.companion.wait_until_ready()
+        lock = sole_writer(self.folder) if self.folder else nullcontext()
+        with lock, StopOnInterrupt(until="after the trainings under way") as stop, self._observer() as observer:
+            outcome = execute_sweep(self._request(stop), observer)
+            self._keep(outcome.record)
+        return outcome.winner
+
+    def _request(self, stop: StopOnInterrupt) -> SweepRequest:
+        from accelmnist.sweep.session import SweepRequest
+
+        return SweepRequest(
+            config=self.config,
+            folder=self.folder,
+            record=self.record,
+            workers=self.options["workers"],
+            should_stop=lambda: stop.requested,
+            on_trained=stop.trained,
+            on_stopped=self._keep,
+            oracle=partial(self.companion.start, "accelmnist.reference.oracle:oracle_scores"),
+            on_evaluated=self.pictures.begin,
+        )
+
+    def _observer(self) -> ConsoleSweepObserver | SilentSweepObserver:
+        from accelmnist.show.sweep.observer import ConsoleSweepObserver
+        from accelmnist.sweep.observer import SilentSweepObserver
+
+        return SilentSweepObserver() if self.options["quiet"] else ConsoleSweepObserver(self.console)
+
+    def _keep(self, record: SweepRecord) -> None:
+        self.record = record
+
+    def _draw(self, winner: RunRecord | None) -> None:
+        from accelmnist.sweep.record import save_sweep
+
+        if self.folder is None or self.record is None:
+            return
+        pictures = self.companion.start("accelmnist.show.sweep_pictures:write_sweep_pictures", self.record, self.folder)
+        if winner is not None:
+            self.pictures.finish(winner)
+        self.record = replace(self.record, files=("sweep.json", *pictures()))
+        save_sweep(self.record, self.folder)
+
+    def _show(self) -> None:
+        from accelmnist.show.sweep.line import format_line
+        from accelmnist.show.sweep.table import print_sweep
+
+        if self.record is None:
+            return
+        if self.options["quiet"]:
+            click.echo(format_line(self.record))
+        else:
+            print_sweep(self.record, self.console, self.folder)
+        if self.options["as_json"]:
+            from accelmnist.record_files import encode
+
+            click.echo(encode(self.record), nl=False)
+
+    def _how_to_go_on(self) -> str:
+        """What to type to go on with a stopped sweep, where anything of it is saved."""
+        saved = self.folder is not None and (self.folder / "sweep.json").exists()
+        return f"Go on with: accelmnist sweep --resume {self.folder}" if saved else "Nothing was saved"
+
+
+def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
+    flags = {"as_json": "--json", "no_save": "--no-save"}
+    for first, second in (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")):
+        if options[first] and options[second]:
+            names = [flags.get(name, f"--{name}") for name in (first, second)]
+            raise ConfigError(f"{names[0]} contradicts {names[1]}", remedy="Give one of them")
+    if options["resume"]:
+        _check_only_results(context)
+
+
+def _check_only_results(context: click.Context) -> None:
+    """With --resume the configuration is the stopped sweep's own."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in CONFIG_PARAMETERS and source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(
+                f"--resume goes on with the stopped sweep's own configuration, so {parameter.opts[0]} has no place",
+                remedy=f"Leave out {parameter.opts[0]}",
+            )
+
+
+def _exit_code(record: SweepRecord) -> int:
+    winner = record.winner
+    return 0 if winner is not None and winner.verdict is not None and winner.verdict.passed else _CHECK_FAILED

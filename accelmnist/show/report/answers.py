@@ -1,0 +1,252 @@
+"""The chapter on the answers: scores by class, the confusion matrix, and the confused images themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.metrics import ConfusedPair, Metrics
+from accelmnist.report.confusions import class_means, images_of, likeness_of
+from accelmnist.report.evidence import Evidence, Gap
+from accelmnist.report.intervals import wilson
+from accelmnist.results import RunRecord
+from accelmnist.show.figures.classes import classes_figure
+from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
+from accelmnist.show.names import row_names
+from accelmnist.show.report.document import (
+    Block,
+    Cell,
+    Chapter,
+    Column,
+    Figure,
+    Gallery,
+    Image,
+    Matrix,
+    MatrixCell,
+    Missing,
+    Points,
+    Table,
+    Text,
+    Tile,
+)
+from accelmnist.show.report.observations import (
+    accuracy_sentence,
+    class_sentences,
+    confusion_sentences,
+    likeness_sentence,
+)
+from accelmnist.show.report.opening import DIGITS
+from accelmnist.show.report.pictures import Collector, panel_of
+from accelmnist.show.report.training import number
+from accelmnist.show.report.words import ClassWords, class_names_of, sentence
+from accelmnist.show.units import count, fraction, percent
+
+_PAIRS = 5  # shown with their images
+_PAIR_IMAGES = 8
+_MISTAKES = 24  # images that a cell of the matrix shows at most
+_RIGHT = 8  # of a cell on the diagonal
+
+
+def answers_chapter(record: RunRecord, found: Evidence | Gap, collector: Collector) -> Chapter:
+    """What the network says of the test images."""
+    metrics, words = record.metrics, ClassWords(class_names_of(record))
+    if metrics is None:
+        missing = Missing(text="The test images were not classified: the run ended before that.")
+        return Chapter(ident="answers", title="The answers", blocks=(missing,))
+    blocks: list[Block] = [
+        Text(text=accuracy_sentence(metrics), lead=True),
+        Points(
+            title="Observed",
+            items=(
+                *class_sentences(metrics, words),
+                *confusion_sentences(metrics, words),
+                *map(sentence, metrics.notes),
+            ),
+        ),
+        _matrix(metrics, words, found, collector),
+        *_moved(found),
+        *_pairs(metrics, words, found, collector),
+        _classes_figure(metrics, words),
+        _classes(record, metrics, words),
+    ]
+    return Chapter(ident="answers", title="The answers", blocks=tuple(blocks))
+
+
+# --- the confusion matrix
+
+
+def _matrix(metrics: Metrics, words: ClassWords, found: Evidence | Gap, collector: Collector) -> Matrix:
+    counts = np.array(metrics.confusion_matrix, dtype=np.int64)
+    colours = cell_colours(counts)
+    cells = tuple(
+        tuple(
+            _cell(int(counts[row, column]), colours[row][column], row, column, words, found, collector)
+            for column in range(len(counts))
+        )
+        for row in range(len(counts))
+    )
+    return Matrix(
+        caption=f"Confusion matrix: a row for each predicted {words.kind}, a column for each actual one. Mistakes are "
+        "coloured by their share of the column, on a logarithmic scale.",
+        names=words.names,
+        class_kind=words.kind,
+        cells=cells,
+        precision=tuple(percent(scores.precision, digits=1) for scores in metrics.per_class),
+        recall=tuple(percent(scores.recall, digits=1) for scores in metrics.per_class),
+        accuracy=percent(metrics.accuracy),
+        gap=_gap_text(found),
+    )
+
+
+def _moved(found: Evidence | Gap) -> list[Block]:
+    """Says so where the images are not quite those of the record's counts."""
+    if isinstance(found, Gap) or found.moved == 0:
+        return []
+    return [
+        Text(
+            text=f"The images are those of a second evaluation, on the CPU in float32: {found.moved:,} of them fall "
+            "into another cell than in the record."
+        )
+    ]
+
+
+def _gap_text(found: Evidence | Gap) -> str:
+    return f"The images of its cells can't be shown: {found.reason}." if isinstance(found, Gap) else ""
+
+
+def _cell(
+    number_of: int,
+    background: tuple[int, int, int],
+    predicted: int,
+    actual: int,
+    words: ClassWords,
+    found: Evidence | Gap,
+    collector: Collector,
+) -> MatrixCell:
+    is_right = predicted == actual
+    who = words.one(actual) if number_of == 1 else f"{count(number_of)} {words.many(actual)}"
+    label = f"{who} recognized" if is_right else f"{who} taken for {words.names[predicted]}"
+    most = _RIGHT if is_right else _MISTAKES
+    places = [] if isinstance(found, Gap) or number_of == 0 else list(images_of(found, predicted, actual)[:most])
+    tiles = () if isinstance(found, Gap) else tuple(_tile(int(place), found, words, collector) for place in places)
+    return MatrixCell(
+        count=number_of,
+        background="" if background == EMPTY else hex_colour(background),
+        ink="" if background == EMPTY else hex_colour(ink_on(background)),
+        label=label,
+        tiles=tiles,
+    )
+
+
+def _tile(place: int, evidence: Evidence, words: ClassWords, collector: Collector) -> Tile:
+    """A test image with what was said of it, and how sure the network was."""
+    actual, predicted = int(evidence.labels[place]), int(evidence.predictions[place])
+    score = f"{float(evidence.scores[place, predicted]):.2f}"
+    said = "recognized" if actual == predicted else f"taken for {words.names[predicted]}"
+    return Tile(
+        image=Image(
+            DIGITS,
+            collector.place(DIGITS, place),
+            f"test image {place:,}, {words.one(actual)} {said} with score {score}",
+        ),
+        caption=score,
+    )
+
+
+# --- pairs
+
+
+def _pairs(metrics: Metrics, words: ClassWords, found: Evidence | Gap, collector: Collector) -> list[Block]:
+    """The most confused pairs with their images and, as far as it shows, why."""
+    if not metrics.confused_pairs:
+        return []
+    blocks: list[Block] = [_pair_table(metrics, words)]
+    if isinstance(found, Gap):
+        return [*blocks, Missing(text=f"Images of the confused pairs can't be shown: {found.reason}.")]
+    means = class_means(found, len(words.names))
+    shown = [pair for pair in metrics.confused_pairs[:_PAIRS] if len(images_of(found, pair.predicted, pair.actual))]
+    return [*blocks, *(_pair(pair, found, means, words, collector) for pair in shown)]
+
+
+def _pair(
+    pair: ConfusedPair, evidence: Evidence, means: NDArray[np.float64], words: ClassWords, collector: Collector
+) -> Gallery:
+    places = images_of(evidence, pair.predicted, pair.actual)[:_PAIR_IMAGES]
+    return Gallery(
+        caption=likeness_sentence(likeness_of(pair, evidence, means), words),
+        tiles=tuple(_tile(int(place), evidence, words, collector) for place in places),
+    )
+
+
+def _pair_table(metrics: Metrics, words: ClassWords) -> Table:
+    names = row_names(words.names)
+    wrong = metrics.images - sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
+    return Table(
+        ident="pairs",
+        caption="The most frequent mistakes. Below, the images of the first ones; the figure under each is the score "
+        "of the wrong answer.",
+        columns=(
+            Column("actual"),
+            Column("taken for"),
+            Column("images", True),
+            Column(f"of the {words.kind}", True),
+            Column("of all mistakes", True),
+        ),
+        rows=tuple(
+            (
+                Cell(names[pair.actual], pair.actual),
+                Cell(names[pair.predicted], pair.predicted),
+                Cell(count(pair.count), pair.count),
+                _share(pair.count, metrics.per_class[pair.actual].support),
+                _share(pair.count, wrong),
+            )
+            for pair in metrics.confused_pairs
+        ),
+    )
+
+
+def _share(part: int, whole: int) -> Cell:
+    share = part / max(whole, 1)
+    return Cell(percent(share, digits=1), share)
+
+
+# --- classes
+
+
+def _classes_figure(metrics: Metrics, words: ClassWords) -> Figure:
+    return Figure(
+        ident="class-scores",
+        caption="Recall and precision of every class with their 95 % intervals.",
+        alt="; ".join(
+            f"{name}: recall {percent(scores.recall, digits=1)}, precision {percent(scores.precision, digits=1)}"
+            for name, scores in zip(words.names, metrics.per_class, strict=True)
+        ),
+        panels=(panel_of(classes_figure(metrics, words.names), "class-scores"),),
+    )
+
+
+def _classes(record: RunRecord, metrics: Metrics, words: ClassWords) -> Table:
+    other = record.reference.metrics if record.reference is not None else None
+    rows = []
+    for name, scores in zip(row_names(words.names), metrics.per_class, strict=True):
+        low, high = wilson(round(scores.recall * scores.support), scores.support)
+        cells = [
+            Cell(name, scores.label),
+            number(scores.precision, percent(scores.precision)),
+            number(scores.recall, percent(scores.recall)),
+            number(low, f"{100 * low:.1f} to {100 * high:.1f} %"),
+            number(scores.f1, fraction(scores.f1)),
+        ]
+        if other is not None:
+            cells.append(number(other.per_class[scores.label].f1, fraction(other.per_class[scores.label].f1)))
+        rows.append((*cells, Cell(count(scores.support), scores.support)))
+    columns = [Column(words.kind), Column("precision", True), Column("recall", True), Column("recall, 95 %", True)]
+    columns += [Column("F1", True)] + ([Column("F1 of the reference", True)] if other is not None else [])
+    return Table(
+        ident="classes",
+        caption="Scores by class.",
+        columns=(*columns, Column("images", True)),
+        rows=tuple(rows),
+        note=f"Macro means: precision {percent(metrics.macro_precision)}, recall {percent(metrics.macro_recall)}, "
+        f"F1 {fraction(metrics.macro_f1)}.",
+    )

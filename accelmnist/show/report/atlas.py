@@ -1,0 +1,205 @@
+"""The chapter on the neurons of the first layer: the atlas, a sentence each, and what they have in common."""
+
+from __future__ import annotations
+
+from accelmnist.neurons.images import signed_images, weight_images
+from accelmnist.neurons.record import Neuron, NeuronsRecord
+from accelmnist.report.evidence import Evidence, Gap
+from accelmnist.report.sources import Sources
+from accelmnist.show.report.document import (
+    Atlas,
+    Bar,
+    Block,
+    Card,
+    Cell,
+    Chapter,
+    Column,
+    Image,
+    Missing,
+    Points,
+    Table,
+    Text,
+)
+from accelmnist.show.report.opening import DIGITS
+from accelmnist.show.report.pictures import Collector
+from accelmnist.show.report.training import number
+from accelmnist.show.report.words import ClassWords, sentence
+from accelmnist.show.units import UNKNOWN, count, percent, plural
+
+GREY, SIGNED = "weights", "signed-weights"
+_MOST_CARDS = 256
+_ON_PAPER = 24
+_EXCITING = 8
+_GREYS = 48  # places kept for neurons at the end of the order, where not all have room
+
+
+def atlas_chapter(sources: Sources, found: Evidence | Gap, collector: Collector) -> Chapter:
+    """What has become of the first layer."""
+    record = found.neurons if isinstance(found, Evidence) else sources.neurons
+    if record is None:
+        reason = found.reason if isinstance(found, Gap) else "they were not analysed"
+        return _chapter(Missing(text=f"The neurons can't be shown: {reason}."))
+    blocks: list[Block] = [Text(text=_lead(record), lead=True)]
+    if record.summary:
+        blocks.append(Points(title="Observed", items=tuple(map(sentence, record.summary))))
+    if isinstance(found, Gap):
+        blocks.append(Missing(text=f"The images of the neurons can't be shown: {found.reason}."))
+    else:
+        blocks.append(_atlas(record, found, collector))
+    return _chapter(*blocks, _table(record), *_how(record))
+
+
+def _chapter(*blocks: Block) -> Chapter:
+    return Chapter(ident="neurons", title="The neurons", blocks=blocks)
+
+
+def _lead(record: NeuronsRecord) -> str:
+    what = "neurons of the first layer" if record.rows == "hidden" else "outputs, which are the first layer here,"
+    watched = f"Each of the {len(record.neurons)} {what} was watched on {count(record.test_images)} test images"
+    if all(neuron.ablation is None for neuron in record.neurons):
+        return f"{watched}."
+    return f"{watched}, and silenced in turn to see what is lost without it."
+
+
+# --- the atlas
+
+
+def _atlas(record: NeuronsRecord, evidence: Evidence, collector: Collector) -> Atlas:
+    words = ClassWords(record.class_names)
+    collector.offer(GREY, weight_images(evidence.weights))
+    collector.offer(SIGNED, signed_images(evidence.weights))
+    shown = _shown(record)
+    strongest = max((neuron.strength for neuron in record.neurons), default=0.0) or 1.0
+    return Atlas(
+        caption="The weights of the first layer as images, the clearest neurons first: bright where ink excites the "
+        "neuron, dark where it calms it." + _left_out(record, shown),
+        bars_title=_bars_title(record, words),
+        cards=tuple(_card(neuron, record, strongest, collector) for neuron in shown),
+        shown_on_paper=min(_ON_PAPER, len(shown)),
+        overview=f"All {len(shown)} of them in the same order, by their signed weights: orange where ink excites the "
+        "neuron, blue where it calms it, white for zero.",
+    )
+
+
+def _bars_title(record: NeuronsRecord, words: ClassWords) -> str:
+    if record.rows == "output":
+        return f"share of the images of each {words.kind} for which it is the largest output"
+    return f"share of the images of each {words.kind} that turn it on"
+
+
+def _shown(record: NeuronsRecord) -> list[Neuron]:
+    """The first of the atlas's order, and some from its end, which are the unclear ones."""
+    by_index = {neuron.index: neuron for neuron in record.neurons}
+    ordered = [by_index[index] for index in record.order if index in by_index] or list(record.neurons)
+    if len(ordered) <= _MOST_CARDS:
+        return ordered
+    return [*ordered[: _MOST_CARDS - _GREYS], *ordered[-_GREYS:]]
+
+
+def _left_out(record: NeuronsRecord, shown: list[Neuron]) -> str:
+    if len(shown) == len(record.neurons):
+        return ""
+    return f" Shown are {len(shown)} of {len(record.neurons)}: the clearest, and {_GREYS} of the least clear."
+
+
+def _card(neuron: Neuron, record: NeuronsRecord, strongest: float, collector: Collector) -> Card:
+    words = ClassWords(record.class_names)
+    name = f"{'neuron' if record.rows == 'hidden' else 'output'} {neuron.index}"
+    own = set(neuron.task.classes)
+    bars = tuple(
+        Bar(label=words.names[label], share=share, text=percent(share, digits=0), is_own=label in own)
+        for label, share in enumerate(neuron.activation.share_on)
+    )
+    return Card(
+        name=name,
+        digits=_digits(neuron, words),
+        sentence=sentence(neuron.sentence),
+        status=neuron.status,
+        grey=Image(GREY, collector.place(GREY, neuron.index), f"weights of {name}"),
+        signed=Image(SIGNED, collector.place(SIGNED, neuron.index), f"signed weights of {name}"),
+        strength=min(neuron.strength / strongest, 1.0),
+        bars=bars,
+        facts=_facts(neuron, words),
+        exciting=tuple(
+            Image(DIGITS, collector.place(DIGITS, place), f"test image {place:,}, which excites {name}")
+            for place in neuron.exciting[:_EXCITING]
+        ),
+    )
+
+
+def _digits(neuron: Neuron, words: ClassWords) -> str:
+    """The classes that it answers for, in a few characters: "0", "not 1", "–"."""
+    named = ", ".join(words.names[label] for label in neuron.task.classes)
+    if not named or neuron.status != "live":
+        return UNKNOWN if neuron.status == "live" else neuron.status
+    sense = f"not {named}" if neuron.task.sense == "off" else named
+    return f"{sense}?" if neuron.task.certainty != "clear" else sense
+
+
+def _facts(neuron: Neuron, words: ClassWords) -> tuple[tuple[str, str], ...]:
+    lost = None if neuron.ablation is None else sum(neuron.ablation.lost)
+    rows = [
+        ("argues for", _argued(neuron, neuron.argues_for, words)),
+        ("argues against", _argued(neuron, neuron.argues_against, words)),
+        ("strength", f"{neuron.strength:.3g}"),
+        ("selectivity", "" if neuron.selectivity is None else f"{neuron.selectivity:.2f}"),
+        ("clarity", "" if neuron.clarity is None else f"{neuron.clarity:.2f}"),
+        ("lost without it", "" if lost is None else plural(lost, "image")),
+    ]
+    return tuple(row for row in rows if row[1])
+
+
+def _argued(neuron: Neuron, labels: tuple[int, ...], words: ClassWords) -> str:
+    """The classes with how far it moves their logits: "9 (+1.21), 4 (+0.80)"."""
+    return ", ".join(f"{words.names[label]} ({neuron.support[label]:+.2f})" for label in labels)
+
+
+# --- the table
+
+
+def _table(record: NeuronsRecord) -> Table:
+    words = ClassWords(record.class_names)
+    return Table(
+        ident="neuron-sentences",
+        caption="Every neuron in a sentence.",
+        columns=(
+            Column("neuron", True),
+            Column("answers for"),
+            Column("clarity", True),
+            Column("strength", True),
+            Column("lost without it", True),
+            Column("in a sentence"),
+        ),
+        rows=tuple(_row(neuron, words) for neuron in _shown(record)),
+        note=_left_out(record, _shown(record)).strip(),
+        most_on_paper=0,  # there the sentences stand in the atlas
+    )
+
+
+def _row(neuron: Neuron, words: ClassWords) -> tuple[Cell, ...]:
+    lost = None if neuron.ablation is None else sum(neuron.ablation.lost)
+    return (
+        Cell(str(neuron.index), neuron.index),
+        Cell(_digits(neuron, words)),
+        number(neuron.clarity, UNKNOWN if neuron.clarity is None else f"{neuron.clarity:.2f}"),
+        number(neuron.strength, f"{neuron.strength:.3g}"),
+        Cell(UNKNOWN if lost is None else f"{lost:,}", lost),
+        Cell(sentence(neuron.sentence)),
+    )
+
+
+def _how(record: NeuronsRecord) -> list[Block]:
+    """How each figure is found, with its source."""
+    if not record.methods:
+        return []
+    return [
+        Table(
+            ident="neuron-methods",
+            caption="How the figures are found.",
+            columns=(Column("figure"), Column("how it is found"), Column("source")),
+            rows=tuple(
+                (Cell(method.name), Cell(sentence(method.explanation)), Cell(method.source or ""))
+                for method in record.methods
+            ),
+        )
+    ]

@@ -1,0 +1,133 @@
+"""From records to the tree of a report: which chapters there are, in which order, and what is said in short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from accelmnist.config import IMAGE_SIDE
+from accelmnist.report.evidence import Evidence, Gap
+from accelmnist.report.sources import Sources
+from accelmnist.show.bench.headline import outcome_of
+from accelmnist.show.report.answers import answers_chapter
+from accelmnist.show.report.atlas import atlas_chapter
+from accelmnist.show.report.document import Chapter, Notes, Report, Tone
+from accelmnist.show.report.judgement import judgement_chapter, outcome
+from accelmnist.show.report.observations import accuracy_sentence, confusion_sentences
+from accelmnist.show.report.opening import DIGITS, data_chapter, method_chapter, question_chapter
+from accelmnist.show.report.pictures import Collector
+from accelmnist.show.report.remake import environment_chapter, remake_chapter
+from accelmnist.show.report.search import search_chapter, winner_sentence
+from accelmnist.show.report.speed import answer, speed_chapter
+from accelmnist.show.report.training import training_chapter
+from accelmnist.show.report.words import ClassWords, class_names_of, sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What its author wants on a report; an empty title is made from the records."""
+
+    title: str = ""
+    author: str = ""
+    notes: Notes | None = None
+    command: str = "accelmnist report"
+    made_by: str = "accelmnist"
+
+
+def compose(sources: Sources, found: Evidence | Gap, wishes: Wishes) -> Report:
+    """The whole report; `found` is what the network of the run answers, or why that is not known."""
+    collector = Collector()
+    if isinstance(found, Evidence):
+        collector.offer(DIGITS, found.images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE))
+    chapters = tuple(chapter for chapter in _chapters(sources, found, wishes, collector) if chapter is not None)
+    word, tone = _verdict(sources)
+    return Report(
+        title=wishes.title or _title(sources),
+        author=wishes.author,
+        date=_date(sources),
+        subtitle=_subtitle(sources),
+        verdict=word,
+        verdict_tone=tone,
+        summary=_summary(sources, found),
+        chapters=chapters,
+        pictures=collector.pictures(),
+        made_by=wishes.made_by,
+    )
+
+
+def _chapters(sources: Sources, found: Evidence | Gap, wishes: Wishes, collector: Collector) -> list[Chapter | None]:
+    evidence = found if isinstance(found, Evidence) else None
+    notes = None if wishes.notes is None else Chapter(ident="notes", title="Notes", blocks=(wishes.notes,))
+    chapters: list[Chapter | None] = [question_chapter(sources), notes]
+    if (run := sources.run) is not None:
+        chapters += [data_chapter(run, evidence, collector), method_chapter(run)]
+    if sources.sweep is not None:
+        chapters.append(search_chapter(sources.sweep))
+    if run is not None:
+        chapters += [
+            training_chapter(run),
+            answers_chapter(run, found, collector),
+            atlas_chapter(sources, found, collector),
+        ]
+    if sources.bench is not None:
+        chapters.append(speed_chapter(sources.bench))
+    if run is not None:
+        chapters.append(judgement_chapter(run))
+    return [*chapters, environment_chapter(sources), remake_chapter(sources, wishes.command)]
+
+
+def _verdict(sources: Sources) -> tuple[str, Tone]:
+    if sources.run is not None:
+        return outcome(sources.run)
+    if sources.bench is not None:
+        made = outcome_of(sources.bench)
+        return made.word, "good" if made.passed else "unsure" if made.passed is None else "bad"
+    return "", ""
+
+
+def _title(sources: Sources) -> str:
+    if sources.run is not None:
+        dataset = sources.run.data.dataset if sources.run.data is not None else sources.run.config.data.dataset
+        return f"The network {sources.run.config.model} on {dataset}"
+    if sources.sweep is not None:
+        return "Which network is best: a comparison"
+    return "Training a small network: how fast, how right, how far from the limit"
+
+
+def _subtitle(sources: Sources) -> str:
+    """The machine and the software in a line."""
+    known = next((environment for _, environment in sources.environments if environment is not None), None)
+    return "" if known is None else f"On {known.hardware}, torch {known.torch}, accelmnist {known.accelmnist}"
+
+
+def _date(sources: Sources) -> str:
+    """The day on which the newest record was made, in words of no language: 2026-11-24."""
+    records = [record for record in (sources.run, sources.sweep, sources.bench) if record is not None]
+    return max(filter(_is_day, (record.created[:10] for record in records)), default="")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _summary(sources: Sources, found: Evidence | Gap) -> tuple[str, ...]:
+    """The answers in short."""
+    run, sweep = sources.run, sources.sweep
+    said = list(filter(None, [winner_sentence(sweep)])) if sweep is not None else []
+    if run is not None and run.metrics is not None:
+        words = ClassWords(class_names_of(run))
+        told = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
+        said += [] if told else [accuracy_sentence(run.metrics)]
+        said += [*confusion_sentences(run.metrics, words)[:1]]
+    if run is not None and run.status != "done":
+        said.append(f"The run is {run.status}. {run.message or ''}".strip())
+    neurons = found.neurons if isinstance(found, Evidence) else sources.neurons
+    if neurons is not None:
+        said += map(sentence, neurons.summary[:2])
+    if sources.bench is not None:
+        said.append(answer(sources.bench))
+    return tuple(said)

@@ -1,0 +1,217 @@
+"""Sentences on what a network gets right and wrong, computed from its confusion matrix and the images themselves.
+
+A sentence claims no more than its figures: an order of digits only where their intervals are apart, a reason only where
+Fisher's exact test finds one, and where images are few it says so.
+"""
+
+from __future__ import annotations
+
+import math
+
+from accelmnist.metrics import ClassScores, Metrics
+from accelmnist.report.confusions import Likeness, Trait
+from accelmnist.report.intervals import overlap, wilson
+from accelmnist.results import EpochFigures, RunRecord
+from accelmnist.show.report.words import ClassWords, interval_text
+from accelmnist.show.units import percent, plural
+
+_FEW = 10  # images, below which a sentence says so
+_ALIKE = 10  # pairs of classes that count as alike, of 45
+
+
+def hits_of(metrics: Metrics) -> int:
+    """Images that were classified rightly."""
+    return sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
+
+
+def accuracy_sentence(metrics: Metrics) -> str:
+    """How many are right, and how sure the share is."""
+    hits = hits_of(metrics)
+    return (
+        f"{hits:,} of {metrics.images:,} test images are classified rightly: {percent(metrics.accuracy)}, "
+        f"95 % interval {interval_text(hits, metrics.images, digits=2)}."
+    )
+
+
+# --- classes
+
+
+def class_sentences(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
+    """The strongest and the weakest class by recall, and the answer that is wrong most often."""
+    present = [scores for scores in metrics.per_class if scores.support > 0]
+    if len(present) < 2:
+        return ()
+    best, worst = max(present, key=lambda scores: scores.recall), min(present, key=lambda scores: scores.recall)
+    found = [_extremes(best, worst, words)]
+    answered = [scores for scores in present if scores.predicted > 0]
+    least = min(answered, key=lambda scores: scores.precision, default=None)
+    if least is not None and least.precision < 1:
+        wrong = least.predicted - round(least.precision * least.predicted)
+        found.append(
+            f"The answer {words.names[least.label]} can be trusted least: {wrong} of {least.predicted:,} such answers "
+            f"are wrong, a precision of {percent(least.precision, digits=1)}."
+        )
+    return tuple(found)
+
+
+def _extremes(best: ClassScores, worst: ClassScores, words: ClassWords) -> str:
+    if best.recall == worst.recall:
+        return f"Every {words.kind} is recognized equally well, {percent(best.recall, digits=1)} of its images."
+    apart = not overlap(_recall_interval(best), _recall_interval(worst))
+    order = (
+        "The intervals are apart, so the difference is more than the luck of the test images."
+        if apart
+        else "The intervals overlap, so other test images could order them otherwise."
+    )
+    return f"{_recall(best, words)} are recognized best and {_recall(worst, words, inner=True)} worst. {order}"
+
+
+def _recall(scores: ClassScores, words: ClassWords, *, inner: bool = False) -> str:
+    many = words.many(scores.label)
+    hits = round(scores.recall * scores.support)
+    figures = f"({percent(scores.recall, digits=1)}, 95 % interval {interval_text(hits, scores.support)})"
+    return f"{many if inner else many[:1].upper() + many[1:]} {figures}"
+
+
+def _recall_interval(scores: ClassScores) -> tuple[float, float]:
+    return wilson(round(scores.recall * scores.support), scores.support)
+
+
+# --- confusions
+
+
+def confusion_sentences(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
+    """How many mistakes there are, and which two classes are mixed up most."""
+    wrong = metrics.images - hits_of(metrics)
+    if wrong == 0:
+        return ("No test image is classified wrongly.",)
+    one, other, count = _most_mixed(metrics)
+    there, back = metrics.confusion_matrix[other][one], metrics.confusion_matrix[one][other]
+    mixed = (
+        f"{words.names[one]} and {words.names[other]} are mixed up most: {count} of {plural(wrong, 'mistake')} "
+        f"({there} {words.many(one)} taken for {words.names[other]}, {back} {words.many(other)} "
+        f"for {words.names[one]})."
+    )
+    few = " With so few, another training could well put another pair first." if count < _FEW else ""
+    return (mixed + few, *_one_sided(metrics, words))
+
+
+def _most_mixed(metrics: Metrics) -> tuple[int, int, int]:
+    """Two classes and the mistakes between them, in both directions."""
+    matrix = metrics.confusion_matrix
+    pairs = [(low, high) for high in range(len(matrix)) for low in range(high)]
+    one, other = max(pairs, key=lambda pair: matrix[pair[0]][pair[1]] + matrix[pair[1]][pair[0]])
+    return one, other, matrix[one][other] + matrix[other][one]
+
+
+def _one_sided(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
+    """The pair whose mistakes go mostly one way, where that is more than a coin would do."""
+    matrix = metrics.confusion_matrix
+    for pair in metrics.confused_pairs:
+        there, back = pair.count, matrix[pair.actual][pair.predicted]
+        if there > back and _by_a_coin(there, there + back) < 0.01:
+            return (
+                f"The mistakes between {words.names[pair.actual]} and {words.names[pair.predicted]} go mostly one way: "
+                f"{there} {words.many(pair.actual)} taken for {words.names[pair.predicted]}, {back} the other way "
+                "round.",
+            )
+    return ()
+
+
+def _by_a_coin(hits: int, total: int) -> float:
+    """The chance of `hits` or more heads in `total` throws, or as many tails."""
+    ways = sum(math.comb(total, count) for count in range(hits, total + 1))
+    return min(1.0, 2 * ways / float(2**total))
+
+
+def likeness_sentence(likeness: Likeness, words: ClassWords) -> str:
+    """Why a pair may be confused, as far as the images show it."""
+    pair = likeness.pair
+    wrong, right = words.names[pair.predicted], words.names[pair.actual]
+    parts = [
+        f"{pair.count} {words.many(pair.actual) if pair.count > 1 else words.one(pair.actual)} taken for {wrong}.",
+        _alike(likeness, words),
+        _nearer(likeness.nearer, words.many(pair.actual), wrong=wrong, right=right),
+        _loops(likeness, words),
+    ]
+    if pair.count < _FEW and not likeness.nearer.is_sure:
+        parts.append("With so few images no reason is certain.")
+    return " ".join(filter(None, parts))
+
+
+def _alike(likeness: Likeness, words: ClassWords) -> str:
+    pair = likeness.pair
+    named = f"The mean images of {words.names[pair.actual]} and {words.names[pair.predicted]}"
+    figure = f"(correlation {likeness.correlation:.2f})"
+    if likeness.rank == 1:
+        return f"{named} are the most alike of all {likeness.pairs} pairs {figure}."
+    if likeness.rank <= _ALIKE:
+        return f"{named} are among the {_ALIKE} most alike of all {likeness.pairs} pairs {figure}."
+    return f"{named} are not especially alike {figure}."
+
+
+def _nearer(trait: Trait, many: str, *, wrong: str, right: str) -> str:
+    said = f"{trait.hits} of the {trait.confused} are nearer to the mean {wrong} than to the mean {right}"
+    base = f"of all {many} {percent(trait.class_hits / max(trait.images, 1), digits=0)} are"
+    if trait.is_sure:
+        return f"{said}; {base}: their pixels already look like {wrong}."
+    return f"{said}; {base}, which is no clear difference." if trait.hits else ""
+
+
+def _loops(likeness: Likeness, words: ClassWords) -> str:
+    """Only what the test finds: a loop that most of these images lack, or have, unlike the rest of their class."""
+    if not words.are_digits:
+        return ""
+    many = words.many(likeness.pair.actual)
+    for trait, how in ((likeness.opened, "do not close a loop"), (likeness.closed, "close a loop")):
+        if trait.is_sure:
+            share = percent(trait.class_hits / trait.images, digits=0)
+            return f"{trait.hits} of the {trait.confused} {how}, as {share} of all {many} do."
+    return ""
+
+
+# --- training
+
+
+def training_sentences(record: RunRecord) -> tuple[str, ...]:
+    """How the loss fell, and what the accuracy by epoch says of more epochs and of new images."""
+    known = [epoch for epoch in record.epochs if epoch.train_loss is not None and math.isfinite(epoch.train_loss)]
+    found = []
+    if len(known) > 1:
+        found.append(
+            f"The training loss fell from {known[0].train_loss:.3f} in epoch {known[0].epoch} to "
+            f"{known[-1].train_loss:.3f} in epoch {known[-1].epoch}."
+            if (known[-1].train_loss or 0) < (known[0].train_loss or 0)
+            else "The training loss did not fall from the first epoch to the last."
+        )
+    return (*found, *_accuracy_by_epoch(record))
+
+
+def _accuracy_by_epoch(record: RunRecord) -> tuple[str, ...]:
+    known = [epoch for epoch in record.epochs if epoch.accuracy is not None]
+    if not known:
+        return ()
+    held_out = record.data is not None and record.data.validation_images > 0
+    return _validation(known) if held_out else _memory(known[-1], record)
+
+
+def _validation(known: list[EpochFigures]) -> tuple[str, ...]:
+    best, last = max(known, key=lambda epoch: epoch.accuracy or 0.0), known[-1]
+    if len(known) == 1:
+        return ()
+    if best is last:
+        return (f"The validation accuracy was highest in the last epoch, {percent(last.accuracy)}: more could help.",)
+    return (
+        f"The validation accuracy was highest in epoch {best.epoch} ({percent(best.accuracy)}) and "
+        f"{percent(last.accuracy)} in the last: more epochs would not help.",
+    )
+
+
+def _memory(last: EpochFigures, record: RunRecord) -> tuple[str, ...]:
+    if record.metrics is None or last.accuracy is None:
+        return ()
+    gap = 100 * (last.accuracy - record.metrics.accuracy)
+    seen = f"{percent(last.accuracy)} of the training images in the sample are right after the last epoch"
+    if gap < 0.1:
+        return (f"{seen}, no more than of the test images: the network did not learn its examples by heart.",)
+    return (f"{seen}, {gap:.2f} points more than of the test images: that much is memory of the examples.",)

@@ -1,0 +1,174 @@
+"""The first chapters: the question, the data and its split, and the method."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accelmnist.report.confusions import class_means
+from accelmnist.report.evidence import Evidence
+from accelmnist.report.sources import Sources
+from accelmnist.results import DataSummary, RunRecord
+from accelmnist.show.report.document import Block, Chapter, Facts, Gallery, Image, Points, Text, Tile
+from accelmnist.show.report.pictures import Collector
+from accelmnist.show.report.words import ClassWords, class_names_of
+from accelmnist.show.units import count, percent, plural
+
+DIGITS = "digits"  # the sheet of the test images
+
+_LOSSES = {
+    "softmax": "softmax outputs and cross-entropy",
+    "sigmoid": "a sigmoid for each output and binary cross-entropy",
+    "linear": "linear outputs and squared error",
+}
+_SCHEDULES = {
+    "constant": "a constant learning rate",
+    "cosine": "a learning rate that falls as half a cosine",
+    "one-cycle": "a learning rate that rises once and falls to almost zero",
+}
+
+
+def question_chapter(sources: Sources) -> Chapter:
+    """What is asked, as far as the records answer it."""
+    asked = []
+    if sources.sweep is not None:
+        asked.append("Which network is best: how large, how deep, with which activation and which outputs?")
+    if sources.bench is not None:
+        asked.append("Which way of running is the fastest here, is its result right, and what holds it back?")
+    if sources.run is not None:
+        asked += [
+            "How well does the network classify images that it has never seen, and what does it confuse?",
+            "What has each neuron of its first layer become, and what is it responsible for?",
+            "Is the result right, held against the same training by other means?",
+        ]
+    lead = (
+        "A small network, a multilayer perceptron, is to tell from 28 by 28 grey pixels which of ten classes they show."
+    )
+    return Chapter(
+        ident="question",
+        title="The question",
+        blocks=(Text(text=lead, lead=True), Points(title="Asked", items=tuple(asked))),
+    )
+
+
+# --- data
+
+
+def data_chapter(record: RunRecord, evidence: Evidence | None, collector: Collector) -> Chapter | None:
+    """Where the images come from and which serve for what; one typical image of every class."""
+    data = record.data
+    if data is None:
+        return None
+    blocks: list[Block] = [Text(text=_split(data), lead=True), Facts(rows=_data_rows(record, data))]
+    if evidence is not None:
+        blocks.append(_typical(evidence, ClassWords(class_names_of(record)), collector))
+    return Chapter(ident="data", title="The data", blocks=tuple(blocks))
+
+
+def _split(data: DataSummary) -> str:
+    held_out = (
+        f"{count(data.validation_images)} training images, the same share of every class, were held out to watch the "
+        "training and to choose by"
+        if data.validation_images
+        else "no training image was held out, so nothing was chosen while it trained"
+    )
+    return (
+        f"The network was trained on {count(data.training_images)} images of {data.dataset}; {held_out}. The "
+        f"{count(data.test_images)} test images took no part: they were classified once, at the end."
+    )
+
+
+def _data_rows(record: RunRecord, data: DataSummary) -> tuple[tuple[str, str], ...]:
+    rows = [
+        ("data set", data.dataset),
+        ("source", data.source),
+        ("training images", count(data.training_images)),
+        ("validation images", count(data.validation_images)),
+        ("test images", count(data.test_images)),
+    ]
+    if record.metrics is not None:
+        supports = [scores.support for scores in record.metrics.per_class]
+        rows.append(("test images of a class", f"{min(supports):,} to {max(supports):,}"))
+    return tuple(rows)
+
+
+def _typical(evidence: Evidence, words: ClassWords, collector: Collector) -> Gallery:
+    """The test image of every class that is nearest to the mean of its class."""
+    means = class_means(evidence, len(words.names))
+    tiles = []
+    for label, name in enumerate(words.names):
+        places = np.flatnonzero(evidence.labels == label)
+        if len(places):
+            nearest = int(places[np.linalg.norm(evidence.images[places] - means[label], axis=1).argmin()])
+            image = Image(DIGITS, collector.place(DIGITS, nearest), f"test image {nearest:,}, a typical {name}")
+            tiles.append(Tile(image=image, caption=name))
+    return Gallery(
+        caption="The test image of every class that is nearest to the mean of its class.", tiles=tuple(tiles)
+    )
+
+
+# --- method
+
+
+def method_chapter(record: RunRecord) -> Chapter:
+    """The network, its training, and how it is scored."""
+    return Chapter(
+        ident="method",
+        title="The method",
+        blocks=(
+            Text(text=_network(record), lead=True),
+            Text(text=_training(record)),
+            Text(text=_scoring()),
+            Facts(rows=_settings(record)),
+        ),
+    )
+
+
+def _network(record: RunRecord) -> str:
+    model = record.config.model
+    layers = (
+        f"{plural(len(model.hidden), 'hidden layer')} of {' and '.join(map(str, model.hidden))} units "
+        f"({model.activation})"
+        if model.hidden
+        else "no hidden layer: this is softmax regression"
+        if model.output == "softmax"
+        else "no hidden layer"
+    )
+    return (
+        f"The network {model} has 784 inputs, one a pixel, {layers}, and 10 outputs, one a class: "
+        f"{model.parameters:,} parameters in all. It uses {_LOSSES[model.output]}; the largest output is the answer."
+    )
+
+
+def _training(record: RunRecord) -> str:
+    training = record.config.training
+    smoothing = f", with label smoothing of {training.label_smoothing:g}" if training.label_smoothing else ""
+    dropout = f" and dropout of {percent(record.config.model.dropout, digits=0)}" if record.config.model.dropout else ""
+    return (
+        f"It was trained for {plural(training.epochs, 'epoch')} by {training.optimizer} in batches of "
+        f"{training.batch_size}, with {_SCHEDULES[training.schedule]}, at most {training.learning_rate:g}"
+        f"{smoothing}{dropout}. One seed, {training.seed}, fixes the first weights and the order of the images."
+    )
+
+
+def _scoring() -> str:
+    return (
+        "Recall is the share of a class that is recognized, precision the share of an answer that is right, F1 their "
+        "harmonic mean; macro means count every class alike. Intervals of shares are Wilson's, 95 %: they say how much "
+        "other test images would move them, not how much another training would."
+    )
+
+
+def _settings(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    training = record.config.training
+    rows = [
+        ("optimizer", training.optimizer),
+        ("learning rate, highest", f"{training.learning_rate:g}"),
+        ("schedule", training.schedule),
+        ("weight decay", f"{training.weight_decay:g}"),
+        ("momentum", f"{training.momentum:g}" if training.optimizer == "sgd-momentum" else ""),
+        ("batch", str(training.batch_size)),
+        ("epochs", str(training.epochs)),
+        ("label smoothing", f"{training.label_smoothing:g}"),
+        ("seed", str(training.seed)),
+    ]
+    return tuple(row for row in rows if row[1])

@@ -1,0 +1,72 @@
+"""The last chapters: the machine and the software, what was decided before, and the commands that remake it all."""
+
+from __future__ import annotations
+
+from accelmnist.report.sources import Sources
+from accelmnist.results import Choice, Environment
+from accelmnist.show.report.document import Block, Cell, Chapter, Code, Column, Facts, Missing, Table, Text
+from accelmnist.show.units import UNKNOWN, count, size
+
+
+def environment_chapter(sources: Sources) -> Chapter:
+    """On what it was made."""
+    known = [(name, environment) for name, environment in sources.environments if environment is not None]
+    if not known:
+        missing = Missing(text="The records do not say on what machine they were made.")
+        return Chapter(ident="environment", title="The environment", blocks=(missing,))
+    blocks: list[Block] = []
+    for place, (name, environment) in enumerate(known):
+        same = [other for other, before in known[:place] if _machine(before) == _machine(environment)]
+        if same:
+            blocks.append(Text(text=f"The {name} was made on the same machine by the same software as the {same[0]}."))
+        else:
+            blocks.append(Facts(title=f"Of the {name}", rows=_machine(environment)))
+    if sources.run is not None and sources.run.choices:
+        blocks.append(_choices(sources.run.choices))
+    return Chapter(ident="environment", title="The environment", blocks=tuple(blocks))
+
+
+def _machine(environment: Environment) -> tuple[tuple[str, str], ...]:
+    cores = f"{environment.processor}, {count(environment.cores)} cores, {count(environment.logical_cores)} logical"
+    rows = [
+        ("processor", cores),
+        ("memory", size(environment.memory_bytes)),
+        ("vector instructions", environment.cpu_capability),
+        ("threads", str(environment.threads)),
+        ("device", f"{environment.device} ({environment.hardware})"),
+        (
+            "memory of the device",
+            None if environment.device_memory_bytes is None else size(environment.device_memory_bytes),
+        ),
+        ("driver", environment.driver),
+        ("CUDA", environment.cuda),
+        ("torch", environment.torch),
+        ("NumPy", environment.numpy),
+        ("Python", environment.python),
+        ("system", environment.os),
+        ("accelmnist", ", commit ".join(filter(None, (environment.accelmnist, environment.commit)))),
+        ("variables", ", ".join(f"{name}={value}" for name, value in sorted(environment.variables.items()))),
+    ]
+    return tuple((name, text) for name, text in rows if text and text != UNKNOWN)
+
+
+def _choices(choices: tuple[Choice, ...]) -> Table:
+    return Table(
+        ident="choices",
+        caption="What was decided before the run, and why.",
+        columns=(Column("what"), Column("choice"), Column("reason")),
+        rows=tuple((Cell(choice.what), Cell(choice.value), Cell(choice.reason)) for choice in choices),
+    )
+
+
+def remake_chapter(sources: Sources, command: str) -> Chapter:
+    """The commands, as they were given, and the one that made this report."""
+    commands = [environment.command for _, environment in sources.environments if environment is not None]
+    lines = (*dict.fromkeys(commands), command)
+    known = next((environment for _, environment in sources.environments if environment is not None), None)
+    with_what = "" if known is None else f" with accelmnist {known.accelmnist} and torch {known.torch}"
+    text = (
+        f"These commands make the records and this report again{with_what}. On the CPU, with as many threads, a run "
+        "comes to the same weights to the bit; a time never comes to the same figure."
+    )
+    return Chapter(ident="remake", title="How to remake it", blocks=(Text(text=text), Code(lines=lines)))

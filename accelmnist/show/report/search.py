@@ -1,0 +1,233 @@
+"""The chapter on a sweep: what was tried, how the network was chosen, and what the differences are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure as Drawing
+
+from accelmnist.neurons.words import listed
+from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
+from accelmnist.show.report.document import (
+    Block,
+    Cell,
+    Chapter,
+    Column,
+    Facts,
+    Figure,
+    Missing,
+    Points,
+    Table,
+    Text,
+    Tone,
+)
+from accelmnist.show.report.pictures import panel_of
+from accelmnist.show.report.training import number
+from accelmnist.show.report.words import sentence
+from accelmnist.show.units import UNKNOWN, count, percent, plural, seconds
+from accelmnist.sweep.record import CandidateResult, Effect, Estimate, Level, SweepRecord, Winner
+
+_Draw = Callable[[SweepRecord], Drawing | None]
+
+_FIGURES: tuple[tuple[str, _Draw, str], ...] = (
+    ("by-size", sizes_figure, "Validation accuracy by size: the mean over the seeds, with its 95 % interval."),
+    ("by-group", groups_figure, "Validation accuracy by activation and output, every network a dot."),
+    ("fronts", fronts_figure, "What accuracy costs: parameters and time, with the candidates that nothing beats."),
+)
+_TONES: dict[str, Tone] = {"best": "good", "within noise": "", "worse": "faint"}
+
+
+def search_chapter(record: SweepRecord) -> Chapter:
+    """Which networks were compared, and by what."""
+    blocks: list[Block] = []
+    if record.status != "done":
+        blocks.append(
+            Missing(text=f"The sweep is {record.status}; what follows is as far as it came. {record.message or ''}")
+        )
+    blocks += [Text(text=_tried(record), lead=True), Text(text=_chosen(record))]
+    if record.findings:
+        blocks.append(Points(title="Observed", items=tuple(map(sentence, record.findings))))
+    if record.winner is not None:
+        blocks.append(Facts(rows=_winner(record.winner)))
+    blocks += [*_figures(record), _candidates(record), *map(_effect, record.effects)]
+    if record.notes:
+        blocks.append(Points(title="To be known", items=tuple(map(sentence, record.notes))))
+    return Chapter(ident="search", title="What was tried", blocks=tuple(blocks))
+
+
+def winner_sentence(record: SweepRecord) -> str:
+    """The chosen network and what the test set says of it, or nothing where there is none."""
+    winner = record.winner
+    if winner is None:
+        return ""
+    candidate = winner.candidate
+    chosen = f"Of {plural(len(record.candidates), 'candidate')}, {_named(winner)} was chosen on validation images"
+    if winner.metrics is None:
+        return f"{chosen}."
+    of_test = f"; trained on all, it gets {percent(winner.metrics.accuracy)} of the test images right"
+    interval = "" if winner.low is None or winner.high is None else f" ({_range(winner.low, winner.high)})"
+    assert candidate is not None
+    return f"{chosen}{of_test}{interval}."
+
+
+def _named(winner: Winner) -> str:
+    candidate = winner.candidate
+    return f"{candidate.network} ({candidate.activation}, {candidate.output}, {candidate.optimizer})"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
+def _tried(record: SweepRecord) -> str:
+    config = record.config
+    sizes = len(config.hidden)
+    tried = [
+        plural(sizes, "architecture"),
+        f"the {_noun(config.activations, 'activation')} {listed(config.activations)}",
+        f"the {_noun(config.outputs, 'output')} {listed(config.outputs)}",
+        f"the {_noun(config.optimizers, 'optimizer')} {listed(config.optimizers)}",
+    ]
+    sample = "" if config.sample is None else ", a random sample of all combinations"
+    trainings = sum(len(result.trials) for result in record.candidates)
+    return (
+        f"{plural(len(record.candidates), 'candidate')} were compared{sample}: {listed(tried)}. Each was trained from "
+        f"{plural(config.seeds, 'seed')}, {plural(trainings, 'training')} in {seconds(record.elapsed_s)} in all."
+    )
+
+
+def _noun(values: tuple[str, ...], noun: str) -> str:
+    return noun if len(values) == 1 else f"{noun}s"
+
+
+def _chosen(record: SweepRecord) -> str:
+    held_out = "a validation split"
+    if record.data is not None and record.data.validation_images:
+        held_out = f"{count(record.data.validation_images)} training images, the same share of every class"
+    rates = (
+        " Each candidate first chose its learning rate, by a seed of its own that takes no part in the comparison."
+        if record.config.tune_rates
+        else ""
+    )
+    return (
+        f"The accuracies in this chapter are on {held_out}, held out of the training set.{rates} Candidates are "
+        "ranked by their mean over the seeds; only the first was trained again on all training images, and met the "
+        "test images once. A difference that the luck of the seeds could make is called within noise; the chance of "
+        "calling one real by mistake is corrected for the number of comparisons."
+    )
+
+
+def _winner(winner: Winner) -> tuple[tuple[str, str], ...]:
+    accuracy = UNKNOWN if winner.metrics is None else percent(winner.metrics.accuracy)
+    interval = UNKNOWN if winner.low is None or winner.high is None else _range(winner.low, winner.high)
+    verdict = "not verified" if winner.verdict is None else "PASS" if winner.verdict.passed else "FAIL"
+    rate = winner.candidate.learning_rate
+    return (
+        ("chosen", _named(winner)),
+        ("learning rate", UNKNOWN if rate is None else f"{rate:g}"),
+        ("trained again on", f"{count(winner.training_images)} images, seed {winner.seed}"),
+        ("test accuracy", accuracy),
+        ("95 % interval", interval),
+        ("verdict", verdict),
+    )
+
+
+# --- figures
+
+
+def _figures(record: SweepRecord) -> list[Block]:
+    found: list[Block] = []
+    for ident, draw, caption in _FIGURES:
+        drawing = draw(record)
+        if drawing is not None:
+            alt = " ".join([caption, *map(sentence, record.findings)])
+            found.append(Figure(ident=ident, caption=caption, alt=alt, panels=(panel_of(drawing, ident),)))
+    return found
+
+
+# --- tables
+
+
+def _candidates(record: SweepRecord) -> Table:
+    ordered = [*record.ranked, *(result for result in record.candidates if result.rank is None)]
+    return Table(
+        ident="candidates",
+        caption="All candidates, the most accurate first; the interval is that of the mean over the seeds.",
+        columns=(
+            Column("#", True),
+            Column("network"),
+            Column("activation"),
+            Column("output"),
+            Column("optimizer"),
+            Column("learning rate", True),
+            Column("parameters", True),
+            Column("accuracy", True),
+            Column("95 % interval", True),
+            Column("training", True),
+            Column("against the best"),
+        ),
+        rows=tuple(map(_candidate, ordered)),
+        has_names=False,
+    )
+
+
+def _candidate(result: CandidateResult) -> tuple[Cell, ...]:
+    estimate = result.accuracy
+    tone = "" if result.standing is None else _TONES[result.standing.verdict]
+    return (
+        number(result.rank, "" if result.rank is None else str(result.rank)),
+        Cell(result.network, result.parameters),
+        Cell(result.activation),
+        Cell(result.output),
+        Cell(result.optimizer),
+        number(result.learning_rate, UNKNOWN if result.learning_rate is None else f"{result.learning_rate:.3g}"),
+        Cell(count(result.parameters), result.parameters),
+        number(estimate.mean if estimate else None, percent(estimate.mean if estimate else None)),
+        number(estimate.low if estimate else None, _interval(estimate)),
+        number(result.train_s, seconds(result.train_s)),
+        Cell(_standing(result), None if result.standing is None else result.standing.gap, tone),
+    )
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return UNKNOWN
+    return _range(estimate.low, estimate.high)
+
+
+def _standing(result: CandidateResult) -> str:
+    if result.error is not None:
+        return result.error
+    if result.standing is None:
+        return UNKNOWN
+    if result.standing.verdict == "best":
+        return "best"
+    return f"{result.standing.verdict}, {100 * result.standing.gap:.2f} points less"
+
+
+def _effect(effect: Effect) -> Table:
+    return Table(
+        ident=f"effect-{effect.factor}",
+        caption=f"By {effect.factor}, all else held: mean accuracy over the settings that all of them have in common.",
+        columns=(
+            Column(effect.factor),
+            Column("accuracy", True),
+            Column("less than the best", True),
+            Column("95 % interval", True),
+            Column("best in", True),
+        ),
+        rows=tuple(map(_level, effect.levels)),
+    )
+
+
+def _level(level: Level) -> tuple[Cell, ...]:
+    interval = UNKNOWN
+    if level.low is not None and level.high is not None:
+        interval = f"{100 * level.low:.2f} to {100 * level.high:.2f} points"
+    return (
+        Cell(level.value),
+        number(level.mean, percent(level.mean)),
+        number(level.gap, f"{100 * level.gap:.2f} points"),
+        number(level.low, interval),
+        Cell(f"{level.wins} of {level.settings}", level.wins / max(level.settings, 1)),
+    )

@@ -1,0 +1,46 @@
+"""What classes and shares are called in sentences: "nines" for digits, "images of Shirt" for everything else."""
+
+from __future__ import annotations
+
+from accelmnist.neurons.words import ClassWords as NeuronWords
+from accelmnist.report.intervals import wilson
+from accelmnist.results import RunRecord
+from accelmnist.show.names import class_kind
+
+
+def class_names_of(record: RunRecord) -> tuple[str, ...]:
+    """The names of the classes; digits where the record doesn't say."""
+    if record.data is not None:
+        return record.data.class_names
+    classes = 10 if record.metrics is None else len(record.metrics.per_class)
+    return tuple(map(str, range(classes)))
+
+
+class ClassWords:
+    """How the classes of one data set are spoken of."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.kind = class_kind(names)
+        self.are_digits = self.kind == "digit"
+
+    def many(self, label: int) -> str:
+        """Several images of a class: "nines"."""
+        return NeuronWords(self.names).images((label,)).removeprefix("the ")
+
+    def one(self, label: int) -> str:
+        """One image of a class: "a 9"."""
+        name = self.names[label]
+        return f"{'an' if name == '8' or name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def interval_text(hits: int, total: int, *, digits: int = 1) -> str:
+    """The 95 % interval of a share, in percent: "98.2 to 98.7 %"."""
+    low, high = wilson(hits, total)
+    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
+
+
+def sentence(text: str) -> str:
+    """A finding of a record as a sentence: with a capital letter and a full stop."""
+    begun = text[:1].upper() + text[1:]
+    return begun if begun.endswith((".", "!", "?")) else f"{begun}."

@@ -1,0 +1,122 @@
+"""Tells a person how a sweep stands: a table that is drawn anew, or plain lines through a pipe.
+
+It draws from the thread that collects the trainings, while the cores go on with the next ones; a few times a second at
+most, since every drawing takes time from them. The table goes when the sweep ends: its place is the summary's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+
+from accelmnist.show.sweep.columns import shared_text
+from accelmnist.show.sweep.live import format_live
+from accelmnist.show.sweep.progress import format_progress
+from accelmnist.show.theme import BAD, LABEL
+from accelmnist.show.units import plural
+from accelmnist.sweep.naming import parts_of
+from accelmnist.sweep.record import CandidateResult, SweepRecord
+from accelmnist.sweep.schedule import trainings_done, trainings_planned
+
+_DRAW_EVERY_S = 0.5
+_LINE_EVERY_S = 5.0
+
+
+class ConsoleSweepObserver:
+    """A context manager around the sweep; `clock` gives seconds."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._started = clock()
+        self._spent_before_s = 0.0
+        self._record: SweepRecord | None = None
+        self._stage = ""
+        self._shown_at = self._started
+        self._failed: set[int] = set()
+        # A dumb terminal can't move its cursor: it gets the lines of a pipe.
+        is_live = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, auto_refresh=False, transient=True) if is_live else None
+
+    def __enter__(self) -> ConsoleSweepObserver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def planned(self, record: SweepRecord) -> None:
+        """Say how much there is to do."""
+        self._record, self._started, self._spent_before_s = record, self._clock(), record.elapsed_s
+        self._failed = {place for place, result in enumerate(record.candidates) if result.error}
+        self._print(_plan(record))
+        if self._live is not None:
+            self._live.start()
+            self._draw()
+
+    def stage(self, what: str) -> None:
+        """Show what comes now."""
+        self._stage = what
+        if self._live is None:
+            self._print(f"… {what}", LABEL)
+        else:
+            self._draw()
+
+    def epoch_done(self) -> None:
+        """Let the time left go on."""
+        if self._live is not None and self._is_due(_DRAW_EVERY_S):
+            self._draw()
+
+    def trial_done(self, record: SweepRecord) -> None:
+        """Show the ranks as they are now; through a pipe, how far it is, and what came to no end."""
+        self._record = record
+        if self._live is not None:
+            self.epoch_done()
+            return
+        for place, result in enumerate(record.candidates):
+            if result.error and place not in self._failed:
+                self._failed.add(place)
+                self._print(f"{name_of(result)}: {result.error}", BAD)
+        is_last = trainings_done(record) == trainings_planned(record)
+        if is_last or self._is_due(_LINE_EVERY_S):
+            self._print(format_progress(record, spent_s=self._spent_s))
+            self._shown_at = self._clock()
+
+    @property
+    def _spent_s(self) -> float:
+        return self._spent_before_s + self._clock() - self._started
+
+    def _is_due(self, every_s: float) -> bool:
+        return self._clock() - self._shown_at >= every_s
+
+    def _draw(self) -> None:
+        if self._live is None or self._record is None:
+            return
+        width, height = self._console.size
+        page = format_live(self._record, stage=self._stage, spent_s=self._spent_s, height=height, width=width)
+        self._live.update(page, refresh=True)
+        self._shown_at = self._clock()
+
+    def _print(self, line: str, style: str = "") -> None:
+        self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def name_of(result: CandidateResult) -> str:
+    """A candidate by all of its parts."""
+    *parts, rate = parts_of(result)
+    return f"{' '.join(parts)} lr {rate}"
+
+
+def _plan(record: SweepRecord) -> str:
+    data = record.data
+    images = f", {data.training_images:,} images to train, {data.validation_images:,} to judge" if data else ""
+    left = trainings_planned(record) - trainings_done(record)
+    return (
+        f"{plural(len(record.candidates), 'candidate')}, {plural(record.config.seeds, 'seed')}, "
+        f"{plural(left, 'training')} to do ({shared_text(record)}){images}"
+    )

@@ -1,0 +1,148 @@
+"""What follows from the trainings so far: estimates, ranks, standings, fronts. A function from record to record.
+
+It can be asked at any time; while seeds are missing, candidates are ranked by those that are there, and nothing is
+called noise. Ties go to the smaller network.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from accelmnist.sweep.effects import effects_of
+from accelmnist.sweep.findings import findings_of
+from accelmnist.sweep.record import CandidateResult, Cost, Estimate, Noise, Standing, SweepRecord
+from accelmnist.sweep.statistics import (
+    AgainstBest,
+    Floats,
+    against_best,
+    log_errors,
+    own_noise,
+    paired_noise,
+    relative_half_widths,
+)
+
+
+def conclude(record: SweepRecord) -> SweepRecord:
+    """`record` with everything that follows from its trainings worked out anew."""
+    made = _ranked([_estimated(result) for result in record.candidates])
+    record = replace(record, candidates=_with_fronts(made), noise=None, effects=(), findings=())
+    whole = [result for result in record.candidates if is_whole(result, record.config.seeds)]
+    if record.data is None or record.config.seeds < 2 or len(whole) < 2:
+        return record
+    record = _with_noise(record, whole, record.data.validation_images)
+    record = replace(record, effects=effects_of(whole))
+    return replace(record, findings=findings_of(record))
+
+
+def is_whole(result: CandidateResult, seeds: int) -> bool:
+    """Whether the candidate has an accuracy from every seed."""
+    return result.rank is not None and len(result.compared) == seeds
+
+
+def best_of(record: SweepRecord) -> CandidateResult | None:
+    """The candidate with the best mean of all that have every seed; None while there is none."""
+    whole = [result for result in record.ranked if is_whole(result, record.config.seeds)]
+    return whole[0] if whole else None
+
+
+def accuracies(results: Sequence[CandidateResult]) -> Floats:
+    """Validation accuracies (candidates, seeds), the seeds in one order."""
+    rows = [sorted(result.compared, key=lambda trial: trial.seed) for result in results]
+    return np.array([[trial.accuracy for trial in row] for row in rows], dtype=np.float64)
+
+
+def _estimated(result: CandidateResult) -> CandidateResult:
+    """With the mean of what is there; the interval takes all candidates, and comes later."""
+    found = [trial.accuracy for trial in result.compared if trial.accuracy is not None]
+    blank = replace(result, accuracy=None, train_s=None, rank=None, standing=None, on_front=())
+    if result.error is not None or not found:
+        return blank
+    estimate = Estimate(mean=statistics.fmean(found), low=None, high=None, seeds=len(found))
+    return replace(blank, accuracy=estimate, train_s=statistics.median(trial.train_s for trial in result.compared))
+
+
+def _ranked(results: list[CandidateResult]) -> list[CandidateResult]:
+    order = sorted(
+        (place for place, result in enumerate(results) if result.accuracy is not None),
+        key=lambda place: (-mean_of(results[place]), results[place].parameters),
+    )
+    ranks = {place: rank for rank, place in enumerate(order, start=1)}
+    return [replace(result, rank=ranks.get(place)) for place, result in enumerate(results)]
+
+
+def mean_of(result: CandidateResult) -> float:
+    """The mean accuracy of a candidate that has one."""
+    assert result.accuracy is not None
+    return result.accuracy.mean
+
+
+def _with_fronts(results: list[CandidateResult]) -> tuple[CandidateResult, ...]:
+    """Each marked with the costs on whose Pareto front it lies."""
+    ranked = sorted((result for result in results if result.rank), key=lambda result: result.rank or 0)
+    fronts: dict[Cost, set[int]] = {cost: _front(ranked, cost) for cost in ("parameters", "time")}
+    return tuple(
+        replace(result, on_front=tuple(cost for cost, ranks in fronts.items() if result.rank in ranks))
+        for result in results
+    )
+
+
+def _front(ranked: Sequence[CandidateResult], cost: Cost) -> set[int]:
+    """Ranks of the candidates that cost less than every more accurate one; of equals in both, the first."""
+    cheapest, front = math.inf, set()
+    for result in ranked:
+        price = cost_of(result, cost)
+        if price < cheapest:
+            cheapest = price
+            front.add(result.rank or 0)
+    return front
+
+
+def cost_of(result: CandidateResult, cost: Cost) -> float:
+    """Parameters, or the seconds of one training."""
+    return float(result.parameters) if cost == "parameters" else result.train_s or math.inf
+
+
+def _with_noise(record: SweepRecord, whole: Sequence[CandidateResult], images: int) -> SweepRecord:
+    """Intervals, and how each of the whole candidates stands to the best of them."""
+    best = min(whole, key=lambda result: result.rank or 0)
+    logs = log_errors(accuracies(whole), images)
+    noise = own_noise(logs)
+    widths = relative_half_widths(noise, record.config.seeds)
+    compared = against_best(logs, whole.index(best), paired_noise(logs))
+    made = {
+        result.candidate: replace(
+            _with_interval(result, float(width)), standing=_standing(result, best, compared, place)
+        )
+        for place, (result, width) in enumerate(zip(whole, widths, strict=True))
+    }
+    found = Noise(
+        log_error_sd=math.sqrt(noise.pooled),
+        df=noise.df,
+        comparisons=len(whole) - 1,
+        least_gap=(1 - mean_of(best)) * (compared.least_ratio - 1),
+    )
+    return replace(
+        record, candidates=tuple(made.get(result.candidate, result) for result in record.candidates), noise=found
+    )
+
+
+def _with_interval(result: CandidateResult, width: float) -> CandidateResult:
+    assert result.accuracy is not None
+    mean = result.accuracy.mean
+    low, high = mean - width * (1 - mean), mean + width * (1 - mean)
+    return replace(result, accuracy=replace(result.accuracy, low=max(low, 0.0), high=min(high, 1.0)))
+
+
+def _standing(result: CandidateResult, best: CandidateResult, compared: AgainstBest, place: int) -> Standing:
+    is_worse = bool(compared.is_worse[place])
+    return Standing(
+        verdict="best" if result is best else "worse" if is_worse else "within noise",
+        gap=mean_of(best) - mean_of(result),
+        error_ratio=float(compared.error_ratios[place]),
+        p_value=float(compared.p_values[place]),
+    )

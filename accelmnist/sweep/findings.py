@@ -1,0 +1,125 @@
+"""What came out of a sweep, in sentences: each says no more than the statistics do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from accelmnist.sweep.naming import label, labels_of
+from accelmnist.sweep.record import CandidateResult, Effect, Level, SweepRecord
+
+_MOST_NAMED = 3
+_CLEARLY_SMALLER = 0.9
+
+
+def findings_of(record: SweepRecord) -> tuple[str, ...]:
+    """The best, what can't be told from it, the smallest of those, the factors, and what the luck of a seed is."""
+    ranked = [result for result in record.ranked if result.standing is not None]
+    if not ranked:
+        return ()
+    names = labels_of(record)
+    said = [_best(ranked[0], names), _level(ranked, names), _smallest(ranked, names)]
+    said += [_effect(effect) for effect in record.effects]
+    return tuple(filter(None, [*said, _noise(record), _edges(record)]))
+
+
+def _best(best: CandidateResult, names: dict[int, str]) -> str:
+    assert best.accuracy is not None
+    estimate = best.accuracy
+    between = f" ({_percent(estimate.low)} to {_percent(estimate.high)})" if estimate.low is not None else ""
+    return (
+        f"{label(best, names)} has the best mean over {estimate.seeds} seeds: {_percent(estimate.mean)}{between} "
+        f"of the validation images"
+    )
+
+
+def _level(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
+    """How many may be the best one."""
+    level = [result for result in ranked if result.standing and result.standing.verdict == "within noise"]
+    others = len(ranked) - 1
+    if not level:
+        them = "the other one is" if others == 1 else f"all {others} others are"
+        return f"{them[0].upper()}{them[1:]} worse by more than the noise of the seeds"
+    named = ", ".join(label(result, names) for result in level[:_MOST_NAMED])
+    more = f" and {len(level) - _MOST_NAMED} more" if len(level) > _MOST_NAMED else ""
+    return f"Within the noise of the seeds lie {len(level)} of the {others} others: {named}{more}"
+
+
+def _smallest(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
+    """The smallest network that may be the best, where it is clearly smaller."""
+    best, *others = ranked
+    level = [result for result in others if result.standing and result.standing.verdict == "within noise"]
+    smallest = min(level, key=lambda result: result.parameters, default=best)
+    if smallest.parameters > _CLEARLY_SMALLER * best.parameters:
+        return ""
+    return (
+        f"The smallest of these is {label(smallest, names)}: {smallest.parameters:,} parameters, "
+        f"{_share(smallest.parameters / best.parameters)} of the best one's {best.parameters:,}"
+    )
+
+
+def _effect(effect: Effect) -> str:
+    first, *others = effect.levels
+    settings = first.settings
+    over = f"over {settings} settings" if settings > 1 else "in the one setting they share"
+    said = ", ".join(_behind(effect, level) for level in others)
+    return f"Of the {_NOUNS[effect.factor]} {_value(effect, first.value)} has the highest mean {over}: {said}"
+
+
+_NOUNS = {
+    "activation": "activations",
+    "output": "outputs",
+    "optimizer": "optimizers",
+    "layers": "depths at equal width",
+}
+
+
+def _value(effect: Effect, value: str) -> str:
+    if effect.factor != "layers":
+        return value
+    return f"{value} hidden layer{'' if value == '1' else 's'}"
+
+
+def _behind(effect: Effect, level: Level) -> str:
+    """How far a value is behind the best one, with its interval; where that holds zero, it may not be behind."""
+    gap = f"{_value(effect, level.value)} {100 * level.gap:.2f} points behind"
+    if level.low is None or level.high is None:
+        return gap
+    doubt = ", which may be chance" if level.low <= 0 else ""
+    return f"{gap} ({_points(level.low)} to {_points(level.high)}{doubt})"
+
+
+def _noise(record: SweepRecord) -> str:
+    noise = record.noise
+    if noise is None or noise.least_gap is None:
+        return ""
+    return (
+        f"Another seed alone makes about {100 * noise.log_error_sd:.0f} % more or fewer mistakes: next to the best, "
+        f"differences below {100 * noise.least_gap:.2f} points are within the noise"
+    )
+
+
+def _edges(record: SweepRecord) -> str:
+    """Tuned rates at an end of what was tried: there the search was too narrow."""
+    if not record.config.tune_rates:
+        return ""
+    rates = record.config.learning_rates
+    chosen = [result.learning_rate for result in record.candidates if result.learning_rate is not None]
+    said = [
+        f"{sum(rate == end for rate in chosen)} {word}"
+        for word, end in (("are the smallest", min(rates)), ("the largest", max(rates)))
+    ]
+    return (
+        f"Of {len(chosen)} tuned learning rates {' and '.join(said)} that was tried ({min(rates):g} to {max(rates):g})"
+    )
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.2f}".replace("-", "−")
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"

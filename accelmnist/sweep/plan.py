@@ -1,0 +1,184 @@
+"""What a sweep tries: its configuration, and the candidates and trainings that follow from it. No torch here.
+
+A candidate is one combination of everything but the seed. Each trains from the same seeds, so that seed s of one stands
+beside seed s of another: the same order of images, the same split.
+
+Learning rates are a factor as any other, or with `tune_rates` a means: a fair comparison of networks gives each of them
+a rate that suits it (what is best for 16 rectifiers is not for 1,024 sigmoid units). Each candidate then trains once
+with every rate, and goes on with the best one. The seed of this is not one of those that are compared, since the luck
+which made a rate look best would else count for its network.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from accelmnist.config import (
+    ACTIVATIONS,
+    LEARNING_RATES,
+    OPTIMIZERS,
+    OUTPUTS,
+    Activation,
+    DataConfig,
+    ExecutionConfig,
+    ModelConfig,
+    Optimizer,
+    Output,
+    RunConfig,
+    TrainingConfig,
+)
+from accelmnist.errors import ConfigError
+
+MOST_TRAININGS = 300  # without --yes; a preset as it stands may have more, because its time is known
+VALIDATION_SHARE = 6  # one training image of so many is held out: 10,000 of MNIST's 60,000
+_MOST_SEEDS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One combination that is compared; `learning_rate` is None where it is still to be tuned."""
+
+    hidden: tuple[int, ...]
+    activation: Activation
+    output: Output
+    optimizer: Optimizer
+    learning_rate: float | None
+
+    @property
+    def network(self) -> str:
+        """The layers as in 784-128-10."""
+        return str(ModelConfig(hidden=self.hidden))
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return ModelConfig(hidden=self.hidden).parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """A sweep, whole: the record holds it, and `--resume` starts from the record.
+
+    `training` holds what all candidates share; its seed is the first of the seeds, and that of split and sample.
+    `learning_rates` empty: each optimizer's own. `data.validation` 0: a sixth of the training images. `sample` takes so
+    many of the combinations at random.
+    """
+
+    preset: str | None = None
+    hidden: tuple[tuple[int, ...], ...] = (ModelConfig().hidden,)
+    activations: tuple[Activation, ...] = (ModelConfig().activation,)
+    outputs: tuple[Output, ...] = (ModelConfig().output,)
+    optimizers: tuple[Optimizer, ...] = (TrainingConfig().optimizer,)
+    learning_rates: tuple[float, ...] = ()
+    tune_rates: bool = False
+    seeds: int = 3
+    sample: int | None = None
+    dropout: float = 0.0
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+
+    def __post_init__(self) -> None:
+        _require_lists(self)
+        _require(1 <= self.seeds <= _MOST_SEEDS, "--seeds", f"{self.seeds} is out of range", "Give 1 up to 1000")
+        _require(self.training.seed + self.seeds < 2**63, "--seed", "the last seed is too large", "Give a smaller one")
+        _require(self.sample is None or self.sample >= 1, "--sample", f"{self.sample} is too few", "Give 1 or more")
+        tunes = not self.tune_rates or len(self.learning_rates) > 1
+        _require(tunes, "--tune-lr", "there is no choice of rates", "Give several, such as --lr 1e-3:1e-1:5")
+        for candidate in _combinations(self):  # each has to be a configuration that can be
+            self.run_config(candidate, learning_rate=candidate.learning_rate or self.learning_rates[0], seed=0)
+        _require(
+            len(_combinations(self)) > 1,
+            "sweep",
+            "it is empty: there is one combination, and nothing to compare it with",
+            "Give lists, such as --sizes 16,64,256 --activations relu,tanh, or --preset lab",
+        )
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seeds that every candidate trains from."""
+        return tuple(range(self.training.seed, self.training.seed + self.seeds))
+
+    @property
+    def tuning_seed(self) -> int:
+        """The seed of the trainings that choose learning rates: none of those that are compared."""
+        return self.training.seed + self.seeds
+
+    @property
+    def trainings(self) -> int:
+        """How many there are, the winner's last one not counted."""
+        count = len(_combinations(self))
+        count = count if self.sample is None else min(count, self.sample)
+        return count * (self.seeds + (len(self.learning_rates) if self.tune_rates else 0))
+
+    def run_config(self, candidate: Candidate, *, learning_rate: float, seed: int) -> RunConfig:
+        """One training of `candidate`, on the images that are not held out."""
+        return RunConfig(
+            data=self.data,
+            model=ModelConfig(
+                hidden=candidate.hidden,
+                activation=candidate.activation,
+                output=candidate.output,
+                dropout=self.dropout,
+            ),
+            training=replace(self.training, optimizer=candidate.optimizer, learning_rate=learning_rate, seed=seed),
+            execution=self.execution,
+        )
+
+
+def candidates(config: SweepConfig) -> tuple[Candidate, ...]:
+    """Every combination, or `sample` of them drawn by the seed, in the order of the options."""
+    everything = _combinations(config)
+    if config.sample is None or config.sample >= len(everything):
+        return everything
+    chosen = random.Random(config.training.seed).sample(range(len(everything)), config.sample)
+    return tuple(everything[place] for place in sorted(chosen))
+
+
+def check_size(config: SweepConfig, *, allowed: bool) -> None:
+    """Raise ConfigError where the sweep is larger than what goes without `--yes`."""
+    if config.trainings > MOST_TRAININGS and not allowed:
+        raise ConfigError(
+            f"this sweep has {config.trainings:,} trainings, more than {MOST_TRAININGS}",
+            remedy="Add --yes to go on, or try some of them by --sample 50",
+        )
+
+
+def _combinations(config: SweepConfig) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(hidden=hidden, activation=activation, output=output, optimizer=optimizer, learning_rate=rate)
+        for hidden, activation, output, optimizer in product(
+            config.hidden, config.activations, config.outputs, config.optimizers
+        )
+        for rate in _rates(config, optimizer)
+    )
+
+
+def _rates(config: SweepConfig, optimizer: Optimizer) -> tuple[float | None, ...]:
+    if config.tune_rates:
+        return (None,)
+    return config.learning_rates or (LEARNING_RATES[optimizer],)
+
+
+def _require(holds: bool, option: str, problem: str, remedy: str) -> None:
+    if not holds:
+        raise ConfigError(f"{option}: {problem}", remedy=remedy)
+
+
+def _require_lists(config: SweepConfig) -> None:
+    """Each list has values, all known, none of them twice."""
+    known: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
+        ("--activations", config.activations, ACTIVATIONS),
+        ("--outputs", config.outputs, OUTPUTS),
+        ("--optimizers", config.optimizers, OPTIMIZERS),
+    )
+    for option, values, choices in known:
+        strange = [value for value in values if value not in choices]
+        _require(not strange, option, f"{strange[:1]} is not known", f"Choose from {', '.join(choices)}")
+    lists: list[tuple[str, Sequence[object]]] = [(option, values) for option, values, _ in known]
+    for option, entries in (("--hidden", config.hidden), ("--lr", config.learning_rates), *lists):
+        _require(bool(entries) or option == "--lr", option, "the list is empty", "Give one value or more")
+        _require(len(set(entries)) == len(entries), option, "a value is given twice", "Give each once")

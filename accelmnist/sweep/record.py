@@ -1,0 +1,213 @@
+"""The record of a sweep: what was tried, every training, what the differences are worth, and the winner.
+
+Accuracies are on the validation images, but for those of `Winner`: a fraction of 1. Unknown is null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from accelmnist.config import Activation, ModelConfig, Optimizer, Output
+from accelmnist.metrics import Metrics
+from accelmnist.record_files import SCHEMA_VERSION, load, save
+from accelmnist.results import Choice, DataSummary, Environment, Status, Verdict
+from accelmnist.sweep.plan import Candidate, SweepConfig
+
+RECORD_NAME = "sweep.json"
+WINNER_FOLDER = "best"  # a folder of a run within that of the sweep
+
+Purpose = Literal["tuning", "comparison"]
+Standings = Literal["best", "within noise", "worse"]
+Cost = Literal["parameters", "time"]
+Factor = Literal["activation", "output", "layers", "optimizer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepTrial:
+    """One training: `tuning` ones choose a learning rate, and only those for `comparison` are compared.
+
+    `accuracy` is that after the last epoch; None where the training came to no end, for the reason in `error`.
+    """
+
+    purpose: Purpose
+    seed: int
+    learning_rate: float
+    accuracy: float | None
+    accuracy_by_epoch: tuple[float, ...] = ()
+    train_loss: float | None = None  # mean of the last epoch
+    train_s: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over seeds with its 95 % interval; without an interval where there is one seed alone."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a candidate stands to the best one: `gap` is what it has less, `p_value` corrected for all comparisons.
+
+    `error_ratio` is how many times as many mistakes it makes (geometric mean over the seeds).
+    """
+
+    verdict: Standings
+    gap: float
+    error_ratio: float
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateResult:
+    """A candidate and its trainings; what follows from them is None until it is known.
+
+    `learning_rate` is the one that is compared. `engine` was chosen when the sweep began, and stays. `train_s` is the
+    median over the seeds. `rank` counts from 1, by mean accuracy; a candidate with a seed that came to no end has none.
+    `on_front` names the costs for which no other candidate is both cheaper and more accurate.
+    """
+
+    hidden: tuple[int, ...]
+    activation: Activation
+    output: Output
+    optimizer: Optimizer
+    learning_rate: float | None
+    parameters: int
+    engine: str
+    trials: tuple[SweepTrial, ...] = ()
+    accuracy: Estimate | None = None
+    train_s: float | None = None
+    rank: int | None = None
+    standing: Standing | None = None
+    on_front: tuple[Cost, ...] = ()
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate itself."""
+        return Candidate(
+            hidden=self.hidden,
+            activation=self.activation,
+            output=self.output,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+        )
+
+    @property
+    def network(self) -> str:
+        """The layers as in 784-128-10."""
+        return str(ModelConfig(hidden=self.hidden))
+
+    @property
+    def compared(self) -> tuple[SweepTrial, ...]:
+        """The trainings that count, those of the tuning left out."""
+        return tuple(trial for trial in self.trials if trial.purpose == "comparison")
+
+    @property
+    def error(self) -> str | None:
+        """Why it can't be compared: what ended one of its trainings, or of those that tried rates the first of all."""
+        ended = next((trial.error for trial in self.compared if trial.error is not None), None)
+        tuned = [trial for trial in self.trials if trial.purpose == "tuning"]
+        all_failed = bool(tuned) and all(trial.error is not None for trial in tuned)
+        return tuned[0].error if ended is None and all_failed and self.learning_rate is None else ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One value of a factor, such as relu of the activations, over the settings that all its values have in common.
+
+    `mean` is the mean accuracy over them, `low` to `high` the 95 % interval of its difference `gap` to the best value,
+    paired by setting; `wins` counts the settings in which it is the best one.
+    """
+
+    value: str
+    mean: float
+    gap: float
+    low: float | None
+    high: float | None
+    wins: int
+    settings: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one factor does while all others are held: its values, the most accurate first."""
+
+    factor: Factor
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What the seeds alone do: the standard deviation of the logarithm of the error rate, pooled over the candidates.
+
+    0.05 means that another seed makes about 5 % more or fewer mistakes. `df` are the degrees of freedom of each
+    candidate's noise, those that the pool lends it included; `least_gap` is the smallest distance to the best that
+    counts as one.
+    """
+
+    log_error_sd: float
+    df: float
+    comparisons: int
+    least_gap: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """The candidate with the best mean, trained once more on all training images, and what the test set says of it.
+
+    `folder` is that of its run, within the sweep's; `low` to `high` is Wilson's 95 % interval of the test accuracy.
+    """
+
+    candidate: Candidate
+    seed: int
+    training_images: int
+    train_s: float
+    folder: str | None = None
+    metrics: Metrics | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """Everything that is known of one sweep."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["sweep"] = "sweep"
+    status: Status = "running"
+    message: str | None = None
+    created: str = ""
+    environment: Environment | None = None
+    config: SweepConfig
+    choices: tuple[Choice, ...] = ()
+    data: DataSummary | None = None
+    candidates: tuple[CandidateResult, ...] = ()
+    elapsed_s: float = 0.0  # of all processes that took part
+    noise: Noise | None = None
+    effects: tuple[Effect, ...] = ()
+    findings: tuple[str, ...] = ()  # what came out, a sentence each
+    winner: Winner | None = None
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def ranked(self) -> tuple[CandidateResult, ...]:
+        """The candidates that have a rank, the most accurate first."""
+        return tuple(sorted((made for made in self.candidates if made.rank), key=lambda made: made.rank or 0))
+
+
+def save_sweep(record: SweepRecord, folder: Path) -> Path:
+    """Write `sweep.json` into `folder` in one step; raises OutputError."""
+    return save(record, folder / RECORD_NAME)
+
+
+def load_sweep(path: Path) -> SweepRecord:
+    """Read and validate a sweep's record, given the file or its folder; raises RecordError."""
+    return load(path / RECORD_NAME if path.is_dir() else path, SweepRecord, kind="sweep", noun="a sweep")

@@ -1,0 +1,482 @@
+"""Reports: what is in them, that one file holds it all, and that nothing in a record or a note becomes markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from accelmnist.cli import invoke
+from accelmnist.measure.record import save_bench
+from accelmnist.metrics import compute_metrics
+from accelmnist.report.evidence import Evidence, Gap, find_evidence
+from accelmnist.report.sources import Sources, load_sources
+from accelmnist.results import load_record, save_record
+from accelmnist.show.report.compose import Wishes, compose
+from accelmnist.show.report.document import Atlas, Matrix, Missing, Points, Report, Table, Text
+from accelmnist.show.report.html import render_html
+from accelmnist.show.report.notes import parse_notes, read_notes
+from accelmnist.show.report.observations import class_sentences, confusion_sentences, likeness_sentence
+from accelmnist.show.report.words import ClassWords
+from tests.bench_samples import sample_bench
+from tests.report_samples import make_run, sample_evidence
+from tests.samples import DIGITS, sample_record
+
+EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
+NO_RUN = Gap("there is no run")
+
+
+class Page(HTMLParser):
+    """Every element of a page with its attributes, its text, and the text of its scripts."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text, self.scripts, self._inside = "", [], ""
+        self.feed(content.decode())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("run") / "made")
+
+
+@pytest.fixture
+def bench_folder(tmp_path) -> Path:
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    save_bench(sample_bench(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(run_folder) -> Report:
+    """The report of a real run with everything in it."""
+    sources = load_sources([run_folder])
+    return compose(
+        replace(sources, bench=sample_bench()), find_evidence(sources.run, run_folder), Wishes(author="A. B.")
+    )
+
+
+@pytest.fixture(scope="module")
+def page(whole) -> Page:
+    return Page(render_html(whole))
+
+
+def blocks(report: Report, kind: type) -> list:
+    return [block for chapter in report.chapters for block in chapter.blocks if isinstance(block, kind)]
+
+
+def chapter(report: Report, ident: str):
+    return next(found for found in report.chapters if found.ident == ident)
+
+
+def fails(capsys, *arguments: str) -> str:
+    """The one line that a wrong command answers with."""
+    code = invoke(["report", *arguments])
+    captured = capsys.readouterr()
+    assert (code, captured.out) == (2, "")
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err.removeprefix("error: ").rstrip("\n")
+
+
+# --- the file
+
+
+def test_the_file_is_whole_and_small(whole, page):
+    assert len(render_html(whole)) < 5_000_000
+    for tag, attributes in page.elements:
+        for name in ("src", "srcset", "action", "poster", "data"):
+            assert name not in attributes, (tag, attributes)
+        target = attributes.get("href", "#")
+        assert target.startswith("#") or (tag, target) == ("link", "data:,")
+    style = render_html(whole).decode().partition("<style>")[2].partition("</style>")[0]
+    assert "@import" not in style
+    assert set(re.findall(r"url\((.{22})", style)) == {"data:image/png;base64,"}
+
+
+def test_the_policy_forbids_everything_but_the_own_script(whole, page):
+    policy = next(meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+
+
+def test_every_reference_inside_the_page_leads_somewhere(page):
+    known = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(known) == len(set(known)), sorted(name for name in known if known.count(name) > 1)
+    for _, attributes in page.elements:
+        for name in ("aria-labelledby", "aria-controls", "aria-describedby"):
+            assert set(attributes.get(name, "").split()) <= set(known)
+        if attributes.get("href", "").startswith("#") and "xlink:href" not in attributes:
+            assert attributes["href"][1:] in known
+
+
+def test_every_table_has_a_caption_and_scopes(page):
+    tables = [attributes for attributes in page.named("table") if "sortable" in attributes.get("class", "")]
+    assert len(tables) > 5
+    assert len(page.named("caption")) == len(tables) + 1  # and the confusion matrix
+    assert all("scope" in attributes for attributes in page.named("th"))
+
+
+def test_chapters_stand_in_the_order_of_the_question(whole):
+    expected = [
+        "question",
+        "data",
+        "method",
+        "training",
+        "answers",
+        "neurons",
+        "speed",
+        "judgement",
+        "environment",
+        "remake",
+    ]
+    assert [found.ident for found in whole.chapters] == expected
+
+
+def test_all_text_of_the_tree_is_on_the_page(whole, page):
+    seen = " ".join(page.text.split())
+    for block in blocks(whole, Text):
+        assert " ".join(block.text.split()) in seen
+    for block in blocks(whole, Points):
+        assert all(" ".join(item.split()) in seen for item in block.items)
+    for block in blocks(whole, Table):
+        assert all(cell.text in seen for row in block.rows for cell in row)
+
+
+# --- content
+
+
+def test_the_matrix_shows_the_images_of_its_cells(run_folder):
+    sources = load_sources([run_folder])
+    found = find_evidence(sources.run, run_folder)
+    assert isinstance(found, Evidence)
+    report = compose(sources, found, Wishes())
+    (matrix,) = blocks(report, Matrix)
+    counts = np.array(sources.run.metrics.confusion_matrix)
+    sheet = report.pictures.sheets["digits"]
+    shown = 0
+    for predicted, row in enumerate(matrix.cells):
+        for actual, cell in enumerate(row):
+            assert cell.count == counts[predicted, actual]
+            of_cell = found.images[(found.predictions == predicted) & (found.labels == actual)]
+            for tile in cell.tiles:
+                assert (of_cell == sheet[tile.image.place].reshape(784)).all(axis=1).any()
+                shown += predicted != actual
+    assert shown > 0
+
+
+def test_the_atlas_shows_the_weights_of_its_neurons(run_folder):
+    from accelmnist.neurons.images import weight_images
+
+    sources = load_sources([run_folder])
+    found = find_evidence(sources.run, run_folder)
+    report = compose(sources, found, Wishes())
+    (atlas,) = blocks(report, Atlas)
+    assert len(atlas.cards) == 16
+    pictures = weight_images(found.weights)
+    for card in atlas.cards:
+        place = int(card.name.removeprefix("neuron "))
+        assert (report.pictures.sheets["weights"][card.grey.place] == pictures[place]).all()
+        told = next(neuron for neuron in found.neurons.neurons if neuron.index == place)
+        assert [bar.share for bar in card.bars] == list(told.activation.share_on)
+        assert told.sentence[1:] in card.sentence
+
+
+def test_pixels_that_are_never_inked_are_blank(run_folder):
+    from accelmnist.data.mnist import load_dataset
+
+    found = find_evidence(load_record(run_folder), run_folder)
+    never = ~load_dataset("synthetic").train.images.any(axis=0)
+    assert (found.weights[:, never] == 0).all()
+    assert found.moved == 0
+
+
+def test_order_of_the_records_is_none_of_the_content(run_folder, bench_folder):
+    one, other = load_sources([run_folder, bench_folder]), load_sources([bench_folder / "bench.json", run_folder])
+    assert one.run == other.run
+    assert one.bench == other.bench
+    assert one.folder == other.folder == run_folder
+
+
+def test_a_benchmark_alone(bench_folder, capsys):
+    assert invoke(["report", str(bench_folder)]) == 0
+    assert capsys.readouterr().out == f"{bench_folder / 'report.html'}\n"
+    page = Page((bench_folder / "report.html").read_bytes())
+    assert "What holds every case back" in page.text
+    assert page.named("aside") == []
+    assert "id" not in next((a for a in page.named("table") if a.get("id") == "confusion"), {})
+
+
+def test_commands_are_the_records_own(whole):
+    lines = chapter(whole, "remake").blocks[1].lines
+    assert lines[0].startswith("accelmnist ")
+    assert sample_bench().environment.command in lines
+
+
+def test_a_report_is_the_same_every_time(run_folder):
+    sources = load_sources([run_folder])
+    made = [render_html(compose(sources, find_evidence(sources.run, run_folder), Wishes())) for _ in range(2)]
+    assert made[0] == made[1]
+
+
+# --- what is missing or strange
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "diverged", "message": "the loss is not finite", "metrics": None, "verdict": None, "mistakes": ()},
+        {"status": "interrupted", "message": "stopped after epoch 3", "verdict": None},
+        {"status": "running", "metrics": None},
+        {"environment": None, "data": None, "verdict": None, "reference": None, "choices": (), "parameters": None},
+        {"epochs": ()},
+    ],
+    ids=lambda changes: str(next(iter(changes.values()))),
+)
+def test_a_run_with_holes_is_reported(changes):
+    sources = Sources(folder=Path(), run=replace(sample_record(), **changes))
+    report = compose(sources, Gap("no weights"), Wishes())
+    assert render_html(report)
+    assert any("no weights" in block.text for block in blocks(report, Missing))
+
+
+def test_figures_that_are_not_numbers():
+    record = sample_record()
+    epochs = tuple(replace(epoch, train_loss=float("nan"), accuracy=None) for epoch in record.epochs)
+    report = compose(Sources(folder=Path(), run=replace(record, epochs=epochs)), Gap("no weights"), Wishes())
+    page = Page(render_html(report))
+    assert not {attributes.get("data-value") for attributes in page.named("td")} & {"nan", "inf", "NaN"}
+
+
+def test_classes_that_nobody_predicts_or_has():
+    counts = np.zeros((10, 10), dtype=np.int64)
+    counts[0, :9] = 50
+    record = replace(sample_record(), metrics=compute_metrics(counts), reference=None)
+    assert render_html(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes()))
+
+
+def test_a_network_without_mistakes():
+    record = replace(sample_record(), metrics=compute_metrics(np.diag([50] * 10)), mistakes=())
+    report = compose(Sources(folder=Path(), run=record), sample_evidence(wrong=0.0), Wishes())
+    assert "No test image is classified wrongly." in report.summary
+
+
+def test_without_weights_the_rest_is_there(run_folder, tmp_path, capsys):
+    save_record(load_record(run_folder), tmp_path)
+    assert invoke(["report", str(tmp_path)]) == 0
+    page = Page((tmp_path / "report.html").read_bytes())
+    assert "holds no model.safetensors" in page.text
+    assert "Recall and precision of every class" in page.text
+
+
+def test_other_weights_and_other_data_are_named(run_folder, mnist):
+    record = load_record(run_folder)
+    other = replace(record, config=replace(record.config, model=replace(record.config.model, hidden=(32,))))
+    assert find_evidence(other, run_folder) == Gap("the saved weights are of 784-16-10, not of 784-32-10")
+    counts = np.array(record.metrics.confusion_matrix).T.copy()
+    counts[0] += counts[1]
+    counts[1] = 0
+    swapped = replace(record, metrics=compute_metrics(counts))
+    found = find_evidence(swapped, run_folder)
+    assert isinstance(found, Gap)
+    assert "the data is not the run's" in found.reason
+
+
+def test_images_that_moved_to_another_cell_are_told():
+    record = sample_record()
+    report = compose(Sources(folder=Path(), run=record), replace(sample_evidence(), moved=3), Wishes())
+    assert any("3 of them fall into another cell" in block.text for block in blocks(report, Text))
+
+
+MISTAKES = {
+    "": "report needs a record. Give the folder of a run, such as `accelmnist report results/NAME`",
+    "{empty}": "{empty} holds none of sweep.json, run.json, bench.json. {remedy}",
+    "{empty}/no": "cannot read {empty}/no: no such file or directory. Give the folder of a run, a benchmark or a sweep",
+    "{neurons}": "{neurons} is a record of kind 'neurons', which makes no report. {remedy}",
+    "{run} {copy}": "{run}/run.json and {copy}/run.json are both of kind 'run'. Give one of each kind to a report",
+    "{run} --notes {latin}": "--notes {latin}: is not UTF-8 (byte 4). Save it as UTF-8 and try again",
+    "{run} --notes {empty}/no": "--notes {empty}/no: cannot be read (no such file or directory). Give a Markdown file",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes_are_one_line(line, run_folder, tmp_path, capsys):
+    copy, empty = tmp_path / "copy", tmp_path / "empty"
+    for folder in (copy, empty):
+        folder.mkdir()
+    save_record(load_record(run_folder), copy)
+    latin, neurons = tmp_path / "latin.md", tmp_path / "neurons.json"
+    latin.write_bytes(b"caf\xc3\xa9"[:3] + b"f\xe9")
+    neurons.write_text('{"schema_version": 1, "kind": "neurons"}')
+    names = {"run": run_folder, "copy": copy, "empty": empty, "latin": latin, "neurons": neurons}
+    names["remedy"] = "Give folders of `accelmnist run`, `bench` or `sweep`, or their records"
+    assert fails(capsys, *line.format(**names).split()) == MISTAKES[line].format(**names)
+
+
+def test_a_newer_schema_and_a_run_without_anything(run_folder, tmp_path, capsys):
+    document = json.loads((run_folder / "run.json").read_bytes())
+    (tmp_path / "run.json").write_text(json.dumps(document | {"schema_version": 99}))
+    assert "schema version 99, newer than the 1 known here. Upgrade accelmnist" in fails(capsys, str(tmp_path))
+    save_record(replace(load_record(run_folder), epochs=(), metrics=None), tmp_path)
+    assert "there is nothing to report" in fails(capsys, str(tmp_path))
+
+
+def test_names_of_the_files(run_folder, tmp_path, capsys):
+    asked = tmp_path / "new" / "mine.html"
+    assert invoke(["report", str(run_folder), "--out", str(asked), "--title", "Mine", "--author", "Me"]) == 0
+    page = Page(asked.read_bytes())
+    assert page.text.count("Mine") >= 2
+    assert "Me, " in page.text
+    assert not (run_folder / "report.html").exists()
+    capsys.readouterr()
+    (tmp_path / "folder.html").mkdir()
+    assert "is a folder" in fails(capsys, str(run_folder), "--out", str(tmp_path / "folder.html"))
+
+
+# --- nothing becomes markup
+
+
+def test_words_of_others_stay_words():
+    names = (EVIL, *DIGITS[1:])
+    record = sample_record()
+    record = replace(
+        record,
+        message=EVIL,
+        data=replace(record.data, class_names=names, source=EVIL, dataset=EVIL),
+        environment=replace(record.environment, command=EVIL, processor=EVIL, variables={EVIL: EVIL}),
+        choices=(replace(record.choices[0], reason=EVIL),),
+        verdict=replace(record.verdict, reference=EVIL),
+    )
+    bench = replace(sample_bench(), notes=(EVIL,), message=EVIL)
+    sources = Sources(folder=Path(), run=record, bench=bench)
+    wishes = Wishes(title=EVIL, author=EVIL, notes=parse_notes(EVIL), command=EVIL)
+    for found in (sample_evidence(), Gap(EVIL)):
+        page = Page(render_html(compose(sources, found, wishes)))
+        assert len(page.named("script")) == 2
+        assert page.named("img") == []
+        assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+        assert "49" not in page.named("title")
+        assert page.text.count("{{ 7*7 }}") > 5
+        assert msgspec.json.decode(page.scripts[0])["columns"] == 32
+
+
+NOTES = """# Title
+
+Some *text* with <b>tags</b>, <script>alert(1)</script> and [a link](https://example.org), [no](javascript:alert(1)).
+
+![picture](https://example.org/x.png)
+
+| a | b |
+| - | - |
+| 1 | `2` |
+"""
+
+
+def test_notes_are_markdown_without_html_scripts_and_pictures():
+    page = Page(parse_notes(NOTES).html.encode())
+    assert {tag for tag, _ in page.elements} == {
+        "h3",
+        "p",
+        "em",
+        "a",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "code",
+    }
+    assert [attributes["href"] for attributes in page.named("a")] == [
+        "https://example.org",
+        "https://example.org/x.png",
+    ]
+    assert "<b>tags</b>" in page.text
+    assert "javascript:alert(1)" in page.text
+
+
+def test_notes_may_begin_with_a_byte_order_mark(tmp_path):
+    file = tmp_path / "notes.md"
+    file.write_bytes(b"\xef\xbb\xbf# Hello")
+    assert read_notes(file).html == "<h3>Hello</h3>\n"
+    assert read_notes(file).tree[0]["level"] == 3
+
+
+# --- sentences
+
+
+def test_an_order_of_the_digits_is_claimed_only_where_intervals_are_apart():
+    counts = np.diag([990] * 10)
+    counts[3, 5], counts[5, 5] = 300, 690
+    metrics = compute_metrics(counts)
+    (first, *_) = class_sentences(metrics, ClassWords(DIGITS))
+    assert "fives (69.7 %, 95 % interval 66.8 to 72.5 %) worst. The intervals are apart" in first
+    counts[3, 5], counts[5, 5] = 3, 987
+    (first, *_) = class_sentences(compute_metrics(counts), ClassWords(DIGITS))
+    assert "The intervals overlap" in first
+
+
+def test_the_most_mixed_pair_counts_both_directions():
+    counts = np.diag([900] * 10)
+    counts[4, 9], counts[9, 4], counts[2, 7] = 8, 7, 12
+    said = confusion_sentences(compute_metrics(counts), ClassWords(DIGITS))
+    assert said[0] == "4 and 9 are mixed up most: 15 of 27 mistakes (7 fours taken for 9, 8 nines for 4)."
+    assert said[1] == ("The mistakes between 7 and 2 go mostly one way: 12 sevens taken for 2, 0 the other way round.")
+
+
+def test_few_mistakes_are_hedged():
+    counts = np.diag([900] * 10)
+    counts[4, 9] = 3
+    said = confusion_sentences(compute_metrics(counts), ClassWords(DIGITS))
+    assert said == (
+        "4 and 9 are mixed up most: 3 of 3 mistakes (0 fours taken for 9, 3 nines for 4). With so few, another "
+        "training could well put another pair first.",
+    )
+
+
+def test_a_reason_is_given_only_where_the_images_have_one():
+    from accelmnist.metrics import ConfusedPair
+    from accelmnist.report.confusions import Likeness, Trait
+
+    none = Trait(hits=0, confused=8, class_hits=5, images=100)
+    sure = Trait(hits=7, confused=8, class_hits=10, images=100)
+    pair = ConfusedPair(predicted=4, actual=9, count=8)
+    known = {"pair": pair, "rank": 1, "pairs": 45, "correlation": 0.9, "closed": none}
+    said = likeness_sentence(Likeness(nearer=sure, opened=sure, **known), ClassWords(DIGITS))
+    assert "their pixels already look like 4" in said
+    assert "7 of the 8 do not close a loop, as 10 % of all nines do" in said
+    weak = likeness_sentence(Likeness(nearer=none, opened=none, **known), ClassWords(DIGITS))
+    assert "loop" not in weak
+    assert weak.endswith("With so few images no reason is certain.")
+
+
+def test_classes_that_are_words():
+    words = ClassWords(("Shirt", "Ankle boot"))
+    assert (words.many(0), words.one(0), words.one(1)) == ("images of Shirt", "a Shirt", "an Ankle boot")
+    assert (ClassWords(DIGITS).many(9), ClassWords(DIGITS).one(8)) == ("nines", "an 8")

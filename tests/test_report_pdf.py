@@ -1,0 +1,160 @@
+"""The PDF of a report: real text, all of the content, nothing torn apart; by poppler's tools."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from accelmnist.report.evidence import Gap, find_evidence
+from accelmnist.report.sources import Sources, load_sources
+from accelmnist.show.report.compose import Wishes, compose
+from accelmnist.show.report.document import Matrix, Report, Table, Text
+from accelmnist.show.report.notes import parse_notes
+from accelmnist.show.report.pdf import render_pdf
+from tests.bench_samples import sample_bench
+from tests.report_samples import make_run, tool
+from tests.samples import sample_record
+
+NOTES = """# Head
+
+Text with **bold**, *slanted*, ~~struck~~, `code`, [link](https://example.org), #let x = 1, $math$, \\<b>, _ and *.
+
+1. one
+   - inner
+2. two
+
+> quoted
+
+```
+fenced   text
+```
+
+| a | b |
+| - | -: |
+| cell | 2 |
+
+---
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Report:
+    folder = make_run(tmp_path_factory.mktemp("run") / "made")
+    sources = load_sources([folder])
+    wishes = Wishes(title="A title #with *marks*", author="A. B.", notes=parse_notes(NOTES))
+    return compose(replace(sources, bench=sample_bench()), find_evidence(sources.run, folder), wishes)
+
+
+@pytest.fixture(scope="module")
+def file(report, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("pdf") / "report.pdf"
+    path.write_bytes(render_pdf(report))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pages(file) -> list[str]:
+    """The text of every page, in the order of reading, each run of spaces as one."""
+    done = subprocess.run([tool("pdftotext"), "-raw", str(file), "-"], capture_output=True, text=True, check=True)
+    return [squeezed(text) for text in done.stdout.split("\f")[:-1]]
+
+
+def squeezed(text: str) -> str:
+    """Without spaces and hyphens, which a line's end adds or takes."""
+    return re.sub(r"[\s\u00ad\u2010-]+", "", text)
+
+
+def tables(report: Report) -> list[Table]:
+    found = [block for chapter in report.chapters for block in chapter.blocks if isinstance(block, Table)]
+    return [table for table in found if table.most_on_paper]
+
+
+def test_its_text_is_text(report, pages):
+    whole = "".join(pages)
+    assert squeezed(report.title) in pages[0]
+    assert "A.B." in pages[0]
+    for chapter in report.chapters:
+        assert squeezed(chapter.title) in whole
+        for block in chapter.blocks:
+            if isinstance(block, Text):
+                # A page may end inside it.
+                assert squeezed(block.text)[:60] in whole
+
+
+def test_notes_are_set_and_never_run(pages):
+    whole = "".join(pages)
+    for text in ("#letx=1,$math$,<b>,_and*.", "inner", "quoted", "fencedtext", "cell2"):
+        assert squeezed(text) in whole
+
+
+def test_no_table_is_cut(report, pages):
+    for table in tables(report):
+        holding = [text for text in pages if squeezed(table.caption) in text]
+        assert len(holding) == 1, table.caption
+        (page,) = holding
+        for row in table.rows[: table.most_on_paper]:
+            for cell in row:
+                assert all(squeezed(word) in page for word in cell.text.split()), (table.ident, cell.text)
+
+
+def test_no_heading_is_left_alone(report, pages):
+    """What follows a heading begins on the same page."""
+    for number, chapter in enumerate(report.chapters, start=1):
+        title = squeezed(f"{number} {chapter.title}")
+        (page,) = [text for text in pages if title in text]
+        assert len(page.rpartition(title)[2]) > 80, chapter.title
+
+
+def test_every_page_is_drawn(file, pages, tmp_path):
+    subprocess.run([tool("pdftoppm"), "-r", "40", "-png", str(file), str(tmp_path / "page")], check=True)
+    drawn = sorted(tmp_path.glob("page*.png"))
+    assert len(drawn) == len(pages) >= 6
+    for path in drawn:
+        grey = Image.open(path).convert("L")
+        assert abs(grey.width / grey.height - 210 / 297) < 0.01
+        assert grey.getextrema()[0] < 200
+        margin = grey.crop((0, 0, int(grey.width * 0.07), grey.height))
+        assert margin.getextrema()[0] > 200, "nothing runs into the margin"
+
+
+def test_it_is_of_the_same_content_as_the_matrix(report, pages):
+    matrix = next(block for chapter in report.chapters for block in chapter.blocks if isinstance(block, Matrix))
+    (page,) = [text for text in pages if squeezed(matrix.caption) in text]
+    rows = [
+        "".join([*(str(cell.count) for cell in row), precision])
+        for row, precision in zip(matrix.cells, matrix.precision, strict=True)
+    ]
+    for row in rows:
+        assert squeezed(row) in page
+
+
+def test_fonts_are_embedded(file):
+    done = subprocess.run([tool("pdffonts"), str(file)], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()[2:]
+    assert lines
+    assert all(re.search(r"\byes\s+(yes|no)\s+yes\b", line) for line in lines), done.stdout
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "diverged", "message": "not finite", "metrics": None, "verdict": None, "mistakes": ()},
+        {"epochs": (), "environment": None, "data": None, "verdict": None, "reference": None, "choices": ()},
+    ],
+    ids=["diverged", "bare"],
+)
+def test_a_run_with_holes_has_a_pdf(changes):
+    record = replace(sample_record(), **changes)
+    made = render_pdf(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes()))
+    assert made.startswith(b"%PDF")
+
+
+def test_a_long_table_keeps_to_its_page():
+    record = sample_record(epochs=90)
+    made = compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes())
+    assert render_pdf(made).startswith(b"%PDF")
