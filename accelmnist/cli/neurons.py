@@ -9,6 +9,7 @@ import click
 
 from accelmnist.config import DATASETS
 from accelmnist.errors import ConfigError
+from accelmnist.openmp import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.neurons.record import NeuronsRecord
@@ -54,6 +55,7 @@ def neurons(
     weights show strokes or grey noise. Dead neurons and duplicates are named. Without a hidden layer the ten outputs
     are the neurons.
     """
+    limit_spinning()
     from accelmnist.neurons.source import describe_run, find_source
 
     if no_save and out is not None:

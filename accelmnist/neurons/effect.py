@@ -27,7 +27,7 @@ from accelmnist.model import ACTIVATION_FUNCTIONS, MLP, image_losses, target_tab
 from accelmnist.neurons.record import Ablation
 from accelmnist.neurons.response import Response
 
-_MOST_FLOPS = 2e11  # of all ablations together: about three seconds of two cores
+_MOST_FLOPS = 1e11  # of all ablations together: one to three seconds of two Zen 4 cores
 _LEAST_IMAGES = 500
 
 

@@ -14,13 +14,7 @@ from accelmnist.neurons.words import ClassWords, listed
 def summary_of(record: NeuronsRecord) -> tuple[str, ...]:
     """The sentences, the most telling first."""
     live = [neuron for neuron in record.neurons if neuron.status == "live"]
-    said = (
-        _counts(record),
-        _tasks(live),
-        "" if record.rows == "output" else _classes(record, live),
-        _need(live),
-        _grey(record),
-    )
+    said = (_counts(record), _tasks(record, live), _classes(record, live), _need(live), _grey(record))
     return tuple(filter(None, said))
 
 
@@ -32,9 +26,12 @@ def _counts(record: NeuronsRecord) -> str:
     return f"{record.live:,} of {len(record.neurons):,} {kind} are live{more}"
 
 
-def _tasks(live: list[Neuron]) -> str:
+def _tasks(record: NeuronsRecord, live: list[Neuron]) -> str:
     if not live:
         return ""
+    if record.rows == "output":
+        own = sum(neuron.task.classes == (neuron.index,) and neuron.task.certainty == "clear" for neuron in live)
+        return f"{own} answer clearly for their own class"
     counts = Counter(neuron.task.certainty for neuron in live)
     single = sum(neuron.task.certainty == "clear" and len(neuron.task.classes) == 1 for neuron in live)
     return (
@@ -44,20 +41,22 @@ def _tasks(live: list[Neuron]) -> str:
 
 
 def _classes(record: NeuronsRecord, live: list[Neuron]) -> str:
-    """Which classes have most neurons of their own, and which none."""
+    """Which class has most neurons of its own, where one has, and which have none; nothing is said of outputs."""
     clear = [neuron for neuron in live if neuron.task.certainty == "clear" and neuron.task.sense == "on"]
     counts = Counter(label for neuron in clear for label in neuron.task.classes)
-    if not counts:
+    if not counts or record.rows == "output":
         return ""
-    words = ClassWords(record.class_names)
+    missing = [name for label, name in enumerate(record.class_names) if label not in counts]
+    none = f"None answers clearly for {' or '.join(missing)}" if missing else ""
+    return ". ".join(filter(None, (_most(counts, ClassWords(record.class_names)), none)))
+
+
+def _most(counts: Counter[int], words: ClassWords) -> str:
     (most, number), *others = counts.most_common(2)
-    missing = " or ".join(record.class_names[label] for label in range(len(record.class_names)) if label not in counts)
+    if others and others[0][1] == number:
+        return ""
     kind = "digit" if words.are_digits else "class"
-    said = [f"More of them answer for {words.classes((most,))} than for any other {kind}, {number}"] * (
-        not others or number > others[0][1]
-    )
-    said += [f"None answers clearly for {missing}"] * bool(missing)
-    return ". ".join(said)
+    return f"More of them answer for {words.classes((most,))} than for any other {kind}, {number}"
 
 
 def _need(live: list[Neuron]) -> str:

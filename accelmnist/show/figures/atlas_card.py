@@ -16,15 +16,15 @@ CARD_WIDTH, CARD_HEIGHT = 545, 432
 
 _ZOOM = 9
 _IMAGE = IMAGE_SIDE * _ZOOM
-_TOP = 46  # of the image, below the title
+_TOP = 44  # of the image, below the title
 _STRENGTH_TOP = _TOP + _IMAGE + 8
 _BARS_LEFT = _IMAGE + 22
 _PITCH, _BAR = 27, 20
 _BARS_HEIGHT = 142
 _EXCITING_TOP = _TOP + _BARS_HEIGHT + 42
 _EXCITING_ZOOM = 2
-_WORDS_TOP = _STRENGTH_TOP + 34
-_LINE = 31
+_WORDS_TOP = _STRENGTH_TOP + 32
+_LINE = 30
 _RULE = (204, 204, 204)
 _PALE = (190, 190, 190)
 
@@ -108,15 +108,16 @@ def _title(neuron: Neuron) -> str:
 
 
 def _lines(record: NeuronsRecord, neuron: Neuron) -> list[str]:
-    return [line for line in (_shares(neuron), _argument(record, neuron), _missed(record, neuron)) if line]
+    return [line for line in (_shares(record, neuron), _argument(record, neuron), _missed(record, neuron)) if line]
 
 
-def _shares(neuron: Neuron) -> str:
+def _shares(record: NeuronsRecord, neuron: Neuron) -> str:
     task = neuron.task
     if task.share_on is None or task.share_on_rest is None:
         return ""
+    verb = "largest for" if record.rows == "output" else "on for"
     return (
-        f"on for {100 * task.share_on:.0f} % of {_numbers(task.classes)}, {100 * task.share_on_rest:.0f} % of the rest"
+        f"{verb} {100 * task.share_on:.0f} % of {_numbers(task.classes)}, {100 * task.share_on_rest:.0f} % of the rest"
     )
 
 
@@ -135,7 +136,7 @@ def _missed(record: NeuronsRecord, neuron: Neuron) -> str:
         return ""
     label = neuron.missed_by[0]
     before, after = record.baseline.recall[label], neuron.ablation.recall[label]
-    return f"without it recall of {label} {100 * before:.1f} → {percent(after, digits=1)}"
+    return f"without it recall of {label}: {100 * before:.1f} → {percent(after, digits=1)}"
 
 
 def _numbers(labels: tuple[int, ...]) -> str:
