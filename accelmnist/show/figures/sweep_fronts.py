@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -104,7 +105,7 @@ def _draw_points(axes: Axes, record: SweepRecord, results: Sequence[CandidateRes
             axes.plot(across, down, linestyle="none", alpha=0.45, gid=f"{series} by {cost}", **_small(mark.style))
 
 
-def _small(style: dict[str, object]) -> dict[str, object]:
+def _small(style: dict[str, Any]) -> dict[str, Any]:
     return {**style, "markersize": 3.6, "markeredgewidth": 0.0}
 
 

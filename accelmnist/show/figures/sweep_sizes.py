@@ -74,7 +74,7 @@ def _draw(record: SweepRecord, results: Sequence[CandidateResult], widths: Seque
 
 _NOTE = (
     "Bars: 95 % intervals of the mean, where they are longer than the mark. The scale is logarithmic in the mistakes: "
-    "each step up halves them, or nearly so."
+    "the same step up takes away the same share of them."
 )
 
 

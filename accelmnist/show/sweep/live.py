@@ -16,7 +16,7 @@ from accelmnist.sweep.schedule import trainings_done, trainings_planned
 
 _AROUND_ROWS = 8  # lines of the title, the table's head, the footer, and one to spare
 _FEWEST_ROWS = 3
-_BAR_WIDTH = 40
+_BAR_WIDTH = 28
 _BAR = "cyan"
 
 

@@ -21,7 +21,9 @@ def count_text(record: SweepRecord) -> str:
 def time_text(record: SweepRecord, spent_s: float) -> str:
     """The time left, by what the trainings so far took in `spent_s`; nothing before the first."""
     left_s = seconds_left(record, spent_s)
-    return "" if left_s is None else f"about {seconds(round(left_s))} left"
+    if left_s is None:
+        return ""
+    return f"about {round(left_s)} s left" if left_s < 60 else f"about {seconds(round(left_s))} left"
 
 
 def leader_text(record: SweepRecord) -> str:
