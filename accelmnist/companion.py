@@ -3,8 +3,9 @@
 A run needs them for its last half second alone, and importing them takes two. Loading keeps one core busy, so on a
 machine with a second core they can be had for nothing: the companion imports its modules, says that it is ready, and
 then calls functions for the run, one after the other. The run waits for it before training starts, so that nothing
-disturbs what is measured. Where there is no second core, or the companion is gone, the functions are called here
-instead.
+disturbs what is measured. Where the time to the result is what counts, the companion begins with its first call:
+waiting for it takes up to two seconds. Where there is no second core, or the companion is gone, the functions are
+called here instead.
 
 Requests and answers are pickles over its standard input and output, between two processes of one program. It ends
 when its input does, so it never outlives the run, even one that is killed.
@@ -27,13 +28,24 @@ Pending = Callable[[], Any]
 
 
 class Companion:
-    """The other process; a context manager around the run. `modules` are what it loads."""
+    """The other process; a context manager around the run.
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    `modules` are what it loads, `at_once` or with its first call.
+    """
+
+    def __init__(self, modules: Sequence[str], *, at_once: bool = True) -> None:
+        self._modules = tuple(modules)
         self._process: subprocess.Popen[bytes] | None = None
-        if (os.cpu_count() or 1) > 1:
+        self._may_begin = (os.cpu_count() or 1) > 1
+        self._is_ready = False
+        if at_once:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._may_begin:
+            self._may_begin = False
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "accelmnist.companion", *modules],
+                [sys.executable, "-m", "accelmnist.companion", *self._modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # the terminal's Ctrl-C is the run's to answer
@@ -50,19 +62,23 @@ class Companion:
             self._process.communicate()
 
     def wait_until_ready(self) -> None:
-        """Return when the modules are loaded over there."""
-        self._answer()
+        """Return when the modules are loaded over there; at once where nothing has begun."""
+        if self._process is not None and not self._is_ready:
+            self._is_ready = True
+            self._answer()
 
     def start(self, function: str, *arguments: Any, **settings: Any) -> Pending:
         """Begin to call `function`, named `module:name`; calling what returns gives the result or raises the exception.
 
         What was started first must be asked for first.
         """
+        self._begin()
         request = (function, arguments, settings)
         if not self._send(request):
             return lambda: _call(*request)
 
         def result() -> Any:
+            self.wait_until_ready()
             answer = self._answer()
             if answer is None:
                 return _call(*request)

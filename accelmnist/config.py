@@ -27,6 +27,7 @@ Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh", "sigmoid"]
 Output = Literal["softmax", "sigmoid", "linear"]
 Optimizer = Literal["sgd", "sgd-momentum", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one-cycle"]
+Augment = Literal["none", "shift", "affine"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
@@ -34,6 +35,7 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OUTPUTS: tuple[Output, ...] = get_args(Output)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 AMP_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 
@@ -125,11 +127,14 @@ class TrainingConfig:
     label_smoothing: float = 0.1  # share of the target spread evenly over all classes
     schedule: Schedule = "one-cycle"
     warmup: float = 0.25  # share of all steps that one-cycle spends rising
+    augment: Augment = "none"  # how the training images are moved, anew in every epoch
+    averaging: float = 0.0  # share of its past that the average of the weights keeps in an epoch; 0 for no average
     seed: int = 0
 
     def __post_init__(self) -> None:
         _require_choice(self.optimizer, OPTIMIZERS, "--optimizer")
         _require_choice(self.schedule, SCHEDULES, "--schedule")
+        _require_choice(self.augment, AUGMENTS, "--augment")
         if self.learning_rate == 0.0:
             object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
         _require(self.epochs >= 1, "--epochs", f"{self.epochs} is too few", "Give 1 or more")
@@ -141,6 +146,7 @@ class TrainingConfig:
         _require_fraction(self.momentum, "--momentum")
         _require_fraction(self.label_smoothing, "--label-smoothing")
         _require_fraction(self.warmup, "--warmup")
+        _require_fraction(self.averaging, "--averaging")
         _require(0 <= self.seed < 2**63, "--seed", f"{self.seed} is out of range", "Give 0 up to 2^63 - 1")
         only_momentum = not self.nesterov or self.optimizer == "sgd-momentum"
         _require(
@@ -169,12 +175,16 @@ class ExecutionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training run, whole: the record holds it and `--resume` starts from it."""
+    """One training run, whole: the record holds it and `--resume` starts from it.
+
+    `recipe` names the recipe that it was made from; options may have changed parts of it.
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    recipe: str | None = None
 
 
 def check_fits(config: RunConfig, *, training_images: int) -> None:

@@ -78,7 +78,11 @@ class EpochFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Where the time went, in seconds: `train_s` is the synchronized time of the epochs, `images_per_s` its rate."""
+    """Where the time went, in seconds: `train_s` is the synchronized time of the epochs, `images_per_s` its rate.
+
+    `to_accuracy_s` is all that passed from the start of the process until the accuracy on the test set was known; None
+    where the run went on in another process.
+    """
 
     import_s: float | None = None
     load_s: float | None = None
@@ -87,6 +91,7 @@ class Timing:
     train_s: float = 0.0
     evaluate_s: float | None = None
     verify_s: float | None = None
+    to_accuracy_s: float | None = None
     images_per_s: float | None = None
 
 
@@ -168,6 +173,45 @@ class ProfileSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialFigures:
+    """One seed of a run of many: its scores on the test set, or the `error` that ended it, in a line."""
+
+    seed: int
+    accuracy: float | None
+    macro_f1: float | None
+    train_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedSpread:
+    """A score over seeds: mean, standard deviation, and the 95 % interval of the mean by Student's t.
+
+    Deviation and interval take two seeds.
+    """
+
+    mean: float
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialsSummary:
+    """`planned` seeds of one configuration trained together; `trials` are those that are over, by seed.
+
+    `total_s` is from the start of the first training to the end of the last, `images_per_s` what all of them saw in it.
+    """
+
+    planned: int
+    trials: tuple[TrialFigures, ...] = ()
+    accuracy: SeedSpread | None = None
+    macro_f1: SeedSpread | None = None
+    total_s: float | None = None
+    images_per_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """Everything that is known of one run; what is not known yet, or was not asked for, is None."""
 
@@ -189,6 +233,7 @@ class RunRecord:
     reference: ReferenceRun | None = None
     verdict: Verdict | None = None
     profile: ProfileSummary | None = None
+    trials: TrialsSummary | None = None
     files: tuple[str, ...] = ()
 
 

@@ -25,6 +25,11 @@ def find_stopped_run(folder: Path) -> StoppedRun:
     record = load_record(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that run is finished", remedy="Start a new one, or give a stopped run")
+    if record.trials is not None:
+        raise ConfigError(
+            f"--resume {folder}: that run is of {record.trials.planned} seeds together, which have no checkpoint",
+            remedy="Start it again; the seeds that are over stay in its record",
+        )
     file = folder / CHECKPOINT_NAME
     if not file.exists():
         return StoppedRun(folder, record.config, None)

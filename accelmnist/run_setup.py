@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accelmnist.config import RunConfig
 from accelmnist.device import Device, require_precision, resolve, set_threads
+from accelmnist.recipes import RECIPES, changes
 from accelmnist.results import Choice
 from accelmnist.step.selection import EngineChoice, choose_engine
 
@@ -33,6 +34,7 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setu
     execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
     asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"
     choices: tuple[Choice, ...] = (
+        *_recipe_choice(config),
         Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
         Choice(what="engine", value=engine.name, reason=engine.reason),
         Choice(what="precision", value=config.execution.precision, reason=precision.reason),
@@ -42,3 +44,13 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setu
         start = Choice(what="start", value=f"after epoch {resumed_after}", reason="the stopped run goes on")
         choices = (*(dataclasses.replace(choice, reason="as the stopped run") for choice in choices), start)
     return Setup(dataclasses.replace(config, execution=execution), device, engine, choices)
+
+
+def _recipe_choice(config: RunConfig) -> tuple[Choice, ...]:
+    """The recipe, where there is one, with what options changed in it."""
+    recipe = RECIPES.get(config.recipe or "")
+    if recipe is None:
+        return ()
+    changed = ", ".join(changes(config, recipe))
+    reason = f"asked for, but changed: {changed}" if changed else f"asked for: {recipe.purpose}"
+    return (Choice(what="recipe", value=recipe.name, reason=reason),)

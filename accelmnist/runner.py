@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from accelmnist.averaging import WeightAverage
 from accelmnist.checkpoint import (
     CHECKPOINT_NAME,
     MODEL_NAME,
@@ -30,7 +31,7 @@ from accelmnist.checkpoint import (
     weights_of,
 )
 from accelmnist.config import RunConfig, check_fits
-from accelmnist.data.mnist import load_dataset
+from accelmnist.data.ahead import begin_loading
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import Dataset, ImageSet
@@ -73,10 +74,12 @@ class Observer(Protocol):
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
 
+    `load` gives the data set, which may be on its way already; None loads it when it is needed.
     `on_trained` is told when the last epoch is over, `on_stopped` gets the record of a run that ends without a result.
     `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
     told the record with its metrics, the network and the test images, before the verdict. `profile` has some steps
-    profiled when all figures are taken, so that it changes none.
+    profiled when all figures are taken, so that it changes none. `since_start` tells the age of the
+    process in seconds.
     """
 
     config: RunConfig
@@ -86,6 +89,8 @@ class RunRequest:
     profile: bool = False
     checkpoint: Checkpoint | None = None
     import_s: float | None = None
+    load: Callable[[], Dataset] | None = None
+    since_start: Callable[[], float | None] = lambda: None
     should_stop: Callable[[], bool] = lambda: False
     on_trained: Callable[[], None] = lambda: None
     on_stopped: Callable[[RunRecord], None] = lambda _record: None
@@ -109,10 +114,12 @@ def execute(request: RunRequest, setup: Setup, observer: Observer) -> RunOutcome
     before. A stop asked for through `should_stop` ends the run after the present epoch, with the status
     `interrupted`.
     """
-    return _Run(request, setup, observer).execute()
+    return Run(request, setup, observer).execute()
 
 
-class _Run:
+class Run:
+    """One run: its parts in their order, and the record as it grows."""
+
     def __init__(self, request: RunRequest, setup: Setup, observer: Observer) -> None:
         self.request, self.setup, self.observer = request, setup, observer
         self.config = setup.config
@@ -127,7 +134,7 @@ class _Run:
             parameters=self.config.model.parameters,
             epochs=done.epochs if done else (),
         )
-        self._time(import_s=request.import_s, **_training_time(self.record.epochs))
+        self._time(import_s=request.import_s, **training_time(self.record.epochs))
 
     def execute(self) -> RunOutcome:
         """Run from beginning to end; whatever ends it early, the record is saved with its status first."""
@@ -156,8 +163,8 @@ class _Run:
     def _load_data(self) -> None:
         started = time.perf_counter()
         data = self.config.data
-        folder = Path(data.folder) if data.folder is not None else None
-        self.dataset: Dataset = load_dataset(data.dataset, folder=folder, seed=self.config.training.seed)
+        load = self.request.load or begin_loading(data, seed=self.config.training.seed)
+        self.dataset: Dataset = load()
         whole = self.dataset.train
         check_fits(self.config, training_images=len(whole.labels))
         kept, held_out = split_validation(whole.labels, data.validation, seed=self.config.training.seed)
@@ -180,6 +187,7 @@ class _Run:
         require_memory(self.config, device)
         model = MLP(self.config.model, seed=self.config.training.seed).to(device.torch_device)
         self.job = Job(self.config, device, model, upload(self.training, device))
+        self.average = WeightAverage(model, self.config.training.averaging)
         self.device_probe: DeviceSet = upload(self.probe, device)
         self._time(upload_s=time.perf_counter() - started)
         self.engine = self.setup.engine.engine()
@@ -187,18 +195,24 @@ class _Run:
             self.folder = make_folder(self.request.folder)
         self.observer.planned(self.record)
         self._save()
-        if self.engine.compiles:
+        self._prepare_engine()
+
+    def _prepare_engine(self) -> None:
+        compiles = self.engine.compiles_on(self.setup.device.kind)
+        if compiles:
             self.observer.stage("compiling the step")
         prepare_s = prepare(self.engine, self.job)
-        self._time(compile_s=prepare_s if self.engine.compiles else None)
+        self._time(compile_s=prepare_s if compiles else None)
         if (done := self.request.checkpoint) is not None:
-            load_weights(model, done.weights, source=CHECKPOINT_NAME)
+            load_weights(self.job.model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
+            self.average.load_state(done.state)
 
     def _train(self) -> None:
         first = len(self.record.epochs)
         self.observer.training_begins()
-        for result in train(self.engine, self.job, probe=self.device_probe, first_epoch=first):
+        epochs = train(self.engine, self.job, probe=self.device_probe, first_epoch=first, average=self.average)
+        for result in epochs:
             self._keep(result)
             number, last = result.figures.epoch, self.config.training.epochs
             stops, every = self.request.should_stop(), self.request.save_every
@@ -212,7 +226,7 @@ class _Run:
     def _keep(self, result: EpochResult) -> None:
         self.losses.append(result.losses)
         self.record = dataclasses.replace(self.record, epochs=(*self.record.epochs, result.figures))
-        self._time(**_training_time(self.record.epochs))
+        self._time(**training_time(self.record.epochs))
 
     def _save_checkpoint(self) -> None:
         if self.folder is None:
@@ -220,7 +234,7 @@ class _Run:
         checkpoint = Checkpoint(
             config=self.config,
             weights=weights_of(self.job.model),
-            state=self.engine.state(),
+            state=self.engine.state() | self.average.state(),
             losses=torch.cat(self.losses),
             epochs=self.record.epochs,
         )
@@ -231,16 +245,12 @@ class _Run:
         self._save_model()
         self.request.on_trained()
         self.observer.stage("evaluating on the test set")
-        started = time.perf_counter()
-        device, precision = self.setup.device, self.config.execution.precision
-        test = upload(self.dataset.test, device)
-        evaluation = evaluate(self.job.model, test, device=device, precision=precision)
-        self._time(evaluate_s=time.perf_counter() - started)
+        evaluation = self._evaluate()
         self.record = dataclasses.replace(
             self.record,
             metrics=evaluation.metrics,
             mistakes=confident_mistakes(evaluation, self.job.model),
-            peak_memory_bytes=peak_memory_bytes(device),
+            peak_memory_bytes=peak_memory_bytes(self.setup.device),
         )
         self._save()
         if self.request.profile:
@@ -251,6 +261,14 @@ class _Run:
         self._end("done", None)
         if self.folder is not None:
             (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
+
+    def _evaluate(self) -> Evaluation:
+        started = time.perf_counter()
+        device, precision = self.setup.device, self.config.execution.precision
+        test = upload(self.dataset.test, device)
+        evaluation = evaluate(self.job.model, test, device=device, precision=precision)
+        self._time(evaluate_s=time.perf_counter() - started, to_accuracy_s=self.request.since_start())
+        return evaluation
 
     def _profile(self) -> None:
         from accelmnist.profiling.profile import TRACE_NAME, profile_training  # here: most runs do without it
@@ -306,7 +324,8 @@ class _Run:
             save_record(self.record, self.folder)
 
 
-def _training_time(epochs: tuple[EpochFigures, ...]) -> dict[str, float | None]:
+def training_time(epochs: tuple[EpochFigures, ...]) -> dict[str, float | None]:
+    """`train_s` and `images_per_s` of the timing, from the epochs so far."""
     train_s = sum(figures.train_s for figures in epochs)
     images = sum(figures.train_s * figures.images_per_s for figures in epochs)
     return {"train_s": train_s, "images_per_s": images / train_s if train_s else None}

@@ -19,6 +19,7 @@ class Stream(IntEnum):
     ORDER = 1
     DROPOUT = 2
     SPLIT = 3
+    AUGMENT = 4
 
 
 def mixed_seed(seed: int, stream: Stream, index: int = 0) -> int:

@@ -1,8 +1,8 @@
 """Training: the epochs of one job by one engine, timed, watched for divergence, stoppable and resumable between epochs.
 
-The timed region of an epoch is what training takes: the order is made and sent to the device, the steps run, and the
-device is synchronized at both ends. The accuracy by epoch is measured outside it. Losses come to the host once an
-epoch.
+The timed region of an epoch is what training takes: the order is made and sent to the device, the images are augmented,
+the steps run, the weights are averaged, and the device is synchronized at both ends. The accuracy by epoch is measured
+outside it. Losses come to the host once an epoch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from accelmnist.averaging import WeightAverage
 from accelmnist.config import LEARNING_RATES, RunConfig, steps_per_epoch
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.data.order import dropout_seeds, epoch_order
@@ -63,31 +64,41 @@ def prepare(engine: Engine, job: Job) -> float:
     return time.perf_counter() - started
 
 
-def train(engine: Engine, job: Job, *, probe: DeviceSet | None, first_epoch: int = 0) -> Iterator[EpochResult]:
+def train(
+    engine: Engine, job: Job, *, probe: DeviceSet | None, first_epoch: int = 0, average: WeightAverage | None = None
+) -> Iterator[EpochResult]:
     """Train from `first_epoch` to the last, one result an epoch; `probe` is the set whose accuracy each epoch tells.
 
+    Where the weights are averaged, the module holds the average between the epochs and in the end; `average` is the
+    caller's, who saves its state or goes on from one.
     Raises DivergedError at the end of the epoch in which a loss is no longer finite.
     """
     plan = Plan(job.config, len(job.data))
+    average = average or WeightAverage(job.model, job.config.training.averaging)
     for number in range(first_epoch, job.config.training.epochs):
-        losses, train_s = _timed_epoch(engine, job, plan, number)
-        _check_finite(losses, job.config, first_step=number * plan.steps)
-        yield EpochResult(_figures(job, plan, number, losses, train_s, probe), losses)
+        losses, train_s = _timed_epoch(engine, job, plan, number, average)
+        check_finite(losses, job.config, first_step=number * plan.steps)
+        yield EpochResult(epoch_figures(job, plan, number, losses, train_s, probe), losses)
 
 
-def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int) -> tuple[Tensor, float]:
+def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int, average: WeightAverage) -> tuple[Tensor, float]:
     with matmul_precision(job.device, job.config.execution.precision):
         synchronize(job.device)
         started = time.perf_counter()
+        average.resume_training()
+        if job.augmentation is not None:
+            job.augmentation.write(number)
         losses = engine.train_epoch(plan.epoch(number).to(job.device.torch_device))
+        average.take_in(number + 1)
         synchronize(job.device)
         train_s = time.perf_counter() - started
     return losses.cpu(), train_s
 
 
-def _figures(
+def epoch_figures(
     job: Job, plan: Plan, number: int, losses: Tensor, train_s: float, probe: DeviceSet | None
 ) -> EpochFigures:
+    """The figures of epoch `number`, counted from 0, which took `train_s` and had these `losses` (steps,)."""
     precision = job.config.execution.precision
     return EpochFigures(
         epoch=number + 1,
@@ -99,7 +110,8 @@ def _figures(
     )
 
 
-def _check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None:
+def check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None:
+    """Raise DivergedError where one of an epoch's `losses` (steps,) isn't finite; `first_step` is its first one's."""
     bad = torch.nonzero(~losses.isfinite())
     if len(bad) == 0:
         return

@@ -37,15 +37,15 @@ from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import ImageSet
 from accelmnist.device import Device, processor, resolve, set_threads
-from accelmnist.engines.eager import EagerEngine
 from accelmnist.errors import AccelmnistError, DivergedError
 from accelmnist.evaluation import accuracy_of
 from accelmnist.model import MLP
 from accelmnist.step.contract import Job
+from accelmnist.step.selection import engine_class
 from accelmnist.storage import write_atomically
 from accelmnist.training import prepare, train
 
-_HELD_OUT = 10_000
+HELD_OUT = 10_000
 _SPLIT_SEED = 0
 
 
@@ -63,7 +63,7 @@ class Candidate:
     def config(self, seed: int) -> RunConfig:
         """The run of this candidate from `seed`."""
         return RunConfig(
-            data=DataConfig(validation=_HELD_OUT),
+            data=DataConfig(validation=HELD_OUT),
             model=ModelConfig(hidden=self.hidden),
             training=TrainingConfig(
                 batch_size=self.batch_size,
@@ -167,7 +167,7 @@ class Bench:
     def __init__(self) -> None:
         self.device: Device = resolve("cpu")
         whole = load_dataset().train
-        kept, held_out = split_validation(whole.labels, _HELD_OUT, seed=_SPLIT_SEED)
+        kept, held_out = split_validation(whole.labels, HELD_OUT, seed=_SPLIT_SEED)
         self.training, self.validation = (
             upload(ImageSet(whole.images[chosen], whole.labels[chosen]), self.device) for chosen in (kept, held_out)
         )
@@ -176,7 +176,7 @@ class Bench:
         """Train `config` to its end; only then is the held-out set looked at."""
         model = MLP(config.model, seed=config.training.seed)
         job = Job(config, self.device, model, self.training)
-        engine = EagerEngine()
+        engine = engine_class(config.execution.engine)()
         prepare(engine, job)
         started = time.perf_counter()
         try:
@@ -229,7 +229,7 @@ def markdown(table: Sequence[Row], found: Search, command: str) -> str:
         f"Made by `{command}`",
         f"on {time.strftime('%Y-%m-%d')}, torch {found.torch}, {found.processor}, {found.threads} threads.",
         "",
-        f"Accuracy is on {_HELD_OUT:,} images held out of the training set; the test set took no part.",
+        f"Accuracy is on {HELD_OUT:,} images held out of the training set; the test set took no part.",
         "Chosen is the quickest candidate whose median lies within the most accurate one's range over the seeds:",
         f"**{', '.join(map(' '.join, zip(heads, chosen.candidate.cells(), strict=True)))}**.",
         "",
@@ -281,7 +281,7 @@ def _add_axis(parser: argparse.ArgumentParser, name: str, kind: object, values: 
     parser.add_argument(name, type=kind, nargs="+", default=list(dict.fromkeys(values)))  # type: ignore[arg-type]
 
 
-def _known(file: Path) -> Search:
+def known_search(file: Path) -> Search:
     """What the JSON file of an earlier search knows; raises ValueError where it was made elsewhere."""
     here = Search(processor=processor(), torch=str(torch.__version__), threads=torch.get_num_threads())
     if not file.exists():
@@ -312,7 +312,7 @@ def main(arguments: Sequence[str]) -> int:
     set_threads(options.threads)
     try:
         tried, trials_file = candidates(options), options.out.with_suffix(".json")
-        known = found = _known(trials_file)
+        known = found = known_search(trials_file)
         for found in search(tried, options.seeds, known):
             table = rows(tried, options.seeds, found)
             write_atomically(trials_file, msgspec.json.encode(found) + b"\n")

@@ -15,14 +15,14 @@ ROOT = Path(accelmnist.__file__).parent
 # From the ground up. A module may import from its own layer and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "__init__"),
-    ("config", "companion", "openmp", "seeds", "storage"),
+    ("config", "recipes", "companion", "openmp", "seeds", "storage"),
     ("folders",),
     ("device", "metrics", "data", "record_files"),
-    ("results", "model", "schedules", "native", "speeds"),
-    ("step", "compilation", "engines", "evaluation", "checkpoint", "environment"),
+    ("results", "model", "schedules", "native", "gpu_kernels", "speeds"),
+    ("step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
-    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "neurons", "sweep"),
+    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),
     ("report",),
     ("show",),
     ("cli", "__main__"),
@@ -78,7 +78,7 @@ def test_libraries_have_their_place(path):
 def test_only_the_device_module_names_devices(path):
     """torch.cuda, torch.mps and torch.backends behind one door, which is what makes the rest device-agnostic."""
     names = re.findall(r"torch\.(?:cuda|mps|backends)\b", code_of(path))
-    assert not names or path.name == "device.py"
+    assert not names or part_of(path) == "device"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

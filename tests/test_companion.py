@@ -35,6 +35,16 @@ def test_it_answers_as_this_process_would(labels, monkeypatch):
         assert again() != os.getpid()
 
 
+def test_it_can_begin_with_its_first_call(labels, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with Companion(("accelmnist.reference.oracle",), at_once=False) as companion:
+        companion.wait_until_ready()
+        assert companion._process is None
+        found, again = companion.start(ORACLE, *labels), companion.start("os:getpid")
+        assert (found().confusion == oracle_scores(*labels).confusion).all()
+        assert again() == companion._process.pid != os.getpid()
+
+
 def test_an_error_over_there_is_raised_here_whole(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with Companion(()) as companion:

@@ -9,6 +9,7 @@ from accelmnist import device as module
 from accelmnist.device import (
     Device,
     available,
+    capabilities,
     compile_capability,
     is_out_of_memory,
     memory_errors,
@@ -95,7 +96,7 @@ def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch, tmp_path
         == "no, CXX names no-such-compiler, which is not there: install g++ or clang++, or set CXX"
     )
     monkeypatch.setenv("CXX", "sh")
-    monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(capabilities.sysconfig, "get_path", lambda name: str(tmp_path))
     assert str(compile_capability(cpu)) == "no, sh is here, Python's headers are not: install python3-dev"
     (tmp_path / "Python.h").touch()
     assert compile_capability(cpu).available
@@ -103,11 +104,11 @@ def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch, tmp_path
 
 def test_compiling_on_cuda_takes_triton_and_a_card_that_it_knows(monkeypatch):
     capability(monkeypatch, 6, 1)
-    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    monkeypatch.setattr(capabilities, "find_spec", lambda name: object())
     assert not compile_capability(CUDA).available
     capability(monkeypatch, 9, 0)
     assert compile_capability(CUDA).available
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(capabilities, "find_spec", lambda name: None)
     assert "pip install triton" in compile_capability(CUDA).reason
 
 

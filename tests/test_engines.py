@@ -170,7 +170,7 @@ def test_every_file_of_the_folder_is_an_engine():
 
 
 def test_an_engine_that_cannot_run_says_why_and_names_those_that_can(monkeypatch):
-    monkeypatch.setattr("accelmnist.device.cpp_compiler", lambda: None)
+    monkeypatch.setattr("accelmnist.device.capabilities.cpp_compiler", lambda: None)
     config = small_config(execution={"engine": "compiled"})
     assert config.execution == ExecutionConfig(engine="compiled")
     with pytest.raises(DeviceError, match=r"--engine compiled can't run this on cpu: no C\+\+ compiler.*eager"):

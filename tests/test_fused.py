@@ -1,6 +1,7 @@
 """The engine `fused` on the CPU: it follows the reference for every network, rule, thread count and level.
 
-The contract that all engines share is in test_engines.py, the kernels' border and the sanitizers in test_native.py.
+The contract that all engines share is in test_engines.py, the kernels' border and the sanitizers in test_native.py, its
+form on CUDA in test_gpu_kernels.py.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class WithThreads(FusedEngine):
 
     def prepare(self, job, sample):
         super().prepare(job, sample)
-        self.threads = self.wanted
+        self.run.threads = self.wanted
 
 
 def assert_follows(done, reference):
@@ -220,11 +221,11 @@ def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch):
 
 
 def test_it_says_what_it_cannot_do(monkeypatch):
-    gpu = Device(torch.device("cuda"), "a GPU", "asked for")
+    chip = Device(torch.device("mps"), "a chip", "asked for")
     assert FusedEngine.unsupported(small_config(), CPU) is None
-    assert FusedEngine.unsupported(small_config(), gpu) == "its kernels are for the CPU, and this is cuda"
+    assert FusedEngine.unsupported(small_config(), chip) == "its kernels are for the CPU and for CUDA, and this is mps"
     half = dataclasses.replace(small_config(), execution=ExecutionConfig(precision="bf16"))
-    assert FusedEngine.unsupported(half, CPU) == "its kernels compute in fp32, not in bf16"
+    assert FusedEngine.unsupported(half, CPU) == "its kernels for the CPU compute in fp32, not in bf16"
     monkeypatch.setattr(native, "why_missing", lambda: "the native kernels are not built")
     assert FusedEngine.unsupported(small_config(), CPU) == "the native kernels are not built"
 
@@ -234,4 +235,4 @@ def test_a_small_network_gets_few_threads(hidden, expected, synthetic, monkeypat
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     engine = FusedEngine()
     prepare(engine, make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
-    assert engine.threads == expected
+    assert engine.run.threads == expected

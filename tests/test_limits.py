@@ -13,7 +13,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from accelmnist import device as devices
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.errors import DeviceError
 from accelmnist.measure import clock
@@ -431,12 +430,13 @@ class FakeCuda:
             def replay(self) -> None:
                 fake.log.append("replay")
 
-        monkeypatch.setattr(devices.torch.cuda, "device", lambda device: fake.entered(str(device)))
-        monkeypatch.setattr(devices.torch.cuda, "Stream", lambda: side)
-        monkeypatch.setattr(devices.torch.cuda, "current_stream", lambda: current)
-        monkeypatch.setattr(devices.torch.cuda, "stream", lambda stream: fake.entered(f"{stream}"))
-        monkeypatch.setattr(devices.torch.cuda, "CUDAGraph", Graph)
-        monkeypatch.setattr(devices.torch.cuda, "graph", lambda graph, stream: fake.entered(f"capture on {stream}"))
+        monkeypatch.setattr(torch.cuda, "device", lambda device: fake.entered(str(device)))
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: side)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: current)
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: fake.entered(f"{stream}"))
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(torch.cuda, "graph", lambda graph, pool, stream: fake.entered(f"capture on {stream}"))
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
 
 
 def test_work_is_warmed_up_on_the_side_before_it_is_captured(monkeypatch):

@@ -18,6 +18,7 @@ from accelmnist.evaluation import accuracy_of
 from accelmnist.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.trials import alone as alone_module
 from accelmnist.trials import pool as pool_module
+from accelmnist.trials import training as training_module
 from tests.training_helpers import small_config, train_with
 
 CPU = resolve("cpu")
@@ -110,11 +111,55 @@ def test_trials_of_a_pool_run_side_by_side(synthetic, monkeypatch):
     assert len(trained([trial("a"), trial("b", seed=1)], synthetic, workers=2)) == 2
 
 
-def test_another_engine_trains_in_turn_with_all_threads(synthetic):
-    trials = [trial("a", engine="eager"), trial("b", engine="eager", seed=3, learning_rate=0.02)]
-    results = trained(trials, synthetic, workers=2)
+def test_eager_trials_end_at_the_bits_of_one_thread(synthetic):
+    trials = [
+        trial("a", engine="eager", model={"hidden": (40, 24), "dropout": 0.3}),
+        trial("b", engine="eager", seed=3, learning_rate=0.02),
+        trial("c", engine="eager", optimizer="adamw", learning_rate=0.01),
+    ]
+    results = trained(trials, synthetic, workers=3)
     for each in trials:
         assert_same_bits(results[each.key], alone(each.config, synthetic))
+
+
+@pytest.fixture
+def in_turn(monkeypatch):
+    """Let no engine go to the pool, as those that compile don't."""
+    monkeypatch.setattr(training_module, "_POOLED", ())
+    monkeypatch.setattr(training_module, "train_in_pool", lambda *_, **__: pytest.fail("that is the pool"))
+
+
+def test_another_engine_trains_in_turn_with_all_threads(synthetic, in_turn, monkeypatch):
+    original, threads = alone_module.train, []
+
+    def noted(*arguments, **options):
+        threads.append((threading.current_thread(), torch.get_num_threads()))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(alone_module, "train", noted)
+    trials = [trial("a", engine="eager"), trial("b", engine="eager", seed=3, learning_rate=0.02)]
+    torch.set_num_threads(2)
+    try:
+        results = trained(trials, synthetic, workers=2)
+        assert threads == [(threading.main_thread(), 2)] * 2
+        for each in trials:
+            assert_same_bits(results[each.key], alone(each.config, synthetic))
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_trial_in_turn_is_told_diverges_and_stops_like_any_other(synthetic, in_turn):
+    wild = trial("wild", engine="eager", learning_rate=1e6, schedule="constant")
+    trials, told = [wild, *(trial(str(seed), engine="eager", seed=seed) for seed in range(5))], []
+
+    def tell(key, figures):
+        assert threading.current_thread() is threading.main_thread()
+        told.append((key, figures.epoch))
+
+    results = trained(trials, synthetic, should_stop=lambda: len(told) >= 3, on_epoch=tell)
+    assert told == [("0", 1), ("0", 2), ("1", 1), ("1", 2)]
+    assert results["wild"].error.startswith("the loss is ")
+    assert set(results) == {"wild", "0", "1"}
 
 
 @needs_kernels
@@ -291,7 +336,7 @@ def test_the_bits_do_not_depend_on_torchs_threads(synthetic):
 def test_there_are_no_more_workers_than_threads_and_memory_allow(free, expected, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setattr(pool_module, "free_memory_bytes", lambda _: free)
-    assert pool_module._useful_workers([trial(str(seed)) for seed in range(20)], CPU) == expected
+    assert pool_module.useful_workers([trial(str(seed)) for seed in range(20)], CPU) == expected
 
 
 def test_no_trials_are_no_results(synthetic):

@@ -12,6 +12,7 @@ from accelmnist.cli.options import default_of, in_order, option_for, parse_share
 from accelmnist.config import DATASETS, ENGINES, OPTIMIZERS, PRECISIONS, DataConfig
 from accelmnist.errors import ConfigError
 from accelmnist.measure.plan import EFFORTS, MODES, PLANS, BenchConfig, Effort
+from accelmnist.recipes import RECIPES, Recipe
 
 _SECONDS = {effort: PLANS[effort].time_limit_s for effort in EFFORTS}
 
@@ -97,6 +98,11 @@ effort_options = in_order(
         help="Of the training that is judged: 1 if not given; with a target, as many as run has.",
     ),
     click.option(
+        "--recipe",
+        type=click.Choice(tuple(RECIPES)),
+        help="Measure the time to a recipe's accuracy by its network and training; options given besides change them.",
+    ),
+    click.option(
         "--target-accuracy", callback=parse_share, metavar="SHARE", help="Measure the time to it, such as 0.98."
     ),
     option_for(BenchConfig, "seeds", type=int, help="Trainings to the target accuracy of each case."),
@@ -116,5 +122,17 @@ def bench_config_from(options: dict[str, Any]) -> BenchConfig:
     own = {field.name for field in fields(BenchConfig)} - {"effort", "data"}
     # A list that isn't given is the dataclass's default, which is stated only there.
     given = {name: options[name] for name in own if options[name] not in (None, ())}
+    if options["recipe"] is not None:
+        given = _of_recipe(RECIPES[options["recipe"]]) | given
     data = DataConfig(dataset=options["dataset"], folder=options["folder"])
     return BenchConfig(effort=effort, data=data, **given)
+
+
+def _of_recipe(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe says of the lists and the target."""
+    return {
+        "hidden": (recipe.model.hidden,),
+        "batch_sizes": (recipe.training.batch_size,),
+        "optimizers": (recipe.training.optimizer,),
+        "target_accuracy": recipe.accuracy,
+    }

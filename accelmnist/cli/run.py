@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ import click
 from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
-from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options
+from accelmnist.cli.processes import seconds_since_start
+from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
+from accelmnist.cli.trials import check_trials, stop_on_interrupt, trials_option, write_trials_of
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, StoppedError
 from accelmnist.openmp import limit_spinning
@@ -24,9 +27,10 @@ if TYPE_CHECKING:
 
     from accelmnist.checkpoint import Checkpoint
     from accelmnist.config import RunConfig
+    from accelmnist.data.types import Dataset
     from accelmnist.results import RunRecord
     from accelmnist.run_setup import Setup
-    from accelmnist.runner import Observer
+    from accelmnist.trials.run import TrialsObserver
 
 _CHECK_FAILED = 1
 _AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures")
@@ -50,6 +54,7 @@ result_options = in_order(
     click.option(
         "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the stopped run in this folder."
     ),
+    trials_option,
     click.option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),
     click.option("--profile", is_flag=True, help="Profile a few steps: their launches, and where the time goes."),
     click.option("--shared-scale", is_flag=True, help="One grey scale for the weight images of all neurons."),
@@ -67,41 +72,60 @@ def run(context: click.Context, /, **options: Any) -> int:
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
     """
+    if options["resume"]:
+        _check_no_configuration(context)
+    options = with_recipe(options, given=_given(context))
     _check_result_options(context, options)
     config = None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS})
     limit_spinning()
-    with Companion(_AT_THE_END) as companion:
+    with Companion(_AT_THE_END, at_once=options["recipe"] is None) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+        load = _begin_loading(config) if config else None
         started = time.perf_counter()
         import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
 
         import_s = time.perf_counter() - started
-        record = _run_new(config, options, companion, import_s) if config else _resume(options, companion, import_s)
+        begun = _Begun(import_s, load)
+        record = _run_new(config, options, companion, begun) if config else _resume(options, companion, begun)
     return _exit_code(record)
 
 
-def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+@dataclass(frozen=True)
+class _Begun:
+    """What happened while torch was imported: the seconds that took, and the data that is on its way."""
+
+    import_s: float
+    load: Callable[[], Dataset] | None
+
+
+def _begin_loading(config: RunConfig) -> Callable[[], Dataset]:
+    from accelmnist.data.ahead import begin_loading  # imports numpy, which torch would import as well
+
+    return begin_loading(config.data, seed=config.training.seed)
+
+
+def _run_new(config: RunConfig, options: dict[str, Any], companion: Companion, begun: _Begun) -> RunRecord:
     from accelmnist.folders import new_folder, remove_if_empty
     from accelmnist.run_setup import choose_setup
 
     setup = choose_setup(config)
     if options["no_save"]:
-        return _run_and_show(_Task(config, setup, None, None, import_s), companion, options)
+        return _run_and_show(_Task(config, setup, None, None, begun), companion, options)
     folder = new_folder(options["out"], label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
     try:
-        return _run_and_show(_Task(config, setup, folder, None, import_s), companion, options)
+        return _run_and_show(_Task(config, setup, folder, None, begun), companion, options)
     finally:
         remove_if_empty(folder)
 
 
-def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+def _resume(options: dict[str, Any], companion: Companion, begun: _Begun) -> RunRecord:
     from accelmnist.resuming import find_stopped_run
     from accelmnist.run_setup import choose_setup
 
     stopped = find_stopped_run(options["resume"])
     setup = choose_setup(stopped.config, resumed_after=len(stopped.checkpoint.epochs) if stopped.checkpoint else 0)
-    return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, import_s), companion, options)
+    return _run_and_show(_Task(stopped.config, setup, stopped.folder, stopped.checkpoint, begun), companion, options)
 
 
 @dataclass(frozen=True)
@@ -112,7 +136,7 @@ class _Task:
     setup: Setup
     folder: Path | None
     checkpoint: Checkpoint | None
-    import_s: float
+    begun: _Begun
 
 
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
@@ -121,25 +145,29 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
             names = {"as_json": "--json"}
             flags = [names.get(name, f"--{name.replace('_', '-')}") for name in (first, second)]
             raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
+    check_trials(context, options)
     if options["profile"] and options["quiet"] and options["no_save"]:
         raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
-    if options["resume"]:
-        _check_no_configuration(context)
     _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")
     _check_unused(context, options, "warmup", takes="schedule", value="one-cycle")
 
 
+def _given(context: click.Context) -> frozenset[str]:
+    """The parameters that were given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+
+
 def _check_unused(context: click.Context, options: dict[str, Any], name: str, *, takes: str, value: str) -> None:
     """Refuse an option that was given and would have no effect: who gives it believes that it has one."""
-    source = context.get_parameter_source(name)
-    if source is not None and source.name == "COMMANDLINE" and options[takes] != value:
+    if name in _given(context) and options[takes] != value:
         raise ConfigError(
             f"--{name} has no effect with --{takes} {options[takes]}", remedy=f"Add --{takes} {value}, or leave it out"
         )
 
 
 def _check_no_configuration(context: click.Context) -> None:
-    given = [name for name in CONFIG_PARAMETERS if context.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    given = CONFIG_PARAMETERS & _given(context)
     if given:
         option = next(p.opts[0] for p in context.command.params if p.name in given)
         raise ConfigError(
@@ -157,18 +185,22 @@ def _run_and_show(task: _Task, companion: Companion, options: dict[str, Any]) ->
     pictures = PictureDrawing(companion, task.folder, shared_scale=options["shared_scale"])
     companion.wait_until_ready()
     try:
-        with StopOnInterrupt() as stop, SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer:
+        with (
+            stop_on_interrupt(options["trials"]) as stop,
+            SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer,
+        ):
             record = _execute(task, companion, options, stop, pictures, observer)
             try:
                 if record.status == "done":
                     observer.stage("drawing the pictures")
                     record = _write_profile(pictures.finish(record), task.folder)
+                    record = write_trials_of(record, task.folder)
             finally:  # a picture that can't be written must not hide what was measured
                 _show(record, task.folder, console, options)
     except (KeyboardInterrupt, BrokenPipeError):
-        raise StoppedError("interrupted", remedy=_how_to_go_on(task.folder)) from None
+        raise StoppedError("interrupted", remedy=_how_to_go_on(task.folder, options)) from None
     if record.status == "interrupted":
-        raise StoppedError(record.message or "interrupted", remedy=_how_to_go_on(task.folder))
+        raise StoppedError(record.message or "interrupted", remedy=_how_to_go_on(task.folder, options))
     return record
 
 
@@ -178,7 +210,7 @@ def _execute(
     options: dict[str, Any],
     stop: StopOnInterrupt,
     pictures: PictureDrawing,
-    observer: Observer,
+    observer: TrialsObserver,
 ) -> RunRecord:
     from accelmnist.runner import RunRequest, execute
 
@@ -189,13 +221,19 @@ def _execute(
         repeat_on_reference=not options["no_reference"],
         profile=options["profile"],
         checkpoint=task.checkpoint,
-        import_s=task.import_s,
+        import_s=task.begun.import_s,
+        load=task.begun.load,
+        since_start=seconds_since_start if task.checkpoint is None else lambda: None,
         should_stop=lambda: stop.requested,
         on_trained=stop.trained,
         on_stopped=_print_json if options["as_json"] else lambda _record: None,
         oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
         on_evaluated=pictures.begin,
     )
+    if options["trials"] > 1:
+        from accelmnist.trials.run import execute_trials
+
+        return execute_trials(request, task.setup, observer, count=options["trials"]).record
     return execute(request, task.setup, observer).record
 
 
@@ -213,9 +251,11 @@ def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:
     return record
 
 
-def _how_to_go_on(folder: Path | None) -> str:
+def _how_to_go_on(folder: Path | None, options: dict[str, Any]) -> str:
     """What to type to go on with a stopped run, where anything of it is saved."""
     saved = folder is not None and (folder / "run.json").exists()
+    if saved and options["trials"] > 1:
+        return f"The seeds that are over are in {folder}"
     return f"Go on with: accelmnist run --resume {folder}" if saved else "Nothing was saved"
 
 

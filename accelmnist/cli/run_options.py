@@ -11,6 +11,7 @@ from accelmnist.cli.options import default_of, in_order, option_for, parse_sizes
 from accelmnist.config import (
     ACTIVATIONS,
     AMP_PRECISIONS,
+    AUGMENTS,
     AUTO,
     DATASETS,
     ENGINES,
@@ -26,10 +27,16 @@ from accelmnist.config import (
     TrainingConfig,
 )
 from accelmnist.errors import ConfigError
+from accelmnist.recipes import RECIPES
 
 _HIDDEN = ",".join(map(str, default_of(ModelConfig, "hidden")))
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 
+recipe_option = click.option(
+    "--recipe",
+    type=click.Choice(tuple(RECIPES)),
+    help="Network and training by name: the least time to that accuracy. Options given besides change it.",
+)
 set_options = in_order(
     option_for(DataConfig, "dataset", type=click.Choice(DATASETS), help="All but mnist are downloaded or made."),
     option_for(
@@ -60,7 +67,16 @@ update_options = in_order(
     option_for(TrainingConfig, "label_smoothing", type=float, help="Share of the target spread over all classes."),
     option_for(TrainingConfig, "schedule", type=click.Choice(SCHEDULES), help="Of the learning rate."),
     option_for(TrainingConfig, "warmup", type=float, help="Share of the steps that one-cycle spends rising."),
-    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout and split."),
+    option_for(
+        TrainingConfig, "augment", type=click.Choice(AUGMENTS), help="Move the training images, anew in every epoch."
+    ),
+    option_for(
+        TrainingConfig,
+        "averaging",
+        type=float,
+        help="Average the weights over the epochs: the share of its past that the average keeps, such as 0.5.",
+    ),
+    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout, augmentation and split."),
 )
 training_options = in_order(
     length_options,
@@ -98,12 +114,27 @@ execution_options = in_order(
         ExecutionConfig, "threads", type=int, show_default=False, help="CPU threads; torch's choice if not given."
     ),
 )
-config_options = in_order(data_options, model_options, training_options, execution_options)
+config_options = in_order(recipe_option, data_options, model_options, training_options, execution_options)
 
 _DATA, _MODEL, _TRAINING, _EXECUTION = (
     tuple(field.name for field in fields(part)) for part in (DataConfig, ModelConfig, TrainingConfig, ExecutionConfig)
 )
-CONFIG_PARAMETERS = frozenset({*_DATA, *_MODEL, *_TRAINING, *_EXECUTION, "synthetic", "compile_step", "amp"})
+CONFIG_PARAMETERS = frozenset({*_DATA, *_MODEL, *_TRAINING, *_EXECUTION, "recipe", "synthetic", "compile_step", "amp"})
+
+
+def with_recipe(options: dict[str, Any], *, given: frozenset[str]) -> dict[str, Any]:
+    """The options with the recipe's values for those that were not `given`, where a recipe is among them.
+
+    A learning rate belongs to its optimizer: another optimizer brings its own.
+    """
+    if options["recipe"] is None:
+        return options
+    recipe = RECIPES[options["recipe"]]
+    own = {name: getattr(recipe.model, name) for name in _MODEL}
+    own |= {name: getattr(recipe.training, name) for name in _TRAINING}
+    if options["optimizer"] != recipe.training.optimizer and "optimizer" in given:
+        own["learning_rate"] = None
+    return options | {name: value for name, value in own.items() if name not in given}
 
 
 def config_from(options: dict[str, Any]) -> RunConfig:
@@ -118,6 +149,7 @@ def config_from(options: dict[str, Any]) -> RunConfig:
         model=ModelConfig(**{name: options[name] for name in _MODEL}),
         training=TrainingConfig(**{name: options[name] for name in _TRAINING}),
         execution=ExecutionConfig(**{name: options[name] for name in _EXECUTION}),
+        recipe=options["recipe"],
     )
 
 

@@ -18,9 +18,7 @@ from accelmnist.evaluation import logits_of
 from accelmnist.model import MLP, scale_images
 from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
 from accelmnist.step.loss import training_loss
-from accelmnist.step.loss_scale import LossScale
-from accelmnist.step.state import export_state, import_state
-from accelmnist.step.torch_update import TorchUpdate
+from accelmnist.step.scaled_update import ScaledUpdate
 
 
 class EagerEngine(Engine):
@@ -37,49 +35,28 @@ class EagerEngine(Engine):
         """Make the optimizer's state; nothing is compiled."""
         self.data = job.data
         self.loss = training_loss(job.config, job.device)
-        self.names = [name for name, _ in job.model.named_parameters()]
         self.parameters = list(job.model.parameters())
-        self.update = TorchUpdate(self.parameters, job.config.training, fused=True)
-        is_scaled = job.config.execution.precision == "fp16"
-        self.loss_scale = LossScale(job.device.torch_device) if is_scaled else None
-        self.step = self._scaled_step if is_scaled else self._plain_step
+        self.update = ScaledUpdate(job)
 
     def train_epoch(self, epoch: Epoch) -> Tensor:
         """Run all steps; returns their losses (steps,) float32 on the device."""
         plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
         return torch.stack([self.step(index, rate, seed) for index, rate, seed in plan])
 
-    def _batch_loss(self, index: Tensor, seed: Tensor) -> Tensor:
+    def step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
+        """One step on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
         inputs = scale_images(self.data.images.index_select(0, index))
-        return self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed)
-
-    def _plain_step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
-        loss = self._batch_loss(index, seed)
-        self.update(torch.autograd.grad(loss, self.parameters), rate)
-        return loss.detach()
-
-    def _scaled_step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
-        assert self.loss_scale is not None
-        loss = self._batch_loss(index, seed)
-        gradients = torch.autograd.grad(loss * self.loss_scale.scale, self.parameters)
-        finite = self.loss_scale.are_finite(gradients)
-        self.update(gradients, rate, scale=self.loss_scale.scale, overflowed=(~finite).float())
-        self.loss_scale.update(finite)
+        loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed)
+        self.update.update(torch.autograd.grad(self.update.scaled(loss), self.parameters), rate)
         return loss.detach()
 
     def state(self) -> State:
         """The optimizer's state and the loss scale under their common names, as copies on the host."""
-        counts = {"count": self.update.counts[0]} if self.update.counts else {}
-        return export_state(self.names, self.update.slots, counts | self._scale_scalars())
+        return self.update.state()
 
     def load_state(self, state: State) -> None:
         """Take over a state that `state()` of any engine gave."""
-        import_state(state, self.names, self.update.slots, self._scale_scalars())
-        for count in self.update.counts:
-            import_state(state, [], {}, {"count": count})
-
-    def _scale_scalars(self) -> dict[str, Tensor]:
-        return self.loss_scale.scalars if self.loss_scale else {}
+        self.update.load_state(state)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:

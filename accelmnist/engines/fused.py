@@ -1,117 +1,80 @@
-"""The whole epoch in one native call on the CPU: see `accelmnist/native/src` for the kernels.
+"""Our own kernels, made for this network: native code for an epoch on the CPU, a few Triton kernels a step on CUDA.
 
-81 % of MNIST's pixels are zero, and half of what a rectifier gives: the kernels multiply by what is not zero alone,
-forward and in the gradients of the weights. Every thread owns a slice of each layer's units from the forward pass to
-the update, so weights never move between cores, and with one hidden layer the threads meet once a step. The results
-are the same to the bit for the same number of threads.
+The device decides on the form: `step/native_epoch.py` multiplies by what is not zero alone, and keeps weights with the
+core that owns them; `step/triton_chunk.py` makes a step of three launches, and three more for every further hidden
+layer, which are captured in a CUDA graph and replayed.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist import native
-from accelmnist.config import CLASSES, Precision, RunConfig
-from accelmnist.device import Device
+from accelmnist.config import Precision, RunConfig
+from accelmnist.device import Device, compile_capability
+from accelmnist.errors import DeviceError
 from accelmnist.model import MLP
 from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
-from accelmnist.step.rules import BETA1, BETA2, EPSILON, SLOTS
-from accelmnist.step.state import export_state, import_state
-
-_LEAST_UNITS = 16  # of the widest layer for each thread; with fewer, meeting costs more than it brings
+from accelmnist.step.native_epoch import NativeEpochs, native_classifier
+from accelmnist.step.replay import ReplayedEpochs
+from accelmnist.step.triton_chunk import TritonChunk, why_too_large
 
 
 class FusedEngine(Engine):
-    """One native call an epoch; the state is kept in torch's tensors between the calls."""
+    """One native call an epoch on the CPU; replayed Triton kernels on CUDA."""
 
-    summary = "a native kernel runs the whole epoch, zeros skipped"
+    summary = "kernels of our own: native code on the CPU, zeros skipped; Triton on CUDA, replayed"
+
+    @classmethod
+    def compiles_on(cls, kind: str) -> bool:
+        """Triton compiles in `prepare`; the native kernels were compiled with the package."""
+        return kind == "cuda"
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:
-        """It runs every network and optimizer in float32 on the CPU, where its kernels were built."""
+        """It runs every network and optimizer: on the CPU in float32, where its kernels were built; on CUDA in all."""
+        if device.kind == "cuda":
+            capability = compile_capability(device)
+            return why_too_large(config) if capability.available else capability.reason
         if device.kind != "cpu":
-            return f"its kernels are for the CPU, and this is {device.kind}"
+            return f"its kernels are for the CPU and for CUDA, and this is {device.kind}"
         if config.execution.precision != "fp32":
-            return f"its kernels compute in fp32, not in {config.execution.precision}"
+            return f"its kernels for the CPU compute in fp32, not in {config.execution.precision}"
         return native.why_missing()
 
-    def prepare(self, job: Job, sample: Epoch) -> None:  # noqa: ARG002 - nothing here depends on the shapes
-        """Make the optimizer's state; the kernels take their own memory in every call."""
-        self.job = job
-        self.names = [name for name, _ in job.model.named_parameters()]
-        self.parameters = [parameter.detach() for parameter in job.model.parameters()]
-        names = SLOTS[job.config.training.optimizer]
-        self.slots = {name: [torch.zeros_like(parameter) for parameter in self.parameters] for name in names}
-        self.scalars = {"count": torch.zeros(())} if names else {}
-        self.threads = _useful_threads(job.config.model.hidden)
+    def prepare(self, job: Job, sample: Epoch) -> None:
+        """Make the optimizer's state; on CUDA also compile and capture. The weights end as they began."""
+        self.run = _replayed(job, sample) if job.device.kind == "cuda" else NativeEpochs(job)
+        self._owner = self.run.chunk if isinstance(self.run, ReplayedEpochs) else self.run
 
     def train_epoch(self, epoch: Epoch) -> Tensor:
-        """Run all steps; returns their losses (steps,) float32."""
-        losses = torch.empty(len(epoch), dtype=torch.float32)
-        training, model = self.job.config.training, self.job.config.model
-        count = self.scalars.get("count", torch.zeros(()))
-        native.train(
-            _arrays(self.parameters),
-            tuple(_arrays(row) for row in self.slots.values()),
-            self.job.data.images.numpy(),
-            self.job.data.labels.numpy(),
-            epoch.order.contiguous().numpy(),
-            epoch.learning_rates.contiguous().numpy(),
-            epoch.dropout_seeds.contiguous().numpy(),
-            losses.numpy(),
-            activation=model.activation,
-            output=model.output,
-            rule=training.optimizer,
-            nesterov=training.nesterov,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            label_smoothing=training.label_smoothing,
-            dropout=model.dropout,
-            beta1=BETA1,
-            beta2=BETA2,
-            epsilon=EPSILON,
-            count=count.item(),
-            threads=self.threads,
-            level=native.chosen_level(),
-        )
-        count += len(epoch)
-        return losses
+        """Run all steps; returns their losses (steps,) float32 on the device."""
+        return self.run(epoch)
 
     def state(self) -> State:
-        """The optimizer's state under its common names, as copies."""
-        return export_state(self.names, self.slots, self.scalars)
+        """The optimizer's state under its common names, as copies on the host."""
+        return self._owner.state()
 
     def load_state(self, state: State) -> None:
         """Take over a state that `state()` of any engine gave."""
-        import_state(state, self.names, self.slots, self.scalars)
+        self._owner.load_state(state)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
-        """Native inference with a copy of the weights, where the kernels run."""
+        """Native inference with a copy of the weights, where the native kernels run."""
         if device.kind != "cpu" or precision != "fp32" or native.why_missing():
             return None
-        weights = _arrays([parameter.detach().clone() for parameter in model.parameters()])
-        activation, threads, level = model.config.activation, torch.get_num_threads(), native.chosen_level()
-
-        def classify(images: Tensor) -> Tensor:
-            logits = torch.empty((len(images), CLASSES), dtype=torch.float32)
-            pixels = images.contiguous().numpy()
-            native.classify(weights, pixels, logits.numpy(), activation=activation, threads=threads, level=level)
-            return logits
-
-        return classify
+        return native_classifier(model)
 
 
-def _arrays(tensors: list[Tensor]) -> tuple[NDArray[np.float32], ...]:
-    """NumPy's views of tensors on the CPU: the form in which the kernels take their memory."""
-    return tuple(tensor.numpy() for tensor in tensors)
+def _replayed(job: Job, sample: Epoch) -> ReplayedEpochs:
+    from triton.errors import TritonError
 
-
-def _useful_threads(hidden: tuple[int, ...]) -> int:
-    return max(1, min(torch.get_num_threads(), max(hidden, default=1) // _LEAST_UNITS))
+    try:
+        return ReplayedEpochs(TritonChunk(job, sample), job.device)
+    except TritonError as error:
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DeviceError(f"Triton failed: {cause}", remedy="Run with --engine cuda_graph") from error
 
 
 ENGINE = FusedEngine

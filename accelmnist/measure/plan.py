@@ -1,8 +1,8 @@
 """What is measured: the configuration of a benchmark, and the cases that follow from it. No torch: the CLI reads it.
 
 A case is one combination of mode, device, engine, precision, batch size, architecture, optimizer and threads. Training
-cases run steps of the run's own default training; inference cases classify test images, of which the batch size is how
-many a call.
+cases run steps of the run's own default training, or of a recipe's; inference cases classify test images, of which the
+batch size is how many a call.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any, Literal, get_args
 
@@ -28,6 +28,7 @@ from accelmnist.config import (
     TrainingConfig,
 )
 from accelmnist.errors import ConfigError
+from accelmnist.recipes import RECIPES
 
 Mode = Literal["training", "inference"]
 Effort = Literal["quick", "default", "full"]
@@ -137,9 +138,12 @@ class BenchConfig:
     seeds: int = 10
     baseline: str | None = None  # such as "compiled" or "cuda:0/eager"; None for eager fp32 on the CPU
     data: DataConfig = field(default_factory=DataConfig)
+    recipe: str | None = None  # whose training the cases have where they say nothing of it; None: the defaults of `run`
 
     def __post_init__(self) -> None:
         _require_lists(self)
+        known_recipe = self.recipe is None or self.recipe in RECIPES
+        _require(known_recipe, "--recipe", f"{self.recipe!r} is not known", f"Choose one of {', '.join(RECIPES)}")
         _require(0 < self.precision_target < 1, "--precision-target", "it is not between 0 and 1", "Give 0.01 for 1 %")
         _require(self.processes >= 1, "--processes", f"{self.processes} is too few", "Give 1 or more")
         epochs_hold = self.epochs is None or self.epochs >= 1
@@ -168,7 +172,12 @@ class BenchConfig:
         """Epochs of the trainings that are judged."""
         if self.epochs is not None:
             return self.epochs
-        return 1 if self.target_accuracy is None else TrainingConfig().epochs
+        return 1 if self.target_accuracy is None else self.base.training.epochs
+
+    @property
+    def base(self) -> RunConfig:
+        """What a case trains where it says nothing of it: the recipe, or the defaults of `accelmnist run`."""
+        return RunConfig() if self.recipe is None else RECIPES[self.recipe].config
 
     @property
     def ends_after_s(self) -> float | None:
@@ -238,15 +247,20 @@ def expand(config: BenchConfig, devices: tuple[str, ...]) -> tuple[Case, ...]:
 
 
 def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
-    """The run that a case stands for: what is not the case's own are the defaults of `accelmnist run`."""
-    training = {} if case.optimizer is None else {"optimizer": case.optimizer, "batch_size": case.batch_size}
+    """The run that a case stands for: what is not the case's own is the recipe's, or a default of `accelmnist run`."""
+    base = config.base
+    training = replace(base.training, epochs=config.training_epochs, seed=seed)
+    if case.optimizer is not None:
+        rate = base.training.learning_rate if case.optimizer == base.training.optimizer else 0.0  # its own
+        training = replace(training, optimizer=case.optimizer, batch_size=case.batch_size, learning_rate=rate)
     return RunConfig(
         data=config.data,
-        model=ModelConfig(hidden=case.hidden),
-        training=TrainingConfig(epochs=config.training_epochs, seed=seed, **training),  # type: ignore[arg-type]
+        model=replace(base.model, hidden=case.hidden),
+        training=training,
         execution=ExecutionConfig(
             device=case.device, engine=case.engine, precision=case.precision, threads=case.threads
         ),
+        recipe=config.recipe,
     )
 
 

@@ -130,7 +130,8 @@ class Session(ABC):
 
     def compiles(self, key: str) -> bool:
         """Whether the case's engine compiles."""
-        return engine_class(self.ledger.results[key].engine).compiles
+        result = self.ledger.results[key]
+        return engine_class(result.engine).compiles_on(result.device.partition(":")[0])
 
     def threads_of(self, key: str) -> int:
         """The CPU threads of a case."""

@@ -114,7 +114,7 @@ class TrainingSubject(Subject):
         self.job = Job(config, device, MLP(config.model, seed=config.training.seed).to(device.torch_device), data)
         self.engine: Engine = engine_class(case.engine)()
         seconds = prepare(self.engine, self.job)
-        self.compile_s = seconds if self.engine.compiles else None
+        self.compile_s = seconds if self.engine.compiles_on(device.kind) else None
         self._epoch = Plan(config, len(data)).epoch(0).to(device.torch_device)
         self._weights = [weight.detach().clone() for weight in self.job.model.parameters()]
         self._state = self.engine.state()
@@ -156,7 +156,8 @@ class InferenceSubject(Subject):
         with matmul_precision(device, case.precision):
             first = timed(self._call, device)
             again = timed(self._call, device)
-        self.compile_s = max(first - again, 0.0) if engine_class(case.engine).compiles else None
+        compiles = engine_class(case.engine).compiles_on(device.kind)
+        self.compile_s = max(first - again, 0.0) if compiles else None
 
     def _call(self) -> torch.Tensor:
         return self.classify(next(self._next))

@@ -58,7 +58,7 @@ def train_to_target(config: RunConfig, device: Device, engine_name: str, target:
     job = Job(config, device, model, upload(dataset.train, device))
     engine = engine_class(engine_name)()
     prepare_s = prepare(engine, job)
-    compile_s = prepare_s if engine.compiles else None
+    compile_s = prepare_s if engine.compiles_on(device.kind) else None
     best = 0.0
     try:
         for result in train(engine, job, probe=None):

@@ -18,6 +18,7 @@ from accelmnist.data.types import ImageSet
 from accelmnist.device import resolve
 from accelmnist.evaluation import Evaluation
 from accelmnist.model import MLP, PIXEL_SCALE
+from accelmnist.reference.augmented import images_seen
 from accelmnist.reference.tolerances import FIRST_STEPS, Tolerances
 from accelmnist.results import Check
 from accelmnist.step.loss import training_loss
@@ -108,7 +109,8 @@ def replay_first_steps(config: RunConfig, training: ImageSet, *, steps: int) -> 
     losses = []
     for step in range(min(steps, len(plan))):
         index = plan.order[step].numpy()
-        inputs = torch.from_numpy(training.images[index]).double() * PIXEL_SCALE
+        seen = images_seen(training.images, index, config.training, epoch=0)
+        inputs = torch.from_numpy(seen).double() * PIXEL_SCALE
         labels = torch.from_numpy(training.labels[index])
         loss = loss_of(parameters, inputs, labels, plan.dropout_seeds[step])
         update(torch.autograd.grad(loss, parameters), plan.learning_rates[step].double())

@@ -95,7 +95,7 @@ NUDGE_FACTOR = 3.0
 # Standard deviation over seeds in binomial units, the largest of the configurations that were measured.
 SEED_SPREAD: dict[Score, float] = {"accuracy": 0.8, "macro F1": 0.81, "class F1": 0.76}
 # Two seeds differ by sqrt(2) standard deviations; four of those are passed by chance once in 16,000 comparisons.
-_DEVIATIONS = 4 * math.sqrt(2)
+DEVIATIONS = 4 * math.sqrt(2)
 # Share of the images that two seeds put into other cells of the confusion matrix, over the error rate: the largest.
 CELLS_OF_ERROR = 0.37
 
@@ -111,7 +111,7 @@ def seed_spread_limit(score: Score, error: float, images: int) -> float:
     At an error rate of 0 the binomial deviation would vanish; a single image is then allowed to differ.
     """
     deviation = math.sqrt(max(error * (1 - error), 1 / images) / images)
-    return _DEVIATIONS * SEED_SPREAD[score] * deviation
+    return DEVIATIONS * SEED_SPREAD[score] * deviation
 
 
 def cells_limit(error: float, images: int) -> float:

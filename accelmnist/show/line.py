@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from accelmnist.results import RunRecord
+from accelmnist.show.trials import mean_text
 from accelmnist.show.units import percent, rate, seconds
 
 
@@ -13,4 +14,5 @@ def format_line(record: RunRecord) -> str:
     word = "PASS" if record.verdict.passed else "FAIL"
     figures = f"{percent(record.metrics.accuracy)} on the test set, trained in {seconds(record.timing.train_s)}"
     failed = "".join(f"; failed: {check.name}" for check in record.verdict.failures)
-    return f"{word} {figures} ({rate(record.timing.images_per_s)}){failed}"
+    seeds = "" if record.trials is None else f"; {mean_text(record.trials)}"
+    return f"{word} {figures} ({rate(record.timing.images_per_s)}){seeds}{failed}"

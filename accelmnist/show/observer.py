@@ -7,10 +7,11 @@ from types import TracebackType
 
 from rich.console import Console
 
-from accelmnist.results import EpochFigures, RunRecord
+from accelmnist.results import EpochFigures, RunRecord, TrialFigures
 from accelmnist.show.plan import print_plan
 from accelmnist.show.progress import TrainingProgress
 from accelmnist.show.theme import LABEL
+from accelmnist.show.trials import TrialsProgress
 
 
 class SilentObserver:
@@ -36,6 +37,9 @@ class SilentObserver:
     def epoch_done(self, figures: EpochFigures) -> None:
         """Say nothing."""
 
+    def trial_done(self, figures: TrialFigures) -> None:
+        """Say nothing."""
+
 
 class ConsoleObserver:
     """Prints the plan, the progress of the epochs, and a line for every stage; a context manager around the run."""
@@ -43,7 +47,7 @@ class ConsoleObserver:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._open = contextlib.ExitStack()
-        self._progress: TrainingProgress | None = None
+        self._progress: TrainingProgress | TrialsProgress | None = None
 
     def __enter__(self) -> ConsoleObserver:
         return self
@@ -56,10 +60,13 @@ class ConsoleObserver:
     def planned(self, record: RunRecord) -> None:
         """Print what will run and why."""
         print_plan(record, self._console)
+        epochs = record.config.training.epochs
+        if record.trials is not None:
+            self._progress = TrialsProgress(record.trials.planned, epochs, self._console)
+            return
         validates = record.data is not None and record.data.validation_images > 0
-        self._progress = TrainingProgress(
-            record.config.training.epochs, self._console, accuracy_on="validation" if validates else "training"
-        )
+        accuracy_on = "validation" if validates else "training"
+        self._progress = TrainingProgress(epochs, self._console, accuracy_on=accuracy_on)
 
     def training_begins(self) -> None:
         """Open the progress."""
@@ -75,3 +82,8 @@ class ConsoleObserver:
         """Move the progress on."""
         assert self._progress is not None
         self._progress.update(figures)
+
+    def trial_done(self, figures: TrialFigures) -> None:
+        """Move the progress of many seeds on."""
+        assert isinstance(self._progress, TrialsProgress)
+        self._progress.trial_done(figures)

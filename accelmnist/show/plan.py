@@ -47,7 +47,13 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
     ]
     if config.training.label_smoothing:
         rows.append(("label smoothing", f"{config.training.label_smoothing:g}"))
-    return [*rows, ("seed", str(config.training.seed))]
+    if config.training.augment != "none":
+        rows.append(("augmentation", f"{config.training.augment}, anew in every epoch"))
+    if config.training.averaging:
+        rows.append(("averaging", f"of the weights over the epochs, {config.training.averaging:g} of its past kept"))
+    if record.trials is None:  # many seeds are among the choices
+        rows.append(("seed", str(config.training.seed)))
+    return rows
 
 
 def _network(model: ModelConfig, parameters: int | None) -> str:

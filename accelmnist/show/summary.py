@@ -9,10 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from accelmnist.metrics import Metrics
-from accelmnist.results import Check, ReferenceRun, RunRecord, Verdict
+from accelmnist.recipes import RECIPES
+from accelmnist.results import Check, ReferenceRun, RunRecord, Timing, Verdict
 from accelmnist.show.confusion import format_confusion, format_pairs
 from accelmnist.show.names import row_names
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, mark, section, table
+from accelmnist.show.trials import format_trials
 from accelmnist.show.units import UNKNOWN, count, fraction, percent, plural, rate, seconds, size
 
 _MOST_PAIRS = 5
@@ -21,6 +23,8 @@ _MOST_PAIRS = 5
 def format_summary(record: RunRecord, folder: Path | None) -> RenderableType:
     """The whole page; a part whose figures the record lacks is left out. `folder` is where the files lie."""
     parts: list[RenderableType] = [section("Result", Group(_headline(record), Text(), _key_figures(record)))]
+    if record.trials is not None:
+        parts.append(section("All seeds", format_trials(record.trials)))
     if record.verdict is not None:
         parts.append(section("Checks", format_checks(record.verdict)))
     if record.metrics is not None:
@@ -102,9 +106,27 @@ def _headline(record: RunRecord) -> Text:
     text.append(f"  {record.config.model} on {_way(record)}")
     if record.message:
         text.append(f"\n{record.message}", style=BAD)
+    text.append(_time_to_accuracy(record))
     for check in record.verdict.failures if record.verdict is not None else ():
         text.append(f"\n{_failure(check)}", style=BAD)
     return text
+
+
+def _time_to_accuracy(record: RunRecord) -> str:
+    """What came of a recipe: the accuracy that its name promises of the mean over seeds, and the time that it took."""
+    recipe = RECIPES.get(record.config.recipe or "")
+    if recipe is None or record.metrics is None:
+        return ""
+    found, wanted = percent(record.metrics.accuracy), percent(recipe.accuracy, digits=1)
+    reached = record.metrics.accuracy >= recipe.accuracy
+    said = f"{found}, {'at' if reached else 'below'} the {wanted} that the mean over seeds reaches"
+    return f"\n{recipe.name}: {said}\n{_took(record.timing)}"
+
+
+def _took(timing: Timing) -> str:
+    """Training and evaluation alone, and everything from the start of the process on where that is known."""
+    alone = f"{seconds(timing.train_s + (timing.evaluate_s or 0.0))} for training and evaluation alone"
+    return alone if timing.to_accuracy_s is None else f"{seconds(timing.to_accuracy_s)} from the start, {alone}"
 
 
 def _outcome(record: RunRecord) -> Text:

@@ -11,29 +11,42 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from accelmnist.config import Precision, RunConfig
+from accelmnist.data.augment import Augmentation
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device
 from accelmnist.model import MLP
 
 State = dict[str, Tensor]
-Classifier = Callable[[Tensor], Tensor]  # bytes (n, 784) -> logits (n, 10) float32, both on the device
+# Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
+Classifier = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be trained: the weights in `model` and the images in `data` lie on `device`."""
+    """What is to be trained: the weights in `model` and the images in `data` lie on `device`.
+
+    Where the images are augmented, `data` becomes a copy that `augmentation` writes every epoch's images into.
+    """
 
     config: RunConfig
     device: Device
     model: MLP
     data: DeviceSet
+    augmentation: Augmentation | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        training = self.config.training
+        if training.augment != "none":
+            augmentation = Augmentation(training.augment, self.data, seed=training.seed)
+            object.__setattr__(self, "augmentation", augmentation)
+            object.__setattr__(self, "data", augmentation.data)
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,11 @@ class Engine(ABC):
 
     summary: ClassVar[str]  # for people: what it does, in a phrase
     compiles: ClassVar[bool] = False  # whether `prepare` takes so long that people should be told
+
+    @classmethod
+    def compiles_on(cls, kind: str) -> bool:  # noqa: ARG003 - for most engines the device makes no difference
+        """`compiles` on devices of `kind`, where that depends on it."""
+        return cls.compiles
 
     @classmethod
     @abstractmethod

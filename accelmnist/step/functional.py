@@ -55,17 +55,24 @@ class FunctionalStep:
         index: Tensor,
         learning_rate: Tensor,
         dropout_seed: Tensor,
+        *,
+        weight_decay: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """The loss of a step from `tensors`, ordered as `tensors()` are, and what becomes of them."""
+        """The loss of a step from `tensors`, ordered as `tensors()` are, and what becomes of them.
+
+        `weight_decay` replaces the configuration's: a number of its own for each of many networks.
+        """
         updated = tensors[: len(self.update.tensors())]
         if self.loss_scale is None:
             loss, gradients = self._gradients(tensors, index, dropout_seed, None)
-            return loss, self.update.advance(updated, gradients, learning_rate, corrections)
+            return loss, self.update.advance(updated, gradients, learning_rate, corrections, weight_decay=weight_decay)
         scale, good_steps = tensors[len(updated) :]
         loss, scaled = self._gradients(tensors, index, dropout_seed, scale)
         gradients = [gradient / scale for gradient in scaled]
         finite = self.loss_scale.are_finite(gradients)
-        after = self.update.advance(updated, gradients, learning_rate, corrections, keep=finite)
+        after = self.update.advance(
+            updated, gradients, learning_rate, corrections, keep=finite, weight_decay=weight_decay
+        )
         return loss, [*after, *next_scale(scale, good_steps, finite)]
 
     def _gradients(

@@ -21,6 +21,7 @@ from accelmnist.config import TrainingConfig
 from accelmnist.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
 Row = tuple[Tensor, ...]  # a parameter, then one tensor a slot
+Decay = float | Tensor
 
 
 class FunctionalUpdate:
@@ -61,12 +62,14 @@ class FunctionalUpdate:
         corrections: Sequence[Tensor],
         *,
         keep: Tensor | None = None,
+        weight_decay: Tensor | None = None,
     ) -> list[Tensor]:
-        """What becomes of `tensors`, ordered as `tensors()` are, in one update."""
+        """What becomes of `tensors`, ordered as `tensors()` are, in one update; `weight_decay` as a tensor is data."""
+        decay = self.config.weight_decay if weight_decay is None else weight_decay
         size = len(self.parameters)
         columns = [tensors[start : start + size] for start in range(0, len(tensors) - 1, size)]
         rows = [
-            self._rule(row, gradient, learning_rate, corrections)
+            self._rule(row, gradient, learning_rate, corrections, decay)
             for row, gradient in zip(zip(*columns, strict=True), gradients, strict=True)
         ]
         after = [tensor for column in zip(*rows, strict=True) for tensor in column] + [tensors[-1] + 1]
@@ -74,27 +77,31 @@ class FunctionalUpdate:
             return after
         return [torch.where(keep, new, old) for new, old in zip(after, tensors, strict=True)]
 
-    def _sgd(self, row: Row, gradient: Tensor, rate: Tensor, corrections: Sequence[Tensor]) -> Row:  # noqa: ARG002
+    def _sgd(self, row: Row, gradient: Tensor, rate: Tensor, corrections: Sequence[Tensor], decay: Decay) -> Row:  # noqa: ARG002
         weight, *stored = row
-        gradient = gradient + self.config.weight_decay * weight if self.config.weight_decay else gradient
+        gradient = gradient + decay * weight if _is_decayed(decay) else gradient
         if not stored:
             return (weight - rate * gradient,)
         velocity = self.config.momentum * stored[0] + gradient
         change = gradient + self.config.momentum * velocity if self.config.nesterov else velocity
         return weight - rate * change, velocity
 
-    def _adam(self, row: Row, gradient: Tensor, rate: Tensor, corrections: Sequence[Tensor]) -> Row:
+    def _adam(self, row: Row, gradient: Tensor, rate: Tensor, corrections: Sequence[Tensor], decay: Decay) -> Row:
         weight, stored_mean, stored_square = row
-        decay = self.config.weight_decay
-        if decay and self.config.optimizer == "adam":
+        if _is_decayed(decay) and self.config.optimizer == "adam":
             gradient = gradient + decay * weight
-        elif decay:
+        elif _is_decayed(decay):
             weight = weight * (1 - rate * decay)
         mean = torch.lerp(stored_mean, gradient, 1 - BETA1)
         square = BETA2 * stored_square + (1 - BETA2) * gradient * gradient
         mean_correction, root_correction = corrections
         change = (rate * mean_correction) * mean / (square.sqrt() * root_correction + EPSILON)
         return weight - change, mean, square
+
+
+def _is_decayed(decay: Decay) -> bool:
+    """A number may be left out where it is 0; of a tensor nothing is asked."""
+    return isinstance(decay, Tensor) or decay != 0
 
 
 def bias_corrections(count: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@
     training.py   `train_trials`: which trials train in which way
     alone.py      one trial from its first weights to its last
     pool.py       over the cores of a CPU
+    batched.py    as one graph on a GPU; batched_step.py is that graph
 
 A trial's device and engine are resolved by the caller, and so is which images train it: what is held out is not in
 `TrialData.training`.

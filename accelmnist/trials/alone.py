@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from accelmnist.device import Device, memory_errors
-from accelmnist.errors import DeviceError, DivergedError
+from accelmnist.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.model import MLP
 from accelmnist.step.contract import Job
 from accelmnist.step.memory import require_memory
@@ -29,11 +29,11 @@ def train_alone(
 
     `on_epoch` is told every epoch's figures. Raises AbandonedError after the epoch in which `is_abandoned` became true.
     """
-    model, error, done = None, None, list[EpochResult]()
+    model, cause, done = None, None, list[EpochResult]()
     try:
         with memory_errors(device, REMEDY):
             require_memory(trial.config, device, checked=False)
-            job = _job(trial, data, device)
+            job = job_of(trial, data, device)
             engine = engine_class(trial.config.execution.engine)()
             prepare(engine, job)
             for result in train(engine, job, probe=data.probe):
@@ -43,17 +43,28 @@ def train_alone(
                     raise AbandonedError
         model = job.model
     except (DivergedError, DeviceError) as failure:
-        error = failure.message
-    return result_of(trial, model, done, error=error)
+        cause = failure
+    return result_of(trial, model, done, cause=cause)
 
 
-def _job(trial: Trial, data: DeviceData, device: Device) -> Job:
+def job_of(trial: Trial, data: DeviceData, device: Device) -> Job:
+    """The trial's network from its start, on `device`, with the images that all trials share."""
     model = MLP(trial.config.model, seed=trial.config.training.seed).to(device.torch_device)
     return Job(trial.config, device, model, data.training)
 
 
-def result_of(trial: Trial, model: MLP | None, epochs: list[EpochResult], *, error: str | None) -> TrialResult:
-    """The result of the epochs that a trial has behind it."""
+def result_of(
+    trial: Trial, model: MLP | None, epochs: list[EpochResult], *, cause: AccelmnistError | None
+) -> TrialResult:
+    """The result of the epochs that a trial has behind it; `cause` is what ended it early."""
     figures = tuple(epoch.figures for epoch in epochs)
     losses = torch.cat([epoch.losses for epoch in epochs]) if epochs else torch.empty(0)
-    return TrialResult(trial.key, model, figures, losses, sum(epoch.train_s for epoch in figures), error)
+    return TrialResult(
+        key=trial.key,
+        model=model,
+        epochs=figures,
+        losses=losses,
+        train_s=sum(epoch.train_s for epoch in figures),
+        error=None if cause is None else cause.message,
+        cause=cause,
+    )

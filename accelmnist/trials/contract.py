@@ -11,6 +11,7 @@ from accelmnist.config import RunConfig
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.types import ImageSet
 from accelmnist.device import Device
+from accelmnist.errors import AccelmnistError
 from accelmnist.model import MLP
 from accelmnist.results import EpochFigures
 
@@ -60,3 +61,4 @@ class TrialResult:
     losses: Tensor
     train_s: float
     error: str | None
+    cause: AccelmnistError | None = None  # the exception behind `error`, with its remedy

@@ -1,8 +1,8 @@
 """Trials over the cores of a CPU: a pool of threads, each with one trial and one thread of arithmetic.
 
-It pays for an engine that leaves Python's lock alone for a whole epoch, as the native kernels do. One thread of
-arithmetic a trial, whatever the number of trials and workers: so a trial's weights depend on nothing but the trial, to
-the bit, and no two trials wait for each other.
+One thread of arithmetic a trial, whatever the number of trials and workers: so a trial's weights depend on nothing but
+the trial, to the bit, and no trial waits for another one's threads. Where there are fewer trials than cores, some cores
+have nothing to do.
 
 Workers only send messages; what the caller gave is called in the caller's own thread, and so needs no lock. torch's
 number of threads belongs to a thread, but a thread that starts takes the number that was set last anywhere: it is set
@@ -42,7 +42,7 @@ def train_in_pool(
     A trial starts when another has finished, so that there are never more than two networks a worker in memory. When
     this generator is closed, or interrupted, what is under way ends with its epoch.
     """
-    count = min(len(trials), workers or _useful_workers(trials, device))
+    count = min(len(trials), workers or useful_workers(trials, device))
     waiting, told, running = iter(trials), SimpleQueue[Message](), 0
     with _threads_of_one(count) as (pool, given_up):
 
@@ -64,12 +64,12 @@ def train_in_pool(
                 on_epoch(*message)
 
 
-def _useful_workers(trials: Sequence[Trial], device: Device) -> int:
+def useful_workers(trials: Sequence[Trial], device: Device) -> int:
     """As many as torch has threads, and as fit into half of the memory: a worker's last network may still be there."""
     largest = max(training_bytes(trial.config) for trial in trials)
     free = free_memory_bytes(device)
     fitting = torch.get_num_threads() if free is None else free // 2 // largest
-    return max(1, min(torch.get_num_threads(), fitting))
+    return max(1, min(len(trials), torch.get_num_threads(), fitting))
 
 
 @contextmanager

@@ -1,20 +1,23 @@
-"""Which trials train in which way: over the cores of the CPU where the engine allows it, else one after the other.
+"""Which trials train in which way, by the device: as one graph on a GPU, on a CPU over its cores or in turn.
 
-A pool of threads pays where an epoch is one call without Python's lock. Any other engine runs its trials in turn, each
-with all of torch's threads.
+A pool of threads pays where an epoch is one call without Python's lock, and for operations one by one as well: each
+leaves the lock while it computes, and a small one gains little by a second thread, or on a busy machine loses by it.
+What compiles runs its trials in turn, each with all of torch's threads: torch's compiler is no place for many threads.
+The graph of a GPU stands in for every engine; what it can't do, augmenting and averaging, trains in turn there too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from accelmnist.config import check_fits
+from accelmnist.config import RunConfig, check_fits
 from accelmnist.device import Device
 from accelmnist.trials.alone import train_alone
+from accelmnist.trials.batched import train_in_batches
 from accelmnist.trials.contract import DeviceData, OnEpoch, Trial, TrialData, TrialResult, upload_trial_data
-from accelmnist.trials.pool import train_in_pool
+from accelmnist.trials.pool import train_in_pool, useful_workers
 
-_POOLED = "fused"  # the engine whose epoch is one native call, without Python's lock
+_POOLED = ("eager", "fused")
 
 
 def train_trials(
@@ -26,7 +29,10 @@ def train_trials(
     should_stop: Callable[[], bool] = lambda: False,
     on_epoch: OnEpoch = lambda *_: None,
 ) -> Iterator[TrialResult]:
-    """Train all `trials` on `device` and yield their results as they finish; each is as it would be alone.
+    """Train all `trials` on `device` and yield their results as they finish.
+
+    Each is as it would be alone: to the bit on the CPU (with one thread, where trials run side by side), within
+    rounding as part of a GPU's graph.
 
     A trial that diverges or lacks memory is a result with an error. `workers` trials train side by side in the pool,
     where None takes as many as torch has threads. When `should_stop` says so, the trials under way are the last ones.
@@ -36,15 +42,34 @@ def train_trials(
     """
     _check(trials, len(data.training))
     on_device = upload_trial_data(data, device)
-    pooled = [trial for trial in trials if _fits_pool(trial, device)]
-    others = [trial for trial in trials if not _fits_pool(trial, device)]
-    if pooled:
-        yield from train_in_pool(pooled, on_device, device, workers=workers, should_stop=should_stop, on_epoch=on_epoch)
+    together = [trial for trial in trials if is_together(trial.config, device)]
+    others = [trial for trial in trials if not is_together(trial.config, device)]
+    if together and device.kind == "cpu":
+        yield from train_in_pool(
+            together, on_device, device, workers=workers, should_stop=should_stop, on_epoch=on_epoch
+        )
+    elif together:
+        yield from train_in_batches(together, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
     yield from _in_turn(others, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
 
 
-def _fits_pool(trial: Trial, device: Device) -> bool:
-    return device.kind == "cpu" and trial.config.execution.engine == _POOLED
+def way_of(config: RunConfig, device: Device, *, count: int) -> str:
+    """How `count` trials of `config` on `device` are trained together, in words."""
+    if not is_together(config, device):
+        why = f"{config.execution.engine} takes all threads" if device.kind == "cpu" else "each has images of its own"
+        return f"one after the other: {why}"
+    if device.kind != "cpu":
+        return "as one graph: batched products, rates and orders of their own"
+    trial = Trial(key="", config=config)
+    workers = useful_workers([trial] * count, device)
+    return f"{workers} at a time, with one thread each" if workers > 1 else "one after the other, with one thread"
+
+
+def is_together(config: RunConfig, device: Device) -> bool:
+    """Whether trials of `config` train side by side on `device`, and not one after the other by their engine."""
+    if device.kind == "cpu":
+        return config.execution.engine in _POOLED
+    return config.training.augment == "none" and config.training.averaging == 0.0
 
 
 def _check(trials: Sequence[Trial], images: int) -> None:

@@ -10,7 +10,7 @@ from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Bound, Launches, StepCost
 
 _GRAPHLESS_ENGINES = ("eager", "compiled")
-_ZERO_SKIPPING_ENGINES = ("fused",)
+_OWN_KERNELS = ("fused",)  # which call no library; on the CPU they leave out zeros
 
 
 def describe_bound(
@@ -38,7 +38,7 @@ def describe_bound(
 def _above(case: Case, bound: Bound, share: str, copy_rate: str) -> str:
     if bound.compute_s < bound.memory_s:
         return f"above the memory limit: {share} of {copy_rate}, so it moves less than the count"
-    skips = case.engine in _ZERO_SKIPPING_ENGINES
+    skips = _leaves_out_zeros(case)
     cause = (
         "it does less than the dense count" if skips else "it does less than the dense count or the limit is too low"
     )
@@ -60,12 +60,16 @@ def _overhead(case: Case, bound: Bound, launches: Launches | None) -> str:
 
 def _products(case: Case, bound: Bound) -> str:
     """What the library's products take, or would take if the engine called the library."""
-    verb = "would take" if case.engine in _ZERO_SKIPPING_ENGINES else "take"
+    verb = "would take" if case.engine in _OWN_KERNELS else "take"
     return f"the matrix products {verb} {_of(bound.workload_s, bound.step_s)}"
 
 
 def _skipping(case: Case) -> str:
-    return " by the dense count; it leaves out zeros" if case.engine in _ZERO_SKIPPING_ENGINES else ""
+    return " by the dense count; it leaves out zeros" if _leaves_out_zeros(case) else ""
+
+
+def _leaves_out_zeros(case: Case) -> bool:
+    return case.engine in _OWN_KERNELS and case.device == "cpu"
 
 
 def _hedge(bound: Bound) -> str:

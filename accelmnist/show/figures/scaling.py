@@ -41,8 +41,11 @@ _LABEL_GAP = 28
 _DASHES = (0, (5, 2))
 
 
-def scaling_figure(record: BenchRecord) -> Figure | None:
-    """A panel for each mode and axis along which something was measured at two sizes or more; None without any."""
+def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequence[str] = ()) -> Figure | None:
+    """A panel for each mode and axis along which something was measured at two sizes or more; None without any.
+
+    `title` takes the place of the figure's own, `notes` stand below the panels.
+    """
     panels = panels_of(measured(record))
     if not panels:
         return None
@@ -52,13 +55,14 @@ def scaling_figure(record: BenchRecord) -> Figure | None:
     needed = [_LEFT + PANEL_WIDTH + _LEADER + _KEY + text_width(name) for name in names]
     needed += [MARGIN + text_width(title, bold=True) for title in titles]
     with look():
-        return _draw(record, panels, titles, math.ceil(max(needed)) + MARGIN)
+        drawn = [result for panel in panels for result in panel.results]
+        lines, width = setting(record, drawn, but=("engine",)), math.ceil(max(needed)) + MARGIN
+        heading = Heading.fit(title or _title(record, panels), lines, width)
+        return _draw(heading, panels, titles, (_key(panels), *notes), width)
 
 
-def _draw(record: BenchRecord, panels: Sequence[Panel], titles: Sequence[str], width: int) -> Figure:
-    drawn = [result for panel in panels for result in panel.results]
-    heading = Heading.fit(_title(record, panels), setting(record, drawn, but=("engine",)), width)
-    notes = wrap(_key(panels), width - 2 * MARGIN).split("\n")
+def _draw(heading: Heading, panels: Sequence[Panel], titles: Sequence[str], said: Sequence[str], width: int) -> Figure:
+    notes = [line for text in said for line in wrap(text, width - 2 * MARGIN).split("\n")]
     tops = [heading.height]
     for panel in panels:
         tops.append(tops[-1] + _ABOVE + _height(panel) + _BELOW)

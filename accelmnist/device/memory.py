@@ -1,0 +1,86 @@
+"""Memory of a device and of the process, in bytes, and what it is like to run out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import torch
+
+from accelmnist.device.names import Device
+from accelmnist.errors import DeviceError
+
+
+def peak_memory_bytes(device: Device) -> int | None:
+    """Most memory ever used: on CUDA by tensors, on the CPU by the whole process; MPS keeps only the present figure."""
+    if device.kind == "cuda":
+        return torch.cuda.max_memory_allocated(device.torch_device)
+    if device.kind == "mps":
+        return torch.mps.driver_allocated_memory()
+    return process_peak_bytes()
+
+
+def reset_peak_memory(device: Device) -> bool:
+    """Let the peak start from what is used now; False where it can't be reset (the CPU but on Linux, and MPS)."""
+    if device.kind == "cuda":
+        torch.cuda.reset_peak_memory_stats(device.torch_device)
+        return True
+    if device.kind == "cpu":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM, the peak resident set
+            return True
+    return False
+
+
+def used_memory_bytes(device: Device) -> int:
+    """Memory in use now: on CUDA by tensors, on MPS by the driver, on the CPU by the whole process."""
+    if device.kind == "cuda":
+        return torch.cuda.memory_allocated(device.torch_device)
+    if device.kind == "mps":
+        return torch.mps.driver_allocated_memory()
+    return int(psutil.Process().memory_info().rss)
+
+
+def process_peak_bytes() -> int:
+    """The largest resident set of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB, macOS bytes
+
+
+def total_memory_bytes(device: Device) -> int | None:
+    """Memory of the device: CUDA's own, MPS's recommended working set; None on the CPU, which has the machine's."""
+    if device.kind == "cuda":
+        return torch.cuda.get_device_properties(device.torch_device).total_memory
+    if device.kind == "mps":
+        return torch.mps.recommended_max_memory()
+    return None
+
+
+def free_memory_bytes(device: Device | None) -> int | None:
+    """Memory that is free on a GPU, or with None on the host; None where the device doesn't tell."""
+    if device is None or device.kind == "cpu":
+        return int(psutil.virtual_memory().available)
+    return torch.cuda.mem_get_info(device.torch_device)[0] if device.kind == "cuda" else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is a failed allocation; on the CPU and MPS torch says so in words alone."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("can't allocate memory", "out of memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+@contextlib.contextmanager
+def memory_errors(device: Device, remedy: str) -> Iterator[None]:
+    """Within: a failed allocation becomes a DeviceError that names the device and the `remedy`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(f"out of memory on {device} ({device.hardware})", remedy=remedy) from error

@@ -1,0 +1,83 @@
+"""The framework's own kernels, captured once and replayed: what a step costs without the host's part.
+
+In eager training the host starts some thirty kernels a step, one by one, and a GPU waits for it most of the time. Here
+the kernels of a chunk of steps are recorded as a CUDA graph, and one call of the host starts them all: see
+`step/replay.py`. Capturing happens in `prepare`, where it is timed apart.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from accelmnist.config import INPUTS, Precision, RunConfig
+from accelmnist.device import Device, Replay, capture_graph
+from accelmnist.evaluation import logits_of
+from accelmnist.model import MLP
+from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.step.replay import ReplayedEpochs
+from accelmnist.step.torch_chunk import TorchChunk
+
+
+class CudaGraphEngine(Engine):
+    """Chunks of eager steps, replayed."""
+
+    summary = "torch's kernels, captured once and replayed many steps at a time"
+    compiles = True
+
+    @classmethod
+    def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step can be captured
+        """It takes CUDA, where it runs everything."""
+        return None if device.kind == "cuda" else f"graphs are CUDA's alone, and this is {device.kind}"
+
+    def prepare(self, job: Job, sample: Epoch) -> None:
+        """Capture a graph a size of chunk; the weights and the state end as they began."""
+        self._run = ReplayedEpochs(TorchChunk(job, sample), job.device)
+
+    def train_epoch(self, epoch: Epoch) -> Tensor:
+        """Run all steps; returns their losses (steps,) float32 on the device."""
+        return self._run(epoch)
+
+    def state(self) -> State:
+        """The optimizer's state and the loss scale under their common names, as copies on the host."""
+        return self._run.chunk.state()
+
+    def load_state(self, state: State) -> None:
+        """Take over a state that `state()` of any engine gave."""
+        self._run.chunk.load_state(state)
+
+    @classmethod
+    def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
+        """The forward pass, replayed; every number of images has a graph of its own, captured at its first call.
+
+        It reads the model's weights where they lie: a change in place counts from the next call on.
+        """
+        return GraphClassifier(model, device, precision) if device.kind == "cuda" else None
+
+
+class GraphClassifier:
+    """Bytes (n, 784) -> logits (n, 10) float32, which the next call overwrites; see `CudaGraphEngine.classifier`."""
+
+    def __init__(self, model: MLP, device: Device, precision: Precision) -> None:
+        self._model, self._device, self._precision = model, device, precision
+        self._captured: dict[int, tuple[Tensor, Replay, Tensor]] = {}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits of `images`: a copy of the bytes, and a replay."""
+        if len(images) not in self._captured:
+            self._captured[len(images)] = self._capture(len(images))
+        pixels, replay, logits = self._captured[len(images)]
+        pixels.copy_(images)
+        replay()
+        return logits
+
+    def _capture(self, count: int) -> tuple[Tensor, Replay, Tensor]:
+        pixels = torch.zeros(count, INPUTS, dtype=torch.uint8, device=self._device.torch_device)
+        logits = torch.zeros_like(self._logits(pixels))
+        return pixels, capture_graph(self._device, lambda: logits.copy_(self._logits(pixels))), logits
+
+    def _logits(self, pixels: Tensor) -> Tensor:
+        return logits_of(self._model, pixels, device=self._device, precision=self._precision)
+
+
+ENGINE = CudaGraphEngine

@@ -1,0 +1,45 @@
+"""How a product is cut: blocks so small that every multiprocessor gets one, and not smaller.
+
+A network of this size is bound by latency: a product of 128 by 128 is four blocks of 64 by 64, and a GPU has a hundred
+multiprocessors. Then small blocks and few, long steps along the sum are best; large products take square blocks, which
+load less for every operation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_LARGEST, _SMALLEST = 64, 16  # 16 is the least that tensor cores take
+_ENOUGH = 128  # programs: about the multiprocessors of a large GPU
+_SMALL_AREA = 32 * 32
+_DEPTH, _DEPTH_OF_SMALL = 32, 128
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block of `rows` by `columns` of a result, and `depth` terms of its sums at a time; all powers of two."""
+
+    rows: int
+    columns: int
+    depth: int
+
+    def grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Programs along each side of a result of `rows` by `columns`."""
+        return math.ceil(rows / self.rows), math.ceil(columns / self.columns)
+
+
+def tile(rows: int, columns: int, depth: int) -> Tile:
+    """The block for a result of `rows` by `columns` whose sums have `depth` terms."""
+    high, wide = _fitting(rows, _LARGEST), _fitting(columns, _LARGEST)
+    while math.ceil(rows / high) * math.ceil(columns / wide) < _ENOUGH and max(high, wide) > _SMALLEST:
+        if high >= wide:
+            high //= 2
+        else:
+            wide //= 2
+    return Tile(high, wide, _fitting(depth, _DEPTH_OF_SMALL if high * wide <= _SMALL_AREA else _DEPTH))
+
+
+def _fitting(size: int, most: int) -> int:
+    """The power of two from 16 to `most` that holds `size`, if one does."""
+    return max(_SMALLEST, min(most, 1 << (size - 1).bit_length()))

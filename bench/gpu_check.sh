@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# All that takes a GPU, in one call of a few minutes: what is here, the tests, the benchmark with its pictures, runs.
+#
+#     bench/gpu_check.sh [FOLDER]     results/bench-gpu where none is given; it is made, or written over
+#     PARTS="tests" bench/gpu_check.sh      some of: doctor tests compiling bench grid runs
+#
+# Nothing has to be installed but the dependencies, and nothing is downloaded. PYTHON names another interpreter. Every
+# part has a limit of time, leaves its output in FOLDER, and lets the next one go on where it fails.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PYTHONPATH=. PYTHONUNBUFFERED=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}"
+python="${PYTHON:-python3}"
+folder="${1:-results/bench-gpu}"
+parts=" ${PARTS:-doctor tests bench grid runs} "
+mkdir -p "$folder"
+failed=""
+
+"$python" - <<'END' || exit 2
+import importlib.util, sys
+need = "torch torchvision numpy click rich matplotlib sklearn PIL safetensors msgspec psutil pynvml pytest hypothesis"
+missing = [name for name in need.split() if importlib.util.find_spec(name) is None]
+if missing:
+    sys.exit(f"not installed: {', '.join(missing)}")
+import torch
+if not torch.cuda.is_available():
+    sys.exit("torch finds no CUDA device")
+print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, Python {sys.version.split()[0]}")
+END
+
+# part NAME LIMIT COMMAND...: run it where it was asked for, its output into FOLDER/NAME.txt and the end of it shown
+part() {
+    local name="$1" limit="$2"
+    shift 2
+    [[ "$parts" == *" $name "* ]] || return 0
+    echo "--- $name"
+    local started=$SECONDS
+    timeout "$limit" "$@" >"$folder/$name.txt" 2>&1
+    local code=$?
+    tail -n 40 "$folder/$name.txt"
+    echo "--- $name: exit code $code after $((SECONDS - started)) s"
+    [[ $code == 0 ]] || failed="$failed $name"
+}
+
+accelmnist=("$python" -m accelmnist)
+# With pytest-xdist where it is there: most of the time is spent waiting for compilers.
+workers=()
+"$python" -c 'import xdist' 2>/dev/null && workers=(-n 6)
+tests=("$python" -m pytest -q --durations=8 -p no:cacheprovider "${workers[@]}" tests)
+
+runs() {
+    local engine precision code=0
+    for engine in eager cuda_graph fused; do
+        for precision in fp32 bf16; do
+            "${accelmnist[@]}" run --device cuda --engine "$engine" --precision "$precision" \
+                --out "$folder/run-$engine-$precision" || code=1
+        done
+    done
+    "${accelmnist[@]}" run --device cuda --engine cuda_graph --profile --out "$folder/profile-cuda_graph" || code=1
+    "${accelmnist[@]}" run --device cuda --engine fused --profile --out "$folder/profile-fused" || code=1
+    return $code
+}
+part doctor 60 "${accelmnist[@]}" doctor
+part tests 400 "${tests[@]}" -k "cuda and not compil"
+part compiling 500 "${tests[@]}" -k "cuda and compil"
+part bench 240 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_graph,fused --batch-sizes 128,256,1024 \
+    --precisions fp32,bf16 --time-limit 150 --out "$folder/bench"
+part grid 240 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_graph,fused --mode training \
+    --batch-sizes 128,512 --hidden 128 --hidden 512,512 --optimizers sgd,sgd-momentum,adam --time-limit 150 \
+    --out "$folder/grid"
+if [[ "$parts" == *" runs "* ]]; then
+    echo "--- runs"
+    runs >"$folder/runs.txt" 2>&1 || failed="$failed runs"
+    tail -n 60 "$folder/runs.txt"
+fi
+
+[[ -z "$failed" ]] && echo "all parts passed" || { echo "failed:$failed"; exit 1; }

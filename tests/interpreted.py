@@ -1,0 +1,93 @@
+"""Triton's kernels on the CPU: a process of its own, since its interpreter has to be chosen before Triton is imported.
+
+The process computes what a test asks for, and gives tensors back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from accelmnist.config import RunConfig
+
+_CHOICE = "TRITON_INTERPRET"
+
+
+@contextmanager
+def interpreter() -> Iterator[ProcessPoolExecutor]:
+    """A process in which Triton's kernels are interpreted; this one and those that it starts later are not."""
+    before = os.environ.get(_CHOICE)
+    os.environ[_CHOICE] = "1"
+    try:
+        pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=_prepare)
+        pool.submit(int).result()  # the process is there now, with its own copy of the environment
+    finally:
+        os.environ.pop(_CHOICE)
+        if before is not None:
+            os.environ[_CHOICE] = before
+    with pool:
+        yield pool
+
+
+def _prepare() -> None:
+    """Large blocks, since the interpreter takes its time by program, not by number; and products of bfloat16."""
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    from accelmnist.gpu_kernels import tiles
+
+    tiles._ENOUGH, tiles._LARGEST, tiles._DEPTH, tiles._DEPTH_OF_SMALL = 4, 256, 256, 256
+    multiply = InterpreterBuilder.create_dot
+
+    def widened(operand: TensorHandle) -> TensorHandle:
+        if operand.dtype.scalar != tl.bfloat16:
+            return operand
+        # The interpreter keeps bfloat16 as the upper half of a float32, and would multiply those bits as integers.
+        return TensorHandle((operand.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+
+    def create_dot(self: Any, first: Any, second: Any, *others: Any) -> Any:
+        return multiply(self, widened(first), widened(second), *others)
+
+    InterpreterBuilder.create_dot = create_dot
+
+
+def run_steps(
+    config: RunConfig, images: Any, labels: Any, *, steps: tuple[int, ...], state: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Steps of the first epoch of `config` on the images (n, 784) uint8, in chunks of `steps`.
+
+    Gives the losses, the weights, the state, and how often each kernel was started.
+    """
+    import torch
+
+    from accelmnist.data.on_device import DeviceSet
+    from accelmnist.device import resolve
+    from accelmnist.model import MLP
+    from accelmnist.step.contract import Epoch, Job
+    from accelmnist.step.triton_chunk import TritonChunk
+    from accelmnist.training import Plan
+
+    data = DeviceSet(torch.from_numpy(images), torch.from_numpy(labels))
+    model = MLP(config.model, seed=config.training.seed)
+    plan = Plan(config, len(data)).epoch(0)
+    chunk = TritonChunk(Job(config, resolve("cpu"), model, data), plan)
+    if state is not None:
+        chunk.load_state(state)
+    losses, start = [], 0
+    for count in steps:
+        here = slice(start, start + count)
+        chunk.window.fill(Epoch(plan.order[here], plan.learning_rates[here], plan.dropout_seeds[here]))
+        chunk(count)
+        losses.append(chunk.losses[:count].clone())
+        start += count
+    return {
+        "losses": torch.cat(losses),
+        "weights": [parameter.detach() for parameter in model.parameters()],
+        "state": chunk.state(),
+        "kernels": [launch.kernel.__name__ for launch in chunk.launches],
+    }

@@ -1,0 +1,271 @@
+"""The engine `cuda_graph`: on a GPU as it is, elsewhere by a stand-in that freezes what a graph would freeze.
+
+The contract that all engines share is in test_engines.py, which runs it where there is CUDA.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from accelmnist.config import OPTIMIZERS
+from accelmnist.data.on_device import upload
+from accelmnist.device import Device, resolve
+from accelmnist.engines import cuda_graph
+from accelmnist.engines.cuda_graph import CudaGraphEngine, GraphClassifier
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.errors import DeviceError
+from accelmnist.evaluation import logits_of
+from accelmnist.model import MLP
+from accelmnist.profiling.profile import profile_training
+from accelmnist.reference.exact import replay_first_steps
+from accelmnist.step import replay
+from accelmnist.step.contract import Epoch
+from accelmnist.step.replay import chunk_sizes, split_steps
+from accelmnist.step.torch_chunk import room_of
+from accelmnist.training import Plan, prepare, train
+from tests.graph_stand_in import FakeGraphs
+from tests.test_engines import CONFIGURATIONS, STEPS
+from tests.training_helpers import make_job, small_config, train_with
+
+CPU = resolve("cpu")
+
+
+@pytest.fixture
+def graphs(monkeypatch) -> FakeGraphs:
+    fake = FakeGraphs()
+    monkeypatch.setattr(replay, "capture_graphs", fake)
+    monkeypatch.setattr(cuda_graph, "capture_graph", fake.one)
+    return fake
+
+
+def first_steps(epoch: Epoch, steps: int) -> Epoch:
+    return Epoch(epoch.order[:steps], epoch.learning_rates[:steps], epoch.dropout_seeds[:steps])
+
+
+# --- the steps
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_replayed_steps_follow_float64(name, synthetic, graphs):
+    config = small_config(**CONFIGURATIONS[name])
+    engine, plan = CudaGraphEngine(), Plan(config, len(synthetic.train)).epoch(0)
+    prepare(engine, make_job(config, synthetic, CPU))
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(engine.train_epoch(first_steps(plan, STEPS)).double(), expected, rtol=3e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.01), ("fp16", 0.002)])
+def test_replayed_sixteen_bits_follow_float64(precision, tolerance, synthetic, graphs):
+    done = train_with(CudaGraphEngine(), small_config(training={"epochs": 1}), synthetic, CPU, precision=precision)
+    expected = replay_first_steps(done.config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(done.losses[:STEPS].double(), expected, rtol=tolerance, atol=tolerance)
+    assert all(parameter.dtype == torch.float32 for parameter in done.model.parameters())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_epochs_end_where_eager_does(optimizer, schedule, synthetic, graphs):
+    """Rates, order and dropout seeds of the second epoch are not those that were captured."""
+    training = {"optimizer": optimizer, "schedule": schedule, "learning_rate": 0.01}
+    config = small_config(model={"dropout": 0.2, "hidden": (24, 16)}, training=training)
+    done, eager = (train_with(engine, config, synthetic, CPU) for engine in (CudaGraphEngine(), "eager"))
+    torch.testing.assert_close(done.losses, eager.losses, rtol=1e-3, atol=1e-4)
+    for mine, theirs in zip(done.model.parameters(), eager.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_an_overflow_leaves_the_step_out_and_halves_the_scale(synthetic, graphs):
+    """fp16's scale is decided on the device: the captured steps know of no overflow."""
+    config = small_config(execution={"precision": "fp16"}, training={"optimizer": "adamw", "learning_rate": 0.01})
+    engines = CudaGraphEngine(), EagerEngine()
+    job, twin = make_job(config, synthetic, CPU), make_job(config, synthetic, CPU)
+    plan = Plan(config, len(synthetic.train)).epoch(0)
+    losses = []
+    for engine, each in zip(engines, (job, twin), strict=True):
+        prepare(engine, each)
+        engine.load_state(engine.state() | {"scalar/scale": torch.tensor(2.0**24)})
+        losses.append(engine.train_epoch(plan))
+        assert engine.state()["scalar/scale"].item() < 2.0**24
+        assert engine.state()["scalar/count"].item() < len(plan)
+    torch.testing.assert_close(losses[0], losses[1], rtol=2e-3, atol=2e-3)
+    assert engines[0].state()["scalar/scale"] == engines[1].state()["scalar/scale"]
+    assert engines[0].state()["scalar/count"] == engines[1].state()["scalar/count"]
+
+
+def test_preparing_leaves_weights_state_and_scale_as_they_were(synthetic, graphs):
+    config = small_config(training={"optimizer": "adamw", "learning_rate": 0.5}, execution={"precision": "fp16"})
+    job, engine = make_job(config, synthetic, CPU), CudaGraphEngine()
+    before = [parameter.detach().clone() for parameter in job.model.parameters()]
+    prepare(engine, job)
+    assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
+    state = engine.state()
+    assert all(tensor.abs().sum() == 0 for name, tensor in state.items() if name != "scalar/scale")
+    assert state["scalar/scale"].item() == 2.0**13
+
+
+def test_a_training_that_goes_on_ends_with_the_same_bits(synthetic, graphs):
+    config = small_config(training={"optimizer": "adamw", "learning_rate": 0.01})
+    whole = train_with(CudaGraphEngine(), config, synthetic, CPU)
+    job, plan = make_job(config, synthetic, CPU), Plan(config, len(synthetic.train))
+    first, second = CudaGraphEngine(), CudaGraphEngine()
+    prepare(first, job)
+    losses = [first.train_epoch(plan.epoch(0))]
+    prepare(second, job)
+    second.load_state(first.state())
+    losses.append(second.train_epoch(plan.epoch(1)))
+    assert torch.equal(torch.cat(losses), whole.losses)
+    assert all(torch.equal(a, b) for a, b in zip(job.model.parameters(), whole.model.parameters(), strict=True))
+
+
+# --- chunks
+
+
+@pytest.mark.parametrize(("room", "sizes"), [(1, [1]), (2, [2, 1]), (31, [16, 8, 4, 2, 1]), (32, [32, 16, 8, 4, 2, 1])])
+def test_chunks_are_powers_of_two(room, sizes):
+    assert chunk_sizes(room) == sizes
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 8, 9, 100])
+def test_chunks_add_up_to_any_number_of_steps(steps):
+    parts = list(split_steps(steps, [8, 4, 2, 1]))
+    assert sum(parts) == steps
+    assert len(parts) == steps // 8 + (steps % 8).bit_count()
+
+
+@pytest.mark.parametrize(("steps", "replays"), [(0, 0), (1, 1), (13, 3), (40, 2), (63, 6)])
+def test_an_epoch_is_a_few_replays_and_the_steps_are_all_done(steps, replays, synthetic, graphs):
+    config = small_config(training={"batch_size": 32, "optimizer": "adamw", "learning_rate": 0.01})
+    engine, plan = CudaGraphEngine(), Plan(config, len(synthetic.train)).epoch(0)
+    prepare(engine, make_job(config, synthetic, CPU))
+    losses = engine.train_epoch(first_steps(plan, steps))
+    assert (losses.shape, graphs.replays) == ((steps,), replays)
+    assert engine.state()["scalar/count"].item() == steps
+
+
+@pytest.mark.parametrize(("batch_size", "largest"), [(64, 32), (700, 2), (2048, 1)])
+def test_a_chunk_is_no_longer_than_the_epoch(batch_size, largest, synthetic, graphs):
+    engine, config = CudaGraphEngine(), small_config(training={"batch_size": batch_size})
+    prepare(engine, make_job(config, synthetic, CPU))
+    assert max(engine._run._replays) == largest
+
+
+def test_large_batches_come_in_shorter_chunks(synthetic):
+    sample = Epoch(torch.zeros(100, 8192, dtype=torch.int64), torch.zeros(100), torch.zeros(100, dtype=torch.int64))
+    assert room_of(sample) * 8192 * 784 * 4 <= 2**26
+    assert room_of(Epoch(sample.order.repeat(1, 8), sample.learning_rates, sample.dropout_seeds)) == 1
+
+
+def test_a_batch_of_another_size_is_refused(synthetic, graphs):
+    engine, config = CudaGraphEngine(), small_config()
+    prepare(engine, make_job(config, synthetic, CPU))
+    plan = Plan(config, len(synthetic.train)).epoch(0)
+    with pytest.raises(AssertionError, match="the batch of an epoch is the sample's"):
+        engine.train_epoch(Epoch(plan.order[:, :1], plan.learning_rates, plan.dropout_seeds))
+
+
+@pytest.mark.parametrize("hidden", [(), (32, 16)])
+def test_what_needs_no_weights_is_done_once_a_chunk(hidden, synthetic, graphs):
+    """However many steps: one gather of images, labels and targets each, and one loss."""
+    prepare(CudaGraphEngine(), make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
+    for captured, steps in zip(graphs.operators, (32, 16, 8, 4, 2, 1), strict=True):
+        assert captured.count("aten.index_select.default") == 3
+        assert captured.count("aten._log_softmax.default") == 1
+        assert captured.count("aten._fused_sgd_.tensor_lr") == steps
+
+
+# --- inference
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_it_classifies_as_the_model_does(precision, synthetic, graphs):
+    model, images = MLP(small_config().model, seed=0), upload(synthetic.test, CPU).images
+    classify = GraphClassifier(model, CPU, precision)
+    for part in (images[:100], images[100:200], images[:1], images[5:6]):
+        expected = logits_of(model, part, device=CPU, precision=precision)
+        torch.testing.assert_close(classify(part), expected)
+    assert (graphs.replays, len(graphs.operators)) == (4, 2)
+
+
+def test_a_classifier_reads_the_weights_that_the_model_has_now(synthetic, graphs):
+    model, images = MLP(small_config().model, seed=0), upload(synthetic.test, CPU).images[:10]
+    classify = GraphClassifier(model, CPU, "fp32")
+    before = classify(images).clone()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    assert not torch.equal(classify(images), before)
+
+
+# --- what it can't do
+
+
+def test_it_takes_cuda():
+    card = Device(torch.device("cuda:0"), "a card", "asked for")
+    assert CudaGraphEngine.unsupported(small_config(), card) is None
+    assert CudaGraphEngine.unsupported(small_config(), CPU) == "graphs are CUDA's alone, and this is cpu"
+    assert CudaGraphEngine.classifier(MLP(small_config().model, seed=0), CPU, "fp32") is None
+
+
+def test_a_capture_that_fails_is_told_and_leaves_the_weights(synthetic, monkeypatch):
+    def fail(device, works):
+        works[0]()
+        raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+
+    monkeypatch.setattr(replay, "capture_graphs", fail)
+    job = make_job(small_config(), synthetic, CPU)
+    before = [parameter.detach().clone() for parameter in job.model.parameters()]
+    with pytest.raises(
+        DeviceError, match=r"can't be captured: operation not permitted .* capturing\. Run with --engine"
+    ):
+        prepare(CudaGraphEngine(), job)
+    assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
+
+
+def test_running_out_of_memory_stays_what_it_is(synthetic, monkeypatch):
+    def fail(device, works):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(replay, "capture_graphs", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        prepare(CudaGraphEngine(), make_job(small_config(), synthetic, CPU))
+
+
+# --- on a GPU
+
+
+def test_the_driver_counts_replays_and_no_wait(device, synthetic):
+    """The profiler's count of the driver's calls: 16 steps are one graph, and few other calls."""
+    if device.kind != "cuda":
+        pytest.skip("it takes CUDA")
+    engine, job = CudaGraphEngine(), make_job(small_config(), synthetic, device)
+    prepare(engine, job)
+    launches = profile_training(engine, job, steps=16).launches
+    assert launches.graph_replays == 1 / 16
+    assert launches.host_syncs == 0
+    assert launches.operations < 1
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
+def test_every_precision_trains_on_a_gpu(precision, device, synthetic):
+    if device.kind != "cuda":
+        pytest.skip("it takes CUDA")
+    config = small_config(execution={"precision": precision})
+    done = [train_with(engine, config, synthetic, device, precision=precision) for engine in ("cuda_graph", "eager")]
+    torch.testing.assert_close(done[0].losses, done[1].losses, rtol=0.02, atol=0.02)
+
+
+def test_two_engines_side_by_side_do_not_disturb_each_other(device, synthetic):
+    """Each has a pool of its own: replays that take turns end where each would alone."""
+    if device.kind != "cuda":
+        pytest.skip("it takes CUDA")
+    configs = [small_config(model={"hidden": (size,)}) for size in (24, 40)]
+    alone = [train_with("cuda_graph", config, synthetic, device).losses for config in configs]
+    engines = [CudaGraphEngine(), CudaGraphEngine()]
+    jobs = [make_job(config, synthetic, device) for config in configs]
+    for engine, job in zip(engines, jobs, strict=True):
+        prepare(engine, job)
+    runs = [train(engine, job, probe=None) for engine, job in zip(engines, jobs, strict=True)]
+    turns = [[result.losses for result in pair] for pair in zip(*runs, strict=True)]
+    for number, expected in enumerate(alone):
+        torch.testing.assert_close(torch.cat([turn[number] for turn in turns]), expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,306 @@
+"""The Triton kernels of `fused`: their numbers by Triton's interpreter, their code by its compiler, no GPU needed.
+
+Where there is a GPU, test_engines.py holds the engine itself to the contract that all share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import pytest
+import torch
+
+from accelmnist.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
+from accelmnist.data.on_device import DeviceSet
+from accelmnist.device import Device, resolve
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.engines.fused import FusedEngine
+from accelmnist.errors import DeviceError
+from accelmnist.gpu_kernels.tiles import Tile, tile
+from accelmnist.model import MLP
+from accelmnist.profiling.profile import profile_training
+from accelmnist.reference.exact import replay_first_steps
+from accelmnist.step import replay
+from accelmnist.step.contract import Epoch, Job
+from accelmnist.step.triton_chunk import TritonChunk, why_too_large
+from accelmnist.training import Plan, prepare
+from tests.interpreted import interpreter, run_steps
+from tests.training_helpers import make_job, small_config, train_with
+
+pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
+
+CPU = resolve("cpu")
+CARD = Device(torch.device("cuda:0"), "a card", "asked for")
+ODD = {"hidden": (50, 30)}
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    with interpreter() as pool:
+        yield lambda *arguments, **options: pool.submit(partial(run_steps, *arguments, **options)).result()
+
+
+def by_torch(config, data, *, steps, state=None):
+    """The same steps by the eager engine: losses, weights, state."""
+    job = make_job(config, data, CPU)
+    plan, engine = Plan(config, len(data.train)).epoch(0), EagerEngine()
+    prepare(engine, job)
+    if state is not None:
+        engine.load_state(state)
+    losses = engine.train_epoch(Epoch(plan.order[:steps], plan.learning_rates[:steps], plan.dropout_seeds[:steps]))
+    return losses, [parameter.detach() for parameter in job.model.parameters()], engine.state()
+
+
+def assert_follows(found, expected, *, rtol=2e-5, atol=2e-6):
+    losses, weights, state = expected
+    torch.testing.assert_close(found["losses"], losses, rtol=rtol, atol=atol)
+    for mine, theirs in zip(found["weights"], weights, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=rtol, atol=atol)
+    for name, tensor in state.items():
+        torch.testing.assert_close(found["state"][name], tensor, rtol=rtol, atol=atol)
+
+
+# --- numbers, by the interpreter
+
+
+NETWORKS = {
+    **{name: {"training": {"optimizer": name, "learning_rate": 0.01}, "model": ODD} for name in OPTIMIZERS},
+    "nesterov and decay": {"training": {"nesterov": True, "weight_decay": 0.05}},
+    "adamw with much decay": {"training": {"optimizer": "adamw", "weight_decay": 0.5, "schedule": "constant"}},
+    "adam with decay in the gradient": {"training": {"optimizer": "adam", "weight_decay": 0.05, "learning_rate": 0.01}},
+    "no decay, no smoothing": {"training": {"weight_decay": 0.0, "label_smoothing": 0.0}},
+    **{f"{name} activation": {"model": {"activation": name, "hidden": (20, 17)}} for name in ACTIVATIONS},
+    **{f"{name} output": {"model": {"output": name}} for name in OUTPUTS},
+    "three layers": {"model": {"hidden": (33, 20, 17)}},
+    "no hidden layer": {"model": {"hidden": ()}},
+    "one unit": {"model": {"hidden": (1,)}},
+    "more units than a block": {"model": {"hidden": (140,)}},
+    "dropout in two layers": {"model": {"hidden": (24, 17), "dropout": 0.4}},
+    "one image": {"training": {"batch_size": 1}},
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_follows_float64_and_eager(name, synthetic, interpreted):
+    """A batch of 37 divides nothing, and two chunks: what the first leaves is what the second starts from."""
+    parts = NETWORKS[name]
+    config = small_config(**parts | {"training": {"batch_size": 37} | parts.get("training", {})})
+    found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(1, 1))
+    assert_follows(found, by_torch(config, synthetic, steps=STEPS))
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(found["losses"].double(), expected, rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 6e-3), ("fp16", 1e-3)])
+@pytest.mark.parametrize("hidden", [(40,), (24, 17)])
+def test_sixteen_bits_follow_float64(hidden, precision, tolerance, synthetic, interpreted):
+    config = small_config(model={"hidden": hidden}, execution={"precision": precision})
+    found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(STEPS,))
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(found["losses"].double(), expected, rtol=tolerance, atol=0)
+    assert (found["losses"].double() != expected.float().double()).any()
+    assert all(tensor.dtype == torch.float32 for tensor in (*found["weights"], *found["state"].values()))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd-momentum", "adamw"])
+def test_it_goes_on_from_the_state_of_another_engine(optimizer, synthetic, interpreted):
+    """Adam's corrections depend on the number of updates before."""
+    config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
+    *_, state = by_torch(config, synthetic, steps=4)
+    found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(2,), state=state)
+    assert_follows(found, by_torch(config, synthetic, steps=2, state=state))
+
+
+def test_a_step_of_one_hidden_layer_is_three_launches(synthetic, interpreted):
+    for hidden, expected in (
+        ((), ["head", "update"]),
+        ((8,), ["forward", "head", "update_two"]),
+        ((8, 9), ["forward", "forward", "head", "backward", "update", "update_two"]),
+    ):
+        config = small_config(model={"hidden": hidden}, training={"batch_size": 16})
+        found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(1,))
+        assert found["kernels"] == expected
+
+
+def test_a_loss_that_is_no_number_is_not_hidden(synthetic, interpreted):
+    """A rectifier that turned it into 0 would let a training that diverged pass."""
+    config = small_config(training={"learning_rate": 1e30, "schedule": "constant"})
+    losses = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(4,))["losses"]
+    assert losses[0].isfinite()
+    assert not losses[-1].isfinite()
+
+
+# --- code, by the compiler
+
+
+TYPES = {
+    torch.float32: "*fp32",
+    torch.bfloat16: "*bf16",
+    torch.float16: "*fp16",
+    torch.uint8: "*u8",
+    torch.int64: "*i64",
+}
+SHARED_BYTES = {80: 163 << 10, 90: 227 << 10}  # of a block at most, by compute capability
+
+
+def compiled(launch, capability):
+    """What Triton makes of a launch for a GPU that need not be here."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    signature = {
+        name: TYPES[launch.arguments[name].dtype] if name in launch.arguments else "constexpr"
+        for name in launch.kernel.arg_names
+    }
+    if launch.takes_step:
+        signature["step"] = "i32"
+    source = ASTSource(launch.kernel, signature, dict(launch.constants))
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32))
+
+
+COMPILED = {
+    "two wide layers of Adam, Hopper": (
+        90,
+        {"model": {"hidden": (512, 512)}, "training": {"batch_size": 512, "optimizer": "adamw"}},
+    ),
+    "tf32, dropout": (
+        80,
+        {"model": {"hidden": (256,), "dropout": 0.2, "activation": "gelu"}, "execution": {"precision": "tf32"}},
+    ),
+    "bf16, no hidden layer": (90, {"model": {"hidden": ()}, "execution": {"precision": "bf16"}}),
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_kernels_compile_and_fit(name, synthetic, tmp_path, monkeypatch):
+    """The interpreter takes what the compiler refuses, such as a variable that changes its shape in a loop."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    capability, parts = COMPILED[name]
+    config = small_config(**parts)
+    plan = Plan(config, len(synthetic.train)).epoch(0)
+    for launch in TritonChunk(make_job(config, synthetic, CPU), plan).launches:
+        code = compiled(launch, capability)
+        assert code.metadata.shared <= SHARED_BYTES[capability]
+        tensor_cores = "mma" in code.asm["ptx"]
+        assert tensor_cores == (config.execution.precision != "fp32")
+
+
+# --- blocks
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((128, 128, 784), Tile(16, 16, 128)),
+        ((37, 10, 30), Tile(16, 16, 32)),
+        ((8192, 512, 784), Tile(64, 64, 32)),
+        ((512, 512, 512), Tile(32, 64, 32)),
+        ((1, 1, 1), Tile(16, 16, 16)),
+    ],
+)
+def test_blocks_are_as_large_as_a_full_gpu_allows(shape, expected):
+    assert tile(*shape) == expected
+
+
+def test_a_grid_covers_the_result():
+    assert Tile(16, 64, 32).grid(37, 784) == (3, 13)
+    assert Tile(16, 16, 16).grid(16, 10) == (1, 1)
+
+
+# --- the engine
+
+
+def test_it_captures_its_kernels_and_replays_them(synthetic, monkeypatch):
+    """Which form runs where: on CUDA the chunks of Triton's kernels, captured; nothing is started here."""
+    started, captured = [], []
+    monkeypatch.setattr(TritonChunk, "__call__", lambda self, steps: started.append(steps))
+
+    def capture(device, works):
+        captured.append(str(device))
+        return works
+
+    monkeypatch.setattr(replay, "capture_graphs", capture)
+    config = small_config()
+    data = DeviceSet(torch.from_numpy(synthetic.train.images), torch.from_numpy(synthetic.train.labels))
+    card = FakeCard(torch.device("cpu"), "a card", "asked for")
+    job = Job(config, card, MLP(config.model, seed=0), data)
+    engine, plan = FusedEngine(), Plan(config, len(data)).epoch(0)
+    engine.prepare(job, plan)
+    assert engine.train_epoch(Epoch(plan.order[:21], plan.learning_rates[:21], plan.dropout_seeds[:21])).shape == (21,)
+    assert started == [16, 4, 1]
+    assert captured == ["cpu"]
+    assert set(engine.state()) >= {"momentum_buffer/layers.0.weight", "scalar/count"}
+
+
+class FakeCard(Device):
+    """The CPU's memory under the name of a CUDA device."""
+
+    @property
+    def kind(self) -> str:
+        return "cuda"
+
+
+def test_what_triton_refuses_is_told(synthetic, monkeypatch):
+    from triton.errors import TritonError
+
+    def fail(self, steps):
+        raise TritonError("out of resource: shared memory\nmore of it")
+
+    monkeypatch.setattr(TritonChunk, "__call__", fail)
+    monkeypatch.setattr(replay, "capture_graphs", lambda device, works: [work() for work in works])
+    data = DeviceSet(torch.from_numpy(synthetic.train.images), torch.from_numpy(synthetic.train.labels))
+    card = FakeCard(torch.device("cpu"), "a card", "asked for")
+    job = Job(small_config(), card, MLP(small_config().model, seed=0), data)
+    with pytest.raises(DeviceError, match=r"Triton failed: out of resource: shared memory\. Run with --engine"):
+        FusedEngine().prepare(job, Plan(small_config(), len(data)).epoch(0))
+
+
+def test_it_says_what_it_cannot_do_on_cuda(monkeypatch):
+    from accelmnist.device import capabilities
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert FusedEngine.unsupported(small_config(execution={"precision": "bf16"}), CARD) is None
+    huge = small_config(model={"hidden": (65_536, 65_536)})
+    assert FusedEngine.unsupported(huge, CARD) == "its kernels take matrices of fewer than 2^31 numbers"
+    monkeypatch.setattr(capabilities, "find_spec", lambda name: None)
+    assert "pip install triton" in (FusedEngine.unsupported(small_config(), CARD) or "")
+
+
+def test_matrices_that_32_bits_can_count():
+    config = small_config(model={"hidden": (32_767, 65_536)})
+    assert why_too_large(config) is None
+    batch = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=40_000))
+    assert why_too_large(batch) is not None
+
+
+def test_it_compiles_on_cuda_alone():
+    assert FusedEngine.compiles_on("cuda")
+    assert not FusedEngine.compiles_on("cpu")
+    assert not EagerEngine.compiles_on("cuda")
+
+
+# --- on a GPU
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+def test_a_gpu_trains_as_the_reference_does(precision, device, synthetic):
+    if device.kind != "cuda":
+        pytest.skip("it takes CUDA")
+    config = small_config(model={"hidden": (50, 30), "dropout": 0.1}, training={"batch_size": 37})
+    done = train_with("fused", config, synthetic, device, precision=precision)
+    reference = train_with("eager", config, synthetic, CPU)
+    tolerance = 1e-3 if precision == "fp32" else 0.05
+    torch.testing.assert_close(done.losses, reference.losses, rtol=tolerance, atol=tolerance)
+
+
+def test_the_driver_counts_replays_and_no_wait(device, synthetic):
+    if device.kind != "cuda":
+        pytest.skip("it takes CUDA")
+    engine, job = FusedEngine(), make_job(small_config(), synthetic, device)
+    prepare(engine, job)
+    launches = profile_training(engine, job, steps=16).launches
+    assert launches.graph_replays == 1 / 16
+    assert launches.host_syncs == 0
