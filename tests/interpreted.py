@@ -41,7 +41,7 @@ def _prepare() -> None:
 
     from accelmnist.gpu_kernels import tiles
 
-    tiles._ENOUGH, tiles._LARGEST, tiles._DEEPEST, tiles._STAGED_BYTES = 4, 256, 256, 1 << 30
+    tiles._ENOUGH, tiles._LARGEST, tiles._DEEPEST, tiles._STAGED_BYTES = 4, 256, 512, 1 << 30
     multiply = InterpreterBuilder.create_dot
 
     def widened(operand: TensorHandle) -> TensorHandle:

@@ -78,7 +78,7 @@ NETWORKS = {
     "adamw with much decay": {"training": {"optimizer": "adamw", "weight_decay": 0.5, "schedule": "constant"}},
     "adam with decay in the gradient": {"training": {"optimizer": "adam", "weight_decay": 0.05, "learning_rate": 0.01}},
     "no decay, no smoothing": {"training": {"weight_decay": 0.0, "label_smoothing": 0.0}},
-    **{f"{name} activation": {"model": {"activation": name, "hidden": (20, 17)}} for name in ACTIVATIONS},
+    **{f"{name} activation": {"model": {"activation": name, "hidden": (20,)}} for name in ACTIVATIONS},
     **{f"{name} output": {"model": {"output": name}} for name in OUTPUTS},
     "three layers": {"model": {"hidden": (33, 20, 17)}},
     "no hidden layer": {"model": {"hidden": ()}},
