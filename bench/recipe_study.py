@@ -176,7 +176,8 @@ def table(study: Study) -> str:
     seeds = max((len(study.of(recipe)) for recipe in study.recipes), default=0)
     lines = [
         f"{seeds} seeds each, on {study.processor} ({study.cores} cores, {study.cpu_capability}, "
-        f"{plural(study.threads, 'thread')}), torch {study.torch.partition('+')[0]}, Python {study.python}, {time.strftime('%Y-%m-%d')}:",
+        f"{plural(study.threads, 'thread')}), torch {study.torch.partition('+')[0]}, Python {study.python}, "
+        f"{time.strftime('%Y-%m-%d')}:",
         "",
         f"| {' | '.join(heads)} |",
         f"| --- | --- |{' ---: |' * (len(heads) - 2)}",
