@@ -447,7 +447,9 @@ def test_the_most_mixed_pair_counts_both_directions():
     counts[4, 9], counts[9, 4], counts[2, 7] = 8, 7, 12
     said = confusion_sentences(compute_metrics(counts), ClassWords(DIGITS))
     assert said[0] == "4 and 9 are mixed up most: 15 of 27 mistakes (7 fours taken for 9, 8 nines for 4)."
-    assert said[1] == ("The mistakes between 7 and 2 go mostly one way: 12 sevens taken for 2, 0 the other way round.")
+    assert said[1] == (
+        "The mistakes between 7 and 2 go mostly one way: 12 sevens taken for 2, none the other way round."
+    )
 
 
 def test_few_mistakes_are_hedged():
@@ -455,7 +457,7 @@ def test_few_mistakes_are_hedged():
     counts[4, 9] = 3
     said = confusion_sentences(compute_metrics(counts), ClassWords(DIGITS))
     assert said == (
-        "4 and 9 are mixed up most: 3 of 3 mistakes (0 fours taken for 9, 3 nines for 4). With so few, another "
+        "4 and 9 are mixed up most: 3 of 3 mistakes (no fours taken for 9, 3 nines for 4). With so few, another "
         "training could well put another pair first.",
     )
 
@@ -480,3 +482,4 @@ def test_classes_that_are_words():
     words = ClassWords(("Shirt", "Ankle boot"))
     assert (words.many(0), words.one(0), words.one(1)) == ("images of Shirt", "a Shirt", "an Ankle boot")
     assert (ClassWords(DIGITS).many(9), ClassWords(DIGITS).one(8)) == ("nines", "an 8")
+    assert [ClassWords(DIGITS).counted(number, 9) for number in range(3)] == ["no nines", "a 9", "2 nines"]

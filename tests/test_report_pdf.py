@@ -12,6 +12,7 @@ from PIL import Image
 
 from accelmnist.report.evidence import Gap, find_evidence
 from accelmnist.report.sources import Sources, load_sources
+from accelmnist.results import Check, Verdict
 from accelmnist.show.report.compose import Wishes, compose
 from accelmnist.show.report.document import Matrix, Report, Table, Text
 from accelmnist.show.report.notes import parse_notes
@@ -154,7 +155,45 @@ def test_a_run_with_holes_has_a_pdf(changes):
     assert made.startswith(b"%PDF")
 
 
-def test_a_long_table_keeps_to_its_page():
+def test_a_table_that_no_page_can_hold_goes_on_on_the_next(tmp_path):
+    """Thirty checks with a page of reasons: cut, since it must be, but not beyond the paper's edge."""
+    record = sample_record()
+    checks = tuple(
+        Check(name=f"check{place}", passed=True, value=1.0, limit=2.0, detail="word " * 60, reason=f"last{place}")
+        for place in range(30)
+    )
+    record = replace(record, verdict=Verdict(passed=True, reference="nothing", checks=checks))
+    path = tmp_path / "long.pdf"
+    path.write_bytes(render_pdf(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes())))
+    words = boxes(path)
+    assert {f"check{place}" for place in range(30)} <= {word for word, *_ in words}
+    assert {f"last{place}" for place in range(30)} <= {word for word, *_ in words}
+    assert_within_margins(words)
+
+
+def test_every_word_lies_within_the_margins(file):
+    assert_within_margins(boxes(file))
+
+
+def test_a_long_table_says_that_it_goes_on_elsewhere(tmp_path):
     record = sample_record(epochs=90)
-    made = compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes())
-    assert render_pdf(made).startswith(b"%PDF")
+    path = tmp_path / "epochs.pdf"
+    path.write_bytes(render_pdf(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes())))
+    done = subprocess.run([tool("pdftotext"), str(path), "-"], capture_output=True, text=True, check=True)
+    assert "The first 36 of 90 rows" in " ".join(done.stdout.split())
+    assert_within_margins(boxes(path))
+
+
+def boxes(path: Path) -> list[tuple[str, float, float, float, float]]:
+    """Every word with its left, top, right and bottom in points."""
+    done = subprocess.run([tool("pdftotext"), "-bbox", str(path), "-"], capture_output=True, text=True, check=True)
+    found = re.findall(r'<word xMin="(.+?)" yMin="(.+?)" xMax="(.+?)" yMax="(.+?)">(.*?)</word>', done.stdout)
+    return [(word, *map(float, place)) for *place, word in found]
+
+
+def assert_within_margins(words: list[tuple[str, float, float, float, float]]) -> None:
+    """A4 is 595 by 842 points; the margins are 22 mm, 62 points, at the sides."""
+    assert words
+    for word, left, top, right, bottom in words:
+        assert 60 < left < right < 536, (word, left, right)
+        assert 40 < top < bottom < 820, (word, top, bottom)

@@ -1,4 +1,4 @@
-"""Everything that is shown of a run: text on the console (rich), figures (matplotlib) and the files they become.
+"""Everything that is shown: text on the console (rich), figures (matplotlib), reports, and the files they become.
 
 A function here takes a saved `RunRecord`, and arrays of pixels or weights where it draws them; none needs torch or the
 network itself, so that a run can be shown again years later on a machine that could not train it. What formats returns

@@ -38,7 +38,7 @@ from accelmnist.show.report.observations import (
 from accelmnist.show.report.opening import DIGITS
 from accelmnist.show.report.pictures import Collector, panel_of
 from accelmnist.show.report.training import number
-from accelmnist.show.report.words import ClassWords, class_names_of, sentence
+from accelmnist.show.report.words import ClassWords, begun, class_names_of, sentence
 from accelmnist.show.units import count, fraction, percent
 
 _PAIRS = 5  # shown with their images
@@ -124,7 +124,7 @@ def _cell(
     collector: Collector,
 ) -> MatrixCell:
     is_right = predicted == actual
-    who = words.one(actual) if number_of == 1 else f"{count(number_of)} {words.many(actual)}"
+    who = begun(words.counted(number_of, actual))
     label = f"{who} recognized" if is_right else f"{who} taken for {words.names[predicted]}"
     most = _RIGHT if is_right else _MISTAKES
     places = [] if isinstance(found, Gap) or number_of == 0 else list(images_of(found, predicted, actual)[:most])

@@ -12,7 +12,7 @@ from accelmnist.metrics import ClassScores, Metrics
 from accelmnist.report.confusions import Likeness, Trait
 from accelmnist.report.intervals import overlap, wilson
 from accelmnist.results import EpochFigures, RunRecord
-from accelmnist.show.report.words import ClassWords, interval_text
+from accelmnist.show.report.words import ClassWords, begun, interval_text
 from accelmnist.show.units import percent, plural
 
 _FEW = 10  # images, below which a sentence says so
@@ -70,7 +70,7 @@ def _recall(scores: ClassScores, words: ClassWords, *, inner: bool = False) -> s
     many = words.many(scores.label)
     hits = round(scores.recall * scores.support)
     figures = f"({percent(scores.recall, digits=1)}, 95 % interval {interval_text(hits, scores.support)})"
-    return f"{many if inner else many[:1].upper() + many[1:]} {figures}"
+    return f"{many if inner else begun(many)} {figures}"
 
 
 def _recall_interval(scores: ClassScores) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def confusion_sentences(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
     there, back = metrics.confusion_matrix[other][one], metrics.confusion_matrix[one][other]
     mixed = (
         f"{words.names[one]} and {words.names[other]} are mixed up most: {count} of {plural(wrong, 'mistake')} "
-        f"({there} {words.many(one)} taken for {words.names[other]}, {back} {words.many(other)} "
+        f"({words.counted(there, one)} taken for {words.names[other]}, {words.counted(back, other)} "
         f"for {words.names[one]})."
     )
     few = " With so few, another training could well put another pair first." if count < _FEW else ""
@@ -112,8 +112,8 @@ def _one_sided(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
         if there > back and _by_a_coin(there, there + back) < 0.01:
             return (
                 f"The mistakes between {words.names[pair.actual]} and {words.names[pair.predicted]} go mostly one way: "
-                f"{there} {words.many(pair.actual)} taken for {words.names[pair.predicted]}, {back} the other way "
-                "round.",
+                f"{words.counted(there, pair.actual)} taken for {words.names[pair.predicted]}, {back or 'none'} the "
+                "other way round.",
             )
     return ()
 
@@ -129,7 +129,7 @@ def likeness_sentence(likeness: Likeness, words: ClassWords) -> str:
     pair = likeness.pair
     wrong, right = words.names[pair.predicted], words.names[pair.actual]
     parts = [
-        f"{pair.count} {words.many(pair.actual) if pair.count > 1 else words.one(pair.actual)} taken for {wrong}.",
+        begun(f"{words.counted(pair.count, pair.actual)} taken for {wrong}."),
         _alike(likeness, words),
         _nearer(likeness.nearer, words.many(pair.actual), wrong=wrong, right=right),
         _loops(likeness, words),

@@ -87,7 +87,8 @@ def _data_rows(record: RunRecord, data: DataSummary) -> tuple[tuple[str, str], .
     ]
     if record.metrics is not None:
         supports = [scores.support for scores in record.metrics.per_class]
-        rows.append(("test images of a class", f"{min(supports):,} to {max(supports):,}"))
+        ends = dict.fromkeys((f"{min(supports):,}", f"{max(supports):,}"))
+        rows.append(("test images of a class", " to ".join(ends)))
     return tuple(rows)
 
 

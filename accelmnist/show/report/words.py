@@ -28,6 +28,12 @@ class ClassWords:
         """Several images of a class: "nines"."""
         return NeuronWords(self.names).images((label,)).removeprefix("the ")
 
+    def counted(self, number: int, label: int) -> str:
+        """So many images of a class: "no nines", "a 9", "2 nines"."""
+        if number == 1:
+            return self.one(label)
+        return f"{number:,} {self.many(label)}" if number else f"no {self.many(label)}"
+
     def one(self, label: int) -> str:
         """One image of a class: "a 9"."""
         name = self.names[label]
@@ -42,5 +48,9 @@ def interval_text(hits: int, total: int, *, digits: int = 1) -> str:
 
 def sentence(text: str) -> str:
     """A finding of a record as a sentence: with a capital letter and a full stop."""
-    begun = text[:1].upper() + text[1:]
-    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
+    return begun(text) if text.endswith((".", "!", "?")) else f"{begun(text)}."
+
+
+def begun(text: str) -> str:
+    """The text with a capital letter."""
+    return text[:1].upper() + text[1:]
