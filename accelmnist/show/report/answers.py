@@ -241,7 +241,7 @@ def _classes(record: RunRecord, metrics: Metrics, words: ClassWords) -> Table:
             cells.append(number(other.per_class[scores.label].f1, fraction(other.per_class[scores.label].f1)))
         rows.append((*cells, Cell(count(scores.support), scores.support)))
     columns = [Column(words.kind), Column("precision", True), Column("recall", True), Column("recall, 95 %", True)]
-    columns += [Column("F1", True)] + ([Column("F1 of the reference", True)] if other is not None else [])
+    columns += [Column("F1", True)] + ([Column("F1, reference", True)] if other is not None else [])
     return Table(
         ident="classes",
         caption="Scores by class.",

@@ -33,6 +33,7 @@ _VARIABLES = {
     "#ffffff": "page",
 }
 _VARIABLES |= {mark.colour: f"series-{place}" for place, mark in enumerate(PALETTE) if place > 1}
+_PHONE = 460  # CSS pixels: a drawing of this width can still be read where it is shrunk to a phone's
 _SIZE = re.compile(r'^<svg([^>]*?) width="[^"]*" height="[^"]*"')
 _STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
@@ -91,7 +92,8 @@ def _figure(panel: Panel, alt: str) -> Markup:
     """The drawing inside the page: as wide as its frame, coloured by the page's variables, one picture to a reader."""
     svg = _SIZE.sub(lambda match: f"<svg{match[1]}", _STYLE.sub("", panel.svg))
     svg = _COLOUR.sub(lambda match: _variable(match[0]), svg)
-    opening = f'<svg role="img" aria-label="{Markup.escape(alt)}" style="--w:{panel.width:.0f}px"'
+    fits = ' class="narrow"' if panel.width < _PHONE else ""
+    opening = f'<svg role="img"{fits} aria-label="{Markup.escape(alt)}" style="--w:{panel.width:.0f}px"'
     return Markup(svg.replace("<svg", opening, 1))
 
 
