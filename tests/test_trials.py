@@ -49,7 +49,7 @@ class OneThread(FusedEngine):
 
     def prepare(self, job, sample):
         super().prepare(job, sample)
-        self.threads = 1
+        self.run.threads = 1
 
 
 def assert_same_bits(result: TrialResult, finished) -> None:
