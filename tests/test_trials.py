@@ -49,7 +49,7 @@ class OneThread(FusedEngine):
 
     def prepare(self, job, sample):
         super().prepare(job, sample)
-        self.threads = 1
+        self.run.threads = 1
 
 
 def assert_same_bits(result: TrialResult, finished) -> None:
@@ -66,6 +66,8 @@ MIXED = [
     trial("large batches", batch_size=512, epochs=1),
     trial("seven", seed=7),
     trial("sigmoid", model={"activation": "sigmoid", "output": "linear"}, learning_rate=0.1, seed=2),
+    trial("moved images", augment="affine", seed=3),
+    trial("averaged weights", averaging=0.5, seed=4, epochs=3),
 ]
 
 

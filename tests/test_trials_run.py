@@ -136,7 +136,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("arguments", MISTAKES)
 def test_a_mistake_is_one_line(arguments, capsys):
-    code = invoke(["run", "--synthetic", *arguments.split()])
+    code = invoke(["run", *arguments.split()])
     captured = capsys.readouterr()
     assert (code, captured.out, captured.err) == (2, "", f"error: {MISTAKES[arguments]}\n")
     assert not Path("results").exists()
