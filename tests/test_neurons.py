@@ -420,6 +420,7 @@ def test_mcnemar_is_the_exact_binomial_test(lost: int, gained: int) -> None:
         (9, 1, "without it recall of 1 falls from 95.0 to 94.2 %, perhaps by chance"),
         (3, 0, "without it no recall changes by more than 0.3 points"),
         (0, 4, "without it no recall changes by more than 0.4 points"),
+        (1, 30, "without it recall of 1 even rises from 95.0 to 97.9 %, perhaps by chance"),
         (0, 0, "without it no recall changes"),
     ],
 )

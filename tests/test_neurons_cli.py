@@ -22,10 +22,12 @@ from accelmnist.metrics import compute_metrics
 from accelmnist.model import MLP
 from accelmnist.neurons import effect
 from accelmnist.neurons.images import signed_images, weight_images
-from accelmnist.neurons.record import RECORD_NAME, load_neurons, save_neurons
+from accelmnist.neurons.record import RECORD_NAME, Task, load_neurons, save_neurons
 from accelmnist.record_files import SCHEMA_VERSION, save
 from accelmnist.results import RunRecord, save_record
 from accelmnist.show.figures.atlas import MOST_ALIKE, MOST_CLEAR, atlas_figure
+from accelmnist.show.figures.atlas_card import CARD_WIDTH
+from accelmnist.show.figures.layout import text_width
 from accelmnist.show.figures.style import size_px
 from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, ZERO, Planted, planted, random_network
 from tests.samples import FASHION, sample_record
@@ -210,6 +212,19 @@ def test_a_large_atlas_is_a_page_with_at_most_three_of_a_kind(described: Path, m
     assert sum(text.startswith("answers for") for text in texts) == MOST_CLEAR
     assert {"no clear task", "dead", f"the same as {FIVE_NINE}"} <= set(texts)
     assert size_px(figure) == (2478, 3506)
+
+
+@pytest.mark.parametrize("classes", [(1, 7, 9), (0, 2, 3, 5, 8)])
+def test_no_line_of_a_card_is_wider_than_the_card(described: Path, made: Planted, classes: tuple[int, ...]) -> None:
+    record = load_neurons(described)
+    task = Task(certainty="clear", classes=classes, share_on=0.999, share_on_rest=0.001, separation=0.99)
+    neuron = replace(record.neurons[ZERO], task=task, argues_for=(0, 1, 2), argues_against=(3, 4, 5), missed_by=(5,))
+    crowded = replace(record, neurons=(neuron, *record.neurons[1:]))
+    figure = atlas_figure(crowded, weights=made.model.first_layer_weights(), images=made.data.test.images)
+    words = [text for text in figure.texts if text.get_text().startswith(("on for", "argues", "without it", "answers"))]
+    assert len(words) > 20
+    assert max(text_width(text.get_text(), size=float(text.get_fontsize())) for text in words) <= CARD_WIDTH
+    assert any("< 1 % of the rest" in text.get_text() for text in words)
 
 
 def test_the_atlas_of_clothes_names_them(described: Path, made: Planted) -> None:

@@ -46,6 +46,17 @@ def fallen(ablation: Ablation, baseline: Baseline, *, looked_at: int = 1) -> tup
     return tuple(sorted(labels, key=lambda label: -falls[label]))
 
 
+def risen(ablation: Ablation, baseline: Baseline) -> tuple[int, ...]:
+    """The classes whose recall rises by more than chance, the largest rise first; one at a time, without correction."""
+    rises = [after - before for before, after in zip(baseline.recall, ablation.recall, strict=True)]
+    labels = [
+        label
+        for label, (lost, gained) in enumerate(zip(ablation.lost, ablation.gained, strict=True))
+        if gained > lost and mcnemar(lost, gained) <= CHANCE.value
+    ]
+    return tuple(sorted(labels, key=lambda label: -rises[label]))
+
+
 def mcnemar(lost: int, gained: int) -> float:
     """The chance of a split at least as uneven where either way is as likely: two-sided, exact."""
     changed, fewer = lost + gained, min(lost, gained)

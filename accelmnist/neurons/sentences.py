@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accelmnist.neurons.claims import fallen
+from accelmnist.neurons.claims import fallen, risen
 from accelmnist.neurons.record import Ablation, Baseline, Feature, Neuron, Task
 from accelmnist.neurons.shape import NAMES, OPPOSITES
 from accelmnist.neurons.thresholds import GREY
@@ -85,6 +85,8 @@ class Speaker:
             return self._falls(neuron.ablation, neuron.missed_by[:3])
         if perhaps := fallen(neuron.ablation, self.baseline):
             return f"{self._falls(neuron.ablation, perhaps[:1])}, perhaps by chance"
+        if better := risen(neuron.ablation, self.baseline):
+            return self._rise(neuron.ablation, better[0])
         return self._no_loss(neuron.ablation)
 
     def _falls(self, ablation: Ablation, labels: Sequence[int]) -> str:
@@ -93,6 +95,10 @@ class Speaker:
         falls = [f"from {fall(before[label], after[label])}" for label in labels]
         more = "".join(f", of {name} {text}" for name, text in zip(names[1:], falls[1:], strict=True))
         return f"without it recall of {names[0]} falls {falls[0]}{more}"
+
+    def _rise(self, ablation: Ablation, label: int) -> str:
+        change = fall(self.baseline.recall[label], ablation.recall[label])
+        return f"without it recall of {self.words.names[label]} even rises from {change}, perhaps by chance"
 
     def _no_loss(self, ablation: Ablation) -> str:
         changes = [after - before for before, after in zip(self.baseline.recall, ablation.recall, strict=True)]

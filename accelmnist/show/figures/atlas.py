@@ -18,7 +18,7 @@ from accelmnist.neurons.record import NeuronsRecord
 from accelmnist.show.figures.atlas_card import CARD_HEIGHT, CARD_WIDTH, Card, draw_card
 from accelmnist.show.figures.style import SOFT_INK, Sheet, look
 from accelmnist.show.names import class_kind, row_names
-from accelmnist.show.units import count, percent, plural
+from accelmnist.show.units import count, percent
 
 MOST_CLEAR, MOST_OTHERS, MOST_ALIKE = 20, 8, 3
 _COLUMNS, _GAP = 4, 46
@@ -61,7 +61,7 @@ def _sections(record: NeuronsRecord) -> list[tuple[str, tuple[int, ...]]]:
     others = _others(record, clear)
     return [
         (f"The clearest of {count(len(record.neurons))}, at most {MOST_ALIKE} of a kind", clear),
-        (f"Others: without a clear task, grey or dead ({plural(len(others), 'example')})", others),
+        ("Some of the others: leaning, without a clear task, grey or dead", others),
     ]
 
 

@@ -25,6 +25,7 @@ _EXCITING_TOP = _TOP + _BARS_HEIGHT + 42
 _EXCITING_ZOOM = 2
 _WORDS_TOP = _STRENGTH_TOP + 32
 _LINE = 30
+_NAMED = 3  # classes of a group that a line has room for
 _RULE = (204, 204, 204)
 _PALE = (190, 190, 190)
 
@@ -57,7 +58,7 @@ def draw_card(sheet: Sheet, canvas: Pixels, record: NeuronsRecord, card: Card, *
         style = {"color": INK if is_own else SOFT_INK, "weight": "bold" if is_own else "normal"}
         sheet.text(middle, top + _TOP + _BARS_HEIGHT + 18, str(label), size=13, across="center", **style)
     for place, line in enumerate(_lines(record, card.neuron)):
-        sheet.text(left, top + _WORDS_TOP + place * _LINE, line, size=13, color=SOFT_INK)
+        sheet.text(left, top + _WORDS_TOP + place * _LINE, line, size=12.5, color=SOFT_INK)
 
 
 def _paste_picture(canvas: Pixels, card: Card, left: int, top: int) -> None:
@@ -116,9 +117,15 @@ def _shares(record: NeuronsRecord, neuron: Neuron) -> str:
     if task.share_on is None or task.share_on_rest is None:
         return ""
     verb = "largest for" if record.rows == "output" else "on for"
-    return (
-        f"{verb} {100 * task.share_on:.0f} % of {_numbers(task.classes)}, {100 * task.share_on_rest:.0f} % of the rest"
-    )
+    own = _numbers(task.classes) if len(task.classes) <= _NAMED else "these"
+    return f"{verb} {_share(task.share_on)} of {own}, {_share(task.share_on_rest)} of the rest"
+
+
+def _share(value: float) -> str:
+    """Without decimals, and no rounder than it is."""
+    if 0 < value < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= value < 1 else percent(value, digits=0)
 
 
 def _argument(record: NeuronsRecord, neuron: Neuron) -> str:
