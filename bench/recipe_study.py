@@ -27,6 +27,7 @@ import scipy.stats
 
 from accelmnist.recipes import RECIPES, Recipe
 from accelmnist.results import Environment, RunRecord, load_record
+from accelmnist.show.units import plural
 from accelmnist.storage import write_atomically
 from bench.readme import ROOT, write_part
 
@@ -59,6 +60,7 @@ class Study:
     python: str
     threads: int
     recipes: tuple[Recipe, ...]
+    busy: bool = False  # whether other work ran on the machine meanwhile: accuracies are the same, times are not
     processes: tuple[Process, ...] = ()
 
     def of(self, recipe: Recipe) -> list[Process]:
@@ -173,14 +175,17 @@ def table(study: Study) -> str:
     heads += ["training and evaluation alone", "PASS"]
     seeds = max((len(study.of(recipe)) for recipe in study.recipes), default=0)
     lines = [
-        f"{seeds} seeds each, on {study.processor} ({study.cores} cores, {study.cpu_capability}, {study.threads} "
-        f"threads), torch {study.torch.partition('+')[0]}, Python {study.python}, {time.strftime('%Y-%m-%d')}:",
+        f"{seeds} seeds each, on {study.processor} ({study.cores} cores, {study.cpu_capability}, "
+        f"{plural(study.threads, 'thread')}), torch {study.torch.partition('+')[0]}, Python {study.python}, "
+        f"{time.strftime('%Y-%m-%d')}:",
         "",
         f"| {' | '.join(heads)} |",
         f"| --- | --- |{' ---: |' * (len(heads) - 2)}",
     ]
     lines += [row(recipe, done) for recipe in study.recipes if len(done := study.of(recipe)) > 1]
     note = "± is the 95 % interval of the mean over the seeds; behind a median stand the quartiles."
+    if study.busy:
+        note += " Other work ran on the machine meanwhile, so the times are upper bounds."
     return "\n".join([*lines, "", f"{note} Made by `accelmnist run --recipe NAME --seed N`."])
 
 
@@ -196,10 +201,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--recipe", choices=tuple(RECIPES), nargs="*", default=list(RECIPES))
     parser.add_argument("--anew", action="store_true", help="forget the processes that ran before")
+    parser.add_argument("--busy", action="store_true", help="say that other work ran on the machine meanwhile")
     parser.add_argument("--table", action="store_true", help="only write the table again")
     options = parser.parse_args()
     study = None if options.anew else load_study()
     study = study or begin()
+    study = replace(study, busy=study.busy or options.busy)
     for recipe, seed in [] if options.table else study.lacks(options.recipe):
         process = process_of(run_once(recipe, seed))
         print(process, file=sys.stderr, flush=True)

@@ -41,7 +41,7 @@ def _prepare() -> None:
 
     from accelmnist.gpu_kernels import tiles
 
-    tiles._ENOUGH, tiles._LARGEST, tiles._DEPTH, tiles._DEPTH_OF_SMALL = 4, 256, 256, 256
+    tiles._ENOUGH, tiles._LARGEST, tiles._DEEPEST, tiles._STAGED_BYTES = 4, 256, 512, 1 << 30
     multiply = InterpreterBuilder.create_dot
 
     def widened(operand: TensorHandle) -> TensorHandle:
@@ -91,3 +91,14 @@ def run_steps(
         "state": chunk.state(),
         "kernels": [launch.kernel.__name__ for launch in chunk.launches],
     }
+
+
+def classify(config: RunConfig, images: Any) -> Any:
+    """Logits of images (n, 784) uint8 by the untrained network of `config`."""
+    import torch
+
+    from accelmnist.model import MLP
+    from accelmnist.step.triton_forward import TritonForward
+
+    model = MLP(config.model, seed=config.training.seed)
+    return TritonForward(model, config.execution.precision)(torch.from_numpy(images))

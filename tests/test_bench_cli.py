@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ PROGRAM = [sys.executable, "-m", "accelmnist"]
 def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a companion would only be waited for
+
+
+@pytest.fixture(autouse=True)
+def process_that_has_just_started(monkeypatch):
+    """The limits count from the start of the process, and the tests' own has been running for minutes."""
+    monkeypatch.setattr(import_module("accelmnist.cli.bench"), "seconds_since_start", lambda: 1.0)
 
 
 @pytest.fixture(autouse=True)

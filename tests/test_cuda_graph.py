@@ -5,14 +5,15 @@ The contract that all engines share is in test_engines.py, which runs it where t
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from accelmnist.config import OPTIMIZERS
 from accelmnist.data.on_device import upload
 from accelmnist.device import Device, resolve
-from accelmnist.engines import cuda_graph
-from accelmnist.engines.cuda_graph import CudaGraphEngine, GraphClassifier
+from accelmnist.engines.cuda_graph import CudaGraphEngine
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.errors import DeviceError
 from accelmnist.evaluation import logits_of
@@ -21,7 +22,7 @@ from accelmnist.profiling.profile import profile_training
 from accelmnist.reference.exact import replay_first_steps
 from accelmnist.step import replay
 from accelmnist.step.contract import Epoch
-from accelmnist.step.replay import chunk_sizes, split_steps
+from accelmnist.step.replay import ReplayedClassifier, chunk_sizes, split_steps
 from accelmnist.step.torch_chunk import room_of
 from accelmnist.training import Plan, prepare, train
 from tests.graph_stand_in import FakeGraphs
@@ -35,7 +36,7 @@ CPU = resolve("cpu")
 def graphs(monkeypatch) -> FakeGraphs:
     fake = FakeGraphs()
     monkeypatch.setattr(replay, "capture_graphs", fake)
-    monkeypatch.setattr(cuda_graph, "capture_graph", fake.one)
+    monkeypatch.setattr(replay, "capture_graph", fake.one)
     return fake
 
 
@@ -180,7 +181,7 @@ def test_what_needs_no_weights_is_done_once_a_chunk(hidden, synthetic, graphs):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_it_classifies_as_the_model_does(precision, synthetic, graphs):
     model, images = MLP(small_config().model, seed=0), upload(synthetic.test, CPU).images
-    classify = GraphClassifier(model, CPU, precision)
+    classify = ReplayedClassifier(partial(logits_of, model, device=CPU, precision=precision), CPU)
     for part in (images[:100], images[100:200], images[:1], images[5:6]):
         expected = logits_of(model, part, device=CPU, precision=precision)
         torch.testing.assert_close(classify(part), expected)
@@ -189,7 +190,7 @@ def test_it_classifies_as_the_model_does(precision, synthetic, graphs):
 
 def test_a_classifier_reads_the_weights_that_the_model_has_now(synthetic, graphs):
     model, images = MLP(small_config().model, seed=0), upload(synthetic.test, CPU).images[:10]
-    classify = GraphClassifier(model, CPU, "fp32")
+    classify = ReplayedClassifier(partial(logits_of, model, device=CPU, precision="fp32"), CPU)
     before = classify(images).clone()
     with torch.no_grad():
         for parameter in model.parameters():

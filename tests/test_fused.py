@@ -212,7 +212,7 @@ def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic):
 def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch):
     model = MLP(small_config().model, seed=0)
     assert FusedEngine.classifier(model, CPU, "bf16") is None
-    assert FusedEngine.classifier(model, Device(torch.device("cuda"), "a GPU", "asked for"), "fp32") is None
+    assert FusedEngine.classifier(model, Device(torch.device("mps"), "a chip", "asked for"), "fp32") is None
     monkeypatch.setenv(native.LEVEL_VARIABLE, "none such")
     assert FusedEngine.classifier(model, CPU, "fp32") is None
 

@@ -137,6 +137,7 @@ def test_the_live_table_is_sorted_by_accuracy_and_fits():
 def test_before_the_first_training_there_is_only_the_plan():
     page = live(unfinished(sweep_record(), trainings=0))
     assert "0 of 72 trainings" in page
+    assert "24 candidates" in page
     assert "left" not in page
 
 
@@ -168,7 +169,7 @@ def test_through_a_pipe_there_are_plain_lines_and_not_too_many():
     assert lines[1] == "… training every network from every seed"
     assert lines[2].startswith("24 of 72 trainings, about 10 s left, best so far 784-")
     assert lines[3].startswith("784-8-10 sigmoid softmax adamw lr 0.016: the loss is nan")
-    assert lines[4].startswith("72 of 72 trainings")
+    assert lines[4].startswith("72 of 72 trainings, best so far 784-")
     assert len(lines) == 5
     assert "\x1b" not in console.file.getvalue()
 

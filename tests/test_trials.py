@@ -222,14 +222,14 @@ def test_a_network_that_fits_no_memory_is_a_result(engine, synthetic):
 
 @needs_kernels
 def test_a_failed_allocation_is_a_result(synthetic, monkeypatch):
-    original = FusedEngine.train_epoch
+    original = FusedEngine.prepare
 
-    def train_epoch(self, epoch):
-        if self.job.config.training.seed == 1:
+    def prepare(self, job, sample):
+        if job.config.training.seed == 1:
             raise MemoryError
-        return original(self, epoch)
+        original(self, job, sample)
 
-    monkeypatch.setattr(FusedEngine, "train_epoch", train_epoch)
+    monkeypatch.setattr(FusedEngine, "prepare", prepare)
     results = trained([trial("small"), trial("large", seed=1)], synthetic)
     assert results["large"].error.startswith("out of memory on cpu")
     assert results["small"].error is None
@@ -240,7 +240,7 @@ def test_a_bug_keeps_its_traceback_and_ends_the_others(synthetic, monkeypatch):
     epochs = []
 
     def broken(self, epoch):
-        epochs.append(self.job.config.training.seed)
+        epochs.append(len(epoch))
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(FusedEngine, "train_epoch", broken)

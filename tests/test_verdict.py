@@ -70,7 +70,7 @@ class FaultyEngine(EagerEngine):
         self.step_number = 0
         if "upload" in self.faults:
             self.data = self.faults["upload"](self.data)
-        update = self.update
+        update = self.update.update
         gradient_fault = self.faults.get("gradients", lambda gradients, number: gradients)
 
         def faulty_update(gradients, rate, **settings):
@@ -80,7 +80,7 @@ class FaultyEngine(EagerEngine):
                 with torch.no_grad():
                     self.faults["weights"](self.parameters)
 
-        self.slots_owner, self.update = update, faulty_update
+        self.update.update = faulty_update
 
     def train_epoch(self, epoch: Epoch) -> torch.Tensor:
         epoch = self.faults.get("epoch", lambda epoch, number: epoch)(epoch, self.epoch_number)

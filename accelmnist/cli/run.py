@@ -72,6 +72,7 @@ def run(context: click.Context, /, **options: Any) -> int:
 
     The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
     """
+    check_trials(context, options)
     if options["resume"]:
         _check_no_configuration(context)
     options = with_recipe(options, given=_given(context))
@@ -145,7 +146,6 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
             names = {"as_json": "--json"}
             flags = [names.get(name, f"--{name.replace('_', '-')}") for name in (first, second)]
             raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
-    check_trials(context, options)
     if options["profile"] and options["quiet"] and options["no_save"]:
         raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
     _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")

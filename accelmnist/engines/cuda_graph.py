@@ -7,15 +7,16 @@ the kernels of a chunk of steps are recorded as a CUDA graph, and one call of th
 
 from __future__ import annotations
 
-import torch
+from functools import partial
+
 from torch import Tensor
 
-from accelmnist.config import INPUTS, Precision, RunConfig
-from accelmnist.device import Device, Replay, capture_graph
+from accelmnist.config import Precision, RunConfig
+from accelmnist.device import Device
 from accelmnist.evaluation import logits_of
 from accelmnist.model import MLP
 from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
-from accelmnist.step.replay import ReplayedEpochs
+from accelmnist.step.replay import ReplayedClassifier, ReplayedEpochs
 from accelmnist.step.torch_chunk import TorchChunk
 
 
@@ -52,32 +53,9 @@ class CudaGraphEngine(Engine):
 
         It reads the model's weights where they lie: a change in place counts from the next call on.
         """
-        return GraphClassifier(model, device, precision) if device.kind == "cuda" else None
-
-
-class GraphClassifier:
-    """Bytes (n, 784) -> logits (n, 10) float32, which the next call overwrites; see `CudaGraphEngine.classifier`."""
-
-    def __init__(self, model: MLP, device: Device, precision: Precision) -> None:
-        self._model, self._device, self._precision = model, device, precision
-        self._captured: dict[int, tuple[Tensor, Replay, Tensor]] = {}
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits of `images`: a copy of the bytes, and a replay."""
-        if len(images) not in self._captured:
-            self._captured[len(images)] = self._capture(len(images))
-        pixels, replay, logits = self._captured[len(images)]
-        pixels.copy_(images)
-        replay()
-        return logits
-
-    def _capture(self, count: int) -> tuple[Tensor, Replay, Tensor]:
-        pixels = torch.zeros(count, INPUTS, dtype=torch.uint8, device=self._device.torch_device)
-        logits = torch.zeros_like(self._logits(pixels))
-        return pixels, capture_graph(self._device, lambda: logits.copy_(self._logits(pixels))), logits
-
-    def _logits(self, pixels: Tensor) -> Tensor:
-        return logits_of(self._model, pixels, device=self._device, precision=self._precision)
+        if device.kind != "cuda":
+            return None
+        return ReplayedClassifier(partial(logits_of, model, device=device, precision=precision), device)
 
 
 ENGINE = CudaGraphEngine

@@ -16,8 +16,9 @@ from accelmnist.errors import DeviceError
 from accelmnist.model import MLP
 from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
 from accelmnist.step.native_epoch import NativeEpochs, native_classifier
-from accelmnist.step.replay import ReplayedEpochs
+from accelmnist.step.replay import ReplayedClassifier, ReplayedEpochs
 from accelmnist.step.triton_chunk import TritonChunk, why_too_large
+from accelmnist.step.triton_forward import TritonForward
 
 
 class FusedEngine(Engine):
@@ -61,7 +62,9 @@ class FusedEngine(Engine):
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
-        """Native inference with a copy of the weights, where the native kernels run."""
+        """On CUDA a launch a layer, replayed; on the CPU native inference with a copy of the weights, where it runs."""
+        if device.kind == "cuda" and compile_capability(device).available:
+            return ReplayedClassifier(TritonForward(model, precision), device)
         if device.kind != "cpu" or precision != "fp32" or native.why_missing():
             return None
         return native_classifier(model)

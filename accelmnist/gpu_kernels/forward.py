@@ -1,4 +1,7 @@
-"""A hidden layer forward: from bytes or activations to activations, and their slopes for the way back."""
+"""A layer forward: from bytes or activations to activations, and for training their slopes for the way back.
+
+Training takes it for hidden layers, inference also for the outputs, whose activation is then "none".
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ def forward(
     weight,  # float32 (UNITS, INPUTS)
     bias,  # float32 (UNITS,)
     values,  # out: activations (BATCH, UNITS), dropout applied
-    slopes,  # out: float32 (BATCH, UNITS), what a gradient at an activation is multiplied by
-    seeds,  # int64 (steps,)
+    slopes,  # out: float32 (BATCH, UNITS), what a gradient at an activation is multiplied by; nothing if not TRAINING
+    seeds,  # int64 (steps,); not read where nothing is dropped
     step,
     BATCH: tl.constexpr,
     INPUTS: tl.constexpr,
@@ -25,6 +28,7 @@ def forward(
     ACTIVATION: tl.constexpr,
     DROP_BELOW: tl.constexpr,
     KEPT_SCALE: tl.constexpr,
+    TRAINING: tl.constexpr,
     FROM_IMAGES: tl.constexpr,
     OPERAND: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -51,5 +55,6 @@ def forward(
         slope *= scale
     places = rows[:, None] * UNITS + units[None, :]
     inside = (rows < BATCH)[:, None] & (units < UNITS)[None, :]
-    tl.store(values + places, result.to(OPERAND), mask=inside)
-    tl.store(slopes + places, slope, mask=inside)
+    tl.store(values + places, result.to(values.dtype.element_ty), mask=inside)
+    if TRAINING:
+        tl.store(slopes + places, slope, mask=inside)

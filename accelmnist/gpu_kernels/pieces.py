@@ -53,6 +53,9 @@ def activate(values, ACTIVATION: tl.constexpr):
         share = tl.sigmoid(values)
         result = values * share
         slope = share * (1 + values * (1 - share))
+    elif ACTIVATION == "none":
+        result = values
+        slope = tl.full(values.shape, 1.0, tl.float32)
     else:
         tl.static_assert(ACTIVATION == "gelu")
         share = 0.5 * (1 + tl.erf(values * 0.7071067811865476))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 _LARGEST, _SMALLEST = 64, 16  # 16 is the least that tensor cores take
 _ENOUGH = 128  # programs: about the multiprocessors of a large GPU
-_SMALL_AREA = 32 * 32
-_DEPTH, _DEPTH_OF_SMALL = 32, 128
+_DEEPEST = 128
+_STAGED_BYTES = 64 << 10  # of shared memory: every GPU since Volta has as much for a program
+_STAGES, _FLOAT32 = 3, 4  # blocks of either operand that are on their way at a time, in float32
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def tile(rows: int, columns: int, depth: int) -> Tile:
             high //= 2
         else:
             wide //= 2
-    return Tile(high, wide, _fitting(depth, _DEPTH_OF_SMALL if high * wide <= _SMALL_AREA else _DEPTH))
+    deepest = min(_DEEPEST, _STAGED_BYTES // (_STAGES * _FLOAT32 * (high + wide)))
+    return Tile(high, wide, _fitting(depth, 1 << (deepest.bit_length() - 1)))
 
 
 def _fitting(size: int, most: int) -> int:

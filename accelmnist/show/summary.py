@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from accelmnist.metrics import Metrics
-from accelmnist.recipes import RECIPES
+from accelmnist.recipes import RECIPES, changes
 from accelmnist.results import Check, ReferenceRun, RunRecord, Timing, Verdict
 from accelmnist.show.confusion import format_confusion, format_pairs
 from accelmnist.show.names import row_names
@@ -117,10 +117,12 @@ def _time_to_accuracy(record: RunRecord) -> str:
     recipe = RECIPES.get(record.config.recipe or "")
     if recipe is None or record.metrics is None:
         return ""
-    found, wanted = percent(record.metrics.accuracy), percent(recipe.accuracy, digits=1)
+    changed = any(changes(record.config, recipe))
     reached = record.metrics.accuracy >= recipe.accuracy
-    said = f"{found}, {'at' if reached else 'below'} the {wanted} that the mean over seeds reaches"
-    return f"\n{recipe.name}: {said}\n{_took(record.timing)}"
+    outcome = "reached" if reached else "missed"
+    said = f"{percent(recipe.accuracy, digits=1)} {outcome}, with {percent(record.metrics.accuracy)}"
+    promise = "" if reached or changed else "; the mean over seeds reaches it"
+    return f"\n{recipe.name}{', changed' if changed else ''}: {said}{promise}\n{_took(record.timing)}"
 
 
 def _took(timing: Timing) -> str:

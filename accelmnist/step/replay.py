@@ -1,4 +1,4 @@
-"""Epochs by replay: chunks of steps that were captured once as CUDA graphs.
+"""Epochs and inference by replay of what was captured once as CUDA graphs.
 
 A graph repeats the kernels that were started while it was captured, on the same addresses. So everything that differs
 from step to step, the order, the learning rates, the dropout seeds, is read from a window in the device's memory that
@@ -18,9 +18,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from accelmnist.device import Device, Replay, capture_graphs, is_out_of_memory
+from accelmnist.device import Device, Replay, capture_graph, capture_graphs, is_out_of_memory
 from accelmnist.errors import DeviceError
-from accelmnist.step.contract import Epoch, State
+from accelmnist.step.contract import Classifier, Epoch, State
 
 MOST_STEPS = 32  # of a chunk: a replay then costs the host less than a hundredth of what the device does
 
@@ -91,6 +91,30 @@ class ReplayedEpochs:
             losses[here] = self.chunk.losses[:size]
             start += size
         return losses
+
+
+class ReplayedClassifier:
+    """Bytes (n, 784) -> logits (n, 10) float32 by replays of `logits_of`, a graph a number of images.
+
+    A graph is captured at the first call with its number; the next call with it overwrites the logits.
+    """
+
+    def __init__(self, logits_of: Classifier, device: Device) -> None:
+        self._logits_of, self._device = logits_of, device
+        self._captured: dict[int, tuple[Tensor, Replay, Tensor]] = {}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits of `images`: a copy of the bytes, and a replay."""
+        if len(images) not in self._captured:
+            self._captured[len(images)] = self._capture(images.clone())
+        pixels, replay, logits = self._captured[len(images)]
+        pixels.copy_(images)
+        replay()
+        return logits
+
+    def _capture(self, pixels: Tensor) -> tuple[Tensor, Replay, Tensor]:
+        logits = torch.zeros_like(self._logits_of(pixels))
+        return pixels, capture_graph(self._device, lambda: logits.copy_(self._logits_of(pixels))), logits
 
 
 def _capture(chunk: Chunk, sizes: list[int], device: Device) -> list[Replay]:

@@ -78,7 +78,7 @@ class StepLaunches:
     def __init__(self, config: RunConfig, memory: Memory) -> None:
         self._config, self._memory = config, memory
         self._batch, self._sizes = config.training.batch_size, config.model.sizes
-        self._common = {"BATCH": self._batch, **_products(config.execution.precision)}
+        self._common = {"BATCH": self._batch, **products(config.execution.precision)}
 
     def all(self) -> list[Launch]:
         """In order: each reads what those before it wrote, and weights change last."""
@@ -110,8 +110,9 @@ class StepLaunches:
             "ACTIVATION": model.activation,
             "DROP_BELOW": int(model.dropout * 2**32),
             "KEPT_SCALE": 1 / (1 - model.dropout),
+            "TRAINING": True,
         }
-        constants |= self._inputs(layer) | self._common | _blocks(cut)
+        constants |= self._inputs(layer) | self._common | blocks(cut)
         return Launch(forward, cut.grid(self._batch, units), self._layer(layer) | outputs, constants)
 
     def _head(self) -> Launch:
@@ -127,7 +128,7 @@ class StepLaunches:
             "hidden_gradients": memory.gradients[-2] if layer else memory.shares,
         }
         constants = {"CLASSES": CLASSES, "OUTPUT": config.model.output, "SMOOTHING": config.training.label_smoothing}
-        constants |= self._inputs(layer) | self._common | _blocks(head_tile(config))
+        constants |= self._inputs(layer) | self._common | blocks(head_tile(config))
         return Launch(head, (memory.shares.shape[1],), arguments, constants)
 
     def _backward(self, layer: int) -> Launch:
@@ -142,7 +143,7 @@ class StepLaunches:
             "slopes": memory.slopes[layer - 1],
             "hidden_gradients": memory.gradients[layer - 1],
         }
-        constants = {"INPUTS": inputs, "UNITS": units} | self._common | _blocks(cut)
+        constants = {"INPUTS": inputs, "UNITS": units} | self._common | blocks(cut)
         return Launch(backward, cut.grid(self._batch, inputs), arguments, constants, takes_step=False)
 
     def _updates(self) -> list[Launch]:
@@ -156,11 +157,11 @@ class StepLaunches:
         if not shared:
             return launches
         first, last = shared
-        blocks = [math.prod(part.grid) for part in shared]
+        counts = [math.prod(part.grid) for part in shared]
         arguments = _prefixed("a_", first.arguments) | _prefixed("b_", last.arguments) | steps
         constants = _prefixed("A_", first.constants) | _prefixed("B_", last.constants) | rule
-        constants |= {"A_HIGH": first.grid[0], "A_BLOCKS": blocks[0], "B_HIGH": last.grid[0]}
-        return [*launches, Launch(update_two, (sum(blocks),), arguments, constants)]
+        constants |= {"A_HIGH": first.grid[0], "A_BLOCKS": counts[0], "B_HIGH": last.grid[0]}
+        return [*launches, Launch(update_two, (sum(counts),), arguments, constants)]
 
     def _update_of(self, layer: int) -> _LayerUpdate:
         """A rule that has fewer than two slots doesn't touch what stands in for them."""
@@ -171,7 +172,7 @@ class StepLaunches:
             parameter = self._memory.parameters[position]
             first, second = [*(slot[position] for slot in self._memory.slots), parameter, parameter][:2]
             arguments |= {name: parameter, f"{name}_first": first, f"{name}_second": second}
-        constants = {"UNITS": units} | self._inputs(layer) | _blocks(cut)
+        constants = {"UNITS": units} | self._inputs(layer) | blocks(cut)
         return _LayerUpdate(cut.grid(units, self._sizes[layer]), arguments, constants)
 
     def _rule(self) -> dict[str, Any]:
@@ -198,7 +199,7 @@ class StepLaunches:
         }
 
 
-def _products(precision: str) -> dict[str, Any]:
+def products(precision: str) -> dict[str, Any]:
     """How products are computed: the type of their operands, and of float32 ones the arithmetic."""
     import triton.language as tl
 
@@ -210,5 +211,6 @@ def _prefixed(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
     return {prefix + name: value for name, value in named.items()}
 
 
-def _blocks(cut: Tile) -> dict[str, int]:
+def blocks(cut: Tile) -> dict[str, int]:
+    """The constants by which a kernel is cut."""
     return {"ROWS": cut.rows, "COLUMNS": cut.columns, "DEPTH": cut.depth}

@@ -28,8 +28,12 @@ def format_live(record: SweepRecord, *, stage: str, spent_s: float, height: int,
     shown, hidden = _rows(record, max(height - _AROUND_ROWS, _FEWEST_ROWS))
     parts: list[RenderableType] = [_table(record, shown, width)] if shown else []
     if hidden:
-        parts.append(Text(f"and {plural(hidden, 'more candidate')}", style=LABEL))
-    return section("Sweep", Group(*parts, Text(f"… {stage}"), _bar(record, spent_s)))
+        parts.append(
+            Text(f"and {plural(hidden, 'more candidate')}" if shown else plural(hidden, "candidate"), style=LABEL)
+        )
+    if stage:
+        parts.append(Text(f"… {stage}"))
+    return section("Sweep", Group(*parts, _bar(record, spent_s)))
 
 
 def _rows(record: SweepRecord, most: int) -> tuple[list[CandidateResult], int]:

@@ -19,9 +19,9 @@ def count_text(record: SweepRecord) -> str:
 
 
 def time_text(record: SweepRecord, spent_s: float) -> str:
-    """The time left, by what the trainings so far took in `spent_s`; nothing before the first."""
+    """The time left, by what the trainings so far took in `spent_s`; nothing before the first and after the last."""
     left_s = seconds_left(record, spent_s)
-    if left_s is None:
+    if not left_s:
         return ""
     return f"about {round(left_s)} s left" if left_s < 60 else f"about {seconds(round(left_s))} left"
 
