@@ -308,6 +308,16 @@ def test_other_weights_and_other_data_are_named(run_folder, mnist):
     assert "the data is not the run's" in found.reason
 
 
+def test_a_folder_of_data_that_is_not_the_runs_is_a_mistake(run_folder, bench_folder, tmp_path, capsys):
+    assert fails(capsys, str(run_folder), "--data", str(tmp_path)) == (
+        f"synthetic data is not read from {tmp_path}. Leave out one of the two"
+    )
+    assert not (run_folder / "report.html").exists()
+    assert fails(capsys, str(bench_folder), "--data", str(tmp_path)) == (
+        "--data has no effect without a run. Leave it out, or give the folder of a run"
+    )
+
+
 def test_images_that_moved_to_another_cell_are_told():
     record = sample_record()
     report = compose(Sources(folder=Path(), run=record), replace(sample_evidence(), moved=3), Wishes())

@@ -55,6 +55,8 @@ def report(
             "report needs a record", remedy="Give the folder of a run, such as `accelmnist report results/NAME`"
         )
     sources = load_sources(records)
+    if data is not None and sources.run is None:
+        raise ConfigError("--data has no effect without a run", remedy="Leave it out, or give the folder of a run")
     own_text = None if notes is None else read_notes(notes)
     file = _file(out, sources.folder)
     made = _compose(sources, data, title=title, author=author, notes=own_text)

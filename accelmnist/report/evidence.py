@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.errors import AccelmnistError
+from accelmnist.errors import AccelmnistError, ConfigError, DataError
 from accelmnist.neurons.record import NeuronsRecord
 from accelmnist.results import RunRecord
 
@@ -55,6 +55,7 @@ def find_evidence(
     """The answers of the network in `folder` on the test images of its data set, which may lie in the folder `data`.
 
     `neurons` is what was said of its first layer before; without it, or where it is of another run, that is done here.
+    Raises DataError or ConfigError where `data` is given and is not the run's; anything else that is missing is a Gap.
     """
     from accelmnist.neurons.source import describe_run, find_source
 
@@ -66,6 +67,8 @@ def find_evidence(
             return replace(found, neurons=known)
         return found
     except AccelmnistError as error:
+        if data is not None and isinstance(error, DataError | ConfigError):
+            raise
         return Gap(error.message)
 
 
@@ -79,7 +82,10 @@ def _evidence(record: RunRecord, source: Source) -> Evidence | Gap:
     predictions = said.argmax(axis=1)
     moved = _moved(record, predictions, test.labels)
     if moved > _ANOTHER_SET * len(test):
-        return Gap(f"on these test images {moved:,} answers differ from the record: the data is not the run's")
+        raise DataError(
+            f"on these test images {moved:,} answers differ from the record: the data is not the run's",
+            remedy="Give the folder of the run's own data with --data",
+        )
     return Evidence(
         images=test.images,
         labels=test.labels,

@@ -12,12 +12,14 @@ from accelmnist.report.intervals import wilson
 from accelmnist.show.figures.style import INK, PALETTE, RULE, Mark, add_axes, look, new_figure
 
 _WIDTH, _ROW, _TOP, _BELOW = 700, 46, 56, 56  # so narrow that it can be read on a phone
+_LONGEST = 20  # characters of a name
 _APART = 0.17  # of a row, from its middle
 
 
 def classes_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
     """A row for each class, in their order, with a point for its recall and one for its precision."""
-    left = 60 + 14 * max(map(len, class_names))
+    names = tuple(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in class_names)
+    left = 60 + 14 * max(map(len, names))
     height = len(class_names) * _ROW
     with look():
         figure = new_figure(_WIDTH, _TOP + height + _BELOW)
@@ -25,7 +27,7 @@ def classes_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
         hits = [round(scores.recall * scores.support) for scores in metrics.per_class]
         _draw(axes, hits, [scores.support for scores in metrics.per_class], -_APART, PALETTE[0], "recall")
         _draw(axes, hits, [scores.predicted for scores in metrics.per_class], _APART, PALETTE[1], "precision")
-        _finish(axes, class_names)
+        _finish(axes, names)
     return figure
 
 

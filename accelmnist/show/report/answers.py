@@ -8,17 +8,15 @@ from numpy.typing import NDArray
 from accelmnist.metrics import ConfusedPair, Metrics
 from accelmnist.report.confusions import class_means, images_of, likeness_of
 from accelmnist.report.evidence import Evidence, Gap
-from accelmnist.report.intervals import wilson
 from accelmnist.results import RunRecord
-from accelmnist.show.figures.classes import classes_figure
 from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
 from accelmnist.show.names import row_names
+from accelmnist.show.report.class_scores import class_figure, class_table
 from accelmnist.show.report.document import (
     Block,
     Cell,
     Chapter,
     Column,
-    Figure,
     Gallery,
     Image,
     Matrix,
@@ -36,10 +34,9 @@ from accelmnist.show.report.observations import (
     likeness_sentence,
 )
 from accelmnist.show.report.opening import DIGITS
-from accelmnist.show.report.pictures import Collector, panel_of
-from accelmnist.show.report.training import number
+from accelmnist.show.report.pictures import Collector
 from accelmnist.show.report.words import ClassWords, begun, class_names_of, sentence
-from accelmnist.show.units import count, fraction, percent
+from accelmnist.show.units import count, percent
 
 _PAIRS = 5  # shown with their images
 _PAIR_IMAGES = 8
@@ -66,8 +63,8 @@ def answers_chapter(record: RunRecord, found: Evidence | Gap, collector: Collect
         _matrix(metrics, words, found, collector),
         *_moved(found),
         *_pairs(metrics, words, found, collector),
-        _classes_figure(metrics, words),
-        _classes(record, metrics, words),
+        class_figure(metrics, words),
+        class_table(record, metrics, words),
     ]
     return Chapter(ident="answers", title="The answers", blocks=tuple(blocks))
 
@@ -208,45 +205,3 @@ def _pair_table(metrics: Metrics, words: ClassWords) -> Table:
 def _share(part: int, whole: int) -> Cell:
     share = part / max(whole, 1)
     return Cell(percent(share, digits=1), share)
-
-
-# --- classes
-
-
-def _classes_figure(metrics: Metrics, words: ClassWords) -> Figure:
-    return Figure(
-        ident="class-scores",
-        caption="Recall and precision of every class with their 95 % intervals.",
-        alt="; ".join(
-            f"{name}: recall {percent(scores.recall, digits=1)}, precision {percent(scores.precision, digits=1)}"
-            for name, scores in zip(words.names, metrics.per_class, strict=True)
-        ),
-        panels=(panel_of(classes_figure(metrics, words.names), "class-scores"),),
-    )
-
-
-def _classes(record: RunRecord, metrics: Metrics, words: ClassWords) -> Table:
-    other = record.reference.metrics if record.reference is not None else None
-    rows = []
-    for name, scores in zip(row_names(words.names), metrics.per_class, strict=True):
-        low, high = wilson(round(scores.recall * scores.support), scores.support)
-        cells = [
-            Cell(name, scores.label),
-            number(scores.precision, percent(scores.precision)),
-            number(scores.recall, percent(scores.recall)),
-            number(low, f"{100 * low:.1f} to {100 * high:.1f} %"),
-            number(scores.f1, fraction(scores.f1)),
-        ]
-        if other is not None:
-            cells.append(number(other.per_class[scores.label].f1, fraction(other.per_class[scores.label].f1)))
-        rows.append((*cells, Cell(count(scores.support), scores.support)))
-    columns = [Column(words.kind), Column("precision", True), Column("recall", True), Column("recall, 95 %", True)]
-    columns += [Column("F1", True)] + ([Column("F1, reference", True)] if other is not None else [])
-    return Table(
-        ident="classes",
-        caption="Scores by class.",
-        columns=(*columns, Column("images", True)),
-        rows=tuple(rows),
-        note=f"Macro means: precision {percent(metrics.macro_precision)}, recall {percent(metrics.macro_recall)}, "
-        f"F1 {fraction(metrics.macro_f1)}.",
-    )

@@ -10,22 +10,18 @@ from accelmnist.neurons.words import listed
 from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
 from accelmnist.show.report.document import (
     Block,
-    Cell,
     Chapter,
-    Column,
     Facts,
     Figure,
     Missing,
     Points,
-    Table,
     Text,
-    Tone,
 )
 from accelmnist.show.report.pictures import panel_of
-from accelmnist.show.report.training import number
+from accelmnist.show.report.search_tables import candidates_table, effect_table, range_text
 from accelmnist.show.report.words import sentence
 from accelmnist.show.units import UNKNOWN, count, percent, plural, seconds
-from accelmnist.sweep.record import CandidateResult, Effect, Estimate, Level, SweepRecord, Winner
+from accelmnist.sweep.record import SweepRecord, Winner
 
 _Draw = Callable[[SweepRecord], Drawing | None]
 
@@ -34,7 +30,6 @@ _FIGURES: tuple[tuple[str, _Draw, str], ...] = (
     ("by-group", groups_figure, "Validation accuracy by activation and output, every network a dot."),
     ("fronts", fronts_figure, "What accuracy costs: parameters and time, with the candidates that nothing beats."),
 )
-_TONES: dict[str, Tone] = {"best": "good", "within noise": "", "worse": "faint"}
 
 
 def search_chapter(record: SweepRecord) -> Chapter:
@@ -49,7 +44,7 @@ def search_chapter(record: SweepRecord) -> Chapter:
         blocks.append(Points(title="Observed", items=tuple(map(sentence, record.findings))))
     if record.winner is not None:
         blocks.append(Facts(rows=_winner(record.winner)))
-    blocks += [*_figures(record), _candidates(record), *map(_effect, record.effects)]
+    blocks += [*_figures(record), candidates_table(record), *map(effect_table, record.effects)]
     if record.notes:
         blocks.append(Points(title="To be known", items=tuple(map(sentence, record.notes))))
     return Chapter(ident="search", title="What was tried", blocks=tuple(blocks))
@@ -65,7 +60,7 @@ def winner_sentence(record: SweepRecord) -> str:
     if winner.metrics is None:
         return f"{chosen}."
     of_test = f"; trained on all, it gets {percent(winner.metrics.accuracy)} of the test images right"
-    interval = "" if winner.low is None or winner.high is None else f" ({_range(winner.low, winner.high)})"
+    interval = "" if winner.low is None or winner.high is None else f" ({range_text(winner.low, winner.high)})"
     assert candidate is not None
     return f"{chosen}{of_test}{interval}."
 
@@ -73,10 +68,6 @@ def winner_sentence(record: SweepRecord) -> str:
 def _named(winner: Winner) -> str:
     candidate = winner.candidate
     return f"{candidate.network} ({candidate.activation}, {candidate.output}, {candidate.optimizer})"
-
-
-def _range(low: float, high: float) -> str:
-    return f"{100 * low:.2f} to {100 * high:.2f} %"
 
 
 def _tried(record: SweepRecord) -> str:
@@ -119,7 +110,7 @@ def _chosen(record: SweepRecord) -> str:
 
 def _winner(winner: Winner) -> tuple[tuple[str, str], ...]:
     accuracy = UNKNOWN if winner.metrics is None else percent(winner.metrics.accuracy)
-    interval = UNKNOWN if winner.low is None or winner.high is None else _range(winner.low, winner.high)
+    interval = UNKNOWN if winner.low is None or winner.high is None else range_text(winner.low, winner.high)
     verdict = "not verified" if winner.verdict is None else "PASS" if winner.verdict.passed else "FAIL"
     rate = winner.candidate.learning_rate
     return (
@@ -143,91 +134,3 @@ def _figures(record: SweepRecord) -> list[Block]:
             alt = " ".join([caption, *map(sentence, record.findings)])
             found.append(Figure(ident=ident, caption=caption, alt=alt, panels=(panel_of(drawing, ident),)))
     return found
-
-
-# --- tables
-
-
-def _candidates(record: SweepRecord) -> Table:
-    ordered = [*record.ranked, *(result for result in record.candidates if result.rank is None)]
-    return Table(
-        ident="candidates",
-        caption="All candidates, the most accurate first; the interval is that of the mean over the seeds.",
-        columns=(
-            Column("#", True),
-            Column("network"),
-            Column("activation"),
-            Column("output"),
-            Column("optimizer"),
-            Column("learning rate", True),
-            Column("parameters", True),
-            Column("accuracy", True),
-            Column("95 % interval", True),
-            Column("training", True),
-            Column("against the best"),
-        ),
-        rows=tuple(map(_candidate, ordered)),
-        has_names=False,
-    )
-
-
-def _candidate(result: CandidateResult) -> tuple[Cell, ...]:
-    estimate = result.accuracy
-    tone = "" if result.standing is None else _TONES[result.standing.verdict]
-    return (
-        number(result.rank, "" if result.rank is None else str(result.rank)),
-        Cell(result.network, result.parameters),
-        Cell(result.activation),
-        Cell(result.output),
-        Cell(result.optimizer),
-        number(result.learning_rate, UNKNOWN if result.learning_rate is None else f"{result.learning_rate:.3g}"),
-        Cell(count(result.parameters), result.parameters),
-        number(estimate.mean if estimate else None, percent(estimate.mean if estimate else None)),
-        number(estimate.low if estimate else None, _interval(estimate)),
-        number(result.train_s, seconds(result.train_s)),
-        Cell(_standing(result), None if result.standing is None else result.standing.gap, tone),
-    )
-
-
-def _interval(estimate: Estimate | None) -> str:
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return UNKNOWN
-    return _range(estimate.low, estimate.high)
-
-
-def _standing(result: CandidateResult) -> str:
-    if result.error is not None:
-        return result.error
-    if result.standing is None:
-        return UNKNOWN
-    if result.standing.verdict == "best":
-        return "best"
-    return f"{result.standing.verdict}, {100 * result.standing.gap:.2f} points less"
-
-
-def _effect(effect: Effect) -> Table:
-    return Table(
-        ident=f"effect-{effect.factor}",
-        caption=f"By {effect.factor}, all else held: mean accuracy over the settings that all of them have in common.",
-        columns=(
-            Column(effect.factor),
-            Column("accuracy", True),
-            Column("less than the best", True),
-            Column("95 % interval", True),
-            Column("best in", True),
-        ),
-        rows=tuple(map(_level, effect.levels)),
-    )
-
-
-def _level(level: Level) -> tuple[Cell, ...]:
-    interval = UNKNOWN
-    if level.low is not None and level.high is not None:
-        interval = f"{100 * level.low:.2f} to {100 * level.high:.2f} points"
-    return (
-        Cell(level.value),
-        number(level.mean, percent(level.mean)),
-        number(level.gap, f"{100 * level.gap:.2f} points"),
-        number(level.low, interval),
-        Cell(f"{level.wins} of {level.settings}", level.wins / max(level.settings, 1)),
-    )
