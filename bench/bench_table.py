@@ -3,7 +3,7 @@
     accelmnist bench --out results/bench-cpu
     python -m bench.bench_table results/bench-cpu
 
-The tables go into `bench.md` beside the record; README gets them with the figures.
+All of it goes into `bench.md` beside the record; README gets the tables and the figures.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ _FIGURES = {
 def main() -> None:
     """Read the record in the folder named on the command line and write both."""
     folder = Path(sys.argv[1])
-    text = format_markdown(load_bench(folder))
-    write_atomically(folder / "bench.md", text.encode())
+    record = load_bench(folder)
+    write_atomically(folder / "bench.md", format_markdown(record).encode())
     inside = folder.resolve().relative_to(ROOT)
     pictures = [f"![{words}]({inside}/{name})" for name, words in _FIGURES.items() if (folder / name).exists()]
-    write_part(f"python -m bench.bench_table {inside}", "\n\n".join([text.strip(), *pictures]))
+    more = f"[What holds each case back, where what begins to pay, the doubts and the limits]({inside}/bench.md)."
+    blocks = [format_markdown(record, brief=True).strip(), more, *pictures]
+    write_part(f"python -m bench.bench_table {inside}", "\n\n".join(blocks))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Five seeds, one process each after one that is not counted (it fills the file cache). Wall time and peak memory are
 those of the whole process as the operating system counts them; accuracy and images/s come from the run's own record.
 The medians go into results/default-run.json, and with --readme between the marks in README.md, with the pictures of
-the first seed.
+the first seed and the atlas of its neurons.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ from bench.readme import ROOT, write_part
 
 RESULTS = ROOT / "results"
 COMMAND = "python -m bench.default_run --readme"
-PICTURES = ("weights.png", "confusion.png", "curves.png", "mistakes.png")
+PICTURES = ("weights.png", "confusion.png", "curves.png", "mistakes.png", "atlas.png")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ def run_once(seed: int, folder: Path) -> tuple[Process, RunRecord]:
         passed=record.verdict.passed,
     )
     return process, record
+
+
+def look_inside(folder: Path) -> None:
+    """Have the run's neurons described and drawn, which is no part of what is measured."""
+    command = [sys.executable, "-m", "accelmnist", "neurons", str(folder)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def _to(descriptor: int) -> list[tuple[int, int, int]]:
@@ -120,6 +127,7 @@ def main() -> None:
                 records.append(record)
         table = markdown(processes, records[0])
         if arguments.readme:
+            look_inside(Path(scratch) / "0")
             pictures = make_folder(RESULTS / "readme")
             for name in PICTURES:
                 shutil.copy(Path(scratch) / "0" / name, pictures / name)

@@ -23,15 +23,14 @@ _SPECIAL = re.compile(r"([\\|`*_~<\[\]])")
 _TICKS = re.compile(r"`+")
 
 
-def format_markdown(record: BenchRecord) -> str:
-    """The whole text, ending in a line feed."""
+def format_markdown(record: BenchRecord, *, brief: bool = False) -> str:
+    """The whole text, ending in a line feed; `brief` leaves out the sentences below the tables, and the limits."""
     blocks = [
         f"{escape(_setting(record))}:",
         _answer(record),
         *(block for part in parts_of(record) for block in _part(part, record)),
         escape(legend_of(record)),
-        *_remarks(record),
-        *_limits(record),
+        *([] if brief else [*_remarks(record), *_limits(record)]),
         _origin(record),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
