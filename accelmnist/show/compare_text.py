@@ -78,11 +78,19 @@ def explanations(found: TwoRecords) -> list[str]:
         lines.append("Speeds are divided by the machine's limit that the same round measured; --raw leaves this out.")
     if any(plain_ratio(row, found) for row in found.rows):
         lines.append("Plain: the ratio of the medians as they were taken.")
+    lines += [_on_processes(found)] if found.compared and found.tool == "accelmnist bench" else []
     for reason, number in _undivided_reasons(found).items():
         where = f" in {plural(number, 'case')}" if number < found.compared else ""
         lines.append(f"{UNDIVIDED.capitalize()}{where}: {reason}.")
     neither = found.counts.get("in neither", 0)
     return [*lines, *([f"Measured in neither: {plural(neither, 'case')}."] if neither else [])]
+
+
+def _on_processes(found: TwoRecords) -> str:
+    """What the intervals know of processes."""
+    if all(row.by_process for row in found.rows if row.comparison):
+        return "A process counts as one: the intervals hold what changes from one to the next."
+    return "A record of one process says nothing of what changes from one to the next: see bench --processes."
 
 
 def summary_line(found: TwoRecords) -> str:

@@ -28,8 +28,9 @@ class Series:
     """One case of one record: its speeds, or the `reason` why there are none.
 
     `axes` are the parts of its name, by what they are. `rates` are the hardware's limits that were measured beside
-    every sample, by their key, and `limit_key` is the one that the speed depends on most. `failed` says that it was
-    tried and came to no end, `wrong` names the checks of its result that failed.
+    every sample, by their key, and `limit_key` is the one that the speed depends on most. `processes` numbers the
+    process that took each sample; empty where that is unknown. `failed` says that it was tried and came to no end,
+    `wrong` names the checks of its result that failed.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Series:
     speeds: tuple[float, ...] = ()
     rates: dict[str, tuple[float, ...]] = field(default_factory=dict)
     limit_key: str | None = None
+    processes: tuple[int, ...] = ()
     reason: str | None = None
     failed: bool = False
     wrong: str | None = None
@@ -115,10 +117,17 @@ def _series(result: CaseResult, rounds: Mapping[int, Round], name: str) -> Serie
         speeds=check_samples(samples, key, name) if samples else (),
         rates=_rates(own, name) if samples else {},
         limit_key=result.limit_key,
+        processes=_processes(result, rounds) if samples else (),
         reason=None if samples else printable(result.skipped or f"not measured: {result.status}"),
         failed=failed,
         wrong=_wrong(result),
     )
+
+
+def _processes(result: CaseResult, rounds: Mapping[int, Round]) -> tuple[int, ...]:
+    """The process of every sample, where the record knows all of them."""
+    known = all(number in rounds for number in result.rounds)
+    return tuple(rounds[number].process for number in result.rounds) if known else ()
 
 
 def _axes(result: CaseResult) -> dict[str, str]:

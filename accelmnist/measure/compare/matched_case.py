@@ -3,7 +3,8 @@
 A wrong result has no speed: a case that is wrong in either record isn't compared, whatever it took. Else its speeds are
 compared by `comparison.compare`, divided by the limit of the hardware that was measured beside every sample, so that a
 machine that is slower today cancels. The limit is the one that BASE's case names (`limit_key`). Where either record
-lacks it for a sample, or measured it another way, the speeds are compared as they are, and the row says so.
+lacks it for a sample, or measured it another way, the speeds are compared as they are, and the row says so. Where both
+records have several processes, each counts as one (`runs.widened`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Literal
 
 from accelmnist.errors import ConfigError, RecordError
 from accelmnist.measure.compare.comparable import Series, Side
-from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, Limits, compare
+from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, Limits, compare, logarithms
+from accelmnist.measure.statistics.runs import FEWEST_PROCESSES, Processes, widened
 
 CaseOutcome = Literal[
     "slower",
@@ -59,8 +61,8 @@ class Row:
     """One case. Ratios are the speed of new over base, above 1 where new is faster.
 
     `ratio_of_medians` is that of the speeds as they were taken. `divided_by` is the key of the limit that `comparison`
-    has them divided by; `undivided` says why by none. `family_p` is the p-value after Holm's correction. `reason` says
-    why there is no comparison.
+    has them divided by; `undivided` says why by none. `by_process` says that a process counted as one. `family_p` is
+    the p-value after Holm's correction. `reason` says why there is no comparison.
     """
 
     key: str
@@ -71,6 +73,7 @@ class Row:
     ratio_of_medians: float | None = None
     divided_by: str | None = None
     undivided: str | None = None
+    by_process: bool = False
     family_p: float | None = None
     reason: str | None = None
     fails: bool = False
@@ -152,6 +155,7 @@ def _compared(row: Row, base: Series, new: Series, rules: Rules, undivided: str 
         ratio_of_medians=plain,
         divided_by=key if limits else None,
         undivided=undivided,
+        by_process=min(len(set(series.processes)) for series in (base, new)) >= FEWEST_PROCESSES,
     )
 
 
@@ -161,6 +165,10 @@ def _comparison(
     """The comparison, and the ratio of the medians as they were taken."""
     try:
         found = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
+        if base.processes and new.processes:
+            logs = logarithms(base.speeds, new.speeds, limits)
+            sides = [Processes(log, side.processes) for log, side in zip(logs, (base, new), strict=True)]
+            found = widened(found, *sides, threshold=threshold)
         plain = statistics.median(new.speeds) / statistics.median(base.speeds)
         if found.low > 0 and 0 < plain < math.inf:
             return found, plain

@@ -74,11 +74,16 @@ def compare(
     RecordError where a sample isn't a finite number above 0, or the numbers of samples don't match.
     """
     assert limits is None or not paired, "within a round the limit cancels"
+    before, after = (thinned(log) for log in logarithms(base, new, limits))
+    return _judge(_of_pairs(before, after) if paired else _of_records(before, after), threshold)
+
+
+def logarithms(base: Sequence[float], new: Sequence[float], limits: Limits | None) -> tuple[Samples, Samples]:
+    """Of the samples of both sides, divided by their limits where there are any."""
     logs = [np.log(as_samples(side)) for side in (base, new)]
     if limits:
         logs = [_share_of_limit(log, limit) for log, limit in zip(logs, limits, strict=True)]
-    before, after = (thinned(log) for log in logs)
-    return _judge(_of_pairs(before, after) if paired else _of_records(before, after), threshold)
+    return logs[0], logs[1]
 
 
 def regressed(comparison: Comparison, *, fail_on: float = 0.05) -> bool:
@@ -126,14 +131,17 @@ def _judge(contrasts: _Contrasts, threshold: float) -> Comparison:
     values, p_value, rank = contrasts.values, _p_value(contrasts), _interval_rank(contrasts)
     estimate = float(values[(values.size - 1) // 2] + values[values.size // 2]) / 2
     low, high = (float(values[end]) for end in (max(rank, 0), -1 - max(rank, 0)))
-    edge = math.log1p(threshold)
-    verdict: Outcome = "ambiguous"
-    if rank >= 0 and p_value < _SIGNIFICANCE and abs(estimate) > edge:
-        verdict = "faster" if estimate > 0 else "slower"
-    elif rank >= 0 and -edge <= low and high <= edge:
-        verdict = "same"
+    verdict = verdict_of(estimate, low, high, p_value, threshold) if rank >= 0 else "ambiguous"
     ratio, low, high = math.exp(estimate), math.exp(low), math.exp(high)
     return Comparison(ratio=ratio, low=low, high=high, verdict=verdict, p_value=p_value)
+
+
+def verdict_of(estimate: float, low: float, high: float, p_value: float, threshold: float) -> Outcome:
+    """What a log ratio says, with its interval and p-value: see the module's docstring."""
+    edge = math.log1p(threshold)
+    if p_value < _SIGNIFICANCE and abs(estimate) > edge:
+        return "faster" if estimate > 0 else "slower"
+    return "same" if -edge <= low and high <= edge else "ambiguous"
 
 
 def _p_value(contrasts: _Contrasts) -> float:

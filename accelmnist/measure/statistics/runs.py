@@ -1,0 +1,69 @@
+"""What changes from one process to the next, such as where memory lies and what the neighbours do, and no sample shows.
+
+Samples of one process share it, so a test that takes them as independent finds differences between two runs of the
+same program. The remedy is to count a process as one: with several on either side, their medians are compared by
+Welch's test, and the wider of the two answers holds.
+
+Sources: Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time" (2013); Welch, "The generalization of Student's
+problem when several different population variances are involved" (1947).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from accelmnist.measure.statistics.comparison import Comparison, verdict_of
+from accelmnist.measure.statistics.summary import CONFIDENCE, Samples
+
+FEWEST_PROCESSES = 2  # of each side
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The logarithms of one side's samples, and the number of the process that took each."""
+
+    logs: Samples
+    numbers: Sequence[int]
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether there are several."""
+        return len(set(self.numbers)) >= FEWEST_PROCESSES
+
+    @property
+    def medians(self) -> Samples:
+        """One for each process."""
+        numbers = np.asarray(self.numbers)
+        return np.array([np.median(self.logs[numbers == number]) for number in np.unique(numbers)])
+
+
+def widened(found: Comparison, base: Processes, new: Processes, *, threshold: float) -> Comparison:
+    """`found`, with an interval, a p-value and a verdict that count a process as one; as it is where a side has one."""
+    if not (base.are_enough and new.are_enough):
+        return found
+    low, high, p_value = _welch(base.medians, new.medians)
+    low, high, p_value = min(found.low, low), max(found.high, high), max(found.p_value, p_value)
+    return replace(
+        found,
+        low=low,
+        high=high,
+        p_value=p_value,
+        verdict=verdict_of(math.log(found.ratio), math.log(low), math.log(high), p_value, threshold),
+    )
+
+
+def _welch(base: Samples, new: Samples) -> tuple[float, float, float]:
+    """The interval of the ratio, and the p-value of "there is no difference"."""
+    from scipy.special import stdtr, stdtrit  # here: records of one process each do without it
+
+    parts = [float(side.var(ddof=1)) / len(side) for side in (base, new)]
+    error, apart = math.sqrt(sum(parts)), float(new.mean() - base.mean())
+    if error == 0.0:
+        return math.exp(apart), math.exp(apart), float(apart == 0.0)
+    freedom = error**4 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (base, new), strict=True))
+    margin = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    return math.exp(apart - margin), math.exp(apart + margin), 2 * float(stdtr(freedom, -abs(apart) / error))
