@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accelmnist.cli.bench_options import CONFIG_PARAMETERS, bench_config_from, case_options, effort_options
+from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.options import in_order
 from accelmnist.cli.processes import resume_in_fresh_process, seconds_since_start
 from accelmnist.companion import Companion
@@ -208,27 +209,12 @@ def _check_result_options(context: click.Context, options: dict[str, Any]) -> No
         ("quiet", "as_json"),
         ("quiet", "markdown"),
     )
-    flags = {"as_json": "--json", "no_save": "--no-save"}
-    for first, second in (*clashes, ("as_json", "markdown")):
-        if options[first] and options[second]:
-            names = [flags.get(name, f"--{name}") for name in (first, second)]
-            raise ConfigError(f"{names[0]} contradicts {names[1]}", remedy="Give one of them")
+    refuse_pairs(options, (*clashes, ("as_json", "markdown")))
     if options["no_save"] and (options["processes"] > 1 or options["profile"]):
         needs = "--processes takes a record that they share" if options["processes"] > 1 else "--profile leaves traces"
         raise ConfigError(f"{needs}, and --no-save leaves no folder", remedy="Leave out --no-save")
     if options["resume"]:
-        _check_only_results(context)
-
-
-def _check_only_results(context: click.Context) -> None:
-    """With --resume the configuration is the stopped benchmark's own."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in CONFIG_PARAMETERS and source is not None and source.name == "COMMANDLINE":
-            raise ConfigError(
-                f"--resume goes on with the stopped benchmark's own configuration, so {parameter.opts[0]} has no place",
-                remedy=f"Leave out {parameter.opts[0]}",
-            )
+        refuse_configuration(context, CONFIG_PARAMETERS, of="stopped benchmark")
 
 
 def _exit_code(record: BenchRecord, *, strict: bool) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from accelmnist.cli.contradictions import given, refuse_configuration, refuse_pairs
 from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
@@ -74,8 +75,8 @@ def run(context: click.Context, /, **options: Any) -> int:
     """
     check_trials(context, options)
     if options["resume"]:
-        _check_no_configuration(context)
-    options = with_recipe(options, given=_given(context))
+        refuse_configuration(context, CONFIG_PARAMETERS, of="saved run")
+    options = with_recipe(options, given=given(context))
     _check_result_options(context, options)
     config = None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS})
     limit_spinning()
@@ -141,38 +142,18 @@ class _Task:
 
 
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
-    for first, second in (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")):
-        if options[first] and options[second]:
-            names = {"as_json": "--json"}
-            flags = [names.get(name, f"--{name.replace('_', '-')}") for name in (first, second)]
-            raise ConfigError(f"{flags[0]} contradicts {flags[1]}", remedy="Give one of them")
+    refuse_pairs(options, (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")))
     if options["profile"] and options["quiet"] and options["no_save"]:
         raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
     _check_unused(context, options, "momentum", takes="optimizer", value="sgd-momentum")
     _check_unused(context, options, "warmup", takes="schedule", value="one-cycle")
 
 
-def _given(context: click.Context) -> frozenset[str]:
-    """The parameters that were given on the command line."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
-
-
 def _check_unused(context: click.Context, options: dict[str, Any], name: str, *, takes: str, value: str) -> None:
     """Refuse an option that was given and would have no effect: who gives it believes that it has one."""
-    if name in _given(context) and options[takes] != value:
+    if name in given(context) and options[takes] != value:
         raise ConfigError(
             f"--{name} has no effect with --{takes} {options[takes]}", remedy=f"Add --{takes} {value}, or leave it out"
-        )
-
-
-def _check_no_configuration(context: click.Context) -> None:
-    given = CONFIG_PARAMETERS & _given(context)
-    if given:
-        option = next(p.opts[0] for p in context.command.params if p.name in given)
-        raise ConfigError(
-            f"--resume goes on with the saved run's own configuration, so {option} has no place",
-            remedy=f"Leave out {option}",
         )
 
 

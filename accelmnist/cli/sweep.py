@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
@@ -193,24 +194,9 @@ class _Run:
 
 
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:
-    flags = {"as_json": "--json", "no_save": "--no-save"}
-    for first, second in (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")):
-        if options[first] and options[second]:
-            names = [flags.get(name, f"--{name}") for name in (first, second)]
-            raise ConfigError(f"{names[0]} contradicts {names[1]}", remedy="Give one of them")
+    refuse_pairs(options, (("no_save", "out"), ("resume", "out"), ("no_save", "resume"), ("quiet", "as_json")))
     if options["resume"]:
-        _check_only_results(context)
-
-
-def _check_only_results(context: click.Context) -> None:
-    """With --resume the configuration is the stopped sweep's own."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in CONFIG_PARAMETERS and source is not None and source.name == "COMMANDLINE":
-            raise ConfigError(
-                f"--resume goes on with the stopped sweep's own configuration, so {parameter.opts[0]} has no place",
-                remedy=f"Leave out {parameter.opts[0]}",
-            )
+        refuse_configuration(context, CONFIG_PARAMETERS, of="stopped sweep")
 
 
 def _exit_code(record: SweepRecord) -> int:
