@@ -426,6 +426,15 @@ def test_a_speedup_says_what_its_verdict_allows(bench: BenchRecord, verdict: str
     assert leaders(record) == (f"cpu compiled trains fastest, 172,000 images/s, {words}",)
 
 
+def test_too_few_rounds_are_no_likeness(bench: BenchRecord) -> None:
+    record = only(bench, 1, 4)
+    few = summarize(record.cases[1].images_per_s.samples[:5])
+    over = Comparison(ratio=1.5, low=1.4, high=1.6, verdict="ambiguous", p_value=0.06)
+    record = changed(record, 1, speedup=over, images_per_s=few)
+    (said,) = leaders(record)
+    assert said.endswith("images/s, too few rounds to compare it with cpu eager")
+
+
 def test_the_baseline_itself_may_be_the_fastest(bench: BenchRecord) -> None:
     assert leaders(only(bench, 1)) == ("cpu eager trains fastest, 98,900 images/s",)
 

@@ -154,7 +154,7 @@ def test_too_many_trainings_need_a_yes():
     [
         ({"hidden": ((8,),), "activations": ("relu",), "outputs": ("softmax",)}, "sweep: it is empty"),
         ({"hidden": ()}, "--hidden: the list is empty"),
-        ({"activations": ("swish",)}, "--activations: ['swish'] is not known"),
+        ({"activations": ("swish",)}, "--activations: 'swish' is not known"),
         ({"outputs": ("softmax", "softmax")}, "--outputs: a value is given twice"),
         ({"seeds": 0}, "--seeds: 0 is out of range"),
         ({"sample": 0}, "--sample: 0 is too few"),
@@ -225,7 +225,7 @@ def test_a_preset_that_was_made_larger_needs_a_yes(planned, capsys):
         ("--lr 0.1:0.01:3", "--lr: the range 0.1:0.01:3 runs backwards. Give its smaller end first"),
         ("--sizes 8:2000:400", "this sweep has 915 trainings, more than 300. Add --yes to go on"),
         ("--layers 1:3", "--layers: it needs sizes to repeat"),
-        ("--activations relu,swish", "--activations: ['swish'] is not known"),
+        ("--activations relu,swish", "--activations: 'swish' is not known"),
         ("--activations relu,", "Invalid value for '--activations': 'relu,' has an empty place"),
         ("--sizes 8,16 --sample 0", "--sample: 0 is too few. Give 1 or more"),
         ("--sizes 8,16 --validation 0", "--validation: a sweep needs images to judge by. Give 1 or more"),

@@ -87,7 +87,8 @@ def _usage_line(error: click.ClickException) -> str:
     """click's message as one line, with the command whose help explains it."""
     message = " ".join(error.format_message().split()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{message}. See {context.command_path} --help" if context else message
+    end = "" if message.endswith("?") else "."
+    return f"{message}{end} See {context.command_path} --help" if context else message
 
 
 def _fail(line: str, code: int) -> int:

@@ -119,5 +119,6 @@ def _kind_of(file: Path) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{file} is no record of accelmnist: {error}", remedy=_REMEDY) from error
     if kind not in _NAMES:
-        raise RecordError(f"{file} is a record of kind {kind!r}, which makes no report", remedy=_REMEDY)
+        said = f"a record of kind {kind!r}, which makes no report" if kind else "no record of accelmnist"
+        raise RecordError(f"{file} is {said}", remedy=_REMEDY)
     return kind

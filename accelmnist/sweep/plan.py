@@ -176,8 +176,8 @@ def _require_lists(config: SweepConfig) -> None:
         ("--optimizers", config.optimizers, OPTIMIZERS),
     )
     for option, values, choices in known:
-        strange = [value for value in values if value not in choices]
-        _require(not strange, option, f"{strange[:1]} is not known", f"Choose from {', '.join(choices)}")
+        strange = next((value for value in values if value not in choices), None)
+        _require(strange is None, option, f"{strange!r} is not known", f"Choose from {', '.join(choices)}")
     lists: list[tuple[str, Sequence[object]]] = [(option, values) for option, values, _ in known]
     for option, entries in (("--hidden", config.hidden), ("--lr", config.learning_rates), *lists):
         _require(bool(entries) or option == "--lr", option, "the list is empty", "Give one value or more")

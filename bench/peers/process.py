@@ -6,6 +6,7 @@ and empty compile caches, so that a compile time is one. They run in sessions of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -113,7 +114,8 @@ class ContenderProcess:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(OSError):  # what it was still to be told goes nowhere
+                pipe.close()
 
 
 def environment(entry: Entry, *, threads: int, scratch: Path) -> dict[str, str]:

@@ -45,6 +45,7 @@ Ranks = NDArray[np.intp]
 Limits = tuple[Sequence[float], Sequence[float]]
 
 THRESHOLD = 0.02
+FEWEST_PAIRS = 6  # with fewer, no difference is significant
 _SIGNIFICANCE = 1 - CONFIDENCE
 
 

@@ -13,7 +13,7 @@ from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
 from accelmnist.show.report.document import Chapter, Notes, Report, Tone
 from accelmnist.show.report.judgement import judgement_chapter, outcome
-from accelmnist.show.report.observations import accuracy_sentence, confusion_sentences
+from accelmnist.show.report.observations import accuracy_sentence, confusion_sentences, seed_sentences
 from accelmnist.show.report.opening import DIGITS, data_chapter, method_chapter, question_chapter
 from accelmnist.show.report.pictures import Collector
 from accelmnist.show.report.remake import environment_chapter, remake_chapter
@@ -114,14 +114,26 @@ def _is_day(text: str) -> bool:
     return True
 
 
+def _other_images(sources: Sources) -> str:
+    """A warning where the sweep's images are not the run's."""
+    run, sweep = sources.run, sources.sweep
+    if run is None or sweep is None or run.config.data == sweep.config.data:
+        return ""
+    own, others = run.config.data, sweep.config.data
+    if (own.dataset, own.folder) == (others.dataset, others.folder):
+        return ""
+    return f"That is of {others.folder or others.dataset}; what follows is of {own.folder or own.dataset}."
+
+
 def _summary(sources: Sources, found: Evidence | Gap) -> tuple[str, ...]:
     """The answers in short."""
     run, sweep = sources.run, sources.sweep
-    said = list(filter(None, [winner_sentence(sweep)])) if sweep is not None else []
+    said = list(filter(None, [winner_sentence(sweep), _other_images(sources)])) if sweep is not None else []
     if run is not None and run.metrics is not None:
         words = ClassWords(class_names_of(run))
         told = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
         said += [] if told else [accuracy_sentence(run.metrics)]
+        said += seed_sentences(run)
         said += [*confusion_sentences(run.metrics, words)[:1]]
     if run is not None and run.status != "done":
         said.append(f"The run is {run.status}. {run.message or ''}".strip())

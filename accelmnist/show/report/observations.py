@@ -33,6 +33,18 @@ def accuracy_sentence(metrics: Metrics) -> str:
     )
 
 
+def seed_sentences(record: RunRecord) -> tuple[str, ...]:
+    """What all seeds of a run say together, where it trained several."""
+    trials = record.trials
+    if trials is None or trials.accuracy is None or trials.accuracy.low is None or trials.accuracy.high is None:
+        return ()
+    spread = trials.accuracy
+    return (
+        f"That is seed {record.config.training.seed}; over {len(trials.trials)} seeds the mean is "
+        f"{percent(spread.mean)}, 95 % interval {percent(spread.low)} to {percent(spread.high)}.",
+    )
+
+
 # --- classes
 
 
@@ -46,12 +58,26 @@ def class_sentences(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
     answered = [scores for scores in present if scores.predicted > 0]
     least = min(answered, key=lambda scores: scores.precision, default=None)
     if least is not None and least.precision < 1:
-        wrong = least.predicted - round(least.precision * least.predicted)
-        found.append(
-            f"The answer {words.names[least.label]} can be trusted least: {wrong} of {least.predicted:,} such answers "
-            f"are wrong, a precision of {percent(least.precision, digits=1)}."
-        )
+        found.append(_least_trusted(least, answered, words))
     return tuple(found)
+
+
+def _least_trusted(least: ClassScores, answered: list[ClassScores], words: ClassWords) -> str:
+    wrong = least.predicted - round(least.precision * least.predicted)
+    next_one = min(
+        (scores for scores in answered if scores is not least), key=lambda each: each.precision, default=None
+    )
+    hedge = ""
+    if next_one is not None and overlap(_precision_interval(least), _precision_interval(next_one)):
+        hedge = f", though the interval overlaps that of {words.names[next_one.label]}"
+    return (
+        f"The answer {words.names[least.label]} is wrong most often: {wrong} of {least.predicted:,} such answers, a "
+        f"precision of {percent(least.precision, digits=1)}{hedge}."
+    )
+
+
+def _precision_interval(scores: ClassScores) -> tuple[float, float]:
+    return wilson(round(scores.precision * scores.predicted), scores.predicted)
 
 
 def _extremes(best: ClassScores, worst: ClassScores, words: ClassWords) -> str:
