@@ -56,6 +56,7 @@ class _Tally:
         self.stray_us[event.name] += event.time_range.end - event.time_range.start
 
     def rows(self, steps: int) -> tuple[OperationFigures, ...]:
+        """The figures of every operation, a step, of `steps` that were watched."""
         unclaimed = {name: number for name, number in self.stray.items() if number > 0}
         calls = self.calls + Counter(unclaimed)
         device_us = self.device_us | {name: self.stray_us[name] for name in unclaimed}
