@@ -354,7 +354,6 @@ def measured(spec: Spec, machine: NDArray[np.float64], random: np.random.Generat
         launches=Launches(operations=spec.launches, host_syncs=0.0),
         bound=bound(spec, step_s),
         share_of_limit=bound(spec, step_s).share,
-        limit_key=f"{spec.device} {spec.precision} matmul",
         compile_s=spec.compile_s,
         break_even_epochs=None if spec.compile_s is None else spec.compile_s * spec.rate / 60_000,
         peak_memory_bytes=spec.memory,

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 from accelmnist.cli import invoke
 from accelmnist.engines.eager import EagerEngine
@@ -73,10 +74,11 @@ def test_a_benchmark_ends_with_every_figure_of_every_case(capsys):
         assert result.launches.operations > 3
         assert result.bound is not None
         assert result.share_of_limit is not None
-        assert result.limit_key in {limit.key for limit in record.limits}
         assert result.rank == 1
     assert all(limit.rate is not None for limit in record.limits)
-    assert {limit.kind for limit in record.limits} == {"matmul", "workload", "memory", "working set", "dispatch"}
+    meeting = {"meeting"} if torch.get_num_threads() > 1 else set()
+    kinds = {"matmul", "workload", "memory", "working set", "dispatch"} | meeting
+    assert {limit.kind for limit in record.limits} == kinds
     assert record.harness is not None
     assert record.harness.share is not None
     assert record.harness.share < 0.01

@@ -9,7 +9,7 @@ import pytest
 
 from accelmnist.config import ModelConfig
 from accelmnist.measure.limits import bound as module
-from accelmnist.measure.limits.bound import deciding_limit, explain, find_bound
+from accelmnist.measure.limits.bound import explain, find_bound
 from accelmnist.measure.limits.cost import cost_of, product_flops
 from accelmnist.measure.limits.limit_keys import CaseLimits, limit_key, size_detail, working_set_size, workload_detail
 from accelmnist.measure.plan import Case, case_fields
@@ -283,39 +283,6 @@ def test_times_have_the_unit_of_the_whole(step_s, times):
     assert f"31 launches a step cost {times};" in found.sentence
 
 
-DECIDING = {
-    "compute": ({"compute_s": 0.8e-3}, "workload"),
-    "shape": ({"compute_s": 0.4e-3, "workload_s": 0.9e-3}, "workload"),
-    "memory by the cache": (
-        {"memory_s": 0.8e-3, "working_set": limit("working set", COST.bytes / 0.7e-3)},
-        "working set",
-    ),
-    "memory": ({"memory_s": 0.8e-3, "working_set": limit("working set", COST.bytes / 0.9e-3)}, "memory"),
-    "launch": ({"dispatch_s": 0.8e-3 / 31}, "dispatch"),
-    "overhead, more of it launches": ({"dispatch_s": 0.2e-3 / 31, "workload_s": 0.1e-3}, "dispatch"),
-    "overhead, more of it products": ({"dispatch_s": 0.1e-3 / 31, "workload_s": 0.2e-3}, "workload"),
-    "above the arithmetic": ({"compute_s": 1.2e-3}, "workload"),
-    "above the memory": ({"memory_s": 1.2e-3}, "memory"),
-    "no products": ({"compute_s": 0.8e-3, "workload_s": None}, "matmul"),
-}
-
-
-@pytest.mark.parametrize("name", DECIDING)
-def test_the_limit_that_decides(name):
-    parts, kind = DECIDING[name]
-    limits = limits_taking(**parts)
-    found = bound_of(limits)
-    assert name.startswith(found.kind) or name == "no products"
-    assert deciding_limit(found, limits, COUNTED) == limit(kind, 1.0).key
-
-
-def test_a_replayed_graph_is_held_to_the_dispatch_inside_one():
-    limits = limits_taking(dispatch_s=0.8e-3 / 31, graph_dispatch=limit("graph dispatch", 1e7))
-    found = bound_of(limits, device="cuda:0")
-    assert deciding_limit(found, limits, launches(replays=1)) == limit("graph dispatch", 1.0).key
-    assert deciding_limit(found, limits, launches(replays=0)) == limit("dispatch", 1.0).key
-
-
 def measured(**fields: Any) -> CaseResult:
     return CaseResult(
         **(case_fields(CASE) | {"images_per_s": summarize([256 / 1e-3]), "cost": COST, "launches": COUNTED} | fields)
@@ -349,12 +316,11 @@ def test_a_result_is_explained_from_the_record_alone():
     assert found.bound.sentence == "compute-bound: 87 % of this CPU's fp32 rate"
     assert found.bound.launch_s == pytest.approx(31e-6)
     assert found.share_of_limit == found.bound.share == pytest.approx(0.87)
-    assert found.limit_key == f"cpu/fp32/workload {workload_detail(CASE)}"
-    assert replace(found, bound=None, share_of_limit=None, limit_key=None) == measured()
+    assert replace(found, bound=None, share_of_limit=None) == measured()
 
 
 @pytest.mark.parametrize("fields", [{"images_per_s": None}, {"cost": None}])
 def test_a_result_without_samples_or_cost_is_not_explained(fields):
     found = explain(measured(**fields), recorded_limits())
-    assert (found.bound, found.share_of_limit, found.limit_key) == (None, None, None)
+    assert (found.bound, found.share_of_limit) == (None, None)
     assert explain(measured(), []).bound is None

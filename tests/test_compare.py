@@ -33,7 +33,7 @@ from tests.samples import sample_environment, sample_record, sample_verdict
 
 ROUNDS = 30
 JITTER = 0.004
-LIMIT = "matmul cpu fp32"
+LIMITS = ("matmul cpu fp32", "workload cpu fp32", "memory cpu", "dispatch cpu")
 EAGER, COMPILED, FUSED = (f"training cpu {engine} fp32 784-256-10 batch 64 adamw" for engine in
                           ("eager", "compiled", "fused"))  # fmt: skip
 GIVE = "Give the folder of a benchmark, its bench.json, or the JSON of pytest-benchmark"
@@ -46,21 +46,26 @@ def sample_bench(
     speeds: dict[str, float] | None = None,
     rounds: int = ROUNDS,
     jitter: float = JITTER,
+    apart: float = 0.0,
     engines: tuple[str, ...] = ("eager", "compiled", "fused"),
     **changes: Any,
 ) -> BenchRecord:
     """A finished benchmark: a case an engine, on a machine whose speed wanders by 3 % and is `drift` of the usual one.
 
-    `speeds` multiply the speed of the cases named.
+    `speeds` multiply the speed of the cases named. What each limit, and each case, does by itself has a standard
+    deviation of `apart`.
     """
     random = np.random.default_rng(seed)
     machine = drift * random.lognormal(0, 0.03, rounds)
-    limit = 1.7e11 * machine * random.lognormal(0, JITTER / 2, rounds)
+    taken = {
+        key: (1.7e11 * machine * random.lognormal(0, apart) * random.lognormal(0, JITTER / 2, rounds)).tolist()
+        for key in LIMITS
+    }
     cases = []
     for place, engine in enumerate(engines, start=1):
         case = unmeasured(engine)
         factor = (speeds or {}).get(case.case.key, 1.0)
-        samples = 1e5 * place * factor * machine * random.lognormal(0, jitter, rounds)
+        samples = 1e5 * place * factor * machine * random.lognormal(0, apart) * random.lognormal(0, jitter, rounds)
         cases.append(measured(case, samples.tolist()))
     record = BenchRecord(
         status="done",
@@ -68,9 +73,10 @@ def sample_bench(
         environment=sample_environment(),
         devices=(DeviceInfo(name="cpu", hardware="AMD EPYC 9B14", memory_bytes=None),),
         cases=tuple(cases),
-        limits=(sample_limit(),),
+        limits=sample_limits(),
         rounds=tuple(
-            Round(number=number, process=0, limits={LIMIT: rate}) for number, rate in enumerate(limit.tolist(), start=1)
+            Round(number=number + 1, process=0, limits={key: rates[number] for key, rates in taken.items()})
+            for number in range(rounds)
         ),
     )
     return replace(record, **changes)
@@ -88,13 +94,19 @@ def measured(case: CaseResult, samples: list[float]) -> CaseResult:
         status="done",
         images_per_s=summarize(samples),
         rounds=tuple(range(1, len(samples) + 1)),
-        limit_key=LIMIT,
         verdict=sample_verdict(),
     )
 
 
-def sample_limit(detail: str = "1024 x 1024 x 1024") -> Limit:
-    return Limit(key=LIMIT, kind="matmul", device="cpu", precision="fp32", threads=2, unit="flop/s", detail=detail)
+def sample_limits(detail: str = "1024 x 1024 x 1024") -> tuple[Limit, ...]:
+    return tuple(
+        Limit(key=key, kind="matmul", device="cpu", precision="fp32", threads=2, unit="flop/s", detail=detail)
+        for key in LIMITS
+    )
+
+
+def without_limits(record: BenchRecord) -> BenchRecord:
+    return replace(record, rounds=tuple(replace(round_, limits={}) for round_ in record.rounds))
 
 
 def with_case(record: BenchRecord, key: str, **changes: Any) -> BenchRecord:
@@ -191,9 +203,10 @@ def test_a_drift_of_the_machine_cancels_and_not_with_raw():
     divided, raw = judged(base, new, fail_on=0.02), judged(base, new, raw=True, threshold=0.005)
     assert outcomes(divided) == ["same"] * 3
     assert all(row.comparison and abs(row.comparison.ratio - 1) < 0.004 for row in divided.rows)
-    assert all(row.divided_by == LIMIT and row.undivided is None for row in divided.rows)
+    assert all(row.divided_by == LIMITS and row.undivided is None for row in divided.rows)
     assert outcomes(raw) == ["slower"] * 3
-    assert all(row.divided_by is None and row.undivided == "--raw leaves it in" for row in raw.rows)
+    assert all(not row.divided_by and row.undivided == "--raw leaves it in" for row in raw.rows)
+    assert all(row.spread_of_limits is None for row in raw.rows)
     for row, other in zip(divided.rows, raw.rows, strict=True):
         assert row.ratio_of_medians == other.ratio_of_medians
         assert row.ratio_of_medians == pytest.approx(0.97, abs=0.03)
@@ -202,7 +215,7 @@ def test_a_drift_of_the_machine_cancels_and_not_with_raw():
 def test_the_comparison_is_that_of_the_shares():
     base, new = sample_bench(seed=1), sample_bench(seed=2, drift=0.9)
     sides = [record.cases[0].images_per_s for record in (base, new)]
-    rates = [[round_.limits[LIMIT] for round_ in record.rounds] for record in (base, new)]
+    rates = [[stats.gmean(list(round_.limits.values())) for round_ in record.rounds] for record in (base, new)]
     assert sides[0]
     assert sides[1]
     shares = [np.array(side.samples) / rate for side, rate in zip(sides, rates, strict=True) if side]
@@ -213,27 +226,50 @@ def test_the_comparison_is_that_of_the_shares():
     assert found.ratio_of_medians == pytest.approx(np.median(sides[1].samples) / np.median(sides[0].samples))
 
 
+def test_what_the_limits_did_by_themselves_is_allowed_to_a_case():
+    """A case that is 5 % slower stands out where the limits agree, and not where they moved apart as much."""
+    quiet = rows(judged(sample_bench(seed=1), sample_bench(seed=2, speeds={EAGER: 0.95})))[EAGER]
+    moved = rows(judged(sample_bench(seed=1), sample_bench(seed=3, speeds={EAGER: 0.95}, apart=0.05)))[EAGER]
+    assert quiet.outcome == "slower"
+    assert moved.outcome == "ambiguous"
+    assert quiet.spread_of_limits is not None
+    assert moved.spread_of_limits is not None
+    assert quiet.spread_of_limits < 0.005 < 0.02 < moved.spread_of_limits
+
+
+def test_two_limits_are_no_measure_of_how_far_they_moved():
+    base, new = (
+        replace(record, rounds=tuple(replace(one, limits=dict(list(one.limits.items())[:2])) for one in record.rounds))
+        for record in (sample_bench(seed=1), sample_bench(seed=2, apart=0.05))
+    )
+    found = judged(base, new).rows[0]
+    assert found.divided_by == LIMITS[:2]
+    assert found.spread_of_limits is None
+
+
+def test_the_limits_of_another_device_say_nothing_of_this_one():
+    base, new = sample_bench(seed=1), sample_bench(seed=2)
+    gpu = replace(sample_limits()[0], device="cuda:0")
+    found = judged(*(replace(record, limits=(gpu, *record.limits[1:])) for record in (base, new)))
+    assert found.rows[0].divided_by == LIMITS[1:]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda record: with_case(record, EAGER, limit_key=None), None),
-        (lambda record: replace(record, rounds=tuple(replace(r, limits={}) for r in record.rounds)), "lacks the limit"),
-        (lambda record: replace(record, rounds=record.rounds[1:]), "lacks the limit"),
-        (lambda record: replace(record, limits=(sample_limit("512 x 512 x 512"),)), "measured another way"),
+        (without_limits, "has no limit of the device beside every sample"),
+        (lambda record: replace(record, rounds=record.rounds[1:]), "has no limit of the device beside every sample"),
+        (lambda record: replace(record, limits=sample_limits("512 x 512 x 512")), "measured in the same way in both"),
     ],
-    ids=["no key", "no rates", "one rate missing", "another probe"],
+    ids=["no rates", "one round missing", "other probes"],
 )
-def test_without_the_limit_of_every_sample_nothing_is_divided_and_the_row_says_so(change, reason):
+def test_without_a_limit_beside_every_sample_nothing_is_divided_and_the_row_says_so(change, reason):
     whole, other = sample_bench(seed=1), change(sample_bench(seed=2))
-    as_new, as_base = (rows(judged(*pair))[EAGER] for pair in ((whole, other), (other, whole)))
-    if reason is None:  # BASE's key decides
-        assert as_new.divided_by == LIMIT
-        assert as_base.undivided == "base names no limit of the case"
-    else:
-        for row in (as_new, as_base):
-            assert row.divided_by is None
-            assert row.undivided is not None
-            assert reason in row.undivided
+    for pair in ((whole, other), (other, whole)):
+        row = rows(judged(*pair))[EAGER]
+        assert row.divided_by == ()
+        assert row.undivided is not None
+        assert reason in row.undivided
 
 
 # --- what fails ---
@@ -243,7 +279,7 @@ def test_a_true_slowdown_of_5_percent_exits_1(tell):
     told = tell(sample_bench(seed=1), sample_bench(seed=2, speeds={COMPILED: 0.95}), "--fail-on", "5%")
     assert told.code == 1
     assert "FAIL  1 case slower by more than 5 %" in told.out
-    assert "compiled: 0.950 (0.9" in told.out
+    assert "compiled: 0.951 (0.9" in told.out
 
 
 @pytest.mark.parametrize(("fail_on", "passed"), [(0.03, False), (0.05, False), (0.06, True), (None, True)])
@@ -370,7 +406,7 @@ def spared_pair() -> tuple[BenchRecord, BenchRecord]:
     quiet = measured(unmeasured("eager"), [100, 101, 102, 103, 104, 105, 106, 107.0])
     noisy = measured(unmeasured("eager"), [90, 91, 92, 93, 94, 95, 103.5, 104.5])
     return tuple(
-        replace(with_case(base, EAGER, images_per_s=one.images_per_s, rounds=one.rounds, limit_key=None))
+        without_limits(with_case(base, EAGER, images_per_s=one.images_per_s, rounds=one.rounds))
         for one in (quiet, noisy)
     )  # type: ignore[return-value]
 
@@ -558,7 +594,7 @@ def test_json_is_one_document(tell):
     assert document["rules"] == {"threshold": 0.02, "fail_on": 0.05, "raw": False}
     row = next(row for row in document["rows"] if row["key"] == EAGER)
     assert set(row["comparison"]) == {"ratio", "low", "high", "verdict", "p_value"}
-    assert row["undivided"] == "base names no limit of the case"
+    assert row["undivided"] == "base has no limit of the device beside every sample"
     assert document["counts"]["wrong in new"] == 1
 
 

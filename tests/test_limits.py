@@ -143,6 +143,22 @@ def test_the_dispatch_probe_starts_what_it_counts():
     assert sinks[0].numel() == 1
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_an_addition_of_the_meeting_probe_gives_every_thread_a_part(threads):
+    probe = probe_of("meeting", replace(TRAINING, threads=threads))
+    operations = operations_of(probe)
+    assert len(operations) == probe.amount == 50
+    sources, sinks = probe._scratch.tensors(probe.recipe)
+    assert {tensor.numel() for tensor in (*sources, *sinks)} == {threads * 32_768}
+    operations[0]()
+    torch.testing.assert_close(sinks[0], sources[0] + sources[1])
+
+
+def test_a_thread_alone_meets_nobody():
+    kinds = {probe.limit.kind for probe in probes_for([replace(TRAINING, threads=1)], {"cpu": CPU})}
+    assert "meeting" not in kinds
+
+
 class Clock:
     """A clock that says how long every run of the work takes: `run_s` each, whatever else."""
 
@@ -291,23 +307,26 @@ def test_keys_say_what_is_measured():
         "cpu/2 threads/memory 256 MiB",
         "cpu/2 threads/working set 4 MiB",
         "cpu/2 threads/dispatch one element",
+        "cpu/2 threads/meeting of 2 threads",
         "cpu/fp32/2 threads/workload inference 784-256-10 batch 10000",
         "cpu/2 threads/working set 16 MiB",
     ]
 
 
-def test_cases_that_share_a_limit_share_its_probe():
+def test_cases_that_share_a_limit_share_its_probe(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     one = probes_for([TRAINING], {"cpu": CPU})
     alike = [TRAINING, replace(TRAINING, engine="compiled"), replace(TRAINING, optimizer="adam")]
     assert [probe.limit for probe in probes_for(alike, {"cpu": CPU})] == [probe.limit for probe in one]
     more = probes_for([TRAINING, replace(TRAINING, threads=1), replace(TRAINING, threads=2)], {"cpu": CPU})
-    assert len(more) == 3 * len(one)
+    assert len(more) == 3 * len(one) + 1, "two threads can meet"
     assert {probe.limit.threads for probe in more} == {None, 1, 2}
     assert len({probe.limit.key for probe in more}) == len(more)
 
 
 def test_cases_of_a_device_that_is_not_there_have_no_probes():
-    assert len(probes_for([TRAINING, replace(TRAINING, device="cuda:0")], {"cpu": CPU})) == 5
+    probes = probes_for([TRAINING, replace(TRAINING, device="cuda:0")], {"cpu": CPU})
+    assert {probe.limit.device for probe in probes} == {"cpu"}
 
 
 @pytest.mark.parametrize("case", [TRAINING, INFERENCE, replace(TRAINING, threads=2, precision="bf16")])
@@ -355,7 +374,7 @@ def on_card(kind: LimitKind, device: Device, **fields: Any) -> Probe:
 def test_a_card_has_a_probe_of_every_kind_and_takes_a_tenth_of_its_memory(cuda):
     cases = [replace(TRAINING, device="cuda:0", precision=precision) for precision in ("fp32", "tf32", "bf16", "fp16")]
     probes = probes_for(cases, {"cuda:0": cuda})
-    assert {probe.limit.kind for probe in probes} == set(get_args(LimitKind))
+    assert {probe.limit.kind for probe in probes} == set(get_args(LimitKind)) - {"meeting"}
     assert probes[0]._scratch.bytes <= 800_000_000
     assert all(probe._scratch.refusal(probe.recipe) is None for probe in probes)
     sides = {probe.limit.precision: probe.limit.detail for probe in probes if probe.limit.kind == "matmul"}
@@ -468,12 +487,14 @@ def test_the_amounts_of_workloads_are_the_counted_products():
 
 
 def test_limits_say_their_unit():
-    units = {probe.limit.kind: probe.limit.unit for probe in probes_for([TRAINING], {"cpu": CPU})}
+    case = replace(TRAINING, threads=2)
+    units = {probe.limit.kind: probe.limit.unit for probe in probes_for([case], {"cpu": CPU})}
     assert units == {
         "matmul": "flop/s",
         "workload": "flop/s",
         "memory": "bytes/s",
         "working set": "bytes/s",
         "dispatch": "operations/s",
+        "meeting": "operations/s",
     }
     assert all(isinstance(probe.limit, Limit) for probe in probes_for([TRAINING], {"cpu": CPU}))

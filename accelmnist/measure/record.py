@@ -22,7 +22,7 @@ from accelmnist.results import Environment, ProfileSummary, Status, Verdict
 RECORD_NAME = "bench.json"
 
 CaseStatus = Literal["pending", "measuring", "done", "skipped", "cut", "failed"]
-LimitKind = Literal["matmul", "workload", "memory", "working set", "dispatch", "graph dispatch"]
+LimitKind = Literal["matmul", "workload", "memory", "working set", "dispatch", "graph dispatch", "meeting"]
 BoundKind = Literal["launch", "compute", "memory", "shape", "overhead", "above"]
 
 
@@ -36,6 +36,7 @@ class Limit:
     working set     bytes/s of a copy as large as what a case's step touches: from the cache where it fits
     dispatch        operations/s of one small operation after the other: what a launch costs, inverted
     graph dispatch  the same inside a replayed CUDA graph
+    meeting         operations/s of one that is just large enough for all threads: to send them off and meet again
     """
 
     key: str
@@ -185,7 +186,6 @@ class CaseResult:
     launches: Launches | None = None
     bound: Bound | None = None
     share_of_limit: float | None = None
-    limit_key: str | None = None  # the limit that its speed depends on most, for a comparison of two records
     compile_s: float | None = None
     break_even_epochs: float | None = None
     peak_memory_bytes: int | None = None

@@ -55,7 +55,7 @@ def figures(row: Row) -> tuple[str, str, str]:
 
 def plain_ratio(row: Row, found: TwoRecords) -> str:
     """The ratio of the medians as they were taken, where it differs from the other by more than the threshold."""
-    if row.comparison is None or row.ratio_of_medians is None or row.divided_by is None:
+    if row.comparison is None or row.ratio_of_medians is None or not row.divided_by:
         return ""
     apart = abs(math.log(row.ratio_of_medians / row.comparison.ratio)) > math.log1p(found.rules.threshold)
     return factor(row.ratio_of_medians) if apart else ""
@@ -74,23 +74,24 @@ def remarks(row: Row, found: TwoRecords) -> list[str]:
 def explanations(found: TwoRecords) -> list[str]:
     """How the ratios are to be read."""
     lines = ["Ratio: speed of new over base, above 1 where new is faster."]
-    if _limits_used(found):
-        lines.append("Speeds are divided by the machine's limit that the same round measured; --raw leaves this out.")
+    if any(row.divided_by for row in found.rows):
+        lines.append(
+            "Speeds are divided by the mean of the limits that the same round measured; --raw leaves this out."
+        )
+    for spread, number in _controls(found).items():
+        lines.append(
+            f"The machine: its {number} limits, which no program changes, moved apart by {100 * spread:.1f} %, so the "
+            "intervals allow a case as much."
+        )
     if any(plain_ratio(row, found) for row in found.rows):
         lines.append("Plain: the ratio of the medians as they were taken.")
-    lines += [_on_processes(found)] if found.compared and found.tool == "accelmnist bench" else []
+    if any(row.by_process for row in found.rows if row.comparison):
+        lines.append("A process counts as one: the intervals hold what changes from one to the next.")
     for reason, number in _undivided_reasons(found).items():
         where = f" in {plural(number, 'case')}" if number < found.compared else ""
         lines.append(f"{UNDIVIDED.capitalize()}{where}: {reason}.")
     neither = found.counts.get("in neither", 0)
     return [*lines, *([f"Measured in neither: {plural(neither, 'case')}."] if neither else [])]
-
-
-def _on_processes(found: TwoRecords) -> str:
-    """What the intervals know of processes."""
-    if all(row.by_process for row in found.rows if row.comparison):
-        return "A process counts as one: the intervals hold what changes from one to the next."
-    return "A record of one process says nothing of what changes from one to the next: see bench --processes."
 
 
 def summary_line(found: TwoRecords) -> str:
@@ -165,8 +166,9 @@ def _undivided_reasons(found: TwoRecords) -> Counter[str]:
     return Counter(row.undivided for row in found.rows if row.undivided is not None)
 
 
-def _limits_used(found: TwoRecords) -> set[str]:
-    return {row.divided_by for row in found.rows if row.divided_by is not None}
+def _controls(found: TwoRecords) -> dict[float, int]:
+    """How far the limits moved apart, and how many they are; one entry for each set of them."""
+    return {row.spread_of_limits: len(row.divided_by) for row in found.rows if row.spread_of_limits is not None}
 
 
 def _share(share: float | None) -> str:

@@ -27,17 +27,15 @@ Fact = str | int | float | tuple[str, ...] | None
 class Series:
     """One case of one record: its speeds, or the `reason` why there are none.
 
-    `axes` are the parts of its name, by what they are. `rates` are the hardware's limits that were measured beside
-    every sample, by their key, and `limit_key` is the one that the speed depends on most. `processes` numbers the
-    process that took each sample; empty where that is unknown. `failed` says that it was tried and came to no end,
-    `wrong` names the checks of its result that failed.
+    `axes` are the parts of its name, by what they are. `rates` are the limits of its device that were measured beside
+    every sample, by their key. `processes` numbers the process that took each sample; empty where that is unknown.
+    `failed` says that it was tried and came to no end, `wrong` names the checks of its result that failed.
     """
 
     key: str
     axes: dict[str, str]
     speeds: tuple[float, ...] = ()
     rates: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    limit_key: str | None = None
     processes: tuple[int, ...] = ()
     reason: str | None = None
     failed: bool = False
@@ -66,11 +64,12 @@ def bench_side(record: BenchRecord, name: str) -> Side:
     """A benchmark's record, as a comparison sees it; RecordError where it holds no case, or what can't be."""
     rounds = {round_.number: round_ for round_ in record.rounds}
     environment = record.environment
+    devices = {limit.key: limit.device for limit in record.limits}
     return Side(
         name=printable(name),
         tool="accelmnist bench",
         created=printable(record.created),
-        series=by_key((_series(result, rounds, name) for result in record.cases), name),
+        series=by_key((_series(result, rounds, devices, name) for result in record.cases), name),
         facts=_environment_facts(environment) | _config_facts(record.config),
         machine=_machine(record, environment),
         limits={limit.key: repr(replace(limit, rate=None)) for limit in record.limits},
@@ -104,24 +103,29 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _series(result: CaseResult, rounds: Mapping[int, Round], name: str) -> Series:
+def _series(result: CaseResult, rounds: Mapping[int, Round], devices: Mapping[str, str], name: str) -> Series:
     key = printable(result.case.key)
     failed = result.status == "failed"
     samples = result.images_per_s.samples if result.images_per_s and not failed else ()
     if len(samples) != len(result.rounds) and not failed:
         raise RecordError(f"{name}, {key}: {len(samples)} samples of {len(result.rounds)} rounds", remedy="Remake it")
-    own = [rounds[number].limits if number in rounds else {} for number in result.rounds]
+    own = [_rates_of(rounds.get(number), devices, result.device) for number in result.rounds]
     return Series(
         key=key,
         axes=_axes(result),
         speeds=check_samples(samples, key, name) if samples else (),
         rates=_rates(own, name) if samples else {},
-        limit_key=result.limit_key,
         processes=_processes(result, rounds) if samples else (),
         reason=None if samples else printable(result.skipped or f"not measured: {result.status}"),
         failed=failed,
         wrong=_wrong(result),
     )
+
+
+def _rates_of(round_: Round | None, devices: Mapping[str, str], device: str) -> dict[str, float]:
+    """The limits of this device that the round measured."""
+    taken = round_.limits if round_ else {}
+    return {key: rate for key, rate in taken.items() if devices.get(key) == device}
 
 
 def _processes(result: CaseResult, rounds: Mapping[int, Round]) -> tuple[int, ...]:

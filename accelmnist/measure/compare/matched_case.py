@@ -1,10 +1,10 @@
 """One case of two records: what became of it, and its comparison where it was measured in both.
 
 A wrong result has no speed: a case that is wrong in either record isn't compared, whatever it took. Else its speeds are
-compared by `comparison.compare`, divided by the limit of the hardware that was measured beside every sample, so that a
-machine that is slower today cancels. The limit is the one that BASE's case names (`limit_key`). Where either record
-lacks it for a sample, or measured it another way, the speeds are compared as they are, and the row says so. Where both
-records have several processes, each counts as one (`runs.widened`).
+compared by `comparison.compare`, divided by the mean of the limits of its device that both records measured in the same
+way beside every sample, so that a machine that is slower today cancels; and a difference has to stand out from what
+these limits did by themselves (`controls`). Without any, the speeds are compared as they are, and the row says so.
+Where both records have several processes, each counts as one (`runs.widened`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Literal
 
 from accelmnist.errors import ConfigError, RecordError
 from accelmnist.measure.compare.comparable import Series, Side
-from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, Limits, compare, logarithms
+from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, compare, logarithms
+from accelmnist.measure.statistics.controls import Rates, against_controls, machine_speeds, spread_of_controls
 from accelmnist.measure.statistics.runs import FEWEST_PROCESSES, Processes, widened
 
 CaseOutcome = Literal[
@@ -60,9 +61,11 @@ class Rules:
 class Row:
     """One case. Ratios are the speed of new over base, above 1 where new is faster.
 
-    `ratio_of_medians` is that of the speeds as they were taken. `divided_by` is the key of the limit that `comparison`
-    has them divided by; `undivided` says why by none. `by_process` says that a process counted as one. `family_p` is
-    the p-value after Holm's correction. `reason` says why there is no comparison.
+    `ratio_of_medians` is that of the speeds as they were taken. `divided_by` are the keys of the limits by whose mean
+    `comparison` has them divided; `undivided` says why by none. `spread_of_limits` is how far these moved apart from
+    one record to the other, the standard deviation of their logarithms, and None where they are too few to tell.
+    `by_process` says that a process counted as one. `family_p` is the p-value after Holm's correction. `reason` says
+    why there is no comparison.
     """
 
     key: str
@@ -71,7 +74,8 @@ class Row:
     samples: tuple[int, int]
     comparison: Comparison | None = None
     ratio_of_medians: float | None = None
-    divided_by: str | None = None
+    divided_by: tuple[str, ...] = ()
+    spread_of_limits: float | None = None
     undivided: str | None = None
     by_process: bool = False
     family_p: float | None = None
@@ -97,7 +101,7 @@ def match(key: str, base_side: Side, new_side: Side, rules: Rules) -> Row:
         return _without_new(row, new, rules)
     if base.wrong or new.wrong:
         return _wrong(row, base, new)
-    return _compared(row, base, new, rules, _undivided(base, new, base_side, new_side, rules))
+    return _compared(row, base, new, rules, _divisors(base, new, base_side, new_side, rules))
 
 
 def _without_base(row: Row, base: Series | None, new: Series | None) -> Row:
@@ -126,49 +130,57 @@ def _wrong(row: Row, base: Series, new: Series) -> Row:
     return replace(row, outcome="wrong in base", reason=base.wrong)
 
 
-def _undivided(base: Series, new: Series, base_side: Side, new_side: Side, rules: Rules) -> str | None:
-    """Why the speeds can't be divided by the limit of BASE's case, or None where they can."""
-    key = base.limit_key
+@dataclass(frozen=True)
+class _Divisors:
+    """The rates of the same limits beside the samples of either side, or the reason why there are none."""
+
+    base: Rates
+    new: Rates
+    lacking: str | None = None
+
+
+def _divisors(base: Series, new: Series, base_side: Side, new_side: Side, rules: Rules) -> _Divisors:
+    lacking = None
     if rules.raw:
-        return "--raw leaves it in"
-    if base_side.tool == "pytest-benchmark":
-        return "pytest-benchmark measures no limits"
-    if key is None:
-        return "base names no limit of the case"
-    for name, series in (("base", base), ("new", new)):
-        if key not in series.rates:
-            return f"{name} lacks the limit {key} beside a sample"
-    if base_side.limits.get(key) != new_side.limits.get(key):
-        return f"the limit {key} was measured another way"
-    return None
+        lacking = "--raw leaves it in"
+    elif base_side.tool == "pytest-benchmark":
+        lacking = "pytest-benchmark measures no limits"
+    elif not base.rates or not new.rates:
+        lacking = f"{'new' if base.rates else 'base'} has no limit of the device beside every sample"
+    if lacking:
+        return _Divisors({}, {}, lacking)
+    keys = [key for key in base.rates if key in new.rates and base_side.limits.get(key) == new_side.limits.get(key)]
+    if not keys:
+        return _Divisors({}, {}, "no limit of the device was measured in the same way in both")
+    return _Divisors({key: base.rates[key] for key in keys}, {key: new.rates[key] for key in keys})
 
 
-def _compared(row: Row, base: Series, new: Series, rules: Rules, undivided: str | None) -> Row:
-    key, limits = base.limit_key, None
-    if undivided is None and key is not None:
-        limits = base.rates[key], new.rates[key]
-    comparison, plain = _comparison(row.key, base, new, limits, rules.threshold)
+def _compared(row: Row, base: Series, new: Series, rules: Rules, divisors: _Divisors) -> Row:
+    comparison, plain = _comparison(row.key, base, new, divisors, rules.threshold)
     return replace(
         row,
         outcome=comparison.verdict,
         comparison=comparison,
         ratio_of_medians=plain,
-        divided_by=key if limits else None,
-        undivided=undivided,
+        divided_by=tuple(divisors.base),
+        spread_of_limits=spread_of_controls(divisors.base, divisors.new),
+        undivided=divisors.lacking,
         by_process=min(len(set(series.processes)) for series in (base, new)) >= FEWEST_PROCESSES,
     )
 
 
-def _comparison(
-    key: str, base: Series, new: Series, limits: Limits | None, threshold: float
-) -> tuple[Comparison, float]:
+def _comparison(key: str, base: Series, new: Series, divisors: _Divisors, threshold: float) -> tuple[Comparison, float]:
     """The comparison, and the ratio of the medians as they were taken."""
     try:
+        limits = (machine_speeds(divisors.base), machine_speeds(divisors.new)) if divisors.base else None
         found = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
         if base.processes and new.processes:
             logs = logarithms(base.speeds, new.speeds, limits)
             sides = [Processes(log, side.processes) for log, side in zip(logs, (base, new), strict=True)]
             found = widened(found, *sides, threshold=threshold)
+        spread = spread_of_controls(divisors.base, divisors.new)
+        if spread is not None:
+            found = against_controls(found, spread, len(divisors.base), threshold=threshold)
         plain = statistics.median(new.speeds) / statistics.median(base.speeds)
         if found.low > 0 and 0 < plain < math.inf:
             return found, plain

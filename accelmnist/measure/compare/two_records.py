@@ -143,7 +143,7 @@ def _warnings(base: Side, new: Side, *, divided: bool) -> Iterable[str]:
     parts = [part for part in base.machine if base.machine[part] != new.machine.get(part, base.machine[part])]
     if parts:
         verb = "differs" if len(parts) == 1 else "differ"
-        shares = ", and a ratio is one of shares of each machine's limit" if divided else ""
+        shares = ", and a ratio is one of shares of each machine's limits; --raw compares the speeds" if divided else ""
         yield f"{' and '.join(parts)} {verb}: this compares machines, not versions{shares}"
     for side in (base, new):
         if side.state is not None:

@@ -39,20 +39,15 @@ FAR_FROM_SQUARE = 0.8  # below, a larger batch or width would make the products 
 
 
 def explain(result: CaseResult, limits: Iterable[Limit]) -> CaseResult:
-    """`result` with its bound, its share of the limit, and the limit that its speed depends on most.
+    """`result` with its bound and its share of the limit.
 
-    They are None where the case has no samples, or the limits that a bound takes were not measured.
+    Both are None where the case has no samples, or the limits that a bound takes were not measured.
     """
     own = limits_of(result.case, limits)
     bound = None
     if result.step_s is not None and result.cost is not None:
         bound = find_bound(result.case, step_s=result.step_s, cost=result.cost, limits=own, launches=result.launches)
-    return replace(
-        result,
-        bound=bound,
-        share_of_limit=bound.share if bound else None,
-        limit_key=deciding_limit(bound, own, result.launches) if bound else None,
-    )
+    return replace(result, bound=bound, share_of_limit=bound.share if bound else None)
 
 
 def find_bound(
@@ -127,20 +122,3 @@ def _kind(bound: Bound, square_share: float | None) -> BoundKind:
     if workload_s >= MOST * bound.step_s and square_share is not None and square_share < FAR_FROM_SQUARE:
         return "shape"
     return "overhead"
-
-
-def deciding_limit(bound: Bound, limits: CaseLimits, launches: Launches | None) -> str | None:
-    """The key of the limit that the case's speed follows most: what a machine that drifts is divided out by.
-
-    For memory that is the copy that its bandwidth came from. For compute and shape, and where the products take more
-    than the launches, it is the workload: the same library calls at the same shapes slow down together. For the rest it
-    is the dispatch, in a graph where the case replays one. None where it was not measured.
-    """
-    if bound.memory_s > bound.compute_s and bound.kind in ("memory", "above"):
-        copies = [limit for limit in (limits.working_set, limits.memory) if limit is not None]
-        return max(copies, key=lambda limit: rate_of(limit) or 0.0).key
-    by_launches = bound.kind in ("launch", "overhead") and (bound.launch_s or 0.0) >= (bound.workload_s or 0.0)
-    replays = launches is not None and launches.graph_replays > 0
-    dispatches = (limits.graph_dispatch, limits.dispatch) if replays else (limits.dispatch,)
-    candidates = (*dispatches, limits.workload) if by_launches else (limits.workload, limits.matmul)
-    return next((limit.key for limit in candidates if limit is not None), None)

@@ -6,6 +6,7 @@
     working set     a copy that touches as much as the case's step does
     dispatch        a tiny operation after the other, started from Python: what a launch costs while the queue is full
     graph dispatch  the same operations in a replayed CUDA graph
+    meeting         on a CPU, small operations that all threads share: what it costs to send them off and to meet again
 
 The precisions mean what they mean to the engines: fp32 is IEEE float32 on CUDA, tf32 float32 on tensor cores, bf16 and
 fp16 have operands of their own type. Cases that share a limit share its probe.
@@ -25,7 +26,7 @@ from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_byte
 from accelmnist.measure.limits.cost import step_products
 from accelmnist.measure.limits.limit_keys import limit_key, size_detail, working_set_size, workload_detail
 from accelmnist.measure.limits.probe import Probe, Recipe, Scratch
-from accelmnist.measure.limits.recipes import copy_recipe, square_recipe, tiny_recipe, workload_recipe
+from accelmnist.measure.limits.recipes import copy_recipe, meeting_recipe, square_recipe, tiny_recipe, workload_recipe
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Limit, LimitKind
 
@@ -48,6 +49,7 @@ _UNITS: dict[LimitKind, Unit] = {
     "working set": "bytes/s",
     "dispatch": "operations/s",
     "graph dispatch": "operations/s",
+    "meeting": "operations/s",
 }
 
 
@@ -92,6 +94,9 @@ def _wanted_by(case: Case, device: Device) -> Iterator[_Wanted]:
     yield _Wanted(limit("dispatch", "one element"), tiny_recipe())
     if device.kind == "cuda":
         yield _Wanted(limit("graph dispatch", "one element"), tiny_recipe())
+    threads = case.threads or torch.get_num_threads()
+    if device.kind == "cpu" and threads > 1:
+        yield _Wanted(limit("meeting", f"of {threads} threads"), meeting_recipe(threads))
 
 
 def _limit(case: Case, kind: LimitKind, detail: str, precision: Precision | None = None) -> Limit:

@@ -15,6 +15,8 @@ from accelmnist.measure.limits.cost import Product
 from accelmnist.measure.limits.probe import Operation, Recipe, Shape
 
 _OPERATIONS = 1000  # of a pass of a dispatch probe
+_MEETINGS = 50  # of a pass of a meeting probe
+_PART = 1 << 15  # elements: torch gives no thread fewer (at::internal::GRAIN_SIZE)
 _UNROLL, _UNROLL_BELOW = 20, 1 << 28  # passes a graph, where a pass has fewer flops or bytes: a few µs of a GPU
 
 
@@ -100,4 +102,16 @@ def tiny_recipe() -> Recipe:
         sinks=((1,),),
         operations=lambda sources, sinks: [partial(sinks[0].add_, sources[0])] * _OPERATIONS,
         amount=_OPERATIONS,
+    )
+
+
+def meeting_recipe(threads: int) -> Recipe:
+    """Additions just large enough that every thread gets a part: the cost is that of sending them off and meeting."""
+    shape = (threads * _PART,)
+    return Recipe(
+        dtype=torch.float32,
+        sources=(shape, shape),
+        sinks=(shape,),
+        operations=lambda sources, sinks: [partial(torch.add, *sources, out=sinks[0])] * _MEETINGS,
+        amount=_MEETINGS,
     )
