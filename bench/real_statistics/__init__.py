@@ -1,0 +1,1 @@
+"""The statistics on a real machine, of cases whose truth is known: see `__main__`."""
