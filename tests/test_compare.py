@@ -520,6 +520,15 @@ def test_a_benchmark_that_did_not_end_is_warned_of():
     )
 
 
+def test_what_else_ran_meanwhile_is_warned_of():
+    quiet, busy = sample_bench(seed=1), sample_bench(seed=2)
+    shared = replace(busy, rounds=tuple(replace(round_, other_cpu=0.04) for round_ in busy.rounds))
+    [warning] = judged(quiet, shared).warnings
+    assert warning.startswith("new was measured while other processes used 4 % of the processors")
+    calm = replace(busy, rounds=tuple(replace(round_, other_cpu=0.01) for round_ in busy.rounds))
+    assert judged(quiet, calm).warnings == ()
+
+
 # --- output ---
 
 

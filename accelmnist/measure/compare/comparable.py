@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from statistics import mean
 from typing import Literal
 
 from accelmnist.errors import RecordError
@@ -47,7 +48,8 @@ class Side:
     """One of the two records. `name` is the file or folder as it was given, `state` what kept it from being complete.
 
     `facts` are of the environment, the configuration and the tool. `machine` names the processor and the devices:
-    where these differ, two machines are compared. `limits` says how each limit was measured, by its key.
+    where these differ, two machines are compared. `limits` says how each limit was measured, by its key. `other_cpu`
+    is the share of the processors' time that other processes used meanwhile, None where nobody looked.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Side:
     facts: dict[str, Fact]
     machine: dict[str, str]
     limits: dict[str, str] = field(default_factory=dict)
+    other_cpu: float | None = None
     state: str | None = None
 
 
@@ -73,6 +76,7 @@ def bench_side(record: BenchRecord, name: str) -> Side:
         facts=_environment_facts(environment) | _config_facts(record.config),
         machine=_machine(record, environment),
         limits={limit.key: repr(replace(limit, rate=None)) for limit in record.limits},
+        other_cpu=_other_cpu(record.rounds),
         state=None if record.status == "done" else printable(f"{record.status}: {record.message or 'not at its end'}"),
     )
 
@@ -120,6 +124,11 @@ def _series(result: CaseResult, rounds: Mapping[int, Round], devices: Mapping[st
         failed=failed,
         wrong=_wrong(result),
     )
+
+
+def _other_cpu(rounds: Sequence[Round]) -> float | None:
+    seen = [round_.other_cpu for round_ in rounds if round_.other_cpu is not None]
+    return mean(seen) if seen else None
 
 
 def _rates_of(round_: Round | None, devices: Mapping[str, str], device: str) -> dict[str, float]:

@@ -28,6 +28,7 @@ from accelmnist.measure.statistics.summary import CONFIDENCE
 from accelmnist.record_files import SCHEMA_VERSION
 
 _SIGNIFICANCE = 1 - CONFIDENCE
+_BUSY_SHARE = 0.02  # of the processors' time; below, as much of a case's time is within what is called the same
 _ENOUGH = 50  # samples a side with which a p-value can be as small as any number of cases asks for
 
 
@@ -148,6 +149,11 @@ def _warnings(base: Side, new: Side, *, divided: bool) -> Iterable[str]:
     for side in (base, new):
         if side.state is not None:
             yield f"{side.name} is of a benchmark that is {side.state}"
+        if side.other_cpu is not None and side.other_cpu > _BUSY_SHARE:
+            yield (
+                f"{side.name} was measured while other processes used {100 * side.other_cpu:.0f} % of the processors: "
+                "some cases lose more by that than others, and than the limits"
+            )
 
 
 def _differences(base: Side, new: Side) -> Iterable[Difference]:
