@@ -3,12 +3,13 @@
     pip install '.[peers]'
     python -m bench.peers --readme
 
-Every contender runs in a process of its own with the same number of threads. For each workload the command builds every
-contender, samples all of them round by round in random order, and then trains each from its start to see that it
-reaches the same accuracy. A contender that is missing, refuses or dies is a row with its reason. Last come
-whole processes, one after the other, from their start to 98.0 % on the test set; --starts-alone measures these only and
-leaves the other tables as they are. The record is saved after every round; Ctrl-C ends the measuring and keeps what there is. The tables go into a Markdown file beside the
-record, and with --readme between the marks in README.md. --from makes the tables of a saved record again.
+Every contender runs in a process of its own with the same number of threads. For each workload the command builds
+every contender, samples all of them round by round in random order, and then trains each from its start to see that
+it reaches the same accuracy. A contender that is missing, refuses or dies is a row with its reason. Last come whole
+processes, one after the other, from their start to 98.0 % on the test set; --starts-alone measures these only and
+leaves the other tables as they are. The record is saved after every round; Ctrl-C ends the measuring and keeps what
+there is. The tables go into a Markdown file beside the record, and with --readme between the marks in README.md.
+--from makes the tables of a saved record again.
 
 Where the processor has no bfloat16 arithmetic, that precision is left out unless it is asked for: it would be computed
 in float32 with a conversion around every operation.

@@ -1,7 +1,8 @@
 """What the processes say, as Markdown: the median of the whole with its parts, and what ours takes of each one's time.
 
-A recipe promises the mean over seeds, so whoever's mean accuracy over its processes is below the target misses it: it
-keeps its figures and is not ranked. With fewer than six processes the interval is all that was seen.
+A recipe promises the mean over seeds; single seeds deviate from it by 0.07 points (`results/recipes.md`). Whoever's mean
+accuracy over its processes is below the target by more than twice what chance gives misses it: it keeps its figures
+and is not ranked. With fewer than six processes the interval is all that was seen.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from bench.peers.record import StartCase
 from bench.peers.start.task import RECIPE, TARGET, TRAINING, WORKLOAD
 
 HEADING = "## From the start of a process to 98.0 % on the test set"
+_SEED_DEVIATION = 0.0007  # of the accuracy of mnist-98, over 20 seeds
 _PARTS = ("data", "first", "training")
 _SIZES = "-".join(map(str, WORKLOAD.sizes))
 
 
 def reached(case: StartCase) -> bool:
-    """Whether its mean accuracy is the target's or better."""
-    return bool(case.accuracies) and statistics.fmean(case.accuracies) >= TARGET - 1e-9
+    """Whether its mean accuracy is the target's or better, as far as so many seeds can tell."""
+    count = len(case.accuracies)
+    return count > 0 and statistics.fmean(case.accuracies) >= TARGET - 2 * _SEED_DEVIATION / count**0.5
 
 
 def ranked(cases: tuple[StartCase, ...]) -> list[StartCase]:
@@ -76,7 +79,8 @@ _EXPLANATION = (
     f"{TRAINING.learning_rate:g} on a one-cycle schedule, weight decay {TRAINING.weight_decay:g}, label smoothing "
     f"{TRAINING.label_smoothing:g}. scikit-learn has no such schedule, decay or smoothing: it trains the same network "
     "by Adam at 0.001 until it is there. The clock is the parent's: it starts before the interpreter, and stops when "
-    "the accuracy on the test set is printed. Everyone reads the same packed files while its library is imported. A "
+    "the accuracy on the test set is printed. Whose mean over the seeds is below 98.0 % by more than chance misses it. "
+    "Everyone reads the same packed files while its library is imported. A "
     "process that is not counted went before, so the files are in the system's cache and compiled code in the "
     "library's own, where it has one. Ours is a user's command; its check against the reference and its pictures come "
     "after the accuracy and off the clock. Medians; with fewer than six processes the range is all that was seen. The "
