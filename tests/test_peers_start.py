@@ -1,4 +1,4 @@
-"""Peers from a cold start: the same training for everyone, the clock around a process, rounds, and what the table says."""
+"""Peers from a cold start: the same training for all, the clock around a process, rounds, and what the table says."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_clock_stops_at_the_line_and_the_end_is_awaited():
     text = "import time; print('x'); print('here', flush=True); time.sleep(0.4)"
     seconds, line = timed(shell(text), dict(os.environ), lambda text: "here" in text)
     assert line == "here\n"
-    assert 0 < seconds
+    assert seconds > 0
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """What the processes say, as Markdown: the median of the whole with its parts, and what ours takes of each one's time.
 
-A recipe promises the mean over seeds; single seeds deviate from it by 0.07 points (`results/recipes.md`). Whoever's mean
-accuracy over its processes is below the target by more than twice what chance gives misses it: it keeps its figures
-and is not ranked. With fewer than six processes the interval is all that was seen.
+A recipe promises the mean over seeds; single seeds deviate from it by 0.07 points (`results/recipes.md`). Whoever's
+mean accuracy over its processes is below the target by more than twice what chance gives misses it: it keeps its
+figures and is not ranked. With fewer than six processes the interval is all that was seen.
 """
 
 from __future__ import annotations
