@@ -253,6 +253,7 @@ class Run:
             peak_memory_bytes=peak_memory_bytes(self.setup.device),
         )
         self._save()
+        self.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
         if self.request.profile:
             self._profile()
         oracle = self.request.oracle(evaluation.labels, evaluation.predictions)

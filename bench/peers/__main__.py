@@ -3,11 +3,13 @@
     pip install '.[peers]'
     python -m bench.peers --readme
 
-Every contender runs in a process of its own with the same number of threads. For each workload the command builds every
-contender, samples all of them round by round in random order, and then trains each from its start to see that it
-reaches the same accuracy. A contender that is missing, refuses or dies is a row with its reason. The record is saved
-after every round; Ctrl-C ends the measuring and keeps what there is. The tables go into a Markdown file beside the
-record, and with --readme between the marks in README.md. --from makes the tables of a saved record again.
+Every contender runs in a process of its own with the same number of threads. For each workload the command builds
+every contender, samples all of them round by round in random order, and then trains each from its start to see that
+it reaches the same accuracy. A contender that is missing, refuses or dies is a row with its reason. Last come whole
+processes, one after the other, from their start to 98.0 % on the test set; --starts-alone measures these only and
+leaves the other tables as they are. The record is saved after every round; Ctrl-C ends the measuring and keeps what
+there is. The tables go into a Markdown file beside the record, and with --readme between the marks in README.md.
+--from makes the tables of a saved record again.
 
 Where the processor has no bfloat16 arithmetic, that precision is left out unless it is asked for: it would be computed
 in float32 with a conversion around every operation.
@@ -42,6 +44,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     usual = [entry.key for entry in CATALOGUE.values() if entry.usual]
     parser.add_argument("--workloads", type=_some_of(WORKLOADS), default=list(WORKLOADS), help="of a,b,c,d")
+    parser.add_argument(
+        "--starts", type=_not_negative, default=5, help="processes from start to 98.0 %% of each (default 5; 0: none)"
+    )
+    parser.add_argument("--starts-alone", action="store_true", help="measure those alone, beside what --out has")
     parser.add_argument("--precisions", type=_some_of(PRECISIONS), default=_precisions(), help="of fp32,bf16")
     parser.add_argument("--only", type=_some_of(CATALOGUE), default=usual, help=f"of {','.join(CATALOGUE)}")
     parser.add_argument("--rounds", type=_positive(int), default=10, help="samples of each case (default 10)")
@@ -89,6 +95,13 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     return number
 
 
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
 def say(text: str) -> None:
     """Progress, with the seconds since the start."""
     print(f"{time.perf_counter() - _STARTED:6.1f} s  {text}", file=sys.stderr, flush=True)
@@ -97,7 +110,7 @@ def say(text: str) -> None:
 def measure(arguments: argparse.Namespace) -> None:
     """Run what was asked for and save it."""
     options = Options(
-        workloads=arguments.workloads,
+        workloads=[] if arguments.starts_alone else arguments.workloads,
         precisions=arguments.precisions,
         contenders=arguments.only,
         rounds=arguments.rounds,
@@ -105,8 +118,12 @@ def measure(arguments: argparse.Namespace) -> None:
         accuracy_s=arguments.accuracy_seconds,
         threads=arguments.threads,
         out=arguments.out,
+        starts=arguments.starts,
     )
-    Session(options, command=" ".join([COMMAND, *sys.argv[1:]]), say=say).run()
+    session = Session(options, command=" ".join([COMMAND, *sys.argv[1:]]), say=say)
+    if arguments.starts_alone and arguments.out.exists():
+        session.keep(load_record(arguments.out))
+    session.run()
 
 
 def main() -> None:

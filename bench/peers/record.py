@@ -51,6 +51,23 @@ class WorkloadRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartCase:
+    """Processes of one contender from their start to 98.0 %: `seconds` of the whole, and of its parts by name.
+
+    `accuracies` are shares of the test set; process number n of everyone had the seed n.
+    """
+
+    key: str
+    title: str
+    ours: bool
+    version: str
+    reason: str | None
+    seconds: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    parts: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PeersRecord:
     """A whole run of the command."""
 
@@ -64,6 +81,7 @@ class PeersRecord:
     threads: int
     python: str
     workloads: tuple[WorkloadRecord, ...]
+    starts: tuple[StartCase, ...] = ()
 
 
 def case_record(case: Case, rounds: int) -> CaseRecord:

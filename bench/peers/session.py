@@ -12,8 +12,9 @@ from accelmnist.data.mnist import load_dataset
 from bench.peers.catalogue import CATALOGUE, Entry
 from bench.peers.contenders.numpy_hand import ByHand
 from bench.peers.process import Channel, ContenderProcess
-from bench.peers.record import PeersRecord, WorkloadRecord, new_record, save_record, workload_record
+from bench.peers.record import PeersRecord, StartCase, WorkloadRecord, new_record, save_record, workload_record
 from bench.peers.rounds import Race
+from bench.peers.start.rounds import entries_of, measure, starter
 from bench.peers.worker import save_weights
 from bench.peers.workloads import WORKLOADS, Job, PeerPrecision, Workload, start_weights
 
@@ -30,6 +31,7 @@ class Options:
     accuracy_s: float
     threads: int
     out: Path
+    starts: int = 0  # rounds of processes from a cold start
 
 
 class Contenders:
@@ -81,10 +83,15 @@ class Session:
         self.options, self.say = options, say
         self.base = new_record(command, threads=options.threads)
         self.done: list[WorkloadRecord] = []
+        self.starts: tuple[StartCase, ...] = ()
+
+    def keep(self, record: PeersRecord) -> None:
+        """Go on beside the workloads of another run, whose command, date and machine stay the record's."""
+        self.base, self.done = record, list(record.workloads)
 
     def record(self, *under_way: WorkloadRecord) -> PeersRecord:
         """The record, with a workload that is under way."""
-        return replace(self.base, workloads=(*self.done, *under_way))
+        return replace(self.base, workloads=(*self.done, *under_way), starts=self.starts)
 
     def run(self) -> None:
         """All workloads; an interrupt ends it and keeps what there is."""
@@ -94,6 +101,18 @@ class Session:
                 self.say(f"{key}: starting the contenders that do not run")
                 contenders.start()
                 self._measure(self._race(WORKLOADS[key], contenders))
+
+        if self.options.starts:
+            self._start()
+
+    def _start(self) -> None:
+        """Processes from their start to 98.0 %, when no contender is left that could disturb them."""
+        entries = entries_of(self.options.contenders)
+        with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as scratch:
+            start = starter(threads=self.options.threads, scratch=Path(scratch))
+            for cases in measure(entries, start, rounds=self.options.starts, say=self.say):
+                self.starts = cases
+                save_record(self.record(), self.options.out)
 
     def _race(self, workload: Workload, contenders: Contenders) -> Race:
         weights = trained_weights(contenders.scratch) if workload.mode == "inference" else None

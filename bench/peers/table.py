@@ -6,6 +6,8 @@ from fractions import Fraction
 
 from bench.peers.judgement import Board, Judged, boards
 from bench.peers.record import PeersRecord
+from bench.peers.start.table import chapter as start_chapter
+from bench.peers.start.table import readme_lines
 from bench.peers.workloads import WORKLOADS, Workload
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -27,6 +29,7 @@ def document(record: PeersRecord) -> str:
     for workload in record.workloads:
         for board in boards(workload):
             lines += ["", f"## {board.workload.title}, {PRECISION_NAMES[board.precision]}", "", *board_lines(board)]
+    lines += ["", *start_chapter(record.starts)] if record.starts else []
     return "\n".join([*lines, ""])
 
 
@@ -106,7 +109,8 @@ def readme_part(record: PeersRecord) -> str:
     lines = [f"{keys}; on {head(record)}. Images/s, and in brackets how many times as fast our best engine is:", ""]
     titles = [f"({board.workload.key}) {PRECISION_NAMES[board.precision]}" for board in found]
     lines += [f"| who | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(found)}"]
-    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in _matrix(found)])
+    lines += [f"| {' | '.join(row)} |" for row in _matrix(found)]
+    return "\n".join(lines + readme_lines(record.starts))
 
 
 def _lower(title: str) -> str:

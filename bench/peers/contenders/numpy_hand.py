@@ -89,7 +89,7 @@ class Update:
     """SGD or Adam over the flat arrays, in place."""
 
     def __init__(self, workload: Workload, network: Network) -> None:
-        self.workload, self.network = workload, network
+        self.workload, self.network, self.rate = workload, network, workload.learning_rate
         self.first, self.second, self.scratch = (np.zeros_like(network.flat) for _ in range(3))
         self.step = self._adam if workload.rule == "adam" else self._momentum if workload.momentum else self._plain
         self.count = 0
@@ -100,13 +100,13 @@ class Update:
 
     def _plain(self) -> None:
         gradient = self.network.flat_gradient
-        gradient *= self.workload.learning_rate
+        gradient *= self.rate
         np.subtract(self.network.flat, gradient, out=self.network.flat)
 
     def _momentum(self) -> None:
         self.first *= self.workload.momentum
         self.first += self.network.flat_gradient
-        np.multiply(self.first, self.workload.learning_rate, out=self.scratch)
+        np.multiply(self.first, self.rate, out=self.scratch)
         np.subtract(self.network.flat, self.scratch, out=self.network.flat)
 
     def _adam(self) -> None:
@@ -123,7 +123,7 @@ class Update:
         scratch *= 1 / (1 - BETA2**self.count) ** 0.5
         scratch += EPSILON
         np.divide(self.first, scratch, out=scratch)
-        scratch *= self.workload.learning_rate / (1 - BETA1**self.count)
+        scratch *= self.rate / (1 - BETA1**self.count)
         np.subtract(self.network.flat, scratch, out=self.network.flat)
 
 
