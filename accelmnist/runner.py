@@ -10,6 +10,7 @@ record is saved with its status first.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -36,8 +37,9 @@ from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import memory_errors, peak_memory_bytes
+from accelmnist.ending import told_early_end
 from accelmnist.environment import describe_environment
-from accelmnist.errors import AccelmnistError, DivergedError
+from accelmnist.errors import OutputError
 from accelmnist.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.model import MLP
 from accelmnist.reference.scores import Oracle, OracleScores, score_here
@@ -138,7 +140,7 @@ class Run:
 
     def execute(self) -> RunOutcome:
         """Run from beginning to end; whatever ends it early, the record is saved with its status first."""
-        try:
+        with told_early_end(self._end):
             self._load_data()
             remedy = "Try a smaller --batch-size or --hidden, or another --device"
             with memory_errors(self.setup.device, remedy):
@@ -146,18 +148,6 @@ class Run:
                 self._train()
                 if self.record.status != "interrupted":
                     self._finish()
-        except DivergedError as error:
-            self._end("diverged", str(error))
-            raise
-        except AccelmnistError as error:
-            self._end("failed", str(error))
-            raise
-        except (KeyboardInterrupt, BrokenPipeError) as error:
-            self._end("interrupted", "its output was closed" if isinstance(error, OSError) else "stopped at once")
-            raise
-        except Exception as error:
-            self._end("failed", f"{type(error).__name__}: {error}")  # a bug keeps its traceback, the record its figures
-            raise
         return RunOutcome(self.record, self.job.model, self.dataset.test)
 
     def _load_data(self) -> None:
@@ -258,7 +248,8 @@ class Run:
         oracle = self.request.oracle(evaluation.labels, evaluation.predictions)
         self.request.on_evaluated(self.record, self.job.model, self.dataset.test)
         self._judge(evaluation, oracle)
-        self._end("done", None)
+        self.record = dataclasses.replace(self.record, status="done")
+        self._save()
         if self.folder is not None:
             (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
 
@@ -313,11 +304,12 @@ class Run:
         timing = dataclasses.replace(self.record.timing, **seconds)
         self.record = dataclasses.replace(self.record, timing=timing)
 
-    def _end(self, status: Status, message: str | None) -> None:
+    def _end(self, status: Status, message: str) -> None:
+        """Save what there is; where even that fails, what was saved last stays."""
         self.record = dataclasses.replace(self.record, status=status, message=message)
-        self._save()
-        if status != "done":
-            self.request.on_stopped(self.record)
+        with contextlib.suppress(OutputError):
+            self._save()
+        self.request.on_stopped(self.record)
 
     def _save(self) -> None:
         if self.folder is not None:

@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("folders",),
     ("device", "metrics", "data", "record_files"),
     ("results", "model", "schedules", "native", "gpu_kernels", "speeds"),
-    ("step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
+    ("ending", "step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
     ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),
