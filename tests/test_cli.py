@@ -114,8 +114,8 @@ def test_an_unwritable_results_folder(capsys, tmp_path):
 
 
 def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
-    from accelmnist import runner
     from accelmnist.errors import OutputError
+    from accelmnist.runner import run as runner
 
     saved = runner.save_checkpoint
     calls = []
@@ -138,7 +138,7 @@ def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
 
 
 def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
-    from accelmnist import runner
+    from accelmnist.runner import run as runner
 
     def no_memory(*_arguments, **_settings):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
