@@ -15,7 +15,7 @@ from accelmnist.cli.bench_options import CONFIG_PARAMETERS, bench_config_from, c
 from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.options import in_order
 from accelmnist.cli.processes import resume_in_fresh_process, seconds_since_start
-from accelmnist.cli.saving import how_to_go_on, result_folder
+from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, DeviceError, StoppedError
 from accelmnist.openmp import limit_spinning
@@ -82,7 +82,7 @@ def _run_new(config: BenchConfig, options: dict[str, Any], companion: Companion)
 def _resume(options: dict[str, Any], companion: Companion) -> BenchRecord:
     from accelmnist.measure.record import load_bench
 
-    folder = options["resume"]
+    folder = stopped_folder(options["resume"], "bench")
     record = load_bench(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that benchmark is finished", remedy="Start a new one with --out")

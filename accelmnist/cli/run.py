@@ -13,7 +13,7 @@ from accelmnist.cli.contradictions import given, refuse_configuration
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.cli.run_result_options import check_result_options, result_options
 from accelmnist.cli.run_task import RunTask
-from accelmnist.cli.saving import result_folder
+from accelmnist.cli.saving import result_folder, stopped_folder
 from accelmnist.cli.trials import check_trials
 from accelmnist.companion import Companion
 from accelmnist.openmp import limit_spinning
@@ -85,7 +85,7 @@ def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> R
     from accelmnist.resuming import find_stopped_run
     from accelmnist.run_setup import choose_setup
 
-    stopped = find_stopped_run(options["resume"])
+    stopped = find_stopped_run(stopped_folder(options["resume"], "run"))
     setup = choose_setup(stopped.config, resumed_after=len(stopped.checkpoint.epochs) if stopped.checkpoint else 0)
     task = RunTask(
         config=stopped.config,

@@ -15,7 +15,7 @@ from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
-from accelmnist.cli.saving import how_to_go_on, result_folder
+from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
 from accelmnist.cli.sweep_options import CONFIG_PARAMETERS, config_options, sweep_config_from
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, StoppedError
@@ -79,11 +79,10 @@ def _run_new(config: SweepConfig, options: dict[str, Any], companion: Companion)
 def _resume(options: dict[str, Any], companion: Companion) -> SweepRecord:
     from accelmnist.sweep.record import load_sweep
 
-    folder = options["resume"]
+    folder = stopped_folder(options["resume"], "sweep")
     record = load_sweep(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that sweep is finished", remedy="Start a new one with --out")
-    folder = folder if folder.is_dir() else folder.parent
     return _Run(record.config, record, folder, options, companion).run()
 
 
