@@ -39,9 +39,12 @@ def run(context: click.Context, /, **options: Any) -> int:
     check_trials(context, options)
     if options["resume"]:
         refuse_configuration(context, CONFIG_PARAMETERS, of="saved run")
-    options = with_recipe(options, given=given(context))
+    typed = given(context)
+    options = with_recipe(options, given=typed)
     check_result_options(context, options)
-    config = None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS})
+    config = (
+        None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS}, given=typed)
+    )
     limit_spinning()
     with Companion(_AT_THE_END, at_once=options["recipe"] is None) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from accelmnist.device import Device, resolve, total_memory_bytes
+from accelmnist.device import Device, require_threads, resolve, total_memory_bytes
 from accelmnist.ending import told_early_end
 from accelmnist.environment import describe_environment
 from accelmnist.errors import AccelmnistError, OutputError
@@ -60,7 +60,12 @@ class BenchRequest:
 
 
 def new_record(config: BenchConfig) -> BenchRecord:
-    """The record of a benchmark that has not begun: every case pending; raises ConfigError for an unknown device."""
+    """The record of a benchmark that has not begun: every case pending; raises ConfigError for an unknown device.
+
+    It raises it for more threads than make sense here, too.
+    """
+    for threads in config.threads:
+        require_threads(threads)
     devices = resolve_devices(config.devices)
     here = [device for device in devices.values() if isinstance(device, Device)]
     first = here[0] if here else resolve("cpu")
