@@ -12,7 +12,7 @@ from accelmnist.errors import ConfigError, DataError, OutputError
 from accelmnist.storage import make_folder
 
 RESULTS = Path("results")
-_RECORDS = ("run.json", "bench.json", "sweep.json")
+RECORDS = {"run": "run.json", "bench": "bench.json", "sweep": "sweep.json"}  # the record of each command, by its kind
 _LOCK = ".lock"
 
 
@@ -32,7 +32,7 @@ def new_folder(asked: Path | None, *, label: str) -> Path:
 
 
 def _require_new(asked: Path) -> None:
-    if any((asked / record).exists() for record in _RECORDS):
+    if any((asked / record).exists() for record in RECORDS.values()):
         raise ConfigError(
             f"--out {asked} already holds a result", remedy="Choose another folder, or go on with it by --resume"
         )

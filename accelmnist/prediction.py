@@ -97,6 +97,8 @@ def _model_file(path: Path) -> Path:
         raise CheckpointError(f"--model {path}: no such file or folder", remedy="Give what a run saved")
     file = path / MODEL_NAME if path.is_dir() else path
     if not file.exists():
+        if (path / "best" / MODEL_NAME).exists():
+            raise CheckpointError(f"--model {path}: that is a sweep", remedy=f"Its winner is --model {path / 'best'}")
         raise CheckpointError(f"--model {path}: holds no {MODEL_NAME}", remedy="Give the folder of a finished run")
     return file
 

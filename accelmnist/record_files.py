@@ -14,9 +14,12 @@ from typing import TypeVar
 import msgspec
 
 from accelmnist.errors import ConfigError, RecordError
+from accelmnist.folders import RECORDS
 from accelmnist.storage import write_atomically
 
 SCHEMA_VERSION = 1
+
+NOUNS = {"run": "a run", "bench": "a benchmark", "sweep": "a sweep"}
 
 Record = TypeVar("Record")
 
@@ -36,6 +39,26 @@ def save(record: object, path: Path) -> Path:
     """Write the record to `path` in one step; raises OutputError."""
     write_atomically(path, encode(record))
     return path
+
+
+def record_file(path: Path, kind: str) -> Path:
+    """The file of a record of `kind`, given it or its folder; RecordError for a folder with another command's."""
+    if not path.is_dir():
+        return path
+    if (other := other_kind_in(path, kind)) is not None:
+        raise RecordError(
+            f"{path} holds {NOUNS[other]}, not {NOUNS[kind]}", remedy=f"Give the folder of `accelmnist {kind}`"
+        )
+    return path / RECORDS[kind]
+
+
+def other_kind_in(path: Path, kind: str) -> str | None:
+    """The kind of what a folder or a file holds in place of a record of `kind`; None where it may hold one."""
+    if not path.is_dir():
+        known = (other for other, name in RECORDS.items() if path.name == name and path.exists())
+        return next((other for other in known if other != kind), None)
+    there = [other for other, name in RECORDS.items() if (path / name).exists()]
+    return None if kind in there or not there else there[0]
 
 
 def load(file: Path, record_type: type[Record], *, kind: str, noun: str) -> Record:

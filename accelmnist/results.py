@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.config import RunConfig
+from accelmnist.folders import RECORDS
 from accelmnist.metrics import Metrics
-from accelmnist.record_files import SCHEMA_VERSION, encode, load, save
+from accelmnist.record_files import SCHEMA_VERSION, encode, load, record_file, save
 
-RECORD_NAME = "run.json"
+RECORD_NAME = RECORDS["run"]
 
 Status = Literal["running", "done", "interrupted", "diverged", "failed"]
 
@@ -252,4 +253,4 @@ def load_record(path: Path) -> RunRecord:
 
     Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
     """
-    return load(path / RECORD_NAME if path.is_dir() else path, RunRecord, kind="run", noun="a run")
+    return load(record_file(path, "run"), RunRecord, kind="run", noun="a run")

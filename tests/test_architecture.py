@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("folders",),
     ("device", "metrics", "data", "record_files"),
     ("results", "model", "schedules", "native", "gpu_kernels", "speeds"),
-    ("step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
+    ("ending", "step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
     ("training",),
     ("reference", "resuming", "run_setup"),
     ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),
@@ -62,7 +62,7 @@ def test_layers_import_downward_only(path):
 
 def test_a_layer_above_would_be_seen():
     assert LEVEL["show"] > LEVEL["training"] > LEVEL["device"] > LEVEL["errors"]
-    assert parts_imported(ROOT / "cli" / "run.py") >= {"runner", "show", "errors"}
+    assert parts_imported(ROOT / "cli" / "run_task.py") >= {"runner", "show", "errors"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,8 @@ MISTAKES: dict[str, str | None] = {
     "--seed -1": "--seed: -1 is out of range. Give 0 up to 2^63 - 1",
     "--compile --engine eager": "--compile contradicts --engine eager. Give one of them",
     "--amp --precision tf32": "--amp bf16 contradicts --precision tf32. Give one of them",
+    "--amp --precision fp32": "--amp bf16 contradicts --precision fp32. Give one of them",
+    "--amp fp16 --precision bf16": "--amp fp16 contradicts --precision bf16. Give one of them",
     "--synthetic --dataset kmnist": "--synthetic contradicts --dataset. Give one of them",
     "--no-save --out x": "--no-save contradicts --out. Give one of them",
     "--quiet --json": "--quiet contradicts --json. Give one of them",
@@ -76,6 +79,13 @@ def test_a_mistake_is_one_line(arguments, capsys):
     if line is not None:
         assert found == line.format(there=", ".join(available()))
     assert len(found) > 20
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize("command", [["run", "--threads", "4096"], ["bench", "--threads", "1,4096"]])
+def test_more_threads_than_make_sense_are_refused(command, capsys, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert fails(capsys, *command) == "--threads: 4096 is too many for the 3 processors here. Give 12 or fewer"
     assert not Path("results").exists()
 
 
@@ -114,8 +124,8 @@ def test_an_unwritable_results_folder(capsys, tmp_path):
 
 
 def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
-    from accelmnist import runner
     from accelmnist.errors import OutputError
+    from accelmnist.runner import run as runner
 
     saved = runner.save_checkpoint
     calls = []
@@ -138,7 +148,7 @@ def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
 
 
 def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
-    from accelmnist import runner
+    from accelmnist.runner import run as runner
 
     def no_memory(*_arguments, **_settings):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")

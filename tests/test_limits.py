@@ -16,14 +16,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.errors import DeviceError
 from accelmnist.measure import clock
+from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits import probe as module
 from accelmnist.measure.limits import probes as limits
+from accelmnist.measure.limits import samplers
 from accelmnist.measure.limits.cost import product_flops
 from accelmnist.measure.limits.limit_keys import limits_of, size_detail, working_set_size
 from accelmnist.measure.limits.probe import Recipe, Scratch
 from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, probes_for
+from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.plan import BenchConfig, Case, expand
-from accelmnist.measure.record import Limit, LimitKind
+from accelmnist.measure.record import BenchRecord, Limit, LimitKind
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.step.selection import engine_class
 from accelmnist.training import Plan
@@ -498,3 +501,36 @@ def test_limits_say_their_unit():
         "meeting": "operations/s",
     }
     assert all(isinstance(probe.limit, Limit) for probe in probes_for([TRAINING], {"cpu": CPU}))
+
+
+# --- ready to be sampled
+
+
+def test_limits_are_ready_with_their_threads_and_one_that_fails_is_a_note(monkeypatch):
+    """The samples are those of the probe; the threads those of the limit, or the ones in force where it names none."""
+    threads: list[int] = []
+    monkeypatch.setattr(samplers, "set_threads", threads.append)
+    monkeypatch.setattr(Probe, "prepare", prepare_but_not_copies)
+    monkeypatch.setattr(Probe, "sample", lambda probe: 5.0)
+    ledger = Ledger(BenchRecord(), None)
+    made = limit_samplers([replace(TRAINING, threads=2), INFERENCE], {"cpu": CPU}, ledger, threads=3)
+    assert threads == [limit.threads or 3 for limit in ledger.record.limits]
+    assert set(threads) == {2, 3}
+    assert [limit.key for limit in ledger.record.limits] == list(made)
+    assert {sampler.take() for sampler in made.values()} == {5.0}
+    assert ledger.record.notes[0] == "The limit cpu/2 threads/memory 256 MiB was not measured: no room"
+    assert not any("memory" in key for key in made)
+
+
+def prepare_but_not_copies(probe: Probe) -> None:
+    if probe.limit.kind == "memory":
+        raise DeviceError("no room")
+
+
+@pytest.mark.parametrize(("sample_s", "slices"), [(0.001, 8), (0.01, 4), (1.0, 1)])
+def test_a_limit_takes_so_many_slices_as_fill_its_share_of_a_round(monkeypatch, sample_s, slices):
+    now = iter([0.0, sample_s])
+    monkeypatch.setattr(samplers.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(Probe, "prepare", lambda probe: None)
+    monkeypatch.setattr(Probe, "sample", lambda probe: 5.0)
+    assert samplers.probe_sampler(probe_of("matmul"), threads=1).slices == slices

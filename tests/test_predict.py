@@ -280,6 +280,13 @@ def test_no_run_there(tell: Tell, seven: Path) -> None:
     assert told.err == f"error: no trained network in results/. {HOW_TO_GET_ONE}\n"
 
 
+def test_the_network_is_not_named_where_no_file_can_be_used(tell: Tell, models: Path) -> None:
+    told = tell("nowhere.png", "--model", models / "softmax")
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+
+
 def test_a_model_that_is_not_there(tell: Tell, seven: Path, tmp_path: Path) -> None:
     told = tell(seven, "--model", "nowhere")
     assert (told.code, told.out) == (2, "")

@@ -165,8 +165,8 @@ def test_nothing_that_runs_is_stored(monkeypatch):
 
 def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, capsys):
     """Ctrl-C while the result is checked stops at once, and resuming only checks again."""
-    from accelmnist import runner
     from accelmnist.engines.eager import EagerEngine
+    from accelmnist.runner import run as runner
 
     with monkeypatch.context() as patch:
         patch.setattr(runner, "evaluate", lambda *_args, **_settings: os.kill(os.getpid(), signal.SIGINT))

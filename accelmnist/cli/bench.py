@@ -15,6 +15,7 @@ from accelmnist.cli.bench_options import CONFIG_PARAMETERS, bench_config_from, c
 from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.options import in_order
 from accelmnist.cli.processes import resume_in_fresh_process, seconds_since_start
+from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, DeviceError, StoppedError
 from accelmnist.openmp import limit_spinning
@@ -71,23 +72,17 @@ def bench(context: click.Context, /, **options: Any) -> int:
 
 
 def _run_new(config: BenchConfig, options: dict[str, Any], companion: Companion) -> BenchRecord:
-    from accelmnist.folders import new_folder, remove_if_empty
     from accelmnist.measure.session import new_record
 
     record = new_record(config)
-    if options["no_save"]:
-        return _Run(record, None, options, companion).run()
-    folder = new_folder(options["out"], label="bench")
-    try:
+    with result_folder(options, label="bench") as folder:
         return _Run(record, folder, options, companion).run()
-    finally:
-        remove_if_empty(folder)
 
 
 def _resume(options: dict[str, Any], companion: Companion) -> BenchRecord:
     from accelmnist.measure.record import load_bench
 
-    folder = options["resume"]
+    folder = stopped_folder(options["resume"], "bench")
     record = load_bench(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that benchmark is finished", remedy="Start a new one with --out")
@@ -111,7 +106,7 @@ class _Run:
                 self._measure_in_fresh_process()
             self._draw()
         except (KeyboardInterrupt, BrokenPipeError):
-            raise StoppedError("interrupted", remedy=self._how_to_go_on()) from None
+            raise StoppedError("interrupted", remedy=how_to_go_on("bench", self.folder, "bench.json")) from None
         finally:  # a failure must not hide what was measured
             self._show()
         return self.record
@@ -194,11 +189,6 @@ class _Run:
             import msgspec
 
             click.echo(msgspec.json.encode(self.record))
-
-    def _how_to_go_on(self) -> str:
-        """What to type to go on with a stopped benchmark, where anything of it is saved."""
-        saved = self.folder is not None and (self.folder / "bench.json").exists()
-        return f"Go on with: accelmnist bench --resume {self.folder}" if saved else "Nothing was saved"
 
 
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:

@@ -81,9 +81,10 @@ def _read(path: Path) -> Side:
 def _side(path: Path) -> Side:
     from accelmnist.measure.compare.comparable import bench_side
     from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
-    from accelmnist.measure.record import RECORD_NAME, load_bench
+    from accelmnist.measure.record import load_bench
+    from accelmnist.record_files import record_file
 
-    file = path / RECORD_NAME if path.is_dir() else path
+    file = record_file(path, "bench")
     document = _decode(file)
     if is_pytest_benchmark(document):
         return pytest_benchmark_side(document, str(path))

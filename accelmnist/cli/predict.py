@@ -80,6 +80,7 @@ def _print_all(predictor: Predictor, answers: Iterator[tuple[Picture, Prediction
 
     console = make_terminal(stderr=False)
     model = predictor.summary
-    print_model(model, console)
-    for picture, prediction in answers:
+    for place, (picture, prediction) in enumerate(answers):
+        if place == 0:  # where no file can be used, there is nothing that the network could be named for
+            print_model(model, console)
         print_answer(picture, prediction, model, console)

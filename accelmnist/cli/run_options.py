@@ -137,12 +137,15 @@ def with_recipe(options: dict[str, Any], *, given: frozenset[str]) -> dict[str, 
     return options | {name: value for name, value in own.items() if name not in given}
 
 
-def config_from(options: dict[str, Any]) -> RunConfig:
-    """The configuration that the options above describe; raises ConfigError where two of them contradict each other."""
+def config_from(options: dict[str, Any], *, given: frozenset[str] = frozenset()) -> RunConfig:
+    """The configuration that the options above describe; raises ConfigError where two of them contradict each other.
+
+    A default contradicts nothing: `given` are the options that were typed.
+    """
     options = dict(options)
     _apply_synthetic(options)
     _apply_compile(options)
-    _apply_amp(options)
+    _apply_amp(options, given=given)
     _apply_rate(options)
     return RunConfig(
         data=DataConfig(**{name: options[name] for name in _DATA}),
@@ -176,10 +179,10 @@ def _apply_rate(options: dict[str, Any]) -> None:
     options["learning_rate"] = options["learning_rate"] or 0.0
 
 
-def _apply_amp(options: dict[str, Any]) -> None:
+def _apply_amp(options: dict[str, Any], *, given: frozenset[str]) -> None:
     amp = options.pop("amp")
     if amp is None:
         return
-    if options["precision"] not in ("fp32", amp):
+    if "precision" in given and options["precision"] != amp:
         raise ConfigError(f"--amp {amp} contradicts --precision {options['precision']}", remedy="Give one of them")
     options["precision"] = amp

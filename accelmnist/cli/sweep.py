@@ -15,6 +15,7 @@ from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.drawing import PictureDrawing
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
+from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
 from accelmnist.cli.sweep_options import CONFIG_PARAMETERS, config_options, sweep_config_from
 from accelmnist.companion import Companion
 from accelmnist.errors import ConfigError, StoppedError
@@ -71,25 +72,17 @@ def sweep(context: click.Context, /, **options: Any) -> int:
 
 
 def _run_new(config: SweepConfig, options: dict[str, Any], companion: Companion) -> SweepRecord:
-    from accelmnist.folders import new_folder, remove_if_empty
-
-    if options["no_save"]:
-        return _Run(config, None, None, options, companion).run()
-    folder = new_folder(options["out"], label="sweep")
-    try:
+    with result_folder(options, label="sweep") as folder:
         return _Run(config, None, folder, options, companion).run()
-    finally:
-        remove_if_empty(folder)
 
 
 def _resume(options: dict[str, Any], companion: Companion) -> SweepRecord:
     from accelmnist.sweep.record import load_sweep
 
-    folder = options["resume"]
+    folder = stopped_folder(options["resume"], "sweep")
     record = load_sweep(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that sweep is finished", remedy="Start a new one with --out")
-    folder = folder if folder.is_dir() else folder.parent
     return _Run(record.config, record, folder, options, companion).run()
 
 
@@ -118,9 +111,9 @@ class _Run:
             winner = self._train()
             self._draw(winner)
         except (KeyboardInterrupt, BrokenPipeError):
-            raise StoppedError("interrupted", remedy=self._how_to_go_on()) from None
+            raise StoppedError("interrupted", remedy=how_to_go_on("sweep", self.folder, "sweep.json")) from None
         except StoppedError as error:
-            raise StoppedError(error.message, remedy=self._how_to_go_on()) from None
+            raise StoppedError(error.message, remedy=how_to_go_on("sweep", self.folder, "sweep.json")) from None
         finally:  # a failure must not hide what was found
             self._show()
         assert self.record is not None
@@ -186,11 +179,6 @@ class _Run:
             from accelmnist.record_files import encode
 
             click.echo(encode(self.record), nl=False)
-
-    def _how_to_go_on(self) -> str:
-        """What to type to go on with a stopped sweep, where anything of it is saved."""
-        saved = self.folder is not None and (self.folder / "sweep.json").exists()
-        return f"Go on with: accelmnist sweep --resume {self.folder}" if saved else "Nothing was saved"
 
 
 def _check_result_options(context: click.Context, options: dict[str, Any]) -> None:

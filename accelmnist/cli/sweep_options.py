@@ -86,7 +86,7 @@ def sweep_config_from(context: click.Context, options: dict[str, Any]) -> SweepC
     if isinstance(options["learning_rates"], str):
         options["learning_rates"] = parse_rates(options["learning_rates"], "--lr")
     lists = {name: options[name] for name in ("hidden", *_LISTS) if options[name]}
-    run = config_from(_of_a_run(options))
+    run = config_from(_of_a_run(options), given=frozenset(given))
     config = SweepConfig(
         preset=options["preset"],
         **lists,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import torch
 from accelmnist.errors import ConfigError, DeviceError
 
 KINDS = ("cpu", "cuda", "mps")
+_MOST_THREADS_EACH = 4  # of a processor: more is a slip of the finger, and can take the machine down
+_MOST_THREADS = 1024  # of the native kernels (kMaxThreads)
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,24 @@ def synchronize(device: Device) -> None:
         torch.mps.synchronize()
 
 
+def require_threads(threads: int) -> None:
+    """Raise ConfigError for more threads than a few for each processor: they would only wait for each other."""
+    processors = os.cpu_count() or 1
+    most = min(_MOST_THREADS_EACH * processors, _MOST_THREADS)
+    if threads > most:
+        raise ConfigError(
+            f"--threads: {threads} is too many for the {processors} processors here",
+            remedy=f"Give {most} or fewer",
+        )
+
+
 def set_threads(threads: int | None) -> int:
-    """Set the CPU threads of torch where a number is given; returns the number in force."""
+    """Set the CPU threads of torch where a number is given; returns the number in force.
+
+    Raises ConfigError for more than `require_threads` allows.
+    """
+    if threads is not None:
+        require_threads(threads)
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     return torch.get_num_threads()

@@ -38,6 +38,10 @@ class Ledger:
         if text not in self._record.notes:
             self.set(notes=(*self._record.notes, text))
 
+    def limit_failed(self, key: str, reason: str) -> None:
+        """Note that the limit with this key was not measured, and why."""
+        self.note(f"The limit {key} was not measured: {reason}")
+
     def add_limits(self, limits: tuple[Limit, ...]) -> None:
         """Add the limits that the record doesn't hold yet."""
         known = {limit.key for limit in self._record.limits}

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.config import Optimizer, Precision
+from accelmnist.folders import RECORDS
 from accelmnist.measure.plan import BenchConfig, Case, Mode
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary
 from accelmnist.measure.statistics.symptoms import Symptom
-from accelmnist.record_files import SCHEMA_VERSION, encode, load, save
+from accelmnist.record_files import SCHEMA_VERSION, encode, load, record_file, save
 from accelmnist.results import Environment, ProfileSummary, Status, Verdict
 
-RECORD_NAME = "bench.json"
+RECORD_NAME = RECORDS["bench"]
 
 CaseStatus = Literal["pending", "measuring", "done", "skipped", "cut", "failed"]
 LimitKind = Literal["matmul", "workload", "memory", "working set", "dispatch", "graph dispatch", "meeting"]
@@ -283,4 +284,4 @@ def save_bench(record: BenchRecord, folder: Path) -> Path:
 
 def load_bench(path: Path) -> BenchRecord:
     """Read and validate a benchmark's record, given the file or its folder; raises RecordError."""
-    return load(path / RECORD_NAME if path.is_dir() else path, BenchRecord, kind="bench", noun="a benchmark")
+    return load(record_file(path, "bench"), BenchRecord, kind="bench", noun="a benchmark")

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from accelmnist.device import Device, resolve, total_memory_bytes
+from accelmnist.device import Device, require_threads, resolve, total_memory_bytes
+from accelmnist.ending import told_early_end
 from accelmnist.environment import describe_environment
 from accelmnist.errors import AccelmnistError, OutputError
 from accelmnist.measure.budget import Budget
@@ -59,7 +60,12 @@ class BenchRequest:
 
 
 def new_record(config: BenchConfig) -> BenchRecord:
-    """The record of a benchmark that has not begun: every case pending; raises ConfigError for an unknown device."""
+    """The record of a benchmark that has not begun: every case pending; raises ConfigError for an unknown device.
+
+    It raises it for more threads than make sense here, too.
+    """
+    for threads in config.threads:
+        require_threads(threads)
     devices = resolve_devices(config.devices)
     here = [device for device in devices.values() if isinstance(device, Device)]
     first = here[0] if here else resolve("cpu")
@@ -99,7 +105,7 @@ class Session(ABC):
 
     def execute(self) -> BenchRecord:
         """Run from beginning to end; whatever ends it early, the record is concluded and saved first."""
-        try:
+        with told_early_end(self._stop, interrupted="interrupted"):
             self.observer.planned(self.ledger.record)
             self.ledger.save()
             self.measure(self._runnable())
@@ -108,15 +114,6 @@ class Session(ABC):
                 self._close()
             else:
                 self.ledger.save()
-        except AccelmnistError as error:
-            self._stop("failed", str(error))
-            raise
-        except (KeyboardInterrupt, BrokenPipeError) as error:
-            self._stop("interrupted", "its output was closed" if isinstance(error, OSError) else "interrupted")
-            raise
-        except Exception as error:
-            self._stop("failed", f"{type(error).__name__}: {error}")  # a bug keeps its traceback
-            raise
         return self.ledger.record
 
     def _runnable(self) -> list[str]:

@@ -7,7 +7,6 @@ sample    rounds of all cases and limits in random order, until every interval i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from random import Random
 from statistics import median
@@ -15,19 +14,18 @@ from statistics import median
 from accelmnist.device import set_threads
 from accelmnist.errors import DeviceError
 from accelmnist.measure.clock import timed
-from accelmnist.measure.limits.probes import Probe, probes_for
+from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.machine.load import MachineWatch, RoundLoad
 from accelmnist.measure.observer import BenchObserver
 from accelmnist.measure.preparation import PreparedCase, Preparer
 from accelmnist.measure.record import Harness, Round
-from accelmnist.measure.sampling import FEWEST_ROUNDS, SLICES, Sampler, is_settled, sample_round
+from accelmnist.measure.sampling import FEWEST_ROUNDS, Sampler, is_settled, sample_round
 from accelmnist.measure.session import BenchRequest, Session
 from accelmnist.measure.verification import compile_checks, with_checks
 
 _KEPT_ROUNDS = 8  # time for so many is kept back when a case is prepared
 _ROUND_OVERHEAD_S = 0.05  # a case's share of a round beyond its region: setting back, probes
 _EMPTY_REGIONS = 100
-_PROBE_S = 0.04  # of a limit a round
 
 
 class ThroughputSession(Session):
@@ -88,27 +86,8 @@ class ThroughputSession(Session):
     def _probes(self) -> dict[str, Sampler]:
         """The probes of what was prepared, ready."""
         cases = [prepared.subject.case for prepared in self.prepared.values()]
-        wanted = probes_for(cases, {str(device): device for device in self.devices()})
-        made = {probe: sampler for probe in wanted if (sampler := self._sampler(probe)) is not None}
-        self.ledger.add_limits(tuple(probe.limit for probe in made))
-        return {probe.limit.key: sampler for probe, sampler in made.items()}
-
-    def _sampler(self, probe: Probe) -> Sampler | None:
-        """The probe, with its memory taken and its length known before any round; None where it can't be measured."""
-
-        def sample() -> float:
-            set_threads(probe.limit.threads or self.threads)
-            return probe.sample()
-
-        try:
-            probe.prepare()
-            started = time.perf_counter()
-            sample()
-            slices = round(_PROBE_S / (time.perf_counter() - started))
-        except DeviceError as error:
-            self.ledger.note(f"The limit {probe.limit.key} was not measured: {error}")
-            return None
-        return Sampler(sample, slices=min(max(slices, 1), SLICES))
+        devices = {str(device): device for device in self.devices()}
+        return limit_samplers(cases, devices, self.ledger, threads=self.threads)
 
     def _keep_round(
         self, outcomes: dict[str, float | DeviceError], load: RoundLoad, samplers: dict[str, Sampler]
@@ -137,7 +116,7 @@ class ThroughputSession(Session):
             del self.prepared[key]
             self.ledger.update(key, status="failed", skipped=reason)
         else:
-            self.ledger.note(f"The limit {key} was not measured: {reason}")
+            self.ledger.limit_failed(key, reason)
 
     def _is_over(self, round_s: float) -> bool:
         if self.rounds_here >= self.config.plan.most_rounds or self.budget.left_s < round_s:

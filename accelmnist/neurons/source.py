@@ -21,10 +21,10 @@ from accelmnist.environment import describe_environment
 from accelmnist.errors import CheckpointError, DataError, RecordError
 from accelmnist.neurons.analysis import describe_neurons
 from accelmnist.neurons.record import NeuronsRecord
+from accelmnist.record_files import record_file
 from accelmnist.results import RECORD_NAME, RunRecord, load_record
 
 _SAME = 0.005  # of accuracy: more than any precision moves it, far less than another data set does
-_OTHER_RECORDS = {"bench.json": "a benchmark", "sweep.json": "a sweep"}
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,7 @@ def describe_run(source: Source) -> NeuronsRecord:
 def _run_record(path: Path) -> RunRecord:
     if not path.exists():
         raise RecordError(f"{path}: no such file or folder", remedy="Give the folder of a run")
-    if path.is_dir() and not (path / RECORD_NAME).exists():
-        for name, what in _OTHER_RECORDS.items():
-            if (path / name).exists():
-                raise RecordError(f"{path} holds {what}, not a run", remedy="Give the folder of `accelmnist run`")
+    if not record_file(path, "run").exists():
         raise RecordError(f"{path} holds no {RECORD_NAME}", remedy="Give the folder of `accelmnist run`")
     return load_record(path)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.config import Activation, ModelConfig, Optimizer, Output
+from accelmnist.folders import RECORDS
 from accelmnist.metrics import Metrics
-from accelmnist.record_files import SCHEMA_VERSION, load, save
+from accelmnist.record_files import SCHEMA_VERSION, load, record_file, save
 from accelmnist.results import Choice, DataSummary, Environment, Status, Verdict
 from accelmnist.sweep.plan import Candidate, SweepConfig
 
-RECORD_NAME = "sweep.json"
+RECORD_NAME = RECORDS["sweep"]
 WINNER_FOLDER = "best"  # a folder of a run within that of the sweep
 
 Purpose = Literal["tuning", "comparison"]
@@ -210,4 +211,4 @@ def save_sweep(record: SweepRecord, folder: Path) -> Path:
 
 def load_sweep(path: Path) -> SweepRecord:
     """Read and validate a sweep's record, given the file or its folder; raises RecordError."""
-    return load(path / RECORD_NAME if path.is_dir() else path, SweepRecord, kind="sweep", noun="a sweep")
+    return load(record_file(path, "sweep"), SweepRecord, kind="sweep", noun="a sweep")

@@ -25,8 +25,9 @@ from accelmnist.data.mnist import load_dataset
 from accelmnist.data.order import split_validation
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import Device
+from accelmnist.ending import told_early_end
 from accelmnist.environment import describe_environment
-from accelmnist.errors import AccelmnistError, ConfigError, OutputError, StoppedError
+from accelmnist.errors import ConfigError, OutputError, StoppedError
 from accelmnist.model import MLP
 from accelmnist.reference.scores import Oracle, score_here
 from accelmnist.results import DataSummary, RunRecord, Status
@@ -101,25 +102,12 @@ class _Session:
 
     def execute(self) -> SweepOutcome:
         """From beginning to end; whatever ends it early, the record is concluded and saved first."""
-        try:
+        with told_early_end(self._end):
             self._begin()
             self._train(tuning_left(self.record), "trying learning rates")
             self._take(with_tuned_rates(self.record))
             self._train(comparison_left(self.record), "training every network from every seed")
-            outcome = self._crown()
-        except StoppedError as error:
-            self._end("interrupted", error.message)
-            raise
-        except AccelmnistError as error:
-            self._end("failed", str(error))
-            raise
-        except (KeyboardInterrupt, BrokenPipeError) as error:
-            self._end("interrupted", "its output was closed" if isinstance(error, OSError) else "stopped at once")
-            raise
-        except Exception as error:
-            self._end("failed", f"{type(error).__name__}: {error}")  # a bug keeps its traceback, the record its figures
-            raise
-        return outcome
+            return self._crown()
 
     def _begin(self) -> None:
         if self.request.folder is not None:

@@ -21,7 +21,7 @@ from accelmnist.evaluation import Evaluation, evaluate
 from accelmnist.reference.scores import OracleScores
 from accelmnist.results import Choice, EpochFigures, TrialFigures, TrialsSummary
 from accelmnist.run_setup import Setup
-from accelmnist.runner import Observer, Run, RunOutcome, RunRequest, training_time
+from accelmnist.runner import Observer, Run, RunOutcome, RunRequest
 from accelmnist.trials.contract import Trial, TrialData, TrialResult
 from accelmnist.trials.scores import check_seeds, spread_of
 from accelmnist.trials.training import is_together, train_trials, way_of
@@ -56,25 +56,23 @@ class _TrialsRun(Run):
         super().__init__(request, setup, observer)
         self.told = observer
         self.trials = [_trial(self.config, place) for place in range(count)]
-        self.record = replace(
-            self.record, choices=_choices(setup, self.trials), trials=TrialsSummary(planned=len(self.trials))
-        )
+        self.journal.change(choices=_choices(setup, self.trials), trials=TrialsSummary(planned=len(self.trials)))
 
     def _prepare_engine(self) -> None:
         """Every trial has an engine of its own."""
 
     def _train(self) -> None:
         self.observer.training_begins()
-        self.test = upload(self.dataset.test, self.setup.device)
-        self.images, self.started = 0.0, time.perf_counter()
-        data, first_seed = TrialData(self.training, self.probe), self.trials[0].key
+        self.test = upload(self.images.test, self.setup.device)
+        self.images_seen, self.started = 0.0, time.perf_counter()
+        data, first_seed = TrialData(self.images.training, self.images.probe), self.trials[0].key
         for result in train_trials(
             self.trials, data, self.setup.device, should_stop=self.request.should_stop, on_epoch=self._tell_epoch
         ):
             took_s = time.perf_counter() - self.started
             evaluation = self._evaluation_of(result)
             if result.key == first_seed:
-                self._time(evaluate_s=time.perf_counter() - self.started - took_s)
+                self.journal.time(evaluate_s=time.perf_counter() - self.started - took_s)
                 self._keep_first(result, evaluation)
             self._keep_trial(result, evaluation, took_s)
         self._end_training()
@@ -92,8 +90,7 @@ class _TrialsRun(Run):
         self.first, self.first_evaluation, self.losses = result, evaluation, [result.losses]
         if result.model is not None:
             self.job = replace(self.job, model=result.model)
-        self.record = replace(self.record, epochs=result.epochs)
-        self._time(**training_time(result.epochs))
+        self.journal.keep_epochs(result.epochs)
 
     def _keep_trial(self, result: TrialResult, evaluation: Evaluation | None, took_s: float) -> None:
         figures = TrialFigures(
@@ -103,20 +100,20 @@ class _TrialsRun(Run):
             train_s=result.train_s,
             error=result.error,
         )
-        self.images += sum(epoch.train_s * epoch.images_per_s for epoch in result.epochs)
-        self.record = replace(self.record, trials=_summary(self._summary, figures, took_s, self.images))
-        self._save()
+        self.images_seen += sum(epoch.train_s * epoch.images_per_s for epoch in result.epochs)
+        self.journal.change(trials=_summary(self._summary, figures, took_s, self.images_seen))
+        self.journal.save()
         self.told.trial_done(figures)
 
     @property
     def _summary(self) -> TrialsSummary:
-        assert self.record.trials is not None
-        return self.record.trials
+        assert self.journal.record.trials is not None
+        return self.journal.record.trials
 
     def _end_training(self) -> None:
         if self.request.should_stop():
             done = len(self._summary.trials)
-            self._end("interrupted", f"stopped after {done} of {self._summary.planned} seeds")
+            self.journal.stop("interrupted", f"stopped after {done} of {self._summary.planned} seeds")
         elif self.first.cause is not None:
             raise self.first.cause
 
@@ -126,10 +123,13 @@ class _TrialsRun(Run):
 
     def _judge(self, evaluation: Evaluation, oracle: Callable[[], OracleScores]) -> None:
         super()._judge(evaluation, oracle)
-        assert self.record.verdict is not None
-        verdict, check = self.record.verdict, check_seeds(self._summary.trials, images=evaluation.metrics.images)
+        assert self.journal.record.verdict is not None
+        verdict, check = (
+            self.journal.record.verdict,
+            check_seeds(self._summary.trials, images=evaluation.metrics.images),
+        )
         passed, checks = verdict.passed and check.passed, (*verdict.checks, check)
-        self.record = replace(self.record, verdict=replace(verdict, passed=passed, checks=checks))
+        self.journal.change(verdict=replace(verdict, passed=passed, checks=checks))
 
 
 def _trial(config: RunConfig, place: int) -> Trial:

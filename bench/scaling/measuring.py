@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
+import torch
+
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.types import Dataset
@@ -21,19 +23,18 @@ from accelmnist.errors import DeviceError
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits.cost import cost_of
-from accelmnist.measure.limits.probes import Probe, probes_for
+from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.machine.load import MachineWatch
 from accelmnist.measure.plan import BenchConfig, Case, case_fields, run_config
 from accelmnist.measure.preparation import PreparedCase
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Round
-from accelmnist.measure.sampling import SLICES, Outcomes, Sampler, sample_round
+from accelmnist.measure.sampling import Outcomes, Sampler, sample_round
 from accelmnist.measure.subject import TrainingSubject
 from accelmnist.reference.exact import check_first_steps
 from accelmnist.reference.tolerances import FIRST_STEPS, tolerances
 from accelmnist.results import Verdict
 from accelmnist.step.selection import engine_class
 
-_PROBE_S = 0.04  # of a limit a round
 FEWEST_ROUNDS = 6  # the least that an interval takes
 
 
@@ -89,27 +90,7 @@ class Scaling:
 
     def _add_limits(self) -> None:
         cases = [self.ledger.results[key].case for key in self.ledger.results if key in self.prepared]
-        for probe in probes_for(cases, {"cpu": self.device}):
-            sampler = self._sampler(probe)
-            if sampler is not None:
-                self.samplers[probe.limit.key] = sampler
-                self.ledger.add_limits((probe.limit,))
-
-    def _sampler(self, probe: Probe) -> Sampler | None:
-        def sample() -> float:
-            assert probe.limit.threads is not None
-            set_threads(probe.limit.threads)
-            return probe.sample()
-
-        try:
-            probe.prepare()
-            started = time.perf_counter()
-            sample()
-            slices = round(_PROBE_S / (time.perf_counter() - started))
-        except DeviceError as error:
-            self.ledger.note(f"The limit {probe.limit.key} was not measured: {error}")
-            return None
-        return Sampler(sample, slices=min(max(slices, 1), SLICES))
+        self.samplers |= limit_samplers(cases, {"cpu": self.device}, self.ledger, threads=torch.get_num_threads())
 
     def _sample(self, seconds: float) -> None:
         """Rounds until the next one would end too late; so many at least that there is an interval."""
@@ -144,7 +125,7 @@ class Scaling:
             self.prepared.remove(key)
             self.ledger.update(key, status="failed", skipped=reason)
         else:
-            self.ledger.note(f"The limit {key} was not measured: {reason}")
+            self.ledger.limit_failed(key, reason)
 
 
 def _record(config: BenchConfig, device: Device, results: tuple[CaseResult, ...]) -> BenchRecord:

@@ -1,22 +1,20 @@
-"""Tells a person how a sweep stands: a table that is drawn anew, or plain lines through a pipe.
+"""Tells a person how a sweep stands, on a live page or in lines.
 
-It draws from the thread that collects the trainings, while the cores go on with the next ones; a few times a second at
-most, since every drawing takes time from them. The table goes when the sweep ends: its place is the summary's.
+It draws from the thread that collects the trainings, while the cores go on with the next ones.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 
-from rich.console import Console
-from rich.live import Live
+from rich.console import Console, RenderableType
 
+from accelmnist.show.live_page import LivePage
 from accelmnist.show.sweep.columns import shared_text
 from accelmnist.show.sweep.live import format_live
 from accelmnist.show.sweep.progress import format_progress
-from accelmnist.show.theme import BAD, LABEL
+from accelmnist.show.theme import BAD
 from accelmnist.show.units import plural
 from accelmnist.sweep.naming import parts_of
 from accelmnist.sweep.record import CandidateResult, SweepRecord
@@ -26,51 +24,27 @@ _DRAW_EVERY_S = 0.5
 _LINE_EVERY_S = 5.0
 
 
-class ConsoleSweepObserver:
+class ConsoleSweepObserver(LivePage):
     """A context manager around the sweep; `clock` gives seconds."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console, self._clock = console, clock
+        super().__init__(console, clock=clock, draw_every_s=_DRAW_EVERY_S)
         self._started = clock()
         self._spent_before_s = 0.0
         self._record: SweepRecord | None = None
-        self._stage = ""
-        self._shown_at = self._started
         self._failed: set[int] = set()
-        # A dumb terminal can't move its cursor: it gets the lines of a pipe.
-        is_live = console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(console=console, auto_refresh=False, transient=True) if is_live else None
-
-    def __enter__(self) -> ConsoleSweepObserver:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def planned(self, record: SweepRecord) -> None:
         """Say how much there is to do."""
         self._record, self._started, self._spent_before_s = record, self._clock(), record.elapsed_s
         self._failed = {place for place, result in enumerate(record.candidates) if result.error}
         self._print(_plan(record))
-        if self._live is not None:
-            self._live.start()
-            self._draw()
-
-    def stage(self, what: str) -> None:
-        """Show what comes now."""
-        self._stage = what
-        if self._live is None:
-            self._print(f"… {what}", LABEL)
-        else:
-            self._draw()
+        self._open()
 
     def epoch_done(self) -> None:
         """Let the time left go on."""
-        if self._live is not None and self._is_due(_DRAW_EVERY_S):
-            self._draw()
+        if self._live is not None:
+            self._draw_in_time()
 
     def trial_done(self, record: SweepRecord) -> None:
         """Show the ranks as they are now; through a pipe, how far it is, and what came to no end."""
@@ -91,19 +65,12 @@ class ConsoleSweepObserver:
     def _spent_s(self) -> float:
         return self._spent_before_s + self._clock() - self._started
 
-    def _is_due(self, every_s: float) -> bool:
-        return self._clock() - self._shown_at >= every_s
-
-    def _draw(self) -> None:
-        if self._live is None or self._record is None:
-            return
+    def _page(self, now: float) -> RenderableType | None:
+        if self._record is None:
+            return None
         width, height = self._console.size
-        page = format_live(self._record, stage=self._stage, spent_s=self._spent_s, height=height, width=width)
-        self._live.update(page, refresh=True)
-        self._shown_at = self._clock()
-
-    def _print(self, line: str, style: str = "") -> None:
-        self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+        spent_s = self._spent_before_s + now - self._started
+        return format_live(self._record, stage=self._stage, spent_s=spent_s, height=height, width=width)
 
 
 def name_of(result: CandidateResult) -> str:

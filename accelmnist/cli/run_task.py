@@ -1,0 +1,151 @@
+"""One run on the command line: who watches it, what is drawn and shown of it in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accelmnist.cli.drawing import PictureDrawing
+from accelmnist.cli.interrupt import StopOnInterrupt
+from accelmnist.cli.processes import seconds_since_start
+from accelmnist.cli.saving import how_to_go_on
+from accelmnist.cli.trials import stop_on_interrupt, write_trials_of
+from accelmnist.companion import Companion
+from accelmnist.errors import StoppedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from accelmnist.checkpoint import Checkpoint
+    from accelmnist.config import RunConfig
+    from accelmnist.data.types import Dataset
+    from accelmnist.results import RunRecord
+    from accelmnist.run_setup import Setup
+    from accelmnist.trials.run import TrialsObserver
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTask:
+    """What is to be run, once it is known.
+
+    `folder` None saves nothing; from a `checkpoint` a stopped run goes on. `import_s` is what importing torch took, and
+    `load` gives the data that was on its way meanwhile.
+    """
+
+    config: RunConfig
+    setup: Setup
+    folder: Path | None
+    import_s: float
+    checkpoint: Checkpoint | None = None
+    load: Callable[[], Dataset] | None = None
+
+    def run(self, companion: Companion, options: dict[str, Any]) -> RunRecord:
+        """Run, draw and save the pictures, and show the summary; returns the finished record.
+
+        Raises StoppedError where the user stopped it, with how to go on.
+        """
+        from accelmnist.show.observer import ConsoleObserver, SilentObserver
+        from accelmnist.show.terminal import make_terminal
+
+        console = make_terminal(stderr=options["as_json"])
+        pictures = PictureDrawing(companion, self.folder, shared_scale=options["shared_scale"])
+        companion.wait_until_ready()
+        try:
+            with (
+                stop_on_interrupt(options["trials"]) as stop,
+                SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer,
+            ):
+                record = self._execute(companion, options, stop, pictures, observer)
+                try:
+                    if record.status == "done":
+                        observer.stage("drawing the pictures")
+                        record = _write_profile(pictures.finish(record), self.folder)
+                        record = write_trials_of(record, self.folder)
+                finally:  # a picture that can't be written must not hide what was measured
+                    _show(record, self.folder, console, options)
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise StoppedError("interrupted", remedy=_how_to_go_on(self.folder, options)) from None
+        if record.status == "interrupted":
+            raise StoppedError(record.message or "interrupted", remedy=_how_to_go_on(self.folder, options))
+        return record
+
+    def _execute(
+        self,
+        companion: Companion,
+        options: dict[str, Any],
+        stop: StopOnInterrupt,
+        pictures: PictureDrawing,
+        observer: TrialsObserver,
+    ) -> RunRecord:
+        from accelmnist.runner import RunRequest, execute
+
+        request = RunRequest(
+            config=self.config,
+            folder=self.folder,
+            save_every=options["save_every"],
+            repeat_on_reference=not options["no_reference"],
+            profile=options["profile"],
+            checkpoint=self.checkpoint,
+            import_s=self.import_s,
+            load=self.load,
+            since_start=seconds_since_start if self.checkpoint is None else lambda: None,
+            should_stop=lambda: stop.requested,
+            on_trained=stop.trained,
+            on_stopped=_print_json if options["as_json"] else lambda _record: None,
+            oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
+            on_evaluated=pictures.begin,
+        )
+        if options["trials"] > 1:
+            from accelmnist.trials.run import execute_trials
+
+            return execute_trials(request, self.setup, observer, count=options["trials"]).record
+        return execute(request, self.setup, observer).record
+
+
+def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:
+    """Write the profile's whole table beside its trace; returns the record with the names of both, saved."""
+    if record.profile is None or folder is None:
+        return record
+    from accelmnist.profiling.profile import TRACE_NAME
+    from accelmnist.results import save_record
+    from accelmnist.show.profile import write_profile
+
+    table = write_profile(record.profile, folder)
+    record = replace(record, files=(*record.files, TRACE_NAME, table))
+    save_record(record, folder)
+    return record
+
+
+def _how_to_go_on(folder: Path | None, options: dict[str, Any]) -> str:
+    """What to type to go on with a stopped run, where anything of it is saved."""
+    if folder is not None and (folder / "run.json").exists() and options["trials"] > 1:
+        return f"The seeds that are over are in {folder}"
+    return how_to_go_on("run", folder, "run.json")
+
+
+def _print_json(record: RunRecord) -> None:
+    from accelmnist.results import encode_record
+
+    click.echo(encode_record(record), nl=False)
+
+
+def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:
+    from accelmnist.show.line import format_line
+    from accelmnist.show.profile import print_profile
+    from accelmnist.show.summary import print_summary
+
+    if record.status != "done":
+        return
+    if options["as_json"]:
+        _print_json(record)
+    if options["quiet"]:
+        click.echo(format_line(record))
+    else:
+        print_summary(record, console, folder)
+        if record.profile is not None:
+            print_profile(record.profile, console, saved=folder is not None)

@@ -1,0 +1,79 @@
+"""What long measurements show while they run: a page that is drawn anew, or plain lines through a pipe.
+
+rich would draw from a thread of its own, in the middle of whatever is measured. Here nothing is drawn but inside a call
+of the measurement, which waits for it: not more often than asked for, and so seldom that it takes a fiftieth of the
+time at most. Only a stage always shows, because it may be one that takes long. The page goes when the measurement ends:
+its place is the summary's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from accelmnist.show.theme import LABEL
+
+_DRAWING_SHARE = 0.02
+
+
+class LivePage(ABC):
+    """A context manager around the measurement; `clock` gives seconds, `draw_every_s` is the least time between two."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float], draw_every_s: float) -> None:
+        self._console, self._clock = console, clock
+        self._least_s = self._draw_every_s = draw_every_s
+        self._shown_at = clock()
+        self._stage = ""
+        # A dumb terminal can't move its cursor: it gets the lines of a pipe.
+        is_live = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, auto_refresh=False, transient=True) if is_live else None
+
+    @abstractmethod
+    def _page(self, now: float) -> RenderableType | None:
+        """What there is to see when the clock says `now`; None before anything is known."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def stage(self, what: str) -> None:
+        """Show what comes now."""
+        self._stage = what
+        if self._live is None:
+            self._print(f"… {what}", LABEL)
+        else:
+            self._draw()
+
+    def _open(self) -> None:
+        """Begin to draw, where that can be."""
+        if self._live is not None:
+            self._live.start()
+            self._draw()
+
+    def _is_due(self, every_s: float) -> bool:
+        return self._clock() - self._shown_at >= every_s
+
+    def _draw_in_time(self) -> None:
+        if self._is_due(self._draw_every_s):
+            self._draw()
+
+    def _draw(self) -> None:
+        begun = self._clock()
+        if self._live is None or (page := self._page(begun)) is None:
+            return
+        self._live.update(page, refresh=True)
+        self._shown_at = self._clock()
+        self._draw_every_s = max(self._least_s, (self._shown_at - begun) / _DRAWING_SHARE)
+
+    def _print(self, line: str, style: str = "") -> None:
+        self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
