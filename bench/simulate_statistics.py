@@ -32,6 +32,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from accelmnist.measure.statistics.comparison import THRESHOLD, compare
+from accelmnist.measure.statistics.controls import against_controls, machine_speeds, spread_of_controls
 from accelmnist.measure.statistics.summary import minimum_samples, relative_half_width, summarize
 from accelmnist.measure.statistics.symptoms import Code, Load, find_symptoms
 from accelmnist.storage import write_atomically
@@ -48,6 +49,13 @@ _MOST_ROUNDS = 100
 _PRECISION = 0.01
 _COUNTS = (6, 10, 30)
 _FIRST_LOOKS = (10, 20)
+_LIMITS = 12  # that a benchmark of the default list measures beside its cases
+_MACHINES = (  # what it is, how its level moves, and how its parts do by themselves
+    ("stays as it is", 0.0, 0.0),
+    ("moves by 3 %", 0.03, 0.0),
+    ("moves by 3 %, its parts by 0.5 % each", 0.03, 0.005),
+    ("moves by 3 %, its parts by 3 % each", 0.03, 0.03),
+)
 _RECORD_NOISES = ("jitter 2 %", "jitter 3 %", "jitter 2 %, 10 % of the rounds at half speed")
 
 _REPORT = """# The statistics of `accelmnist bench`, put to the test
@@ -71,8 +79,9 @@ number of rounds that finds a true slowdown of 2 % in 95 % of the runs; it needs
 ## Two records
 
 {rounds} rounds each, taken at different times. No test can tell a change of the machine from one of the program, so the
-samples as they are miss both bars as soon as the machine's level moves. Over the limit that was measured in the same
-rounds it cancels, at the price of the limit's own noise.
+samples as they are miss both bars as soon as the machine's level moves. By the limits that were measured in the same
+rounds, {limits} of them, it cancels. Where the machine's parts move by themselves, so may a case: then the limits tell
+how much is to be allowed, false alarms stay rare, and a slowdown that is no larger than that can't be told from it.
 
 {records}
 
@@ -204,17 +213,33 @@ def interleaved(
 
 
 def from_records(
-    random: Generator, *, draw: Draw, rounds: int, level: float, normalised: bool, slowdown: float = 0.0
+    random: Generator,
+    *,
+    draw: Draw,
+    rounds: int,
+    level: float,
+    apart: float,
+    by_limits: bool,
+    slowdown: float = 0.0,
 ) -> Iterable[str]:
     """The verdict on two records of a machine whose level moves by `level` (sigma) from one record to the next.
 
-    A round is a sample of the case and one of the limit, each with its own noise; stalls hit both.
+    A round is a sample of the case and one of each limit, each with its own noise; stalls hit two beside each other.
+    From record to record each of them moves by `apart` (sigma) by itself too.
     """
-    levels = np.exp(level * random.standard_normal(2))
-    before, after = (levels[record] * draw(random, 2 * rounds).reshape(rounds, 2) for record in range(2))
-    limits = (before[:, 1].tolist(), after[:, 1].tolist()) if normalised else None
-    new = after[:, 0] / (1 + slowdown)
-    return [compare(before[:, 0].tolist(), new.tolist(), paired=False, limits=limits).verdict]
+    records = []
+    for _ in range(2):
+        levels = math.exp(level * random.standard_normal()) * np.exp(apart * random.standard_normal(1 + _LIMITS))
+        records.append(levels * draw(random, rounds * (1 + _LIMITS)).reshape(rounds, 1 + _LIMITS))
+    before, after = records
+    base, new = before[:, 0].tolist(), (after[:, 0] / (1 + slowdown)).tolist()
+    if not by_limits:
+        return [compare(base, new, paired=False).verdict]
+    sides = [{str(number): record[:, number].tolist() for number in range(1, 1 + _LIMITS)} for record in records]
+    found = compare(base, new, paired=False, limits=machine_speeds(*sides))
+    spread = spread_of_controls(*sides)
+    assert spread is not None
+    return [against_controls(found, spread, _LIMITS, threshold=THRESHOLD).verdict]
 
 
 def coverage(random: Generator, *, draw: Draw, count: int, median: float) -> Iterable[str]:
@@ -272,13 +297,12 @@ def table_of_pairs(simulator: Simulator, rounds: int) -> Iterator[Row]:
 
 
 def table_of_records(simulator: Simulator, rounds: int) -> Iterator[Row]:
-    """Two records, with and without the limits of their rounds, of a machine that stays as it is or doesn't."""
+    """Two records, with and without their limits, of a machine that stays as it is or doesn't."""
     yield "machine", "noise", "samples", "A/A: a difference is claimed", "true 5 % found"
-    for level, name, normalised in product((0.0, 0.03), _RECORD_NOISES, (False, True)):
-        trial = partial(from_records, draw=NOISES[name], rounds=rounds, level=level, normalised=normalised)
+    for (machine, level, apart), name, by_limits in product(_MACHINES, _RECORD_NOISES, (False, True)):
+        trial = partial(from_records, draw=NOISES[name], rounds=rounds, level=level, apart=apart, by_limits=by_limits)
         alike, slower = simulator.shares(trial), simulator.shares(partial(trial, slowdown=_EFFECT))
-        machine = f"moves by {100 * level:.0f} %" if level else "stays as it is"
-        samples = "over the round's limit" if normalised else "as they are"
+        samples = "against the limits" if by_limits else "as they are"
         yield machine, name, samples, _false_alarms(alike), _power(slower)
 
 
@@ -339,6 +363,7 @@ def report(simulator: Simulator, rounds: int) -> str:
         rounds=rounds,
         trials=f"{simulator.trials:,}",
         pairs=markdown(table_of_pairs(simulator, rounds)),
+        limits=_LIMITS,
         records=markdown(table_of_records(simulator, rounds)),
         coverage=markdown(table_of_coverage(few)),
         stopping=markdown(table_of_stopping(Simulator(simulator.trials // 4, simulator.seed))),

@@ -27,6 +27,7 @@ from accelmnist.measure.compare.two_records import TwoRecords, holm, judge
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Round, encode_bench, save_bench
 from accelmnist.measure.statistics.comparison import compare
+from accelmnist.measure.statistics.controls import machine_speeds
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.results import Environment, save_record
 from tests.samples import sample_environment, sample_record, sample_verdict
@@ -215,11 +216,10 @@ def test_a_drift_of_the_machine_cancels_and_not_with_raw():
 def test_the_comparison_is_that_of_the_shares():
     base, new = sample_bench(seed=1), sample_bench(seed=2, drift=0.9)
     sides = [record.cases[0].images_per_s for record in (base, new)]
-    rates = [[stats.gmean(list(round_.limits.values())) for round_ in record.rounds] for record in (base, new)]
     assert sides[0]
     assert sides[1]
-    shares = [np.array(side.samples) / rate for side, rate in zip(sides, rates, strict=True) if side]
-    expected = compare(*shares, paired=False)
+    rates = [{key: [round_.limits[key] for round_ in record.rounds] for key in LIMITS} for record in (base, new)]
+    expected = compare(sides[0].samples, sides[1].samples, paired=False, limits=machine_speeds(*rates))
     found = judged(base, new).rows[0]
     assert found.comparison
     assert found.comparison.ratio == pytest.approx(expected.ratio)

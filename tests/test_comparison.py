@@ -224,13 +224,13 @@ def test_the_interval_covers_the_true_ratio(paired):
     assert 0.93 <= np.mean([comparison.low <= 1.04 <= comparison.high for comparison in found]) <= 0.98
 
 
-def test_records_of_a_machine_that_moves_need_its_limit():
-    trial = partial(from_records, draw=NOISES["jitter 2 %"], rounds=30, level=0.03)
+def test_records_of_a_machine_that_moves_need_its_limits():
+    trial = partial(from_records, draw=NOISES["jitter 2 %"], rounds=30, level=0.03, apart=0.0)
     simulator = Simulator(TRIALS, seed=1)
-    as_they_are, over_limit = (simulator.shares(partial(trial, normalised=flag)) for flag in (False, True))
+    as_they_are, over_limit = (simulator.shares(partial(trial, by_limits=flag)) for flag in (False, True))
     assert as_they_are["faster"] + as_they_are["slower"] > 0.4
     assert over_limit["faster"] + over_limit["slower"] <= 0.05
-    assert simulator.shares(partial(trial, normalised=True, slowdown=0.05))["slower"] >= 0.95
+    assert simulator.shares(partial(trial, by_limits=True, slowdown=0.05))["slower"] >= 0.95
 
 
 def test_the_report_has_a_row_for_every_noise_and_marks_what_missed_its_bar():

@@ -26,8 +26,7 @@ def record(random, *, apart, jitter=0.02, factor=1.0, controls=CONTROLS):
 
 def judged(base, new, *, threshold=0.02):
     """Both comparisons: by the mean of the limits alone, and against what they did."""
-    limits = machine_speeds(base[1]), machine_speeds(new[1])
-    plain = compare(base[0], new[0], paired=False, limits=limits, threshold=threshold)
+    plain = compare(base[0], new[0], paired=False, limits=machine_speeds(base[1], new[1]), threshold=threshold)
     spread = spread_of_controls(base[1], new[1])
     return plain, against_controls(plain, spread, len(base[1]), threshold=threshold)
 
@@ -50,9 +49,10 @@ def shares(seed, trials, *, apart, factor=1.0, controls=CONTROLS):
 @pytest.mark.parametrize("controls", [4, 12])
 @pytest.mark.parametrize("apart", [0.0, 0.01, 0.05])
 def test_records_alike_are_called_different_in_5_percent_at_most(apart, controls):
-    plain, counted, held = shares(0, 400, apart=apart, controls=controls)
-    assert counted <= 0.05
-    assert held >= 0.95
+    """Up to two standard errors of so many trials."""
+    plain, counted, held = shares(0, 600, apart=apart, controls=controls)
+    assert counted <= 0.05 + 0.018
+    assert held >= 0.95 - 0.018
     if apart == 0.05:
         assert plain > 0.5
 
@@ -72,11 +72,10 @@ def test_with_samples_that_agree_the_interval_is_that_of_a_further_observation()
     base, new = (record(random, apart=0.05, jitter=1e-9) for _ in range(2))
     found = judged(base, new)[1]
     moved = [math.log(np.median(new[1][key]) / np.median(base[1][key])) for key in base[1]]
-    centred = np.array(moved) - np.mean(moved)
-    margin = stats.t.ppf(0.975, CONTROLS - 1) * centred.std(ddof=1) * math.sqrt(1 + 1 / CONTROLS)
+    margin = stats.t.ppf(0.975, CONTROLS - 1) * np.std(moved, ddof=1) * math.sqrt(1 + math.pi / 2 / CONTROLS)
     assert math.log(found.high / found.ratio) == pytest.approx(margin, rel=1e-3)
     assert math.log(found.ratio / found.low) == pytest.approx(margin, rel=1e-3)
-    apart = abs(math.log(found.ratio)) / (centred.std(ddof=1) * math.sqrt(1 + 1 / CONTROLS))
+    apart = abs(math.log(found.ratio)) / (np.std(moved, ddof=1) * math.sqrt(1 + math.pi / 2 / CONTROLS))
     assert found.p_value == pytest.approx(2 * stats.t.sf(apart, CONTROLS - 1), rel=1e-3)
 
 
@@ -103,14 +102,22 @@ def test_controls_alike_to_the_bit_change_nothing():
     assert counted == plain
 
 
-def test_the_machine_is_the_geometric_mean_and_its_own_drift_is_no_spread():
-    rates = {"a": [1.0, 4.0], "b": [4.0, 16.0], "c": [2.0, 8.0]}
-    assert machine_speeds(rates) == pytest.approx((2.0, 8.0))
+def test_the_machine_is_the_median_and_its_own_drift_is_no_spread():
+    rates = {"flop/s": [1e11, 4e11, 2e11], "bytes/s": [1e9, 4e9, 2e9], "operations/s": [1e5, 4e5, 2e5]}
     halved = {key: [rate / 2 for rate in taken] for key, taken in rates.items()}
+    base, new = machine_speeds(rates, halved)
+    assert np.array(base) / np.array(new) == pytest.approx([2, 2, 2])
+    assert np.array(base) / base[0] == pytest.approx([1, 4, 2])
     assert spread_of_controls(rates, halved) == pytest.approx(0.0, abs=1e-12)
     assert spread_of_controls({"a": [1.0], "b": [1.0]}, {"a": [1.0], "b": [2.0]}) is None
 
 
+def test_the_stall_of_one_limit_does_not_move_the_machine():
+    rates = {str(number): [1.0, 1.0, 1.0] for number in range(5)}
+    stalled = rates | {"3": [1.0, 0.1, 1.0]}
+    assert machine_speeds(rates, stalled) == ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
+
+
 def test_a_rate_that_cannot_be_is_refused():
     with pytest.raises(RecordError):
-        machine_speeds({"a": [1.0, 0.0]})
+        machine_speeds({"a": [1.0, 0.0]}, {"a": [1.0, 1.0]})

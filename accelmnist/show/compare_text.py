@@ -76,7 +76,7 @@ def explanations(found: TwoRecords) -> list[str]:
     lines = ["Ratio: speed of new over base, above 1 where new is faster."]
     if any(row.divided_by for row in found.rows):
         lines.append(
-            "Speeds are divided by the mean of the limits that the same round measured; --raw leaves this out."
+            "Speeds are divided by the median of the limits that the same round measured; --raw leaves this out."
         )
     for spread, number in _controls(found).items():
         lines.append(

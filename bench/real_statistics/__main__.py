@@ -45,7 +45,7 @@ slower where there is one (the bar: at least 95 %).
 {rows}
 
 Spread of the samples: half of them lie {spread:.1%} apart over all rounds, {within:.1%} in the median block. The tests
-take rounds as independent; from one to the next the speeds correlate by {own_lag:.2f}, their shares of the mean of the
+take rounds as independent; from one to the next the speeds correlate by {own_lag:.2f}, and over the median of the
 {limits} limits by {share_lag:.2f}. From block to block these limits moved apart by {apart:.1%} (median of the standard
 deviations), and two records can tell no difference apart that is smaller than what the machine does to its parts.
 
@@ -106,7 +106,9 @@ def main() -> None:
         spread=_relative_iqr(samples["a"]),
         within=float(np.median([_relative_iqr(block["a"]) for block in blocks])),
         own_lag=lag_correlation(samples["a"]),
-        share_lag=lag_correlation(np.array(samples["a"]) / np.array(machine_speeds(limits_of(samples)))),
+        share_lag=lag_correlation(
+            np.array(samples["a"]) / np.array(machine_speeds(limits_of(samples), limits_of(samples))[0])
+        ),
         limits=len(limits_of(samples)),
         apart=float(np.median([spread(*pair) for pair in permutations(blocks, 2)])),
         needed="\n".join(needed_row(samples, *pair) for pair in ((SLOWDOWN, 0.02), (_SMALL_SLOWDOWN, 0.01))),

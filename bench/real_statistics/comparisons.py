@@ -32,8 +32,7 @@ def across(blocks: Sequence[Samples], name: str, *, by_limits: bool) -> Iterator
 def _by_limits(base: Samples, new: Samples, name: str, threshold: float = THRESHOLD) -> Comparison:
     """As `accelmnist compare` does it."""
     sides = limits_of(base), limits_of(new)
-    speeds = machine_speeds(sides[0]), machine_speeds(sides[1])
-    found = compare(base["a"], new[name], paired=False, limits=speeds, threshold=threshold)
+    found = compare(base["a"], new[name], paired=False, limits=machine_speeds(*sides), threshold=threshold)
     spread = spread_of_controls(*sides)
     return found if spread is None else against_controls(found, spread, len(sides[0]), threshold=threshold)
 

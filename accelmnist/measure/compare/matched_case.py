@@ -1,9 +1,9 @@
 """One case of two records: what became of it, and its comparison where it was measured in both.
 
 A wrong result has no speed: a case that is wrong in either record isn't compared, whatever it took. Else its speeds are
-compared by `comparison.compare`, divided by the mean of the limits of its device that both records measured in the same
-way beside every sample, so that a machine that is slower today cancels; and a difference has to stand out from what
-these limits did by themselves (`controls`). Without any, the speeds are compared as they are, and the row says so.
+compared by `comparison.compare`, divided by the median of the limits of its device that both records measured in the
+same way beside every sample, so that a machine that is slower today cancels; and a difference has to stand out from
+what these limits did by themselves (`controls`). Without any, the speeds are compared as they are, and the row says so.
 Where both records have several processes, each counts as one (`runs.widened`).
 """
 
@@ -61,7 +61,7 @@ class Rules:
 class Row:
     """One case. Ratios are the speed of new over base, above 1 where new is faster.
 
-    `ratio_of_medians` is that of the speeds as they were taken. `divided_by` are the keys of the limits by whose mean
+    `ratio_of_medians` is that of the speeds as they were taken. `divided_by` are the keys of the limits by whose median
     `comparison` has them divided; `undivided` says why by none. `spread_of_limits` is how far these moved apart from
     one record to the other, the standard deviation of their logarithms, and None where they are too few to tell.
     `by_process` says that a process counted as one. `family_p` is the p-value after Holm's correction. `reason` says
@@ -172,7 +172,7 @@ def _compared(row: Row, base: Series, new: Series, rules: Rules, divisors: _Divi
 def _comparison(key: str, base: Series, new: Series, divisors: _Divisors, threshold: float) -> tuple[Comparison, float]:
     """The comparison, and the ratio of the medians as they were taken."""
     try:
-        limits = (machine_speeds(divisors.base), machine_speeds(divisors.new)) if divisors.base else None
+        limits = machine_speeds(divisors.base, divisors.new) if divisors.base else None
         found = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
         if base.processes and new.processes:
             logs = logarithms(base.speeds, new.speeds, limits)

@@ -7,7 +7,7 @@ is the speed of the machine by which a case is divided, and how far they moved a
 by itself. A difference counts only where it stands out from the controls.
 
 A case is one more draw from what the K controls were drawn from, so its error is that of a further observation, their
-standard deviation times sqrt(1 + 1 / K), with K - 1 degrees of freedom. It adds in squares to the error of the samples
+standard deviation times sqrt(1 + pi / 2K), the second part for their median, with K - 1 degrees of freedom. It adds in squares to the error of the samples
 (Welch and Satterthwaite's degrees of freedom for the sum). The idea of controls that can't have changed is that of
 Lipsitch, Tchetgen and Cohen, "Negative controls" (2010), and of Schuemie et al., "Interpreting observational studies:
 why empirical calibration is needed to correct p-values" (2014).
@@ -30,20 +30,23 @@ _ARM = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)  # of the samples' interval, i
 Rates = Mapping[str, Sequence[float]]
 
 
-def machine_speeds(rates: Rates) -> tuple[float, ...]:
-    """The speed of the machine beside each sample: the geometric mean of all limits, a number for each."""
-    return tuple(np.exp(_logarithms(rates).mean(axis=0)).tolist())
+def machine_speeds(base: Rates, new: Rates) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The speed of the machine beside each sample of base and of new: the median of the limits, over their usual rates.
+
+    Both hold the same limits, in the same order. 1 is the middle of the two records.
+    """
+    sides = [np.exp(np.median(logs, axis=0)) for logs in _over_usual(base, new)]
+    return tuple(sides[0].tolist()), tuple(sides[1].tolist())
 
 
 def spread_of_controls(base: Rates, new: Rates) -> float | None:
-    """The standard deviation of what the limits' logarithms did from base to new, beyond what all of them did.
+    """The standard deviation of what the limits' logarithms did from base to new, beyond what the machine did.
 
     Both hold the same limits, in the same order. None with fewer than FEWEST_CONTROLS.
     """
-    assert list(base) == list(new), "the limits of both"
     if len(base) < FEWEST_CONTROLS:
         return None
-    before, after = (_about_the_mean(_logarithms(side)) for side in (base, new))
+    before, after = (np.median(logs - np.median(logs, axis=0), axis=1) for logs in _over_usual(base, new))
     return float((after - before).std(ddof=1))
 
 
@@ -52,7 +55,7 @@ def against_controls(found: Comparison, spread: float, controls: int, *, thresho
     if spread == 0.0:
         return found
     apart, arms = math.log(found.ratio), (math.log(found.ratio / found.low), math.log(found.high / found.ratio))
-    own = spread * math.sqrt(1 + 1 / controls)
+    own = spread * math.sqrt(1 + math.pi / 2 / controls)
     errors = [_Error.added(own, controls - 1, arm / _ARM) for arm in arms]
     low, high = apart - errors[0].arm, apart + errors[1].arm
     p_value = max(found.p_value, errors[apart < 0].chance_of(apart))
@@ -92,13 +95,9 @@ class _Error:
         return 2 * float(stdtr(self.freedom, -abs(apart) / self.size))
 
 
-def _logarithms(rates: Rates) -> Samples:
-    """Of all limits (limits, samples)."""
-    logs: Samples = np.array([np.log(as_samples(samples)) for samples in rates.values()])
-    return logs
-
-
-def _about_the_mean(logs: Samples) -> Samples:
-    """The median of each limit over the samples, relative to the mean of all limits beside the same sample."""
-    relative: Samples = np.median(logs - logs.mean(axis=0), axis=1)
-    return relative
+def _over_usual(base: Rates, new: Rates) -> tuple[Samples, Samples]:
+    """Logarithms (limits, samples) of both sides, over the middle of each limit's two medians: rates have all units."""
+    assert list(base) == list(new), "the limits of both"
+    before, after = (np.array([np.log(as_samples(taken)) for taken in side.values()]) for side in (base, new))
+    usual = (np.median(before, axis=1, keepdims=True) + np.median(after, axis=1, keepdims=True)) / 2
+    return before - usual, after - usual
