@@ -7,10 +7,10 @@ is the speed of the machine by which a case is divided, and how far they moved a
 by itself. A difference counts only where it stands out from the controls.
 
 A case is one more draw from what the K controls were drawn from, so its error is that of a further observation, their
-standard deviation times sqrt(1 + pi / 2K), the second part for their median, with K - 1 degrees of freedom. It adds in squares to the error of the samples
-(Welch and Satterthwaite's degrees of freedom for the sum). The idea of controls that can't have changed is that of
-Lipsitch, Tchetgen and Cohen, "Negative controls" (2010), and of Schuemie et al., "Interpreting observational studies:
-why empirical calibration is needed to correct p-values" (2014).
+standard deviation times sqrt(1 + pi / 2K), the second part for their median, by Student's t with K - 1 degrees of
+freedom. The arms of the interval that this gives and of the samples' own add in squares. The idea of controls that
+can't have changed is that of Lipsitch, Tchetgen and Cohen, "Negative controls" (2010), and of Schuemie et al.,
+"Interpreting observational studies: why empirical calibration is needed to correct p-values" (2014).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from accelmnist.measure.statistics.comparison import Comparison, verdict_of
 from accelmnist.measure.statistics.summary import CONFIDENCE, Samples, as_samples
 
 FEWEST_CONTROLS = 3
+_LEAST_LOG_CHANCE, _HALVINGS = -600.0, 60
 _ARM = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)  # of the samples' interval, in standard errors
 Rates = Mapping[str, Sequence[float]]
 
@@ -54,11 +55,13 @@ def against_controls(found: Comparison, spread: float, controls: int, *, thresho
     """`found`, with an interval, a p-value and a verdict that take as much for the machine's as the controls did."""
     if spread == 0.0:
         return found
-    apart, arms = math.log(found.ratio), (math.log(found.ratio / found.low), math.log(found.high / found.ratio))
-    own = spread * math.sqrt(1 + math.pi / 2 / controls)
-    errors = [_Error.added(own, controls - 1, arm / _ARM) for arm in arms]
-    low, high = apart - errors[0].arm, apart + errors[1].arm
-    p_value = max(found.p_value, errors[apart < 0].chance_of(apart))
+    apart, own = math.log(found.ratio), spread * math.sqrt(1 + math.pi / 2 / controls)
+    lower, upper = (
+        _Error(own, controls - 1, math.log(one / other) / _ARM)
+        for one, other in ((found.ratio, found.low), (found.high, found.ratio))
+    )
+    low, high = apart - lower.arm(1 - CONFIDENCE), apart + upper.arm(1 - CONFIDENCE)
+    p_value = max(found.p_value, (lower if apart > 0 else upper).chance_of(abs(apart)))
     return replace(
         found,
         low=math.exp(low),
@@ -70,29 +73,27 @@ def against_controls(found: Comparison, spread: float, controls: int, *, thresho
 
 @dataclass(frozen=True)
 class _Error:
-    """A standard error and its degrees of freedom."""
+    """The machine's own standard error, by its degrees of freedom, and that of the samples."""
 
-    size: float
-    freedom: float
+    own: float
+    freedom: int
+    of_samples: float
 
-    @classmethod
-    def added(cls, own: float, freedom: int, of_samples: float) -> _Error:
-        """The machine's own error, known by few controls, and that of the samples."""
-        size = math.hypot(own, of_samples)
-        return cls(size, freedom * (size / own) ** 4)
+    def arm(self, chance: float) -> float:
+        """From the estimate to the end of the interval that misses the truth by `chance`."""
+        from scipy.special import ndtri, stdtrit  # here: a comparison without limits does without it
 
-    @property
-    def arm(self) -> float:
-        """From the estimate to the end of its interval."""
-        from scipy.special import stdtrit  # here: a comparison without limits does without it
-
-        return self.size * float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2))
+        return math.hypot(
+            self.own * float(stdtrit(self.freedom, chance / 2)), self.of_samples * float(ndtri(chance / 2))
+        )
 
     def chance_of(self, apart: float) -> float:
-        """The two-sided p-value of being so far from nothing."""
-        from scipy.special import stdtr
-
-        return 2 * float(stdtr(self.freedom, -abs(apart) / self.size))
+        """The p-value: the chance of the interval that just reaches `apart`, by bisection of its logarithm."""
+        low, high = _LEAST_LOG_CHANCE, 0.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.arm(math.exp(middle)) > apart else (low, middle)
+        return math.exp(high)
 
 
 def _over_usual(base: Rates, new: Rates) -> tuple[Samples, Samples]:
