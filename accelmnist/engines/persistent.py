@@ -2,18 +2,21 @@
 
 What `fused` pays at every step, the start of three kernels and the weights' way through memory, is paid once. It is for
 small networks, whose steps are bound by latency: one hidden layer whose weights fit in the registers of the GPU. It has
-not run on a GPU yet; its numbers are tested by Triton's interpreter, and its code by the compiler.
+not run on a GPU yet: its numbers are tested by Triton's interpreter, and its code by the compiler.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from accelmnist.config import RunConfig
+from accelmnist.config import Precision, RunConfig
 from accelmnist.device import Device, compile_capability, is_out_of_memory, multiprocessors
 from accelmnist.errors import DeviceError
-from accelmnist.step.contract import Engine, Epoch, Job, State
+from accelmnist.model import MLP
+from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
 from accelmnist.step.persistent_epochs import PersistentEpochs, partition_of
+from accelmnist.step.replay import ReplayedClassifier
+from accelmnist.step.triton_forward import TritonForward
 
 
 class PersistentEngine(Engine):
@@ -65,6 +68,13 @@ class PersistentEngine(Engine):
     def load_state(self, state: State) -> None:
         """Take over a state that `state()` of any engine gave."""
         self._run.load_state(state)
+
+    @classmethod
+    def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
+        """As `fused` does on CUDA: a forward pass has no steps that could stay on the device."""
+        if device.kind != "cuda" or not compile_capability(device).available:
+            return None
+        return ReplayedClassifier(TritonForward(model, precision), device)
 
 
 ENGINE = PersistentEngine

@@ -64,7 +64,7 @@ class Partition(NamedTuple):
     @property
     def warps(self) -> int:
         """Warps of a program: as many more as its block is larger."""
-        return 4 if self.block_units * self.block_inputs <= 2048 else 8
+        return 8
 
 
 def partition(batch: int, inputs: int, units: int, *, multiprocessors: int) -> Partition | None:
@@ -95,9 +95,7 @@ def step_s(cut: Partition) -> float:
     return 2 * _BARRIER_S + 3 * _LATENCY_S + 2 * products + moved
 
 
-def _cut(
-    batch: int, inputs: int, units: int, block_units: int, block_inputs: int, multiprocessors: int
-) -> Partition:
+def _cut(batch: int, inputs: int, units: int, block_units: int, block_inputs: int, multiprocessors: int) -> Partition:
     unit_blocks, input_blocks = math.ceil(units / block_units), math.ceil(inputs / block_inputs)
     programs = min(multiprocessors, unit_blocks * (input_blocks + 1))
     padded = _power(max(units, _LEAST))
@@ -110,7 +108,7 @@ def _cut(
         block_inputs=block_inputs,
         unit_blocks=unit_blocks,
         input_blocks=input_blocks,
-        rows=max(_LEAST, min(128, _power(batch), 1 << (staged.bit_length() - 1))),
+        rows=max(_LEAST, min(64, _power(batch), 1 << (staged.bit_length() - 1))),
         head_rows=min(_power(math.ceil(batch / programs)), _HEAD_NUMBERS // padded),
         padded_units=padded,
     )

@@ -92,6 +92,7 @@ def _head_part(
     DROP_BELOW: tl.constexpr = MODEL.drop_below
     ROWS: tl.constexpr = CUT.head_rows
     WIDTH: tl.constexpr = CUT.padded_units
+    INPUT_BLOCKS: tl.constexpr = CUT.input_blocks
     rows = tile * ROWS + tl.arange(0, ROWS)
     units = tl.arange(0, WIDTH)
     classes = tl.arange(0, _COLUMNS)
@@ -99,7 +100,7 @@ def _head_part(
     inside = (rows < BATCH)[:, None] & (units < UNITS)[None, :]
     shift = tl.load(bias + units, mask=units < UNITS, other=0.0, cache_modifier=".cg")
     sums = tl.zeros((ROWS, WIDTH), tl.float32) + shift[None, :]
-    for block in tl.static_range(CUT.input_blocks):
+    for block in tl.static_range(INPUT_BLOCKS):
         there = exchange.sums + block * (BATCH * UNITS) + places
         sums += tl.load(there, mask=inside, other=0.0, cache_modifier=".cg")
     hidden, slope = activate(sums, ACTIVATION)

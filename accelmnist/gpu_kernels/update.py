@@ -50,9 +50,7 @@ def _update_block(
         gradient = tl.load(sources.gradients + rows[None, :] * UNITS + units[:, None], mask=mask, other=0.0)
         starts = row_starts(sources.order, rows, BATCH, INPUTS, FROM_IMAGES)
         block = load_inputs(sources.inputs, starts, rows, inputs, BATCH, INPUTS, FROM_IMAGES)
-        sums = tl.dot(
-            gradient.to(PRODUCT.operand), block.to(PRODUCT.operand), sums, input_precision=PRODUCT.precision
-        )
+        sums = tl.dot(gradient.to(PRODUCT.operand), block.to(PRODUCT.operand), sums, input_precision=PRODUCT.precision)
         unit_sums += tl.sum(gradient.to(tl.float32), axis=1)
 
     places = units[:, None] * INPUTS + inputs[None, :]
