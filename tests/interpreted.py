@@ -105,8 +105,8 @@ def run_persistent(
 ) -> dict[str, Any]:
     """Steps by the persistent kernel, cut for as many multiprocessors; the interpreter runs a program after the other.
 
-    So each part of a step is a launch of its own, whose end is the barrier. `whole` is the real form: one launch for
-    one program, whatever its blocks, which passes every barrier at once.
+    So each part of a step is a launch of its own, whose end is the barrier. `whole` is the real form in one launch; where
+    there are steps, of the first program alone, since it would wait for ever for others.
     """
     import torch
 
@@ -126,8 +126,14 @@ def run_persistent(
     epochs = PersistentEpochs(Job(config, resolve("cpu"), model, data), cut)
     if state is not None:
         epochs.load_state(state)
-    if whole:
+    if whole and not steps:
         losses = epochs(epoch)
+    elif whole:
+        from accelmnist.gpu_kernels.persistent import persistent
+
+        arguments = epochs.arguments(epoch)
+        persistent[(1,)](**arguments, **epochs.constants, first=0, steps=steps, PART="all")
+        losses = arguments["losses"].sum(dim=1)
     else:
         arguments = epochs.arguments(epoch)
         for step in range(steps):

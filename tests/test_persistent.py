@@ -1,4 +1,4 @@
-"""The persistent kernel: its numbers by Triton's interpreter, its code by the compiler, its barrier by all interleavings.
+"""The persistent kernel: numbers by Triton's interpreter, code by the compiler, the barrier by all interleavings.
 
 No GPU is needed, and none has run it so far. Where there is one, test_engines.py holds the engine to the contract.
 """
@@ -88,6 +88,13 @@ def test_a_launch_of_no_steps_changes_nothing(synthetic, interpreted):
     before = make_job(config, synthetic, CPU).model.parameters()
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(found["weights"], before, strict=True))
     assert (len(found["losses"]), found["arrivals"]) == (0, 0)
+
+
+def test_one_program_passes_every_barrier_alone(synthetic, interpreted):
+    """The real form with its atomics; alone it does its own block only, so no numbers are looked at but the count."""
+    images, labels = synthetic.train.images, synthetic.train.labels
+    config = small_config(model={"hidden": (9,)}, training={"batch_size": 16})
+    assert interpreted(config, images, labels, steps=3, multiprocessors=18, whole=True)["arrivals"] == 6
 
 
 # --- code

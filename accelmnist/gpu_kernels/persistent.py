@@ -40,8 +40,8 @@ _COLUMNS = tl.constexpr(16)  # holds the classes: the least that a product takes
 class Exchange(NamedTuple):
     """Pointers to what programs hand to one another within a step.
 
-    `sums` float32 (input blocks, batch, units); `activations`, `hidden_gradients` (batch, units) and `gradients` (batch,
-    classes) in the products' type, gradients as many times as large as the batch.
+    `sums` float32 (input blocks, batch, units); `activations`, `hidden_gradients` (batch, units) and `gradients`
+    (batch, classes) in the products' type, gradients as many times as large as the batch.
     """
 
     sums: tl.tensor
@@ -239,7 +239,7 @@ def persistent(
 
     for step in tl.range(first, first + steps, num_stages=1):
         batch = order + step * CUT.batch
-        if PART == "all" or PART == "forward":
+        if PART == "all" or PART == "forward":  # noqa: SIM102 - decided by the compiler, the other by the program
             if owns_first:
                 _forward_part(images, batch, kept_weight, exchange, input_block, units, inputs, CUT, PRODUCT)
         if PART == "all":
