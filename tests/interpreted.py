@@ -105,8 +105,8 @@ def run_persistent(
 ) -> dict[str, Any]:
     """Steps by the persistent kernel, cut for as many multiprocessors; the interpreter runs a program after the other.
 
-    So each part of a step is a launch of its own, whose end is the barrier. `whole` is the real form in one launch; where
-    there are steps, of the first program alone, since it would wait for ever for others.
+    So each part of a step is a launch of its own, whose end is the barrier. `whole` is the real form in one launch;
+    where there are steps, of the first program alone, since it would wait for ever for others.
     """
     import torch
 

@@ -90,7 +90,7 @@ class PersistentEpochs:
 
     def _named_parameters(self) -> dict[str, Tensor]:
         """Parameters and slots by the kernel's names; a rule that has fewer slots doesn't touch what stands in."""
-        named = {}
+        named: dict[str, Tensor] = {}
         for position, (name, parameter) in enumerate(zip(_PARAMETERS, self._parameters, strict=True)):
             first, second = [*(slot[position] for slot in self._slots.values()), parameter, parameter][:2]
             named |= {name: parameter, f"{name}_first": first, f"{name}_second": second}

@@ -161,7 +161,7 @@ class StepLaunches:
         first, last = shared
         counts = [math.prod(part.grid) for part in shared]
         arguments = _prefixed("a_", first.arguments) | _prefixed("b_", last.arguments) | steps
-        constants = {"A_BLOCK": first.block, "B_BLOCK": last.block}
+        constants: dict[str, Any] = {"A_BLOCK": first.block, "B_BLOCK": last.block}
         constants |= {"A_HIGH": first.grid[0], "A_BLOCKS": counts[0], "B_HIGH": last.grid[0]}
         return [*launches, Launch(update_two, (sum(counts),), arguments, constants | how)]
 
@@ -174,8 +174,8 @@ class StepLaunches:
             parameter = self._memory.parameters[position]
             first, second = [*(slot[position] for slot in self._memory.slots), parameter, parameter][:2]
             arguments |= {name: parameter, f"{name}_first": first, f"{name}_second": second}
-        shape = {"batch": self._batch, "inputs": self._sizes[layer], "units": units, "from_images": layer == 0}
-        block = Block(**shape, rows=cut.rows, columns=cut.columns, depth=cut.depth)
+        shape = (self._batch, self._sizes[layer], units, layer == 0)
+        block = Block(*shape, rows=cut.rows, columns=cut.columns, depth=cut.depth)
         return _LayerUpdate(cut.grid(units, self._sizes[layer]), arguments, block)
 
     def _of_steps(self) -> dict[str, Tensor]:
