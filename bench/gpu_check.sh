@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All that takes a GPU, in one call of a few minutes: what is here, the tests, the benchmark with its pictures, runs.
+# All that takes a GPU, in one call of less than ten minutes: what is here, the tests, the benchmark with its pictures, runs.
 #
 #     bench/gpu_check.sh [FOLDER]     results/bench-gpu where none is given; it is made, or written over
 #     PARTS="tests" bench/gpu_check.sh      some of: doctor tests compiling bench grid runs
@@ -49,23 +49,24 @@ tests=("$python" -m pytest -q --durations=8 -p no:cacheprovider "${workers[@]}" 
 
 runs() {
     local engine precision code=0
-    for engine in eager cuda_graph fused; do
+    for engine in eager cuda_graph fused persistent; do
         for precision in fp32 bf16; do
-            "${accelmnist[@]}" run --device cuda --engine "$engine" --precision "$precision" \
+            timeout 60 "${accelmnist[@]}" run --device cuda --engine "$engine" --precision "$precision" \
                 --out "$folder/run-$engine-$precision" || code=1
         done
     done
-    "${accelmnist[@]}" run --device cuda --engine cuda_graph --profile --out "$folder/profile-cuda_graph" || code=1
-    "${accelmnist[@]}" run --device cuda --engine fused --profile --out "$folder/profile-fused" || code=1
+    timeout 60 "${accelmnist[@]}" run --device cuda --engine cuda_graph --profile --out "$folder/profile-cuda_graph" || code=1
+    timeout 60 "${accelmnist[@]}" run --device cuda --engine fused --profile --out "$folder/profile-fused" || code=1
+    timeout 60 "${accelmnist[@]}" run --device cuda --engine persistent --profile --out "$folder/profile-persistent" || code=1
     return $code
 }
-part doctor 60 "${accelmnist[@]}" doctor
-part tests 400 "${tests[@]}" -k "cuda and not compil"
+part doctor 30 "${accelmnist[@]}" doctor
+part tests 220 "${tests[@]}" -k "cuda and not compil"
 part compiling 500 "${tests[@]}" -k "cuda and compil"
-part bench 240 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_graph,fused --batch-sizes 128,256,1024 \
-    --precisions fp32,bf16 --time-limit 150 --out "$folder/bench"
-part grid 240 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_graph,fused --mode training \
-    --batch-sizes 128,512 --hidden 128 --hidden 512,512 --optimizers sgd,sgd-momentum,adam --time-limit 150 \
+part bench 130 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_graph,fused,persistent --batch-sizes 128,256,1024 \
+    --precisions fp32,bf16 --time-limit 90 --out "$folder/bench"
+part grid 110 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_graph,fused,persistent --mode training \
+    --batch-sizes 128,512 --hidden 128 --hidden 512,512 --optimizers sgd,sgd-momentum,adam --time-limit 70 \
     --out "$folder/grid"
 if [[ "$parts" == *" runs "* ]]; then
     echo "--- runs"

@@ -93,6 +93,63 @@ def run_steps(
     }
 
 
+def run_persistent(
+    config: RunConfig,
+    images: Any,
+    labels: Any,
+    *,
+    steps: int,
+    multiprocessors: int,
+    whole: bool = False,
+    state: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Steps by the persistent kernel, cut for as many multiprocessors; the interpreter runs a program after the other.
+
+    So each part of a step is a launch of its own, whose end is the barrier. `whole` is the real form in one launch;
+    where there are steps, of the first program alone, since it would wait for ever for others.
+    """
+    import torch
+
+    from accelmnist.data.on_device import DeviceSet
+    from accelmnist.device import resolve
+    from accelmnist.model import MLP
+    from accelmnist.step.contract import Epoch, Job
+    from accelmnist.step.persistent_epochs import PersistentEpochs, partition_of
+    from accelmnist.training import Plan
+
+    data = DeviceSet(torch.from_numpy(images), torch.from_numpy(labels))
+    model = MLP(config.model, seed=config.training.seed)
+    plan = Plan(config, len(data)).epoch(0)
+    epoch = Epoch(plan.order[:steps], plan.learning_rates[:steps], plan.dropout_seeds[:steps])
+    cut = partition_of(config, multiprocessors)
+    assert cut is not None
+    epochs = PersistentEpochs(Job(config, resolve("cpu"), model, data), cut)
+    if state is not None:
+        epochs.load_state(state)
+    if whole and not steps:
+        losses = epochs(epoch)
+    elif whole:
+        from accelmnist.gpu_kernels.persistent import persistent
+
+        arguments = epochs.arguments(epoch)
+        persistent[(1,)](**arguments, **epochs.constants, first=0, steps=steps, PART="all")
+        losses = arguments["losses"].sum(dim=1)
+    else:
+        arguments = epochs.arguments(epoch)
+        for step in range(steps):
+            for part in ("forward", "head", "update"):
+                epochs.launch(arguments, first=step, steps=1, PART=part)
+        epochs._count += steps
+        losses = arguments["losses"].sum(dim=1)
+    return {
+        "losses": losses,
+        "weights": [parameter.detach() for parameter in model.parameters()],
+        "state": epochs.state(),
+        "arrivals": int(epochs._arrivals),
+        "programs": cut.programs,
+    }
+
+
 def classify(config: RunConfig, images: Any) -> Any:
     """Logits of images (n, 784) uint8 by the untrained network of `config`."""
     import torch

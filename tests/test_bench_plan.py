@@ -49,6 +49,17 @@ def test_every_effort_measures_every_engine_in_both_modes(effort):
     }
 
 
+def test_the_default_list_leaves_out_what_never_runs_on_a_device_and_a_named_engine_stays():
+    from accelmnist.measure.session import new_record
+
+    listed = {result.engine for result in new_record(BenchConfig(devices=("cpu",))).cases}
+    assert listed == {"eager", "compiled", "fused"}
+    named = new_record(BenchConfig(devices=("cpu",), engines=("eager", "cuda_graph"))).cases
+    assert {result.engine for result in named} == {"eager", "cuda_graph"}
+    absent = {result.engine for result in new_record(BenchConfig(devices=("cuda:7",))).cases}
+    assert absent == set(ENGINES)
+
+
 def test_a_case_is_a_run_with_the_defaults_of_run():
     case = expand(BenchConfig(optimizers=("sgd",), batch_sizes=(64,)), ("cpu",))[0]
     training = run_config(case, BenchConfig()).training

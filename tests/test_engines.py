@@ -11,7 +11,7 @@ import dataclasses
 import pytest
 import torch
 
-from accelmnist.config import ENGINES, OPTIMIZERS, ExecutionConfig
+from accelmnist.config import ENGINES, OPTIMIZERS, ExecutionConfig, RunConfig
 from accelmnist.device import Device, resolve
 from accelmnist.errors import CheckpointError, DeviceError
 from accelmnist.reference.exact import replay_first_steps
@@ -39,8 +39,8 @@ CONFIGURATIONS = {
 }
 
 
-def runs_here(engine: str, device: Device) -> str:
-    reason = engine_class(engine).unsupported(small_config(), device)
+def runs_here(engine: str, device: Device, config: RunConfig | None = None) -> str:
+    reason = engine_class(engine).unsupported(config or small_config(), device)
     if reason is not None:
         pytest.skip(f"{engine} on {device}: {reason}")
     return engine
@@ -55,7 +55,7 @@ CASES = [(engine, name) for engine in ENGINES for name in CONFIGURATIONS if engi
 def test_first_steps_follow_float64(engine, name, device, synthetic):
     config = small_config(**CONFIGURATIONS[name])
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=1))
-    done = train_with(runs_here(engine, device), config, synthetic, device)
+    done = train_with(runs_here(engine, device, config), config, synthetic, device)
     expected = replay_first_steps(config, synthetic.train, steps=STEPS)
     torch.testing.assert_close(done.losses[:STEPS].double(), expected, rtol=3e-5, atol=1e-6)
 

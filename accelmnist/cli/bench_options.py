@@ -54,7 +54,7 @@ def _list_option(flag: str, name: str, help_text: str, parse: Callable[..., Any]
 
 case_options = in_order(
     _list_option("--devices", "devices", "Such as cpu,cuda; one of each kind that is here if not given."),
-    _list_option("--engines", "engines", f"From {', '.join(ENGINES)}; all if not given."),
+    _list_option("--engines", "engines", f"From {', '.join(ENGINES)}; if not given, all that can run on the device."),
     _list_option("--precisions", "precisions", f"From {', '.join(PRECISIONS)}; fp32 if not given, --full adds bf16."),
     _list_option("--batch-sizes", "batch_sizes", "Such as 64,128; the plan's own if not given.", parse_numbers),
     click.option(

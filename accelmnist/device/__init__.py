@@ -17,6 +17,7 @@ from accelmnist.device.capabilities import (
     compile_capability,
     cpp_compiler,
     is_emulated,
+    multiprocessors,
     precision_capability,
     require_precision,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "is_out_of_memory",
     "matmul_precision",
     "memory_errors",
+    "multiprocessors",
     "nvml_uuid",
     "peak_memory_bytes",
     "precision_capability",

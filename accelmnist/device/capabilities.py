@@ -105,6 +105,11 @@ def _compile_on_cuda(device: Device) -> Capability:
     )
 
 
+def multiprocessors(device: Device) -> int:
+    """How many multiprocessors a CUDA device has."""
+    return torch.cuda.get_device_properties(device.torch_device).multi_processor_count
+
+
 def cpp_compiler() -> str | None:
     """The C++ compiler that torch.compile will find: $CXX, else g++ or clang++ (torch's own order), else None."""
     asked = os.environ.get("CXX")

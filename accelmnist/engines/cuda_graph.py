@@ -24,6 +24,7 @@ class CudaGraphEngine(Engine):
     """Chunks of eager steps, replayed."""
 
     summary = "torch's kernels, captured once and replayed many steps at a time"
+    kinds = ("cuda",)
     compiles = True
 
     @classmethod

@@ -25,6 +25,7 @@ class FusedEngine(Engine):
     """One native call an epoch on the CPU; replayed Triton kernels on CUDA."""
 
     summary = "kernels of our own: native code on the CPU, zeros skipped; Triton on CUDA, replayed"
+    kinds = ("cpu", "cuda")
 
     @classmethod
     def compiles_on(cls, kind: str) -> bool:

@@ -12,7 +12,7 @@ from accelmnist.gpu_kernels.pieces import load_inputs, row_starts
 
 
 @triton.jit
-def _loss_and_gradient(logits, targets, inside, OUTPUT: tl.constexpr):
+def loss_and_gradient(logits, targets, inside, OUTPUT: tl.constexpr):
     """Of every image: its loss (rows,), and the loss's gradient at its logits (rows, columns), 0 where not `inside`."""
     if OUTPUT == "softmax":
         shifted = logits - tl.max(tl.where(inside, logits, -float("inf")), axis=1)[:, None]
@@ -28,6 +28,14 @@ def _loss_and_gradient(logits, targets, inside, OUTPUT: tl.constexpr):
         said = logits
         losses = 0.5 * (logits - targets) * (logits - targets)
     return tl.sum(tl.where(inside, losses, 0.0), axis=1), tl.where(inside, said - targets, 0.0)
+
+
+@triton.jit
+def targets_of(labels, order, rows, classes, BATCH: tl.constexpr, CLASSES: tl.constexpr, SMOOTHING: tl.constexpr):
+    """What each of `classes` should be for the `rows` of the batch that `order` points to, smoothed."""
+    images = tl.load(order + rows, mask=rows < BATCH, other=0)
+    label = tl.load(labels + images, mask=rows < BATCH, other=0)
+    return tl.where(label[:, None] == classes[None, :], 1 - SMOOTHING + SMOOTHING / CLASSES, SMOOTHING / CLASSES)
 
 
 @triton.jit(do_not_specialize=["step"])
@@ -68,11 +76,9 @@ def head(
         logits = tl.dot(block.to(OPERAND), weights.to(OPERAND), logits, input_precision=PRECISION)
     logits += tl.load(bias + classes, mask=classes < CLASSES, other=0.0)[None, :]
 
-    images = tl.load(order + rows, mask=rows < BATCH, other=0)
-    label = tl.load(labels + images, mask=rows < BATCH, other=0)
-    targets = tl.where(label[:, None] == classes[None, :], 1 - SMOOTHING + SMOOTHING / CLASSES, SMOOTHING / CLASSES)
+    targets = targets_of(labels, order, rows, classes, BATCH, CLASSES, SMOOTHING)
     inside = (rows < BATCH)[:, None] & (classes < CLASSES)[None, :]
-    image_losses, gradient = _loss_and_gradient(logits, targets, (classes < CLASSES)[None, :], OUTPUT)
+    image_losses, gradient = loss_and_gradient(logits, targets, (classes < CLASSES)[None, :], OUTPUT)
     share = tl.sum(tl.where(rows < BATCH, image_losses, 0.0), axis=0) / BATCH
     tl.store(losses + step * tl.num_programs(0) + tl.program_id(0), share)
     tl.store(gradients + rows[:, None] * CLASSES + classes[None, :], gradient.to(OPERAND), mask=inside)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any, Literal, get_args
@@ -212,8 +212,13 @@ def _require_lists(config: BenchConfig) -> None:
     _require(threads_hold, "--threads", "a number is out of range", "Give 1 or more")
 
 
-def expand(config: BenchConfig, devices: tuple[str, ...]) -> tuple[Case, ...]:
-    """Every case of `config` on `devices`, which are resolved names; the order is that of the table."""
+def expand(
+    config: BenchConfig, devices: tuple[str, ...], *, runs_on: Callable[[str, str], bool] = lambda _engine, _kind: True
+) -> tuple[Case, ...]:
+    """Every case of `config` on `devices`, which are resolved names; the order is that of the table.
+
+    Where no engines are named, those that never run on a kind of device, by `runs_on(engine, kind)`, are left out.
+    """
     plan = config.plan
     modes = config.modes if config.target_accuracy is None else ("training",)
     thread_counts: tuple[int | None, ...] = config.threads or (None,)
@@ -222,12 +227,14 @@ def expand(config: BenchConfig, devices: tuple[str, ...]) -> tuple[Case, ...]:
         own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
         optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
         # A GPU's work depends little on the CPU's threads: the list is the CPU's.
+        kind = device.partition(":")[0]
+        engines = config.engines or tuple(name for name in plan.engines if runs_on(name, kind))
         threads_here = thread_counts if device == "cpu" else (None,)
         lists = (
             optimizers,
             config.batch_sizes or own_sizes,
             config.precisions or plan.precisions,
-            config.engines or plan.engines,
+            engines,
             threads_here,
         )
         for optimizer, size, precision, engine, threads in product(*lists):

@@ -77,8 +77,13 @@ def new_record(config: BenchConfig) -> BenchRecord:
             for device in here
         ),
         config=config,
-        cases=tuple(CaseResult(**case_fields(case)) for case in expand(config, tuple(devices))),
+        cases=tuple(CaseResult(**case_fields(case)) for case in expand(config, tuple(devices), runs_on=_runs_on)),
     )
+
+
+def _runs_on(engine: str, kind: str) -> bool:
+    """Whether `engine` can run on devices of `kind` at all."""
+    return kind in engine_class(engine).kinds
 
 
 class Session(ABC):

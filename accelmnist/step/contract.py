@@ -20,7 +20,7 @@ from torch import Tensor
 from accelmnist.config import Precision, RunConfig
 from accelmnist.data.augment import Augmentation
 from accelmnist.data.on_device import DeviceSet
-from accelmnist.device import Device
+from accelmnist.device import KINDS, Device
 from accelmnist.model import MLP
 
 State = dict[str, Tensor]
@@ -73,6 +73,7 @@ class Engine(ABC):
     """One way of running the steps of an epoch; the module's weights are current before and after each epoch."""
 
     summary: ClassVar[str]  # for people: what it does, in a phrase
+    kinds: ClassVar[tuple[str, ...]] = KINDS  # of device on which it can run at all, whatever is installed
     compiles: ClassVar[bool] = False  # whether `prepare` takes so long that people should be told
 
     @classmethod

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from accelmnist.config import CLASSES, RunConfig
+from accelmnist.config import CLASSES, RunConfig, TrainingConfig
 from accelmnist.data.on_device import DeviceSet
+from accelmnist.gpu_kernels.constants import Block, Product, Rule
 from accelmnist.gpu_kernels.tiles import Tile, tile
 from accelmnist.step.replay import Window
 from accelmnist.step.rules import BETA1, BETA2, EPSILON
@@ -60,11 +61,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class _LayerUpdate:
-    """The blocks of a layer's update, and its own arguments and constants."""
+    """The blocks of a layer's update, and its own arguments."""
 
     grid: tuple[int, int]
     arguments: dict[str, Tensor]
-    constants: dict[str, Any]
+    block: Block
 
 
 def head_tile(config: RunConfig) -> Tile:
@@ -152,16 +153,17 @@ class StepLaunches:
 
         parts = [self._update_of(layer) for layer in range(len(self._sizes) - 1)]
         alone, shared = (parts, ()) if len(parts) == 1 else (parts[1:-1], (parts[0], parts[-1]))
-        steps, rule = self._of_steps(), self._rule()
-        launches = [Launch(update, part.grid, part.arguments | steps, part.constants | rule) for part in alone]
+        precision = self._config.execution.precision
+        steps, how = self._of_steps(), {"PRODUCT": product(precision), "RULE": rule_of(self._config.training)}
+        launches = [Launch(update, part.grid, part.arguments | steps, {"BLOCK": part.block} | how) for part in alone]
         if not shared:
             return launches
         first, last = shared
         counts = [math.prod(part.grid) for part in shared]
         arguments = _prefixed("a_", first.arguments) | _prefixed("b_", last.arguments) | steps
-        constants = _prefixed("A_", first.constants) | _prefixed("B_", last.constants) | rule
+        constants: dict[str, Any] = {"A_BLOCK": first.block, "B_BLOCK": last.block}
         constants |= {"A_HIGH": first.grid[0], "A_BLOCKS": counts[0], "B_HIGH": last.grid[0]}
-        return [*launches, Launch(update_two, (sum(counts),), arguments, constants)]
+        return [*launches, Launch(update_two, (sum(counts),), arguments, constants | how)]
 
     def _update_of(self, layer: int) -> _LayerUpdate:
         """A rule that has fewer than two slots doesn't touch what stands in for them."""
@@ -172,20 +174,9 @@ class StepLaunches:
             parameter = self._memory.parameters[position]
             first, second = [*(slot[position] for slot in self._memory.slots), parameter, parameter][:2]
             arguments |= {name: parameter, f"{name}_first": first, f"{name}_second": second}
-        constants = {"UNITS": units} | self._inputs(layer) | blocks(cut)
-        return _LayerUpdate(cut.grid(units, self._sizes[layer]), arguments, constants)
-
-    def _rule(self) -> dict[str, Any]:
-        training = self._config.training
-        return self._common | {
-            "RULE": training.optimizer,
-            "MOMENTUM": training.momentum,
-            "NESTEROV": training.nesterov,
-            "DECAY": training.weight_decay,
-            "BETA1": BETA1,
-            "BETA2": BETA2,
-            "EPSILON": EPSILON,
-        }
+        shape = (self._batch, self._sizes[layer], units, layer == 0)
+        block = Block(*shape, rows=cut.rows, columns=cut.columns, depth=cut.depth)
+        return _LayerUpdate(cut.grid(units, self._sizes[layer]), arguments, block)
 
     def _of_steps(self) -> dict[str, Tensor]:
         """What an update takes that differs from step to step."""
@@ -199,12 +190,31 @@ class StepLaunches:
         }
 
 
-def products(precision: str) -> dict[str, Any]:
+def rule_of(training: TrainingConfig) -> Rule:
+    """The optimizer of `training`, as the kernels take it."""
+    return Rule(
+        optimizer=training.optimizer,
+        momentum=training.momentum,
+        nesterov=training.nesterov,
+        decay=training.weight_decay,
+        beta1=BETA1,
+        beta2=BETA2,
+        epsilon=EPSILON,
+    )
+
+
+def product(precision: str) -> Product:
     """How products are computed: the type of their operands, and of float32 ones the arithmetic."""
     import triton.language as tl
 
     operand = {"bf16": tl.bfloat16, "fp16": tl.float16}.get(precision, tl.float32)
-    return {"OPERAND": operand, "PRECISION": "tf32" if precision == "tf32" else "ieee"}
+    return Product(operand, "tf32" if precision == "tf32" else "ieee")
+
+
+def products(precision: str) -> dict[str, Any]:
+    """The same as two constants."""
+    how = product(precision)
+    return {"OPERAND": how.operand, "PRECISION": how.precision}
 
 
 def _prefixed(prefix: str, named: Mapping[str, T]) -> dict[str, T]:

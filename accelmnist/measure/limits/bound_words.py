@@ -10,7 +10,7 @@ from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Bound, Launches, StepCost
 
 _GRAPHLESS_ENGINES = ("eager", "compiled")
-_OWN_KERNELS = ("fused",)  # which call no library; on the CPU they leave out zeros
+_OWN_KERNELS = ("fused", "persistent")  # which call no library; on the CPU they leave out zeros
 
 
 def describe_bound(

@@ -1,0 +1,80 @@
+"""One Triton kernel for a whole epoch on CUDA: its programs stay on the multiprocessors and meet at barriers.
+
+What `fused` pays at every step, the start of three kernels and the weights' way through memory, is paid once. It is for
+small networks, whose steps are bound by latency: one hidden layer whose weights fit in the registers of the GPU. It has
+not run on a GPU yet: its numbers are tested by Triton's interpreter, and its code by the compiler.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from accelmnist.config import Precision, RunConfig
+from accelmnist.device import Device, compile_capability, is_out_of_memory, multiprocessors
+from accelmnist.errors import DeviceError
+from accelmnist.model import MLP
+from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.step.persistent_epochs import PersistentEpochs, partition_of
+from accelmnist.step.replay import ReplayedClassifier
+from accelmnist.step.triton_forward import TritonForward
+
+
+class PersistentEngine(Engine):
+    """One cooperative launch an epoch."""
+
+    summary = "one Triton kernel of our own for all steps of an epoch"
+    kinds = ("cuda",)
+    compiles = True
+
+    @classmethod
+    def unsupported(cls, config: RunConfig, device: Device) -> str | None:
+        """It takes CUDA and one hidden layer that fits; every optimizer, output, activation, precision and batch."""
+        if device.kind != "cuda":
+            return f"its kernel is for CUDA, and this is {device.kind}"
+        capability = compile_capability(device)
+        if not capability.available:
+            return capability.reason
+        layers = len(config.model.hidden)
+        if layers != 1:
+            return f"its kernel is for one hidden layer, and this network has {layers or 'none'}"
+        count = multiprocessors(device)
+        if partition_of(config, count) is None:
+            return f"{config.model} at batch {config.training.batch_size} is too large for its {count} multiprocessors"
+        return None
+
+    def prepare(self, job: Job, sample: Epoch) -> None:
+        """Make the optimizer's state and compile: a launch of no steps."""
+        from triton.errors import TritonError
+
+        cut = partition_of(job.config, multiprocessors(job.device))
+        assert cut is not None, "unsupported() refused it"
+        self._run = PersistentEpochs(job, cut)
+        try:
+            self._run(Epoch(sample.order[:0], sample.learning_rates[:0], sample.dropout_seeds[:0]))
+        except (TritonError, RuntimeError) as error:  # a cooperative grid that the driver refuses is the latter
+            if is_out_of_memory(error):
+                raise
+            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise DeviceError(f"Triton failed: {cause}", remedy="Run with --engine fused") from error
+
+    def train_epoch(self, epoch: Epoch) -> Tensor:
+        """Run all steps; returns their losses (steps,) float32 on the device."""
+        return self._run(epoch)
+
+    def state(self) -> State:
+        """The optimizer's state under its common names, as copies on the host."""
+        return self._run.state()
+
+    def load_state(self, state: State) -> None:
+        """Take over a state that `state()` of any engine gave."""
+        self._run.load_state(state)
+
+    @classmethod
+    def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
+        """As `fused` does on CUDA: a forward pass has no steps that could stay on the device."""
+        if device.kind != "cuda" or not compile_capability(device).available:
+            return None
+        return ReplayedClassifier(TritonForward(model, precision), device)
+
+
+ENGINE = PersistentEngine

@@ -1,0 +1,77 @@
+"""The optimizer's update of parameters by their gradient: those of `step.functional_update`, on blocks.
+
+The bias corrections are made before, once for all weights of a step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+
+
+class Parameter(NamedTuple):
+    """Pointers to a parameter and to its slots, float32 all; the parameter itself stands in for a slot it lacks."""
+
+    value: tl.tensor
+    first: tl.tensor
+    second: tl.tensor
+
+
+class Factors(NamedTuple):
+    """What differs from step to step: learning rate, and Adam's two corrections, scalars."""
+
+    rate: tl.tensor
+    mean: tl.tensor
+    root: tl.tensor
+
+
+@triton.jit
+def updated(value, first, second, gradient, factors, rule: tl.constexpr):
+    """A block of a parameter and of its slots after an update; a slot that the rule lacks is given back as it is."""
+    if rule.optimizer == "adamw":
+        value *= 1 - factors.rate * rule.decay
+    else:
+        gradient += rule.decay * value
+    if rule.optimizer == "sgd":
+        change = factors.rate * gradient
+    elif rule.optimizer == "sgd-momentum":
+        first = rule.momentum * first + gradient
+        change = factors.rate * (gradient + rule.momentum * first if rule.nesterov else first)
+    else:
+        first += (1 - rule.beta1) * (gradient - first)
+        second = rule.beta2 * second + (1 - rule.beta2) * gradient * gradient
+        change = factors.rate * factors.mean * first / (tl.sqrt_rn(second) * factors.root + rule.epsilon)
+    return value - change, first, second
+
+
+@triton.jit
+def load_parameter(parameter, places, inside, rule: tl.constexpr):
+    """What lies at `places`: the values and both slots, zeros where the rule has none."""
+    value = tl.load(parameter.value + places, mask=inside, other=0.0)
+    first = tl.zeros(value.shape, tl.float32)
+    second = tl.zeros(value.shape, tl.float32)
+    if rule.optimizer != "sgd":
+        first = tl.load(parameter.first + places, mask=inside, other=0.0)
+    if rule.optimizer == "adam" or rule.optimizer == "adamw":
+        second = tl.load(parameter.second + places, mask=inside, other=0.0)
+    return value, first, second
+
+
+@triton.jit
+def store_parameter(parameter, places, inside, value, first, second, rule: tl.constexpr):
+    """The reverse of `load_parameter`; of a slot that the rule lacks nothing is touched."""
+    tl.store(parameter.value + places, value, mask=inside)
+    if rule.optimizer != "sgd":
+        tl.store(parameter.first + places, first, mask=inside)
+    if rule.optimizer == "adam" or rule.optimizer == "adamw":
+        tl.store(parameter.second + places, second, mask=inside)
+
+
+@triton.jit
+def update_parameter(parameter, places, inside, gradient, factors, rule: tl.constexpr):
+    """Update what lies at `places` of the parameter and of its slots by `gradient`."""
+    value, first, second = load_parameter(parameter, places, inside, rule)
+    value, first, second = updated(value, first, second, gradient, factors, rule)
+    store_parameter(parameter, places, inside, value, first, second, rule)

@@ -1,0 +1,228 @@
+"""The persistent kernel: numbers by Triton's interpreter, code by the compiler, the barrier by all interleavings.
+
+No GPU is needed, and none has run it so far. Where there is one, test_engines.py holds the engine to the contract.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import pytest
+import torch
+
+from accelmnist.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
+from accelmnist.device import Device, resolve
+from accelmnist.engines import persistent as engine_module
+from accelmnist.engines.persistent import PersistentEngine
+from accelmnist.gpu_kernels.partition import partition, step_s
+from accelmnist.reference.exact import replay_first_steps
+from accelmnist.step.persistent_epochs import PersistentEpochs, partition_of
+from accelmnist.training import Plan
+from tests.interpreted import interpreter, run_persistent
+from tests.test_gpu_kernels import TYPES, assert_follows, by_torch
+from tests.training_helpers import make_job, small_config
+
+pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
+
+CPU = resolve("cpu")
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    with interpreter() as pool:
+        yield lambda *arguments, **options: pool.submit(partial(run_persistent, *arguments, **options)).result()
+
+
+# --- numbers, several programs one after the other, a launch a part
+
+
+NETWORKS = {
+    **{name: {"training": {"optimizer": name, "learning_rate": 0.01}} for name in OPTIMIZERS},
+    "nesterov and decay": {"training": {"nesterov": True, "weight_decay": 0.05}},
+    **{f"{name} output": {"model": {"output": name}} for name in OUTPUTS},
+    **{f"{name} activation": {"model": {"activation": name}} for name in ACTIVATIONS if name != "relu"},
+    "two blocks of units, dropout": {"model": {"hidden": (19,), "dropout": 0.4}},
+    "batches of more than one block": {"training": {"batch_size": 70}},
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_follows_float64_and_eager(name, synthetic, interpreted):
+    """The tolerances are those of `fused`. A batch of 37 and 9 units divide nothing."""
+    parts = NETWORKS[name]
+    config = small_config(
+        training={"batch_size": 37} | parts.get("training", {}), model={"hidden": (9,)} | parts.get("model", {})
+    )
+    images, labels = synthetic.train.images, synthetic.train.labels
+    found = interpreted(config, images, labels, steps=STEPS, multiprocessors=18)
+    assert found["programs"] >= 8
+    assert_follows(found, by_torch(config, synthetic, steps=STEPS))
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(found["losses"].double(), expected, rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 6e-3), ("fp16", 1e-3)])
+def test_sixteen_bits_follow_float64(precision, tolerance, synthetic, interpreted):
+    config = small_config(model={"hidden": (9,)}, execution={"precision": precision})
+    found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=STEPS, multiprocessors=18)
+    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
+    torch.testing.assert_close(found["losses"].double(), expected, rtol=tolerance, atol=0)
+    assert (found["losses"].double() != expected.float().double()).any()
+
+
+def test_it_goes_on_from_the_state_of_another_engine(synthetic, interpreted):
+    config = small_config(training={"optimizer": "adamw", "learning_rate": 0.01}, model={"hidden": (9,)})
+    *_, state = by_torch(config, synthetic, steps=4)
+    images, labels = synthetic.train.images, synthetic.train.labels
+    found = interpreted(config, images, labels, steps=2, multiprocessors=18, state=state)
+    assert_follows(found, by_torch(config, synthetic, steps=2, state=state))
+
+
+def test_a_launch_of_no_steps_changes_nothing(synthetic, interpreted):
+    """That is how the engine compiles."""
+    config = small_config(training={"optimizer": "adamw"}, model={"hidden": (9,)})
+    images, labels = synthetic.train.images, synthetic.train.labels
+    found = interpreted(config, images, labels, steps=0, multiprocessors=18, whole=True)
+    before = make_job(config, synthetic, CPU).model.parameters()
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(found["weights"], before, strict=True))
+    assert (len(found["losses"]), found["arrivals"]) == (0, 0)
+
+
+def test_one_program_passes_every_barrier_alone(synthetic, interpreted):
+    """The real form with its atomics; alone it does its own block only, so no numbers are looked at but the count."""
+    images, labels = synthetic.train.images, synthetic.train.labels
+    config = small_config(model={"hidden": (9,)}, training={"batch_size": 16})
+    assert interpreted(config, images, labels, steps=3, multiprocessors=18, whole=True)["arrivals"] == 6
+
+
+# --- code
+
+
+def compiled(config, synthetic, capability):
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from accelmnist.gpu_kernels.persistent import persistent
+
+    cut = partition_of(config, 132)
+    epochs = PersistentEpochs(make_job(config, synthetic, CPU), cut)
+    arguments = epochs.arguments(Plan(config, len(synthetic.train)).epoch(0))
+    signature = {
+        name: TYPES[arguments[name].dtype] if name in arguments else "constexpr" for name in persistent.arg_names
+    }
+    signature |= {"first": "i32", "steps": "i32"}
+    source = ASTSource(persistent, signature, epochs.constants | {"PART": "all"})
+    options = {"num_warps": cut.warps, "num_stages": 1, "launch_cooperative_grid": True}
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+
+
+@pytest.mark.parametrize(("capability", "precision"), [(80, "fp32"), (90, "bf16")])
+def test_the_barrier_releases_and_acquires(capability, precision, synthetic, tmp_path, monkeypatch):
+    """Two barriers a step; and nothing is loaded ahead of one, as a pipelined loop would."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    config = small_config(model={"hidden": (32,)}, execution={"precision": precision})
+    code = compiled(config, synthetic, capability)
+    ptx = code.asm["ptx"]
+    arriving = [match.start() for match in re.finditer(r"atom\.global\.gpu\.acq_rel\.add\.u64", ptx)]
+    waiting = [match.start() for match in re.finditer(r"(?:atom|ld)\.global\.gpu\.acquire\.", ptx)]
+    assert (len(arriving), len(waiting)) == (2, 2)
+    for arrival in arriving:  # the threads have met since the last store
+        assert "bar.sync" in ptx[ptx.rindex("st.global", 0, arrival) : arrival]
+    assert "cp.async" not in ptx
+    assert ("mma" in ptx) == (precision != "fp32")
+    assert code.metadata.launch_cooperative_grid
+    assert code.metadata.shared <= 99 << 10
+
+
+# --- the barrier and the hand-over, every order in which programs can take turns
+
+
+def reachable_faults(programs, steps, *, second_barrier=True):
+    """What can go wrong: a state is (position of every program, arrivals, who wrote which sums and results when).
+
+    A program's step: write sums, wait, read all sums and write results, wait, read all results. A read of what is not
+    this step's is a fault, and so is no program being able to go on before all are done.
+    """
+    parts = ["sums", "arrive", "wait", "head", *(["arrive", "wait"] if second_barrier else []), "update"]
+    barriers = parts.count("arrive")
+    start = ((0,) * programs, 0, (-1,) * programs, (-1,) * programs)
+    seen, open_states, faults = {start}, [start], set()
+    while open_states:
+        positions, arrivals, sums, results = open_states.pop()
+        moved = False
+        for one, position in enumerate(positions):
+            step, place = divmod(position, len(parts))
+            if step == steps:
+                continue
+            here, after = parts[place], (arrivals, sums, results)
+            if here == "wait" and arrivals < programs * (step * barriers + parts[: place + 1].count("wait")):
+                continue
+            if here == "sums":
+                after = (arrivals, replaced(sums, one, step), results)
+            elif here == "arrive":
+                after = (arrivals + 1, sums, results)
+            elif here == "head":
+                faults |= {"sums"} if set(sums) != {step} else set()
+                after = (arrivals, sums, replaced(results, one, step))
+            elif here == "update" and set(results) != {step}:
+                faults.add("results")
+            moved, state = True, (replaced(positions, one, position + 1), *after)
+            if state not in seen:
+                seen.add(state)
+                open_states.append(state)
+        if not moved and set(positions) != {steps * len(parts)}:
+            faults.add("stuck")
+    return faults
+
+
+def replaced(values, index, value):
+    return (*values[:index], value, *values[index + 1 :])
+
+
+@pytest.mark.parametrize("programs", [2, 3])
+def test_no_order_of_programs_mixes_steps(programs):
+    assert reachable_faults(programs, steps=3) == set()
+
+
+def test_without_the_second_barrier_steps_would_mix():
+    assert reachable_faults(2, steps=3, second_barrier=False) == {"sums", "results"}
+
+
+# --- who owns what
+
+
+@pytest.mark.parametrize("units", [1, 32, 128, 256, 1000])
+@pytest.mark.parametrize("batch", [1, 128, 1024])
+def test_every_weight_has_one_owner_and_the_grid_fits(batch, units):
+    cut = partition(batch, 784, units, multiprocessors=132)
+    assert cut is not None
+    assert cut.programs <= 132
+    assert cut.block_units * cut.unit_blocks >= units > cut.block_units * (cut.unit_blocks - 1)
+    assert cut.block_inputs * cut.input_blocks >= 784 > cut.block_inputs * (cut.input_blocks - 1)
+    assert cut.head_rows * cut.head_tiles >= batch
+
+
+def test_the_inputs_are_cut_too():
+    """By units alone, 128 of them would keep 8 multiprocessors busy."""
+    cut = partition(128, 784, 128, multiprocessors=132)
+    assert (cut.block_units, cut.block_inputs, cut.programs) == (16, 64, 112)
+    few = partition(128, 784, 128, multiprocessors=16)
+    assert step_s(few) > 2 * step_s(cut)
+
+
+def test_what_does_not_fit_is_refused(monkeypatch):
+    card = Device(torch.device("cuda:0"), "a card", "asked for")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(engine_module, "multiprocessors", lambda device: 20)
+    assert PersistentEngine.unsupported(small_config(), card) is None
+    said = {
+        hidden: PersistentEngine.unsupported(small_config(model={"hidden": hidden}), card) for hidden in ((), (8, 8))
+    }
+    assert said[()] == "its kernel is for one hidden layer, and this network has none"
+    assert said[8, 8] == "its kernel is for one hidden layer, and this network has 2"
+    wide = PersistentEngine.unsupported(small_config(model={"hidden": (512,)}), card)
+    assert wide == "784-512-10 at batch 64 is too large for its 20 multiprocessors"
+    assert PersistentEngine.unsupported(small_config(), CPU) == "its kernel is for CUDA, and this is cpu"
