@@ -1,8 +1,5 @@
 #include "layout.h"
 
-#include <cstdlib>
-#include <new>
-
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #endif
@@ -10,8 +7,7 @@
 namespace accelmnist {
 namespace {
 
-constexpr size_t kLine = 64;
-constexpr int64_t kLargestAhead = 4096;  // beyond this batch, fetching ahead would take memory and save nothing
+constexpr int64_t kLargestAhead = 4096;  // beyond this batch, a second set of lists would take memory and save nothing
 
 #ifdef __SANITIZE_ADDRESS__
 constexpr size_t kGap = kLine;
@@ -24,18 +20,6 @@ void forbid(const char*, size_t) {}
 int64_t divided_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
 }  // namespace
-
-void Free::operator()(void* memory) const { std::free(memory); }  // the sanitizer then forgets what was forbidden
-
-Memory allocate(size_t bytes) {
-    Memory memory(std::calloc(bytes + kLine, 1));  // lazily zeroed: most of a list's room is never touched
-    if (!memory) throw std::bad_alloc();
-    return memory;
-}
-
-char* first_line(void* memory) {
-    return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory) + kLine - 1) / kLine * kLine);
-}
 
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats) {
     std::vector<Panel> panels;
@@ -143,7 +127,6 @@ void Layout::place(Arena& arena) {
             place_panel(arena, panel, layers_[number], number + 1 == layers_.size());
     for (auto& blocks : pixels_)
         for (PixelBlock& block : blocks) place_pixels(arena, block);
-    for (int buffer = 0; buffer < workspace.buffers; ++buffer) arena.take(workspace.images[buffer], batch_ * kPixels);
     for (ThreadSpace& space : spaces_) place_thread(arena, space);
     arena.take(workspace.zeros, kPanelFloats);
     arena.take(workspace.order, workspace.job->order.size);
@@ -177,8 +160,10 @@ void Layout::place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bo
 }
 
 void Layout::place_pixels(Arena& arena, PixelBlock& block) {
-    place_lists(arena, block.by_image, batch_, kBlockPixels);
-    place_lists(arena, block.by_pixel, workspace.chunks * kBlockPixels, kChunk);
+    arena.take(block.by_image.rows, batch_);
+    arena.take(block.by_image.counts, batch_);
+    arena.take(block.by_pixel.elements, workspace.chunks * kBlockPixels * kRowStride);
+    arena.take(block.by_pixel.ends, workspace.chunks * kBlockPixels);
 }
 
 void Layout::place_thread(Arena& arena, ThreadSpace& space) {

@@ -2,21 +2,12 @@
 
 #pragma once
 
-#include <memory>
 #include <vector>
 
+#include "memory.h"
 #include "workspace.h"
 
 namespace accelmnist {
-
-struct Free {
-    void operator()(void* memory) const;
-};
-using Memory = std::unique_ptr<void, Free>;
-
-// `bytes` of zeros behind the first cache line that starts in it; throws std::bad_alloc.
-Memory allocate(size_t bytes);
-char* first_line(void* memory);
 
 // A workspace with everything that it points to, for vectors of `lanes` floats and panels of at most `panel_floats`.
 // Throws std::bad_alloc.

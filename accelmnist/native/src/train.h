@@ -10,6 +10,7 @@
 #include "activation.h"
 #include "head.h"
 #include "lists.h"
+#include "pixel_lists.h"
 #include "rows.h"
 #include "team.h"
 #include "update.h"
@@ -109,35 +110,30 @@ struct Trainer {
 
     // --- a step
 
-    // This thread's share of the images of a step.
-    void fetch(int64_t step) const {
+    // This thread's share of the lists by image of a step.
+    void find(int64_t step) const {
         const int64_t from = job.batch * thread / space.threads, until = job.batch * (thread + 1) / space.threads;
-        const int64_t buffer = step % space.buffers;
-        fetch_images(
-            space.pixels[buffer], job.images.data, order_of(step), from, until, space.images[buffer]
-        );
+        find_records(space.pixels[step % space.buffers], *job.pixels, order_of(step), from, until);
     }
 
-    // Asks for part `part` of the own images of a step, so that they are near when they are fetched. It is done in parts,
-    // between the blocks of the first layer's work: the processor can wait for few lines at a time.
+    // Asks for part `part` of the own images' records of a step, so that they are near when they are read. It is done
+    // in parts, between the blocks of the first layer's work: the processor can wait for few lines at a time.
     void ask_for(int64_t step, int part) const {
         constexpr int kParts = kPixelBlocks;
         if (space.buffers == 1 || step >= job.steps) return;
         const int64_t from = job.batch * thread / space.threads, until = job.batch * (thread + 1) / space.threads;
         const int64_t count = until - from;
-        ask_for_images(
-            job.images.data, order_of(step), from + count * part / kParts, from + count * (part + 1) / kParts
+        ask_for_records(
+            *job.pixels, order_of(step), from + count * part / kParts, from + count * (part + 1) / kParts
         );
     }
 
-    // This thread's share of the pixels of a step, eight at a time.
+    // This thread's share of the lists by pixel of a step. Every other block, since those in the middle have the most.
     void turn(int64_t step) const {
-        constexpr int64_t kEights = kPixels / 8;
-        const int64_t buffer = step % space.buffers;
-        for (int64_t eight = kEights * thread / space.threads; eight < kEights * (thread + 1) / space.threads; ++eight) {
-            const auto number = static_cast<int>(eight * 8 / kBlockPixels);
-            const auto pixel = static_cast<int>(eight * 8 % kBlockPixels);
-            turn_pixels(space.pixels[buffer][number], space.images[buffer], number, pixel, job.batch);
+        const PixelBlock* blocks = space.pixels[step % space.buffers];
+        for (int64_t turn = thread; turn < space.chunks * kPixelBlocks; turn += space.threads) {
+            const int64_t chunk = turn / kPixelBlocks, left = job.batch - chunk * kChunk;
+            list_by_pixel(blocks[turn % kPixelBlocks], chunk, left < kChunk ? left : kChunk);
         }
     }
 
@@ -158,7 +154,7 @@ struct Trainer {
 
     void sum_inputs(int layer, const Panel& panel, int64_t step) const {
         const float* start = panel.bias;
-        for_blocks(layer, step, [&](int first, int, int, const Lists& by_image, const Lists&) {
+        for_blocks(layer, step, [&](int first, int, int, const auto& by_image, const auto&) {
             const float* tile = panel.weight + int64_t{first} * panel.width;
             add_rows(panel.vectors, tile, by_image, job.batch, start, panel.values);
             start = nullptr;
@@ -255,26 +251,27 @@ struct Trainer {
     }
 
     // The gradient of a block's rows of weights, chunk by chunk of the images; the last chunk updates them.
+    template <class Rows>
     void update_block(
-        const Panel& panel, int first, int inputs, int rows, const Lists& by_input, const Pace& pace
+        const Panel& panel, int first, int inputs, int rows, const Rows& by_input, const Pace& pace
     ) const {
         const int64_t at = int64_t{first} * panel.width, last_chunk = space.chunks - 1;
         const auto tile = [&](int64_t chunk) { return panel.deltas + chunk * kChunk * panel.width; };
         for (int64_t chunk = 0; chunk < last_chunk; ++chunk) {
             const float* start = chunk == 0 ? space.zeros : nullptr;
-            add_rows(panel.vectors, tile(chunk), from_row(by_input, chunk * rows), inputs, start, panel.gradient);
+            add_rows(panel.vectors, tile(chunk), of_chunk(by_input, chunk, rows), inputs, start, panel.gradient);
         }
         float* slots[kMaxSlots] = {};
         for (int slot = 0; slot < slots_of(job.rule); ++slot) slots[slot] = panel.slots[slot] + at;
         const float* begun = last_chunk ? panel.gradient : nullptr;
         descend_rows(
-            panel.vectors, tile(last_chunk), from_row(by_input, last_chunk * rows), inputs, begun, pace,
+            panel.vectors, tile(last_chunk), of_chunk(by_input, last_chunk, rows), inputs, begun, pace,
             {panel.weight + at, slots}
         );
     }
 
     void update_panel(int number, const Panel& panel, int64_t step, const Pace& pace) const {
-        for_blocks(number, step, [&](int first, int inputs, int rows, const Lists&, const Lists& by_input) {
+        for_blocks(number, step, [&](int first, int inputs, int rows, const auto&, const auto& by_input) {
             update_block(panel, first, inputs, rows, by_input, pace);
         });
         for (int vector = 0; vector < panel.vectors; ++vector) {
@@ -312,16 +309,16 @@ struct Trainer {
     void run() const {
         take_weights();
         const bool is_ahead = space.buffers > 1;
-        if (is_ahead && job.steps) fetch(0);
+        if (is_ahead && job.steps) find(0);
         meet_all();
         for (int64_t step = 0; step < job.steps; ++step) {
             if (!is_ahead) {
-                fetch(step);
+                find(step);
                 meet_all();
             }
             forward(step, true);
             turn(step);
-            if (is_ahead && step + 1 < job.steps) fetch(step + 1);
+            if (is_ahead && step + 1 < job.steps) find(step + 1);
             meet_all();
             learn(step);
             // With one hidden layer and two buffers nothing that the next step writes first is still being read.

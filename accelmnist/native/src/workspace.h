@@ -3,23 +3,24 @@
 // A panel is a slice of a layer's units, at most 64 floats wide, that one thread owns: its weights (inputs, width) with
 // a row for each input, so that an input that is not zero touches one contiguous row; its activations and gradients
 // (images, width). A block is a slice of a layer's inputs: of the pixels, or a panel of the layer before. A block's
-// inputs are kept twice, by image for the forward pass and by input for the gradient of the weights, each time with a
-// list of the places in the row that are not zero. A block's rows of a panel fit the first-level cache, which is why
-// there are blocks.
+// inputs are kept twice, by image for the forward pass and by input for the gradient of the weights, each time as a
+// list of those in the row that are not zero. A block's rows of a panel fit the first-level cache, which is why there
+// are blocks. Pixels by image lie in the set that all epochs share; see pixels.h.
 //
 // Panels are padded to whole vectors. Padding starts at zero, and stays there since no list names it.
 
 #pragma once
 
 #include "job.h"
+#include "pixels.h"
 
 namespace accelmnist {
 
-constexpr int kBlockPixels = 112;  // four rows of an image
-constexpr int kPixelBlocks = kPixels / kBlockPixels;
 constexpr int kChunk = 128;       // images that share one set of lists by input
 constexpr int kPanelFloats = 64;  // a panel's largest width
-constexpr int kSlack = 8;         // elements that a list's writer may write past its end
+// Elements of a pixel's row: the images of a chunk, and as much more as makes an odd number of cache lines, so that the
+// starts of the rows, all that most of them use, are spread over all of the first-level cache.
+constexpr int kRowStride = kChunk + kLineElements;
 
 // Of each row, the elements that are not zero: places[begin] to places[begin + count], and their values.
 struct Lists {
@@ -29,10 +30,23 @@ struct Lists {
     float* values;
 };
 
-// Pixels kBlockPixels * number and on.
+// Of each image, the elements of a block: where they lie in the set, and how many.
+struct ImageRows {
+    const Element** rows;  // (batch)
+    uint8_t* counts;       // (batch)
+};
+
+// Of each pixel, an element for each image of a chunk in which it is not black: the image within the chunk in the place
+// of the place. Row `pixel` begins at pixel * kRowStride and goes to ends[pixel].
+struct PixelRows {
+    Element* elements;  // (kBlockPixels, kRowStride), for one chunk of images after the other
+    uint16_t* ends;     // (kBlockPixels), for one chunk of images after the other
+};
+
+// Pixels kBlockPixels * number and on, of a step's images.
 struct PixelBlock {
-    Lists by_image;  // a row an image
-    Lists by_pixel;  // a row a pixel, for one chunk of images after the other
+    ImageRows by_image;
+    PixelRows by_pixel;
 };
 
 struct Panel {
@@ -88,10 +102,9 @@ struct Workspace {
     int64_t chunks;   // of a batch
     int layer_count;  // of those made of panels: the hidden ones, or the output's alone
     bool has_head;    // whether the output layer is narrow weights behind the panels of the last one
-    int buffers;      // of the pixels: with two, a step's are fetched while the one before it runs
+    int buffers;      // of the pixels: with two, a step's are listed while another thread learns from the one before
     LayerSpace* layers;
     PixelBlock* pixels[kBuffers];
-    uint8_t* images[kBuffers];  // (batch, kPixels): the step's images
     ThreadSpace* spaces;
     float* zeros;     // (kPanelFloats)
     // (steps, batch): copies, which nobody else can change after they were checked.

@@ -1,0 +1,18 @@
+#include "pixels.h"
+
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#include <sys/mman.h>
+#endif
+
+namespace accelmnist {
+
+PixelStore::PixelStore(int64_t images)
+    : set{},
+      starts_(allocate(static_cast<size_t>(images + 1) * sizeof(uint32_t))),
+      records_(allocate(static_cast<size_t>(images) * kRecordLines * kLine)) {
+    set.images = images;
+    set.starts = reinterpret_cast<uint32_t*>(first_line(starts_.get()));
+    set.records = reinterpret_cast<Element*>(first_line(records_.get()));
+}
+
+}  // namespace accelmnist
