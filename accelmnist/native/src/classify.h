@@ -17,7 +17,8 @@ struct Classifier {
 
     void classify(int64_t start, const uint8_t* images, float* logits) const {
         write_records(images + start * kPixels, 0, job.batch, *job.pixels);
-        trainer.find(0);
+        for (int64_t image = 0; image < job.batch; ++image) space.starts[image] = job.pixels->starts[image];
+        find_rows(trainer.own.by_image, *job.pixels, space.starts, job.batch);
         trainer.forward(0, false);
         if (space.has_head) trainer.add_partial_logits(0);
         const float* rows = space.has_head ? trainer.own.logits : trainer.last().panels[0].values;
@@ -28,7 +29,6 @@ struct Classifier {
     void run(const Classification& all, Counter& counter) const {
         trainer.take_weights();
         const int64_t images = all.images.size / kPixels, chunk = job.batch;
-        for (int64_t image = 0; image < chunk; ++image) space.order[image] = static_cast<uint32_t>(image);
         for (int64_t start = next(counter) * chunk; start < images; start = next(counter) * chunk) {
             job.batch = images - start < chunk ? images - start : chunk;
             classify(start, all.images.data, all.logits.data);

@@ -7,7 +7,6 @@
 namespace accelmnist {
 namespace {
 
-constexpr int64_t kLargestAhead = 4096;  // beyond this batch, a second set of lists would take memory and save nothing
 
 #ifdef __SANITIZE_ADDRESS__
 constexpr size_t kGap = kLine;
@@ -67,7 +66,6 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     workspace.chunks = divided_up(job.batch, kChunk);
     workspace.has_head = network.layer_count > 1;
     workspace.layer_count = workspace.has_head ? network.layer_count - 1 : 1;
-    workspace.buffers = job.batch <= kLargestAhead ? kBuffers : 1;
     for (int number = 0; number < workspace.layer_count; ++number) {
         const Layer& layer = network.layers[number];
         const auto units = static_cast<int>(layer.units);
@@ -82,7 +80,6 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
         }
         layers_.push_back({static_cast<int>(layer.inputs), units, static_cast<int>(panels_.back().size()), nullptr});
     }
-    for (int buffer = 0; buffer < workspace.buffers; ++buffer) pixels_[buffer].resize(kPixelBlocks);
     spaces_.resize(static_cast<size_t>(job.threads));
     Arena counting;
     place(counting);
@@ -92,7 +89,6 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     place(placing);
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
     workspace.layers = layers_.data();
-    for (int buffer = 0; buffer < workspace.buffers; ++buffer) workspace.pixels[buffer] = pixels_[buffer].data();
     workspace.spaces = spaces_.data();
 }
 
@@ -108,7 +104,7 @@ const char* Layout::copy_indexes() {
     for (int64_t place = 0; place < job.order.size; ++place) {
         const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[place], __ATOMIC_RELAXED));
         if (image >= labels.size()) return "the order names an image that is not there";
-        workspace.order[place] = static_cast<uint32_t>(image);
+        workspace.starts[place] = job.pixels->starts[image];
         workspace.labels[place] = labels[image];
     }
     return nullptr;
@@ -125,11 +121,9 @@ void Layout::place(Arena& arena) {
     for (size_t number = 0; number < layers_.size(); ++number)
         for (Panel& panel : panels_[number])
             place_panel(arena, panel, layers_[number], number + 1 == layers_.size());
-    for (auto& blocks : pixels_)
-        for (PixelBlock& block : blocks) place_pixels(arena, block);
     for (ThreadSpace& space : spaces_) place_thread(arena, space);
     arena.take(workspace.zeros, kPanelFloats);
-    arena.take(workspace.order, workspace.job->order.size);
+    arena.take(workspace.starts, workspace.job->order.size);
     arena.take(workspace.labels, workspace.job->order.size);
 }
 
@@ -159,19 +153,18 @@ void Layout::place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bo
     }
 }
 
-void Layout::place_pixels(Arena& arena, PixelBlock& block) {
-    arena.take(block.by_image.rows, batch_);
-    arena.take(block.by_image.counts, batch_);
-    arena.take(block.by_pixel.elements, workspace.chunks * kBlockPixels * kRowStride);
-    arena.take(block.by_pixel.ends, workspace.chunks * kBlockPixels);
-}
-
 void Layout::place_thread(Arena& arena, ThreadSpace& space) {
     for (float*& partial : space.partial) arena.take(partial, batch_ * kPaddedClasses);
     arena.take(space.logits, batch_ * kPaddedClasses);
     arena.take(space.bias, kPaddedClasses);
     arena.take(space.bias_gradient, kPaddedClasses);
     arena.take(space.turned, kPanelFloats * kChunk);
+    for (ImageRows& rows : space.by_image) {
+        arena.take(rows.rows, batch_);
+        arena.take(rows.counts, batch_);
+    }
+    arena.take(space.by_pixel.elements, kBlockPixels * kRowStride);
+    arena.take(space.by_pixel.ends, kBlockPixels);
     for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
 }
 

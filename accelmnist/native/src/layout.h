@@ -15,7 +15,7 @@ class Layout {
 public:
     Layout(const Epoch& job, int lanes, int panel_floats);
 
-    // Copies the order and the labels and checks them on the way; the problem, or nullptr.
+    // Copies the order, as starts of records, and the labels and checks them on the way; the problem, or nullptr.
     const char* copy_indexes();
 
     Workspace workspace;
@@ -25,13 +25,11 @@ private:
     void place(Arena& arena);
     void place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last);
     void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
-    void place_pixels(Arena& arena, PixelBlock& block);
     void place_thread(Arena& arena, ThreadSpace& space);
 
     int64_t batch_;
     std::vector<LayerSpace> layers_;
     std::vector<std::vector<Panel>> panels_;
-    std::vector<PixelBlock> pixels_[kBuffers];
     std::vector<ThreadSpace> spaces_;
     Memory memory_;
 };

@@ -71,54 +71,48 @@ static void write_records(const uint8_t* images, int64_t from, int64_t until, co
         // The slack too lies before the next record: nothing is written into a record that is there.
         line += static_cast<uint32_t>((end - record + kSlack + kLineElements - 1) / kLineElements);
     }
-    if (until == set.images) set.starts[until] = line;
 }
 
-INLINE const Element* record_of(const PixelSet& set, int64_t image) {
-    return set.records + int64_t{set.starts[image]} * kLineElements;
+INLINE const Element* record_at(const PixelSet& set, uint32_t start) {
+    return set.records + int64_t{start} * kLineElements;
 }
 
-// Asks for the records of images `from` to `until` of those at `order`: they lie anywhere, so the processor can't guess.
-INLINE void ask_for_records(const PixelSet& set, const uint32_t* order, int64_t from, int64_t until) {
+// Asks for `count` records: they lie anywhere, so the processor can't guess. For as many lines as most records take;
+// to ask for those of each would take a branch that is guessed wrongly.
+INLINE void ask_for_records(const PixelSet& set, const uint32_t* starts, int64_t count) {
+    constexpr int kLines = 6;
     asm volatile("");  // GCC leaves out calls of a function that only prefetches
-    for (int64_t place = from; place < until; ++place) {
-        const uint32_t image = order[place];
-        const uint32_t room = set.starts[image + 1] - set.starts[image];  // more than its lines where a part ends
-        const auto lines = static_cast<int64_t>(room < kRecordLines ? room : kRecordLines);
-        const Element* record = record_of(set, image);
-        for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(record + line * kLineElements, 0, 3);
+    for (int64_t image = 0; image < count; ++image) {
+        const Element* record = record_at(set, starts[image]);
+        for (int line = 0; line < kLines; ++line) __builtin_prefetch(record + line * kLineElements, 0, 3);
     }
 }
 
-// The lists by image of images `from` to `until` of those at `order` (batch).
-static void find_records(
-    const PixelBlock* blocks, const PixelSet& set, const uint32_t* order, int64_t from, int64_t until
-) {
-    for (int64_t image = from; image < until; ++image) {
-        const Element* record = record_of(set, order[image]);
+// The lists by image (kPixelBlocks) of `count` images.
+static void find_rows(const ImageRows* blocks, const PixelSet& set, const uint32_t* starts, int64_t count) {
+    for (int64_t image = 0; image < count; ++image) {
+        const Element* record = record_at(set, starts[image]);
         const Element* row = record + kHeader;
         for (int number = 0; number < kPixelBlocks; ++number) {
-            const uint8_t count = reinterpret_cast<const uint8_t*>(record)[number];
-            blocks[number].by_image.rows[image] = row;
-            blocks[number].by_image.counts[image] = count;
-            row += count;
+            const uint8_t elements = reinterpret_cast<const uint8_t*>(record)[number];
+            blocks[number].rows[image] = row;
+            blocks[number].counts[image] = elements;
+            row += elements;
         }
     }
 }
 
-// The lists by pixel of a block, for a chunk of the images: `images` of them.
-static void list_by_pixel(const PixelBlock& block, int64_t chunk, int64_t images) {
-    Element* elements = block.by_pixel.elements + chunk * kBlockPixels * kRowStride;
-    uint16_t* ends = block.by_pixel.ends + chunk * kBlockPixels;
-    for (int pixel = 0; pixel < kBlockPixels; ++pixel) ends[pixel] = static_cast<uint16_t>(pixel * kRowStride);
-    for (int64_t image = 0; image < images; ++image) {
-        const Element* row = block.by_image.rows[chunk * kChunk + image];
-        const uint32_t count = block.by_image.counts[chunk * kChunk + image];
+// The lists by pixel of a block, for `count` images, a chunk, from `start` on.
+static void list_by_pixel(const PixelRows& by_pixel, const ImageRows& by_image, int64_t start, int64_t count) {
+    for (int pixel = 0; pixel < kBlockPixels; ++pixel) by_pixel.ends[pixel] = static_cast<uint16_t>(pixel * kRowStride);
+    for (int64_t image = 0; image < count; ++image) {
+        const Element* row = by_image.rows[start + image];
+        const uint32_t elements = by_image.counts[start + image];
         const auto place = static_cast<unsigned>(image << 8);
-        for (uint32_t at = 0; at < count; ++at) {
-            const unsigned element = row[at], end = ends[element >> 8];
-            ends[element >> 8] = static_cast<uint16_t>(end + 1);
-            elements[end] = static_cast<Element>(place | (element & 255));
+        for (uint32_t at = 0; at < elements; ++at) {
+            const unsigned element = row[at], end = by_pixel.ends[element >> 8];
+            by_pixel.ends[element >> 8] = static_cast<uint16_t>(end + 1);
+            by_pixel.elements[end] = static_cast<Element>(place | (element & 255));
         }
     }
 }

@@ -27,8 +27,7 @@ constexpr int kLineElements = kLine / sizeof(Element);
 constexpr int kRecordLines = (kHeader + kPixels + kSlack + kLineElements - 1) / kLineElements;  // of the largest record
 constexpr int64_t kMaxPixelImages = UINT32_MAX / kRecordLines - 1;
 
-// Image `image`'s record begins `starts[image]` cache lines behind `records`. `starts` has one number more than there
-// are images.
+// Image `image`'s record begins `starts[image]` cache lines behind `records`.
 struct PixelSet {
     int64_t images;
     uint32_t* starts;

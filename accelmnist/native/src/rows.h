@@ -67,10 +67,6 @@ INLINE PixelRow row_of(const PixelRows& lists, int64_t row) {
 INLINE Lists of_chunk(const Lists& lists, int64_t chunk, int64_t rows) {
     return {lists.begins + chunk * rows, lists.counts + chunk * rows, lists.places, lists.values};
 }
-INLINE PixelRows of_chunk(const PixelRows& lists, int64_t chunk, int64_t rows) {
-    return {lists.elements + chunk * rows * kRowStride, lists.ends + chunk * rows};
-}
-
 // sums += the row's elements times the tile. Few vectors are too few sums to keep the adders busy: then every other
 // element goes to sums of its own.
 template <int kVectors, class Row>

@@ -39,14 +39,8 @@ struct ImageRows {
 // Of each pixel, an element for each image of a chunk in which it is not black: the image within the chunk in the place
 // of the place. Row `pixel` begins at pixel * kRowStride and goes to ends[pixel].
 struct PixelRows {
-    Element* elements;  // (kBlockPixels, kRowStride), for one chunk of images after the other
-    uint16_t* ends;     // (kBlockPixels), for one chunk of images after the other
-};
-
-// Pixels kBlockPixels * number and on, of a step's images.
-struct PixelBlock {
-    ImageRows by_image;
-    PixelRows by_pixel;
+    Element* elements;  // (kBlockPixels, kRowStride)
+    uint16_t* ends;     // (kBlockPixels)
 };
 
 struct Panel {
@@ -92,9 +86,11 @@ struct ThreadSpace {
     float* bias_slots[kMaxSlots];
     float* bias_gradient;
     float* turned;  // (kPanelFloats, kChunk): scratch
+    // Every thread lists a step's pixels for itself. To share the work would cost more: lists that one core writes and
+    // another reads move between their caches twice a step.
+    ImageRows by_image[kPixelBlocks];
+    PixelRows by_pixel;  // of one block and chunk after the other
 };
-
-constexpr int kBuffers = 2;
 
 struct Workspace {
     const Epoch* job;
@@ -102,13 +98,12 @@ struct Workspace {
     int64_t chunks;   // of a batch
     int layer_count;  // of those made of panels: the hidden ones, or the output's alone
     bool has_head;    // whether the output layer is narrow weights behind the panels of the last one
-    int buffers;      // of the pixels: with two, a step's are listed while another thread learns from the one before
     LayerSpace* layers;
-    PixelBlock* pixels[kBuffers];
     ThreadSpace* spaces;
     float* zeros;     // (kPanelFloats)
-    // (steps, batch): copies, which nobody else can change after they were checked.
-    uint32_t* order;
+    // (steps, batch): copies, which nobody else can change after they were checked; for an image, where its record
+    // begins (see PixelSet).
+    uint32_t* starts;
     uint8_t* labels;
 };
 
