@@ -160,7 +160,7 @@ void Layout::place_thread(Arena& arena, ThreadSpace& space) {
     arena.take(space.bias_gradient, kPaddedClasses);
     arena.take(space.turned, kPanelFloats * kChunk);
     for (ImageRows& rows : space.by_image) {
-        arena.take(rows.rows, batch_);
+        arena.take(rows.rows, batch_ + kRowsRoom);
         arena.take(rows.counts, batch_);
     }
     arena.take(space.by_pixel.elements, kBlockPixels * kRowStride);

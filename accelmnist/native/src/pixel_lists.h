@@ -102,6 +102,12 @@ static void find_rows(const ImageRows* blocks, const PixelSet& set, const uint32
     }
 }
 
+INLINE void append(const PixelRows& by_pixel, unsigned element, unsigned place) {
+    const unsigned end = by_pixel.ends[element >> 8];
+    by_pixel.ends[element >> 8] = static_cast<uint16_t>(end + 1);
+    by_pixel.elements[end] = static_cast<Element>(place | (element & 255));
+}
+
 // The lists by pixel of a block, for `count` images, a chunk, from `start` on.
 static void list_by_pixel(const PixelRows& by_pixel, const ImageRows& by_image, int64_t start, int64_t count) {
     for (int pixel = 0; pixel < kBlockPixels; ++pixel) by_pixel.ends[pixel] = static_cast<uint16_t>(pixel * kRowStride);
@@ -109,11 +115,12 @@ static void list_by_pixel(const PixelRows& by_pixel, const ImageRows& by_image, 
         const Element* row = by_image.rows[start + image];
         const uint32_t elements = by_image.counts[start + image];
         const auto place = static_cast<unsigned>(image << 8);
-        for (uint32_t at = 0; at < elements; ++at) {
-            const unsigned element = row[at], end = by_pixel.ends[element >> 8];
-            by_pixel.ends[element >> 8] = static_cast<uint16_t>(end + 1);
-            by_pixel.elements[end] = static_cast<Element>(place | (element & 255));
+        for (uint32_t at = 0; at < elements; at += 2) {
+            append(by_pixel, row[at], place);
+            append(by_pixel, row[at + 1], place);
         }
+        // Of an odd number, one too many was appended: the next block's first, or what lies in a record's slack.
+        by_pixel.ends[row[elements] >> 8] -= static_cast<uint16_t>(elements & 1);
     }
 }
 

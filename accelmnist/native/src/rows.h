@@ -92,11 +92,20 @@ INLINE void add_row(const float* tile, const Row& row, Floats* sums) {
     }
 }
 
+constexpr int kImagesAhead = 4;
+static_assert(kImagesAhead <= kRowsRoom, "rows are looked at ahead");
+
+// Asks for the elements of a row some images ahead, which lie anywhere in the second-level cache.
+INLINE void ask_for_row(const ImageRows& lists, int64_t row) { __builtin_prefetch(lists.rows[row + kImagesAhead]); }
+INLINE void ask_for_row(const PixelRows&, int64_t) {}
+INLINE void ask_for_row(const Lists&, int64_t) {}
+
 template <int kVectors, class Rows>
 static void add_rows_of(const float* tile, const Rows& lists, int64_t count, const float* start, float* out) {
     constexpr int kWidth = kVectors * kLanes;
     for (int64_t row = 0; row < count; ++row) {
         float* place = out + row * kWidth;
+        ask_for_row(lists, row);
         if (!start && count_of(lists, row) == 0) continue;
         const float* from = start ? start : place;
         Floats sums[kVectors];

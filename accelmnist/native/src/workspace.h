@@ -30,9 +30,11 @@ struct Lists {
     float* values;
 };
 
+constexpr int kRowsRoom = 8;
+
 // Of each image, the elements of a block: where they lie in the set, and how many.
 struct ImageRows {
-    const Element** rows;  // (batch)
+    const Element** rows;  // (batch), and kRowsRoom more to look ahead at
     uint8_t* counts;       // (batch)
 };
 
