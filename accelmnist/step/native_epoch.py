@@ -1,9 +1,9 @@
 """Epochs by the native kernels on the CPU, each in one call: see `accelmnist/native/src` for the kernels.
 
 81 % of MNIST's pixels are zero, and half of what a rectifier gives: the kernels multiply by what is not zero alone,
-forward and in the gradients of the weights. Every thread owns a slice of each layer's units from the forward pass to
-the update, so weights never move between cores, and with one hidden layer the threads meet once a step. The results
-are the same to the bit for the same number of threads.
+forward and in the gradients of the weights. The pixels that are not zero are listed once for all epochs. Every thread
+owns a slice of each layer's units from the forward pass to the update, so weights never move between cores, and with
+one hidden layer the threads meet once a step. The results are the same to the bit for the same number of threads.
 """
 
 from __future__ import annotations

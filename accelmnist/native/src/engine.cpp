@@ -71,7 +71,7 @@ struct Share {
     static Epoch epoch_of(const Classification& job, int64_t batch) {
         Epoch epoch;
         epoch.network = job.network;
-        epoch.order.size = batch;  // room for the numbers of a chunk's images
+        epoch.order.size = batch;  // room for where the records of a chunk begin
         epoch.batch = batch;
         return epoch;
     }

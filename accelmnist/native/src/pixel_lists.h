@@ -1,7 +1,8 @@
 // Lists of the pixels that are not black: the records of a set of images, and a step's lists by image and by pixel.
 //
 // A record is made from eight pixels at a time, as lists.h makes its lists. The lists by image of a step are where its
-// images' records lie. Those by pixel are made from them: every element is appended to the row of its pixel.
+// images' records lie. Those by pixel are made from them, block by block just before they are used: every element is
+// appended to the row of its pixel.
 
 #pragma once
 
