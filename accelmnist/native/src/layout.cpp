@@ -7,7 +7,6 @@
 namespace accelmnist {
 namespace {
 
-
 #ifdef __SANITIZE_ADDRESS__
 constexpr size_t kGap = kLine;
 void forbid(const char* place, size_t bytes) { __asan_poison_memory_region(place, bytes); }
@@ -81,6 +80,8 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
         layers_.push_back({static_cast<int>(layer.inputs), units, static_cast<int>(panels_.back().size()), nullptr});
     }
     spaces_.resize(static_cast<size_t>(job.threads));
+    if (workspace.shares_lists())
+        for (auto& lists : by_pixel_) lists.resize(static_cast<size_t>(kPixelBlocks * workspace.chunks));
     Arena counting;
     place(counting);
     memory_ = allocate(counting.used);
@@ -90,6 +91,7 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
     workspace.layers = layers_.data();
     workspace.spaces = spaces_.data();
+    for (int buffer = 0; buffer < kBuffers; ++buffer) workspace.by_pixel[buffer] = by_pixel_[buffer].data();
 }
 
 const char* Layout::copy_indexes() {
@@ -117,11 +119,18 @@ void Layout::place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width
     arena.take(lists.values, rows * width + kSlack);
 }
 
+void Layout::place_rows(Arena& arena, PixelRows& rows) {
+    arena.take(rows.elements, kBlockPixels * kRowStride);
+    arena.take(rows.ends, kBlockPixels);
+}
+
 void Layout::place(Arena& arena) {
     for (size_t number = 0; number < layers_.size(); ++number)
         for (Panel& panel : panels_[number])
             place_panel(arena, panel, layers_[number], number + 1 == layers_.size());
     for (ThreadSpace& space : spaces_) place_thread(arena, space);
+    for (auto& lists : by_pixel_)
+        for (PixelRows& rows : lists) place_rows(arena, rows);
     arena.take(workspace.zeros, kPanelFloats);
     arena.take(workspace.starts, workspace.job->order.size);
     arena.take(workspace.labels, workspace.job->order.size);
@@ -163,8 +172,7 @@ void Layout::place_thread(Arena& arena, ThreadSpace& space) {
         arena.take(rows.rows, batch_ + kRowsRoom);
         arena.take(rows.counts, batch_);
     }
-    arena.take(space.by_pixel.elements, kBlockPixels * kRowStride);
-    arena.take(space.by_pixel.ends, kBlockPixels);
+    if (!workspace.shares_lists()) place_rows(arena, space.by_pixel);
     for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
 }
 

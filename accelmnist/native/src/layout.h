@@ -25,12 +25,14 @@ private:
     void place(Arena& arena);
     void place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last);
     void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
+    void place_rows(Arena& arena, PixelRows& rows);
     void place_thread(Arena& arena, ThreadSpace& space);
 
     int64_t batch_;
     std::vector<LayerSpace> layers_;
     std::vector<std::vector<Panel>> panels_;
     std::vector<ThreadSpace> spaces_;
+    std::vector<PixelRows> by_pixel_[kBuffers];
     Memory memory_;
 };
 

@@ -1,9 +1,5 @@
 #include "pixels.h"
 
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#include <sys/mman.h>
-#endif
-
 namespace accelmnist {
 
 PixelStore::PixelStore(int64_t images)

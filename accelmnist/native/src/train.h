@@ -253,14 +253,33 @@ struct Trainer {
         descend_rows(panel.vectors, tile, by_input, inputs, begun, pace, {panel.weight + at, slots});
     }
 
-    // The first layer's weights. A block of a chunk is listed by pixel once, for all own panels.
-    void update_by_pixels(const Pace& pace) const {
+    // Lists a block of a chunk by pixel.
+    void list_block(const PixelRows& rows, int number, int64_t chunk) const {
+        const int64_t start = chunk * kChunk, left = job.batch - start;
+        list_by_pixel(rows, own.by_image[number], start, left < kChunk ? left : kChunk);
+    }
+
+    const PixelRows& shared_rows(int64_t step, int number, int64_t chunk) const {
+        return space.by_pixel[step % kBuffers][number * space.chunks + chunk];
+    }
+
+    // This thread's share of the lists by pixel: every so manieth block of a chunk.
+    void list_share(int64_t step) const {
+        if (!space.shares_lists()) return;
+        int64_t turn = 0;
+        for (int64_t chunk = 0; chunk < space.chunks; ++chunk)
+            for (int number = 0; number < kPixelBlocks; ++number)
+                if (turn++ % space.threads == thread) list_block(shared_rows(step, number, chunk), number, chunk);
+    }
+
+    // The first layer's weights. A thread that lists alone lists a block of a chunk once, for all own panels.
+    void update_by_pixels(int64_t step, const Pace& pace) const {
         for (int number = 0; number < kPixelBlocks; ++number)
             for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
-                const int64_t start = chunk * kChunk, left = job.batch - start;
-                list_by_pixel(own.by_pixel, own.by_image[number], start, left < kChunk ? left : kChunk);
+                const PixelRows& rows = space.shares_lists() ? shared_rows(step, number, chunk) : own.by_pixel;
+                if (!space.shares_lists()) list_block(rows, number, chunk);
                 for_own_panels(space.layers[0], [&](const Panel& panel) {
-                    update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, own.by_pixel, pace);
+                    update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, rows, pace);
                 });
             }
     }
@@ -303,7 +322,7 @@ struct Trainer {
             back_into(number, scale);
         }
         if (space.layer_count > 1) meet_all();  // all have read the weights that are now changed
-        update_by_pixels(pace);
+        update_by_pixels(step, pace);
         for (int number = 0; number < space.layer_count; ++number)
             for_own_panels(space.layers[number], [&](const Panel& panel) {
                 if (number > 0) update_by_units(number, panel, pace);
@@ -311,14 +330,16 @@ struct Trainer {
             });
     }
 
-    // With one hidden layer the threads share nothing but the partial logits, of which there are two. With more, they
-    // read each other's lists and weights, so that none may begin a step while another still learns.
+    // With one hidden layer the threads share nothing but the partial logits and, where there are many threads, the
+    // lists by pixel, and there are two of each. With more, they read each other's lists and weights, so that none may
+    // begin a step while another still learns.
     void run() const {
         take_weights();
         meet_all();  // nobody gives back weights, after no step perhaps, that another still takes
         for (int64_t step = 0; step < job.steps; ++step) {
             find_rows(own.by_image, *job.pixels, starts_of(step), job.batch);
             forward(step, true);
+            list_share(step);
             meet_all();
             learn(step);
             if (space.layer_count > 1) meet_all();

@@ -88,11 +88,16 @@ struct ThreadSpace {
     float* bias_slots[kMaxSlots];
     float* bias_gradient;
     float* turned;  // (kPanelFloats, kChunk): scratch
-    // Every thread lists a step's pixels for itself. To share the work would cost more: lists that one core writes and
-    // another reads move between their caches twice a step.
     ImageRows by_image[kPixelBlocks];
-    PixelRows by_pixel;  // of one block and chunk after the other
+    PixelRows by_pixel;  // of one block and chunk after the other, where the threads don't share them
 };
+
+// Two threads list a step's pixels each for itself: lists that one core writes and another reads move between their
+// caches, which takes as long. With more threads that would grow to most of a step, so they share the work; then there
+// are two sets of lists, used in turn: a thread that is ahead already writes the next step's while another still reads
+// this one's.
+constexpr int kListingAlone = 2;
+constexpr int kBuffers = 2;
 
 struct Workspace {
     const Epoch* job;
@@ -102,11 +107,14 @@ struct Workspace {
     bool has_head;    // whether the output layer is narrow weights behind the panels of the last one
     LayerSpace* layers;
     ThreadSpace* spaces;
+    PixelRows* by_pixel[kBuffers];  // (kPixelBlocks, chunks): of all threads, where they share them
     float* zeros;     // (kPanelFloats)
     // (steps, batch): copies, which nobody else can change after they were checked; for an image, where its record
     // begins (see PixelSet).
     uint32_t* starts;
     uint8_t* labels;
+
+    bool shares_lists() const { return threads > kListingAlone; }
 };
 
 }  // namespace accelmnist
