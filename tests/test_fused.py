@@ -24,6 +24,7 @@ from accelmnist.reference.tolerances import tolerances
 from accelmnist.reference.training import train_reference
 from accelmnist.reference.verdict import Evidence, judge
 from accelmnist.step.contract import Epoch
+from accelmnist.step.native_epoch import ListedPixels
 from accelmnist.training import Plan, prepare, train
 from tests.training_helpers import make_job, small_config, train_with
 
@@ -236,3 +237,13 @@ def test_a_small_network_gets_few_threads(hidden, expected, synthetic, monkeypat
     engine = FusedEngine()
     prepare(engine, make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
     assert engine.run.threads == expected
+
+
+def test_pixels_are_listed_anew_when_their_images_have_changed():
+    images = torch.randint(0, 256, (30, 784), dtype=torch.uint8)
+    pixels = ListedPixels(images, threads=2)
+    first = pixels.current()
+    assert pixels.current() is first
+    with torch.inference_mode():
+        images[3] = 0  # as augmentation writes them
+    assert pixels.current() is not first

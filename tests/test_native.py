@@ -6,6 +6,7 @@ The numbers of random jobs are held against float64 by `tests/native/fuzz.cpp`, 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import shutil
 import subprocess
@@ -31,6 +32,10 @@ IMAGES, STEPS, BATCH, HIDDEN = 30, 3, 8, 12
 RULES = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}
 
 
+def listed(images: Any, *, threads: int = 2) -> Any:
+    return native.list_pixels(images, threads=threads, level=native.levels()[-1])
+
+
 def arguments(rule: str = "adam", *, hidden: int = HIDDEN, images: int = IMAGES, steps: int = STEPS) -> dict[str, Any]:
     """A job that is right, by the names of `train`'s arguments; the first eight go in by place."""
     chance = np.random.default_rng(0)
@@ -39,7 +44,7 @@ def arguments(rule: str = "adam", *, hidden: int = HIDDEN, images: int = IMAGES,
     return {
         "parameters": parameters,
         "slots": tuple(tuple(np.zeros_like(array) for array in parameters) for _ in range(RULES[rule])),
-        "images": chance.integers(0, 256, (images, 784)).astype(np.uint8),
+        "pixels": listed(chance.integers(0, 256, (images, 784)).astype(np.uint8)),
         "labels": chance.integers(0, 10, images),
         "order": chance.integers(0, images, (steps, BATCH)),
         "rates": np.full(steps, 0.01, np.float32),
@@ -98,10 +103,11 @@ BAD = {
     "a label below 0": ("labels", lambda job: changed(job["labels"], 0, -(2**63)), ValueError),
     "fewer labels": ("labels", lambda job: job["labels"][:-1].copy(), ValueError),
     "labels of 32 bits": ("labels", lambda job: job["labels"].astype(np.int32), TypeError),
-    "images as floats": ("images", lambda job: job["images"].astype(np.float32), TypeError),
-    "images of 783 pixels": ("images", lambda job: job["images"][:, :-1].copy(), ValueError),
-    "images in steps": ("images", lambda job: job["images"][:, ::-1], ValueError),
-    "no images": ("images", lambda job: job["images"][:0], ValueError),
+    "an image more": ("pixels", lambda job: listed(np.zeros((IMAGES + 1, 784), np.uint8)), ValueError),
+    "an image less": ("pixels", lambda job: listed(np.zeros((IMAGES - 1, 784), np.uint8)), ValueError),
+    "no images": ("pixels", lambda job: listed(np.zeros((0, 784), np.uint8)), ValueError),
+    "images for their pixels": ("pixels", lambda job: np.zeros((IMAGES, 784), np.uint8), TypeError),
+    "another library's capsule": ("pixels", lambda job: datetime.datetime_CAPI, TypeError),
     "an order in one row": ("order", lambda job: job["order"].ravel(), ValueError),
     "an empty batch": ("order", lambda job: job["order"][:, :0].copy(), ValueError),
     "fewer rates": ("rates", lambda job: job["rates"][:-1].copy(), ValueError),
@@ -111,7 +117,7 @@ BAD = {
     "losses too short": ("losses", lambda job: job["losses"][:-1].copy(), ValueError),
     "losses out of line": ("losses", lambda job: misaligned(job["losses"]), ValueError),
     "a list for an array": ("rates", lambda job: [0.1] * STEPS, TypeError),
-    "None for an array": ("images", lambda job: None, TypeError),
+    "None for an array": ("rates", lambda job: None, TypeError),
     "parameters in a list": ("parameters", lambda job: list(job["parameters"]), TypeError),
     "no parameters": ("parameters", lambda job: (), ValueError),
     "an odd number of parameters": ("parameters", lambda job: job["parameters"][:-1], ValueError),
@@ -171,6 +177,40 @@ def test_the_right_arguments_are_taken():
 def test_a_wrong_classification_is_refused(images, logits, expected):
     with pytest.raises(expected):
         native.classify(arguments()["parameters"], images, logits, activation="relu", threads=1, level="plain")
+
+
+@pytest.mark.parametrize(
+    ("images", "threads", "expected"),
+    [
+        (np.zeros((3, 783), np.uint8), 1, ValueError),
+        (np.zeros((784, 3), np.uint8), 1, ValueError),  # as many bytes as three images
+        (np.zeros(784, np.uint8), 1, ValueError),
+        (np.zeros((3, 784), np.float32), 1, TypeError),
+        (np.zeros((3, 1568), np.uint8)[:, ::2], 1, ValueError),
+        (np.zeros((3, 784), np.uint8), 0, ValueError),
+        ([[0] * 784], 1, TypeError),
+    ],
+)
+def test_wrong_images_are_not_listed(images, threads, expected):
+    with pytest.raises(expected):
+        listed(images, threads=threads)
+
+
+def test_listed_pixels_outlive_their_images_and_know_nothing_of_later_writes():
+    images = np.random.default_rng(1).integers(0, 256, (IMAGES, 784)).astype(np.uint8)
+    first, second = arguments() | {"pixels": listed(images)}, arguments() | {"pixels": listed(images, threads=7)}
+    train(first)
+    images[:] = 0
+    del images
+    train(second)
+    assert np.array_equal(first["parameters"][0], second["parameters"][0])
+    assert not np.array_equal(first["parameters"][0], trained_on_black()["parameters"][0])
+
+
+def trained_on_black() -> dict[str, Any]:
+    job = arguments() | {"pixels": listed(np.zeros((IMAGES, 784), np.uint8))}
+    train(job)
+    return job
 
 
 ARRAYS = st.builds(

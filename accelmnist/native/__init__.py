@@ -13,7 +13,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-INTERFACE = 1  # of the extension's functions; setup.py compiles the same number into it
+INTERFACE = 2  # of the extension's functions; setup.py compiles the same number into it
 LEVEL_VARIABLE = "ACCELMNIST_LEVEL"
 
 _REINSTALL = "install the package again, with a C++ compiler (g++ or clang++) and Python's headers (python3-dev)"
@@ -47,6 +47,11 @@ def chosen_level() -> str:
 def interface_of(module: ModuleType) -> int:
     """The number of the interface that `module` was compiled with; 0 where it tells none."""
     return int(getattr(module, "INTERFACE", 0))
+
+
+def list_pixels(images: Any, *, threads: int, level: str) -> Any:
+    """The pixels of `images` that are not black, in the form in which `train` takes them: see `_kernels.pyi`."""
+    return _extension().list_pixels(images, threads=threads, level=level)
 
 
 def train(*arrays: Any, **settings: Any) -> None:

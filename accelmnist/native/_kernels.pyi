@@ -1,8 +1,10 @@
 """The extension's functions. Arrays are anything with a contiguous buffer: NumPy's arrays, for one.
 
-Both release the interpreter's lock while they run. They raise TypeError for another type of elements, and ValueError
+They release the interpreter's lock while they run. They raise TypeError for another type of elements, and ValueError
 for an array that is not contiguous or can't be written, and for shapes, indexes, labels or numbers that don't fit.
 """
+
+from typing import NewType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +13,17 @@ _Floats = NDArray[np.float32]
 
 INTERFACE: int
 
+# A set of images as `train` reads it, some 320 bytes each: a capsule that nothing else can open. It never changes, and
+# needs nothing of what it was made from.
+Pixels = NewType("Pixels", object)
+
+def list_pixels(images: NDArray[np.uint8], *, threads: int, level: str) -> Pixels:
+    """The pixels of `images` (n, 784) that are not black. All levels make the same set."""
+
 def train(
     parameters: tuple[_Floats, ...],
     slots: tuple[tuple[_Floats, ...], ...],
-    images: NDArray[np.uint8],
+    pixels: Pixels,
     labels: NDArray[np.int64],
     order: NDArray[np.int64],
     rates: _Floats,
@@ -39,7 +48,7 @@ def train(
     """Run the steps of an epoch: `parameters` (weight (units, inputs), bias (units) of every layer in turn) and `slots`
     (as many arrays for each state of the rule) change in place, `losses` (steps,) are written.
 
-    `images` (n, 784), `labels` (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates were made
+    `pixels` of n images, `labels` (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates were made
     before.
     """
 

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -44,6 +45,8 @@ struct Case {
     }
 
     std::vector<std::unique_ptr<char[]>> memory;
+    Array<const uint8_t> images;
+    std::unique_ptr<PixelStore> pixels;
     Epoch epoch;
 };
 
@@ -75,7 +78,7 @@ void add_data(Case& made) {
     Epoch& job = made.epoch;
     const int64_t images = number(1, 40);
     const double density = fraction();
-    made.epoch.images = made.filled<uint8_t>(images * kPixels, [&] { return fraction() < density ? number(0, 255) : 0; });
+    made.images = made.filled<uint8_t>(images * kPixels, [&] { return fraction() < density ? number(0, 255) : 0; });
     job.labels = made.filled<int64_t>(images, [] { return number(0, kClasses - 1); });
     job.batch = number(0, 3) ? number(1, 40) : number(120, 300);
     job.steps = number(0, 3);
@@ -161,7 +164,7 @@ Network copied(Case& owner, const Network& network) {
 bool classifies(Case& made, const reference::Parameters& now, Level level) {
     Classification job;
     job.network = made.epoch.network;
-    job.images = made.epoch.images;
+    job.images = made.images;
     job.threads = made.epoch.threads;
     const int64_t images = job.images.size / kPixels;
     job.logits = made.array<float>(images * kClasses);
@@ -173,13 +176,34 @@ bool classifies(Case& made, const reference::Parameters& now, Level level) {
     return true;
 }
 
+// Lists the case's pixels from a copy of its images that is gone when this returns. Every level must make the same set.
+bool lists(Case& made, Level level) {
+    const std::vector<uint8_t> copy(made.images.data, made.images.data + made.images.size);
+    const Listing job{{copy.data(), made.images.size}, made.epoch.threads};
+    std::unique_ptr<PixelStore> before = std::move(made.pixels);
+    if (const char* problem = list_pixels(job, level, made.pixels)) return std::printf("list: %s\n", problem), false;
+    const PixelSet& set = made.pixels->set;
+    made.epoch.pixels = &set;
+    for (int64_t image = 0; before && image < set.images; ++image) {
+        const PixelSet& other = before->set;
+        const Element* record = set.records + int64_t{set.starts[image]} * kLineElements;
+        int64_t size = kHeader;
+        for (int number = 0; number < kPixelBlocks; ++number) size += reinterpret_cast<const uint8_t*>(record)[number];
+        if (set.starts[image] != other.starts[image] ||
+            std::memcmp(record, other.records + int64_t{other.starts[image]} * kLineElements, size * sizeof(Element)))
+            return std::printf("image %ld has another record\n", long(image)), false;
+    }
+    return true;
+}
+
 bool runs(Case& made) {
     const Network start = copied(made, made.epoch.network);
     reference::Parameters expected = reference::parameters_of(start, slots_of(made.epoch.rule));
-    const reference::Row losses = reference::train(made.epoch, expected);
+    const reference::Row losses = reference::train(made.epoch, made.images, expected);
     for (int level = 0; level < static_cast<int>(Level::count); ++level) {
         if (!runs_here(static_cast<Level>(level))) continue;
         restore(made.epoch.network, start);
+        if (!lists(made, static_cast<Level>(level))) return std::printf("at level %d\n", level), false;
         if (const char* problem = train(made.epoch, static_cast<Level>(level)))
             return std::printf("train: %s\n", problem), false;
         const bool is_right = follows(made.epoch.losses, losses, "loss") && follows(made.epoch.network, expected) &&
@@ -190,9 +214,10 @@ bool runs(Case& made) {
 }
 
 // One thing wrong with the job; the arrays stay as they are, so only the check can save the kernels.
-void spoil(Epoch& job) {
+void spoil(Case& made) {
+    Epoch& job = made.epoch;
     Layer& layer = job.network.layers[number(0, job.network.layer_count - 1)];
-    switch (number(0, 13)) {
+    switch (number(0, 14)) {
         case 0: const_cast<int64_t*>(job.order.data)[number(0, job.order.size - 1)] = job.labels.size; break;
         case 1: const_cast<int64_t*>(job.order.data)[number(0, job.order.size - 1)] = -1; break;
         case 2: const_cast<int64_t*>(job.labels.data)[number(0, job.labels.size - 1)] = kClasses; break;
@@ -206,7 +231,11 @@ void spoil(Epoch& job) {
         case 10: layer.weight.size -= 1; break;
         case 11: layer.bias.data = nullptr; break;
         case 12: job.dropout = number(0, 1) ? 1 : std::nan(""); break;
-        default: job.images.size -= 1;
+        case 13: job.pixels = nullptr; break;
+        default: {
+            made.pixels = std::make_unique<PixelStore>(job.labels.size + (number(0, 1) ? 1 : -1));
+            job.pixels = &made.pixels->set;
+        }
     }
 }
 
@@ -227,8 +256,10 @@ int main(int count, char** arguments) {
                    ),
                    1;
         if (epoch.order.size == 0) continue;
-        spoil(made.epoch);
+        spoil(made);
         if (!train(made.epoch, best_level())) return std::printf("job %d: a bad one was not refused\n", job), 1;
+        const Listing short_by_a_pixel{{made.images.data, made.images.size - 1}, 1};
+        if (!list_pixels(short_by_a_pixel, best_level(), made.pixels)) return std::puts("a part of an image was listed"), 1;
     }
     std::printf("%d jobs\n", jobs);
     return 0;

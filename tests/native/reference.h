@@ -152,7 +152,7 @@ inline void update(const Epoch& job, double rate, double count, Row& weights, st
 }
 
 // Runs the epoch on `now`; returns the losses.
-inline Row train(const Epoch& job, Parameters& now) {
+inline Row train(const Epoch& job, const accelmnist::Array<const uint8_t>& images, Parameters& now) {
     Row losses;
     const int layers = job.network.layer_count;
     for (int64_t step = 0; step < job.steps; ++step) {
@@ -164,7 +164,7 @@ inline Row train(const Epoch& job, Parameters& now) {
         double loss = 0;
         for (int64_t place = 0; place < job.batch; ++place) {
             const int64_t image = job.order.data[step * job.batch + place];
-            const Pass pass = forward(job, now, job.images.data + image * kPixels, step, place);
+            const Pass pass = forward(job, now, images.data + image * kPixels, step, place);
             Row delta;
             loss += loss_of(job, pass.values.back(), job.labels.data[image], delta);
             for (int number = layers - 1; number >= 0; --number) {

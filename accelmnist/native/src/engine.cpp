@@ -1,6 +1,5 @@
 #include "engine.h"
 
-#include <memory>
 #include <vector>
 
 #include "layout.h"
@@ -51,6 +50,12 @@ bool has_instructions(Level level) {
 constexpr const char* kNoThreads = "the system gives no more threads";
 constexpr const char* kNoLevel = "this processor lacks the instructions";
 
+struct Writing {
+    const Kernels* kernels;
+    const Listing* job;
+    const PixelSet* set;
+};
+
 struct Training {
     const Kernels* kernels;
     const Workspace* space;
@@ -59,17 +64,19 @@ struct Training {
 // One thread's classification: a job of one chunk, and the memory for it.
 struct Share {
     Share(const Classification& job, const Kernels& kernels, int64_t batch)
-        : epoch(epoch_of(job, batch)), layout(epoch, kernels.lanes, kernels.panel_floats) {}
+        : pixels(batch), epoch(epoch_of(job, batch)), layout(epoch, kernels.lanes, kernels.panel_floats) {
+        epoch.pixels = &pixels.set;
+    }
 
     static Epoch epoch_of(const Classification& job, int64_t batch) {
         Epoch epoch;
         epoch.network = job.network;
-        epoch.images = job.images;
-        epoch.order.size = batch;  // room for the numbers of a chunk's images
+        epoch.order.size = batch;  // room for where the records of a chunk begin
         epoch.batch = batch;
         return epoch;
     }
 
+    PixelStore pixels;  // of a chunk
     Epoch epoch;
     Layout layout;
 };
@@ -101,6 +108,20 @@ Level best_level() {
     return Level::plain;
 }
 
+const char* list_pixels(const Listing& job, Level level, std::unique_ptr<PixelStore>& made) {
+    if (const char* problem = problem_of(job)) return problem;
+    if (!runs_here(level)) return kNoLevel;
+    made = std::make_unique<PixelStore>(job.images.size / kPixels);
+    Writing writing{kernels_of(level), &job, &made->set};
+    const Work work = [](void* context, Barrier*, int thread) {
+        const auto& writing = *static_cast<const Writing*>(context);
+        const int64_t images = writing.set->images, threads = writing.job->threads;
+        const int64_t from = images * thread / threads, until = images * (thread + 1) / threads;
+        writing.kernels->write_records(writing.job->images.data + from * kPixels, from, until, *writing.set);
+    };
+    return run_team(job.threads, work, &writing) ? nullptr : kNoThreads;
+}
+
 const char* train(const Epoch& job, Level level) {
     if (const char* problem = problem_of(job)) return problem;
     if (!runs_here(level)) return kNoLevel;
@@ -129,10 +150,7 @@ const char* classify(const Classification& job, Level level) {
     const Work work = [](void* context, Barrier*, int thread) {
         auto& sharing = *static_cast<Sharing*>(context);
         Share& share = *sharing.shares[static_cast<size_t>(thread)];
-        const int64_t images = sharing.job->images.size / kPixels;
-        sharing.kernels->classify(
-            share.layout.workspace, share.epoch, images, sharing.counter, sharing.job->logits.data
-        );
+        sharing.kernels->classify(share.layout.workspace, share.epoch, *sharing.job, sharing.counter);
     };
     return run_team(threads, work, &sharing) ? nullptr : kNoThreads;
 }

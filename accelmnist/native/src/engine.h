@@ -1,8 +1,11 @@
-// The two things that the native code does, and the level of instructions that it does them with.
+// The three things that the native code does, and the level of instructions that it does them with.
 
 #pragma once
 
+#include <memory>
+
 #include "job.h"
+#include "pixels.h"
 #include "team.h"
 #include "workspace.h"
 
@@ -11,8 +14,9 @@ namespace accelmnist {
 struct Kernels {
     int lanes;
     int panel_floats;
+    void (*write_records)(const uint8_t* images, int64_t from, int64_t until, const PixelSet& set);
     void (*train)(const Workspace& space, Barrier* barrier, int thread);
-    void (*classify)(Workspace& space, Epoch& job, int64_t images, Counter& counter, float* logits);
+    void (*classify)(Workspace& space, Epoch& job, const Classification& all, Counter& counter);
 };
 
 enum class Level : int { plain, avx2, avx512, count };
@@ -23,6 +27,7 @@ bool runs_here(Level level);  // built, and the processor and the system have it
 Level best_level();
 
 // Run the job; returns why it can't be done, or nullptr. Throw std::bad_alloc where there is no memory.
+const char* list_pixels(const Listing& job, Level level, std::unique_ptr<PixelStore>& made);
 const char* train(const Epoch& job, Level level);
 const char* classify(const Classification& job, Level level);
 

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "pixels.h"
+
 namespace accelmnist {
 namespace {
 
@@ -46,7 +48,7 @@ const char* size_problem(const Epoch& job) {
     const int64_t images = job.labels.size;
     if (job.batch < 1 || job.batch > kMaxBatch) return "the batch's size is out of range";
     if (job.steps < 0 || job.steps > (int64_t{1} << 40) / job.batch) return "the number of steps is out of range";
-    if (images < 1 || images > UINT32_MAX || job.images.size != images * kPixels) return "images and labels don't match";
+    if (images < 1 || !job.pixels || job.pixels->images != images) return "images and labels don't match";
     if (job.order.size != job.steps * job.batch) return "the order is not steps times batch";
     if (job.rates.size != job.steps) return "there is not one learning rate a step";
     if (job.seeds.size != job.steps) return "there is not one dropout seed a step";
@@ -61,6 +63,12 @@ const char* problem_of(const Epoch& job) {
     if (const char* problem = rule_problem(job)) return problem;
     if (const char* problem = network_problem(job.network, slots_of(job.rule))) return problem;
     return size_problem(job);
+}
+
+const char* problem_of(const Listing& job) {
+    if (job.threads < 1 || job.threads > kMaxThreads) return "the number of threads is out of range";
+    if (job.images.size % kPixels) return "an image has not 784 pixels";
+    return job.images.size / kPixels > kMaxPixelImages ? "there are too many images" : nullptr;
 }
 
 const char* problem_of(const Classification& job) {

@@ -48,10 +48,12 @@ struct Network {
     Activation activation = Activation::relu;
 };
 
-// An epoch: `order` (steps * batch) are indexes into `images` (n * 784) and `labels` (n).
+struct PixelSet;
+
+// An epoch: `order` (steps * batch) are indexes into `pixels`, a set of n images, and `labels` (n).
 struct Epoch {
     Network network;
-    Array<const uint8_t> images;
+    const PixelSet* pixels = nullptr;
     Array<const int64_t> labels;
     Array<const int64_t> order;
     Array<const float> rates;   // (steps)
@@ -73,6 +75,12 @@ struct Epoch {
     int threads = 1;
 };
 
+// The set of the pixels of `images` (n * 784).
+struct Listing {
+    Array<const uint8_t> images;
+    int threads = 1;
+};
+
 // Logits (n * 10) of `images` (n * 784).
 struct Classification {
     Network network;
@@ -83,6 +91,7 @@ struct Classification {
 
 // Why the job can't be run, or nullptr: shapes, lengths, ranges of numbers.
 const char* problem_of(const Epoch& job);
+const char* problem_of(const Listing& job);
 const char* problem_of(const Classification& job);
 
 }  // namespace accelmnist

@@ -1,17 +1,11 @@
 #include "layout.h"
 
-#include <cstdlib>
-#include <new>
-
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #endif
 
 namespace accelmnist {
 namespace {
-
-constexpr size_t kLine = 64;
-constexpr int64_t kLargestAhead = 4096;  // beyond this batch, fetching ahead would take memory and save nothing
 
 #ifdef __SANITIZE_ADDRESS__
 constexpr size_t kGap = kLine;
@@ -24,18 +18,6 @@ void forbid(const char*, size_t) {}
 int64_t divided_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
 }  // namespace
-
-void Free::operator()(void* memory) const { std::free(memory); }  // the sanitizer then forgets what was forbidden
-
-Memory allocate(size_t bytes) {
-    Memory memory(std::calloc(bytes + kLine, 1));  // lazily zeroed: most of a list's room is never touched
-    if (!memory) throw std::bad_alloc();
-    return memory;
-}
-
-char* first_line(void* memory) {
-    return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory) + kLine - 1) / kLine * kLine);
-}
 
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats) {
     std::vector<Panel> panels;
@@ -83,7 +65,6 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     workspace.chunks = divided_up(job.batch, kChunk);
     workspace.has_head = network.layer_count > 1;
     workspace.layer_count = workspace.has_head ? network.layer_count - 1 : 1;
-    workspace.buffers = job.batch <= kLargestAhead ? kBuffers : 1;
     for (int number = 0; number < workspace.layer_count; ++number) {
         const Layer& layer = network.layers[number];
         const auto units = static_cast<int>(layer.units);
@@ -98,8 +79,9 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
         }
         layers_.push_back({static_cast<int>(layer.inputs), units, static_cast<int>(panels_.back().size()), nullptr});
     }
-    for (int buffer = 0; buffer < workspace.buffers; ++buffer) pixels_[buffer].resize(kPixelBlocks);
     spaces_.resize(static_cast<size_t>(job.threads));
+    if (workspace.shares_lists())
+        for (auto& lists : by_pixel_) lists.resize(static_cast<size_t>(kPixelBlocks * workspace.chunks));
     Arena counting;
     place(counting);
     memory_ = allocate(counting.used);
@@ -108,8 +90,8 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     place(placing);
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
     workspace.layers = layers_.data();
-    for (int buffer = 0; buffer < workspace.buffers; ++buffer) workspace.pixels[buffer] = pixels_[buffer].data();
     workspace.spaces = spaces_.data();
+    for (int buffer = 0; buffer < kBuffers; ++buffer) workspace.by_pixel[buffer] = by_pixel_[buffer].data();
 }
 
 const char* Layout::copy_indexes() {
@@ -124,7 +106,7 @@ const char* Layout::copy_indexes() {
     for (int64_t place = 0; place < job.order.size; ++place) {
         const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[place], __ATOMIC_RELAXED));
         if (image >= labels.size()) return "the order names an image that is not there";
-        workspace.order[place] = static_cast<uint32_t>(image);
+        workspace.starts[place] = job.pixels->starts[image];
         workspace.labels[place] = labels[image];
     }
     return nullptr;
@@ -137,16 +119,20 @@ void Layout::place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width
     arena.take(lists.values, rows * width + kSlack);
 }
 
+void Layout::place_rows(Arena& arena, PixelRows& rows) {
+    arena.take(rows.elements, kBlockPixels * kRowStride);
+    arena.take(rows.ends, kBlockPixels);
+}
+
 void Layout::place(Arena& arena) {
     for (size_t number = 0; number < layers_.size(); ++number)
         for (Panel& panel : panels_[number])
             place_panel(arena, panel, layers_[number], number + 1 == layers_.size());
-    for (auto& blocks : pixels_)
-        for (PixelBlock& block : blocks) place_pixels(arena, block);
-    for (int buffer = 0; buffer < workspace.buffers; ++buffer) arena.take(workspace.images[buffer], batch_ * kPixels);
     for (ThreadSpace& space : spaces_) place_thread(arena, space);
+    for (auto& lists : by_pixel_)
+        for (PixelRows& rows : lists) place_rows(arena, rows);
     arena.take(workspace.zeros, kPanelFloats);
-    arena.take(workspace.order, workspace.job->order.size);
+    arena.take(workspace.starts, workspace.job->order.size);
     arena.take(workspace.labels, workspace.job->order.size);
 }
 
@@ -176,17 +162,17 @@ void Layout::place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bo
     }
 }
 
-void Layout::place_pixels(Arena& arena, PixelBlock& block) {
-    place_lists(arena, block.by_image, batch_, kBlockPixels);
-    place_lists(arena, block.by_pixel, workspace.chunks * kBlockPixels, kChunk);
-}
-
 void Layout::place_thread(Arena& arena, ThreadSpace& space) {
     for (float*& partial : space.partial) arena.take(partial, batch_ * kPaddedClasses);
     arena.take(space.logits, batch_ * kPaddedClasses);
     arena.take(space.bias, kPaddedClasses);
     arena.take(space.bias_gradient, kPaddedClasses);
     arena.take(space.turned, kPanelFloats * kChunk);
+    for (ImageRows& rows : space.by_image) {
+        arena.take(rows.rows, batch_ + kRowsRoom);
+        arena.take(rows.counts, batch_);
+    }
+    if (!workspace.shares_lists()) place_rows(arena, space.by_pixel);
     for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
 }
 

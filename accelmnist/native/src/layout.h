@@ -2,21 +2,12 @@
 
 #pragma once
 
-#include <memory>
 #include <vector>
 
+#include "memory.h"
 #include "workspace.h"
 
 namespace accelmnist {
-
-struct Free {
-    void operator()(void* memory) const;
-};
-using Memory = std::unique_ptr<void, Free>;
-
-// `bytes` of zeros behind the first cache line that starts in it; throws std::bad_alloc.
-Memory allocate(size_t bytes);
-char* first_line(void* memory);
 
 // A workspace with everything that it points to, for vectors of `lanes` floats and panels of at most `panel_floats`.
 // Throws std::bad_alloc.
@@ -24,7 +15,7 @@ class Layout {
 public:
     Layout(const Epoch& job, int lanes, int panel_floats);
 
-    // Copies the order and the labels and checks them on the way; the problem, or nullptr.
+    // Copies the order, as starts of records, and the labels and checks them on the way; the problem, or nullptr.
     const char* copy_indexes();
 
     Workspace workspace;
@@ -34,14 +25,14 @@ private:
     void place(Arena& arena);
     void place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last);
     void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
-    void place_pixels(Arena& arena, PixelBlock& block);
+    void place_rows(Arena& arena, PixelRows& rows);
     void place_thread(Arena& arena, ThreadSpace& space);
 
     int64_t batch_;
     std::vector<LayerSpace> layers_;
     std::vector<std::vector<Panel>> panels_;
-    std::vector<PixelBlock> pixels_[kBuffers];
     std::vector<ThreadSpace> spaces_;
+    std::vector<PixelRows> by_pixel_[kBuffers];
     Memory memory_;
 };
 

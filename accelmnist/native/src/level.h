@@ -17,12 +17,12 @@ static void train_thread(const Workspace& space, Barrier* barrier, int thread) {
     Trainer(space, barrier, thread).run();
 }
 
-static void classify_thread(Workspace& space, Epoch& job, int64_t images, Counter& counter, float* logits) {
+static void classify_thread(Workspace& space, Epoch& job, const Classification& all, Counter& counter) {
     const TinyIsZero tiny_is_zero;
-    Classifier(space, job).run(images, counter, logits);
+    Classifier(space, job).run(all, counter);
 }
 
-extern const Kernels kKernels = {kLanes, ACCELMNIST_PANEL_FLOATS, train_thread, classify_thread};
+extern const Kernels kKernels = {kLanes, ACCELMNIST_PANEL_FLOATS, write_records, train_thread, classify_thread};
 
 }  // namespace ACCELMNIST_LEVEL
 }  // namespace accelmnist

@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include <cstring>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -70,6 +71,12 @@ Array<const int64_t> longs_in(Views& views, PyObject* object) {
     return array_of<const int64_t>(views.open(object, false, "lq", 8, 1));
 }
 
+Array<const uint8_t> images_in(Views& views, PyObject* object) {
+    const Py_buffer& view = views.open(object, false, "B", 1, 2);
+    if (view.shape[1] != kPixels) raise(PyExc_ValueError, "an image has not 784 pixels");
+    return array_of<const uint8_t>(view);
+}
+
 // The items of a tuple.
 std::vector<PyObject*> items_of(PyObject* tuple) {
     if (!PyTuple_Check(tuple)) raise(PyExc_TypeError, "parameters and slots come as tuples");
@@ -129,8 +136,8 @@ Output output_of(const char* name) { return kind_of<Output>(name, {"softmax", "s
 Rule rule_of(const char* name) { return kind_of<Rule>(name, {"sgd", "sgd-momentum", "adam", "adamw"}); }
 Level level_of(const char* name) { return kind_of<Level>(name, {"plain", "avx2", "avx512"}); }
 
-template <class Job>
-void run_unlocked(const char* (*run)(const Job&, Level), const Job& job, Level level) {
+template <class Job, class Run>
+void run_unlocked(Run run, const Job& job, Level level) {
     const char* problem = nullptr;
     bool has_memory = true;
     Py_BEGIN_ALLOW_THREADS;
@@ -144,12 +151,11 @@ void run_unlocked(const char* (*run)(const Job&, Level), const Job& job, Level l
     if (problem) raise(PyExc_ValueError, problem);
 }
 
-// None from `body`, or NULL with an exception set.
+// What `body` returns, or NULL with an exception set.
 template <class Body>
 PyObject* guarded(Body body) {
     try {
-        body();
-        return Py_NewRef(Py_None);
+        return body();
     } catch (const Raised&) {
         return nullptr;
     } catch (const std::bad_alloc&) {
@@ -157,18 +163,52 @@ PyObject* guarded(Body body) {
     }
 }
 
+// A set of pixels is a capsule: nothing but its destructor and the functions below see what is in it, and what it was
+// made from may be changed or gone. An argument of a call stays alive while the call runs.
+constexpr const char* kPixelsName = "accelmnist.native.pixels";
+
+const PixelStore& pixels_in(PyObject* object) {
+    if (!PyCapsule_IsValid(object, kPixelsName)) raise(PyExc_TypeError, "the pixels are not what list_pixels made");
+    return *static_cast<const PixelStore*>(PyCapsule_GetPointer(object, kPixelsName));
+}
+
+void delete_pixels(PyObject* capsule) {
+    delete static_cast<PixelStore*>(PyCapsule_GetPointer(capsule, kPixelsName));
+}
+
+PyObject* list_pixels_call(PyObject*, PyObject* arguments, PyObject* keywords) {
+    static const char* names[] = {"images", "threads", "level", nullptr};
+    PyObject* images;
+    const char* level;
+    Listing job;
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, "O$is:list_pixels", const_cast<char**>(names), &images, &job.threads, &level
+        ))
+        return nullptr;
+    return guarded([&] {
+        Views views;
+        job.images = images_in(views, images);
+        std::unique_ptr<PixelStore> made;
+        const auto list = [&](const Listing& job, Level level) { return list_pixels(job, level, made); };
+        run_unlocked(list, job, level_of(level));
+        PyObject* capsule = PyCapsule_New(made.get(), kPixelsName, delete_pixels);
+        if (capsule) made.release();
+        return capsule;
+    });
+}
+
 PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
-    static const char* names[] = {"parameters", "slots", "images", "labels", "order", "rates", "seeds", "losses",
+    static const char* names[] = {"parameters", "slots", "pixels", "labels", "order", "rates", "seeds", "losses",
                                   "activation", "output", "rule", "nesterov", "momentum", "weight_decay",
                                   "label_smoothing", "dropout", "beta1", "beta2", "epsilon", "count", "threads",
                                   "level", nullptr};
-    PyObject *parameters, *slots, *images, *labels, *order, *rates, *seeds, *losses;
+    PyObject *parameters, *slots, *pixels, *labels, *order, *rates, *seeds, *losses;
     const char *activation, *output, *rule, *level;
     int nesterov;
     Epoch job;
     if (!PyArg_ParseTupleAndKeywords(
             arguments, keywords, "OOOOOOOO$ssspddddddddis:train", const_cast<char**>(names), &parameters, &slots,
-            &images, &labels, &order, &rates, &seeds, &losses, &activation, &output, &rule, &nesterov, &job.momentum,
+            &pixels, &labels, &order, &rates, &seeds, &losses, &activation, &output, &rule, &nesterov, &job.momentum,
             &job.weight_decay, &job.label_smoothing, &job.dropout, &job.beta1, &job.beta2, &job.epsilon, &job.count,
             &job.threads, &level
         ))
@@ -181,7 +221,7 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         job.network = network_of(views, parameters, true);
         job.network.activation = activation_of(activation);
         take_slots(views, slots, job.network, job.rule);
-        job.images = array_of<const uint8_t>(views.open(images, false, "B", 1, 2));
+        job.pixels = &pixels_in(pixels).set;
         job.labels = longs_in(views, labels);
         const Py_buffer plan = views.open(order, false, "lq", 8, 2);
         job.steps = plan.shape[0];
@@ -191,6 +231,7 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         job.seeds = longs_in(views, seeds);
         job.losses = array_of<float>(views.open(losses, true, "f", 4, 1));
         run_unlocked(train, job, level_of(level));
+        return Py_NewRef(Py_None);
     });
 }
 
@@ -208,9 +249,10 @@ PyObject* classify_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         Views views;
         job.network = network_of(views, parameters, false);
         job.network.activation = activation_of(activation);
-        job.images = array_of<const uint8_t>(views.open(images, false, "B", 1, 2));
+        job.images = images_in(views, images);
         job.logits = array_of<float>(views.open(logits, true, "f", 4, 2));
         run_unlocked(classify, job, level_of(level));
+        return Py_NewRef(Py_None);
     });
 }
 
@@ -236,6 +278,7 @@ PyCFunction as_function(Function function) {
 }
 
 PyMethodDef kMethods[] = {
+    {"list_pixels", as_function(list_pixels_call), METH_VARARGS | METH_KEYWORDS, "The pixels that are not black."},
     {"train", as_function(train_call), METH_VARARGS | METH_KEYWORDS, "Run the steps of an epoch in place."},
     {"classify", as_function(classify_call), METH_VARARGS | METH_KEYWORDS, "Write the logits of images."},
     {"levels", levels_call, METH_NOARGS, "Names of the instruction levels that run here, the widest last."},

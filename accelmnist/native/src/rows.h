@@ -17,45 +17,100 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-// Lists from `row` on.
-INLINE Lists from_row(const Lists& lists, int64_t row) {
-    return {lists.begins + row, lists.counts + row, lists.places, lists.values};
+constexpr float kPixelScale = 1.0f / 255.0f;
+
+struct PixelScales {
+    float of[256];
+};
+
+constexpr PixelScales pixel_scales() {
+    PixelScales scales{};
+    for (int pixel = 0; pixel < 256; ++pixel) scales.of[pixel] = static_cast<float>(pixel) * kPixelScale;
+    return scales;
 }
 
+static constexpr PixelScales kPixelScales = pixel_scales();
+
+// A row of a list: `count` elements, each with its place, which is a row of the tile, and its value.
+struct ValueRow {
+    const uint8_t* places;
+    const float* values;
+    uint32_t count;
+
+    ALWAYS_INLINE int place(uint32_t at) const { return places[at]; }
+    ALWAYS_INLINE Floats value(uint32_t at) const { return spread(values[at]); }
+};
+
+struct PixelRow {
+    const Element* elements;
+    uint32_t count;
+
+    ALWAYS_INLINE int place(uint32_t at) const { return elements[at] >> 8; }
+    ALWAYS_INLINE Floats value(uint32_t at) const { return spread(kPixelScales.of[elements[at] & 255]); }
+};
+
+INLINE uint32_t count_of(const Lists& lists, int64_t row) { return lists.counts[row]; }
+INLINE uint32_t count_of(const ImageRows& lists, int64_t row) { return lists.counts[row]; }
+INLINE uint32_t count_of(const PixelRows& lists, int64_t row) {
+    return lists.ends[row] - static_cast<uint32_t>(row * kRowStride);
+}
+
+INLINE ValueRow row_of(const Lists& lists, int64_t row) {
+    return {lists.places + lists.begins[row], lists.values + lists.begins[row], lists.counts[row]};
+}
+INLINE PixelRow row_of(const ImageRows& lists, int64_t row) { return {lists.rows[row], lists.counts[row]}; }
+INLINE PixelRow row_of(const PixelRows& lists, int64_t row) {
+    return {lists.elements + row * kRowStride, count_of(lists, row)};
+}
+
+// The lists by input of a chunk of images; `rows` are those of a chunk.
+INLINE Lists of_chunk(const Lists& lists, int64_t chunk, int64_t rows) {
+    return {lists.begins + chunk * rows, lists.counts + chunk * rows, lists.places, lists.values};
+}
 // sums += the row's elements times the tile. Few vectors are too few sums to keep the adders busy: then every other
 // element goes to sums of its own.
-template <int kVectors>
-INLINE void add_row(const float* tile, const Lists& lists, int64_t row, Floats* sums) {
+template <int kVectors, class Row>
+INLINE void add_row(const float* tile, const Row& row, Floats* sums) {
     constexpr int kWidth = kVectors * kLanes;
-    const uint8_t* places = lists.places + lists.begins[row];
-    const float* values = lists.values + lists.begins[row];
-    const uint32_t count = lists.counts[row];
     uint32_t at = 0;
     if (kVectors <= 4) {
         Floats others[kVectors] = {};
-        for (; at + 2 <= count; at += 2)
+        for (; at + 2 <= row.count; at += 2) {
+            const Floats value = row.value(at), other = row.value(at + 1);
+            const float *source = tile + row.place(at) * kWidth, *next = tile + row.place(at + 1) * kWidth;
             for (int vector = 0; vector < kVectors; ++vector) {
-                sums[vector] += values[at] * load(tile + places[at] * kWidth + vector * kLanes);
-                others[vector] += values[at + 1] * load(tile + places[at + 1] * kWidth + vector * kLanes);
+                sums[vector] += value * load(source + vector * kLanes);
+                others[vector] += other * load(next + vector * kLanes);
             }
+        }
         for (int vector = 0; vector < kVectors; ++vector) sums[vector] += others[vector];
     }
-    for (; at < count; ++at) {
-        const float* source = tile + places[at] * kWidth;
-        for (int vector = 0; vector < kVectors; ++vector) sums[vector] += values[at] * load(source + vector * kLanes);
+    for (; at < row.count; ++at) {
+        const Floats value = row.value(at);
+        const float* source = tile + row.place(at) * kWidth;
+        for (int vector = 0; vector < kVectors; ++vector) sums[vector] += value * load(source + vector * kLanes);
     }
 }
 
-template <int kVectors>
-static void add_rows_of(const float* tile, const Lists& lists, int64_t count, const float* start, float* out) {
+constexpr int kImagesAhead = 4;
+static_assert(kImagesAhead <= kRowsRoom, "rows are looked at ahead");
+
+// Asks for the elements of a row some images ahead, which lie anywhere in the second-level cache.
+INLINE void ask_for_row(const ImageRows& lists, int64_t row) { __builtin_prefetch(lists.rows[row + kImagesAhead]); }
+INLINE void ask_for_row(const PixelRows&, int64_t) {}
+INLINE void ask_for_row(const Lists&, int64_t) {}
+
+template <int kVectors, class Rows>
+static void add_rows_of(const float* tile, const Rows& lists, int64_t count, const float* start, float* out) {
     constexpr int kWidth = kVectors * kLanes;
     for (int64_t row = 0; row < count; ++row) {
         float* place = out + row * kWidth;
-        if (!start && lists.counts[row] == 0) continue;
+        ask_for_row(lists, row);
+        if (!start && count_of(lists, row) == 0) continue;
         const float* from = start ? start : place;
         Floats sums[kVectors];
         for (int vector = 0; vector < kVectors; ++vector) sums[vector] = load(from + vector * kLanes);
-        add_row<kVectors>(tile, lists, row, sums);
+        add_row<kVectors>(tile, row_of(lists, row), sums);
         for (int vector = 0; vector < kVectors; ++vector) store(place + vector * kLanes, sums[vector]);
     }
 }
@@ -74,19 +129,19 @@ INLINE void ask_for_weights(const Pace& pace, const Place& weights, int64_t at) 
     }
 }
 
-template <int kVectors>
+template <int kVectors, class Rows>
 static void descend_rows_of(
-    const float* tile, const Lists& lists, int64_t count, const float* begun, const Pace& pace,
+    const float* tile, const Rows& lists, int64_t count, const float* begun, const Pace& pace,
     const Place& weights
 ) {
     constexpr int kWidth = kVectors * kLanes;
     for (int64_t row = 0; row < count; ++row) {
         ask_for_weights<kVectors>(pace, weights, (row + kRowsAhead) * kWidth);
-        if (!begun && pace.keeps_untouched && lists.counts[row] == 0) continue;
+        if (!begun && pace.keeps_untouched && count_of(lists, row) == 0) continue;
         Floats sums[kVectors] = {};
         if (begun)
             for (int vector = 0; vector < kVectors; ++vector) sums[vector] = load(begun + row * kWidth + vector * kLanes);
-        add_row<kVectors>(tile, lists, row, sums);
+        add_row<kVectors>(tile, row_of(lists, row), sums);
         update_vectors<kVectors>(pace, weights, row * kWidth, sums);
     }
 }
@@ -147,16 +202,18 @@ static void dot_rows_of(const float* tile, const float* deltas, const Lists& lis
         default: __builtin_unreachable(); \
     }
 
+template <class Rows>
 static void add_rows(
-    int vectors, const float* tile, const Lists& lists, int64_t count, const float* start, float* out
+    int vectors, const float* tile, const Rows& lists, int64_t count, const float* start, float* out
 ) {
 #define CALL(number) add_rows_of<number>(tile, lists, count, start, out)
     FOR_VECTORS(vectors, CALL)
 #undef CALL
 }
 
+template <class Rows>
 static void descend_rows(
-    int vectors, const float* tile, const Lists& lists, int64_t count, const float* begun, const Pace& pace,
+    int vectors, const float* tile, const Rows& lists, int64_t count, const float* begun, const Pace& pace,
     const Place& weights
 ) {
 #define CALL(number) descend_rows_of<number>(tile, lists, count, begun, pace, weights)

@@ -10,6 +10,7 @@
 #include "activation.h"
 #include "head.h"
 #include "lists.h"
+#include "pixel_lists.h"
 #include "rows.h"
 #include "team.h"
 #include "update.h"
@@ -35,7 +36,7 @@ struct Trainer {
 
     const LayerSpace& last() const { return space.layers[space.layer_count - 1]; }
     bool zeros_count() const { return job.network.activation != Activation::relu; }
-    const uint32_t* order_of(int64_t step) const { return space.order + step * job.batch; }
+    const uint32_t* starts_of(int64_t step) const { return space.starts + step * job.batch; }
 
     void meet_all() const {
         if (barrier) meet(*barrier);
@@ -109,60 +110,37 @@ struct Trainer {
 
     // --- a step
 
-    // This thread's share of the images of a step.
-    void fetch(int64_t step) const {
-        const int64_t from = job.batch * thread / space.threads, until = job.batch * (thread + 1) / space.threads;
-        const int64_t buffer = step % space.buffers;
-        fetch_images(
-            space.pixels[buffer], job.images.data, order_of(step), from, until, space.images[buffer]
-        );
-    }
-
-    // Asks for part `part` of the own images of a step, so that they are near when they are fetched. It is done in parts,
+    // Asks for part `part` of the records of a step, so that they are near when they are read. It is done in parts,
     // between the blocks of the first layer's work: the processor can wait for few lines at a time.
     void ask_for(int64_t step, int part) const {
-        constexpr int kParts = kPixelBlocks;
-        if (space.buffers == 1 || step >= job.steps) return;
-        const int64_t from = job.batch * thread / space.threads, until = job.batch * (thread + 1) / space.threads;
-        const int64_t count = until - from;
-        ask_for_images(
-            job.images.data, order_of(step), from + count * part / kParts, from + count * (part + 1) / kParts
-        );
+        if (step >= job.steps) return;
+        const int64_t from = job.batch * part / kPixelBlocks, until = job.batch * (part + 1) / kPixelBlocks;
+        ask_for_records(*job.pixels, starts_of(step) + from, until - from);
     }
 
-    // This thread's share of the pixels of a step, eight at a time.
-    void turn(int64_t step) const {
-        constexpr int64_t kEights = kPixels / 8;
-        const int64_t buffer = step % space.buffers;
-        for (int64_t eight = kEights * thread / space.threads; eight < kEights * (thread + 1) / space.threads; ++eight) {
-            const auto number = static_cast<int>(eight * 8 / kBlockPixels);
-            const auto pixel = static_cast<int>(eight * 8 % kBlockPixels);
-            turn_pixels(space.pixels[buffer][number], space.images[buffer], number, pixel, job.batch);
+    // The panels of the layer below, whose units are the inputs of layer `number`.
+    template <class Function>
+    void for_input_panels(int number, Function function) const {
+        const LayerSpace& below = space.layers[number - 1];
+        for (int place = 0; place < below.panel_count; ++place) function(below.panels[place]);
+    }
+
+    static const float* rows_from(const Panel& panel, int input) { return panel.weight + int64_t{input} * panel.width; }
+
+    void sum_pixels(const Panel& panel, int64_t step, bool asks) const {
+        for (int number = 0; number < kPixelBlocks; ++number) {
+            const float* start = number == 0 ? panel.bias : nullptr;
+            const float* tile = rows_from(panel, number * kBlockPixels);
+            add_rows(panel.vectors, tile, own.by_image[number], job.batch, start, panel.values);
+            if (asks) ask_for(step + 1, number);
         }
     }
 
-    // Calls function(first input, inputs, rows of a chunk, lists by image, lists by input) for every block of a layer's inputs.
-    template <class Function>
-    void for_blocks(int layer, int64_t step, Function function) const {
-        if (layer == 0)
-            for (int number = 0; number < kPixelBlocks; ++number) {
-                const PixelBlock& block = space.pixels[step % space.buffers][number];
-                function(number * kBlockPixels, kBlockPixels, kBlockPixels, block.by_image, block.by_pixel);
-            }
-        else
-            for (int number = 0; number < space.layers[layer - 1].panel_count; ++number) {
-                const Panel& panel = space.layers[layer - 1].panels[number];
-                function(panel.first, panel.units, panel.width, panel.by_image, panel.by_unit);
-            }
-    }
-
-    void sum_inputs(int layer, const Panel& panel, int64_t step) const {
+    void sum_units(int number, const Panel& panel) const {
         const float* start = panel.bias;
-        for_blocks(layer, step, [&](int first, int, int, const Lists& by_image, const Lists&) {
-            const float* tile = panel.weight + int64_t{first} * panel.width;
-            add_rows(panel.vectors, tile, by_image, job.batch, start, panel.values);
+        for_input_panels(number, [&](const Panel& below) {
+            add_rows(panel.vectors, rows_from(panel, below.first), below.by_image, job.batch, start, panel.values);
             start = nullptr;
-            if (layer == 0) ask_for(step + 1, first / kBlockPixels);
         });
     }
 
@@ -172,8 +150,10 @@ struct Trainer {
             const LayerSpace& layer = space.layers[number];
             const bool is_last = number + 1 == space.layer_count;
             const Dropout dropout = is_training ? dropout_of(job.dropout, job.seeds.data[step], number) : Dropout{};
+            bool is_first = true;
             for_own_panels(layer, [&](const Panel& panel) {
-                sum_inputs(number, panel, step);
+                number == 0 ? sum_pixels(panel, step, is_first) : sum_units(number, panel);
+                is_first = false;
                 if (!space.has_head) return;
                 activate(job.network.activation, panel, job.batch, layer.units, dropout);
                 if (is_last) return;
@@ -254,29 +234,66 @@ struct Trainer {
         }
     }
 
-    // The gradient of a block's rows of weights, chunk by chunk of the images; the last chunk updates them.
-    void update_block(
-        const Panel& panel, int first, int inputs, int rows, const Lists& by_input, const Pace& pace
+    // The part of the gradient of a block's rows of weights, from input `first` on, that a chunk of the images gives;
+    // with the last chunk's, the rows are updated.
+    template <class Rows>
+    void update_rows(
+        const Panel& panel, int64_t chunk, int first, int inputs, const Rows& by_input, const Pace& pace
     ) const {
         const int64_t at = int64_t{first} * panel.width, last_chunk = space.chunks - 1;
-        const auto tile = [&](int64_t chunk) { return panel.deltas + chunk * kChunk * panel.width; };
-        for (int64_t chunk = 0; chunk < last_chunk; ++chunk) {
+        const float* tile = panel.deltas + chunk * kChunk * panel.width;
+        if (chunk < last_chunk) {
             const float* start = chunk == 0 ? space.zeros : nullptr;
-            add_rows(panel.vectors, tile(chunk), from_row(by_input, chunk * rows), inputs, start, panel.gradient);
+            add_rows(panel.vectors, tile, by_input, inputs, start, panel.gradient);
+            return;
         }
         float* slots[kMaxSlots] = {};
         for (int slot = 0; slot < slots_of(job.rule); ++slot) slots[slot] = panel.slots[slot] + at;
         const float* begun = last_chunk ? panel.gradient : nullptr;
-        descend_rows(
-            panel.vectors, tile(last_chunk), from_row(by_input, last_chunk * rows), inputs, begun, pace,
-            {panel.weight + at, slots}
-        );
+        descend_rows(panel.vectors, tile, by_input, inputs, begun, pace, {panel.weight + at, slots});
     }
 
-    void update_panel(int number, const Panel& panel, int64_t step, const Pace& pace) const {
-        for_blocks(number, step, [&](int first, int inputs, int rows, const Lists&, const Lists& by_input) {
-            update_block(panel, first, inputs, rows, by_input, pace);
+    // Lists a block of a chunk by pixel.
+    void list_block(const PixelRows& rows, int number, int64_t chunk) const {
+        const int64_t start = chunk * kChunk, left = job.batch - start;
+        list_by_pixel(rows, own.by_image[number], start, left < kChunk ? left : kChunk);
+    }
+
+    const PixelRows& shared_rows(int64_t step, int number, int64_t chunk) const {
+        return space.by_pixel[step % kBuffers][number * space.chunks + chunk];
+    }
+
+    // This thread's share of the lists by pixel: every so manieth block of a chunk.
+    void list_share(int64_t step) const {
+        if (!space.shares_lists()) return;
+        int64_t turn = 0;
+        for (int64_t chunk = 0; chunk < space.chunks; ++chunk)
+            for (int number = 0; number < kPixelBlocks; ++number)
+                if (turn++ % space.threads == thread) list_block(shared_rows(step, number, chunk), number, chunk);
+    }
+
+    // The first layer's weights. A thread that lists alone lists a block of a chunk once, for all own panels.
+    void update_by_pixels(int64_t step, const Pace& pace) const {
+        for (int number = 0; number < kPixelBlocks; ++number)
+            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+                const PixelRows& rows = space.shares_lists() ? shared_rows(step, number, chunk) : own.by_pixel;
+                if (!space.shares_lists()) list_block(rows, number, chunk);
+                for_own_panels(space.layers[0], [&](const Panel& panel) {
+                    update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, rows, pace);
+                });
+            }
+    }
+
+    void update_by_units(int number, const Panel& panel, const Pace& pace) const {
+        for_input_panels(number, [&](const Panel& below) {
+            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+                const Lists lists = of_chunk(below.by_unit, chunk, below.width);
+                update_rows(panel, chunk, below.first, below.units, lists, pace);
+            }
         });
+    }
+
+    void update_bias(const Panel& panel, const Pace& pace) const {
         for (int vector = 0; vector < panel.vectors; ++vector) {
             Floats sum{};
             for (int64_t image = 0; image < job.batch; ++image)
@@ -305,27 +322,27 @@ struct Trainer {
             back_into(number, scale);
         }
         if (space.layer_count > 1) meet_all();  // all have read the weights that are now changed
+        update_by_pixels(step, pace);
         for (int number = 0; number < space.layer_count; ++number)
-            for_own_panels(space.layers[number], [&](const Panel& panel) { update_panel(number, panel, step, pace); });
+            for_own_panels(space.layers[number], [&](const Panel& panel) {
+                if (number > 0) update_by_units(number, panel, pace);
+                update_bias(panel, pace);
+            });
     }
 
+    // With one hidden layer the threads share nothing but the partial logits and, where there are many threads, the
+    // lists by pixel, and there are two of each. With more, they read each other's lists and weights, so that none may
+    // begin a step while another still learns.
     void run() const {
         take_weights();
-        const bool is_ahead = space.buffers > 1;
-        if (is_ahead && job.steps) fetch(0);
-        meet_all();
+        meet_all();  // nobody gives back weights, after no step perhaps, that another still takes
         for (int64_t step = 0; step < job.steps; ++step) {
-            if (!is_ahead) {
-                fetch(step);
-                meet_all();
-            }
+            find_rows(own.by_image, *job.pixels, starts_of(step), job.batch);
             forward(step, true);
-            turn(step);
-            if (is_ahead && step + 1 < job.steps) fetch(step + 1);
+            list_share(step);
             meet_all();
             learn(step);
-            // With one hidden layer and two buffers nothing that the next step writes first is still being read.
-            if (!is_ahead || space.layer_count > 1) meet_all();
+            if (space.layer_count > 1) meet_all();
         }
         give_weights();
     }

@@ -1,4 +1,4 @@
-// Small squares turned by a quarter: rows become columns.
+// A small square turned by a quarter: rows become columns.
 
 #pragma once
 
@@ -7,33 +7,7 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-// Eight rows of eight bytes, `from` apart, turned into eight rows `to` apart.
-INLINE void turn_bytes(const uint8_t* rows, int from, uint8_t* turned, int to) {
-#ifdef __SSE2__
-    __m128i row[8], pair[4], four[4];
-    for (int at = 0; at < 8; ++at) row[at] = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows + at * from));
-    for (int at = 0; at < 4; ++at) pair[at] = _mm_unpacklo_epi8(row[2 * at], row[2 * at + 1]);
-    for (int half = 0; half < 2; ++half) {
-        four[half] = _mm_unpacklo_epi16(pair[2 * half], pair[2 * half + 1]);
-        four[half + 2] = _mm_unpackhi_epi16(pair[2 * half], pair[2 * half + 1]);
-    }
-    // four[0], four[1]: columns 0 to 3 of rows 0 to 3 and 4 to 7; four[2], four[3]: columns 4 to 7.
-    for (int side = 0; side < 2; ++side) {
-        const __m128i low = _mm_unpacklo_epi32(four[2 * side], four[2 * side + 1]);
-        const __m128i high = _mm_unpackhi_epi32(four[2 * side], four[2 * side + 1]);
-        uint8_t* place = turned + 4 * side * to;
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(place), low);
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(place + to), _mm_unpackhi_epi64(low, low));
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(place + 2 * to), high);
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(place + 3 * to), _mm_unpackhi_epi64(high, high));
-    }
-#else
-    for (int row = 0; row < 8; ++row)
-        for (int place = 0; place < 8; ++place) turned[place * to + row] = rows[row * from + place];
-#endif
-}
-
-// The same of floats.
+// Eight rows of eight floats, `from` apart, turned into eight rows `to` apart.
 INLINE void turn_numbers(const float* rows, int from, float* turned, int to) {
 #ifdef __AVX2__
     __m256 row[8], pair[8], four[8];

@@ -3,23 +3,24 @@
 // A panel is a slice of a layer's units, at most 64 floats wide, that one thread owns: its weights (inputs, width) with
 // a row for each input, so that an input that is not zero touches one contiguous row; its activations and gradients
 // (images, width). A block is a slice of a layer's inputs: of the pixels, or a panel of the layer before. A block's
-// inputs are kept twice, by image for the forward pass and by input for the gradient of the weights, each time with a
-// list of the places in the row that are not zero. A block's rows of a panel fit the first-level cache, which is why
-// there are blocks.
+// inputs are kept twice, by image for the forward pass and by input for the gradient of the weights, each time as a
+// list of those in the row that are not zero. A block's rows of a panel fit the first-level cache, which is why there
+// are blocks. Pixels by image lie in the set that all epochs share; see pixels.h.
 //
 // Panels are padded to whole vectors. Padding starts at zero, and stays there since no list names it.
 
 #pragma once
 
 #include "job.h"
+#include "pixels.h"
 
 namespace accelmnist {
 
-constexpr int kBlockPixels = 112;  // four rows of an image
-constexpr int kPixelBlocks = kPixels / kBlockPixels;
 constexpr int kChunk = 128;       // images that share one set of lists by input
 constexpr int kPanelFloats = 64;  // a panel's largest width
-constexpr int kSlack = 8;         // elements that a list's writer may write past its end
+// Elements of a pixel's row: the images of a chunk, and as much more as makes an odd number of cache lines, so that the
+// starts of the rows, all that most of them use, are spread over all of the first-level cache.
+constexpr int kRowStride = kChunk + kLineElements;
 
 // Of each row, the elements that are not zero: places[begin] to places[begin + count], and their values.
 struct Lists {
@@ -29,10 +30,19 @@ struct Lists {
     float* values;
 };
 
-// Pixels kBlockPixels * number and on.
-struct PixelBlock {
-    Lists by_image;  // a row an image
-    Lists by_pixel;  // a row a pixel, for one chunk of images after the other
+constexpr int kRowsRoom = 8;
+
+// Of each image, the elements of a block: where they lie in the set, and how many.
+struct ImageRows {
+    const Element** rows;  // (batch), and kRowsRoom more to look ahead at
+    uint8_t* counts;       // (batch)
+};
+
+// Of each pixel, an element for each image of a chunk in which it is not black: the image within the chunk in the place
+// of the place. Row `pixel` begins at pixel * kRowStride and goes to ends[pixel].
+struct PixelRows {
+    Element* elements;  // (kBlockPixels, kRowStride)
+    uint16_t* ends;     // (kBlockPixels)
 };
 
 struct Panel {
@@ -78,8 +88,15 @@ struct ThreadSpace {
     float* bias_slots[kMaxSlots];
     float* bias_gradient;
     float* turned;  // (kPanelFloats, kChunk): scratch
+    ImageRows by_image[kPixelBlocks];
+    PixelRows by_pixel;  // of one block and chunk after the other, where the threads don't share them
 };
 
+// Two threads list a step's pixels each for itself: lists that one core writes and another reads move between their
+// caches, which takes as long. With more threads that would grow to most of a step, so they share the work; then there
+// are two sets of lists, used in turn: a thread that is ahead already writes the next step's while another still reads
+// this one's.
+constexpr int kListingAlone = 2;
 constexpr int kBuffers = 2;
 
 struct Workspace {
@@ -88,15 +105,16 @@ struct Workspace {
     int64_t chunks;   // of a batch
     int layer_count;  // of those made of panels: the hidden ones, or the output's alone
     bool has_head;    // whether the output layer is narrow weights behind the panels of the last one
-    int buffers;      // of the pixels: with two, a step's are fetched while the one before it runs
     LayerSpace* layers;
-    PixelBlock* pixels[kBuffers];
-    uint8_t* images[kBuffers];  // (batch, kPixels): the step's images
     ThreadSpace* spaces;
+    PixelRows* by_pixel[kBuffers];  // (kPixelBlocks, chunks): of all threads, where they share them
     float* zeros;     // (kPanelFloats)
-    // (steps, batch): copies, which nobody else can change after they were checked.
-    uint32_t* order;
+    // (steps, batch): copies, which nobody else can change after they were checked; for an image, where its record
+    // begins (see PixelSet).
+    uint32_t* starts;
     uint8_t* labels;
+
+    bool shares_lists() const { return threads > kListingAlone; }
 };
 
 }  // namespace accelmnist
