@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from accelmnist import cli
 from accelmnist.cli import invoke
+from accelmnist.cli.loading import importing
 from accelmnist.data.idx import write_idx
 from accelmnist.results import RunRecord, load_record
 
@@ -254,6 +257,41 @@ def test_help_and_mistakes_load_neither_torch_nor_matplotlib(arguments):
     )
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
     assert "LOADED []" in done.stdout
+
+
+def test_only_the_command_that_is_wanted_is_loaded():
+    program = (
+        "import sys; from accelmnist.cli import NAMES, invoke; invoke(['run', '--help']); "
+        "print('LOADED', [name for name in NAMES if f'accelmnist.cli.{name}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "LOADED ['run']" in done.stdout
+
+
+def test_every_command_is_listed_and_a_slip_of_the_finger_is_answered(capsys):
+    assert invoke(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    files = {path.stem for path in Path(cli.__file__).parent.glob("*.py") if "@click.command" in path.read_text()}
+    assert [line.split()[0] for line in listed if line] == sorted(files) == list(cli.NAMES)
+    assert "Did you mean 'sweep'?" in fails(capsys, "sweeep")
+
+
+def test_imports_are_not_interrupted_by_the_collector_and_what_they_made_is_set_aside():
+    def import_something() -> None:
+        with importing("a_module_that_is_not_there"):
+            assert not gc.isenabled()
+            raise ImportError
+
+    before = gc.get_freeze_count()
+    try:
+        with pytest.raises(ImportError):
+            import_something()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+        with importing("sys"):
+            assert gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 def test_the_module_runs_as_the_program():

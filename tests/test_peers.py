@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import sys
 import tomllib
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.peers import process, session, table
 from bench.peers.__main__ import parse
 from bench.peers.catalogue import CATALOGUE, EAGER
 from bench.peers.contenders.numpy_hand import Network, Update
 from bench.peers.judgement import accuracy_limit, boards
+from bench.peers.limit_words import limit_lines
 from bench.peers.process import ContenderLostError, ContenderProcess, environment
 from bench.peers.record import CaseRecord, WorkloadRecord, load_record, new_record, save_record, workload_record
 from bench.peers.rounds import Race
@@ -416,6 +419,99 @@ def test_the_limit_is_wider_the_earlier():
     limits = [accuracy_limit(A, "fp32", steps, 0.9) for steps in (52, 156, 468, 1404)]
     assert limits == pytest.approx(np.array([2.6, 1.5, 1.1, 1.1]) * 4 * 2**0.5 * 0.003)
     assert accuracy_limit(D, "fp32", 0, 0.95) == 5 / 10_000
+
+
+# --- the limit of dense products
+
+LIMIT = CATALOGUE["dense-products"]
+
+
+def limit_sampled(speeds, **changes):
+    return sampled(LIMIT, speeds, accuracies=(), limit=True, **changes)
+
+
+def test_the_products_alone_have_the_arithmetic_of_a_step(mnist):
+    for key, flops in (
+        ("a", 2 * 128 * (2 * (784 * 128 + 128 * 10) + 128 * 10)),  # all layers twice, the last one's inputs too
+        ("b", 2 * 512 * (2 * (784 * 512 + 512 * 512 + 512 * 10) + 512 * 512 + 512 * 10)),
+        ("d", 2 * 10_000 * (784 * 128 + 128 * 10)),
+    ):
+        assert made("dense-products", mnist, key).flops == flops
+
+
+@pytest.mark.parametrize("key", ["a", "b"])
+def test_the_products_alone_are_those_that_a_step_of_torch_makes(mnist, key):
+    """Counted by torch's own counter of flops, over a forward and a backward pass of the same network."""
+    contender, workload = made("dense-products", mnist, key), WORKLOADS[key]
+    network = torch_layers(start_weights(workload.sizes)).double()
+    inputs = torch.zeros(workload.batch_size, 784, dtype=torch.float64)
+    with FlopCounterMode(display=False) as of_a_step:
+        network(inputs).sum().backward()
+    with FlopCounterMode(display=False) as of_the_products:
+        contender.train(3)
+    assert of_the_products.get_total_flops() == 3 * of_a_step.get_total_flops()
+
+
+def test_the_products_alone_are_measured_and_not_asked_for_an_accuracy(mnist):
+    contender, _ = greeting(LIMIT)
+    worker = Worker(contender, "", mnist)
+    opened = worker.answer({"do": "open", "case": "x", "workload": "a", "precision": "fp32", "weights": None})
+    assert worker.answer({"do": "region", "case": "x", "steps": opened["steps"]})["seconds"] > 0
+    ask = {"do": "accuracy", "case": "x", "epochs": 1, "longest_s": 1.0, "every": False}
+    assert worker.answer(ask) == {"accuracies": []}
+
+
+def test_the_limit_is_nobodys_peer_and_nobodys_best():
+    cases = (limit_sampled(SPEEDS * 2), sampled(PEER, SPEEDS / 2), sampled(OURS, SPEEDS))
+    board = boards(WorkloadRecord(workload="a", cases=cases))[0]
+    assert [row.case.key for row in board.rows] == [EAGER, "numpy", "dense-products"]
+    assert board.best_of_ours.case.key == EAGER
+    assert board.best_peer.case.key == "numpy"
+    assert board.rows[0].to_best_peer.ratio == pytest.approx(2)
+    assert [row.to_limit and row.to_limit.ratio for row in board.rows] == [
+        pytest.approx(0.5),
+        pytest.approx(0.25),
+        None,
+    ]
+    row = table.board_lines(board)[-1]
+    assert row.startswith(
+        "| *the matrix products alone* | one 1.0 | 200,000 (197,642 to 202,358) | 299.5 | 2.00 (2.00 "
+    )
+    assert row.endswith(" | 1.2 |  | limit of dense products |")
+    alone = boards(WorkloadRecord(workload="a", cases=(limit_sampled(SPEEDS),)))[0]
+    assert (alone.best_peer, alone.best_of_ours) == (None, None)
+    assert limit_lines(alone) == []
+
+
+def test_a_sentence_says_how_near_the_dense_engines_come():
+    jax, compiled = sampled(CATALOGUE["jax"], SPEEDS * 0.5), sampled(CATALOGUE["ours-compiled"], SPEEDS * 0.625)
+    cases = (limit_sampled(SPEEDS), jax, compiled, sampled(OURS, SPEEDS / 4))
+    assert limit_lines(boards(WorkloadRecord(workload="a", cases=cases))[0]) == [
+        "",
+        "JAX reaches 50 % (50 to 50 %) of the speed of the matrix products alone, "
+        "accelmnist compiled reaches 62 % (62 to 62 %); 1.4 times JAX would be 70 % (70 to 70 %) of it, "
+        "3 times JAX would be 150 % (150 to 150 %) of it, out of reach of whoever multiplies every pixel.",
+    ]
+    without = boards(WorkloadRecord(workload="a", cases=cases[1:]))[0]
+    assert limit_lines(without) == []
+
+
+def test_a_goal_is_out_of_reach_only_where_all_of_its_interval_is():
+    noisy = SPEEDS * np.array([0.5, 0.8, 0.55, 0.9, 0.66, 0.7, 0.6, 0.75])
+    cases = (limit_sampled(SPEEDS), sampled(PEER, noisy))
+    board = boards(WorkloadRecord(workload="b", cases=cases))[0]
+    assert board.best_peer.to_limit.low < 1 / 1.6 < board.best_peer.to_limit.ratio
+    assert "1.6 times NumPy by hand would be 10" in limit_lines(board)[1]
+    assert "out of reach" not in limit_lines(board)[1]
+
+
+def test_a_record_from_before_the_limit_still_loads(tmp_path):
+    record = new_record("a test", threads=2, workloads=(WorkloadRecord(workload="a", cases=(sampled(OURS, SPEEDS),)),))
+    save_record(record, tmp_path / "p.json")
+    text = (tmp_path / "p.json").read_text()
+    assert text.count('"limit": false') == 1
+    (tmp_path / "p.json").write_text(re.sub(r',\s*"limit": false', "", text))
+    assert load_record(tmp_path / "p.json") == record
 
 
 # --- tables, the record, the command line

@@ -23,8 +23,15 @@ from bench.choose_defaults import Search
 from tests.samples import sample_metrics, sample_record
 from tests.test_console import lines
 
-RUN = commands.commands["run"]
-BENCH = commands.commands["bench"]
+
+def command_of(name: str) -> click.Command:
+    """The command, which is loaded by its name alone."""
+    command = commands.get_command(click.Context(commands), name)
+    assert command is not None
+    return command
+
+
+RUN, BENCH = command_of("run"), command_of("bench")
 
 
 def options_of(command: click.Command, *arguments: str) -> tuple[dict, frozenset[str]]:

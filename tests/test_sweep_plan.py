@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -177,7 +177,7 @@ def test_a_sweep_that_can_not_be(changes, problem):
 def planned(monkeypatch):
     """The configuration that a command line makes; nothing is run."""
     made = []
-    command = sys.modules["accelmnist.cli.sweep"]  # the package has the command itself by this name
+    command = import_module("accelmnist.cli.sweep")
     monkeypatch.setattr(command, "_run_new", lambda config, *_: made.append(config))
     monkeypatch.setattr(command, "_exit_code", lambda _record: 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)

@@ -1,7 +1,7 @@
 """The command line: one file a command, and the only place that exits.
 
 A command's file imports click and the configuration at its top and everything heavy inside its function, so that
-`accelmnist --help` needs neither torch nor matplotlib.
+`accelmnist --help` needs neither torch nor matplotlib. The file itself is loaded when its command is wanted.
 
 Exit codes: 0 done; 1 done, and a check failed; 2 wrong use or bad input; 130 interrupted, after saving.
 """
@@ -13,25 +13,33 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 import accelmnist
-from accelmnist.cli.bench import bench
-from accelmnist.cli.compare import compare
-from accelmnist.cli.doctor import doctor
-from accelmnist.cli.neurons import neurons
-from accelmnist.cli.predict import predict
-from accelmnist.cli.report import report
-from accelmnist.cli.run import run
-from accelmnist.cli.sweep import sweep
 from accelmnist.errors import AccelmnistError
 
 INTERRUPTED = 130
 WRONG_USE = 2
+NAMES = ("bench", "compare", "doctor", "neurons", "predict", "report", "run", "sweep")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """A group whose commands are loaded when they are asked for: each has the name of its file and of its function."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """All names, loaded or not."""
+        return list(NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None where there is none; then all are loaded, since click names a similar one."""
+        for name in [cmd_name] if cmd_name in NAMES else NAMES:
+            self.add_command(getattr(import_module(f"accelmnist.cli.{name}"), name))
+        return self.commands.get(cmd_name)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(accelmnist.__version__, prog_name="accelmnist")
 def commands() -> None:
     """Is this accelerator fast, is it right, and how far from its limit?
@@ -39,10 +47,6 @@ def commands() -> None:
     Trains a small network on MNIST in every way that this machine allows, proves each way correct against a CPU
     reference, measures it, and shows what the network learned.
     """
-
-
-for command in (run, bench, sweep, report, predict, neurons, compare, doctor):
-    commands.add_command(command)
 
 
 def main() -> None:

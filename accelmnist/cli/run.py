@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accelmnist.cli.contradictions import given, refuse_configuration
+from accelmnist.cli.loading import importing
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.cli.run_result_options import check_result_options, result_options
 from accelmnist.cli.run_task import RunTask
@@ -49,11 +50,12 @@ def run(context: click.Context, /, **options: Any) -> int:
     with Companion(_AT_THE_END, at_once=options["recipe"] is None) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        load = _begin_loading(config) if config else None
-        started = time.perf_counter()
-        import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
+        with importing("torch"):
+            load = _begin_loading(config) if config else None
+            started = time.perf_counter()
+            import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
 
-        import_s = time.perf_counter() - started
+            import_s = time.perf_counter() - started
         if config:
             record = _run_new(config, options, companion, load, import_s)
         else:

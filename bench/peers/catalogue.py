@@ -1,4 +1,4 @@
-"""Who takes part: the peers, in the order of the issue that asked for them, and every engine of this package."""
+"""Who takes part: every engine of this package, the peers in the order of the issue that asked for them, a limit."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Entry:
     packages: tuple[str, ...]
     variant: str = ""
     ours: bool = False
+    limit: bool = False  # measured beside the contenders, and none of them
     usual: bool = True  # takes part unless contenders are named
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,5 +71,13 @@ def _ours(engine: str) -> Entry:
     return Entry(key=f"ours-{engine}", title=title, module="ours", packages=("torch",), variant=engine, ours=True)
 
 
-CATALOGUE: dict[str, Entry] = {entry.key: entry for entry in (*map(_ours, ENGINES), *_PEERS)}
+_LIMIT = Entry(
+    key="dense-products",
+    title="the matrix products alone",
+    module="dense_products",
+    packages=("torch",),
+    limit=True,
+)
+
+CATALOGUE: dict[str, Entry] = {entry.key: entry for entry in (*map(_ours, ENGINES), *_PEERS, _LIMIT)}
 EAGER = "ours-eager"

@@ -29,6 +29,8 @@ class Contender(ABC):
     compiles_region: ClassVar[bool] = False
     # Steps that are only run together: a region has a multiple of them.
     unit: ClassVar[int] = 1
+    # Whether it trains a network; who doesn't has neither losses nor digits to show, only its time.
+    learns: ClassVar[bool] = True
 
     @abstractmethod
     def __init__(self, job: Job, variant: str) -> None:

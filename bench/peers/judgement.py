@@ -1,8 +1,9 @@
 """What the samples say: speeds with their intervals, paired ratios, and whether a contender is right.
 
 Speeds and comparisons are `accelmnist.measure`'s, by round: each case against the fastest of our engines, against our
-eager one, and against the fastest peer, always of the same workload and precision. A ratio above 1 means that the case
-is faster than what it is compared with.
+eager one, against the fastest peer, and against the matrix products alone, always of the same workload and precision.
+A ratio above 1 means that the case is faster than what it is compared with. The products alone are a limit and nobody's
+engine: they are compared like a case, and are neither ranked nor anybody's best.
 
 Right means as accurate as our eager float32 training after as many steps. All start from the same weights and train
 alike, so that two accuracies differ by the order of the images and by rounding, as two seeds do at most: what they may
@@ -40,16 +41,17 @@ class Judged:
     to_best_of_ours: Comparison | None = None
     to_our_eager: Comparison | None = None
     to_best_peer: Comparison | None = None
+    to_limit: Comparison | None = None
 
     @property
     def ranked(self) -> bool:
         """Whether it was measured and is right."""
-        return self.speed is not None and self.wrong is None
+        return self.speed is not None and self.wrong is None and not self.case.limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """All cases of one workload in one precision, ranked: the fastest first, then the wrong, then those without."""
+    """All cases of one workload in one precision, ranked: the fastest first; then limit, wrong, no figures."""
 
     workload: Workload
     precision: PeerPrecision
@@ -126,6 +128,7 @@ def _compared(judged: list[Judged]) -> tuple[Judged, ...]:
     ours = next((row for row in board if row.case.ours), None)
     peer = next((row for row in board if not row.case.ours), None)
     eager = next((row for row in board if row.case.key == EAGER), None)
+    limit = next((row for row in rows if row.case.limit), None)
     return tuple(
         Judged(
             case=row.case,
@@ -135,13 +138,14 @@ def _compared(judged: list[Judged]) -> tuple[Judged, ...]:
             to_best_of_ours=_against(row, ours),
             to_our_eager=_against(row, eager),
             to_best_peer=_against(row, peer),
+            to_limit=_against(row, limit),
         )
         for row in rows
     )
 
 
 def _rank(row: Judged) -> tuple[int, float]:
-    group = 0 if row.ranked else 1 if row.speed else 2
+    group = 3 if row.speed is None else 0 if row.ranked else 1 if row.case.limit else 2
     return group, -row.speed.median if row.speed else 0.0
 
 

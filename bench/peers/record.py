@@ -27,7 +27,7 @@ SCHEMA = 1
 class CaseRecord:
     """One contender at one workload and precision; `seconds` are those of regions of `steps` steps, one a round.
 
-    `accuracies` are shares of the test set after so many steps from the start.
+    `accuracies` are shares of the test set after so many steps from the start. A `limit` is no contender: it has none.
     """
 
     key: str
@@ -40,6 +40,7 @@ class CaseRecord:
     first_s: float | None
     seconds: tuple[float, ...]
     accuracies: tuple[tuple[int, float], ...]
+    limit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,7 @@ def case_record(case: Case, rounds: int) -> CaseRecord:
         first_s=case.first_s,
         seconds=tuple(case.seconds[:rounds]),
         accuracies=tuple(case.accuracies),
+        limit=case.entry.limit,
     )
 
 

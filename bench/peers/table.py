@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from bench.peers.judgement import Board, Judged, boards
-from bench.peers.record import PeersRecord
+from bench.peers.limit_words import limit_lines
+from bench.peers.record import CaseRecord, PeersRecord
 from bench.peers.start.table import chapter as start_chapter
 from bench.peers.start.table import readme_lines
 from bench.peers.workloads import WORKLOADS, Workload
@@ -29,6 +30,7 @@ def document(record: PeersRecord) -> str:
     for workload in record.workloads:
         for board in boards(workload):
             lines += ["", f"## {board.workload.title}, {PRECISION_NAMES[board.precision]}", "", *board_lines(board)]
+            lines += limit_lines(board)
     lines += ["", *start_chapter(record.starts)] if record.starts else []
     return "\n".join([*lines, ""])
 
@@ -38,7 +40,8 @@ _EXPLANATION = (
     "median with its 95 % interval; the ratio is the speed over that of our fastest engine, of the same rounds, with "
     "its 95 % interval: below 1, ours is faster. The first call is what building and compiling take beyond a later "
     "call; what an earlier workload compiled alike is found again. Who is not as accurate as our eager float32 "
-    "training after as many steps is wrong, and not ranked."
+    "training after as many steps is wrong, and not ranked. The matrix products alone are no contender but a limit: "
+    "the same rounds run torch.mm at the shapes of a step, with nothing before, between or after the products."
 )
 
 
@@ -55,7 +58,7 @@ def board_lines(board: Board) -> list[str]:
 
 def _row(row: Judged, workload: Workload, *, is_best: bool) -> str:
     case = row.case
-    title = f"**{case.title}**" if case.ours else case.title
+    title = _title(case)
     if row.speed is None:
         return f"| {title} | {case.version} | | | | | | {plain(case.reason or 'not measured')} |"
     speed = f"{row.speed.median:,.0f} ({row.speed.low:,.0f} to {row.speed.high:,.0f})"
@@ -70,6 +73,11 @@ def _row(row: Judged, workload: Workload, *, is_best: bool) -> str:
         plain(_verdict(row, is_best=is_best)),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _title(case: CaseRecord) -> str:
+    """Ours stand out, and what is no contender does too."""
+    return f"**{case.title}**" if case.ours else f"*{case.title}*" if case.limit else case.title
 
 
 def _ratio(row: Judged, *, is_best: bool) -> str:
@@ -91,6 +99,8 @@ def _accuracy(row: Judged, workload: Workload) -> str:
 
 
 def _verdict(row: Judged, *, is_best: bool) -> str:
+    if row.case.limit:
+        return "limit of dense products"
     if row.wrong:
         return f"**wrong**: {row.wrong}"
     said = _VERDICTS[row.to_best_of_ours.verdict] if row.to_best_of_ours else "right"
@@ -130,8 +140,7 @@ def _matrix(found: list[Board]) -> list[list[str]]:
     order = {row.case.key: row.case for board in found for row in board.rows if row.speed is not None}
     rows = []
     for key, case in order.items():
-        title = f"**{case.title}**" if case.ours else case.title
-        rows.append([title, *(_cell(board, key) for board in found)])
+        rows.append([_title(case), *(_cell(board, key) for board in found)])
     return rows
 
 

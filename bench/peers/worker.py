@@ -126,6 +126,8 @@ class Worker:
         Accuracies are [steps, share of the test set], of that checkpoint, or of `every` one up to it.
         """
         contender, job = self.open_jobs[case]
+        if not contender.learns:
+            return {"accuracies": []}
         if job.workload.mode == "inference":
             return {"accuracies": [[0, _share_right(contender, job)]]}
         points = job.workload.checkpoints(epochs)

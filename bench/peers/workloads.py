@@ -42,7 +42,10 @@ PRECISIONS: tuple[PeerPrecision, ...] = ("fp32", "bf16")
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """One of the four: network, batch and rule of update."""
+    """One of the four: network, batch and rule of update.
+
+    `goals` are how many times as fast as the best peer an engine of ours is meant to be.
+    """
 
     key: str
     title: str
@@ -52,6 +55,7 @@ class Workload:
     rule: Rule = "sgd"
     momentum: float = 0.0
     learning_rate: float = 0.0
+    goals: tuple[float, ...] = ()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -82,6 +86,7 @@ WORKLOADS: dict[str, Workload] = {
             hidden=(128,),
             batch_size=128,
             learning_rate=0.1,
+            goals=(1.4, 3.0),
         ),
         Workload(
             key="b",
@@ -90,6 +95,7 @@ WORKLOADS: dict[str, Workload] = {
             batch_size=512,
             momentum=0.9,
             learning_rate=0.05,
+            goals=(1.6,),
         ),
         Workload(
             key="c",
@@ -98,6 +104,7 @@ WORKLOADS: dict[str, Workload] = {
             batch_size=128,
             rule="adam",
             learning_rate=0.001,
+            goals=(2.0,),
         ),
         Workload(
             key="d",
@@ -105,6 +112,7 @@ WORKLOADS: dict[str, Workload] = {
             hidden=(128,),
             batch_size=TEST_IMAGES,
             mode="inference",
+            goals=(2.0,),
         ),
     )
 }
