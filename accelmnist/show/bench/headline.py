@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from accelmnist.measure.limits.crossover import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
-from accelmnist.measure.statistics.comparison import FEWEST_PAIRS, Comparison
+from accelmnist.measure.statistics.comparison import Comparison, are_too_few
 from accelmnist.results import Check
 from accelmnist.show.bench.columns import Baselines
 from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text
@@ -99,7 +99,7 @@ def _pace(first: CaseResult, names: RecordNames, baselines: Baselines) -> str:
     base = baselines.of(first)
     if base is None or base is first:
         return rate(first.images_per_s.median)
-    few = len(first.images_per_s.samples) < FEWEST_PAIRS
+    few = are_too_few(len(first.images_per_s.samples))
     base_name = names.brief(base)
     over = f"too few rounds to compare it with {base_name}" if few else speedup_text(first.speedup, base_name)
     return f"{rate(first.images_per_s.median)}, {over}"
