@@ -16,7 +16,7 @@ from accelmnist.show.bench.naming import RecordNames
 
 
 def format_line(record: BenchRecord) -> str:
-    """The outcome first, then how much was measured, what is fastest, and every wrong row with what failed, or why there is none."""
+    """The outcome first, then how much was measured, what is fastest, every wrong row; or why nothing was measured."""
     names = RecordNames(record)
     wrong = [f"wrong: {names.label(result)} ({failures_text(result)})" for result in wrong_of(record)]
     said = (
