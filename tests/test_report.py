@@ -239,6 +239,18 @@ def test_commands_are_the_records_own(whole):
     assert sample_bench().environment.command in lines
 
 
+def test_every_source_is_named_with_its_folder_and_versions(run_folder, bench_folder):
+    sources = load_sources([run_folder, bench_folder])
+    run, bench = sources.run.environment, sources.bench.environment
+    newer = replace(bench, torch="9.9", command="accelmnist bench --quick")
+    sources = replace(sources, bench=replace(sources.bench, environment=newer))
+    text, code = chapter(compose(sources, NO_RUN, Wishes(command="accelmnist report")), "remake").blocks
+    assert f"The records: the run in {run_folder}, the benchmark in {bench_folder}." in text.text
+    assert f"with accelmnist {run.accelmnist} and torch {run.torch}, or accelmnist" in text.text
+    assert f"accelmnist {newer.accelmnist} and torch 9.9" in text.text
+    assert code.lines == (run.command, newer.command, "accelmnist report")
+
+
 def test_a_report_is_the_same_every_time(run_folder):
     sources = load_sources([run_folder])
     made = [render_html(compose(sources, find_evidence(sources.run, run_folder), Wishes())) for _ in range(2)]
