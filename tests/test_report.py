@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -379,6 +380,23 @@ def test_names_of_the_files(run_folder, tmp_path, capsys):
     capsys.readouterr()
     (tmp_path / "folder.html").mkdir()
     assert "is a folder" in fails(capsys, str(run_folder), "--out", str(tmp_path / "folder.html"))
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_weights_that_cannot_be_read_are_told_in_one_line(run_folder, tmp_path, capsys, damaged):
+    """The report is made all the same, in a folder with parents that are not there yet."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    if damaged:
+        (copy / "model.safetensors").write_bytes(b"nothing of the kind")
+    out = tmp_path / "not" / "there"
+    assert invoke(["report", str(copy), "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'report.html'}\n"
+    assert told.err.count("\n") == (1 if damaged else 0)
+    if damaged:
+        assert told.err.startswith("warning: the report lacks the network's own answers: ")
+        assert "model.safetensors" in told.err
 
 
 # --- nothing becomes markup
