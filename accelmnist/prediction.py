@@ -20,19 +20,26 @@ from accelmnist.data.picture import Picture
 from accelmnist.device import resolve
 from accelmnist.errors import AccelmnistError, CheckpointError
 from accelmnist.evaluation import logits_of
+from accelmnist.folders import RECORDS
 from accelmnist.model import scores
 from accelmnist.results import load_record
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """Which network answers; `file` is as it was given or found."""
+    """Which network answers; `file` is as it was given or found.
+
+    `newest_in` is the folder whose newest network it is, None where it was named; `of_sweep` says that a sweep chose
+    it.
+    """
 
     file: str
     network: str
     output: Output
     dataset: str
     class_names: tuple[str, ...]
+    newest_in: str | None = None
+    of_sweep: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +56,18 @@ class Prediction:
 class Predictor:
     """A network that was loaded once and answers often; raises CheckpointError where there is none in `path`."""
 
-    def __init__(self, path: Path) -> None:
-        self.file = _model_file(path)
+    def __init__(self, path: Path, *, newest_in: Path | None = None) -> None:
+        self.file, self.newest_in = _model_file(path), newest_in
         self.saved: SavedModel = load_model(self.file)
         if len(self.saved.class_names) != CLASSES:
             raise CheckpointError(
                 f"{self.file} names {len(self.saved.class_names)} classes, not {CLASSES}", remedy="Give another file"
             )
+
+    @classmethod
+    def newest(cls, results: Path) -> Predictor:
+        """The newest network in the folder `results`; raises CheckpointError where there is none."""
+        return cls(newest_model(results), newest_in=results)
 
     @property
     def summary(self) -> ModelSummary:
@@ -67,6 +79,8 @@ class Predictor:
             output=config.output,
             dataset=self.saved.dataset,
             class_names=self.saved.class_names,
+            newest_in=None if self.newest_in is None else str(self.newest_in),
+            of_sweep=(self.file.parent.parent / RECORDS["sweep"]).exists(),
         )
 
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:

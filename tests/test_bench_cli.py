@@ -98,6 +98,22 @@ def test_a_device_that_is_not_here_is_a_row_with_its_reason(capsys):
     assert "not available" in " ".join(out.split())
 
 
+@pytest.mark.parametrize("saved", [("--no-save",), ("--out", "out")])
+def test_where_nothing_could_be_measured_the_last_line_says_why(capsys, saved):
+    """Exit 0: no device is no failure, unless every case is asked for."""
+    absent = [*TRAINING[:5], "--devices", "cuda:7,cuda:8", *TRAINING[7:], "--engines", "eager,compiled"]
+    assert invoke([*absent, *saved]) == 0
+    out = capsys.readouterr().out
+    last = " ".join(out[out.rindex("Nothing was measured") :].split())
+    assert last.startswith("Nothing was measured: ")
+    assert "--device cuda:7 is not available" in last
+    assert last.endswith("(2 of 4 cases)")
+    assert invoke([*absent, "--no-save", "--strict", "--quiet"]) == 1
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert "--device cuda:7 is not available" in line
+
+
 def test_strict_asks_for_every_case(capsys):
     assert invoke([*TRAINING[:5], "--devices", "cpu,cuda:7", *TRAINING[7:], "--no-save", "--strict", "--quiet"]) == 1
 

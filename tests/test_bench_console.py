@@ -27,7 +27,7 @@ from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.results import Check, OperationFigures, ProfileSummary, Verdict
 from accelmnist.show import units
 from accelmnist.show.bench.columns import sheet_of
-from accelmnist.show.bench.headline import leaders, outcome_of
+from accelmnist.show.bench.headline import leaders, nothing_text, outcome_of
 from accelmnist.show.bench.limits import limit_rows
 from accelmnist.show.bench.line import format_line
 from accelmnist.show.bench.live import format_live, format_progress
@@ -511,6 +511,19 @@ def test_the_outcome_is_as_the_record_says(bench: BenchRecord, targets: BenchRec
     assert outcome_of(only(bench, 11, 12)).word == "NOTHING MEASURED"
     assert outcome_of(targets).word == "PASS"
     assert outcome_of(missing_all(targets)).word == "FAIL"
+
+
+def test_why_nothing_was_measured_is_said_by_the_reason_that_most_cases_share(bench: BenchRecord) -> None:
+    case = only(bench, 0).cases[0]
+    reasons = ("no GPU", "no driver", "no GPU")
+    unmeasured = [replace(case, status="skipped", skipped=why, images_per_s=None, verdict=None) for why in reasons]
+    record = replace(bench, cases=tuple(unmeasured))
+    assert nothing_text(record) == "Nothing was measured: no GPU (2 of 3 cases)"
+    assert nothing_text(replace(record, cases=tuple(unmeasured[:1]))) == "Nothing was measured: no GPU"
+    assert nothing_text(replace(record, status="interrupted")) == ""
+    assert nothing_text(only(bench, 0, 11)) == ""
+    assert lines(format_bench(record))[-1].rstrip() == nothing_text(record)
+    assert "Nothing was measured: no GPU" in format_markdown(record)
 
 
 def test_a_target_that_nobody_reached_has_no_ranks(targets: BenchRecord) -> None:

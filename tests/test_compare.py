@@ -110,6 +110,11 @@ def without_limits(record: BenchRecord) -> BenchRecord:
     return replace(record, rounds=tuple(replace(round_, limits={}) for round_ in record.rounds))
 
 
+def of_processes(record: BenchRecord, number: int) -> BenchRecord:
+    """Its rounds dealt out to so many processes."""
+    return replace(record, rounds=tuple(replace(one, process=one.number % number) for one in record.rounds))
+
+
 def with_case(record: BenchRecord, key: str, **changes: Any) -> BenchRecord:
     assert any(case.case.key == key for case in record.cases)
     cases = (replace(case, **changes) if case.case.key == key else case for case in record.cases)
@@ -160,7 +165,7 @@ def tell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
 
 
 def kept(record: BenchRecord, name: str) -> str:
-    Path(name).mkdir()
+    Path(name).mkdir(exist_ok=True)
     save_bench(record, Path(name))
     return name
 
@@ -440,6 +445,28 @@ def test_too_few_samples_to_ever_fail_are_told(tell):
     )
     assert judged(sample_bench(seed=1), sample_bench(seed=2), fail_on=0.05).cannot_fail == ()
     assert judged(base, new).cannot_fail == ()
+
+
+@pytest.mark.parametrize("limits", [True, False])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_with_fewer_samples_than_bench_asks_for_nothing_is_told(tell, limits, processes):
+    """Twice the speed in five rounds, whatever the limits and a second process make of it."""
+    base, new = (sample_bench(seed=seed, rounds=5, speeds=speeds) for seed, speeds in ((1, {}), (2, {EAGER: 2.0})))
+    if processes > 1:
+        base, new = (of_processes(record, processes) for record in (base, new))
+    if not limits:
+        base, new = without_limits(base), without_limits(new)
+    row = rows(judged(base, new, fail_on=0.05))[EAGER]
+    assert row.comparison
+    assert (row.by_process, bool(row.divided_by)) == (processes > 1, limits)
+    assert row.comparison.ratio == pytest.approx(2.0, rel=0.2)
+    assert (row.outcome, row.comparison.verdict) == ("ambiguous", "ambiguous")
+    assert rows(judged(new, base, fail_on=0.05))[EAGER].fails is False
+    for option in ("", "--markdown"):
+        told = tell(base, new, *filter(None, [option]))
+        assert "too few samples: 5 and 5 of the 6 a side" in " ".join(told.out.split())
+    enough = rows(judged(*(sample_bench(seed=seed, speeds=speeds) for seed, speeds in ((1, {}), (2, {EAGER: 2.0})))))
+    assert enough[EAGER].outcome == "faster"
 
 
 @pytest.mark.parametrize("samples", [6, 8, 12])

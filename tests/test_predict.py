@@ -183,6 +183,8 @@ def test_json_is_one_document_with_the_model_and_every_picture(tell: Tell, model
         "output": "softmax",
         "dataset": "mnist",
         "class_names": list(DIGIT_NAMES),
+        "newest_in": None,
+        "of_sweep": False,
     }
     [prediction] = document["predictions"]
     assert set(prediction) == {"source", "predicted", "class_name", "scores", "notes"}
@@ -263,6 +265,26 @@ def test_the_newest_run_answers_by_its_record_not_by_its_files_age(tell: Tell, s
     document = json.loads(tell(seven, "--json").out)
     assert document["model"]["network"] == "784-5-10"
     assert document["model"]["file"] == f"results/newer/{MODEL_NAME}"
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("results/a", "from the newest under results/: results/a"),
+        ("results/b/best", "from the newest under results/: results/b/best (a sweep's best)"),
+    ],
+)
+def test_a_network_that_was_not_named_is_told_to_be_the_newest(
+    tell: Tell, seven: Path, tmp_path: Path, folder: str, said: str
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    save(untrained(), tmp_path / folder)
+    if folder.endswith("best"):
+        (tmp_path / folder).with_name("sweep.json").write_text("{}")
+    assert said in (" ".join(line.split()) for line in tell(seven).out.splitlines())
+    named = tell(seven, "--model", folder).out
+    assert f"{folder}/{MODEL_NAME}" in named
+    assert "newest" not in named
 
 
 def test_without_records_the_age_of_the_files_counts(tmp_path: Path) -> None:

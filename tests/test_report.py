@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -239,6 +240,18 @@ def test_commands_are_the_records_own(whole):
     assert sample_bench().environment.command in lines
 
 
+def test_every_source_is_named_with_its_folder_and_versions(run_folder, bench_folder):
+    sources = load_sources([run_folder, bench_folder])
+    run, bench = sources.run.environment, sources.bench.environment
+    newer = replace(bench, torch="9.9", command="accelmnist bench --quick")
+    sources = replace(sources, bench=replace(sources.bench, environment=newer))
+    text, code = chapter(compose(sources, NO_RUN, Wishes(command="accelmnist report")), "remake").blocks
+    assert f"The records: the run in {run_folder}, the benchmark in {bench_folder}." in text.text
+    assert f"with accelmnist {run.accelmnist} and torch {run.torch}, or accelmnist" in text.text
+    assert f"accelmnist {newer.accelmnist} and torch 9.9" in text.text
+    assert code.lines == (run.command, newer.command, "accelmnist report")
+
+
 def test_a_report_is_the_same_every_time(run_folder):
     sources = load_sources([run_folder])
     made = [render_html(compose(sources, find_evidence(sources.run, run_folder), Wishes())) for _ in range(2)]
@@ -367,6 +380,23 @@ def test_names_of_the_files(run_folder, tmp_path, capsys):
     capsys.readouterr()
     (tmp_path / "folder.html").mkdir()
     assert "is a folder" in fails(capsys, str(run_folder), "--out", str(tmp_path / "folder.html"))
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_weights_that_cannot_be_read_are_told_in_one_line(run_folder, tmp_path, capsys, damaged):
+    """The report is made all the same, in a folder with parents that are not there yet."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    if damaged:
+        (copy / "model.safetensors").write_bytes(b"nothing of the kind")
+    out = tmp_path / "not" / "there"
+    assert invoke(["report", str(copy), "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'report.html'}\n"
+    assert told.err.count("\n") == (1 if damaged else 0)
+    if damaged:
+        assert told.err.startswith("warning: the report lacks the network's own answers: ")
+        assert "model.safetensors" in told.err
 
 
 # --- nothing becomes markup

@@ -202,11 +202,29 @@ def test_a_planted_effect_is_found_and_a_missing_one_is_called_chance():
     outputs = next(sentence for sentence in record.findings if sentence.startswith("Of the outputs"))
     assert "which may be chance" in outputs
     activations = next(sentence for sentence in record.findings if sentence.startswith("Of the activations"))
-    assert "Of the activations relu has the highest mean over 8 settings" in activations
+    assert "Of the activations relu makes the fewest mistakes over 8 settings" in activations
+    assert [level.error_ratio for level in levels] == pytest.approx([1.0, 1.5, 2.0], rel=0.05)
+    assert levels[1].ratio_low < 1.5 < levels[1].ratio_high
     assert "chance" not in activations
     depths = by_factor["layers"].levels
     assert {level.value for level in depths} == {"1", "2"}
     assert depths[0].settings == 6  # only the width of 64 has two depths
+
+
+def test_small_networks_do_not_decide_alone_which_value_is_best():
+    """tanh makes half of relu's mistakes in all but the smallest networks, which err more than all others together."""
+    config = sweep_config()
+    smallest = min(max(candidate.hidden, default=0) for candidate in candidates(config))
+    errors = []
+    for one in candidates(config):
+        small = max(one.hidden, default=0) == smallest
+        base = 0.30 if small else 0.02
+        factor = {"relu": 1.0, "tanh": 1.2 if small else 0.5, "sigmoid": 2.0}[one.activation]
+        errors.append(base * factor)
+    (effect,) = [one for one in sweep_record(config, errors=errors, noise=0.01).effects if one.factor == "activation"]
+    means = {level.value: level.mean for level in effect.levels}
+    assert means["relu"] > means["tanh"]
+    assert effect.levels[0].value == "tanh"
 
 
 def test_a_single_seed_has_no_noise_and_no_claims():

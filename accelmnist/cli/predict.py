@@ -38,9 +38,9 @@ def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_jso
     the exit code is 2.
     """
     from accelmnist.folders import RESULTS
-    from accelmnist.prediction import Predictor, newest_model
+    from accelmnist.prediction import Predictor
 
-    predictor = Predictor(model_path if model_path is not None else newest_model(RESULTS))
+    predictor = Predictor.newest(RESULTS) if model_path is None else Predictor(model_path)
     failed: list[Path] = []
     answers = _answers(predictor, files, limit, failed)
     if as_json:

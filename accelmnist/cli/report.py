@@ -12,7 +12,7 @@ import click
 from accelmnist.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from accelmnist.report.evidence import Evidence
+    from accelmnist.report.evidence import Evidence, Gap
     from accelmnist.report.sources import Sources
     from accelmnist.show.report.document import Notes, Report
 
@@ -59,7 +59,8 @@ def report(
         raise ConfigError("--data has no effect without a run", remedy="Leave it out, or give the folder of a run")
     own_text = None if notes is None else read_notes(notes)
     file = _file(out, sources.folder)
-    made = _compose(sources, data, title=title, author=author, notes=own_text)
+    found = _evidence(sources, data)
+    made = _compose(sources, found, title=title, author=author, notes=own_text)
     for path in _write(made, file, pdf=pdf):
         click.echo(path)
     return 0
@@ -76,15 +77,23 @@ def _file(out: Path | None, folder: Path) -> Path:
     return file
 
 
-def _compose(sources: Sources, data: Path | None, *, title: str, author: str, notes: Notes | None) -> Report:
-    """The content; the network of a run answers once more, where it is there."""
-    import accelmnist
+def _evidence(sources: Sources, data: Path | None) -> Evidence | Gap:
+    """The network of a run answers once more, where it is there; where it isn't, standard error says so too."""
     from accelmnist.report.evidence import Gap, find_evidence
+
+    if sources.run is None or sources.run_folder is None:
+        return Gap("there is no run among the records")
+    found = find_evidence(sources.run, sources.run_folder, data=data, neurons=sources.neurons)
+    if isinstance(found, Gap):
+        click.echo(f"warning: the report lacks the network's own answers: {found.reason}", err=True)
+    return found
+
+
+def _compose(sources: Sources, found: Evidence | Gap, *, title: str, author: str, notes: Notes | None) -> Report:
+    """The content."""
+    import accelmnist
     from accelmnist.show.report.compose import Wishes, compose
 
-    found: Evidence | Gap = Gap("there is no run among the records")
-    if sources.run is not None and sources.run_folder is not None:
-        found = find_evidence(sources.run, sources.run_folder, data=data, neurons=sources.neurons)
     wishes = Wishes(
         title=title,
         author=author,

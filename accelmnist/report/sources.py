@@ -24,6 +24,7 @@ from accelmnist.sweep.record import RECORD_NAME as SWEEP_NAME
 from accelmnist.sweep.record import SweepRecord, load_sweep
 
 _NAMES = {"sweep": SWEEP_NAME, "run": RUN_NAME, "bench": BENCH_NAME}
+_CALLED = {"sweep": "sweep", "run": "run", "bench": "benchmark"}  # in the order in which one makes them
 _REMEDY = "Give folders of `accelmnist run`, `bench` or `sweep`, or their records"
 
 
@@ -31,7 +32,7 @@ _REMEDY = "Give folders of `accelmnist run`, `bench` or `sweep`, or their record
 class Sources:
     """What a report is about. `folder` is that of the run that was given, else of the first record given.
 
-    `run_folder` is where the weights of the run are.
+    `run_folder` is where the weights of the run are; `places` are the folders of all records, by what each is called.
     """
 
     folder: Path
@@ -40,11 +41,12 @@ class Sources:
     neurons: NeuronsRecord | None = None
     sweep: SweepRecord | None = None
     bench: BenchRecord | None = None
+    places: tuple[tuple[str, Path], ...] = ()
 
     @property
     def environments(self) -> tuple[tuple[str, Environment | None], ...]:
         """What each record was made on, by what the record is called, in the order in which one is made."""
-        named = (("sweep", self.sweep), ("run", self.run), ("benchmark", self.bench))
+        named = zip(_CALLED.values(), (self.sweep, self.run, self.bench), strict=True)
         return tuple((name, record.environment) for name, record in named if record is not None)
 
 
@@ -89,6 +91,7 @@ def _load(files: dict[str, Path]) -> Sources:
         neurons=_neurons_beside(run_folder),
         sweep=sweep,
         bench=load_bench(files["bench"]) if "bench" in files else None,
+        places=tuple((_CALLED[kind], files[kind].parent) for kind in _CALLED if kind in files),
     )
 
 

@@ -14,6 +14,8 @@ from typing import get_args
 from accelmnist.measure.compare.comparable import Fact
 from accelmnist.measure.compare.matched_case import CaseOutcome, Row
 from accelmnist.measure.compare.two_records import Difference, SideSummary, TwoRecords
+from accelmnist.measure.statistics.comparison import are_too_few
+from accelmnist.measure.statistics.summary import minimum_samples
 from accelmnist.show.units import UNKNOWN, plural, size
 
 UNDIVIDED = "machine's drift not divided out"
@@ -64,6 +66,8 @@ def plain_ratio(row: Row, found: TwoRecords) -> str:
 def remarks(row: Row, found: TwoRecords) -> list[str]:
     """What is to be said of this row alone."""
     said = [] if row.reason is None else [row.reason if row.outcome in APART else f"failed checks: {row.reason}"]
+    if row.comparison is not None and are_too_few(*row.samples):
+        said.append(f"too few samples: {row.samples[0]} and {row.samples[1]} of the {minimum_samples()} a side")
     if row.undivided is not None and _undivided_reasons(found)[row.undivided] < found.compared:
         said.append(UNDIVIDED)
     if row.spared and row.family_p is not None:

@@ -6,6 +6,8 @@ as plain numbers and called scores, and their bars are drawn against the range o
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +32,7 @@ def format_model(model: ModelSummary) -> RenderableType:
     """Which network answers, and what its numbers mean."""
     rows = [
         ("network", f"{model.network}, {model.output} output, trained on {model.dataset}"),
-        ("from", model.file),
+        ("from", _origin(model)),
         ("numbers", _MEANING[model.output]),
     ]
     return section("Network", pairs(rows))
@@ -51,6 +53,14 @@ def print_model(model: ModelSummary, console: Console) -> None:
 def print_answer(picture: Picture, prediction: Prediction, model: ModelSummary, console: Console) -> None:
     """Print `format_answer`."""
     console.print(format_answer(picture, prediction, model))
+
+
+def _origin(model: ModelSummary) -> str:
+    """The file that was named; else the folder that was found, and why it is this one."""
+    if model.newest_in is None:
+        return model.file
+    sweep = " (a sweep's best)" if model.of_sweep else ""
+    return f"the newest under {model.newest_in}/: {Path(model.file).parent}{sweep}"
 
 
 def _answer(prediction: Prediction, model: ModelSummary) -> Text:

@@ -62,7 +62,10 @@ def _effect(effect: Effect) -> str:
     settings = first.settings
     over = f"over {settings} settings" if settings > 1 else "in the one setting they share"
     said = ", ".join(_behind(effect, level) for level in others)
-    return f"Of the {_NOUNS[effect.factor]} {_value(effect, first.value)} has the highest mean {over}: {said}"
+    return (
+        f"Of the {_NOUNS[effect.factor]} {_value(effect, first.value)} makes the fewest mistakes {over}, by the mean "
+        f"ratio of the errors with all else alike: {said}"
+    )
 
 
 _NOUNS = {
@@ -80,12 +83,13 @@ def _value(effect: Effect, value: str) -> str:
 
 
 def _behind(effect: Effect, level: Level) -> str:
-    """How far a value is behind the best one, with its interval; where that holds zero, it may not be behind."""
-    gap = f"{_value(effect, level.value)} {100 * level.gap:.2f} points behind"
-    if level.low is None or level.high is None:
-        return gap
-    doubt = ", which may be chance" if level.low <= 0 else ""
-    return f"{gap} ({_points(level.low)} to {_points(level.high)}{doubt})"
+    """How many times the mistakes of the best value, with the interval; where that holds 1, they may be no more."""
+    assert level.error_ratio is not None, "it was just worked out"
+    more = f"{_value(effect, level.value)} {level.error_ratio:.2f} times as many"
+    if level.ratio_low is None or level.ratio_high is None:
+        return more
+    doubt = ", which may be chance" if level.ratio_low <= 1 else ""
+    return f"{more} ({level.ratio_low:.2f} to {level.ratio_high:.2f}{doubt})"
 
 
 def _noise(record: SweepRecord) -> str:
@@ -111,10 +115,6 @@ def _edges(record: SweepRecord) -> str:
     return (
         f"Of {len(chosen)} tuned learning rates {' and '.join(said)} that was tried ({min(rates):g} to {max(rates):g})"
     )
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.2f}".replace("-", "−")
 
 
 def _share(share: float) -> str:

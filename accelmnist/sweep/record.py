@@ -123,7 +123,9 @@ class Level:
     """One value of a factor, such as relu of the activations, over the settings that all its values have in common.
 
     `mean` is the mean accuracy over them, `low` to `high` the 95 % interval of its difference `gap` to the best value,
-    paired by setting; `wins` counts the settings in which it is the best one.
+    paired by setting; `wins` counts the settings in which it is the best one. `error_ratio` is the geometric mean of
+    how many times the best value's mistakes it makes, `ratio_low` to `ratio_high` its 95 % interval; older records
+    have none.
     """
 
     value: str
@@ -133,11 +135,14 @@ class Level:
     high: float | None
     wins: int
     settings: int
+    error_ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one factor does while all others are held: its values, the most accurate first."""
+    """What one factor does while all others are held: its values, the one with the fewest mistakes first."""
 
     factor: Factor
     levels: tuple[Level, ...]

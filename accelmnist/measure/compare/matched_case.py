@@ -16,7 +16,13 @@ from typing import Literal
 
 from accelmnist.errors import ConfigError, RecordError
 from accelmnist.measure.compare.comparable import Series, Side
-from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, compare, logarithms
+from accelmnist.measure.statistics.comparison import (
+    THRESHOLD,
+    Comparison,
+    are_too_few,
+    compare,
+    logarithms,
+)
 from accelmnist.measure.statistics.controls import Rates, against_controls, machine_speeds, spread_of_controls
 from accelmnist.measure.statistics.runs import FEWEST_PROCESSES, Processes, widened
 
@@ -181,6 +187,8 @@ def _comparison(key: str, base: Series, new: Series, divisors: _Divisors, thresh
         spread = spread_of_controls(divisors.base, divisors.new)
         if spread is not None:
             found = against_controls(found, spread, len(divisors.base), threshold=threshold)
+        if are_too_few(*map(len, (base.speeds, new.speeds))):  # whatever processes and limits make of them
+            found = replace(found, verdict="ambiguous")
         plain = statistics.median(new.speeds) / statistics.median(base.speeds)
         if found.low > 0 and 0 < plain < math.inf:
             return found, plain

@@ -131,13 +131,14 @@ def _cannot_fail(rows: Sequence[Row], rules: Rules) -> tuple[str, ...]:
 
 
 def _least_p(base: int, new: int) -> float:
-    """The p-value where all samples of one side are above all of the other."""
+    """The p-value where all samples of one side are above all of the other; 1 where they are too few for a verdict."""
     return _least_p_of(min(base, _ENOUGH), min(new, _ENOUGH))
 
 
 @lru_cache(maxsize=256)
 def _least_p_of(base: int, new: int) -> float:
-    return compare([1.0] * base, [2.0] * new, paired=False).p_value
+    clearest = compare([1.0] * base, [2.0] * new, paired=False)
+    return clearest.p_value if clearest.verdict == "faster" else 1.0
 
 
 def _warnings(base: Side, new: Side, *, divided: bool) -> Iterable[str]:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Literal
@@ -38,14 +38,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.errors import RecordError
-from accelmnist.measure.statistics.summary import CONFIDENCE, Samples, as_samples, thinned
+from accelmnist.measure.statistics.summary import CONFIDENCE, Samples, as_samples, minimum_samples, thinned
 
 Outcome = Literal["faster", "slower", "same", "ambiguous"]
 Ranks = NDArray[np.intp]
 Limits = tuple[Sequence[float], Sequence[float]]
 
 THRESHOLD = 0.02
-FEWEST_PAIRS = 6  # with fewer, no difference is significant
 _SIGNIFICANCE = 1 - CONFIDENCE
 
 
@@ -70,13 +69,23 @@ def compare(
 ) -> Comparison:
     """Compare the speeds of two cases, `paired` by round or from two records.
 
-    `limits` are the hardware's rates beside the samples of base and of new, one each; pairs need none. Fewer than 6
-    pairs (or 4 samples a side) can't be significant: the verdict is ambiguous and the interval all that was seen.
+    `limits` are the hardware's rates beside the samples of base and of new, one each; pairs need none. With fewer than
+    6 pairs, or 6 samples a side, the verdict is ambiguous, and of fewer than 4 the interval is all that was seen.
     RecordError where a sample isn't a finite number above 0, or the numbers of samples don't match.
     """
     assert limits is None or not paired, "within a round the limit cancels"
     before, after = (thinned(log) for log in logarithms(base, new, limits))
-    return _judge(_of_pairs(before, after) if paired else _of_records(before, after), threshold)
+    found = _judge(_of_pairs(before, after) if paired else _of_records(before, after), threshold)
+    return replace(found, verdict="ambiguous") if are_too_few(before.size, after.size) else found
+
+
+def are_too_few(*counts: int) -> bool:
+    """Whether a side has fewer samples than an interval of its own median takes.
+
+    Of pairs, no fewer can be significant. Mann and Whitney's test would call 4 samples a side significant, of which
+    neither median is known.
+    """
+    return min(counts) < minimum_samples()
 
 
 def logarithms(base: Sequence[float], new: Sequence[float], limits: Limits | None) -> tuple[Samples, Samples]:

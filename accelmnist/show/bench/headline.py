@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from accelmnist.measure.limits.crossover import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
-from accelmnist.measure.statistics.comparison import FEWEST_PAIRS, Comparison
+from accelmnist.measure.statistics.comparison import Comparison, are_too_few
 from accelmnist.results import Check
 from accelmnist.show.bench.columns import Baselines
 from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text
 from accelmnist.show.bench.naming import RecordNames, one_line
+from accelmnist.show.bench.pages import reason_text
 from accelmnist.show.bench.parts import Part, is_measured, parts_of
 from accelmnist.show.units import plural, rate, seconds, significant, spread
 
+NOTHING = "NOTHING MEASURED"
 _DOES = {"training": "trains", "latency": "classifies single images", "throughput": "classifies batches"}
 
 
@@ -30,7 +33,7 @@ def outcome_of(record: BenchRecord) -> Outcome:
     measured = [result for result in record.cases if is_measured(result)]
     timed = [made for made in (result.time_to_accuracy for result in record.cases) if made is not None]
     if record.status == "done" and not measured and not wrong_of(record):
-        return Outcome("NOTHING MEASURED", None)
+        return Outcome(NOTHING, None)
     if wrong_of(record) or (timed and not any(made.reached for made in timed)):
         return Outcome("FAIL" if record.status == "done" else f"{record.status.upper()}, FAIL", False)
     if record.status != "done":
@@ -54,6 +57,17 @@ def _failure(check: Check) -> str:
     if check.value is None:
         return f"{check.name} ({check.detail})"
     return f"{check.name} is {check.value:.4g}" + ("" if check.limit is None else f", limit {check.limit:.4g}")
+
+
+def nothing_text(record: BenchRecord) -> str:
+    """One sentence on why no case has a figure, by the reason that most of them share; nothing where one has."""
+    if outcome_of(record).word != NOTHING:
+        return ""
+    (reason, number), *others = Counter(
+        reason_text(result).removeprefix("skipped: ") for result in record.cases
+    ).most_common()
+    of_how_many = f" ({number} of {plural(len(record.cases), 'case')})" if others else ""
+    return f"Nothing was measured: {reason}{of_how_many}"
 
 
 def message_of(record: BenchRecord) -> str:
@@ -99,7 +113,7 @@ def _pace(first: CaseResult, names: RecordNames, baselines: Baselines) -> str:
     base = baselines.of(first)
     if base is None or base is first:
         return rate(first.images_per_s.median)
-    few = len(first.images_per_s.samples) < FEWEST_PAIRS
+    few = are_too_few(len(first.images_per_s.samples))
     base_name = names.brief(base)
     over = f"too few rounds to compare it with {base_name}" if few else speedup_text(first.speedup, base_name)
     return f"{rate(first.images_per_s.median)}, {over}"

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from accelmnist.measure.record import BenchRecord
-from accelmnist.show.bench.headline import extent, failures_text, leaders, message_of, outcome_of, wrong_of
+from accelmnist.show.bench.headline import (
+    extent,
+    failures_text,
+    leaders,
+    message_of,
+    nothing_text,
+    outcome_of,
+    wrong_of,
+)
 from accelmnist.show.bench.naming import RecordNames
 
 
 def format_line(record: BenchRecord) -> str:
-    """The outcome first, then how much was measured, what is fastest, and every wrong row with what failed."""
+    """The outcome first, then how much was measured, what is fastest, every wrong row; or why nothing was measured."""
     names = RecordNames(record)
     wrong = [f"wrong: {names.label(result)} ({failures_text(result)})" for result in wrong_of(record)]
-    said = (f"{outcome_of(record).word} {extent(record)}", message_of(record), *leaders(record), *wrong)
+    said = (
+        f"{outcome_of(record).word} {extent(record)}",
+        message_of(record),
+        *leaders(record),
+        *wrong,
+        nothing_text(record),
+    )
     return "; ".join(filter(None, said))

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Sequence
 from accelmnist.measure.record import BenchRecord
 from accelmnist.results import Environment
 from accelmnist.show.bench.columns import Column, sheet_of
-from accelmnist.show.bench.headline import extent, failures_text, leaders, message_of, outcome_of, wrong_of
+from accelmnist.show.bench.headline import (
+    extent,
+    failures_text,
+    leaders,
+    message_of,
+    nothing_text,
+    outcome_of,
+    wrong_of,
+)
 from accelmnist.show.bench.limits import HEADINGS, limit_rows
 from accelmnist.show.bench.naming import Naming, RecordNames
 from accelmnist.show.bench.pages import reason_text
@@ -62,7 +70,7 @@ def _machine(environment: Environment, record: BenchRecord) -> str:
 def _answer(record: BenchRecord) -> str:
     names = RecordNames(record)
     wrong = [f"Wrong: {names.label(result)}: {failures_text(result)}" for result in wrong_of(record)]
-    said = (extent(record), message_of(record), *leaders(record), *wrong)
+    said = (extent(record), message_of(record), *leaders(record), *wrong, nothing_text(record))
     return f"**{outcome_of(record).word}**: " + ". ".join(map(escape, filter(None, said))) + "."
 
 

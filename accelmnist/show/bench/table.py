@@ -10,7 +10,15 @@ from rich.text import Text
 
 from accelmnist.measure.record import RECORD_NAME, BenchRecord
 from accelmnist.show.bench.columns import sheet_of
-from accelmnist.show.bench.headline import extent, failures_text, leaders, message_of, outcome_of, wrong_of
+from accelmnist.show.bench.headline import (
+    extent,
+    failures_text,
+    leaders,
+    message_of,
+    nothing_text,
+    outcome_of,
+    wrong_of,
+)
 from accelmnist.show.bench.limits import HEADINGS, limit_rows
 from accelmnist.show.bench.naming import RecordNames, one_line
 from accelmnist.show.bench.pages import PartTable
@@ -42,6 +50,8 @@ def format_bench(record: BenchRecord, folder: Path | None = None) -> RenderableT
         parts.append(section("Limits", _limits(record)))
     if folder is not None:
         parts.append(section("Files", _files(record, folder)))
+    if why := nothing_text(record):  # last: its rows may be many
+        parts.append(Text(why, style=UNSURE))
     return Group(*parts)
 
 

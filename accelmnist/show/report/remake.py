@@ -63,10 +63,21 @@ def remake_chapter(sources: Sources, command: str) -> Chapter:
     """The commands, as they were given, and the one that made this report."""
     commands = [environment.command for _, environment in sources.environments if environment is not None]
     lines = (*dict.fromkeys(commands), command)
-    known = next((environment for _, environment in sources.environments if environment is not None), None)
-    with_what = "" if known is None else f" with accelmnist {known.accelmnist} and torch {known.torch}"
     text = (
-        f"These commands make the records and this report again{with_what}. On the CPU, with as many threads, a run "
-        "comes to the same weights to the bit; a time never comes to the same figure."
+        f"These commands make the records and this report again{_software(sources)}. On the CPU, with as many threads, "
+        f"a run comes to the same weights to the bit; a time never comes to the same figure.{_places(sources)}"
     )
     return Chapter(ident="remake", title="How to remake it", blocks=(Text(text=text), Code(lines=lines)))
+
+
+def _software(sources: Sources) -> str:
+    """By which versions; several where the records are of several."""
+    known = (environment for _, environment in sources.environments if environment is not None)
+    versions = dict.fromkeys(f"accelmnist {one.accelmnist} and torch {one.torch}" for one in known)
+    return f" with {', or '.join(versions)}" if versions else ""
+
+
+def _places(sources: Sources) -> str:
+    """Where every record of this report lies."""
+    places = [f"the {name} in {folder}" for name, folder in sources.places]
+    return f" The records: {', '.join(places)}." if places else ""

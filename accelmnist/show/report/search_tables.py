@@ -83,6 +83,7 @@ def effect_table(effect: Effect) -> Table:
             Column("accuracy", True),
             Column("less than the best", True),
             Column("95 % interval", True),
+            Column("times the mistakes", True),
             Column("best in", True),
         ),
         rows=tuple(map(_level, effect.levels)),
@@ -98,5 +99,6 @@ def _level(level: Level) -> tuple[Cell, ...]:
         number(level.mean, percent(level.mean)),
         number(level.gap, f"{100 * level.gap:.2f} points"),
         number(level.low, interval),
+        number(level.error_ratio, UNKNOWN if level.error_ratio is None else f"{level.error_ratio:.2f}"),
         Cell(f"{level.wins} of {level.settings}", level.wins / max(level.settings, 1)),
     )

@@ -1,0 +1,61 @@
+"""Peak memory of one case among others: each has its own, whatever the cases before it took."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accelmnist.device import process_peak_bytes, reset_peak_memory, resolve
+from accelmnist.measure.machine.peak import PeakMemory
+
+MB = 2**20
+SLACK = 16 * MB  # what the interpreter itself may take or give back meanwhile
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not reset_peak_memory(resolve("cpu")), reason="the peak can't be set back here"
+)
+
+
+def added(peak: PeakMemory, size: int) -> int:
+    """The peak of a case that fills `size` bytes and lets them go."""
+    device = resolve("cpu")
+    peak.begin(device)
+    np.ones(size, dtype=np.uint8)  # so large that it goes back to the system at once
+    found = peak.end(device)
+    assert found is not None
+    return found
+
+
+def test_a_smaller_case_after_a_larger_one_has_its_own_peak():
+    peak = PeakMemory()
+    sizes = (256 * MB, 64 * MB, 256 * MB)
+    for size, found in zip(sizes, [added(peak, size) for size in sizes], strict=True):
+        assert abs(found - size) < SLACK
+
+
+def test_the_process_keeps_its_highest_peak():
+    peak = PeakMemory()
+    added(peak, 256 * MB)
+    highest = peak.process_bytes
+    added(peak, 8 * MB)
+    assert highest <= peak.process_bytes < highest + SLACK
+
+
+def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it():
+    """Through exec(2) getrusage keeps the peak of the parent: a benchmark's fresh process would report its parent's."""
+    np.ones(640 * MB, dtype=np.uint8)
+    program = "from accelmnist.device import process_peak_bytes; print(process_peak_bytes())"
+    child = int(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
+    assert 0 < child < process_peak_bytes() - 128 * MB
+
+
+def test_without_proc_the_peak_is_that_of_getrusage(monkeypatch):
+    def gone(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert process_peak_bytes() > 10 * MB
