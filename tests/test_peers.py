@@ -505,6 +505,15 @@ def test_a_goal_is_out_of_reach_only_where_all_of_its_interval_is():
     assert "out of reach" not in limit_lines(board)[1]
 
 
+def test_a_limit_that_did_not_hold_says_nothing_of_goals():
+    cases = (limit_sampled(SPEEDS / 20), sampled(PEER, SPEEDS))
+    board = boards(WorkloadRecord(workload="a", cases=cases))[0]
+    assert limit_lines(board) == [
+        "",
+        "The matrix products alone were slower than an engine that makes them: they are no limit here.",
+    ]
+
+
 def test_a_record_from_before_the_limit_still_loads(tmp_path):
     record = new_record("a test", threads=2, workloads=(WorkloadRecord(workload="a", cases=(sampled(OURS, SPEEDS),)),))
     save_record(record, tmp_path / "p.json")

@@ -2,7 +2,8 @@
 
 The shares are ratios of speeds of the same rounds, with their 95 % intervals. A goal is a multiple of the best peer's
 speed; where all of its interval lies above the speed of the products alone, no engine that multiplies every pixel can
-reach it, and the sentence says so.
+reach it, and the sentence says so. Where a dense engine was faster than the products that it makes, the limit did not
+hold in these rounds: something else on the machine held up torch's threads, and nothing follows.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ def limit_lines(board: Board) -> list[str]:
     if peer is None or peer.to_limit is None:
         return []
     compiled = next((row for row in board.rows if row.case.key == _COMPILED and row.ranked), None)
-    shares = [_reaches(row) for row in (peer, compiled) if row is not None and row.to_limit is not None]
+    dense = [row for row in (peer, compiled) if row is not None and row.to_limit is not None]
+    if any(row.to_limit.low > 1 for row in dense if row.to_limit):
+        return ["", "The matrix products alone were slower than an engine that makes them: they are no limit here."]
+    shares = [_reaches(row) for row in dense]
     reached = f"{shares[0]} of the speed of the matrix products alone{''.join(f', {share}' for share in shares[1:])}"
     goals = [_goal(goal, peer.to_limit, name=_short(peer)) for goal in board.workload.goals]
     return ["", f"{reached}; {', '.join(goals)}." if goals else f"{reached}."]
