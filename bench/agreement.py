@@ -25,8 +25,11 @@ from accelmnist.storage import write_atomically
 
 _REPORT = """# The same benchmark {records} times
 
-Made by `python -m bench.agreement {folders}` from records of `accelmnist bench`, begun {times}. The
-program is the same, so the true ratio of every case is 1. Counted are the cases whose 95 % interval, as
+Made from records of `accelmnist bench`, begun {times}, by
+
+    python -m bench.agreement {folders} --out {out}
+
+The program is the same, so the true ratio of every case is 1. Counted are the cases whose 95 % interval, as
 `accelmnist compare` states it, holds 1.
 
 **{inside} of {total} ratios lie within their intervals: {share:.1%}** (the bar: 95 %).
@@ -91,7 +94,7 @@ def line_of(pair: Pair) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def report(sides: Sequence[Side], folders: Sequence[Path]) -> str:
+def report(sides: Sequence[Side], folders: Sequence[Path], out: Path) -> str:
     """The whole page."""
     pairs = list(pairs_of(sides))
     inside = [one for pair in pairs for one in pair.inside]
@@ -106,6 +109,7 @@ def report(sides: Sequence[Side], folders: Sequence[Path]) -> str:
     return _REPORT.format(
         records=len(sides),
         folders=" ".join(map(str, folders)),
+        out=out,
         times=", ".join(side.created[11:16] for side in sides),
         inside=sum(inside),
         total=len(inside),
@@ -125,7 +129,7 @@ def main() -> None:
     if len(options.records) < 2:
         parser.error("one record alone agrees with nothing: give two or more")
     sides = [bench_side(load_bench(folder / "bench.json"), str(folder)) for folder in options.records]
-    write_atomically(options.out, report(sides, options.records).encode())
+    write_atomically(options.out, report(sides, options.records, options.out).encode())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+"""Whether benchmarks of one command agree: a pair that does, and one of which a case has moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from accelmnist.measure.compare.comparable import bench_side
+from accelmnist.measure.statistics.summary import summarize
+from bench.agreement import pairs_of, report
+from tests.test_compare import EAGER, sample_bench, with_case
+
+
+def sides(*records):
+    return [bench_side(record, f"runs/{number}") for number, record in enumerate(records, start=1)]
+
+
+def test_records_alike_agree():
+    [pair] = pairs_of(sides(sample_bench(seed=1), sample_bench(seed=2)))
+    assert (pair.base, pair.new) == ("1", "2")
+    assert sum(pair.inside) >= 2
+    assert len(pair.inside) == len(pair.alone) == 3
+
+
+def test_a_drift_of_the_machine_is_held_by_the_limits_and_not_by_the_samples():
+    [pair] = pairs_of(sides(sample_bench(seed=1), sample_bench(seed=2, drift=0.8)))
+    assert sum(pair.inside) >= 2
+    assert not any(pair.alone)
+
+
+def test_a_case_that_moved_is_named_and_counted():
+    base = sample_bench(seed=1)
+    samples = base.cases[0].images_per_s.samples
+    moved = with_case(base, EAGER, images_per_s=summarize([0.5 * speed for speed in samples]))
+    records = sides(base, replace(base, created="2026-11-24T11:00:00+00:00"), moved)
+    text = report(records, [Path(side.name) for side in records], Path("agreement.md"))
+    assert "**7 of 9 ratios lie within their intervals: 77.8%**" in text
+    assert f"- {EAGER}, 1 and 3: 0.500" in text
+    assert "begun 10:00, 11:00, 10:00" in text
