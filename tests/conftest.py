@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 
 # Before torch is imported, here and in the processes that tests start: the tests' networks are so small that a second
 # thread costs more than it brings, and on a busy machine the threads' waiting for each other costs a hundredfold.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "--benchmark-only" not in sys.argv:  # benchmarks are measured with all threads
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What was measured on this machine must not choose the engines of the tests, nor tests teach it anything.
 _CACHE = tempfile.TemporaryDirectory(prefix="accelmnist-tests-")
