@@ -162,20 +162,23 @@ def _divisors(base: Series, new: Series, base_side: Side, new_side: Side, rules:
 
 
 def _compared(row: Row, base: Series, new: Series, rules: Rules, divisors: _Divisors) -> Row:
-    comparison, plain = _comparison(row.key, base, new, divisors, rules.threshold)
+    spread = spread_of_controls(divisors.base, divisors.new)
+    comparison, plain = _comparison(row.key, base, new, divisors, spread, rules.threshold)
     return replace(
         row,
         outcome=comparison.verdict,
         comparison=comparison,
         ratio_of_medians=plain,
         divided_by=tuple(divisors.base),
-        spread_of_limits=spread_of_controls(divisors.base, divisors.new),
+        spread_of_limits=spread,
         undivided=divisors.lacking,
         by_process=min(len(set(series.processes)) for series in (base, new)) >= FEWEST_PROCESSES,
     )
 
 
-def _comparison(key: str, base: Series, new: Series, divisors: _Divisors, threshold: float) -> tuple[Comparison, float]:
+def _comparison(
+    key: str, base: Series, new: Series, divisors: _Divisors, spread: float | None, threshold: float
+) -> tuple[Comparison, float]:
     """The comparison, and the ratio of the medians as they were taken."""
     try:
         limits = machine_speeds(divisors.base, divisors.new) if divisors.base else None
@@ -184,7 +187,6 @@ def _comparison(key: str, base: Series, new: Series, divisors: _Divisors, thresh
             logs = logarithms(base.speeds, new.speeds, limits)
             sides = [Processes(log, side.processes) for log, side in zip(logs, (base, new), strict=True)]
             found = widened(found, *sides, threshold=threshold)
-        spread = spread_of_controls(divisors.base, divisors.new)
         if spread is not None:
             found = against_controls(found, spread, len(divisors.base), threshold=threshold)
         if are_too_few(*map(len, (base.speeds, new.speeds))):  # whatever processes and limits make of them

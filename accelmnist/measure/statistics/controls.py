@@ -2,9 +2,9 @@
 
 A machine that is slower today is not slower in everything alike: beside a busy neighbour, small operations that live
 in the caches lose more than large products, and a copy less. So no single rate divides the difference out. But both
-records measured the same limits, which are the same code whatever program is under test: they are controls. Their mean
-is the speed of the machine by which a case is divided, and how far they moved apart from it is how far a case may move
-by itself. A difference counts only where it stands out from the controls.
+records measured the same limits, which are the same code whatever program is under test: they are controls. Their
+median is the speed of the machine by which a case is divided (a mean would follow the stall of any of them), and how
+far they moved apart from it is how far a case may move by itself. A difference counts only where it stands out.
 
 A case is one more draw from what the K controls were drawn from, so its error is that of a further observation, their
 standard deviation times sqrt(1 + pi / 2K), the second part for their median, by Student's t with K - 1 degrees of
