@@ -15,14 +15,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("accelmnist/native/src")
-COMMON = ("module", "engine", "job", "layout", "memory", "pixels", "team")
+COMMON = ("module", "classifier", "engine", "job", "layout", "memory", "pixels", "seat", "team")
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {"level_plain": [], **({"level_avx2": AVX2, "level_avx512": AVX512} if IS_X86 else {})}
 # -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
-INTERFACE = 2  # of the module's functions; accelmnist/native/__init__.py asks for it, so that an old build is told
+INTERFACE = 3  # of the module's functions; accelmnist/native/__init__.py asks for it, so that an old build is told
 
 
 class BuildKernels(build_ext):

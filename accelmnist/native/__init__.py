@@ -13,7 +13,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-INTERFACE = 2  # of the extension's functions; setup.py compiles the same number into it
+INTERFACE = 3  # of the extension's functions; setup.py compiles the same number into it
 LEVEL_VARIABLE = "ACCELMNIST_LEVEL"
 
 _REINSTALL = "install the package again, with a C++ compiler (g++ or clang++) and Python's headers (python3-dev)"
@@ -59,9 +59,14 @@ def train(*arrays: Any, **settings: Any) -> None:
     _extension().train(*arrays, **settings)
 
 
-def classify(*arrays: Any, **settings: Any) -> None:
+def make_classifier(parameters: Any, *, activation: str, threads: int, level: str) -> Any:
+    """A copy of a network's weights in the form in which `classify` takes them: see `_kernels.pyi`."""
+    return _extension().make_classifier(parameters, activation=activation, threads=threads, level=level)
+
+
+def classify(classifier: Any, images: Any, logits: Any) -> None:
     """Write the logits of images: see `_kernels.pyi`."""
-    _extension().classify(*arrays, **settings)
+    _extension().classify(classifier, images, logits)
 
 
 def _extension() -> ModuleType:

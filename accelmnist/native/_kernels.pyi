@@ -17,6 +17,9 @@ INTERFACE: int
 # needs nothing of what it was made from.
 Pixels = NewType("Pixels", object)
 
+# A copy of a network's weights and the memory of the calls under way: a capsule that nothing else can open.
+Classifier = NewType("Classifier", object)
+
 def list_pixels(images: NDArray[np.uint8], *, threads: int, level: str) -> Pixels:
     """The pixels of `images` (n, 784) that are not black. All levels make the same set."""
 
@@ -52,16 +55,14 @@ def train(
     before.
     """
 
-def classify(
-    parameters: tuple[_Floats, ...],
-    images: NDArray[np.uint8],
-    logits: _Floats,
-    *,
-    activation: str,
-    threads: int,
-    level: str,
-) -> None:
-    """Write `logits` (n, 10) of `images` (n, 784)."""
+def make_classifier(parameters: tuple[_Floats, ...], *, activation: str, threads: int, level: str) -> Classifier:
+    """A network's weights for `classify`, which then uses at most so many threads; `parameters` as in `train`."""
+
+def classify(classifier: Classifier, images: NDArray[np.uint8], logits: _Floats, /) -> None:
+    """Write `logits` (n, 10) of `images` (n, 784); several threads may do so at once with the same classifier.
+
+    An image's logits are the same to the bit for any number of threads, and whichever images come with it.
+    """
 
 def levels() -> list[str]:
     """Names of the levels of instructions that run here, the widest last."""

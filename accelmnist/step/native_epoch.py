@@ -102,14 +102,14 @@ class ListedPixels:
 
 
 def native_classifier(model: MLP) -> Classifier:
-    """Native inference with a copy of the weights."""
-    weights = _arrays([parameter.detach().clone() for parameter in model.parameters()])
+    """Native inference with a copy of the weights, on at most as many threads as torch has now."""
+    parameters = _arrays([parameter.detach().contiguous() for parameter in model.parameters()])
     activation, threads, level = model.config.activation, torch.get_num_threads(), native.chosen_level()
+    classifier = native.make_classifier(parameters, activation=activation, threads=threads, level=level)
 
     def classify(images: Tensor) -> Tensor:
         logits = torch.empty((len(images), CLASSES), dtype=torch.float32)
-        pixels = images.contiguous().numpy()
-        native.classify(weights, pixels, logits.numpy(), activation=activation, threads=threads, level=level)
+        native.classify(classifier, images.contiguous().numpy(), logits.numpy())
         return logits
 
     return classify

@@ -23,7 +23,7 @@ SANITIZERS = {
     "thread": ["-fsanitize=thread"],
 }
 _FLAGS = ["-std=c++17", "-O1", "-g1", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi", "-pthread"]
-_COMMON = ("engine", "job", "layout", "memory", "pixels", "team", "level_plain")
+_COMMON = ("classifier", "engine", "job", "layout", "memory", "pixels", "seat", "team", "level_plain")
 _AVX2 = ("level_avx2", "level_avx512")
 
 

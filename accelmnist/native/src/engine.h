@@ -1,4 +1,4 @@
-// The three things that the native code does, and the level of instructions that it does them with.
+// What the native code does, and the level of instructions that it does it with. Classification is in classifier.h.
 
 #pragma once
 
@@ -16,19 +16,23 @@ struct Kernels {
     int panel_floats;
     void (*write_records)(const uint8_t* images, int64_t from, int64_t until, const PixelSet& set);
     void (*train)(const Workspace& space, Barrier* barrier, int thread);
-    void (*classify)(Workspace& space, Epoch& job, const Classification& all, Counter& counter);
+    void (*take_weights)(const Workspace& space);
+    void (*classify)(const Workspace& space, const uint8_t* images, float* logits);
 };
 
 enum class Level : int { plain, avx2, avx512, count };
 
 const char* name_of(Level level);
+const Kernels* kernels_of(Level level);  // nullptr where they are not built
 bool is_built(Level level);
 bool runs_here(Level level);  // built, and the processor and the system have its instructions
 Level best_level();
 
+constexpr const char* kNoThreads = "the system gives no more threads";
+constexpr const char* kNoLevel = "this processor lacks the instructions";
+
 // Run the job; returns why it can't be done, or nullptr. Throw std::bad_alloc where there is no memory.
 const char* list_pixels(const Listing& job, Level level, std::unique_ptr<PixelStore>& made);
 const char* train(const Epoch& job, Level level);
-const char* classify(const Classification& job, Level level);
 
 }  // namespace accelmnist

@@ -71,11 +71,14 @@ const char* problem_of(const Listing& job) {
     return job.images.size / kPixels > kMaxPixelImages ? "there are too many images" : nullptr;
 }
 
+const char* problem_of(const Model& model) {
+    if (model.threads < 1 || model.threads > kMaxThreads) return "the number of threads is out of range";
+    return network_problem(model.network, 0);
+}
+
 const char* problem_of(const Classification& job) {
-    if (job.threads < 1 || job.threads > kMaxThreads) return "the number of threads is out of range";
     if (job.images.size % kPixels || job.images.size / kPixels > UINT32_MAX) return "an image has not 784 pixels";
-    if (job.logits.size != job.images.size / kPixels * kClasses) return "there are not ten logits an image";
-    return network_problem(job.network, 0);
+    return job.logits.size == job.images.size / kPixels * kClasses ? nullptr : "there are not ten logits an image";
 }
 
 }  // namespace accelmnist

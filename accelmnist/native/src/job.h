@@ -19,6 +19,9 @@ constexpr int kMaxThreads = 1024;
 constexpr int64_t kMaxBatch = 1 << 24;
 constexpr int kMaxSlots = 2;
 
+// TODO
+constexpr double kWorthAThread = 4e6;
+
 enum class Activation : int { relu, leaky_relu, gelu, silu, tanh, sigmoid, count };
 enum class Output : int { softmax, sigmoid, linear, count };
 enum class Rule : int { sgd, momentum, adam, adamw, count };
@@ -81,17 +84,23 @@ struct Listing {
     int threads = 1;
 };
 
+// A network to classify with, on at most `threads` threads. So much work, in multiply-adds, is worth another one.
+struct Model {
+    Network network;
+    int threads = 1;
+    double worth_a_thread = kWorthAThread;
+};
+
 // Logits (n * 10) of `images` (n * 784).
 struct Classification {
-    Network network;
     Array<const uint8_t> images;
     Array<float> logits;
-    int threads = 1;
 };
 
 // Why the job can't be run, or nullptr: shapes, lengths, ranges of numbers.
 const char* problem_of(const Epoch& job);
 const char* problem_of(const Listing& job);
+const char* problem_of(const Model& model);
 const char* problem_of(const Classification& job);
 
 }  // namespace accelmnist

@@ -1,23 +1,23 @@
 #include "layout.h"
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace accelmnist {
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr size_t kGap = kLine;
-void forbid(const char* place, size_t bytes) { __asan_poison_memory_region(place, bytes); }
-#else
-constexpr size_t kGap = 0;
-void forbid(const char*, size_t) {}
-#endif
 
 int64_t divided_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
 }  // namespace
+
+void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width) {
+    arena.take(lists.begins, rows);
+    arena.take(lists.counts, rows);
+    arena.take(lists.places, rows * width + kSlack);
+    arena.take(lists.values, rows * width + kSlack);
+}
+
+void place_image_rows(Arena& arena, ImageRows& rows, int64_t images) {
+    arena.take(rows.rows, images + kRowsRoom);
+    arena.take(rows.counts, images);
+}
 
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats) {
     std::vector<Panel> panels;
@@ -39,24 +39,6 @@ std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats
     }
     return panels;
 }
-
-// Hands out pieces of one allocation. Without memory it only counts, so that a first pass tells the size. Under the
-// address sanitizer a gap behind each piece is forbidden ground, since it knows the allocation only as a whole.
-struct Layout::Arena {
-    char* memory = nullptr;
-    size_t used = 0;
-
-    template <class Element>
-    void take(Element*& place, int64_t count) {
-        const size_t bytes = static_cast<size_t>(count) * sizeof(Element);
-        const size_t whole = (bytes + kLine - 1) / kLine * kLine + kGap;
-        if (memory) {
-            place = reinterpret_cast<Element*>(memory + used);
-            forbid(memory + used + bytes, whole - bytes);
-        }
-        used += whole;
-    }
-};
 
 Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, batch_(job.batch) {
     const Network& network = job.network;
@@ -82,12 +64,7 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     spaces_.resize(static_cast<size_t>(job.threads));
     if (workspace.shares_lists())
         for (auto& lists : by_pixel_) lists.resize(static_cast<size_t>(kPixelBlocks * workspace.chunks));
-    Arena counting;
-    place(counting);
-    memory_ = allocate(counting.used);
-    Arena placing;
-    placing.memory = first_line(memory_.get());
-    place(placing);
+    memory_ = placed([&](Arena& arena) { place(arena); });
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
     workspace.layers = layers_.data();
     workspace.spaces = spaces_.data();
@@ -110,13 +87,6 @@ const char* Layout::copy_indexes() {
         workspace.labels[place] = labels[image];
     }
     return nullptr;
-}
-
-void Layout::place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width) {
-    arena.take(lists.begins, rows);
-    arena.take(lists.counts, rows);
-    arena.take(lists.places, rows * width + kSlack);
-    arena.take(lists.values, rows * width + kSlack);
 }
 
 void Layout::place_rows(Arena& arena, PixelRows& rows) {
@@ -168,10 +138,7 @@ void Layout::place_thread(Arena& arena, ThreadSpace& space) {
     arena.take(space.bias, kPaddedClasses);
     arena.take(space.bias_gradient, kPaddedClasses);
     arena.take(space.turned, kPanelFloats * kChunk);
-    for (ImageRows& rows : space.by_image) {
-        arena.take(rows.rows, batch_ + kRowsRoom);
-        arena.take(rows.counts, batch_);
-    }
+    for (ImageRows& rows : space.by_image) place_image_rows(arena, rows, batch_);
     if (!workspace.shares_lists()) place_rows(arena, space.by_pixel);
     for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
 }

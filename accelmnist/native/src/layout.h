@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "memory.h"
+#include "arena.h"
 #include "workspace.h"
 
 namespace accelmnist {
@@ -21,10 +21,8 @@ public:
     Workspace workspace;
 
 private:
-    struct Arena;
     void place(Arena& arena);
     void place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last);
-    void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
     void place_rows(Arena& arena, PixelRows& rows);
     void place_thread(Arena& arena, ThreadSpace& space);
 
@@ -35,6 +33,9 @@ private:
     std::vector<PixelRows> by_pixel_[kBuffers];
     Memory memory_;
 };
+
+void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
+void place_image_rows(Arena& arena, ImageRows& rows, int64_t images);
 
 // The panels of a layer of `units`, shared among `threads` in whole vectors of `lanes` floats.
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats);

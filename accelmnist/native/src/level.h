@@ -17,12 +17,16 @@ static void train_thread(const Workspace& space, Barrier* barrier, int thread) {
     Trainer(space, barrier, thread).run();
 }
 
-static void classify_thread(Workspace& space, Epoch& job, const Classification& all, Counter& counter) {
+static void take_weights(const Workspace& space) { Trainer(space, nullptr, 0).take_weights(); }
+
+static void classify_images(const Workspace& space, const uint8_t* images, float* logits) {
     const TinyIsZero tiny_is_zero;
-    Classifier(space, job).run(all, counter);
+    classify(space, images, logits);
 }
 
-extern const Kernels kKernels = {kLanes, ACCELMNIST_PANEL_FLOATS, write_records, train_thread, classify_thread};
+extern const Kernels kKernels = {
+    kLanes, ACCELMNIST_PANEL_FLOATS, write_records, train_thread, take_weights, classify_images,
+};
 
 }  // namespace ACCELMNIST_LEVEL
 }  // namespace accelmnist

@@ -1,180 +1,24 @@
-// The Python module: buffers in, checks, the call without the interpreter's lock, errors out.
-//
-// It uses the stable ABI of Python 3.11, whose buffer protocol tells the type, shape and contiguity of every array, so
-// that one file serves all later versions and nothing depends on torch's or NumPy's ABI. Whatever a caller hands over
-// is checked here and in job.cpp; a wrong one raises TypeError or ValueError.
+// The Python module: its functions. What they take is checked in border.h and job.cpp.
 
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
-
-#include <cstring>
-#include <memory>
-#include <new>
-#include <vector>
-
-#include "engine.h"
+#include "border.h"
+#include "classifier.h"
 
 namespace accelmnist {
 namespace {
 
-// A Python exception is set.
-struct Raised {};
-
-[[noreturn]] void raise(PyObject* type, const char* message) {
-    PyErr_SetString(type, message);
-    throw Raised{};
-}
-
-// Owns references to views of Python buffers while a job runs.
-class Views {
-public:
-    Views() = default;
-    Views(const Views&) = delete;
-    Views& operator=(const Views&) = delete;
-    ~Views() {
-        for (Py_buffer& view : views_) PyBuffer_Release(&view);
-    }
-
-    const Py_buffer& open(PyObject* object, bool writable, const char* formats, size_t item_size, int dimensions) {
-        Py_buffer view;
-        if (PyObject_GetBuffer(object, &view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) throw Raised{};
-        views_.push_back(view);
-        const char* format = view.format ? view.format : "B";
-        if (*format == '=' || *format == '@') ++format;
-        const bool has_type = std::strlen(format) == 1 && std::strchr(formats, *format);
-        if (!has_type || view.itemsize != static_cast<Py_ssize_t>(item_size)) {
-            PyErr_Format(PyExc_TypeError, "an array has elements of type %s, not %s", format, formats);
-            throw Raised{};
-        }
-        if (view.ndim != dimensions) raise(PyExc_ValueError, "an array has another number of dimensions");
-        if (!PyBuffer_IsContiguous(&view, 'C')) raise(PyExc_ValueError, "an array is not contiguous");
-        if (writable && view.readonly) raise(PyExc_ValueError, "an array can't be written");
-        if (reinterpret_cast<uintptr_t>(view.buf) % item_size != 0) raise(PyExc_ValueError, "an array is not aligned");
-        return views_.back();
-    }
-
-private:
-    std::vector<Py_buffer> views_;
-};
-
-template <class Element>
-Array<Element> array_of(const Py_buffer& view) {
-    return {static_cast<Element*>(view.buf), view.len / static_cast<Py_ssize_t>(sizeof(Element))};
-}
-
-Array<const float> floats_in(Views& views, PyObject* object) {
-    return array_of<const float>(views.open(object, false, "f", 4, 1));
-}
-
-Array<const int64_t> longs_in(Views& views, PyObject* object) {
-    return array_of<const int64_t>(views.open(object, false, "lq", 8, 1));
-}
-
-Array<const uint8_t> images_in(Views& views, PyObject* object) {
-    const Py_buffer& view = views.open(object, false, "B", 1, 2);
-    if (view.shape[1] != kPixels) raise(PyExc_ValueError, "an image has not 784 pixels");
-    return array_of<const uint8_t>(view);
-}
-
-// The items of a tuple.
-std::vector<PyObject*> items_of(PyObject* tuple) {
-    if (!PyTuple_Check(tuple)) raise(PyExc_TypeError, "parameters and slots come as tuples");
-    std::vector<PyObject*> items;
-    for (Py_ssize_t place = 0; place < PyTuple_Size(tuple); ++place) items.push_back(PyTuple_GetItem(tuple, place));
-    return items;
-}
-
-// Parameters: weight (units, inputs) and bias (units) of every layer in turn.
-Network network_of(Views& views, PyObject* parameters, bool writable) {
-    const std::vector<PyObject*> items = items_of(parameters);
-    if (items.size() % 2 || items.size() / 2 > kMaxLayers) raise(PyExc_ValueError, "the number of parameters is wrong");
-    Network network;
-    for (size_t place = 0; place < items.size(); place += 2) {
-        Layer& layer = network.layers[network.layer_count++];
-        const Py_buffer weight = views.open(items[place], writable, "f", 4, 2);
-        layer.units = weight.shape[0];
-        layer.inputs = weight.shape[1];
-        layer.weight = array_of<float>(weight);
-        layer.bias = array_of<float>(views.open(items[place + 1], writable, "f", 4, 1));
-    }
-    return network;
-}
-
-// Slots: a tuple as long as the parameters' for each.
-void take_slots(Views& views, PyObject* slots, Network& network, Rule rule) {
-    const std::vector<PyObject*> rows = items_of(slots);
-    if (rows.size() != static_cast<size_t>(slots_of(rule))) raise(PyExc_ValueError, "the number of slots is wrong");
-    for (size_t slot = 0; slot < rows.size(); ++slot) {
-        const std::vector<PyObject*> items = items_of(rows[slot]);
-        if (items.size() != static_cast<size_t>(network.layer_count) * 2)
-            raise(PyExc_ValueError, "a slot has not one array a parameter");
-        for (size_t place = 0; place < items.size(); place += 2) {
-            Layer& layer = network.layers[place / 2];
-            layer.weight_slots[slot] = array_of<float>(views.open(items[place], true, "f", 4, 2));
-            layer.bias_slots[slot] = array_of<float>(views.open(items[place + 1], true, "f", 4, 1));
-        }
-    }
-}
-
-// The place of `name` among `names`, as the enumeration of that order.
-template <class Kind>
-Kind kind_of(const char* name, std::initializer_list<const char*> names) {
-    int place = 0;
-    for (const char* each : names) {
-        if (std::strcmp(name, each) == 0) return static_cast<Kind>(place);
-        ++place;
-    }
-    PyErr_Format(PyExc_ValueError, "%s is not known", name);
-    throw Raised{};
-}
-
-Activation activation_of(const char* name) {
-    return kind_of<Activation>(name, {"relu", "leaky-relu", "gelu", "silu", "tanh", "sigmoid"});
-}
-Output output_of(const char* name) { return kind_of<Output>(name, {"softmax", "sigmoid", "linear"}); }
-Rule rule_of(const char* name) { return kind_of<Rule>(name, {"sgd", "sgd-momentum", "adam", "adamw"}); }
-Level level_of(const char* name) { return kind_of<Level>(name, {"plain", "avx2", "avx512"}); }
-
-template <class Job, class Run>
-void run_unlocked(Run run, const Job& job, Level level) {
-    const char* problem = nullptr;
-    bool has_memory = true;
-    Py_BEGIN_ALLOW_THREADS;
-    try {
-        problem = run(job, level);
-    } catch (const std::bad_alloc&) {
-        has_memory = false;
-    }
-    Py_END_ALLOW_THREADS;
-    if (!has_memory) throw std::bad_alloc();
-    if (problem) raise(PyExc_ValueError, problem);
-}
-
-// What `body` returns, or NULL with an exception set.
-template <class Body>
-PyObject* guarded(Body body) {
-    try {
-        return body();
-    } catch (const Raised&) {
-        return nullptr;
-    } catch (const std::bad_alloc&) {
-        return PyErr_NoMemory();
-    }
-}
-
-// A set of pixels is a capsule: nothing but its destructor and the functions below see what is in it, and what it was
-// made from may be changed or gone. An argument of a call stays alive while the call runs.
 constexpr const char* kPixelsName = "accelmnist.native.pixels";
+constexpr const char* kClassifierName = "accelmnist.native.classifier";
 
 const PixelStore& pixels_in(PyObject* object) {
-    if (!PyCapsule_IsValid(object, kPixelsName)) raise(PyExc_TypeError, "the pixels are not what list_pixels made");
-    return *static_cast<const PixelStore*>(PyCapsule_GetPointer(object, kPixelsName));
+    return thing_in<PixelStore>(object, kPixelsName, "the pixels are not what list_pixels made");
 }
 
-void delete_pixels(PyObject* capsule) {
-    delete static_cast<PixelStore*>(PyCapsule_GetPointer(capsule, kPixelsName));
+Classifier& classifier_in(PyObject* object) {
+    return thing_in<Classifier>(object, kClassifierName, "the classifier is not what make_classifier made");
 }
+
+void delete_pixels(PyObject* capsule) { delete &pixels_in(capsule); }
+void delete_classifier(PyObject* capsule) { delete &classifier_in(capsule); }
 
 PyObject* list_pixels_call(PyObject*, PyObject* arguments, PyObject* keywords) {
     static const char* names[] = {"images", "threads", "level", nullptr};
@@ -189,11 +33,9 @@ PyObject* list_pixels_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         Views views;
         job.images = images_in(views, images);
         std::unique_ptr<PixelStore> made;
-        const auto list = [&](const Listing& job, Level level) { return list_pixels(job, level, made); };
-        run_unlocked(list, job, level_of(level));
-        PyObject* capsule = PyCapsule_New(made.get(), kPixelsName, delete_pixels);
-        if (capsule) made.release();
-        return capsule;
+        const Level chosen = level_of(level);
+        run_unlocked([&] { return list_pixels(job, chosen, made); });
+        return capsule_of(made, kPixelsName, delete_pixels);
     });
 }
 
@@ -230,28 +72,44 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         job.rates = floats_in(views, rates);
         job.seeds = longs_in(views, seeds);
         job.losses = array_of<float>(views.open(losses, true, "f", 4, 1));
-        run_unlocked(train, job, level_of(level));
+        const Level chosen = level_of(level);
+        run_unlocked([&] { return train(job, chosen); });
         return Py_NewRef(Py_None);
     });
 }
 
-PyObject* classify_call(PyObject*, PyObject* arguments, PyObject* keywords) {
-    static const char* names[] = {"parameters", "images", "logits", "activation", "threads", "level", nullptr};
-    PyObject *parameters, *images, *logits;
+PyObject* make_classifier_call(PyObject*, PyObject* arguments, PyObject* keywords) {
+    static const char* names[] = {"parameters", "activation", "threads", "level", nullptr};
+    PyObject* parameters;
     const char *activation, *level;
-    Classification job;
+    Model model;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "OOO$sis:classify", const_cast<char**>(names), &parameters, &images, &logits,
-            &activation, &job.threads, &level
+            arguments, keywords, "O$sis:make_classifier", const_cast<char**>(names), &parameters, &activation,
+            &model.threads, &level
         ))
         return nullptr;
     return guarded([&] {
         Views views;
-        job.network = network_of(views, parameters, false);
-        job.network.activation = activation_of(activation);
+        model.network = network_of(views, parameters, false);
+        model.network.activation = activation_of(activation);
+        const Level chosen = level_of(level);
+        std::unique_ptr<Classifier> made;
+        run_unlocked([&] { return make_classifier(model, chosen, made); });
+        return capsule_of(made, kClassifierName, delete_classifier);
+    });
+}
+
+// Some microseconds count here, so the arguments come by place alone.
+PyObject* classify_call(PyObject*, PyObject* arguments) {
+    PyObject *classifier, *images, *logits;
+    if (!PyArg_ParseTuple(arguments, "OOO:classify", &classifier, &images, &logits)) return nullptr;
+    return guarded([&] {
+        Views views;
+        Classification job;
+        Classifier& chosen = classifier_in(classifier);
         job.images = images_in(views, images);
         job.logits = array_of<float>(views.open(logits, true, "f", 4, 2));
-        run_unlocked(classify, job, level_of(level));
+        run_unlocked([&] { return chosen.classify(job); });
         return Py_NewRef(Py_None);
     });
 }
@@ -280,7 +138,8 @@ PyCFunction as_function(Function function) {
 PyMethodDef kMethods[] = {
     {"list_pixels", as_function(list_pixels_call), METH_VARARGS | METH_KEYWORDS, "The pixels that are not black."},
     {"train", as_function(train_call), METH_VARARGS | METH_KEYWORDS, "Run the steps of an epoch in place."},
-    {"classify", as_function(classify_call), METH_VARARGS | METH_KEYWORDS, "Write the logits of images."},
+    {"make_classifier", as_function(make_classifier_call), METH_VARARGS | METH_KEYWORDS, "Keep a network's weights."},
+    {"classify", classify_call, METH_VARARGS, "Write the logits of images."},
     {"levels", levels_call, METH_NOARGS, "Names of the instruction levels that run here, the widest last."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -57,8 +57,6 @@ void meet(Barrier& barrier) {
     barrier.sleepers.fetch_sub(1, std::memory_order_relaxed);
 }
 
-int64_t next(Counter& counter) { return __atomic_fetch_add(&counter.value, 1, __ATOMIC_RELAXED); }
-
 bool run_team(int threads, Work work, void* context) {
     if (threads == 1) {
         work(context, nullptr, 0);

@@ -18,10 +18,4 @@ using Work = void (*)(void* context, Barrier* barrier, int thread);
 // call, so a fork between calls is harmless. False where the system gives no more threads: then nothing ran.
 bool run_team(int threads, Work work, void* context);
 
-// Numbers 0, 1, 2, ... for whoever asks next.
-struct Counter {
-    int64_t value = 0;
-};
-int64_t next(Counter& counter);
-
 }  // namespace accelmnist
