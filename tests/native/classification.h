@@ -50,12 +50,13 @@ bool refuses(Classifier& classifier) {
            classifier.classify({{images.data, kPixels}, logits});
 }
 
-// Calls of growing and shrinking sizes on one classifier, by two threads at once; the weights it was made from are gone.
+// Calls of growing and shrinking sizes on one classifier, by two threads at once. The arrays that it was made from are
+// gone.
 bool classifies(Case& made, const reference::Parameters& now, Level level) {
     std::unique_ptr<Classifier> classifier;
     {
         Case owner;
-        const double worth_a_thread = number(0, 1) ? 1 : kWorthAThread;  // with 1, all threads for two images already
+        const double worth_a_thread = number(0, 1) ? 1 : kWorthAThread;  // with 1, all that have a chunk
         const Model model{copied(owner, made.epoch.network), made.epoch.threads, worth_a_thread};
         if (const char* problem = make_classifier(model, level, classifier)) return std::puts(problem), false;
     }

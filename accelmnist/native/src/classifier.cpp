@@ -1,5 +1,6 @@
 #include "classifier.h"
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <utility>
@@ -63,7 +64,8 @@ void take_chunks(void* context, Barrier*, int thread) {
     Seat& seat = *sharing.seats[static_cast<size_t>(thread)];
     for (Chunk chunk = sharing.take(); chunk.images > 0; chunk = sharing.take()) {
         const uint8_t* images = sharing.job.images.data + chunk.start * kPixels;
-        sharing.kernels.classify(seat.for_images(chunk.images), images, sharing.job.logits.data + chunk.start * kClasses);
+        float* logits = sharing.job.logits.data + chunk.start * kClasses;
+        sharing.kernels.classify(seat.for_images(chunk.images), images, logits);
     }
 }
 
@@ -109,8 +111,9 @@ Classifier::Classifier(const Model& model, const Kernels& kernels)
 }
 
 int Classifier::threads_for(int64_t images) const {
-    const double paying = static_cast<double>(images) / images_a_thread_;
-    return paying < 2 ? 1 : paying < threads_ ? static_cast<int>(paying) : threads_;
+    const auto pieces = static_cast<double>((images + kLeastTogether - 1) / kLeastTogether);
+    const double useful = std::min(static_cast<double>(images) / images_a_thread_, pieces);
+    return useful < 2 ? 1 : useful < threads_ ? static_cast<int>(useful) : threads_;
 }
 
 const char* Classifier::classify(const Classification& job) {
