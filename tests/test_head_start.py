@@ -318,6 +318,14 @@ def test_json_and_quiet_stay_what_they_are(folder, tmp_path):
     assert output.startswith("PASS")
 
 
+def test_nothing_is_trained_for_a_folder_that_is_taken(folder, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    process = start("--data", str(folder), "--out", ".", cwd=tmp_path)
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (2, "")
+    assert errors.startswith("error: --out . holds other files")
+
+
 INTERRUPTED = """
 import os, signal, sys
 from accelmnist.cli import invoke

@@ -18,6 +18,7 @@ from accelmnist.cli.run_task import RunTask
 from accelmnist.cli.saving import result_folder, stopped_folder
 from accelmnist.cli.trials import check_trials
 from accelmnist.companion import Companion
+from accelmnist.folders import require_new
 from accelmnist.openmp import limit_spinning
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def run(context: click.Context, /, **options: Any) -> int:
     config = (
         None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS}, given=typed)
     )
+    if options["out"]:
+        require_new(options["out"])  # before anything is trained for it
     limit_spinning()
     head_start = begin_training(config, options) if config else None
     # The time to a recipe's result is what counts: before it is there, the other process would be in the way.
