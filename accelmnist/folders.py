@@ -23,7 +23,7 @@ def new_folder(asked: Path | None, *, label: str) -> Path:
     files, which would be lost, and OutputError where a folder can't be made.
     """
     if asked is not None:
-        _require_new(asked)
+        require_new(asked)
         return asked
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
     make_folder(RESULTS)
@@ -31,7 +31,8 @@ def new_folder(asked: Path | None, *, label: str) -> Path:
     return next(folder for folder in candidates if _is_made(folder))
 
 
-def _require_new(asked: Path) -> None:
+def require_new(asked: Path) -> None:
+    """Raise ConfigError where the folder `asked` holds something that a new result could replace."""
     if any((asked / record).exists() for record in RECORDS.values()):
         raise ConfigError(
             f"--out {asked} already holds a result", remedy="Choose another folder, or go on with it by --resume"

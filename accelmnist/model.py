@@ -9,13 +9,11 @@ cross-entropy, sigmoid with binary cross-entropy, linear with half the squared e
 averaged over the batch. One learning rate therefore means the same for all three. Source: Bishop, "Pattern
 Recognition and Machine Learning", section 5.2 (canonical link functions).
 
-Weights start from a uniform distribution on the host: He's variance for rectifiers, Glorot's for saturating functions
-(He et al. 2015; Glorot and Bengio 2010), biases from zero.
+The weights start from what `initial_weights` draws.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from accelmnist.config import CLASSES, Activation, ModelConfig, Output
-from accelmnist.seeds import Stream, generator
+from accelmnist.initial_weights import initial_parameters
 
 PIXEL_SCALE = 1 / 255  # bytes become 0 to 1; black stays exactly 0, which a sparse kernel can use
 
@@ -37,7 +35,6 @@ ACTIVATION_FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
 }
-_SATURATING: tuple[Activation, ...] = ("tanh", "sigmoid")
 
 
 class Layer(nn.Module):
@@ -61,15 +58,12 @@ class MLP(nn.Module):
         self.config = config
         shapes = zip(config.sizes, config.sizes[1:], strict=False)
         self.layers = nn.ModuleList(Layer(inputs, units) for inputs, units in shapes)
-        self._initialize(generator(seed, Stream.WEIGHTS))
+        self._initialize(seed)
 
     @torch.no_grad()
-    def _initialize(self, source: torch.Generator) -> None:
-        for inputs, layer in zip(self.config.sizes, self.layers, strict=False):
-            assert isinstance(layer, Layer)
-            bound = _initial_bound(inputs, len(layer.bias), self.config.activation)
-            layer.weight.uniform_(-bound, bound, generator=source)
-            layer.bias.zero_()
+    def _initialize(self, seed: int) -> None:
+        for parameter, values in zip(self.parameters(), initial_parameters(self.config, seed=seed), strict=True):
+            parameter.copy_(torch.from_numpy(values))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (n, 10) of scaled inputs (n, 784), without dropout."""
@@ -79,10 +73,6 @@ class MLP(nn.Module):
         """The weights from the pixels, (units, 784) on the host: of the first hidden layer, or of the outputs."""
         weights: NDArray[np.float32] = self.get_parameter("layers.0.weight").detach().cpu().numpy()
         return weights
-
-
-def _initial_bound(inputs: int, units: int, activation: Activation) -> float:
-    return math.sqrt(6 / (inputs + units)) if activation in _SATURATING else math.sqrt(6 / inputs)
 
 
 def forward(

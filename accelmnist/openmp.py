@@ -7,6 +7,8 @@ the one that works: a hundred steps of the default network took 0.3 s or 14 s on
 2,000 rounds they took 0.3 to 0.8 s; with no spinning at all 0.4 to 1.0 s, since a thread must then be woken every time.
 
 Source: libgomp's manual, GOMP_SPINCOUNT. Other OpenMP libraries ignore it, and a setting of the user's stands.
+
+How many threads there are is torch's choice; what starts before torch takes as many, by the rule that torch follows.
 """
 
 from __future__ import annotations
@@ -16,6 +18,21 @@ import sys
 
 _SPIN_ROUNDS = "2000"
 _SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def usable_threads() -> int:
+    """As many threads as torch will take by itself: the physical cores of this process, fewer where that is asked for.
+
+    So MKL counts them, whom torch asks on x86-64: MKL_NUM_THREADS goes before OMP_NUM_THREADS, and neither beyond the
+    cores.
+    """
+    import psutil  # here: most of what imports this module needs no threads
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+    asked = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
+    first = asked.partition(",")[0].strip()
+    return min(int(first), cores) if first.isdecimal() and int(first) > 0 else cores
 
 
 def limit_spinning() -> None:

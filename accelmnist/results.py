@@ -81,8 +81,9 @@ class EpochFigures:
 class Timing:
     """Where the time went, in seconds: `train_s` is the synchronized time of the epochs, `images_per_s` its rate.
 
-    `to_accuracy_s` is all that passed from the start of the process until the accuracy on the test set was known; None
-    where the run went on in another process.
+    `evaluate_s` is what it took to find the accuracy on the test set, and `to_accuracy_s` all that passed from the
+    start of the process until it was known; None where the run went on in another process. Where training began before
+    torch was there, both are of that first answer, and `import_s` came after it.
     """
 
     import_s: float | None = None

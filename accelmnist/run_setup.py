@@ -22,14 +22,16 @@ class Setup:
     choices: tuple[Choice, ...]
 
 
-def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setup:
+def choose_setup(config: RunConfig, *, resumed_after: int | None = None, began_with: int | None = None) -> Setup:
     """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there.
 
     `resumed_after` is the number of epochs that a run to go on with has behind it; its choices were made when it began.
+    `began_with` is the number of threads with which training has begun already.
     """
     device = resolve(config.execution.device)
     precision = require_precision(device, config.execution.precision)
-    threads = set_threads(config.execution.threads)  # before the engine is chosen: a speed holds for as many
+    # Before the engine is chosen: a speed holds for as many.
+    threads = set_threads(config.execution.threads or began_with)
     engine = choose_engine(config, device)
     execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
     asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"

@@ -8,7 +8,6 @@ stays.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from accelmnist.config import TrainingConfig
@@ -19,10 +18,10 @@ _FIRST_SHARE = 1 / 25
 _LAST_SHARE = 1 / 10_000
 
 
-def learning_rates(config: TrainingConfig, steps: int) -> torch.Tensor:
-    """The learning rate of each of `steps` steps: (steps,) float32 on the host."""
+def learning_rates(config: TrainingConfig, steps: int) -> NDArray[np.float32]:
+    """The learning rate of each of `steps` steps: (steps,)."""
     position = np.arange(steps) / max(steps - 1, 1)  # 0 at the first step, 1 at the last
-    return torch.from_numpy(config.learning_rate * _share_of_peak(config, position)).float()
+    return (config.learning_rate * _share_of_peak(config, position)).astype(np.float32)
 
 
 def _share_of_peak(config: TrainingConfig, position: Positions) -> Positions:

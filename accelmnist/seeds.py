@@ -1,7 +1,8 @@
 """Random streams: every use of chance has its own seed, mixed from the run's seed, so that none moves another.
 
-All numbers are drawn on the host by a CPU generator: every device and engine gets the same ones. The mixing is NumPy's
-SeedSequence (M. O'Neill's seed_seq design), which keeps streams of neighbouring seeds independent.
+All numbers are drawn on the host, by NumPy: every device and engine gets the same ones, whatever version of torch is
+there, and what needs no torch need not wait for it. The mixing is NumPy's SeedSequence (M. O'Neill's seed_seq design),
+which keeps streams of neighbouring seeds independent.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-import torch
 
 
 class Stream(IntEnum):
@@ -28,6 +28,6 @@ def mixed_seed(seed: int, stream: Stream, index: int = 0) -> int:
     return int(words[0]) >> 1
 
 
-def generator(seed: int, stream: Stream, index: int = 0) -> torch.Generator:
-    """A fresh CPU generator of `stream`."""
-    return torch.Generator().manual_seed(mixed_seed(seed, stream, index))
+def generator(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:
+    """A fresh generator of draw number `index` of `stream`."""
+    return np.random.default_rng(mixed_seed(seed, stream, index))

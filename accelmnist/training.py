@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from accelmnist.averaging import WeightAverage
-from accelmnist.config import LEARNING_RATES, RunConfig, steps_per_epoch
+from accelmnist.config import LEARNING_RATES, RunConfig
 from accelmnist.data.on_device import DeviceSet
-from accelmnist.data.order import dropout_seeds, epoch_order
 from accelmnist.device import matmul_precision, synchronize
+from accelmnist.epoch_plan import EpochPlans
 from accelmnist.errors import DivergedError
 from accelmnist.evaluation import accuracy_of
 from accelmnist.results import EpochFigures
-from accelmnist.schedules import learning_rates
 from accelmnist.step.contract import Engine, Epoch, Job
 
 
@@ -34,23 +33,12 @@ class EpochResult:
     losses: Tensor
 
 
-class Plan:
-    """The order, learning rates and dropout seeds of any epoch of a run over `images` training images, on the host."""
-
-    def __init__(self, config: RunConfig, images: int) -> None:
-        self.training = config.training
-        self.images = images
-        self.steps = steps_per_epoch(images, config.training.batch_size)
-        self.rates = learning_rates(config.training, self.steps * config.training.epochs)
+class Plan(EpochPlans):
+    """The plan of any epoch of a run, in torch's tensors on the host."""
 
     def epoch(self, number: int) -> Epoch:
         """The plan of epoch `number`, counted from 0."""
-        seed = self.training.seed
-        return Epoch(
-            order=epoch_order(self.images, self.training.batch_size, seed=seed, epoch=number),
-            learning_rates=self.rates[number * self.steps : (number + 1) * self.steps],
-            dropout_seeds=dropout_seeds(self.steps, seed=seed, epoch=number),
-        )
+        return Epoch.of(self.arrays(number))
 
 
 def prepare(engine: Engine, job: Job) -> float:
@@ -100,14 +88,8 @@ def epoch_figures(
 ) -> EpochFigures:
     """The figures of epoch `number`, counted from 0, which took `train_s` and had these `losses` (steps,)."""
     precision = job.config.execution.precision
-    return EpochFigures(
-        epoch=number + 1,
-        train_loss=losses.double().mean().item(),
-        accuracy=None if probe is None else accuracy_of(job.model, probe, device=job.device, precision=precision),
-        learning_rate=plan.rates[(number + 1) * plan.steps - 1].item(),
-        train_s=train_s,
-        images_per_s=plan.steps * job.config.training.batch_size / train_s,
-    )
+    accuracy = None if probe is None else accuracy_of(job.model, probe, device=job.device, precision=precision)
+    return plan.figures(number, losses.numpy(), train_s=train_s, accuracy=accuracy)
 
 
 def check_finite(losses: Tensor, config: RunConfig, *, first_step: int) -> None:

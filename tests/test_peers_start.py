@@ -23,7 +23,7 @@ from bench.peers.workloads import start_weights
 
 
 def test_everyones_rates_are_the_packages():
-    np.testing.assert_allclose(learning_rates(), package_rates(TRAINING, STEPS).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(learning_rates(), package_rates(TRAINING, STEPS), rtol=1e-6)
 
 
 def test_smoothed_gradient_by_hand_is_autograds():

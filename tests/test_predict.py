@@ -343,7 +343,7 @@ def test_a_checkpoint_is_no_model(tell: Tell, seven: Path, tmp_path: Path) -> No
     save_checkpoint(checkpoint, tmp_path / "checkpoint.safetensors")
     told = tell(seven, "--model", "checkpoint.safetensors")
     assert (told.code, told.out) == (2, "")
-    wanted = "is not an accelmnist model but of format 'accelmnist checkpoint 1'. Give a file that a run saved"
+    wanted = "is not an accelmnist model but of format 'accelmnist checkpoint 2'. Give a file that a run saved"
     assert told.err == f"error: checkpoint.safetensors {wanted}\n"
 
 

@@ -145,7 +145,7 @@ def test_a_checkpoint_of_another_run_is_refused(monkeypatch, capsys):
 
 def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(monkeypatch):
     folder = stopped(monkeypatch)
-    with pytest.raises(CheckpointError, match="is not an accelmnist model but of format 'accelmnist checkpoint 1'"):
+    with pytest.raises(CheckpointError, match="is not an accelmnist model but of format 'accelmnist checkpoint 2'"):
         load_model(folder / "checkpoint.safetensors")
 
 

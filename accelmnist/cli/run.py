@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accelmnist.cli.contradictions import given, refuse_configuration
+from accelmnist.cli.head_start import begin_training, keep_if_it_fits
 from accelmnist.cli.loading import importing
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.cli.run_result_options import check_result_options, result_options
@@ -17,11 +18,13 @@ from accelmnist.cli.run_task import RunTask
 from accelmnist.cli.saving import result_folder, stopped_folder
 from accelmnist.cli.trials import check_trials
 from accelmnist.companion import Companion
+from accelmnist.folders import require_new
 from accelmnist.openmp import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.config import RunConfig
     from accelmnist.data.types import Dataset
+    from accelmnist.head_start.training import HeadStart
     from accelmnist.results import RunRecord
 
 _CHECK_FAILED = 1
@@ -46,18 +49,22 @@ def run(context: click.Context, /, **options: Any) -> int:
     config = (
         None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS}, given=typed)
     )
+    if options["out"]:
+        require_new(options["out"])  # before anything is trained for it
     limit_spinning()
-    with Companion(_AT_THE_END, at_once=options["recipe"] is None) as companion:
+    head_start = begin_training(config, options) if config else None
+    # The time to a recipe's result is what counts: before it is there, the other process would be in the way.
+    with Companion(_AT_THE_END, at_once=head_start is not None or options["recipe"] is None) as companion:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         with importing("torch"):
-            load = _begin_loading(config) if config else None
+            load = _begin_loading(config) if config and head_start is None else None
             started = time.perf_counter()
             import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
 
             import_s = time.perf_counter() - started
         if config:
-            record = _run_new(config, options, companion, load, import_s)
+            record = _run_new(config, options, companion, load, import_s, head_start)
         else:
             record = _resume(options, companion, import_s)
     return _exit_code(record)
@@ -75,14 +82,16 @@ def _run_new(
     companion: Companion,
     load: Callable[[], Dataset] | None,
     import_s: float,
+    head_start: HeadStart | None,
 ) -> RunRecord:
     from accelmnist.run_setup import choose_setup
 
-    setup = choose_setup(config)
+    setup = choose_setup(config, began_with=head_start.threads if head_start else None)
+    head_start = keep_if_it_fits(head_start, setup, options)
     with result_folder(
         options, label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}"
     ) as folder:
-        task = RunTask(config=config, setup=setup, folder=folder, import_s=import_s, load=load)
+        task = RunTask(config=config, setup=setup, folder=folder, import_s=import_s, load=load, head_start=head_start)
         return task.run(companion, options)
 
 

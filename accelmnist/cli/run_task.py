@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from accelmnist.checkpoint import Checkpoint
     from accelmnist.config import RunConfig
     from accelmnist.data.types import Dataset
+    from accelmnist.head_start.training import HeadStart
     from accelmnist.results import RunRecord
     from accelmnist.run_setup import Setup
     from accelmnist.trials.run import TrialsObserver
@@ -34,7 +35,7 @@ class RunTask:
     """What is to be run, once it is known.
 
     `folder` None saves nothing; from a `checkpoint` a stopped run goes on. `import_s` is what importing torch took, and
-    `load` gives the data that was on its way meanwhile.
+    `load` gives the data that was on its way meanwhile; a `head_start` has it already.
     """
 
     config: RunConfig
@@ -43,6 +44,7 @@ class RunTask:
     import_s: float
     checkpoint: Checkpoint | None = None
     load: Callable[[], Dataset] | None = None
+    head_start: HeadStart | None = None
 
     def run(self, companion: Companion, options: dict[str, Any]) -> RunRecord:
         """Run, draw and save the pictures, and show the summary; returns the finished record.
@@ -91,6 +93,7 @@ class RunTask:
             repeat_on_reference=not options["no_reference"],
             profile=options["profile"],
             checkpoint=self.checkpoint,
+            head_start=self.head_start,
             import_s=self.import_s,
             load=self.load,
             since_start=seconds_since_start if self.checkpoint is None else lambda: None,

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from accelmnist.config import IMAGE_SIDE, INPUTS, Augment
 from accelmnist.data.on_device import DeviceSet
-from accelmnist.seeds import Stream, mixed_seed
+from accelmnist.seeds import Stream, generator
 
 BLOCK = 250  # images that share a map: 240 maps an epoch of MNIST
 PARTS = 8  # of a pixel, in which places are told
@@ -47,7 +47,7 @@ def epoch_maps(kind: Augment, images: int, *, seed: int, epoch: int) -> Maps:
 
     Both are counted from the centre of the image.
     """
-    chance = np.random.default_rng(mixed_seed(seed, Stream.AUGMENT, epoch))
+    chance = generator(seed, Stream.AUGMENT, epoch)
     blocks = math.ceil(images / BLOCK)
     return _shifts(chance, blocks) if kind == "shift" else _affine_maps(chance, blocks)
 

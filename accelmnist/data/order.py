@@ -8,23 +8,22 @@ ragged last batch, so that every step has one shape; the permutation makes it an
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from accelmnist.config import steps_per_epoch
-from accelmnist.seeds import Stream, generator, mixed_seed
+from accelmnist.seeds import Stream, generator
 
 
-def epoch_order(count: int, batch_size: int, *, seed: int, epoch: int) -> torch.Tensor:
-    """Indexes of the images of every step of `epoch`: (steps, batch) int64 on the host, none of them twice."""
+def epoch_order(count: int, batch_size: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Indexes of the images of every step of `epoch`: (steps, batch), none of them twice."""
     steps = steps_per_epoch(count, batch_size)
-    permutation = torch.randperm(count, generator=generator(seed, Stream.ORDER, epoch))
-    return permutation[: steps * batch_size].view(steps, batch_size)
+    permutation = generator(seed, Stream.ORDER, epoch).permutation(count)
+    return permutation[: steps * batch_size].reshape(steps, batch_size)
 
 
-def dropout_seeds(steps: int, *, seed: int, epoch: int) -> torch.Tensor:
-    """One seed below 2^31 for the dropout of every step of `epoch`: (steps,) int64 on the host."""
-    return torch.randint(2**31, (steps,), generator=generator(seed, Stream.DROPOUT, epoch))
+def dropout_seeds(steps: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """One seed below 2^31 for the dropout of every step of `epoch`: (steps,)."""
+    return generator(seed, Stream.DROPOUT, epoch).integers(2**31, size=steps)
 
 
 def split_validation(
@@ -36,7 +35,7 @@ def split_validation(
     """
     if held_out == 0:
         return np.arange(len(labels)), np.empty(0, dtype=np.int64)
-    chooser = np.random.default_rng(mixed_seed(seed, Stream.SPLIT))
+    chooser = generator(seed, Stream.SPLIT)
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * (held_out / len(labels))
     shares = np.floor(exact).astype(np.int64)

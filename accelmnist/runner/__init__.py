@@ -1,7 +1,6 @@
 """One run from its configuration to its record: the main job.
 
 contract.py   what is wanted of a run, what comes of it, and who is told what happens
-images.py     the images that train, judge and test
 journal.py    the record as it grows, and the file that always holds its last state
 run.py        the parts of a run, in the order in which they happen
 """

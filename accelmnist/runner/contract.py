@@ -10,6 +10,7 @@ from typing import Protocol
 from accelmnist.checkpoint import Checkpoint
 from accelmnist.config import RunConfig
 from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.head_start.training import HeadStart
 from accelmnist.model import MLP
 from accelmnist.reference.scores import Oracle, score_here
 from accelmnist.results import EpochFigures, RunRecord
@@ -35,6 +36,8 @@ class Observer(Protocol):
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
 
+    `head_start` has the images and the first epochs of a run that began before torch was there.
+
     `load` gives the data set, which may be on its way already; None loads it when it is needed.
     `on_trained` is told when the last epoch is over, `on_stopped` gets the record of a run that ends without a result.
     `oracle` begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is
@@ -49,6 +52,7 @@ class RunRequest:
     repeat_on_reference: bool = True
     profile: bool = False
     checkpoint: Checkpoint | None = None
+    head_start: HeadStart | None = None
     import_s: float | None = None
     load: Callable[[], Dataset] | None = None
     since_start: Callable[[], float | None] = lambda: None

@@ -30,15 +30,17 @@ from accelmnist.device import memory_errors, peak_memory_bytes
 from accelmnist.ending import told_early_end
 from accelmnist.environment import describe_environment
 from accelmnist.evaluation import Evaluation, confident_mistakes, evaluate
+from accelmnist.head_start.adoption import as_checkpoint
+from accelmnist.head_start.training import HeadStart
 from accelmnist.model import MLP
 from accelmnist.reference.scores import OracleScores
 from accelmnist.reference.tolerances import tolerances
 from accelmnist.reference.training import is_reference, train_reference
 from accelmnist.reference.verdict import Evidence, judge
 from accelmnist.results import RunRecord
+from accelmnist.run_images import RunImages, load_images
 from accelmnist.run_setup import Setup
 from accelmnist.runner.contract import Observer, RunOutcome, RunRequest
-from accelmnist.runner.images import RunImages, load_images
 from accelmnist.runner.journal import Journal
 from accelmnist.step.contract import Job
 from accelmnist.step.memory import require_memory
@@ -63,7 +65,8 @@ class Run:
     def __init__(self, request: RunRequest, setup: Setup, observer: Observer) -> None:
         self.request, self.setup, self.observer = request, setup, observer
         self.config = setup.config
-        done = request.checkpoint
+        self.head_start = head = request.head_start
+        self.done = done = as_checkpoint(head, self.config) if head else request.checkpoint
         self.losses = [done.losses] if done else []
         record = RunRecord(
             created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -88,9 +91,9 @@ class Run:
         return RunOutcome(self.journal.record, self.job.model, self.images.test)
 
     def _load_images(self) -> None:
-        started = time.perf_counter()
-        self.images: RunImages = load_images(self.config, self.request.load)
-        self.journal.time(load_s=time.perf_counter() - started)
+        started, head = time.perf_counter(), self.head_start
+        self.images: RunImages = head.images if head else load_images(self.config, self.request.load)
+        self.journal.time(load_s=head.load_s if head else time.perf_counter() - started)
         self.journal.change(data=self.images.summary)
 
     def _prepare(self) -> None:
@@ -114,7 +117,7 @@ class Run:
             self.observer.stage("compiling the step")
         prepare_s = prepare(self.engine, self.job)
         self.journal.time(compile_s=prepare_s if compiles else None)
-        if (done := self.request.checkpoint) is not None:
+        if (done := self.done) is not None:
             load_weights(self.job.model, done.weights, source=CHECKPOINT_NAME)
             self.engine.load_state(done.state)
             self.average.load_state(done.state)
@@ -122,6 +125,8 @@ class Run:
     def _train(self) -> None:
         first = len(self.journal.record.epochs)
         self.observer.training_begins()
+        if self.head_start:
+            self._tell_head_start(self.head_start)
         epochs = train(self.engine, self.job, probe=self.device_probe, first_epoch=first, average=self.average)
         for result in epochs:
             self._keep(result)
@@ -133,6 +138,12 @@ class Run:
             if stops:
                 self.journal.stop("interrupted", f"stopped after epoch {number} of {last}")
                 return
+
+    def _tell_head_start(self, head_start: HeadStart) -> None:
+        if self.request.save_every and head_start.epochs:
+            self._save_checkpoint()
+        for figures in head_start.epochs:
+            self.observer.epoch_done(figures)
 
     def _keep(self, result: EpochResult) -> None:
         self.losses.append(result.losses)
@@ -162,7 +173,8 @@ class Run:
             peak_memory_bytes=peak_memory_bytes(self.setup.device),
         )
         self.journal.save()
-        self.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
+        if self.head_start is None or self.head_start.accuracy is None:  # else it was told then
+            self.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
         if self.request.profile:
             self._profile()
         oracle = self.request.oracle(evaluation.labels, evaluation.predictions)
@@ -178,7 +190,11 @@ class Run:
         device, precision = self.setup.device, self.config.execution.precision
         test = upload(self.images.test, device)
         evaluation = evaluate(self.job.model, test, device=device, precision=precision)
-        self.journal.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=self.request.since_start())
+        evaluate_s = time.perf_counter() - started
+        if self.head_start is None or self.head_start.accuracy is None:
+            self.journal.time(evaluate_s=evaluate_s, to_accuracy_s=self.request.since_start())
+        else:  # it was known long before
+            self.journal.time(evaluate_s=self.head_start.evaluate_s, to_accuracy_s=self.head_start.to_accuracy_s)
         return evaluation
 
     def _profile(self) -> None:

@@ -21,6 +21,7 @@ from accelmnist.config import Precision, RunConfig
 from accelmnist.data.augment import Augmentation
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import KINDS, Device
+from accelmnist.epoch_plan import EpochArrays
 from accelmnist.model import MLP
 
 State = dict[str, Tensor]
@@ -60,6 +61,12 @@ class Epoch:
     order: Tensor
     learning_rates: Tensor
     dropout_seeds: Tensor
+
+    @classmethod
+    def of(cls, arrays: EpochArrays) -> Epoch:
+        """The plan in torch's tensors, which share the arrays' memory."""
+        parts = (arrays.order, arrays.learning_rates, arrays.dropout_seeds)
+        return cls(*(torch.from_numpy(part) for part in parts))
 
     def to(self, device: torch.device) -> Epoch:
         """The same plan on `device`."""

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from accelmnist import native
 from accelmnist.config import CLASSES
+from accelmnist.epoch_plan import EpochArrays
 from accelmnist.model import MLP
 from accelmnist.step.contract import Classifier, Epoch, Job, State
-from accelmnist.step.rules import BETA1, BETA2, EPSILON, SLOTS
+from accelmnist.step.native_arrays import run_epoch, useful_threads
+from accelmnist.step.rules import SLOTS
 from accelmnist.step.state import export_state, import_state
-
-_LEAST_UNITS = 16  # of the widest layer for each thread; with fewer, meeting costs more than it brings
 
 
 class NativeEpochs:
@@ -35,40 +35,24 @@ class NativeEpochs:
         names = SLOTS[job.config.training.optimizer]
         self.slots = {name: [torch.zeros_like(parameter) for parameter in self.parameters] for name in names}
         self.scalars = {"count": torch.zeros(())} if names else {}
-        self.threads = _useful_threads(job.config.model.hidden)
+        self.threads = useful_threads(job.config.model.hidden, torch.get_num_threads())
         self._pixels = ListedPixels(job.data.images, threads=self.threads)
 
     def __call__(self, epoch: Epoch) -> Tensor:
         """Run all steps; returns their losses (steps,) float32."""
-        losses = torch.empty(len(epoch), dtype=torch.float32)
-        training, model = self.job.config.training, self.job.config.model
         count = self.scalars.get("count", torch.zeros(()))
-        native.train(
+        losses = run_epoch(
+            self.job.config,
             _arrays(self.parameters),
-            tuple(_arrays(row) for row in self.slots.values()),
+            {name: _arrays(row) for name, row in self.slots.items()},
             self._pixels.current(),
             self.job.data.labels.numpy(),
-            epoch.order.contiguous().numpy(),
-            epoch.learning_rates.contiguous().numpy(),
-            epoch.dropout_seeds.contiguous().numpy(),
-            losses.numpy(),
-            activation=model.activation,
-            output=model.output,
-            rule=training.optimizer,
-            nesterov=training.nesterov,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            label_smoothing=training.label_smoothing,
-            dropout=model.dropout,
-            beta1=BETA1,
-            beta2=BETA2,
-            epsilon=EPSILON,
+            _plan_of(epoch),
             count=count.item(),
             threads=self.threads,
-            level=native.chosen_level(),
         )
         count += len(epoch)
-        return losses
+        return torch.from_numpy(losses)
 
     def state(self) -> State:
         """The optimizer's state under its common names, as copies."""
@@ -117,10 +101,11 @@ def native_classifier(model: MLP) -> Classifier:
     return classify
 
 
+def _plan_of(epoch: Epoch) -> EpochArrays:
+    parts = (epoch.order, epoch.learning_rates, epoch.dropout_seeds)
+    return EpochArrays(*(part.contiguous().numpy() for part in parts))
+
+
 def _arrays(tensors: list[Tensor]) -> tuple[NDArray[np.float32], ...]:
     """NumPy's views of tensors on the CPU: the form in which the kernels take their memory."""
     return tuple(tensor.numpy() for tensor in tensors)
-
-
-def _useful_threads(hidden: tuple[int, ...]) -> int:
-    return max(1, min(torch.get_num_threads(), max(hidden, default=1) // _LEAST_UNITS))

@@ -82,8 +82,9 @@ _EXPLANATION = (
     "the accuracy on the test set is printed. Whose mean over the seeds is below 98.0 % by more than chance misses it. "
     "Everyone reads the same packed files while its library is imported. A "
     "process that is not counted went before, so the files are in the system's cache and compiled code in the "
-    "library's own, where it has one. Ours is a user's command; its check against the reference and its pictures come "
-    "after the accuracy and off the clock. Medians; with fewer than six processes the range is all that was seen. The "
+    "library's own, where it has one. Ours is a user's command, which trains before it "
+    "imports torch; its check against the reference, which takes torch, and its pictures come after the accuracy and "
+    "off the clock. Medians; with fewer than six processes the range is all that was seen. The "
     "last column is our time over the row's, round by round: below 1, ours is quicker."
 )
 
