@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,22 @@ class NativeNetwork:
 
     def logits(self, images: NDArray[np.uint8]) -> Floats:
         """Logits (n, 10) of images (n, 784)."""
-        logits = np.empty((len(images), CLASSES), dtype=np.float32)
-        native.classify(
-            tuple(self.parameters),
-            images,
-            logits,
-            activation=self.config.model.activation,
-            threads=self.threads,
-            level=native.chosen_level(),
-        )
+        return array_classifier(self.parameters, activation=self.config.model.activation, threads=self.threads)(images)
+
+
+def array_classifier(
+    parameters: Sequence[Floats], *, activation: str, threads: int
+) -> Callable[[NDArray[np.uint8]], Floats]:
+    """Logits (n, 10) of images (n, 784) by a copy of `parameters`, on at most `threads` threads."""
+    level = native.chosen_level()
+    classifier = native.make_classifier(tuple(parameters), activation=activation, threads=threads, level=level)
+
+    def classify(images: NDArray[np.uint8]) -> Floats:
+        logits = np.empty((len(images), CLASSES), np.float32)
+        native.classify(classifier, images, logits)
         return logits
+
+    return classify
 
 
 def run_epoch(
