@@ -327,10 +327,14 @@ def test_nothing_is_trained_for_a_folder_that_is_taken(folder, tmp_path):
 
 
 INTERRUPTED = """
-import os, signal, sys
+import os, signal, sys, time
 from accelmnist.cli import invoke
 from accelmnist.step.native_arrays import NativeNetwork
-NativeNetwork.train = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+def train(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):  # another thread may be the one that takes the signal
+        time.sleep(0.01)
+NativeNetwork.train = train
 sys.exit(invoke(sys.argv[1:]))
 """
 
