@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import gc
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +112,28 @@ def test_calls_from_several_threads_at_once_don_t_disturb_each_other():
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(calls, range(4)))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors can't be chosen here")
+def test_threads_may_run_wherever_the_process_may():
+    """Where they begin is chosen for them; after that, and on a single processor too, all is as it was."""
+    images, before = some_images(20_000), os.sched_getaffinity(0)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(logits_by, made(network(), threads=3), images)
+        seen = []
+        while not call.done():
+            with contextlib.suppress(OSError):  # a thread that has just ended
+                seen += [os.sched_getaffinity(int(task.name)) for task in Path("/proc/self/task").iterdir()]
+        free = call.result()
+    assert os.sched_getaffinity(0) == before
+    assert sum(mask == before for mask in seen) > 0.9 * len(seen) > 0
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        bound = logits_by(made(network(), threads=3), images)
+        assert os.sched_getaffinity(0) == {min(before)}
+    finally:
+        os.sched_setaffinity(0, before)
+    np.testing.assert_array_equal(free, bound)
 
 
 def test_a_call_keeps_its_classifier_alive():

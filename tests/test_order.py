@@ -8,10 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelmnist.config import TrainingConfig
+from accelmnist.config import ModelConfig, TrainingConfig
 from accelmnist.data.order import dropout_seeds, epoch_order, split_validation
+from accelmnist.initial_weights import initial_parameters
 from accelmnist.schedules import learning_rates
 from accelmnist.seeds import Stream, mixed_seed
+
+FIRST_WEIGHTS = (-0.04434087872505188, 0.05586638301610947, -0.04069206491112709)
 
 
 @given(count=st.integers(1, 500), batch=st.integers(1, 500), seed=st.integers(0, 2**63 - 1))
@@ -33,6 +36,15 @@ def test_order_depends_on_seed_and_epoch_alone():
 def test_the_order_of_a_seed_is_part_of_every_record():
     """These numbers must never change: a record of today is only comparable with one of tomorrow if they don't."""
     assert epoch_order(10, 5, seed=0, epoch=0).tolist() == [[2, 4, 9, 5, 3], [1, 6, 0, 7, 8]]
+
+
+def test_the_first_weights_of_a_seed_are_part_of_every_record():
+    """As the order is; and no further weight may move those before it."""
+    first, bias, *_ = initial_parameters(ModelConfig(hidden=(3,)), seed=0)
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first[0, :3], FIRST_WEIGHTS)
+    assert not bias.any()
+    np.testing.assert_array_equal(first, initial_parameters(ModelConfig(hidden=(3, 5)), seed=0)[0])
 
 
 def test_streams_are_apart():
