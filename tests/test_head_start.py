@@ -32,6 +32,13 @@ from accelmnist.step.native_arrays import NativeNetwork
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 
+
+@pytest.fixture(autouse=True)
+def no_measured_speeds(tmp_path_factory, monkeypatch):
+    """A cache folder of its own, here and in processes: other tests' benchmarks may have another engine ahead."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 ON_CPU = ExecutionConfig(device="cpu", engine="fused", threads=1)
 
 
