@@ -34,7 +34,8 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None, began_w
     threads = set_threads(config.execution.threads or began_with)
     engine = choose_engine(config, device)
     execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
-    asked = "asked for" if config.execution.threads else "torch's choice: the cores it sees"
+    chosen = "torch's choice: the cores it sees" if began_with is None else "the cores it may use; it began with them"
+    asked = "asked for" if config.execution.threads else chosen
     choices: tuple[Choice, ...] = (
         *_recipe_choice(config),
         Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),

@@ -66,6 +66,7 @@ class Run:
         self.request, self.setup, self.observer = request, setup, observer
         self.config = setup.config
         self.head_start = head = request.head_start
+        self.answered = head if head and head.accuracy is not None else None  # it has told the accuracy
         self.done = done = as_checkpoint(head, self.config) if head else request.checkpoint
         self.losses = [done.losses] if done else []
         record = RunRecord(
@@ -173,7 +174,7 @@ class Run:
             peak_memory_bytes=peak_memory_bytes(self.setup.device),
         )
         self.journal.save()
-        if self.head_start is None or self.head_start.accuracy is None:  # else it was told then
+        if self.answered is None:
             self.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
         if self.request.profile:
             self._profile()
@@ -190,11 +191,10 @@ class Run:
         device, precision = self.setup.device, self.config.execution.precision
         test = upload(self.images.test, device)
         evaluation = evaluate(self.job.model, test, device=device, precision=precision)
-        evaluate_s = time.perf_counter() - started
-        if self.head_start is None or self.head_start.accuracy is None:
-            self.journal.time(evaluate_s=evaluate_s, to_accuracy_s=self.request.since_start())
-        else:  # it was known long before
-            self.journal.time(evaluate_s=self.head_start.evaluate_s, to_accuracy_s=self.head_start.to_accuracy_s)
+        if self.answered is None:
+            self.journal.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=self.request.since_start())
+        else:
+            self.journal.time(evaluate_s=self.answered.evaluate_s, to_accuracy_s=self.answered.to_accuracy_s)
         return evaluation
 
     def _profile(self) -> None:
