@@ -18,7 +18,6 @@ namespace {
 // Some 30 microseconds: longer than a balanced step's wait, short enough not to starve the one that is waited for
 // where threads share a processor. Then the thread sleeps.
 constexpr int kSpins = 1000;
-constexpr int kSpinsAtTheGate = 20000;  // until the last thread of the team is there
 
 void rest() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -93,19 +92,18 @@ bool run_team(int threads, Work work, void* context) {
     Barrier barrier(threads);
     std::mutex mutex;
     std::condition_variable opened;
-    enum { waiting, go, leave };
-    std::atomic<int> gate{waiting};
+    enum { waiting, go, leave } gate = waiting;
     const auto member = [&](int thread) {
-        for (int spin = 0; spin < kSpinsAtTheGate && gate.load(std::memory_order_acquire) == waiting; ++spin) rest();
-        if (gate.load(std::memory_order_acquire) == waiting) {
+        {
             std::unique_lock<std::mutex> lock(mutex);
-            opened.wait(lock, [&] { return gate.load(std::memory_order_acquire) != waiting; });
+            opened.wait(lock, [&] { return gate != waiting; });
+            if (gate == leave) return;
         }
-        if (gate.load(std::memory_order_acquire) == go) work(context, &barrier, thread);
+        work(context, &barrier, thread);
     };
     const auto open = [&](bool start) {
         const std::lock_guard<std::mutex> lock(mutex);
-        gate.store(start ? go : leave, std::memory_order_release);
+        gate = start ? go : leave;
         opened.notify_all();
     };
     std::vector<std::thread> others;
