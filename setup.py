@@ -14,7 +14,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = Path("accelmnist/native/src")
+SOURCES = Path("accelmnist/engines/native/src")
 COMMON = ("module", "classifier", "engine", "job", "layout", "memory", "pixels", "seat", "team")
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
@@ -22,7 +22,9 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {"level_plain": [], **({"level_avx2": AVX2, "level_avx512": AVX512} if IS_X86 else {})}
 # -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
-INTERFACE = 3  # of the module's functions; accelmnist/native/__init__.py asks for it, so that an old build is told
+INTERFACE = (
+    3  # of the module's functions; accelmnist/engines/native/__init__.py asks for it, so that an old build is told
+)
 
 
 class BuildKernels(build_ext):
@@ -42,7 +44,7 @@ class BuildKernels(build_ext):
 
 
 KERNELS = Extension(
-    "accelmnist.native._kernels",
+    "accelmnist.engines.native._kernels",
     sources=[str(SOURCES / f"{name}.cpp") for name in COMMON],
     depends=[str(path) for path in sorted(SOURCES.iterdir())],
     define_macros=[("ACCELMNIST_INTERFACE", str(INTERFACE)), *([("ACCELMNIST_X86", "1")] if IS_X86 else [])],

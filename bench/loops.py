@@ -23,14 +23,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from accelmnist.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
 from accelmnist.data.mnist import PUBLISHED
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, matmul_precision
-from accelmnist.model import MLP
-from accelmnist.step.contract import Job
-from accelmnist.step.selection import engine_class
-from accelmnist.training import Plan, prepare
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Job
+from accelmnist.engines.model import MLP
+from accelmnist.training.loop import Plan, prepare
 
 HIDDEN, BATCH_SIZE, LEARNING_RATE = 128, 128, 0.1
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.order import epoch_order
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device
-from accelmnist.model import PIXEL_SCALE, scale_images
+from accelmnist.engines.model import PIXEL_SCALE, scale_images
+from accelmnist.engines.plan import epoch_order
 from bench.loops import BATCH_SIZE
 from bench.pairs import synchronized
 

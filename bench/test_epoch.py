@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from accelmnist.config import ENGINES
+from accelmnist.core.config import ENGINES
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device
-from accelmnist.step.contract import Epoch
-from accelmnist.step.selection import engine_class
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Epoch
 from bench.loops import OwnLoop, workload
 from bench.pairs import synchronized
 

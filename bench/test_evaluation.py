@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from accelmnist.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_of
-from accelmnist.config import ENGINES, ExecutionConfig, RunConfig, steps_per_epoch
+from accelmnist.core.config import ENGINES, ExecutionConfig, RunConfig, steps_per_epoch
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.evaluation import evaluate, logits_of
-from accelmnist.model import MLP
-from accelmnist.step.contract import Job
-from accelmnist.step.selection import engine_class
-from accelmnist.training import prepare
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_of
+from accelmnist.training.evaluation import evaluate
+from accelmnist.training.loop import prepare
 from bench.pairs import synchronized
 
 

@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.config import ModelConfig, Optimizer, Precision
+from accelmnist.core.config import ModelConfig, Optimizer, Precision
+from accelmnist.core.records import Check, Launches, Verdict
 from accelmnist.measure.plan import BenchConfig, Mode
 from accelmnist.measure.record import (
     BenchRecord,
@@ -25,7 +26,6 @@ from accelmnist.measure.record import (
     DeviceInfo,
     Harness,
     Latency,
-    Launches,
     Limit,
     Round,
     StepCost,
@@ -35,7 +35,6 @@ from accelmnist.measure.record import (
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Load, find_symptoms
-from accelmnist.results import Check, Verdict
 from tests.samples import sample_environment
 
 ROUNDS = 24

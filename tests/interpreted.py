@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
-from accelmnist.config import RunConfig
+from accelmnist.core.config import RunConfig
 
 _CHOICE = "TRITON_INTERPRET"
 
@@ -39,7 +39,7 @@ def _prepare() -> None:
     import triton.language as tl
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
-    from accelmnist.gpu_kernels import tiles
+    from accelmnist.engines.triton.kernels import tiles
 
     tiles._ENOUGH, tiles._LARGEST, tiles._DEEPEST, tiles._STAGED_BYTES = 4, 256, 512, 1 << 30
     multiply = InterpreterBuilder.create_dot
@@ -67,10 +67,10 @@ def run_steps(
 
     from accelmnist.data.on_device import DeviceSet
     from accelmnist.device import resolve
-    from accelmnist.model import MLP
-    from accelmnist.step.contract import Epoch, Job
-    from accelmnist.step.triton_chunk import TritonChunk
-    from accelmnist.training import Plan
+    from accelmnist.engines.contract import Epoch, Job
+    from accelmnist.engines.model import MLP
+    from accelmnist.engines.triton.chunk import TritonChunk
+    from accelmnist.training.loop import Plan
 
     data = DeviceSet(torch.from_numpy(images), torch.from_numpy(labels))
     model = MLP(config.model, seed=config.training.seed)
@@ -112,10 +112,10 @@ def run_persistent(
 
     from accelmnist.data.on_device import DeviceSet
     from accelmnist.device import resolve
-    from accelmnist.model import MLP
-    from accelmnist.step.contract import Epoch, Job
-    from accelmnist.step.persistent_epochs import PersistentEpochs, partition_of
-    from accelmnist.training import Plan
+    from accelmnist.engines.contract import Epoch, Job
+    from accelmnist.engines.model import MLP
+    from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
+    from accelmnist.training.loop import Plan
 
     data = DeviceSet(torch.from_numpy(images), torch.from_numpy(labels))
     model = MLP(config.model, seed=config.training.seed)
@@ -129,7 +129,7 @@ def run_persistent(
     if whole and not steps:
         losses = epochs(epoch)
     elif whole:
-        from accelmnist.gpu_kernels.persistent import persistent
+        from accelmnist.engines.triton.kernels.persistent import persistent
 
         arguments = epochs.arguments(epoch)
         persistent[(1,)](**arguments, **epochs.constants, first=0, steps=steps, PART="all")
@@ -154,8 +154,8 @@ def classify(config: RunConfig, images: Any) -> Any:
     """Logits of images (n, 784) uint8 by the untrained network of `config`."""
     import torch
 
-    from accelmnist.model import MLP
-    from accelmnist.step.triton_forward import TritonForward
+    from accelmnist.engines.model import MLP
+    from accelmnist.engines.triton.classifier import TritonForward
 
     model = MLP(config.model, seed=config.training.seed)
     return TritonForward(model, config.execution.precision)(torch.from_numpy(images))

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from accelmnist.config import Activation, ModelConfig, Output
+from accelmnist.core.config import Activation, ModelConfig, Output
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
-from accelmnist.model import MLP
+from accelmnist.engines.model import MLP
 
 BAR_PIXELS = 24
 ZERO, FIVE_NINE, NOISE, DEAD, COPY = range(5)  # the planted neurons, by index; the rest are detectors of one class

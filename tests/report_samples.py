@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from accelmnist.analysis.evidence.evidence import Evidence
 from accelmnist.cli import invoke
-from accelmnist.report.evidence import Evidence
 from tests.samples import sample_weights
 
 RUN = ["run", "--synthetic", "--hidden", "16", "--epochs", "1", "--batch-size", "64", "--device", "cpu", "--quiet"]

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.config import DataConfig, DatasetName, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
-from accelmnist.data.origins import ORIGINS
-from accelmnist.metrics import Metrics, compute_metrics
-from accelmnist.results import (
+from accelmnist.core.config import DataConfig, DatasetName, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.metrics import Metrics, compute_metrics
+from accelmnist.core.records import (
     Check,
     Choice,
     DataSummary,
@@ -22,6 +21,7 @@ from accelmnist.results import (
     Timing,
     Verdict,
 )
+from accelmnist.data.origins import ORIGINS
 
 DIGITS = tuple("0123456789")
 FASHION = ORIGINS["fashion-mnist"].class_names

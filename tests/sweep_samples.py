@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from accelmnist.config import DataConfig, ExecutionConfig, TrainingConfig
-from accelmnist.results import DataSummary
+from accelmnist.core.config import DataConfig, ExecutionConfig, TrainingConfig
+from accelmnist.core.records import DataSummary
 from accelmnist.sweep.conclusion import conclude
 from accelmnist.sweep.plan import SweepConfig, candidates
 from accelmnist.sweep.record import CandidateResult, SweepRecord, SweepTrial, Winner

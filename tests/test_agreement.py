@@ -7,7 +7,7 @@ from pathlib import Path
 
 from accelmnist.measure.compare.comparable import bench_side
 from accelmnist.measure.statistics.summary import summarize
-from bench.agreement import pairs_of, report
+from bench.studies.agreement import pairs_of, report
 from tests.test_compare import EAGER, sample_bench, with_case
 
 

@@ -9,10 +9,10 @@ import threading
 import numpy as np
 import pytest
 
-from accelmnist.config import DataConfig
-from accelmnist.data import ahead
-from accelmnist.data.ahead import begin_loading
-from accelmnist.errors import DataError
+from accelmnist.core.config import DataConfig
+from accelmnist.core.errors import DataError
+from accelmnist.data import mnist
+from accelmnist.data.mnist import begin_loading
 
 
 def test_it_is_the_set_that_would_be_loaded(mnist):
@@ -36,7 +36,7 @@ def test_only_what_is_on_the_disk_is_read_in_the_background(dataset, ahead_of_ti
         threads.append(threading.current_thread())
         return name
 
-    monkeypatch.setattr(ahead, "load_dataset", load_dataset)
+    monkeypatch.setattr(mnist, "load_dataset", load_dataset)
     load = begin_loading(DataConfig(dataset=dataset), seed=0)
     assert load() == dataset
     assert len(threads) == 1
@@ -44,6 +44,6 @@ def test_only_what_is_on_the_disk_is_read_in_the_background(dataset, ahead_of_ti
 
 
 def test_it_loads_no_torch():
-    program = "import sys, accelmnist.data.ahead; print('torch' in sys.modules)"
+    program = "import sys, accelmnist.data.mnist; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 from pathlib import Path
 
 import pytest
 
 import accelmnist
+from accelmnist.core.config import ENGINES
 
 ROOT = Path(accelmnist.__file__).parent
 
-# From the ground up. A module may import from its own layer and from those before it.
+# From the ground up. A room may import from itself and from the layers before its own; the rooms of one layer never
+# import one another, but for `data`, which stands on `device`.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "__init__"),
-    ("config", "recipes", "companion", "openmp", "seeds", "storage"),
-    ("folders",),
-    ("device", "metrics", "data", "record_files"),
-    ("results", "initial_weights", "schedules", "native", "speeds"),
-    ("model", "gpu_kernels", "epoch_plan", "run_images"),
-    ("ending", "step", "averaging", "compilation", "engines", "evaluation", "checkpoint", "environment"),
+    ("core",),
+    ("device", "data"),
+    ("engines",),
     ("training",),
-    ("reference", "resuming", "run_setup"),
-    ("head_start",),
-    ("runner", "trials", "measure", "profiling", "diagnosis", "prediction", "sweep", "neurons"),
-    ("report",),
+    ("measure", "sweep", "analysis"),
     ("show",),
-    ("cli", "__main__"),
+    ("cli",),
 )
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+LAYER = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
+STANDS_ON = {("data", "device")}
+OUTSIDE = ("__init__", "__main__")  # the version, which everyone may read, and the program's start
 FILES = sorted(ROOT.rglob("*.py"))
+MODULES = {".".join(("accelmnist", *path.relative_to(ROOT).with_suffix("").parts)): path for path in FILES}
 
 
-def part_of(path: Path) -> str:
-    """The top-level module or package that a file belongs to."""
+def room_of(path: Path) -> str:
+    """The room, or the file beside the rooms, that a file belongs to."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
@@ -50,44 +49,113 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def parts_imported(path: Path) -> set[str]:
-    modules = {module for module in imported(path) if module.split(".")[0] == "accelmnist"}
-    return {[*module.split("."), "__init__"][1] for module in modules}
+def modules_imported(path: Path) -> set[str]:
+    """The package's own modules among them, each with its whole name; a package stands for its `__init__`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "accelmnist":
+            found |= {whole_name(f"{node.module}.{alias.name}", node.module or "") for alias in node.names}
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_layers_import_downward_only(path):
-    part = part_of(path)
-    upward = {other for other in parts_imported(path) if LEVEL[other] > LEVEL[part]}
-    assert not upward, f"{path} imports from above: {upward}"
+def whole_name(longer: str, shorter: str) -> str:
+    """What `from shorter import name` imports: the module `longer`, or something in the module `shorter`."""
+    names = (longer, f"{longer}.__init__", shorter, f"{shorter}.__init__")
+    return next(name for name in names if name in MODULES)
 
 
-def test_a_layer_above_would_be_seen():
-    assert LEVEL["show"] > LEVEL["training"] > LEVEL["device"] > LEVEL["errors"]
-    assert parts_imported(ROOT / "cli" / "run_task.py") >= {"runner", "show", "errors"}
+IMPORTS = {module: modules_imported(path) - {"accelmnist.__init__"} for module, path in MODULES.items()}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_libraries_have_their_place(path):
-    part, modules = part_of(path), {module.split(".")[0] for module in imported(path)}
-    assert "click" not in modules or part == "cli"
-    assert not modules & {"matplotlib", "rich"} or part in ("show", "cli")
-    assert "torch" not in modules or part != "show"
-    assert "sklearn" not in modules or path.name == "oracle.py"
+def arrows(depth: int) -> dict[str, set[str]]:
+    """Who imports whom, with names cut to `depth` parts: between rooms, between the parts of a room, and so on."""
+    found: dict[str, set[str]] = {}
+    for module, others in IMPORTS.items():
+        name = cut(module, depth)
+        found.setdefault(name, set()).update(cut(other, depth) for other in others)
+        found[name].discard(name)
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_device_module_names_devices(path):
+def cut(module: str, depth: int) -> str:
+    return ".".join(module.removesuffix(".__init__").split(".")[:depth])
+
+
+def upward(importer: str, imported: str) -> bool:
+    """Whether one room may not import another."""
+    if importer in OUTSIDE or importer == imported or (importer, imported) in STANDS_ON:
+        return False
+    return LAYER[imported] >= LAYER[importer]
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """The names of a circle, or none."""
+    try:
+        list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_every_room_has_its_layer():
+    assert {room_of(path) for path in FILES} == {*LAYER, *OUTSIDE}
+
+
+def test_layers_import_downward_only():
+    found = {
+        f"{module} imports {other}"
+        for module, others in IMPORTS.items()
+        for other in others
+        if upward(module.split(".")[1], other.split(".")[1])
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 5])
+def test_nothing_imports_in_a_circle(depth):
+    assert circle_in(arrows(depth)) == []
+
+
+def test_what_is_forbidden_would_be_seen():
+    assert upward("training", "show")
+    assert upward("measure", "sweep")
+    assert upward("device", "data")
+    assert not upward("data", "device")
+    assert IMPORTS["accelmnist.cli.run"] >= {"accelmnist.core.files"}
+    assert circle_in({"one": {"other"}, "other": {"one"}})
+
+
+def test_every_engine_is_listed_and_has_its_file():
+    files = {path.stem for path in (ROOT / "engines").glob("*.py") if "\nENGINE = " in path.read_text(encoding="utf-8")}
+    assert set(ENGINES) == files
+
+
+def test_libraries_have_their_place():
+    rooms = {"click": {"cli"}, "matplotlib": {"show", "cli"}, "rich": {"show", "cli"}, "sklearn": {"training"}}
+    rooms["torch"] = set(LAYER) - {"core", "show"}
+    wrong = [
+        (path, library)
+        for path in FILES
+        for library in {module.split(".")[0] for module in imported(path)} & set(rooms)
+        if room_of(path) not in rooms[library]
+    ]
+    assert wrong == []
+
+
+def test_only_the_device_room_names_hardware():
     """torch.cuda, torch.mps and torch.backends behind one door, which is what makes the rest device-agnostic."""
-    names = re.findall(r"torch\.(?:cuda|mps|backends)\b", code_of(path))
-    assert not names or part_of(path) == "device"
+    hardware = re.compile(r"torch\.(?:cuda|mps|backends)\b")
+    assert [path for path in FILES if room_of(path) != "device" and hardware.search(code_of(path))] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_command_line_prints_and_exits(path):
-    calls = {node.func.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_named_call(node)}
-    assert not calls & {"print", "exit", "quit"}
-    assert "sys.exit" not in path.read_text(encoding="utf-8") or part_of(path) in ("cli", "__main__")
+def test_only_the_command_line_prints_and_exits():
+    wrong = []
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = {node.func.id for node in ast.walk(tree) if is_named_call(node)}
+        exits = "sys.exit" in ast.unparse(tree) and room_of(path) not in ("cli", "__main__")
+        wrong += [path] if calls & {"print", "exit", "quit"} or exits else []
+    assert wrong == []
 
 
 def is_named_call(node: ast.AST) -> bool:
@@ -103,14 +171,10 @@ def code_of(path: Path) -> str:
     return ast.unparse(tree)
 
 
-def test_the_readme_names_every_part_from_the_top_down():
+def test_the_readme_names_every_room():
     text = (ROOT.parent / "README.md").read_text(encoding="utf-8")
     listed = text.partition("accelmnist/\n")[2].partition("\nbench/")[0]
-    names = re.findall(r"([a-z_]+)(?:\.py|/) ", listed.replace("  files/", ""))
-    parts = [name for name in names if name in LEVEL]
-    assert set(parts) == set(LEVEL) - {"__init__", "__main__"}
-    levels = [LEVEL[name] for name in parts]
-    assert levels == sorted(levels, reverse=True)
+    assert set(re.findall(r"^  ([a-z_]+)/ ", listed, re.MULTILINE)) == set(LAYER)
 
 
 def test_every_link_of_the_readme_leads_somewhere():

@@ -9,19 +9,18 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from accelmnist.config import AUGMENTS, TrainingConfig
+from accelmnist.core.config import AUGMENTS, TrainingConfig
 from accelmnist.data.augment import BLOCK, PARTS, Augmentation, epoch_maps, sources
 from accelmnist.data.on_device import upload
 from accelmnist.data.types import ImageSet
 from accelmnist.device import resolve
-from accelmnist.reference.augmented import images_seen
-from accelmnist.reference.exact import check_first_steps
-from accelmnist.reference.oracle import oracle_scores
-from accelmnist.reference.tolerances import tolerances
-from accelmnist.reference.training import train_reference
-from accelmnist.reference.verdict import Evidence, judge
-from accelmnist.step.selection import engine_class
-from accelmnist.training import prepare, train
+from accelmnist.engines.choose import engine_class
+from accelmnist.training.loop import prepare, train
+from accelmnist.training.reference.exact import check_first_steps, images_seen
+from accelmnist.training.reference.scores import oracle_scores
+from accelmnist.training.reference.tolerances import tolerances
+from accelmnist.training.reference.training import train_reference
+from accelmnist.training.reference.verdict import Evidence, judge
 from tests.training_helpers import make_job, small_config, train_with
 
 KINDS = [kind for kind in AUGMENTS if kind != "none"]

@@ -10,16 +10,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from accelmnist.averaging import WeightAverage
-from accelmnist.checkpoint import load_checkpoint
 from accelmnist.cli import invoke
+from accelmnist.core.errors import CheckpointError
 from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
-from accelmnist.errors import CheckpointError
-from accelmnist.evaluation import accuracy_of
-from accelmnist.step.memory import training_bytes
-from accelmnist.step.selection import engine_class
-from accelmnist.training import prepare, train
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.step.memory import training_bytes
+from accelmnist.training.averaging import WeightAverage
+from accelmnist.training.checkpoint import load_checkpoint
+from accelmnist.training.evaluation import accuracy_of
+from accelmnist.training.loop import prepare, train
 from tests.test_resume import same_to_the_bit, stop_after
 from tests.training_helpers import make_job, small_config
 

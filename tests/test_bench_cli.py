@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from accelmnist.cli import invoke
+from accelmnist.core.errors import OutputError
+from accelmnist.core.files import sole_writer
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.errors import OutputError
-from accelmnist.folders import sole_writer
 from accelmnist.measure.record import BenchRecord, load_bench
 
 SMALL = ["bench", "--dataset", "synthetic", "--hidden", "16", "--devices", "cpu", "--threads", "1"]
@@ -133,7 +133,7 @@ def test_a_wrong_case_is_told_and_the_exit_code_is_1(capsys, monkeypatch):
     monkeypatch.setattr(EagerEngine, "train_epoch", forgetful)
     monkeypatch.setattr("accelmnist.measure.verification.is_reference", lambda *_, **__: False)
     monkeypatch.setattr(
-        "accelmnist.reference.training.EagerEngine", type("Right", (EagerEngine,), {"train_epoch": original})
+        "accelmnist.training.reference.training.EagerEngine", type("Right", (EagerEngine,), {"train_epoch": original})
     )
     assert invoke([*TRAINING, "--out", "out"]) == 1
     (result,) = load_bench(Path("out")).cases

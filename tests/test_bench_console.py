@@ -17,6 +17,7 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console, RenderableType
 
+from accelmnist.core.records import Check, OperationFigures, ProfileSummary, Verdict
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.observer import BenchObserver, SilentBenchObserver
 from accelmnist.measure.plan import BenchConfig, case_fields
@@ -24,7 +25,6 @@ from accelmnist.measure.record import BenchRecord, CaseResult, Harness, TimeToAc
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Symptom
-from accelmnist.results import Check, OperationFigures, ProfileSummary, Verdict
 from accelmnist.show import units
 from accelmnist.show.bench.columns import sheet_of
 from accelmnist.show.bench.headline import leaders, nothing_text, outcome_of

@@ -21,12 +21,12 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 
-from accelmnist.errors import OutputError
+from accelmnist.core.errors import OutputError
+from accelmnist.core.records import Check, Verdict
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Target, TimeToAccuracy
 from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import Symptom
-from accelmnist.results import Check, Verdict
 from accelmnist.show.bench_pictures import write_bench_pictures
 from accelmnist.show.figures import png_bytes, roofline_figure, scaling_figure, target_figure, throughput_figure
 from accelmnist.show.figures.layout import text_width, wrap

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from accelmnist.config import ENGINES, TrainingConfig
-from accelmnist.errors import ConfigError
+from accelmnist.core.config import ENGINES, TrainingConfig
+from accelmnist.core.errors import ConfigError
 from accelmnist.measure.plan import EFFORTS, BenchConfig, case_fields, expand, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench, save_bench
 

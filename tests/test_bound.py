@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from accelmnist.config import ModelConfig
+from accelmnist.core.config import ModelConfig
+from accelmnist.core.records import Launches
 from accelmnist.measure.limits import bound as module
 from accelmnist.measure.limits.bound import explain, find_bound
 from accelmnist.measure.limits.cost import cost_of, product_flops
 from accelmnist.measure.limits.limit_keys import CaseLimits, limit_key, size_detail, working_set_size, workload_detail
 from accelmnist.measure.plan import Case, case_fields
-from accelmnist.measure.record import Bound, CaseResult, Launches, Limit, LimitKind
+from accelmnist.measure.record import Bound, CaseResult, Limit, LimitKind
 from accelmnist.measure.statistics.summary import summarize
 
 CASE = Case(

@@ -15,8 +15,8 @@ import pytest
 from accelmnist import cli
 from accelmnist.cli import invoke
 from accelmnist.cli.loading import importing
+from accelmnist.core.records import RunRecord, load_record
 from accelmnist.data.idx import write_idx
-from accelmnist.results import RunRecord, load_record
 
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
 
@@ -127,8 +127,8 @@ def test_an_unwritable_results_folder(capsys, tmp_path):
 
 
 def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
-    from accelmnist.errors import OutputError
-    from accelmnist.runner import run as runner
+    from accelmnist.core.errors import OutputError
+    from accelmnist.training.runner import run as runner
 
     saved = runner.save_checkpoint
     calls = []
@@ -151,7 +151,7 @@ def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
 
 
 def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
-    from accelmnist.runner import run as runner
+    from accelmnist.training.runner import run as runner
 
     def no_memory(*_arguments, **_settings):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
@@ -228,7 +228,7 @@ def test_a_diverging_run_says_where_and_why_and_exits_1(capsys):
 
 
 def test_a_wrong_run_exits_1_and_names_the_check(capsys, monkeypatch):
-    from accelmnist import evaluation
+    from accelmnist.training import evaluation
 
     monkeypatch.setattr(evaluation, "scale_images", lambda images: images * (1 / 300))
     code = invoke([*QUICK, "--no-save", "--quiet"])
@@ -307,7 +307,7 @@ def test_a_network_too_large_for_the_machine_is_refused_before_it_is_made(capsys
 
 
 def test_two_runs_of_one_second_get_a_folder_each(monkeypatch):
-    from accelmnist.folders import new_folder
+    from accelmnist.core.files import new_folder
 
     monkeypatch.setattr("time.strftime", lambda _format: "20260101-000000")
     names = [new_folder(None, label="cuda0-eager").name for _ in range(3)]
@@ -315,7 +315,7 @@ def test_two_runs_of_one_second_get_a_folder_each(monkeypatch):
 
 
 def test_pictures_that_cannot_be_written_do_not_hide_the_result(capsys, monkeypatch):
-    from accelmnist.errors import OutputError
+    from accelmnist.core.errors import OutputError
     from accelmnist.show import pictures
 
     def full(*_arguments, **_settings):

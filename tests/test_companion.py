@@ -12,11 +12,11 @@ import numpy as np
 import psutil
 import pytest
 
-from accelmnist.companion import Companion
-from accelmnist.errors import DataError
-from accelmnist.reference.oracle import oracle_scores
+from accelmnist.cli.helper_process import Companion
+from accelmnist.core.errors import DataError
+from accelmnist.training.reference.scores import oracle_scores
 
-ORACLE = "accelmnist.reference.oracle:oracle_scores"
+ORACLE = "accelmnist.training.reference.scores:oracle_scores"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def labels() -> tuple[np.ndarray, np.ndarray]:
 
 def test_it_answers_as_this_process_would(labels, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    with Companion(("accelmnist.reference.oracle",)) as companion:
+    with Companion(("sklearn.metrics",)) as companion:
         companion.wait_until_ready()
         found, again = companion.start(ORACLE, *labels), companion.start("os:getpid")
         expected = oracle_scores(*labels)
@@ -37,7 +37,7 @@ def test_it_answers_as_this_process_would(labels, monkeypatch):
 
 def test_it_can_begin_with_its_first_call(labels, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    with Companion(("accelmnist.reference.oracle",), at_once=False) as companion:
+    with Companion(("sklearn.metrics",), at_once=False) as companion:
         companion.wait_until_ready()
         assert companion._process is None
         found, again = companion.start(ORACLE, *labels), companion.start("os:getpid")
@@ -82,7 +82,7 @@ def test_when_it_dies_the_work_is_done_here(when, monkeypatch):
 
 def test_it_does_not_outlive_a_killed_run():
     program = (
-        "from accelmnist.companion import Companion; c = Companion(()); c.wait_until_ready(); "
+        "from accelmnist.cli.helper_process import Companion; c = Companion(()); c.wait_until_ready(); "
         "print(c._process.pid, flush=True); import time; time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as run:

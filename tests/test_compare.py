@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from accelmnist.cli import invoke
-from accelmnist.config import DataConfig
+from accelmnist.core.config import DataConfig
+from accelmnist.core.records import Environment, save_record
 from accelmnist.measure.compare.comparable import Series, Side, bench_side
 from accelmnist.measure.compare.matched_case import Row, Rules
 from accelmnist.measure.compare.two_records import TwoRecords, holm, judge
@@ -29,7 +30,6 @@ from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.controls import machine_speeds
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.results import Environment, save_record
 from tests.samples import sample_environment, sample_record, sample_verdict
 
 ROUNDS = 30

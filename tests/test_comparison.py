@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
 from accelmnist.measure.statistics.comparison import Comparison, compare, regressed
 from accelmnist.measure.statistics.summary import minimum_samples
-from bench import simulate_statistics as simulation
-from bench.simulate_statistics import NOISES, Simulator, from_records, interleaved
+from bench.studies import simulate_statistics as simulation
+from bench.studies.simulate_statistics import NOISES, Simulator, from_records, interleaved
 
 TRIALS = 400
 MIRRORED = {"faster": "slower", "slower": "faster", "same": "same", "ambiguous": "ambiguous"}

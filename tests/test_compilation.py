@@ -10,9 +10,9 @@ import weakref
 import pytest
 import torch
 
-from accelmnist import compilation
-from accelmnist.compilation import Compilations, CompileWatch, compile_apart
 from accelmnist.device import resolve
+from accelmnist.engines import compilation
+from accelmnist.engines.compilation import Compilations, CompileWatch, compile_apart
 
 CPU = resolve("cpu")
 LIMIT_AND_MORE = 12  # torch stops compiling a code object after 8
@@ -147,8 +147,8 @@ def test_watching_does_not_load_the_compiler():
     """It takes two seconds, a third of a whole default run."""
     program = """
 import sys
-from accelmnist.compilation import CompileWatch, Compilations
-from accelmnist.step.selection import engine_class
+from accelmnist.engines.compilation import CompileWatch, Compilations
+from accelmnist.engines.choose import engine_class
 engine_class("compiled")
 with CompileWatch() as watch:
     pass

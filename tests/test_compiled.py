@@ -11,19 +11,18 @@ import weakref
 import pytest
 import torch
 
-from accelmnist.compilation import Compilations, CompileWatch
+from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
+from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.compiled import CompiledEngine, epoch_by_loop, epoch_by_steps
-from accelmnist.errors import DeviceError
-from accelmnist.evaluation import logits_of
-from accelmnist.model import MLP
-from accelmnist.reference.exact import replay_first_steps
-from accelmnist.step import functional_loop
-from accelmnist.step.contract import Epoch
-from accelmnist.step.functional import FunctionalStep
-from accelmnist.step.functional_loop import StepLoop
-from accelmnist.training import Plan, prepare
+from accelmnist.engines.contract import Epoch
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.step import functional_loop
+from accelmnist.engines.step.functional import FunctionalStep
+from accelmnist.engines.step.functional_loop import StepLoop
+from accelmnist.training.loop import Plan, prepare
+from accelmnist.training.reference.exact import replay_first_steps
 from tests.test_engines import runs_here
 from tests.training_helpers import make_job, small_config, train_with
 

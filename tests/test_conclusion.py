@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from accelmnist.core.records import Check, Verdict
 from accelmnist.measure.conclusion import baseline_of, conclude, with_ranks, with_speedups
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.results import Check, Verdict
 
 WRONG = Verdict(
     passed=False,

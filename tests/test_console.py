@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
+from accelmnist.analysis.prediction import ModelSummary, Prediction
+from accelmnist.core.records import RunRecord
 from accelmnist.data.picture import Picture
-from accelmnist.prediction import ModelSummary, Prediction
-from accelmnist.results import RunRecord
 from accelmnist.show import units
 from accelmnist.show.confusion import format_confusion, format_pairs
 from accelmnist.show.digit import Digit

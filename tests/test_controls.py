@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.controls import against_controls, machine_speeds, spread_of_controls
 

@@ -10,9 +10,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from accelmnist.config import OPTIMIZERS, ModelConfig, Optimizer, TrainingConfig
+from accelmnist.core.config import OPTIMIZERS, ModelConfig, Optimizer, TrainingConfig
 from accelmnist.device import resolve
-from accelmnist.evaluation import logits_of
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.step.functional_update import FunctionalUpdate
+from accelmnist.engines.step.torch_update import TorchUpdate
 from accelmnist.measure.limits.cost import (
     UPDATE_FLOPS,
     Product,
@@ -23,11 +26,7 @@ from accelmnist.measure.limits.cost import (
     training_cost,
 )
 from accelmnist.measure.plan import Case
-from accelmnist.model import MLP
-from accelmnist.step.functional_update import FunctionalUpdate
-from accelmnist.step.selection import engine_class
-from accelmnist.step.torch_update import TorchUpdate
-from accelmnist.training import Plan
+from accelmnist.training.loop import Plan
 from tests.training_helpers import make_job, small_config
 
 NETWORKS = [(), (32,), (24, 16), (40, 8, 20)]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accelmnist.core.records import Verdict
 from accelmnist.measure.limits.crossover import break_even_epochs, find_crossovers, paired, with_break_even
 from accelmnist.measure.plan import Case, case_fields
 from accelmnist.measure.record import CaseResult, Crossover
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.results import Verdict
 
 CASE = Case(
     mode="training",

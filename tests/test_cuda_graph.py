@@ -10,21 +10,20 @@ from functools import partial
 import pytest
 import torch
 
-from accelmnist.config import OPTIMIZERS
+from accelmnist.core.config import OPTIMIZERS
+from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import upload
 from accelmnist.device import Device, resolve
+from accelmnist.engines.contract import Epoch
 from accelmnist.engines.cuda_graph import CudaGraphEngine
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.errors import DeviceError
-from accelmnist.evaluation import logits_of
-from accelmnist.model import MLP
-from accelmnist.profiling.profile import profile_training
-from accelmnist.reference.exact import replay_first_steps
-from accelmnist.step import replay
-from accelmnist.step.contract import Epoch
-from accelmnist.step.replay import ReplayedClassifier, chunk_sizes, split_steps
-from accelmnist.step.torch_chunk import room_of
-from accelmnist.training import Plan, prepare, train
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.step import replay
+from accelmnist.engines.step.replay import ReplayedClassifier, chunk_sizes, split_steps
+from accelmnist.engines.step.torch_chunk import room_of
+from accelmnist.training.loop import Plan, prepare, train
+from accelmnist.training.profiling.profile import profile_training
+from accelmnist.training.reference.exact import replay_first_steps
 from tests.graph_stand_in import FakeGraphs
 from tests.test_engines import CONFIGURATIONS, STEPS
 from tests.training_helpers import make_job, small_config, train_with

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from accelmnist import device as module
+from accelmnist.core.errors import ConfigError, DeviceError
 from accelmnist.device import (
     Device,
     available,
@@ -17,7 +18,6 @@ from accelmnist.device import (
     require_precision,
     resolve,
 )
-from accelmnist.errors import ConfigError, DeviceError
 
 CUDA = Device(torch.device("cuda:0"), "a card", "asked for")
 MPS = Device(torch.device("mps"), "a chip", "asked for")

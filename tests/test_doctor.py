@@ -16,13 +16,13 @@ import pytest
 import torch
 
 import accelmnist
-from accelmnist import diagnosis
+from accelmnist.analysis import doctor as diagnosis
+from accelmnist.analysis.doctor import Diagnosis, Finding, check_folder, diagnose
 from accelmnist.cli import invoke
-from accelmnist.config import ENGINES, PRECISIONS
+from accelmnist.core.config import ENGINES, PRECISIONS
 from accelmnist.data import mnist
 from accelmnist.data.mnist import PUBLISHED
 from accelmnist.device import available
-from accelmnist.diagnosis import Diagnosis, Finding, check_folder, diagnose
 from accelmnist.engines.eager import EagerEngine
 
 

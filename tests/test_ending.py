@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from accelmnist.ending import told_early_end
-from accelmnist.errors import DeviceError, DivergedError, StoppedError
+from accelmnist.core.errors import DeviceError, DivergedError, StoppedError
+from accelmnist.training.ending import told_early_end
 
 
 @pytest.mark.parametrize(

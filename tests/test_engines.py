@@ -11,14 +11,14 @@ import dataclasses
 import pytest
 import torch
 
-from accelmnist.config import ENGINES, OPTIMIZERS, ExecutionConfig, RunConfig
+from accelmnist.core.config import ENGINES, OPTIMIZERS, ExecutionConfig, RunConfig
+from accelmnist.core.errors import CheckpointError, DeviceError
 from accelmnist.device import Device, resolve
-from accelmnist.errors import CheckpointError, DeviceError
-from accelmnist.reference.exact import replay_first_steps
-from accelmnist.step.contract import Engine
-from accelmnist.step.functional import FunctionalStep
-from accelmnist.step.selection import choose_engine, engine_class
-from accelmnist.training import Plan, prepare
+from accelmnist.engines.choose import choose_engine, engine_class
+from accelmnist.engines.contract import Engine
+from accelmnist.engines.step.functional import FunctionalStep
+from accelmnist.training.loop import Plan, prepare
+from accelmnist.training.reference.exact import replay_first_steps
 from tests.training_helpers import make_job, small_config, train_with
 
 STEPS = 16

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from accelmnist import evaluation as module
-from accelmnist.config import ModelConfig
+from accelmnist.core.config import ModelConfig
 from accelmnist.data.on_device import upload
 from accelmnist.data.types import ImageSet
-from accelmnist.evaluation import accuracy_of, confident_mistakes, evaluate
-from accelmnist.model import MLP
+from accelmnist.engines.model import MLP
+from accelmnist.training import evaluation as module
+from accelmnist.training.evaluation import accuracy_of, confident_mistakes, evaluate
 
 
 def numpy_logits(model: MLP, images: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
-from accelmnist.errors import OutputError
-from accelmnist.neurons.images import weight_images
-from accelmnist.results import RunRecord
+from accelmnist.analysis.neurons.images import weight_images
+from accelmnist.core.errors import OutputError
+from accelmnist.core.records import RunRecord
 from accelmnist.show.figures import confusion_figure, curves_figure, mistakes_figure, png_bytes, weights_figure
 from accelmnist.show.figures.mosaic import Tiling, choose_columns, draw_mosaic
 from accelmnist.show.heat import DIAGONAL, cell_colours, error_shares, heat, ink_on, ramp_colour

@@ -11,21 +11,20 @@ import dataclasses
 import pytest
 import torch
 
-from accelmnist import native
-from accelmnist.config import ExecutionConfig
+from accelmnist.core.config import ExecutionConfig
+from accelmnist.core.errors import DivergedError
 from accelmnist.data.on_device import upload
 from accelmnist.device import Device, resolve
+from accelmnist.engines import native
+from accelmnist.engines.contract import Epoch
 from accelmnist.engines.fused import FusedEngine
-from accelmnist.errors import DivergedError
-from accelmnist.evaluation import logits_of
-from accelmnist.model import MLP
-from accelmnist.reference.oracle import oracle_scores
-from accelmnist.reference.tolerances import tolerances
-from accelmnist.reference.training import train_reference
-from accelmnist.reference.verdict import Evidence, judge
-from accelmnist.step.contract import Epoch
-from accelmnist.step.native_epoch import ListedPixels
-from accelmnist.training import Plan, prepare, train
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.native.epoch import ListedPixels
+from accelmnist.training.loop import Plan, prepare, train
+from accelmnist.training.reference.scores import oracle_scores
+from accelmnist.training.reference.tolerances import tolerances
+from accelmnist.training.reference.training import train_reference
+from accelmnist.training.reference.verdict import Evidence, judge
 from tests.training_helpers import make_job, small_config, train_with
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))

@@ -11,22 +11,21 @@ from functools import partial
 import pytest
 import torch
 
-from accelmnist.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
+from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
+from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, resolve
+from accelmnist.engines.contract import Epoch, Job
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.fused import FusedEngine
-from accelmnist.errors import DeviceError
-from accelmnist.evaluation import logits_of
-from accelmnist.gpu_kernels.tiles import Tile, tile
-from accelmnist.model import MLP
-from accelmnist.profiling.profile import profile_training
-from accelmnist.reference.exact import replay_first_steps
-from accelmnist.reference.tolerances import tolerances
-from accelmnist.step import replay
-from accelmnist.step.contract import Epoch, Job
-from accelmnist.step.triton_chunk import TritonChunk, why_too_large
-from accelmnist.training import Plan, prepare
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.step import replay
+from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
+from accelmnist.engines.triton.kernels.tiles import Tile, tile
+from accelmnist.training.loop import Plan, prepare
+from accelmnist.training.profiling.profile import profile_training
+from accelmnist.training.reference.exact import replay_first_steps
+from accelmnist.training.reference.tolerances import tolerances
 from tests.interpreted import classify, interpreter, run_steps
 from tests.training_helpers import make_job, small_config, train_with
 

@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from accelmnist import native
 from accelmnist.cli import head_start as command
-from accelmnist.config import DataConfig, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.config import DataConfig, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.errors import DataError
+from accelmnist.core.records import load_record
 from accelmnist.data.idx import write_idx
 from accelmnist.device import resolve
-from accelmnist.errors import DataError
-from accelmnist.head_start import foresight, training
-from accelmnist.head_start.adoption import as_checkpoint, fits
-from accelmnist.head_start.training import HeadStart, begin
-from accelmnist.openmp import usable_threads
-from accelmnist.results import load_record
-from accelmnist.run_setup import choose_setup
-from accelmnist.runner import RunOutcome, RunRequest, execute
+from accelmnist.device.threads import usable_threads
+from accelmnist.engines import native
+from accelmnist.engines.native.arrays import NativeNetwork
+from accelmnist.engines.speeds import Setting, Speed, SpeedTable
 from accelmnist.show.observer import SilentObserver
-from accelmnist.speeds import Setting, Speed, SpeedTable
-from accelmnist.step.native_arrays import NativeNetwork
+from accelmnist.training.head_start import foresight, training
+from accelmnist.training.head_start.adoption import as_checkpoint, fits
+from accelmnist.training.head_start.training import HeadStart, begin
+from accelmnist.training.runner import RunOutcome, RunRequest, execute
+from accelmnist.training.setup import choose_setup
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 
@@ -146,10 +146,10 @@ def test_what_was_begun_is_saved_before_the_run_goes_on(folder, tmp_path, monkey
     """A run that is killed after its head start goes on from it."""
     config = config_of(folder)
     ahead = begun(config)
-    monkeypatch.setattr("accelmnist.runner.run.evaluate", lambda *_, **__: stop())
+    monkeypatch.setattr("accelmnist.training.runner.run.evaluate", lambda *_, **__: stop())
     with pytest.raises(KeyboardInterrupt):
         run(config, ahead, folder=tmp_path / "run")
-    from accelmnist.resuming import find_stopped_run
+    from accelmnist.training.checkpoint import find_stopped_run
 
     found = find_stopped_run(tmp_path / "run").checkpoint
     assert found is not None
@@ -254,9 +254,8 @@ def test_without_the_extension_there_is_none(quiet_machine, monkeypatch):
 
 @pytest.mark.parametrize("variables", [{}, {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "64"}])
 def test_threads_are_those_that_torch_takes(variables):
-    program = (
-        "from accelmnist.openmp import usable_threads as n; a = n(); import torch; print(a, torch.get_num_threads())"
-    )
+    program = "from accelmnist.device.threads import usable_threads as n; a = n(); import torch; "
+    program += "print(a, torch.get_num_threads())"
     bare = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(
         [sys.executable, "-c", program], env=bare | variables, capture_output=True, text=True, check=True
@@ -336,7 +335,7 @@ def test_nothing_is_trained_for_a_folder_that_is_taken(folder, tmp_path):
 INTERRUPTED = """
 import os, signal, sys, time
 from accelmnist.cli import invoke
-from accelmnist.step.native_arrays import NativeNetwork
+from accelmnist.engines.native.arrays import NativeNetwork
 def train(*_):
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(1000):  # another thread may be the one that takes the signal
@@ -350,7 +349,7 @@ def test_it_needs_neither_torch_nor_rich(folder):
     program = f"""
 import sys
 from accelmnist.cli.head_start import begin_training
-from accelmnist.config import DataConfig, ExecutionConfig, RunConfig
+from accelmnist.core.config import DataConfig, ExecutionConfig, RunConfig
 config = RunConfig(data=DataConfig(folder={str(folder)!r}), execution=ExecutionConfig(device="cpu"))
 found = begin_training(config, {{"trials": 1, "quiet": True, "as_json": False}})
 print(found.accuracy > 0.5, {{"torch", "rich", "matplotlib", "sklearn"}} & set(sys.modules))

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from accelmnist.core.errors import DataError, OutputError
 from accelmnist.data import idx
 from accelmnist.data.idx import idx_header, read_idx, write_idx
-from accelmnist.errors import DataError, OutputError
 
 MB = 1 << 20
 # Each example writes a file, so a hundred are worth about half a second.

@@ -13,8 +13,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, resolve
-from accelmnist.errors import DeviceError
+from accelmnist.engines.choose import engine_class
 from accelmnist.measure import clock
 from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits import probe as module
@@ -28,8 +29,7 @@ from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchRecord, Limit, LimitKind
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.step.selection import engine_class
-from accelmnist.training import Plan
+from accelmnist.training.loop import Plan
 from tests.training_helpers import make_job, small_config
 
 CPU = resolve("cpu")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as theirs
 
-from accelmnist.metrics import compute_metrics, most_confused
+from accelmnist.core.metrics import compute_metrics, most_confused
 
 CLASSES = list(range(10))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from accelmnist.cli import invoke
+from accelmnist.core.records import save_record
 from accelmnist.measure.record import BenchRecord, save_bench
-from accelmnist.results import save_record
 from accelmnist.sweep.record import save_sweep
 from tests.samples import sample_record
 from tests.sweep_samples import sweep_record

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from accelmnist.config import DATASETS
+from accelmnist.core.config import DATASETS
+from accelmnist.core.errors import ConfigError, DataError
+from accelmnist.core.files import cache_folder
 from accelmnist.data import mnist
 from accelmnist.data.idx import write_idx
 from accelmnist.data.mnist import PUBLISHED, load_dataset, verify_embedded
 from accelmnist.data.origins import ORIGINS
 from accelmnist.data.types import Dataset
-from accelmnist.errors import ConfigError, DataError
-from accelmnist.folders import cache_folder
 
 EMBEDDED = Path(mnist.__file__).parent / "files"
 NAMES = tuple(published.name for published in PUBLISHED)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from accelmnist.config import ACTIVATIONS, OUTPUTS, ModelConfig
-from accelmnist.model import MLP, batch_loss, image_losses, scale_images, scores
+from accelmnist.core.config import ACTIVATIONS, OUTPUTS, ModelConfig
+from accelmnist.engines.model import MLP, batch_loss, image_losses, scale_images, scores
 
 NUMPY_ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accelmnist import native
+from accelmnist.engines import native
 from tests.native import build as driver
 
 ROOT = Path(__file__).parents[1]
@@ -259,7 +259,7 @@ def test_a_level_that_is_not_here_is_told(monkeypatch):
 
 
 def test_kernels_that_are_not_built_are_told(monkeypatch):
-    monkeypatch.setitem(sys.modules, "accelmnist.native._kernels", None)
+    monkeypatch.setitem(sys.modules, "accelmnist.engines.native._kernels", None)
     monkeypatch.delattr(native, "_kernels", raising=False)
     reason = native.why_missing()
     assert reason is not None

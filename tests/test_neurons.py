@@ -14,22 +14,22 @@ from scipy.ndimage import label as connected
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from accelmnist.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
+from accelmnist.analysis.neurons.analysis import describe_neurons
+from accelmnist.analysis.neurons.claims import argued, fallen, mcnemar
+from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
+from accelmnist.analysis.neurons.effect import images_within
+from accelmnist.analysis.neurons.order import atlas_order
+from accelmnist.analysis.neurons.record import Ablation, Baseline, NeuronsRecord, Task, load_neurons, save_neurons
+from accelmnist.analysis.neurons.response import respond
+from accelmnist.analysis.neurons.sentences import Speaker
+from accelmnist.analysis.neurons.shape import common_shape, feature_correlations, features_of, shapes_of
+from accelmnist.analysis.neurons.task import natural_break
+from accelmnist.analysis.neurons.thresholds import GREY
+from accelmnist.analysis.neurons.words import ClassWords, share
+from accelmnist.core.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
-from accelmnist.model import MLP
-from accelmnist.neurons.analysis import describe_neurons
-from accelmnist.neurons.claims import argued, fallen, mcnemar
-from accelmnist.neurons.clarity import ink_area, inked_share, morans_i
-from accelmnist.neurons.effect import images_within
-from accelmnist.neurons.order import atlas_order
-from accelmnist.neurons.record import Ablation, Baseline, NeuronsRecord, Task, load_neurons, save_neurons
-from accelmnist.neurons.response import respond
-from accelmnist.neurons.sentences import Speaker
-from accelmnist.neurons.shape import common_shape, feature_correlations, features_of, shapes_of
-from accelmnist.neurons.task import natural_break
-from accelmnist.neurons.thresholds import GREY
-from accelmnist.neurons.words import ClassWords, share
+from accelmnist.engines.model import MLP
 from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, SINGLE, ZERO, Planted, fill, planted, random_network
 
 Real = NDArray[np.float64]

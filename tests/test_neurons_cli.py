@@ -12,23 +12,23 @@ import pytest
 import torch
 from PIL import Image
 
-from accelmnist.checkpoint import MODEL_NAME, save_model
+from accelmnist.analysis.neurons import effect
+from accelmnist.analysis.neurons.images import signed_images, weight_images
+from accelmnist.analysis.neurons.record import RECORD_NAME, Task, load_neurons, save_neurons
 from accelmnist.cli import invoke
-from accelmnist.config import DataConfig, ModelConfig
+from accelmnist.core.config import DataConfig, ModelConfig
+from accelmnist.core.metrics import compute_metrics
+from accelmnist.core.record_files import SCHEMA_VERSION, save
+from accelmnist.core.records import RunRecord, save_record
 from accelmnist.data.idx import write_idx
 from accelmnist.data.types import DIGIT_NAMES
+from accelmnist.engines.model import MLP
 from accelmnist.measure.record import BenchRecord
-from accelmnist.metrics import compute_metrics
-from accelmnist.model import MLP
-from accelmnist.neurons import effect
-from accelmnist.neurons.images import signed_images, weight_images
-from accelmnist.neurons.record import RECORD_NAME, Task, load_neurons, save_neurons
-from accelmnist.record_files import SCHEMA_VERSION, save
-from accelmnist.results import RunRecord, save_record
 from accelmnist.show.figures.atlas import MOST_ALIKE, MOST_CLEAR, atlas_figure
 from accelmnist.show.figures.atlas_card import CARD_WIDTH
 from accelmnist.show.figures.layout import text_width
 from accelmnist.show.figures.style import size_px
+from accelmnist.training.checkpoint import MODEL_NAME, save_model
 from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, ZERO, Planted, planted, random_network
 from tests.samples import FASHION, sample_record
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from accelmnist.openmp import limit_spinning
+from accelmnist.device.threads import limit_spinning
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from accelmnist.schedules import learning_rates as package_rates
+from accelmnist.engines.plan import learning_rates as package_rates
 from bench.peers.catalogue import CATALOGUE
 from bench.peers.process import ContenderLostError
 from bench.peers.record import StartCase, load_record, new_record, save_record

@@ -11,14 +11,14 @@ from functools import partial
 import pytest
 import torch
 
-from accelmnist.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
+from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.device import Device, resolve
 from accelmnist.engines import persistent as engine_module
 from accelmnist.engines.persistent import PersistentEngine
-from accelmnist.gpu_kernels.partition import partition, step_s
-from accelmnist.reference.exact import replay_first_steps
-from accelmnist.step.persistent_epochs import PersistentEpochs, partition_of
-from accelmnist.training import Plan
+from accelmnist.engines.triton.kernels.partition import partition, step_s
+from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
+from accelmnist.training.loop import Plan
+from accelmnist.training.reference.exact import replay_first_steps
 from tests.interpreted import interpreter, run_persistent
 from tests.test_gpu_kernels import TYPES, assert_follows, by_torch
 from tests.training_helpers import make_job, small_config
@@ -105,7 +105,7 @@ def compiled(config, synthetic, capability):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from accelmnist.gpu_kernels.persistent import persistent
+    from accelmnist.engines.triton.kernels.persistent import persistent
 
     cut = partition_of(config, 132)
     epochs = PersistentEpochs(make_job(config, synthetic, CPU), cut)

@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from accelmnist.core.errors import DataError
 from accelmnist.data.idx import write_idx
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.picture import Picture, read_pictures
-from accelmnist.errors import DataError
 
 Grey = NDArray[np.uint8]
 

@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from accelmnist.checkpoint import MODEL_NAME, Checkpoint, save_checkpoint, save_model, weights_of
+from accelmnist.analysis.prediction import newest_model
 from accelmnist.cli import invoke
-from accelmnist.config import OUTPUTS, ModelConfig, Output, RunConfig, TrainingConfig
+from accelmnist.core.config import OUTPUTS, ModelConfig, Output, RunConfig, TrainingConfig
+from accelmnist.core.errors import CheckpointError
+from accelmnist.core.records import RunRecord, save_record
 from accelmnist.data.idx import write_idx
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import upload
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
 from accelmnist.device import resolve
+from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.errors import CheckpointError
-from accelmnist.model import MLP
-from accelmnist.prediction import newest_model
-from accelmnist.results import RunRecord, save_record
-from accelmnist.step.contract import Job
-from accelmnist.training import prepare, train
+from accelmnist.engines.model import MLP
+from accelmnist.training.checkpoint import MODEL_NAME, Checkpoint, save_checkpoint, save_model, weights_of
+from accelmnist.training.loop import prepare, train
 
 Grey = NDArray[np.uint8]
 

@@ -19,22 +19,28 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from accelmnist.checkpoint import weights_of
 from accelmnist.cli import invoke
-from accelmnist.config import OPTIMIZERS
+from accelmnist.core.config import OPTIMIZERS
+from accelmnist.core.records import OperationFigures, ProfileSummary, RunRecord, load_record
 from accelmnist.device import Device, compile_capability, resolve
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Engine
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.profiling import launches
-from accelmnist.profiling import profile as profiling
-from accelmnist.profiling.events import driver_call, within
-from accelmnist.profiling.hot_spots import GRAPH_ROW, HOST_ROW, tabulate
-from accelmnist.profiling.launches import count_launches
-from accelmnist.profiling.profile import COUNTED_STEPS, profile_calls, profile_steps, profile_training, summarize
-from accelmnist.results import OperationFigures, ProfileSummary, RunRecord, load_record
 from accelmnist.show.profile import format_profile, write_profile
-from accelmnist.step.contract import Engine
-from accelmnist.step.selection import engine_class
-from accelmnist.training import Plan, prepare, train
+from accelmnist.training.checkpoint import weights_of
+from accelmnist.training.loop import Plan, prepare, train
+from accelmnist.training.profiling import launches
+from accelmnist.training.profiling import profile as profiling
+from accelmnist.training.profiling.events import driver_call, within
+from accelmnist.training.profiling.hot_spots import GRAPH_ROW, HOST_ROW, tabulate
+from accelmnist.training.profiling.launches import count_launches
+from accelmnist.training.profiling.profile import (
+    COUNTED_STEPS,
+    profile_calls,
+    profile_steps,
+    profile_training,
+    summarize,
+)
 from tests.training_helpers import make_job, small_config
 
 CPU = resolve("cpu")
@@ -527,7 +533,7 @@ def test_a_resumed_run_can_be_profiled(monkeypatch, capsys):
 @pytest.mark.usefixtures("in_empty_folder")
 def test_a_trace_that_cannot_be_written_is_one_line_and_loses_no_figure(capsys, monkeypatch):
     def full(path, _content):
-        from accelmnist.errors import OutputError
+        from accelmnist.core.errors import OutputError
 
         raise OutputError(f"cannot write {path}: no space left on device", remedy="Make room there")
 

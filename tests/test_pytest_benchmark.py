@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accelmnist.cli import invoke
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
 from accelmnist.measure.compare.comparable import Side
 from accelmnist.measure.compare.matched_case import Rules
 from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side

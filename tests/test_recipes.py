@@ -13,13 +13,13 @@ import pytest
 from accelmnist.cli import commands, invoke
 from accelmnist.cli.bench_options import bench_config_from
 from accelmnist.cli.run_options import config_from, with_recipe
-from accelmnist.config import DataConfig, RunConfig
+from accelmnist.core.config import DataConfig, RunConfig
+from accelmnist.core.recipes import RECIPES, changes
+from accelmnist.core.records import encode_record, load_record
 from accelmnist.measure.plan import BenchConfig, expand, run_config
-from accelmnist.recipes import RECIPES, changes
-from accelmnist.results import encode_record, load_record
 from accelmnist.show.summary import format_summary
-from bench import recipe_search, recipe_study
-from bench.choose_defaults import Search
+from bench.studies import recipe_search, recipe_study
+from bench.studies.choose_defaults import Search
 from tests.samples import sample_metrics, sample_record
 from tests.test_console import lines
 

@@ -13,17 +13,17 @@ import msgspec
 import numpy as np
 import pytest
 
+from accelmnist.analysis.evidence.evidence import Evidence, Gap, find_evidence
 from accelmnist.cli import invoke
+from accelmnist.core.metrics import compute_metrics
+from accelmnist.core.records import load_record, save_record
 from accelmnist.measure.record import save_bench
-from accelmnist.metrics import compute_metrics
-from accelmnist.report.evidence import Evidence, Gap, find_evidence
-from accelmnist.report.sources import Sources, load_sources
-from accelmnist.results import load_record, save_record
 from accelmnist.show.report.compose import Wishes, compose
 from accelmnist.show.report.document import Atlas, Matrix, Missing, Points, Report, Table, Text
 from accelmnist.show.report.html import render_html
 from accelmnist.show.report.notes import parse_notes, read_notes
 from accelmnist.show.report.observations import class_sentences, confusion_sentences, likeness_sentence
+from accelmnist.show.report.sources import Sources, load_sources
 from accelmnist.show.report.words import ClassWords
 from tests.bench_samples import sample_bench
 from tests.report_samples import make_run, sample_evidence
@@ -193,7 +193,7 @@ def test_the_matrix_shows_the_images_of_its_cells(run_folder):
 
 
 def test_the_atlas_shows_the_weights_of_its_neurons(run_folder):
-    from accelmnist.neurons.images import weight_images
+    from accelmnist.analysis.neurons.images import weight_images
 
     sources = load_sources([run_folder])
     found = find_evidence(sources.run, run_folder)
@@ -503,8 +503,8 @@ def test_few_mistakes_are_hedged():
 
 
 def test_a_reason_is_given_only_where_the_images_have_one():
-    from accelmnist.metrics import ConfusedPair
-    from accelmnist.report.confusions import Likeness, Trait
+    from accelmnist.analysis.evidence.confusions import Likeness, Trait
+    from accelmnist.core.metrics import ConfusedPair
 
     none = Trait(hits=0, confused=8, class_hits=5, images=100)
     sure = Trait(hits=7, confused=8, class_hits=10, images=100)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from accelmnist.metrics import ConfusedPair
-from accelmnist.report.confusions import Trait, class_means, images_of, likeness_of
-from accelmnist.report.intervals import chance_of_as_many, overlap, wilson
-from accelmnist.report.loops import has_loop
+from accelmnist.analysis.evidence.confusions import Trait, class_means, images_of, likeness_of
+from accelmnist.analysis.evidence.intervals import chance_of_as_many, overlap
+from accelmnist.analysis.evidence.loops import has_loop
+from accelmnist.core.metrics import ConfusedPair, wilson_interval
 from tests.report_samples import sample_evidence
 
 
@@ -20,13 +20,13 @@ from tests.report_samples import sample_evidence
 def test_intervals_are_scipys(total, share):
     hits = round(share * total)
     expected = stats.binomtest(hits, total).proportion_ci(0.95, method="wilson")
-    assert wilson(hits, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert wilson_interval(hits, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_nothing_counted_is_no_knowledge_and_ends_stay_within():
-    assert wilson(0, 0) == (0.0, 1.0)
-    assert wilson(0, 7)[0] == 0.0
-    assert wilson(7, 7)[1] == 1.0
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    assert wilson_interval(0, 7)[0] == 0.0
+    assert wilson_interval(7, 7)[1] == 1.0
 
 
 def test_overlap():

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from accelmnist.report.evidence import Gap, find_evidence
-from accelmnist.report.sources import Sources, load_sources
-from accelmnist.results import Check, Verdict
+from accelmnist.analysis.evidence.evidence import Gap, find_evidence
+from accelmnist.core.records import Check, Verdict
 from accelmnist.show.report.compose import Wishes, compose
 from accelmnist.show.report.document import Matrix, Report, Table, Text
 from accelmnist.show.report.notes import parse_notes
 from accelmnist.show.report.pdf import render_pdf
+from accelmnist.show.report.sources import Sources, load_sources
 from tests.bench_samples import sample_bench
 from tests.report_samples import make_run, tool
 from tests.samples import sample_record

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelmnist.metrics import compute_metrics
-from accelmnist.report.evidence import Gap
-from accelmnist.report.sources import Sources
-from accelmnist.results import SeedSpread, TrialFigures, TrialsSummary
+from accelmnist.analysis.evidence.evidence import Gap
+from accelmnist.core.metrics import compute_metrics
+from accelmnist.core.records import SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.show.report.compose import Wishes, compose
 from accelmnist.show.report.observations import class_sentences
+from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.words import ClassWords
 from tests.samples import sample_record
 from tests.sweep_samples import sweep_record, with_winner

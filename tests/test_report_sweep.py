@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from accelmnist.analysis.evidence.evidence import Gap
 from accelmnist.cli import invoke
-from accelmnist.report.evidence import Gap
-from accelmnist.report.sources import Sources, load_sources
-from accelmnist.results import save_record
+from accelmnist.core.records import save_record
 from accelmnist.show.report.compose import Wishes, compose
 from accelmnist.show.report.document import Figure, Missing, Points, Report, Table
 from accelmnist.show.report.html import render_html
 from accelmnist.show.report.pdf import render_pdf
+from accelmnist.show.report.sources import Sources, load_sources
 from accelmnist.sweep.record import WINNER_FOLDER, SweepRecord, save_sweep
 from tests.samples import sample_record
 from tests.sweep_samples import blank, sweep_config, sweep_record, trial, with_winner

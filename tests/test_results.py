@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from accelmnist.errors import OutputError, RecordError
-from accelmnist.results import RunRecord, encode_record, load_record, save_record
-from accelmnist.storage import make_folder, write_atomically
+from accelmnist.core.errors import OutputError, RecordError
+from accelmnist.core.files import make_folder, write_atomically
+from accelmnist.core.records import RunRecord, encode_record, load_record, save_record
 from tests.samples import sample_record
 
 

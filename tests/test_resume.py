@@ -13,11 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from accelmnist.checkpoint import load_checkpoint, load_model
 from accelmnist.cli import invoke
-from accelmnist.errors import CheckpointError, RecordError
-from accelmnist.results import load_record
-from accelmnist.resuming import find_stopped_run
+from accelmnist.core.errors import CheckpointError, RecordError
+from accelmnist.core.records import load_record
+from accelmnist.training.checkpoint import find_stopped_run, load_checkpoint, load_model
 
 RUN = ["run", "--synthetic", "--hidden", "64,32", "--dropout", "0.1", "--epochs", "8", "--batch-size", "64"]
 RUN += ["--device", "cpu", "--engine", "eager", "--threads", "1", "--no-reference"]
@@ -166,7 +165,7 @@ def test_nothing_that_runs_is_stored(monkeypatch):
 def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, capsys):
     """Ctrl-C while the result is checked stops at once, and resuming only checks again."""
     from accelmnist.engines.eager import EagerEngine
-    from accelmnist.runner import run as runner
+    from accelmnist.training.runner import run as runner
 
     with monkeypatch.context() as patch:
         patch.setattr(runner, "evaluate", lambda *_args, **_settings: os.kill(os.getpid(), signal.SIGINT))

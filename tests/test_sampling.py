@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from accelmnist.errors import DeviceError
+from accelmnist.core.errors import DeviceError
 from accelmnist.measure.sampling import FEWEST_ROUNDS, SLICES, Sampler, is_settled, sample_round
 
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelmnist import native
+from accelmnist.core.records import Check, Verdict
+from accelmnist.engines import native
 from accelmnist.measure import subject
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.plan import Case, case_fields
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.results import Check, Verdict
 from accelmnist.show.figures import scaling_figure
-from bench.scaling import __main__ as command
-from bench.scaling import measuring
-from bench.scaling.cases import Axes, cases_of, threads_up_to
-from bench.scaling.growth import growths_of, speedups_of
-from bench.scaling.words import document, growth_text, short_texts, title_of
+from bench.studies.scaling import __main__ as command
+from bench.studies.scaling import measuring
+from bench.studies.scaling.cases import Axes, cases_of, threads_up_to
+from bench.studies.scaling.growth import growths_of, speedups_of
+from bench.studies.scaling.words import document, growth_text, short_texts, title_of
 
 AXES = Axes(threads=(1, 2))
 ROUNDS = 20

@@ -6,12 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from accelmnist import native, speeds
+from accelmnist.core.errors import RecordError
 from accelmnist.device import resolve
-from accelmnist.errors import RecordError
+from accelmnist.engines import native, speeds
+from accelmnist.engines.choose import choose_engine, setting_of
+from accelmnist.engines.speeds import (
+    Setting,
+    Speed,
+    SpeedTable,
+    fastest,
+    keep_speeds,
+    load_speeds,
+    table_path,
+    unlikeness,
+)
 from accelmnist.measure.known_speeds import FEWEST_SAMPLES, speeds_of
-from accelmnist.speeds import Setting, Speed, SpeedTable, fastest, keep_speeds, load_speeds, table_path, unlikeness
-from accelmnist.step.selection import choose_engine, setting_of
 from tests.bench_samples import sample_bench
 from tests.training_helpers import small_config
 

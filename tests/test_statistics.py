@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
 from accelmnist.measure.statistics.summary import (
     Summary,
     _middle_ranks,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from accelmnist.config import TrainingConfig
-from accelmnist.step.dropout import drop
-from accelmnist.step.functional_update import FunctionalUpdate
-from accelmnist.step.loss_scale import LossScale
-from accelmnist.step.torch_update import TorchUpdate
+from accelmnist.core.config import TrainingConfig
+from accelmnist.engines.step.dropout import drop
+from accelmnist.engines.step.functional_update import FunctionalUpdate
+from accelmnist.engines.step.loss_scale import LossScale
+from accelmnist.engines.step.torch_update import TorchUpdate
 
 RULES = [
     TrainingConfig(optimizer="sgd", weight_decay=0.0),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.device import resolve
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.errors import DeviceError
+from accelmnist.engines.model import MLP
 from accelmnist.measure import subject as module
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.sampling import SLICES
 from accelmnist.measure.subject import REGION_S, InferenceSubject, TrainingSubject
-from accelmnist.model import MLP
 
 CPU = resolve("cpu")
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from accelmnist.cli import invoke
+from accelmnist.core.errors import OutputError, StoppedError
+from accelmnist.core.files import sole_writer
+from accelmnist.core.records import load_record
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset
-from accelmnist.errors import OutputError, StoppedError
-from accelmnist.folders import sole_writer
-from accelmnist.results import load_record
 from accelmnist.sweep import session, winner
 from accelmnist.sweep.observer import SilentSweepObserver
 from accelmnist.sweep.record import SweepRecord, load_sweep, save_sweep
@@ -88,7 +88,7 @@ def test_the_planted_best_wins_and_everything_of_it_is_there():
 
 def test_what_is_kept_is_what_the_engine_reaches_on_images_that_it_never_saw():
     """The same training done by hand: split, train, and count what is right."""
-    from accelmnist.data.order import split_validation
+    from accelmnist.data.split import split_validation
     from accelmnist.data.types import ImageSet
     from accelmnist.device import resolve
     from tests.training_helpers import train_with
@@ -135,7 +135,7 @@ def test_no_training_of_the_sweep_can_see_the_test_set(monkeypatch):
 
 
 def test_only_the_winner_meets_the_test_set_and_once(monkeypatch):
-    from accelmnist.runner import run as runner
+    from accelmnist.training.runner import run as runner
 
     evaluated, original = [], runner.evaluate
     test = make_synthetic(seed=0).test

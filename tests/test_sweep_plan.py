@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from accelmnist.cli import invoke
-from accelmnist.config import DataConfig, TrainingConfig
-from accelmnist.errors import ConfigError
+from accelmnist.core.config import DataConfig, TrainingConfig
+from accelmnist.core.errors import ConfigError
 from accelmnist.sweep.plan import MOST_TRAININGS, candidates, check_size
 from accelmnist.sweep.ranges import parse_counts, parse_rates, parse_sizes
 from accelmnist.sweep.record import SweepRecord

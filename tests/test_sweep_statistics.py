@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
+from accelmnist.core.metrics import wilson_interval
 from accelmnist.sweep.conclusion import accuracies, conclude
 from accelmnist.sweep.plan import candidates
 from accelmnist.sweep.statistics import (
@@ -18,7 +19,6 @@ from accelmnist.sweep.statistics import (
     paired_gap,
     paired_noise,
     relative_half_widths,
-    wilson_interval,
 )
 from tests.sweep_samples import IMAGES, sweep_config, sweep_record
 

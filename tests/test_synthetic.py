@@ -9,8 +9,8 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from accelmnist.core.errors import ConfigError
 from accelmnist.data.synthetic import LABEL_NOISE, make_synthetic
-from accelmnist.errors import ConfigError
 
 
 def test_shapes_types_and_names() -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from accelmnist.config import DataConfig, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.config import DataConfig, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
 from accelmnist.device import resolve
 from accelmnist.measure import time_to_accuracy
 from accelmnist.measure.time_to_accuracy import summarize_seconds, train_to_target

@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from accelmnist import training as module
-from accelmnist.checkpoint import load_model, save_model
-from accelmnist.config import ModelConfig
+from accelmnist.core.config import ModelConfig
+from accelmnist.core.errors import CheckpointError, DivergedError
 from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
-from accelmnist.errors import CheckpointError, DivergedError
-from accelmnist.model import MLP
-from accelmnist.step.selection import engine_class
-from accelmnist.training import prepare, train
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.model import MLP
+from accelmnist.training import loop as module
+from accelmnist.training.checkpoint import load_model, save_model
+from accelmnist.training.loop import prepare, train
 from tests.training_helpers import make_job, small_config
 
 

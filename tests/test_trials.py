@@ -8,17 +8,17 @@ from collections import defaultdict
 import pytest
 import torch
 
-from accelmnist import native
-from accelmnist.config import DataConfig, RunConfig
+from accelmnist.core.config import DataConfig, RunConfig
+from accelmnist.core.errors import ConfigError
 from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
+from accelmnist.engines import native
 from accelmnist.engines.fused import FusedEngine
-from accelmnist.errors import ConfigError
-from accelmnist.evaluation import accuracy_of
-from accelmnist.trials import Trial, TrialData, TrialResult, train_trials
-from accelmnist.trials import alone as alone_module
-from accelmnist.trials import pool as pool_module
-from accelmnist.trials import training as training_module
+from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
+from accelmnist.sweep.trials import alone as alone_module
+from accelmnist.sweep.trials import pool as pool_module
+from accelmnist.sweep.trials import training as training_module
+from accelmnist.training.evaluation import accuracy_of
 from tests.training_helpers import small_config, train_with
 
 CPU = resolve("cpu")

@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from accelmnist.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
+from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.device import resolve
-from accelmnist.evaluation import evaluate
-from accelmnist.step.contract import Epoch
-from accelmnist.training import Plan
-from accelmnist.trials import Trial, TrialData, TrialResult, train_trials
-from accelmnist.trials import batched_step as batched_step_module
-from accelmnist.trials import training as training_module
-from accelmnist.trials.batched import batches_of, train_in_batches
-from accelmnist.trials.batched_step import BatchedEpochs, BatchedStep
-from accelmnist.trials.contract import upload_trial_data
+from accelmnist.engines.contract import Epoch
+from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
+from accelmnist.sweep.trials import batched_step as batched_step_module
+from accelmnist.sweep.trials import training as training_module
+from accelmnist.sweep.trials.batched import batches_of, train_in_batches
+from accelmnist.sweep.trials.batched_step import BatchedEpochs, BatchedStep
+from accelmnist.sweep.trials.contract import upload_trial_data
+from accelmnist.training.evaluation import evaluate
+from accelmnist.training.loop import Plan
 from tests.training_helpers import make_job, small_config, train_with
 
 RTOL, ATOL = 1e-3, 1e-4  # of losses and weights after 32 steps in float32: what every engine is held to

@@ -15,26 +15,26 @@ import torch
 from rich.console import Console
 from scipy import stats
 
-from accelmnist import native
-from accelmnist.checkpoint import load_model
 from accelmnist.cli import invoke
-from accelmnist.config import RunConfig
+from accelmnist.core.config import RunConfig
+from accelmnist.core.errors import ConfigError
+from accelmnist.core.records import RunRecord, TrialFigures, TrialsSummary, load_record
 from accelmnist.device import Device
-from accelmnist.errors import ConfigError
-from accelmnist.reference.tolerances import seed_spread_limit
-from accelmnist.results import RunRecord, TrialFigures, TrialsSummary, load_record
-from accelmnist.run_setup import choose_setup
-from accelmnist.runner import RunRequest
+from accelmnist.engines import native
 from accelmnist.show.line import format_line
 from accelmnist.show.observer import SilentObserver
 from accelmnist.show.plan import format_plan
 from accelmnist.show.summary import format_summary
 from accelmnist.show.trials import TrialsProgress, format_trials
 from accelmnist.show.trials_markdown import format_trials_markdown
-from accelmnist.trials import run as run_module
-from accelmnist.trials.run import execute_trials
-from accelmnist.trials.scores import check_seeds, spread_of
-from accelmnist.trials.training import way_of
+from accelmnist.sweep.trials import run as run_module
+from accelmnist.sweep.trials.run import execute_trials
+from accelmnist.sweep.trials.scores import check_seeds, spread_of
+from accelmnist.sweep.trials.training import way_of
+from accelmnist.training.checkpoint import load_model
+from accelmnist.training.reference.tolerances import seed_spread_limit
+from accelmnist.training.runner import RunRequest
+from accelmnist.training.setup import choose_setup
 from tests.samples import sample_epoch, sample_record
 
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]

@@ -12,20 +12,19 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from accelmnist.config import ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.config import ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.metrics import compute_metrics
+from accelmnist.core.records import Verdict
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import resolve
+from accelmnist.engines.contract import Epoch
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.evaluation import evaluate
-from accelmnist.metrics import compute_metrics
-from accelmnist.reference.oracle import oracle_scores
-from accelmnist.reference.scores import check_scores
-from accelmnist.reference.tolerances import FIRST_STEPS, tolerances
-from accelmnist.reference.training import ReferenceTraining, is_reference, loss_differences, train_reference
-from accelmnist.reference.verdict import Evidence, judge
-from accelmnist.results import Verdict
-from accelmnist.step.contract import Epoch
-from accelmnist.training import Plan
+from accelmnist.training.evaluation import evaluate
+from accelmnist.training.loop import Plan
+from accelmnist.training.reference.scores import check_scores, oracle_scores
+from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
+from accelmnist.training.reference.training import ReferenceTraining, is_reference, loss_differences, train_reference
+from accelmnist.training.reference.verdict import Evidence, judge
 from tests.training_helpers import Finished, train_with
 
 CONFIG = RunConfig(

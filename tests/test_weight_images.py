@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accelmnist.neurons.images import weight_images
+from accelmnist.analysis.neurons.images import weight_images
 from tests.samples import sample_weights
 
 

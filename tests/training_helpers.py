@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from accelmnist.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
 from accelmnist.data.on_device import upload
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device
-from accelmnist.evaluation import Evaluation, evaluate
-from accelmnist.model import MLP
-from accelmnist.step.contract import Engine, Job
-from accelmnist.step.selection import engine_class
-from accelmnist.training import prepare, train
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Engine, Job
+from accelmnist.engines.model import MLP
+from accelmnist.training.evaluation import Evaluation, evaluate
+from accelmnist.training.loop import prepare, train
 
 
 @dataclass

@@ -18,7 +18,7 @@ from importlib import import_module
 import click
 
 import accelmnist
-from accelmnist.errors import AccelmnistError
+from accelmnist.core.errors import AccelmnistError
 
 INTERRUPTED = 130
 WRONG_USE = 2

@@ -13,12 +13,12 @@ import click
 
 from accelmnist.cli.bench_options import CONFIG_PARAMETERS, bench_config_from, case_options, effort_options
 from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
+from accelmnist.cli.helper_process import Companion
 from accelmnist.cli.options import in_order
 from accelmnist.cli.processes import resume_in_fresh_process, seconds_since_start
 from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
-from accelmnist.companion import Companion
-from accelmnist.errors import ConfigError, DeviceError, StoppedError
-from accelmnist.openmp import limit_spinning
+from accelmnist.core.errors import ConfigError, DeviceError, StoppedError
+from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.measure.observer import SilentBenchObserver
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from accelmnist.show.bench.observer import ConsoleBenchObserver
 
 _CHECK_FAILED = 1
-_AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.bench_pictures")
+_AT_THE_END = ("sklearn.metrics", "accelmnist.show.bench_pictures")
 
 result_options = in_order(
     click.option("--strict", is_flag=True, help="Exit with 1 where a case was not measured."),
@@ -117,7 +117,7 @@ class _Run:
         return max(self.record.config.processes - len(seen), 0)
 
     def _measure(self) -> None:
-        from accelmnist.folders import sole_writer
+        from accelmnist.core.files import sole_writer
         from accelmnist.measure.benchmark import execute_bench
         from accelmnist.measure.session import BenchRequest
 
@@ -125,7 +125,7 @@ class _Run:
             config=self.record.config,
             folder=self.folder,
             record=self.record,
-            oracle=partial(self.companion.start, "accelmnist.reference.oracle:oracle_scores"),
+            oracle=partial(self.companion.start, "accelmnist.training.reference.scores:oracle_scores"),
             spent_s=seconds_since_start(),
             traces=self._traces(),
             is_last=self._processes_left() <= 1,
@@ -137,7 +137,7 @@ class _Run:
 
     def _traces(self) -> Path | None:
         """The folder of the traces, made, where they are wanted."""
-        from accelmnist.storage import make_folder
+        from accelmnist.core.files import make_folder
 
         return make_folder(self.folder / "profiles") if self.folder and self.options["profile"] else None
 

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from accelmnist.cli.options import default_of, in_order, option_for, parse_share, parse_sizes
-from accelmnist.config import DATASETS, ENGINES, OPTIMIZERS, PRECISIONS, DataConfig
-from accelmnist.errors import ConfigError
+from accelmnist.core.config import DATASETS, ENGINES, OPTIMIZERS, PRECISIONS, DataConfig
+from accelmnist.core.errors import ConfigError
+from accelmnist.core.recipes import RECIPES, Recipe
 from accelmnist.measure.plan import EFFORTS, MODES, PLANS, BenchConfig, Effort
-from accelmnist.recipes import RECIPES, Recipe
 
 _SECONDS = {effort: PLANS[effort].time_limit_s for effort in EFFORTS}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from accelmnist.cli.options import parse_share
-from accelmnist.errors import ConfigError, RecordError
+from accelmnist.core.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
     from accelmnist.measure.compare.comparable import Side
@@ -79,10 +79,10 @@ def _read(path: Path) -> Side:
 
 
 def _side(path: Path) -> Side:
+    from accelmnist.core.record_files import record_file
     from accelmnist.measure.compare.comparable import bench_side
     from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
     from accelmnist.measure.record import load_bench
-    from accelmnist.record_files import record_file
 
     file = record_file(path, "bench")
     document = _decode(file)
@@ -105,7 +105,7 @@ def _decode(file: Path) -> object:
 
 def _print(found: TwoRecords, *, as_json: bool, as_markdown: bool) -> None:
     if as_json:
-        from accelmnist.record_files import encode
+        from accelmnist.core.record_files import encode
 
         click.echo(encode(found).decode(), nl=False)
     elif as_markdown:

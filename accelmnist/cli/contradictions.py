@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from accelmnist.errors import ConfigError
+from accelmnist.core.errors import ConfigError
 
 
 def refuse_pairs(options: Mapping[str, Any], pairs: Iterable[tuple[str, str]]) -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.errors import DeviceError
+from accelmnist.core.errors import DeviceError
 
 if TYPE_CHECKING:
-    from accelmnist.diagnosis import Diagnosis
+    from accelmnist.analysis.doctor import Diagnosis
 
 _NOT_READY = 1
 
@@ -37,7 +37,7 @@ def _diagnose() -> Diagnosis:
     except (ImportError, OSError) as error:
         cause = " ".join(str(error).split())
         raise DeviceError(f"torch can't be loaded: {cause}", remedy="Reinstall it: see pytorch.org") from error
-    from accelmnist.diagnosis import diagnose
+    from accelmnist.analysis.doctor import diagnose
 
     return diagnose()
 

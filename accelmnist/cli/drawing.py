@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelmnist.companion import Companion
+from accelmnist.cli.helper_process import Companion
 
 if TYPE_CHECKING:
+    from accelmnist.core.records import RunRecord
     from accelmnist.data.types import ImageSet
-    from accelmnist.model import MLP
-    from accelmnist.results import RunRecord
+    from accelmnist.engines.model import MLP
 
 
 class PictureDrawing:
@@ -36,7 +36,7 @@ class PictureDrawing:
 
     def finish(self, record: RunRecord) -> RunRecord:
         """Wait for the pictures; returns the record with the names of all files, saved."""
-        from accelmnist.results import save_record
+        from accelmnist.core.records import save_record
 
         if self._pending is None or self._folder is None:
             return record

@@ -10,19 +10,19 @@ import click
 from accelmnist.cli.processes import seconds_since_start
 
 if TYPE_CHECKING:
-    from accelmnist.config import RunConfig
-    from accelmnist.head_start.training import HeadStart
-    from accelmnist.run_setup import Setup
+    from accelmnist.core.config import RunConfig
+    from accelmnist.training.head_start.training import HeadStart
+    from accelmnist.training.setup import Setup
 
 
 def begin_training(config: RunConfig, options: dict[str, Any]) -> HeadStart | None:
     """Train the first epochs of `config` and tell the accuracy, where no epoch is left; None where torch is needed."""
-    from accelmnist.head_start.foresight import why_not
+    from accelmnist.training.head_start.foresight import why_not
 
     is_late = "torch" in sys.modules
     if is_late or options["trials"] > 1 or why_not(config) is not None:
         return None
-    from accelmnist.head_start.training import begin
+    from accelmnist.training.head_start.training import begin
 
     head_start = begin(config, since_start=seconds_since_start)
     if head_start is not None and head_start.accuracy is not None:
@@ -33,7 +33,7 @@ def begin_training(config: RunConfig, options: dict[str, Any]) -> HeadStart | No
 
 def keep_if_it_fits(head_start: HeadStart | None, setup: Setup, options: dict[str, Any]) -> HeadStart | None:
     """The head start, where a run of `setup` is what has begun."""
-    from accelmnist.head_start.adoption import fits
+    from accelmnist.training.head_start.adoption import fits
 
     if head_start is None or fits(head_start, setup):
         return head_start

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.config import DATASETS
-from accelmnist.errors import ConfigError
-from accelmnist.openmp import limit_spinning
+from accelmnist.core.config import DATASETS
+from accelmnist.core.errors import ConfigError
+from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
-    from accelmnist.neurons.record import NeuronsRecord
-    from accelmnist.neurons.source import Source
+    from accelmnist.analysis.neurons.record import NeuronsRecord
+    from accelmnist.analysis.neurons.source import Source
 
 
 @click.command()
@@ -56,7 +56,7 @@ def neurons(
     are the neurons.
     """
     limit_spinning()
-    from accelmnist.neurons.source import describe_run, find_source
+    from accelmnist.analysis.neurons.source import describe_run, find_source
 
     if no_save and out is not None:
         raise ConfigError("--no-save contradicts --out", remedy="Give one of them")
@@ -72,10 +72,10 @@ def neurons(
 
 def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord:
     """The record with the names of its files, saved: first without pictures, so that one that fails loses nothing."""
-    from accelmnist.neurons.clarity import inked_share
-    from accelmnist.neurons.record import save_neurons
+    from accelmnist.analysis.neurons.clarity import inked_share
+    from accelmnist.analysis.neurons.record import save_neurons
+    from accelmnist.core.files import make_folder
     from accelmnist.show.neuron_pictures import write_neuron_pictures
-    from accelmnist.storage import make_folder
 
     save_neurons(record, make_folder(folder))
     weights = source.saved.model.first_layer_weights()
@@ -95,7 +95,7 @@ def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: boo
     from accelmnist.show.terminal import make_terminal
 
     if as_json:
-        from accelmnist.record_files import encode
+        from accelmnist.core.record_files import encode
 
         click.echo(encode(record), nl=False)
     print_neurons(record, make_terminal(stderr=as_json), top=top, folder=folder)

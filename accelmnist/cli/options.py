@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from accelmnist.errors import ConfigError
+from accelmnist.core.errors import ConfigError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from accelmnist.analysis.prediction import Prediction, Predictor
     from accelmnist.data.picture import Picture
-    from accelmnist.prediction import Prediction, Predictor
 
 _SOME_FAILED = 2
 
@@ -37,8 +37,8 @@ def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_jso
     of 28x28 images. A file that can't be used is named on standard error; the others are predicted all the same, and
     the exit code is 2.
     """
-    from accelmnist.folders import RESULTS
-    from accelmnist.prediction import Predictor
+    from accelmnist.analysis.prediction import Predictor
+    from accelmnist.core.files import RESULTS
 
     predictor = Predictor.newest(RESULTS) if model_path is None else Predictor(model_path)
     failed: list[Path] = []
@@ -54,8 +54,8 @@ def _answers(
     predictor: Predictor, files: tuple[Path, ...], limit: int, failed: list[Path]
 ) -> Iterator[tuple[Picture, Prediction]]:
     """Each picture with its prediction, file by file; a bad file is named on standard error and added to `failed`."""
+    from accelmnist.core.errors import DataError
     from accelmnist.data.picture import read_pictures
-    from accelmnist.errors import DataError
 
     for file in files:
         try:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from accelmnist.errors import DeviceError
+from accelmnist.core.errors import DeviceError
 
 _TIME_TO_SAVE_S = 30.0
 

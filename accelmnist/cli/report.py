@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.errors import ConfigError, OutputError
+from accelmnist.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from accelmnist.report.evidence import Evidence, Gap
-    from accelmnist.report.sources import Sources
+    from accelmnist.analysis.evidence.evidence import Evidence, Gap
     from accelmnist.show.report.document import Notes, Report
+    from accelmnist.show.report.sources import Sources
 
 _NAME = "report.html"
 
@@ -47,8 +47,8 @@ def report(
     any order. The file needs no other and no network: question, data, method, learning curves, confused images,
     neurons, speed, verdict, environment, and the commands that remake it.
     """
-    from accelmnist.report.sources import load_sources
     from accelmnist.show.report.notes import read_notes
+    from accelmnist.show.report.sources import load_sources
 
     if not records:
         raise ConfigError(
@@ -68,7 +68,7 @@ def report(
 
 def _file(out: Path | None, folder: Path) -> Path:
     """Where the HTML goes, in a folder that is there."""
-    from accelmnist.storage import make_folder
+    from accelmnist.core.files import make_folder
 
     file = folder / _NAME if out is None else out if out.suffix.lower() in (".html", ".htm") else out / _NAME
     if file.is_dir():
@@ -79,7 +79,7 @@ def _file(out: Path | None, folder: Path) -> Path:
 
 def _evidence(sources: Sources, data: Path | None) -> Evidence | Gap:
     """The network of a run answers once more, where it is there; where it isn't, standard error says so too."""
-    from accelmnist.report.evidence import Gap, find_evidence
+    from accelmnist.analysis.evidence.evidence import Gap, find_evidence
 
     if sources.run is None or sources.run_folder is None:
         return Gap("there is no run among the records")
@@ -106,8 +106,8 @@ def _compose(sources: Sources, found: Evidence | Gap, *, title: str, author: str
 
 def _write(made: Report, file: Path, *, pdf: bool) -> list[Path]:
     """The HTML first: it stays where the PDF can't be written."""
+    from accelmnist.core.files import write_atomically
     from accelmnist.show.report.html import render_html
-    from accelmnist.storage import write_atomically
 
     write_atomically(file, render_html(made))
     if not pdf:

@@ -11,24 +11,24 @@ import click
 
 from accelmnist.cli.contradictions import given, refuse_configuration
 from accelmnist.cli.head_start import begin_training, keep_if_it_fits
+from accelmnist.cli.helper_process import Companion
 from accelmnist.cli.loading import importing
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.cli.run_result_options import check_result_options, result_options
 from accelmnist.cli.run_task import RunTask
 from accelmnist.cli.saving import result_folder, stopped_folder
 from accelmnist.cli.trials import check_trials
-from accelmnist.companion import Companion
-from accelmnist.folders import require_new
-from accelmnist.openmp import limit_spinning
+from accelmnist.core.files import require_new
+from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
-    from accelmnist.config import RunConfig
+    from accelmnist.core.config import RunConfig
+    from accelmnist.core.records import RunRecord
     from accelmnist.data.types import Dataset
-    from accelmnist.head_start.training import HeadStart
-    from accelmnist.results import RunRecord
+    from accelmnist.training.head_start.training import HeadStart
 
 _CHECK_FAILED = 1
-_AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures")
+_AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
 
 
 @click.command()
@@ -60,7 +60,7 @@ def run(context: click.Context, /, **options: Any) -> int:
         with importing("torch"):
             load = _begin_loading(config) if config and head_start is None else None
             started = time.perf_counter()
-            import accelmnist.runner  # noqa: F401 - it brings torch, and its time is told apart
+            import accelmnist.training.runner  # noqa: F401 - it brings torch, and its time is told apart
 
             import_s = time.perf_counter() - started
         if config:
@@ -71,7 +71,7 @@ def run(context: click.Context, /, **options: Any) -> int:
 
 
 def _begin_loading(config: RunConfig) -> Callable[[], Dataset]:
-    from accelmnist.data.ahead import begin_loading  # imports numpy, which torch would import as well
+    from accelmnist.data.mnist import begin_loading  # imports numpy, which torch would import as well
 
     return begin_loading(config.data, seed=config.training.seed)
 
@@ -84,7 +84,7 @@ def _run_new(
     import_s: float,
     head_start: HeadStart | None,
 ) -> RunRecord:
-    from accelmnist.run_setup import choose_setup
+    from accelmnist.training.setup import choose_setup
 
     setup = choose_setup(config, began_with=head_start.threads if head_start else None)
     head_start = keep_if_it_fits(head_start, setup, options)
@@ -96,8 +96,8 @@ def _run_new(
 
 
 def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
-    from accelmnist.resuming import find_stopped_run
-    from accelmnist.run_setup import choose_setup
+    from accelmnist.training.checkpoint import find_stopped_run
+    from accelmnist.training.setup import choose_setup
 
     stopped = find_stopped_run(stopped_folder(options["resume"], "run"))
     setup = choose_setup(stopped.config, resumed_after=len(stopped.checkpoint.epochs) if stopped.checkpoint else 0)

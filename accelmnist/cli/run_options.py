@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from accelmnist.cli.options import default_of, in_order, option_for, parse_sizes
-from accelmnist.config import (
+from accelmnist.core.config import (
     ACTIVATIONS,
     AMP_PRECISIONS,
     AUGMENTS,
@@ -26,8 +26,8 @@ from accelmnist.config import (
     RunConfig,
     TrainingConfig,
 )
-from accelmnist.errors import ConfigError
-from accelmnist.recipes import RECIPES
+from accelmnist.core.errors import ConfigError
+from accelmnist.core.recipes import RECIPES
 
 _HIDDEN = ",".join(map(str, default_of(ModelConfig, "hidden")))
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())

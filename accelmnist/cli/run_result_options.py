@@ -10,7 +10,7 @@ import click
 from accelmnist.cli.contradictions import given, refuse_pairs
 from accelmnist.cli.options import in_order
 from accelmnist.cli.trials import trials_option
-from accelmnist.errors import ConfigError
+from accelmnist.core.errors import ConfigError
 
 result_options = in_order(
     click.option(

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accelmnist.cli.drawing import PictureDrawing
+from accelmnist.cli.helper_process import Companion
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.processes import seconds_since_start
 from accelmnist.cli.saving import how_to_go_on
 from accelmnist.cli.trials import stop_on_interrupt, write_trials_of
-from accelmnist.companion import Companion
-from accelmnist.errors import StoppedError
+from accelmnist.core.errors import StoppedError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from accelmnist.checkpoint import Checkpoint
-    from accelmnist.config import RunConfig
+    from accelmnist.core.config import RunConfig
+    from accelmnist.core.records import RunRecord
     from accelmnist.data.types import Dataset
-    from accelmnist.head_start.training import HeadStart
-    from accelmnist.results import RunRecord
-    from accelmnist.run_setup import Setup
-    from accelmnist.trials.run import TrialsObserver
+    from accelmnist.sweep.trials.run import TrialsObserver
+    from accelmnist.training.checkpoint import Checkpoint
+    from accelmnist.training.head_start.training import HeadStart
+    from accelmnist.training.setup import Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class RunTask:
         pictures: PictureDrawing,
         observer: TrialsObserver,
     ) -> RunRecord:
-        from accelmnist.runner import RunRequest, execute
+        from accelmnist.training.runner import RunRequest, execute
 
         request = RunRequest(
             config=self.config,
@@ -100,11 +100,11 @@ class RunTask:
             should_stop=lambda: stop.requested,
             on_trained=stop.trained,
             on_stopped=_print_json if options["as_json"] else lambda _record: None,
-            oracle=partial(companion.start, "accelmnist.reference.oracle:oracle_scores"),
+            oracle=partial(companion.start, "accelmnist.training.reference.scores:oracle_scores"),
             on_evaluated=pictures.begin,
         )
         if options["trials"] > 1:
-            from accelmnist.trials.run import execute_trials
+            from accelmnist.sweep.trials.run import execute_trials
 
             return execute_trials(request, self.setup, observer, count=options["trials"]).record
         return execute(request, self.setup, observer).record
@@ -114,9 +114,9 @@ def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:
     """Write the profile's whole table beside its trace; returns the record with the names of both, saved."""
     if record.profile is None or folder is None:
         return record
-    from accelmnist.profiling.profile import TRACE_NAME
-    from accelmnist.results import save_record
+    from accelmnist.core.records import save_record
     from accelmnist.show.profile import write_profile
+    from accelmnist.training.profiling.profile import TRACE_NAME
 
     table = write_profile(record.profile, folder)
     record = replace(record, files=(*record.files, TRACE_NAME, table))
@@ -132,7 +132,7 @@ def _how_to_go_on(folder: Path | None, options: dict[str, Any]) -> str:
 
 
 def _print_json(record: RunRecord) -> None:
-    from accelmnist.results import encode_record
+    from accelmnist.core.records import encode_record
 
     click.echo(encode_record(record), nl=False)
 

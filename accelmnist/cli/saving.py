@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from accelmnist.errors import ConfigError
+from accelmnist.core.errors import ConfigError
 
 
 @contextlib.contextmanager
@@ -16,7 +16,7 @@ def result_folder(options: Mapping[str, Any], *, label: str) -> Iterator[Path | 
 
     It goes where nothing came of it. Raises ConfigError for one that holds files, OutputError where it can't be made.
     """
-    from accelmnist.folders import new_folder, remove_if_empty
+    from accelmnist.core.files import new_folder, remove_if_empty
 
     if options["no_save"]:
         yield None
@@ -39,7 +39,7 @@ def stopped_folder(path: Path, command: str) -> Path:
 
     Raises ConfigError, with the command that does it, where that holds what another command stopped.
     """
-    from accelmnist.record_files import NOUNS, other_kind_in
+    from accelmnist.core.record_files import NOUNS, other_kind_in
 
     other = other_kind_in(path, command)
     if other is not None:

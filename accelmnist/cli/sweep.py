@@ -13,16 +13,16 @@ import click
 
 from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.drawing import PictureDrawing
+from accelmnist.cli.helper_process import Companion
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
 from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
 from accelmnist.cli.sweep_options import CONFIG_PARAMETERS, config_options, sweep_config_from
-from accelmnist.companion import Companion
-from accelmnist.errors import ConfigError, StoppedError
-from accelmnist.openmp import limit_spinning
+from accelmnist.core.errors import ConfigError, StoppedError
+from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
-    from accelmnist.results import RunRecord
+    from accelmnist.core.records import RunRecord
     from accelmnist.show.sweep.observer import ConsoleSweepObserver
     from accelmnist.sweep.observer import SilentSweepObserver
     from accelmnist.sweep.plan import SweepConfig
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from accelmnist.sweep.session import SweepRequest
 
 _CHECK_FAILED = 1
-_AT_THE_END = ("accelmnist.reference.oracle", "accelmnist.show.pictures", "accelmnist.show.sweep_pictures")
+_AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures", "accelmnist.show.sweep_pictures")
 
 result_options = in_order(
     click.option("--yes", is_flag=True, help="Go on however many trainings it has."),
@@ -120,7 +120,7 @@ class _Run:
         return self.record
 
     def _train(self) -> RunRecord | None:
-        from accelmnist.folders import sole_writer
+        from accelmnist.core.files import sole_writer
         from accelmnist.sweep.session import execute_sweep
 
         self.companion.wait_until_ready()
@@ -141,7 +141,7 @@ class _Run:
             should_stop=lambda: stop.requested,
             on_trained=stop.trained,
             on_stopped=self._keep,
-            oracle=partial(self.companion.start, "accelmnist.reference.oracle:oracle_scores"),
+            oracle=partial(self.companion.start, "accelmnist.training.reference.scores:oracle_scores"),
             on_evaluated=self.pictures.begin,
         )
 
@@ -176,7 +176,7 @@ class _Run:
         else:
             print_sweep(self.record, self.console, self.folder)
         if self.options["as_json"]:
-            from accelmnist.record_files import encode
+            from accelmnist.core.record_files import encode
 
             click.echo(encode(self.record), nl=False)
 

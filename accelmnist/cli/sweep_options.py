@@ -21,8 +21,8 @@ from accelmnist.cli.run_options import (
     set_options,
     update_options,
 )
-from accelmnist.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS, DataConfig, ModelConfig, TrainingConfig
-from accelmnist.errors import ConfigError
+from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS, DataConfig, ModelConfig, TrainingConfig
+from accelmnist.core.errors import ConfigError
 from accelmnist.sweep.plan import SweepConfig, check_size
 from accelmnist.sweep.presets import PRESETS
 from accelmnist.sweep.ranges import parse_counts, parse_rates, parse_sizes

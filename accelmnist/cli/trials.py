@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accelmnist.cli.interrupt import StopOnInterrupt
-from accelmnist.errors import ConfigError
+from accelmnist.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from accelmnist.results import RunRecord
+    from accelmnist.core.records import RunRecord
 
 _MOST = 10_000
 
@@ -51,7 +51,7 @@ def write_trials_of(record: RunRecord, folder: Path | None) -> RunRecord:
     """Write the table of all seeds beside the record; returns the record with the file's name, saved."""
     if record.trials is None or folder is None:
         return record
-    from accelmnist.results import save_record
+    from accelmnist.core.records import save_record
     from accelmnist.show.trials_markdown import write_trials
 
     record = replace(record, files=(*record.files, write_trials(record, record.trials, folder)))

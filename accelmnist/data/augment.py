@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from accelmnist.config import IMAGE_SIDE, INPUTS, Augment
+from accelmnist.core.config import IMAGE_SIDE, INPUTS, Augment
+from accelmnist.core.seeds import Stream, generator
 from accelmnist.data.on_device import DeviceSet
-from accelmnist.seeds import Stream, generator
 
 BLOCK = 250  # images that share a map: 240 maps an epoch of MNIST
 PARTS = 8  # of a pixel, in which places are told

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy.typing as npt
 
+from accelmnist.core.errors import DataError
+from accelmnist.core.files import cache_folder
 from accelmnist.data.origins import ORIGINS, finished_set, narrowed
 from accelmnist.data.types import Dataset
-from accelmnist.errors import DataError
-from accelmnist.folders import cache_folder
 
 _NETWORK_TIMEOUT_S = 20.0  # of one wait for the network, not of a whole download
 

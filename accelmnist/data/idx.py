@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types; stubs may be installed
 
-from accelmnist.errors import DataError, OutputError
+from accelmnist.core.errors import DataError, OutputError
 
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),

@@ -10,19 +10,22 @@ EMNIST's own file names are known too. Whatever the generator did not make passe
 """
 
 import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from accelmnist.config import DATASETS
+from accelmnist.core.config import DATASETS, DataConfig
+from accelmnist.core.errors import ConfigError, DataError
 from accelmnist.data.download import download
 from accelmnist.data.idx import idx_header, read_idx
 from accelmnist.data.origins import ORIGINS, finished_set
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet, checked_set
-from accelmnist.errors import ConfigError, DataError
 
 _REINSTALL = "Reinstall the package (pip install --force-reinstall accelmnist) or pass --data DIR"
 
@@ -198,3 +201,18 @@ def _find_files(name: str, folder: Path) -> list[Path]:
 
 def _read_set(name: str, images: Path, labels: Path) -> ImageSet:
     return finished_set(name, read_idx(images), read_idx(labels), images_from=str(images), labels_from=str(labels))
+
+
+def begin_loading(config: DataConfig, *, seed: int) -> Callable[[], Dataset]:
+    """Begin to load the set of `config` in the background; calling what returns gives it, or raises its error.
+
+    Meanwhile this thread can import torch, a quarter of a second less to wait: unpacking and hashing need no lock of
+    Python's, and importing keeps one core busy at most.
+
+    A set that has to be downloaded or made is loaded by that call: a download imports torch itself.
+    """
+    folder = Path(config.folder) if config.folder is not None else None
+    load = partial(load_dataset, config.dataset, folder=folder, seed=seed)
+    if folder is None and config.dataset != "mnist":
+        return load
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="data").submit(load).result

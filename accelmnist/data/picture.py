@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from accelmnist.config import IMAGE_SIDE, INPUTS
+from accelmnist.core.config import IMAGE_SIDE, INPUTS
+from accelmnist.core.errors import DataError
 from accelmnist.data.idx import TYPES, read_idx
-from accelmnist.errors import DataError
 
 Grey = NDArray[np.uint8]
 

@@ -15,9 +15,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from accelmnist.config import CLASSES, IMAGE_SIDE, INPUTS
+from accelmnist.core.config import CLASSES, IMAGE_SIDE, INPUTS
+from accelmnist.core.errors import ConfigError
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
-from accelmnist.errors import ConfigError
 
 LABEL_NOISE = 0.03
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelmnist.config import CLASSES, IMAGE_SIDE, INPUTS
-from accelmnist.errors import DataError
+from accelmnist.core.config import CLASSES, IMAGE_SIDE, INPUTS
+from accelmnist.core.errors import DataError
 
 DIGIT_NAMES = tuple(str(digit) for digit in range(CLASSES))
 

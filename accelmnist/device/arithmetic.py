@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from accelmnist.config import Precision
+from accelmnist.core.config import Precision
 from accelmnist.device.names import Device
 
 AMP_DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from accelmnist.config import PRECISIONS, Precision
+from accelmnist.core.config import PRECISIONS, Precision
+from accelmnist.core.errors import DeviceError
 from accelmnist.device.names import Device
-from accelmnist.errors import DeviceError
 
 
 @dataclass(frozen=True)

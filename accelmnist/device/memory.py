@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from accelmnist.core.errors import DeviceError
 from accelmnist.device.names import Device
-from accelmnist.errors import DeviceError
 
 
 def peak_memory_bytes(device: Device) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from accelmnist.errors import ConfigError, DeviceError
+from accelmnist.core.errors import ConfigError, DeviceError
 
 KINDS = ("cpu", "cuda", "mps")
 _MOST_THREADS_EACH = 4  # of a processor: more is a slip of the finger, and can take the machine down

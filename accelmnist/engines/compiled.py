@@ -15,14 +15,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from accelmnist.compilation import compile_apart
-from accelmnist.config import Precision, RunConfig
+from accelmnist.core.config import Precision, RunConfig
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, autocast, compile_capability, matmul_precision
-from accelmnist.errors import DeviceError
-from accelmnist.model import ACTIVATION_FUNCTIONS, MLP, forward, scale_images
-from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
-from accelmnist.step.functional import FunctionalStep
-from accelmnist.step.functional_loop import StepLoop
+from accelmnist.engines.compilation import compile_apart
+from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP, forward, scale_images
+from accelmnist.engines.step.functional import FunctionalStep
+from accelmnist.engines.step.functional_loop import StepLoop
 
 EpochFunction = Callable[[Epoch], Tensor]
 

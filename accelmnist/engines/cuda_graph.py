@@ -11,13 +11,12 @@ from functools import partial
 
 from torch import Tensor
 
-from accelmnist.config import Precision, RunConfig
+from accelmnist.core.config import Precision, RunConfig
 from accelmnist.device import Device
-from accelmnist.evaluation import logits_of
-from accelmnist.model import MLP
-from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
-from accelmnist.step.replay import ReplayedClassifier, ReplayedEpochs
-from accelmnist.step.torch_chunk import TorchChunk
+from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs
+from accelmnist.engines.step.torch_chunk import TorchChunk
 
 
 class CudaGraphEngine(Engine):

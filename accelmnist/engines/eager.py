@@ -12,13 +12,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from accelmnist.config import Precision, RunConfig
+from accelmnist.core.config import Precision, RunConfig
 from accelmnist.device import Device
-from accelmnist.evaluation import logits_of
-from accelmnist.model import MLP, scale_images
-from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
-from accelmnist.step.loss import training_loss
-from accelmnist.step.scaled_update import ScaledUpdate
+from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.model import MLP, logits_of, scale_images
+from accelmnist.engines.step.loss import training_loss
+from accelmnist.engines.step.scaled_update import ScaledUpdate
 
 
 class EagerEngine(Engine):

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from accelmnist import native
-from accelmnist.config import Precision, RunConfig
+from accelmnist.core.config import Precision, RunConfig
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, compile_capability
-from accelmnist.errors import DeviceError
-from accelmnist.model import MLP
-from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
-from accelmnist.step.native_epoch import NativeEpochs, native_classifier
-from accelmnist.step.replay import ReplayedClassifier, ReplayedEpochs
-from accelmnist.step.triton_chunk import TritonChunk, why_too_large
-from accelmnist.step.triton_forward import TritonForward
+from accelmnist.engines import native
+from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.model import MLP
+from accelmnist.engines.native.epoch import NativeEpochs, native_classifier
+from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs
+from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
+from accelmnist.engines.triton.classifier import TritonForward
 
 
 class FusedEngine(Engine):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from accelmnist.config import Precision, RunConfig
+from accelmnist.core.config import Precision, RunConfig
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, compile_capability, is_out_of_memory, multiprocessors
-from accelmnist.errors import DeviceError
-from accelmnist.model import MLP
-from accelmnist.step.contract import Classifier, Engine, Epoch, Job, State
-from accelmnist.step.persistent_epochs import PersistentEpochs, partition_of
-from accelmnist.step.replay import ReplayedClassifier
-from accelmnist.step.triton_forward import TritonForward
+from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.model import MLP
+from accelmnist.engines.step.replay import ReplayedClassifier
+from accelmnist.engines.triton.classifier import TritonForward
+from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
 
 
 class PersistentEngine(Engine):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from accelmnist.device import Device
+from accelmnist.engines.choose import machine_name
+from accelmnist.engines.speeds import Setting, Speed
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.speeds import Setting, Speed
-from accelmnist.step.selection import machine_name
 
 FEWEST_SAMPLES = 5
 

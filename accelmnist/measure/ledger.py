@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from accelmnist.core.records import Status
 from accelmnist.measure.record import BenchRecord, Limit, Round, save_bench
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.results import Status
 
 
 class Ledger:

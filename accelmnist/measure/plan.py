@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any, Literal, get_args
 
-from accelmnist.config import (
+from accelmnist.core.config import (
     AUTO,
     ENGINES,
     OPTIMIZERS,
@@ -27,8 +27,8 @@ from accelmnist.config import (
     RunConfig,
     TrainingConfig,
 )
-from accelmnist.errors import ConfigError
-from accelmnist.recipes import RECIPES
+from accelmnist.core.errors import ConfigError
+from accelmnist.core.recipes import RECIPES
 
 Mode = Literal["training", "inference"]
 Effort = Literal["quick", "default", "full"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from accelmnist.compilation import Compilations, CompileWatch
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import matmul_precision, memory_errors, set_threads
-from accelmnist.errors import DeviceError
+from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.machine.load import EnergyMeter
@@ -20,7 +20,7 @@ from accelmnist.measure.plan import LATENCY_BATCH
 from accelmnist.measure.record import Latency
 from accelmnist.measure.subject import InferenceSubject, Subject, TrainingSubject
 from accelmnist.measure.workshop import Workshop
-from accelmnist.profiling.profile import COUNTED_STEPS, PROFILED_STEPS, Profile, profile_calls, profile_steps
+from accelmnist.training.profiling.profile import COUNTED_STEPS, PROFILED_STEPS, Profile, profile_calls, profile_steps
 
 _REMEDY = "Try a smaller batch size or network, or another device"
 _LATENCY_CALLS = 16  # a slice

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from accelmnist.config import Optimizer, Precision
-from accelmnist.folders import RECORDS
+from accelmnist.core.config import Optimizer, Precision
+from accelmnist.core.files import RECORDS
+from accelmnist.core.record_files import SCHEMA_VERSION, encode, load, record_file, save
+from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
 from accelmnist.measure.plan import BenchConfig, Case, Mode
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary
 from accelmnist.measure.statistics.symptoms import Symptom
-from accelmnist.record_files import SCHEMA_VERSION, encode, load, record_file, save
-from accelmnist.results import Environment, ProfileSummary, Status, Verdict
 
 RECORD_NAME = RECORDS["bench"]
 
@@ -75,18 +75,6 @@ class StepCost:
     flops: int
     bytes: int
     working_set_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launches:
-    """Counts of one step, by the profiler. `operations` are started by the host, one launch each.
-
-    `host_syncs` are waits of the host for the device; `graph_replays` are replays of a CUDA graph.
-    """
-
-    operations: float
-    host_syncs: float
-    graph_replays: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

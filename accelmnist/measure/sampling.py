@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from random import Random
 from statistics import harmonic_mean
 
-from accelmnist.errors import DeviceError
+from accelmnist.core.errors import DeviceError
 from accelmnist.measure.statistics.summary import relative_half_width, summarize
 
 SLICES = 8  # of a sample, at most

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import torch
 
+from accelmnist.core.errors import AccelmnistError, OutputError
+from accelmnist.core.records import Status
 from accelmnist.device import Device, require_threads, resolve, total_memory_bytes
-from accelmnist.ending import told_early_end
-from accelmnist.environment import describe_environment
-from accelmnist.errors import AccelmnistError, OutputError
+from accelmnist.device.environment import describe_environment
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.speeds import keep_speeds
 from accelmnist.measure.budget import Budget
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.known_speeds import speeds_of
@@ -31,10 +33,8 @@ from accelmnist.measure.observer import BenchObserver
 from accelmnist.measure.plan import BenchConfig, case_fields, expand
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.workshop import Workshop, resolve_devices
-from accelmnist.reference.scores import Oracle, score_here
-from accelmnist.results import Status
-from accelmnist.speeds import keep_speeds
-from accelmnist.step.selection import engine_class
+from accelmnist.training.ending import told_early_end
+from accelmnist.training.reference.scores import Oracle, score_here
 
 _SAVE_EVERY_S = 1.0
 

@@ -18,17 +18,17 @@ from statistics import median
 
 import torch
 
-from accelmnist.config import RunConfig
+from accelmnist.core.config import RunConfig
+from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, matmul_precision
-from accelmnist.errors import DeviceError
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Engine, Epoch, Job
+from accelmnist.engines.model import MLP
 from accelmnist.measure.clock import timed
 from accelmnist.measure.plan import Case
 from accelmnist.measure.sampling import SLICES
-from accelmnist.model import MLP
-from accelmnist.step.contract import Engine, Epoch, Job
-from accelmnist.step.selection import engine_class
-from accelmnist.training import Plan, prepare
+from accelmnist.training.loop import Plan, prepare
 
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
 _AIM_S = 1.25 * REGION_S

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from random import Random
 from statistics import median
 
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import set_threads
-from accelmnist.errors import DeviceError
 from accelmnist.measure.clock import timed
 from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.machine.load import MachineWatch, RoundLoad

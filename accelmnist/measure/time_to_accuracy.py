@@ -18,20 +18,20 @@ from itertools import accumulate
 from pathlib import Path
 from random import Random
 
-from accelmnist.config import RunConfig
+from accelmnist.core.config import RunConfig
+from accelmnist.core.errors import DeviceError, DivergedError
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import upload
 from accelmnist.device import Device, memory_errors, set_threads, synchronize
-from accelmnist.errors import DeviceError, DivergedError
-from accelmnist.evaluation import accuracy_of
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Job
+from accelmnist.engines.model import MLP
 from accelmnist.measure.plan import run_config
 from accelmnist.measure.record import Target, TimeToAccuracy
 from accelmnist.measure.session import Session
 from accelmnist.measure.statistics.summary import CONFIDENCE
-from accelmnist.model import MLP
-from accelmnist.step.contract import Job
-from accelmnist.step.selection import engine_class
-from accelmnist.training import prepare, train
+from accelmnist.training.evaluation import accuracy_of
+from accelmnist.training.loop import prepare, train
 
 _REMEDY = "Try a smaller batch size or network, or another device"
 

@@ -12,22 +12,22 @@ from functools import partial
 
 import torch
 
-from accelmnist.compilation import Compilations
-from accelmnist.config import ExecutionConfig, RunConfig
+from accelmnist.core.config import ExecutionConfig, RunConfig
+from accelmnist.core.errors import DivergedError
+from accelmnist.core.records import Check, Verdict
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.data.types import Dataset
 from accelmnist.device import matmul_precision
-from accelmnist.errors import DivergedError
-from accelmnist.evaluation import evaluate, evaluation_of
+from accelmnist.engines.compilation import Compilations
+from accelmnist.engines.model import MLP
 from accelmnist.measure.subject import InferenceSubject, TrainingSubject
-from accelmnist.model import MLP
-from accelmnist.reference.exact import check_evaluation
-from accelmnist.reference.scores import Oracle, check_scores
-from accelmnist.reference.tolerances import tolerances
-from accelmnist.reference.training import ReferenceTraining, is_reference, train_reference
-from accelmnist.reference.verdict import Evidence, judge
-from accelmnist.results import Check, Verdict
-from accelmnist.training import train
+from accelmnist.training.evaluation import evaluate, evaluation_of
+from accelmnist.training.loop import train
+from accelmnist.training.reference.exact import check_evaluation
+from accelmnist.training.reference.scores import Oracle, check_scores
+from accelmnist.training.reference.tolerances import tolerances
+from accelmnist.training.reference.training import ReferenceTraining, is_reference, train_reference
+from accelmnist.training.reference.verdict import Evidence, judge
 
 
 class References:

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import torch
 
-from accelmnist.config import AUTO, check_fits
+from accelmnist.core.config import AUTO, check_fits
+from accelmnist.core.errors import AccelmnistError, DeviceError
+from accelmnist.core.records import Verdict
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.device import Device, available, precision_capability, resolve
-from accelmnist.errors import AccelmnistError, DeviceError
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.model import MLP
+from accelmnist.engines.step.memory import require_memory
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.subject import InferenceSubject, Subject, TrainingSubject
 from accelmnist.measure.verification import References, verify_inference, verify_training
-from accelmnist.model import MLP
-from accelmnist.reference.scores import Oracle
-from accelmnist.results import Verdict
-from accelmnist.step.memory import require_memory
-from accelmnist.step.selection import engine_class
+from accelmnist.training.reference.scores import Oracle
 
 Devices = Mapping[str, Device | DeviceError]
 

@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.metrics import ConfusedPair, Metrics
+from accelmnist.core.metrics import ConfusedPair, Metrics
 from accelmnist.show.heat import FAINT_INK, RGB, cell_colours, hex_colour, ink_on
 from accelmnist.show.names import class_kind, row_names
 from accelmnist.show.theme import LABEL, STRONG, table

@@ -16,7 +16,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 
-from accelmnist.config import IMAGE_SIDE
+from accelmnist.core.config import IMAGE_SIDE
 
 _BLOCKS = " ░▒▓█"
 _ASCII = " .:-=+*#%@"

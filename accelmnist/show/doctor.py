@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.diagnosis import DeviceFindings, Diagnosis, Finding, Machine, Versions
+from accelmnist.analysis.doctor import DeviceFindings, Diagnosis, Finding, Machine, Versions
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, mark, pairs, section
 from accelmnist.show.units import UNKNOWN, count, size
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from accelmnist.core.files import make_folder, remove_file, write_atomically
 from accelmnist.show.figures import png_bytes
-from accelmnist.storage import make_folder, remove_file, write_atomically
 
 Record = TypeVar("Record")
 

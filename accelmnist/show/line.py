@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accelmnist.results import RunRecord
+from accelmnist.core.records import RunRecord
 from accelmnist.show.trials import mean_text
 from accelmnist.show.units import percent, rate, seconds
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.config import IMAGE_SIDE
-from accelmnist.neurons.images import Weights, signed_images, weight_images
-from accelmnist.neurons.record import RECORD_NAME, Neuron, NeuronsRecord
+from accelmnist.analysis.neurons.images import Weights, signed_images, weight_images
+from accelmnist.analysis.neurons.record import RECORD_NAME, Neuron, NeuronsRecord
+from accelmnist.core.config import IMAGE_SIDE
+from accelmnist.core.files import make_folder, remove_file, write_atomically
 from accelmnist.show.figures.atlas import atlas_figure
 from accelmnist.show.figures.style import png_bytes
 from accelmnist.show.pictures import write_image
-from accelmnist.storage import make_folder, remove_file, write_atomically
 
 FOLDER = "neurons"
 ATLAS_NAME = "atlas.png"

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.neurons.record import Neuron, NeuronsRecord
+from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
 from accelmnist.show.theme import GOOD, LABEL, STRONG, UNSURE, pairs, section
 from accelmnist.show.units import count, fraction, percent, plural, seconds, significant
 

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 
-from accelmnist.results import EpochFigures, RunRecord, TrialFigures
+from accelmnist.core.records import EpochFigures, RunRecord, TrialFigures
 from accelmnist.show.plan import print_plan
 from accelmnist.show.progress import TrainingProgress
 from accelmnist.show.theme import LABEL

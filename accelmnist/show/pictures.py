@@ -20,9 +20,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from accelmnist.errors import OutputError
-from accelmnist.neurons.images import Images, Weights, weight_images
-from accelmnist.results import RunRecord
+from accelmnist.analysis.neurons.images import Images, Weights, weight_images
+from accelmnist.core.errors import OutputError
+from accelmnist.core.files import make_folder, remove_file, write_atomically
+from accelmnist.core.records import RunRecord
 from accelmnist.show.figures import (
     confusion_figure,
     curves_figure,
@@ -30,7 +31,6 @@ from accelmnist.show.figures import (
     png_bytes,
     weights_figure,
 )
-from accelmnist.storage import make_folder, remove_file, write_atomically
 
 NEURON_FOLDER = "weights"
 FIGURE_NAMES = ("weights.png", "confusion.png", "curves.png", "mistakes.png")

@@ -6,8 +6,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.config import ModelConfig, TrainingConfig, steps_per_epoch
-from accelmnist.results import Choice, RunRecord
+from accelmnist.core.config import ModelConfig, TrainingConfig, steps_per_epoch
+from accelmnist.core.records import Choice, RunRecord
 from accelmnist.show.theme import LABEL, STRONG, pairs, section
 from accelmnist.show.units import count, plural
 

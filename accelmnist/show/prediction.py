@@ -12,9 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.config import Output
+from accelmnist.analysis.prediction import ModelSummary, Prediction
+from accelmnist.core.config import Output
 from accelmnist.data.picture import Picture
-from accelmnist.prediction import ModelSummary, Prediction
 from accelmnist.show.digit import Digit
 from accelmnist.show.names import row_names
 from accelmnist.show.theme import GOOD, LABEL, STRONG, pairs, section

@@ -10,10 +10,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.results import OperationFigures, ProfileSummary
+from accelmnist.core.files import write_atomically
+from accelmnist.core.records import OperationFigures, ProfileSummary
 from accelmnist.show.theme import LABEL, STRONG, section, table
 from accelmnist.show.units import percent, plural, seconds
-from accelmnist.storage import write_atomically
 
 TABLE_NAME = "profile.txt"
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from accelmnist.results import EpochFigures
+from accelmnist.core.records import EpochFigures
 from accelmnist.show.units import fraction, percent, rate, seconds
 
 

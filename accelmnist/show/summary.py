@@ -8,9 +8,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.metrics import Metrics
-from accelmnist.recipes import RECIPES, changes
-from accelmnist.results import Check, ReferenceRun, RunRecord, Timing, Verdict
+from accelmnist.core.metrics import Metrics
+from accelmnist.core.recipes import RECIPES, changes
+from accelmnist.core.records import Check, ReferenceRun, RunRecord, Timing, Verdict
 from accelmnist.show.confusion import format_confusion, format_pairs
 from accelmnist.show.names import row_names
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, mark, section, table

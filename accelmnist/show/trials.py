@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.results import EpochFigures, SeedSpread, TrialFigures, TrialsSummary
+from accelmnist.core.records import EpochFigures, SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.show.theme import BAD, LABEL, STRONG, table
 from accelmnist.show.units import UNKNOWN, fraction, percent, plural, rate, seconds
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from accelmnist.results import RunRecord, TrialsSummary
+from accelmnist.core.files import write_atomically
+from accelmnist.core.records import RunRecord, TrialsSummary
 from accelmnist.show.trials import row_of, spread_rows, total_text
-from accelmnist.storage import write_atomically
 
 TRIALS_NAME = "trials.md"
 _HEAD = ("seed", "test accuracy", "macro F1", "training")

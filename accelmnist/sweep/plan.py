@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from accelmnist.config import (
+from accelmnist.core.config import (
     ACTIVATIONS,
     LEARNING_RATES,
     OPTIMIZERS,
@@ -30,7 +30,7 @@ from accelmnist.config import (
     RunConfig,
     TrainingConfig,
 )
-from accelmnist.errors import ConfigError
+from accelmnist.core.errors import ConfigError
 
 MOST_TRAININGS = 300  # without --yes; a preset as it stands may have more, because its time is known
 VALIDATION_SHARE = 6  # one training image of so many is held out: 10,000 of MNIST's 60,000

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from accelmnist.errors import ConfigError
+from accelmnist.core.errors import ConfigError
 
 Number = TypeVar("Number", int, float)
 

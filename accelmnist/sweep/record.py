@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from accelmnist.config import Activation, ModelConfig, Optimizer, Output
-from accelmnist.folders import RECORDS
-from accelmnist.metrics import Metrics
-from accelmnist.record_files import SCHEMA_VERSION, load, record_file, save
-from accelmnist.results import Choice, DataSummary, Environment, Status, Verdict
+from accelmnist.core.config import Activation, ModelConfig, Optimizer, Output
+from accelmnist.core.files import RECORDS
+from accelmnist.core.metrics import Metrics
+from accelmnist.core.record_files import SCHEMA_VERSION, load, record_file, save
+from accelmnist.core.records import Choice, DataSummary, Environment, Status, Verdict
 from accelmnist.sweep.plan import Candidate, SweepConfig
 
 RECORD_NAME = RECORDS["sweep"]

@@ -20,28 +20,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.config import RunConfig, check_fits
+from accelmnist.core.config import RunConfig, check_fits
+from accelmnist.core.errors import ConfigError, OutputError, StoppedError
+from accelmnist.core.files import make_folder
+from accelmnist.core.records import DataSummary, RunRecord, Status
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.order import split_validation
+from accelmnist.data.split import split_validation
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import Device
-from accelmnist.ending import told_early_end
-from accelmnist.environment import describe_environment
-from accelmnist.errors import ConfigError, OutputError, StoppedError
-from accelmnist.model import MLP
-from accelmnist.reference.scores import Oracle, score_here
-from accelmnist.results import DataSummary, RunRecord, Status
-from accelmnist.run_setup import Setup, choose_setup
-from accelmnist.step.selection import choose_engine
-from accelmnist.storage import make_folder
+from accelmnist.device.environment import describe_environment
+from accelmnist.engines.choose import choose_engine
+from accelmnist.engines.model import MLP
 from accelmnist.sweep.conclusion import best_of, conclude
 from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
 from accelmnist.sweep.record import WINNER_FOLDER, CandidateResult, SweepRecord, SweepTrial, save_sweep
 from accelmnist.sweep.schedule import Training, comparison_left, trainings_done, trainings_planned, tuning_left
+from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.sweep.tuning import with_tuned_rates
 from accelmnist.sweep.winner import WinnerRequest, crown
-from accelmnist.trials import Trial, TrialData, TrialResult, train_trials
+from accelmnist.training.ending import told_early_end
+from accelmnist.training.reference.scores import Oracle, score_here
+from accelmnist.training.setup import Setup, choose_setup
 
 
 @dataclass(frozen=True, kw_only=True)

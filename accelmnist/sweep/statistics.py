@@ -161,11 +161,3 @@ def paired_gap(differences: Floats) -> tuple[float, float, float] | None:
         stdtrit(len(differences) - 1, 1 - _SIGNIFICANCE / 2) * differences.std(ddof=1) / len(differences) ** 0.5
     )
     return mean, mean - half, mean + half
-
-
-def wilson_interval(right: int, images: int) -> tuple[float, float]:
-    """95 % interval of a share of `images` (Wilson, Journal of the American Statistical Association 22, 1927)."""
-    z = 1.959963984540054
-    share, weight = right / images, z * z / images
-    middle, half = share + weight / 2, z * math.sqrt(share * (1 - share) / images + weight / (4 * images))
-    return (middle - half) / (1 + weight), (middle + half) / (1 + weight)

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from accelmnist.config import RunConfig
+from accelmnist.core.config import RunConfig
+from accelmnist.core.errors import StoppedError
+from accelmnist.core.metrics import wilson_interval
+from accelmnist.core.records import EpochFigures, RunRecord
 from accelmnist.data.types import ImageSet
-from accelmnist.errors import StoppedError
-from accelmnist.model import MLP
-from accelmnist.reference.scores import Oracle
-from accelmnist.results import EpochFigures, RunRecord
-from accelmnist.run_setup import choose_setup
-from accelmnist.runner import RunRequest, execute
+from accelmnist.engines.model import MLP
 from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.plan import SweepConfig
 from accelmnist.sweep.record import CandidateResult, Winner
-from accelmnist.sweep.statistics import wilson_interval
+from accelmnist.training.reference.scores import Oracle
+from accelmnist.training.runner import RunRequest, execute
+from accelmnist.training.setup import choose_setup
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,15 +23,15 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from accelmnist.core.files import write_atomically
 from accelmnist.device import is_emulated, resolve
-from accelmnist.storage import write_atomically
 from bench.peers.catalogue import CATALOGUE
 from bench.peers.process import default_threads
 from bench.peers.record import load_record
 from bench.peers.session import Options, Session
 from bench.peers.table import document, readme_part
 from bench.peers.workloads import PRECISIONS, WORKLOADS, PeerPrecision
-from bench.readme import ROOT, write_part
+from bench.studies.readme import ROOT, write_part
 
 COMMAND = "python -m bench.peers"
 _STARTED = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from accelmnist.config import ENGINES
+from accelmnist.core.config import ENGINES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ engine: they are compared like a case, and are neither ranked nor anybody's best
 
 Right means as accurate as our eager float32 training after as many steps. All start from the same weights and train
 alike, so that two accuracies differ by the order of the images and by rounding, as two seeds do at most: what they may
-differ by is the seed spread of `accelmnist.reference.tolerances`, four standard deviations of a difference. There the
+differ by is the seed spread of `training/reference/tolerances.py`, four standard deviations of a difference. There the
 spread is 0.8 binomial deviations, of trainings that end well. These stop early, at a constant learning rate: over ten
 orders of the images in workloads a, b and c it was up to 2.58 binomial deviations after a ninth of an epoch, 1.50 after
 a third, and 1.02 after one, two and three; hence _SPREADS. Inference has the same weights for all, and may differ in
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from accelmnist.measure.statistics.comparison import Comparison, compare
 from accelmnist.measure.statistics.summary import Summary, summarize
-from accelmnist.reference.tolerances import SEED_SPREAD, seed_spread_limit
+from accelmnist.training.reference.tolerances import SEED_SPREAD, seed_spread_limit
 from bench.peers.catalogue import EAGER
 from bench.peers.record import CaseRecord, WorkloadRecord
 from bench.peers.workloads import PRECISIONS, TEST_IMAGES, WORKLOADS, PeerPrecision, Workload

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from accelmnist.core.files import write_atomically
 from accelmnist.device import cpu_instructions, processor
-from accelmnist.storage import write_atomically
 from bench.peers.rounds import Case
 from bench.peers.workloads import PeerPrecision
 

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.config import CLASSES, INPUTS
+from accelmnist.core.config import CLASSES, INPUTS
 from accelmnist.data.types import Dataset
 
 Floats = NDArray[np.float32]

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCES = HERE.parents[1] / "accelmnist" / "native" / "src"
+SOURCES = HERE.parents[1] / "accelmnist" / "engines" / "native" / "src"
 SANITIZERS = {
     "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "thread": ["-fsanitize=thread"],

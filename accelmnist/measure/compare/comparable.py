@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, fields, replace
 from statistics import mean
 from typing import Literal
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
+from accelmnist.core.records import Environment
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Round
 from accelmnist.measure.statistics.summary import as_samples
-from accelmnist.results import Environment
 
 Tool = Literal["accelmnist bench", "pytest-benchmark"]
 Fact = str | int | float | tuple[str, ...] | None

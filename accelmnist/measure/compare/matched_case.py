@@ -14,7 +14,7 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from accelmnist.errors import ConfigError, RecordError
+from accelmnist.core.errors import ConfigError, RecordError
 from accelmnist.measure.compare.comparable import Series, Side
 from accelmnist.measure.statistics.comparison import (
     THRESHOLD,

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
 from accelmnist.measure.compare.comparable import Fact, Series, Side, by_key, check_samples, printable
 
 _PASSING = ("hz_actual", "hz_actual_friendly")  # the clock at that moment: a reading, not what the machine is

@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
+from accelmnist.core.record_files import SCHEMA_VERSION
 from accelmnist.measure.compare.comparable import Fact, Side, Tool
 from accelmnist.measure.compare.matched_case import CaseOutcome, Row, Rules, match
 from accelmnist.measure.statistics.comparison import compare, regressed
 from accelmnist.measure.statistics.summary import CONFIDENCE
-from accelmnist.record_files import SCHEMA_VERSION
 
 _SIGNIFICANCE = 1 - CONFIDENCE
 _BUSY_SHARE = 0.02  # of the processors' time; below, as much of a case's time is within what is called the same

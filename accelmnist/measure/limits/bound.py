@@ -25,12 +25,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from accelmnist.config import ModelConfig
+from accelmnist.core.config import ModelConfig
+from accelmnist.core.records import Launches
 from accelmnist.measure.limits.bound_words import describe_bound
 from accelmnist.measure.limits.cost import product_flops
 from accelmnist.measure.limits.limit_keys import CaseLimits, limits_of, rate_of
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Bound, BoundKind, CaseResult, Launches, Limit, StepCost
+from accelmnist.measure.record import Bound, BoundKind, CaseResult, Limit, StepCost
 
 ABOVE = 1.05  # rates move by some percent from round to round: only beyond that less work is the explanation
 NEAR_LIMIT = 0.6  # a well written library reaches 70 to 95 % of its own square product's rate; some is lost in between

@@ -6,8 +6,9 @@ what the case has already. What was not measured and could have named another ca
 
 from __future__ import annotations
 
+from accelmnist.core.records import Launches
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Bound, Launches, StepCost
+from accelmnist.measure.record import Bound, StepCost
 
 _GRAPHLESS_ENGINES = ("eager", "compiled")
 _OWN_KERNELS = ("fused", "persistent")  # which call no library; on the CPU they leave out zeros

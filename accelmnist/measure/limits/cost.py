@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from accelmnist.config import AMP_PRECISIONS, CLASSES, INPUTS, ModelConfig, Optimizer, Precision
+from accelmnist.core.config import AMP_PRECISIONS, CLASSES, INPUTS, ModelConfig, Optimizer, Precision
+from accelmnist.engines.step.rules import SLOTS
 from accelmnist.measure.plan import Case, Mode
 from accelmnist.measure.record import StepCost
-from accelmnist.step.rules import SLOTS
 
 ProductKind = Literal["forward", "weight gradient", "input gradient"]
 

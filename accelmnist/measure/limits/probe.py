@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, is_out_of_memory, matmul_precision
-from accelmnist.errors import DeviceError
 from accelmnist.measure.clock import timed
 from accelmnist.measure.record import Limit
 

@@ -21,7 +21,7 @@ from typing import Literal
 
 import torch
 
-from accelmnist.config import ModelConfig, Precision
+from accelmnist.core.config import ModelConfig, Precision
 from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_bytes
 from accelmnist.measure.limits.cost import step_products
 from accelmnist.measure.limits.limit_keys import limit_key, size_detail, working_set_size, workload_detail

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, set_threads
-from accelmnist.errors import DeviceError
 from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits.probes import Probe, probes_for
 from accelmnist.measure.plan import Case

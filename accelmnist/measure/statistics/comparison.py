@@ -37,7 +37,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
 from accelmnist.measure.statistics.summary import CONFIDENCE, Samples, as_samples, minimum_samples, thinned
 
 Outcome = Literal["faster", "slower", "same", "ambiguous"]

@@ -22,7 +22,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.errors import RecordError
+from accelmnist.core.errors import RecordError
 
 Samples = NDArray[np.float64]
 

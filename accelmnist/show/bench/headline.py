@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from accelmnist.core.records import Check
 from accelmnist.measure.limits.crossover import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.measure.statistics.comparison import Comparison, are_too_few
-from accelmnist.results import Check
 from accelmnist.show.bench.columns import Baselines
 from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text
 from accelmnist.show.bench.naming import RecordNames, one_line

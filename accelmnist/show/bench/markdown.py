@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from accelmnist.core.records import Environment
 from accelmnist.measure.record import BenchRecord
-from accelmnist.results import Environment
 from accelmnist.show.bench.columns import Column, sheet_of
 from accelmnist.show.bench.headline import (
     extent,

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from accelmnist.neurons.images import Weights, signed_colours, signed_images
-from accelmnist.neurons.record import NeuronsRecord
+from accelmnist.analysis.neurons.images import Weights, signed_colours, signed_images
+from accelmnist.analysis.neurons.record import NeuronsRecord
 from accelmnist.show.figures.atlas_card import CARD_HEIGHT, CARD_WIDTH, Card, draw_card
 from accelmnist.show.figures.style import SOFT_INK, Sheet, look
 from accelmnist.show.names import class_kind, row_names

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.config import IMAGE_SIDE
-from accelmnist.neurons.record import Neuron, NeuronsRecord
+from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
+from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.figures.style import BLUE, INK, SOFT_INK, Sheet
 from accelmnist.show.units import percent
 

@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from accelmnist.metrics import Metrics
-from accelmnist.report.intervals import wilson
+from accelmnist.core.metrics import Metrics, wilson_interval
 from accelmnist.show.figures.style import INK, PALETTE, RULE, Mark, add_axes, look, new_figure
 
 _WIDTH, _ROW, _TOP, _BELOW = 700, 46, 56, 56  # so narrow that it can be read on a phone
@@ -35,7 +34,9 @@ def _draw(axes: Axes, hits: list[int], totals: list[int], shift: float, mark: Ma
     """The shares `hits` of `totals`; one of nothing is left out."""
     rows = np.array([row for row, total in enumerate(totals) if total > 0], dtype=np.float64)
     shares = np.array([hit / total for hit, total in zip(hits, totals, strict=True) if total > 0])
-    ends = np.array([wilson(hit, total) for hit, total in zip(hits, totals, strict=True) if total > 0]).reshape(-1, 2)
+    ends = np.array(
+        [wilson_interval(hit, total) for hit, total in zip(hits, totals, strict=True) if total > 0]
+    ).reshape(-1, 2)
     arms = np.abs(ends.T - shares)
     axes.errorbar(
         shares, rows + shift, xerr=arms, fmt=mark.marker, color=mark.colour, elinewidth=1.4, capsize=2.5, label=label

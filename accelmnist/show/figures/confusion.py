@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from accelmnist.metrics import Metrics
+from accelmnist.core.metrics import Metrics
 from accelmnist.show.figures.style import HEADING, MARGIN, SMALL_SIZE, SOFT_INK, Sheet, add_heading, look
 from accelmnist.show.heat import DIAGONAL, HIGH_SHARE, LOW_SHARE, RGB, cell_colours, hex_colour, ink_on, ramp_colour
 from accelmnist.show.names import class_kind

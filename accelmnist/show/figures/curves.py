@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-from accelmnist.results import RunRecord
+from accelmnist.core.records import RunRecord
 from accelmnist.show.figures.style import (
     BLUE,
     HEADING,

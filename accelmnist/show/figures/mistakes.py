@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from accelmnist.config import IMAGE_SIDE
-from accelmnist.results import Mistake, RunRecord
+from accelmnist.core.config import IMAGE_SIDE
+from accelmnist.core.records import Mistake, RunRecord
 from accelmnist.show.figures.mosaic import Tiling, draw_mosaic
 from accelmnist.show.figures.style import HEADING, MARGIN, Sheet, add_heading, look
 

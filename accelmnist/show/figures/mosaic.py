@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from accelmnist.config import IMAGE_SIDE
+from accelmnist.core.config import IMAGE_SIDE
 
 _INK, _PAPER = 24, 255
 _LINE_SPACING = 1.3

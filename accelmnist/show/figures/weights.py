@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from accelmnist.neurons.images import Weights, weight_images
+from accelmnist.analysis.neurons.images import Weights, weight_images
 from accelmnist.show.figures.mosaic import Tiling, choose_columns, draw_mosaic, text_width
 from accelmnist.show.figures.style import (
     DPI,

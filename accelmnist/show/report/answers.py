@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.metrics import ConfusedPair, Metrics
-from accelmnist.report.confusions import class_means, images_of, likeness_of
-from accelmnist.report.evidence import Evidence, Gap
-from accelmnist.results import RunRecord
+from accelmnist.analysis.evidence.confusions import class_means, images_of, likeness_of
+from accelmnist.analysis.evidence.evidence import Evidence, Gap
+from accelmnist.core.metrics import ConfusedPair, Metrics
+from accelmnist.core.records import RunRecord
 from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
 from accelmnist.show.names import row_names
 from accelmnist.show.report.class_scores import class_figure, class_table

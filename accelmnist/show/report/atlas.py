@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from accelmnist.neurons.images import signed_images, weight_images
-from accelmnist.neurons.record import Neuron, NeuronsRecord
-from accelmnist.report.evidence import Evidence, Gap
-from accelmnist.report.sources import Sources
+from accelmnist.analysis.evidence.evidence import Evidence, Gap
+from accelmnist.analysis.neurons.images import signed_images, weight_images
+from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
 from accelmnist.show.report.document import (
     Atlas,
     Bar,
@@ -22,6 +21,7 @@ from accelmnist.show.report.document import (
 )
 from accelmnist.show.report.opening import DIGITS
 from accelmnist.show.report.pictures import Collector
+from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.training import number
 from accelmnist.show.report.words import ClassWords, sentence
 from accelmnist.show.units import UNKNOWN, count, percent, plural

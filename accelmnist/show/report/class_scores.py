@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from accelmnist.metrics import Metrics
-from accelmnist.report.intervals import wilson
-from accelmnist.results import RunRecord
+from accelmnist.core.metrics import Metrics, wilson_interval
+from accelmnist.core.records import RunRecord
 from accelmnist.show.figures.classes import classes_figure
 from accelmnist.show.names import row_names
 from accelmnist.show.report.document import Cell, Column, Figure, Table
@@ -32,7 +31,7 @@ def class_table(record: RunRecord, metrics: Metrics, words: ClassWords) -> Table
     other = record.reference.metrics if record.reference is not None else None
     rows = []
     for name, scores in zip(row_names(words.names), metrics.per_class, strict=True):
-        low, high = wilson(round(scores.recall * scores.support), scores.support)
+        low, high = wilson_interval(round(scores.recall * scores.support), scores.support)
         cells = [
             Cell(name, scores.label),
             number(scores.precision, percent(scores.precision)),

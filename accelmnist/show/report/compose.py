@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from accelmnist.config import IMAGE_SIDE
-from accelmnist.report.evidence import Evidence, Gap
-from accelmnist.report.sources import Sources
+from accelmnist.analysis.evidence.evidence import Evidence, Gap
+from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.bench.headline import outcome_of
 from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
@@ -18,6 +17,7 @@ from accelmnist.show.report.opening import DIGITS, data_chapter, method_chapter,
 from accelmnist.show.report.pictures import Collector
 from accelmnist.show.report.remake import environment_chapter, remake_chapter
 from accelmnist.show.report.search import search_chapter, winner_sentence
+from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.speed import answer, speed_chapter
 from accelmnist.show.report.training import training_chapter
 from accelmnist.show.report.words import ClassWords, class_names_of, sentence

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from accelmnist.metrics import Metrics
-from accelmnist.results import Check, ReferenceRun, RunRecord, Verdict
+from accelmnist.core.metrics import Metrics
+from accelmnist.core.records import Check, ReferenceRun, RunRecord, Verdict
 from accelmnist.show.report.document import Block, Cell, Chapter, Column, Missing, Points, Table, Text, Tone
 from accelmnist.show.units import UNKNOWN, fraction, percent, rate, seconds
 

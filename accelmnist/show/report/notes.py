@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-from accelmnist.errors import DataError
+from accelmnist.core.errors import DataError
 from accelmnist.show.report.document import Notes
 
 _DEEPEST = 6

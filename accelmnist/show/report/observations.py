@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from accelmnist.metrics import ClassScores, Metrics
-from accelmnist.report.confusions import Likeness, Trait
-from accelmnist.report.intervals import overlap, wilson
-from accelmnist.results import EpochFigures, RunRecord
+from accelmnist.analysis.evidence.confusions import Likeness, Trait
+from accelmnist.analysis.evidence.intervals import overlap
+from accelmnist.core.metrics import ClassScores, Metrics, wilson_interval
+from accelmnist.core.records import EpochFigures, RunRecord
 from accelmnist.show.report.words import ClassWords, begun, interval_text
 from accelmnist.show.units import percent, plural
 
@@ -77,7 +77,7 @@ def _least_trusted(least: ClassScores, answered: list[ClassScores], words: Class
 
 
 def _precision_interval(scores: ClassScores) -> tuple[float, float]:
-    return wilson(round(scores.precision * scores.predicted), scores.predicted)
+    return wilson_interval(round(scores.precision * scores.predicted), scores.predicted)
 
 
 def _extremes(best: ClassScores, worst: ClassScores, words: ClassWords) -> str:
@@ -100,7 +100,7 @@ def _recall(scores: ClassScores, words: ClassWords, *, inner: bool = False) -> s
 
 
 def _recall_interval(scores: ClassScores) -> tuple[float, float]:
-    return wilson(round(scores.recall * scores.support), scores.support)
+    return wilson_interval(round(scores.recall * scores.support), scores.support)
 
 
 # --- confusions

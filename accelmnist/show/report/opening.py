@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelmnist.report.confusions import class_means
-from accelmnist.report.evidence import Evidence
-from accelmnist.report.sources import Sources
-from accelmnist.results import DataSummary, RunRecord
+from accelmnist.analysis.evidence.confusions import class_means
+from accelmnist.analysis.evidence.evidence import Evidence
+from accelmnist.core.records import DataSummary, RunRecord
 from accelmnist.show.report.document import Block, Chapter, Facts, Gallery, Image, Points, Text, Tile
 from accelmnist.show.report.pictures import Collector
+from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.words import ClassWords, class_names_of
 from accelmnist.show.units import count, percent, plural
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import msgspec
 
-from accelmnist.errors import OutputError
+from accelmnist.core.errors import OutputError
 from accelmnist.show.report.document import Atlas, Block, Figure, Gallery, Image, Report
 from accelmnist.show.report.html import template_text
 from accelmnist.show.report.opening import DIGITS

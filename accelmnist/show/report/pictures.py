@@ -16,7 +16,7 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 from PIL import Image as Raster
 
-from accelmnist.config import IMAGE_SIDE
+from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.figures.style import DPI, look, size_px
 from accelmnist.show.report.document import Panel, Pictures
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from accelmnist.report.sources import Sources
-from accelmnist.results import Choice, Environment
+from accelmnist.core.records import Choice, Environment
 from accelmnist.show.report.document import Block, Cell, Chapter, Code, Column, Facts, Missing, Table, Text
+from accelmnist.show.report.sources import Sources
 from accelmnist.show.units import UNKNOWN, count, size
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure as Drawing
 
-from accelmnist.neurons.words import listed
+from accelmnist.analysis.neurons.words import listed
 from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
 from accelmnist.show.report.document import (
     Block,

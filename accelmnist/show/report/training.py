@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from accelmnist.results import EpochFigures, RunRecord
+from accelmnist.core.records import EpochFigures, RunRecord
 from accelmnist.show.figures.curves import curve_panels
 from accelmnist.show.report.document import Block, Cell, Chapter, Column, Facts, Figure, Missing, Points, Table, Text
 from accelmnist.show.report.observations import training_sentences

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from accelmnist.neurons.words import ClassWords as NeuronWords
-from accelmnist.report.intervals import wilson
-from accelmnist.results import RunRecord
+from accelmnist.analysis.neurons.words import ClassWords as NeuronWords
+from accelmnist.core.metrics import wilson_interval
+from accelmnist.core.records import RunRecord
 from accelmnist.show.names import class_kind
 
 
@@ -42,7 +42,7 @@ class ClassWords:
 
 def interval_text(hits: int, total: int, *, digits: int = 1) -> str:
     """The 95 % interval of a share, in percent: "98.2 to 98.7 %"."""
-    low, high = wilson(hits, total)
+    low, high = wilson_interval(hits, total)
     return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
 
 

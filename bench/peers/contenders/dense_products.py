@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from accelmnist.config import ModelConfig
+from accelmnist.core.config import ModelConfig
 from accelmnist.device import is_emulated, resolve
 from accelmnist.measure.limits.cost import step_products
 from accelmnist.measure.limits.probe import Scratch

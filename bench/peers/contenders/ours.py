@@ -8,15 +8,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from accelmnist.config import ExecutionConfig, ModelConfig, Optimizer, RunConfig, TrainingConfig
+from accelmnist.core.config import ExecutionConfig, ModelConfig, Optimizer, RunConfig, TrainingConfig
 from accelmnist.data.on_device import upload
 from accelmnist.device import matmul_precision, resolve
+from accelmnist.engines.choose import engine_class
+from accelmnist.engines.contract import Classifier, Epoch
+from accelmnist.engines.contract import Job as EngineJob
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.model import MLP
-from accelmnist.step.contract import Classifier, Epoch
-from accelmnist.step.contract import Job as EngineJob
-from accelmnist.step.selection import engine_class
-from accelmnist.training import Plan, prepare
+from accelmnist.engines.model import MLP
+from accelmnist.training.loop import Plan, prepare
 from bench.peers.contract import Contender, Digits, as_digits
 from bench.peers.workloads import Floats, Job, Workload
 

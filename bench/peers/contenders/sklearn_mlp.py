@@ -16,7 +16,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.neural_network import MLPClassifier
 
-from accelmnist.config import CLASSES
+from accelmnist.core.config import CLASSES
 from bench.peers.contract import Contender, Digits, as_digits, no_bf16
 from bench.peers.workloads import BETA1, BETA2, EPSILON, SCALE, Floats, Job, Slices, Workload
 

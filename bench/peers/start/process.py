@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelmnist.results import load_record
+from accelmnist.core.records import load_record
 from bench.peers.process import ROOT, ContenderLostError
 
 LONGEST_S = 40.0

@@ -13,8 +13,8 @@ import os
 import sys
 from importlib import import_module
 
-from accelmnist.config import DataConfig
-from accelmnist.data.ahead import begin_loading
+from accelmnist.core.config import DataConfig
+from accelmnist.data.mnist import begin_loading
 from bench.peers.start.task import PROGRAMS, Task, Watch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.config import CLASSES
+from accelmnist.core.config import CLASSES
 from bench.peers.contenders.numpy_hand import Array, Network, Update
 from bench.peers.contract import Digits, as_digits
 from bench.peers.start.task import TRAINING, WORKLOAD, Task, Watch, learning_rates

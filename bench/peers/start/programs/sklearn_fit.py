@@ -10,7 +10,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.neural_network import MLPClassifier
 
-from accelmnist.config import CLASSES
+from accelmnist.core.config import CLASSES
 from bench.peers.contract import Digits, as_digits
 from bench.peers.start.task import TARGET, WORKLOAD, Task, Watch
 

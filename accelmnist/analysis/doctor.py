@@ -1,0 +1,231 @@
+"""Is this machine ready, and for what: everything that a run depends on, found out and told as data.
+
+Nothing is trained, compiled or left behind; the longest part is hashing the embedded data (0.3 s). A `Finding` is a
+yes or no with its reason. A problem is what keeps a run on the CPU from being right, a warning what only hampers one.
+Memory and disk in bytes. Host name, user and absolute paths stay out, so that a diagnosis can be shared.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from accelmnist.core.config import ENGINES, PRECISIONS, ExecutionConfig, RunConfig
+from accelmnist.core.files import RESULTS
+from accelmnist.core.records import Environment
+from accelmnist.data.mnist import FileCheck, verify_embedded
+from accelmnist.device import (
+    KINDS,
+    Device,
+    available,
+    compile_capability,
+    precision_capability,
+    resolve,
+    total_memory_bytes,
+    why_absent,
+)
+from accelmnist.device.environment import describe_environment
+from accelmnist.engines.choose import engine_class
+
+_EMBEDDED = "embedded in the package, accelmnist/data/files"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Whether `name` works, and the reason why or why not."""
+
+    name: str
+    works: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceFindings:
+    """A device that is here: what it can do."""
+
+    name: str
+    hardware: str
+    memory_bytes: int | None
+    precisions: tuple[Finding, ...]
+    engines: tuple[Finding, ...]
+    compiler: Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """Of the software; None is not installed, or not there. `torch_cuda` is the CUDA that torch was built for."""
+
+    accelmnist: str
+    python: str
+    torch: str
+    torchvision: str | None
+    numpy: str
+    torch_cuda: str | None
+    driver: str | None
+    os: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The processor and what torch uses of it; `instructions` are the widest vectors that torch's kernels use."""
+
+    processor: str
+    cores: int | None
+    logical_cores: int | None
+    threads: int
+    memory_bytes: int | None
+    instructions: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """One embedded file; `sha256` is of its uncompressed content, None where that can't be read."""
+
+    name: str
+    intact: bool
+    sha256: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """All findings. `ready` says that a run on the CPU has all it needs: that there is no problem."""
+
+    ready: bool
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    kinds: tuple[Finding, ...]
+    devices: tuple[DeviceFindings, ...]
+    versions: Versions
+    machine: Machine
+    data_source: str
+    data_files: tuple[DataFile, ...]
+    results: Finding
+    results_free_bytes: int | None
+
+
+def diagnose(results: Path = RESULTS) -> Diagnosis:
+    """Examine this machine; `results` is the folder that runs will be saved to."""
+    names = available()
+    environment = describe_environment(resolve(names[0]))
+    files = tuple(_data_file(check) for check in verify_embedded())
+    writable = check_folder(results)
+    problems = tuple(f"{file.name}: {file.problem}" for file in files if not file.intact)
+    return Diagnosis(
+        ready=not problems,
+        problems=problems,
+        warnings=() if writable.works else (f"{writable.name}: {writable.reason}",),
+        kinds=tuple(_kind_finding(kind) for kind in KINDS),
+        devices=tuple(_device_findings(resolve(name)) for name in names),
+        versions=_versions(environment),
+        machine=_machine(environment),
+        data_source=_EMBEDDED,
+        data_files=files,
+        results=writable,
+        results_free_bytes=_free_bytes(results),
+    )
+
+
+# --- devices
+
+
+def _kind_finding(kind: str) -> Finding:
+    if any(name.partition(":")[0] == kind for name in available()):
+        return Finding(name=kind, works=True, reason=resolve(kind).hardware)
+    return Finding(name=kind, works=False, reason=why_absent(kind))
+
+
+def _device_findings(device: Device) -> DeviceFindings:
+    precisions = ((name, precision_capability(device, name)) for name in PRECISIONS)
+    compiling = compile_capability(device)
+    return DeviceFindings(
+        name=str(device),
+        hardware=device.hardware,
+        memory_bytes=total_memory_bytes(device),
+        precisions=tuple(Finding(name=name, works=can.available, reason=can.reason) for name, can in precisions),
+        engines=tuple(_engine_finding(name, device) for name in ENGINES),
+        compiler=Finding(name="torch.compile", works=compiling.available, reason=compiling.reason),
+    )
+
+
+def _engine_finding(name: str, device: Device) -> Finding:
+    """Whether engine `name` can train the default configuration on `device`."""
+    config = RunConfig(execution=ExecutionConfig(device=str(device), engine=name))
+    try:
+        engine = engine_class(name)
+    except Exception as error:  # a broken installation is what this is here to tell, whatever it raises on import
+        cause = " ".join(str(error).split()) or type(error).__name__
+        return Finding(name=name, works=False, reason=f"can't be loaded: {cause}")
+    refusal = engine.unsupported(config, device)
+    return Finding(name=name, works=refusal is None, reason=engine.summary if refusal is None else refusal)
+
+
+# --- software and machine
+
+
+def _versions(environment: Environment) -> Versions:
+    return Versions(
+        accelmnist=environment.accelmnist,
+        python=environment.python,
+        torch=environment.torch,
+        torchvision=_installed("torchvision"),
+        numpy=environment.numpy,
+        torch_cuda=torch.version.cuda,
+        driver=environment.driver,
+        os=environment.os,
+    )
+
+
+def _installed(package: str) -> str | None:
+    """The version by the package's metadata: importing torchvision alone would take 0.8 s."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _machine(environment: Environment) -> Machine:
+    return Machine(
+        processor=environment.processor,
+        cores=environment.cores,
+        logical_cores=environment.logical_cores,
+        threads=environment.threads,
+        memory_bytes=environment.memory_bytes,
+        instructions=environment.cpu_capability,
+    )
+
+
+# --- files
+
+
+def _data_file(check: FileCheck) -> DataFile:
+    return DataFile(name=check.name, intact=check.ok, sha256=check.found_sha256, problem=check.problem)
+
+
+def check_folder(folder: Path) -> Finding:
+    """Whether a file can be made in `folder`, or in the nearest folder above it where it does not exist yet."""
+    existing = _nearest_existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # permissions alone miss a read-only or a full disk
+            pass
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        return Finding(name=f"{folder}/", works=False, reason=f"cannot be written: {cause}")
+    reason = "can be written" if existing == folder else "can be made here; it is not there yet"
+    return Finding(name=f"{folder}/", works=True, reason=reason)
+
+
+def _nearest_existing(folder: Path) -> Path:
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path())
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(_nearest_existing(folder)).free
+    except OSError:
+        return None

@@ -1,0 +1,122 @@
+"""What the saved network says of every test image, once more: the record keeps counts, a report shows the images.
+
+The network answers on the CPU in float32, whatever it was trained by. Where its record has another confusion matrix,
+because the device rounds otherwise or the data is not the same, `moved` counts the images that are in another cell: a
+report says so. What is missing is no error but a `Gap`, which a report shows in place of the images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.analysis.neurons.record import NeuronsRecord
+from accelmnist.core.errors import AccelmnistError, ConfigError, DataError
+from accelmnist.core.records import RunRecord
+
+if TYPE_CHECKING:
+    from accelmnist.analysis.neurons.source import Source
+    from accelmnist.engines.model import MLP
+
+_ANOTHER_SET = 0.02  # share of the test images in another cell: no rounding moves as many
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Why something can't be shown."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """Test images uint8 (n, 784), their labels and the network's predictions int64 (n,), its scores float32 (n, 10).
+
+    `weights`, float32 (neurons, 784), are the first layer's, which `neurons` describes; those of pixels that are inked
+    in no training image were never trained, and are 0 here.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    weights: NDArray[np.floating[Any]]
+    moved: int
+    neurons: NeuronsRecord | None = None
+
+
+def find_evidence(
+    record: RunRecord, folder: Path, *, data: Path | None = None, neurons: NeuronsRecord | None = None
+) -> Evidence | Gap:
+    """The answers of the network in `folder` on the test images of its data set, which may lie in the folder `data`.
+
+    `neurons` is what was said of its first layer before; without it, or where it is of another run, that is done here.
+    Raises DataError or ConfigError where `data` is given and is not the run's; anything else that is missing is a Gap.
+    """
+    from accelmnist.analysis.neurons.source import describe_run, find_source
+
+    try:
+        source = find_source(folder, data_folder=data, dataset=None)
+        found = _evidence(record, source)
+        if isinstance(found, Evidence):
+            known = neurons if neurons is not None and _is_of(neurons, record) else describe_run(source)
+            return replace(found, neurons=known)
+        return found
+    except AccelmnistError as error:
+        if data is not None and isinstance(error, DataError | ConfigError):
+            raise
+        return Gap(error.message)
+
+
+def _evidence(record: RunRecord, source: Source) -> Evidence | Gap:
+    model, test = source.saved.model, source.data.test
+    if model.config != record.config.model:
+        return Gap(f"the saved weights are of {model.config}, not of {record.config.model}")
+    said = _scores(model, test.images)
+    if not np.isfinite(said).all():
+        return Gap("the network's answers are not finite: its training diverged")
+    predictions = said.argmax(axis=1)
+    moved = _moved(record, predictions, test.labels)
+    if moved > _ANOTHER_SET * len(test):
+        raise DataError(
+            f"on these test images {moved:,} answers differ from the record: the data is not the run's",
+            remedy="Give the folder of the run's own data with --data",
+        )
+    return Evidence(
+        images=test.images,
+        labels=test.labels,
+        predictions=predictions,
+        scores=said,
+        weights=np.where(source.data.train.images.any(axis=0), model.first_layer_weights(), 0.0),
+        moved=moved,
+    )
+
+
+def _is_of(neurons: NeuronsRecord, record: RunRecord) -> bool:
+    return neurons.network == record.config.model and neurons.run in (None, record.created)
+
+
+def _scores(model: MLP, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    import torch
+
+    from accelmnist.device import resolve
+    from accelmnist.engines.model import logits_of, scores
+
+    with torch.no_grad():
+        logits = logits_of(model, torch.from_numpy(images), device=resolve("cpu"), precision="fp32")
+        found: NDArray[np.float32] = scores(logits, model.config.output).numpy()
+    return found
+
+
+def _moved(record: RunRecord, predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> int:
+    """How many images are in another cell of the confusion matrix than the record has them, at least."""
+    if record.metrics is None:
+        return 0
+    recorded = np.array(record.metrics.confusion_matrix, dtype=np.int64)
+    found = np.zeros_like(recorded)
+    np.add.at(found, (predictions, labels), 1)
+    return int(np.abs(found - recorded).sum() + 1) // 2

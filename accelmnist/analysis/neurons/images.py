@@ -1,0 +1,77 @@
+"""Looking inside the first layer: the weights of every neuron as a greyscale image.
+
+A neuron of the first layer holds one weight for each of the 784 pixels, so its weights are a picture of what it looks
+for: a digit with ink where the image is bright moves it up, ink where the image is dark moves it down. The picture is
+8-bit, 0 to 255. On its own scale a neuron's smallest weight is 0 and its largest is 255, which shows the shape of every
+neuron but says nothing about their sizes; on the shared scale the smallest and the largest weight of all neurons are,
+which shows at once which neurons learned much and which little.
+
+A grey does not say which weights are above 0 and which below. The signed picture does: zero is white, positive weights
+go over orange to brown, negative ones over light to dark blue, hues that stay apart for every common form of colour
+blindness, and the same distance from zero is about as dark on either side.
+
+NumPy alone: a saved run can be looked at without torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.core.config import IMAGE_SIDE, INPUTS
+
+MID_GREY = 128  # what a constant neuron shows: it has no scale of its own
+
+_FULL = 0.99  # quantile of the weights' sizes from which on the signed picture has its full colour
+_STOPS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+_COLOURS = np.array([(8, 48, 107), (90, 158, 212), (255, 255, 255), (240, 150, 60), (110, 48, 6)], dtype=np.float64)
+
+Weights = NDArray[np.floating[Any]]
+Images = NDArray[np.uint8]
+
+
+def weight_images(weights: Weights, *, shared_scale: bool = False) -> Images:
+    """The images, uint8 (n, 28, 28), of `weights`, float (n, 784), rounded to the nearest of 256 greys.
+
+    A neuron whose weights are all alike is mid-grey, 128. Raises ValueError for another shape, a NaN or an infinity.
+    """
+    scaled = _checked(weights)
+    axis = None if shared_scale else 1
+    low = scaled.min(axis=axis, keepdims=True, initial=np.inf)
+    extent = scaled.max(axis=axis, keepdims=True, initial=-np.inf) - low
+    flat = extent <= 0
+    share = (scaled - low) / np.where(flat, 1.0, extent)
+    greys = np.where(flat, MID_GREY, np.rint(255.0 * share))
+    return greys.astype(np.uint8).reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
+
+
+def signed_images(weights: Weights) -> Images:
+    """The images in two hues, uint8 RGB (n, 28, 28, 3), of `weights`, float (n, 784), zero being white.
+
+    Each is on its own scale: the full colour begins where the largest hundredth of its weights by size does, since
+    a few pixels that are hardly ever inked would leave the rest pale. Raises ValueError as `weight_images` does.
+    """
+    scaled = _checked(weights)
+    sizes = np.abs(scaled)
+    full = np.quantile(sizes, _FULL, axis=1, keepdims=True) if len(scaled) else sizes[:, :1]
+    full = np.where(full > 0, full, sizes.max(axis=1, keepdims=True, initial=0.0))
+    return signed_colours(scaled / np.where(full > 0, full, 1.0)).reshape(-1, IMAGE_SIDE, IMAGE_SIDE, 3)
+
+
+def signed_colours(values: NDArray[np.float64]) -> Images:
+    """The colours, uint8 (..., 3), of `values` (...): -1 is the darkest blue, 0 white, 1 the darkest brown."""
+    channels = [np.interp(values, _STOPS, _COLOURS[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def _checked(weights: Weights) -> NDArray[np.float64]:
+    """The weights in double precision, where no difference of two float32 overflows; larger ones are scaled down."""
+    if weights.ndim != 2 or weights.shape[1] != INPUTS:
+        raise ValueError(f"weights have shape {weights.shape}, not (neurons, {INPUTS})")
+    if not np.isfinite(weights).all():
+        raise ValueError("weights hold a NaN or an infinity: there is no image of them")
+    wide = weights.astype(np.float64)
+    largest = np.abs(wide).max(initial=1.0)
+    return wide / largest if largest > 1e300 else wide

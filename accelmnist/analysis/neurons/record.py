@@ -1,0 +1,199 @@
+"""The record of the neurons: what each one does on the test set, argues for, and is worth, with its one sentence.
+
+Every tuple "by class" has one entry a class, in the order of `class_names`. Shares, recalls and separations are 0 to 1,
+activations and logits have no unit, and unknown is null. Classes are told by their number. Names of files are relative
+to the folder of the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from accelmnist.core.config import ModelConfig
+from accelmnist.core.record_files import SCHEMA_VERSION, load, save
+from accelmnist.core.records import Environment
+
+RECORD_NAME = "neurons.json"
+
+NeuronStatus = Literal["live", "dead", "duplicate"]
+Certainty = Literal["clear", "leaning", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """What comes out of a neuron on the test images; `mean`, `deviation` and `share_on` are by class.
+
+    It is on for an image where its activation lies above `on_above`, or, where that is null, where it is the largest of
+    the outputs.
+    """
+
+    lowest: float
+    highest: float
+    on_above: float | None
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    share_on: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Which classes a neuron answers for, and how sure that is; without any, `certainty` is "none".
+
+    `sense` "on": it is on for `classes` and off for the rest; "off": the other way round. `share_on` and
+    `share_on_rest` average the shares of the classes, each class alike. `separation` is the chance that an image of
+    `classes` excites it more (where `sense` is "off", less) than one of the rest: 0.5 is none, 1 is complete.
+    """
+
+    certainty: Certainty
+    sense: Literal["on", "off"] = "on"
+    classes: tuple[int, ...] = ()
+    share_on: float | None = None
+    share_on_rest: float | None = None
+    separation: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """A property of the shape that goes with the activation inside the classes, all of one class compared alone.
+
+    `correlation` is Pearson's, -1 to 1, pooled over the classes; positive: the more of `name`, the more excited.
+    """
+
+    name: str
+    correlation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What changes where the neuron's output is 0 for every image; all but `macro_recall_change` are by class.
+
+    `recall` is what is left without it. `lost` are images that are right with it and wrong without it, `gained` the
+    other way round. `loss_rise` is the mean rise of the loss, more sensitive than the recall.
+    """
+
+    recall: tuple[float, ...]
+    lost: tuple[int, ...]
+    gained: tuple[int, ...]
+    loss_rise: tuple[float, ...]
+    macro_recall_change: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neuron:
+    """One neuron of the first layer.
+
+    `duplicate_of` is the neuron that it copies. `selectivity` is the class selectivity index, 0 to 1, of the class
+    `prefers`. `support`, by class, is how far it moves each logit where it is on, less the mean over the classes:
+    positive argues for the class, negative against; `argues_for` and `argues_against` are the classes with the
+    strongest, in that order. `strength` is the spread of that over the test images; `is_faint` says that it is hardly
+    heard. `missed_by` are the classes whose recall falls without it by more than chance, the largest fall first.
+    `clarity` is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test images, the
+    most exciting first, of the classes `exciting_labels`. The two files are its weights in 0 to 255, and signed.
+    """
+
+    index: int
+    status: NeuronStatus
+    duplicate_of: int | None = None
+    sentence: str
+    task: Task
+    features: tuple[Feature, ...] = ()
+    activation: Activation
+    selectivity: float | None
+    prefers: int | None
+    separation: tuple[float, ...]  # by class: the chance that an image of it excites more than one of another class
+    support: tuple[float, ...]
+    argues_for: tuple[int, ...] = ()
+    argues_against: tuple[int, ...] = ()
+    strength: float
+    is_faint: bool = False
+    ablation: Ablation | None  # None for an output: without it, its class could not be said
+    missed_by: tuple[int, ...] = ()
+    clarity: float | None
+    exciting: tuple[int, ...]
+    exciting_labels: tuple[int, ...] = ()
+    grey_file: str | None = None
+    signed_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """The whole network on the images of the ablations; `images` and `recall` are by class.
+
+    `logit_spread` is how far its logits vary over the images, in the unit of `Neuron.strength`.
+    """
+
+    accuracy: float
+    macro_recall: float
+    logit_spread: float
+    images: tuple[int, ...]
+    recall: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A number that decides what is said, and what it means."""
+
+    name: str
+    value: float
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How a figure is found, and the source of it where it has one."""
+
+    name: str
+    explanation: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronsRecord:
+    """Everything that is known of the first layer of one network.
+
+    `rows` says what its neurons are: hidden units, or the outputs of a network without any. `order` is that of the
+    atlas: the clearest first, then those without a clear task, dead and duplicate ones last. `accuracy` is the
+    network's on all test images. `ablation_images` are all of them, or in deep networks as many, the same share of
+    every class, as end in a few seconds.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["neurons"] = "neurons"
+    created: str = ""
+    environment: Environment | None = None
+    run: str | None = None  # when the run began, as its own record says
+    network: ModelConfig = field(default_factory=ModelConfig)
+    dataset: str = ""
+    source: str = ""
+    class_names: tuple[str, ...] = ()
+    rows: Literal["hidden", "output"] = "hidden"
+    test_images: int
+    accuracy: float
+    ablation_images: int
+    analysis_s: float | None = None
+    baseline: Baseline
+    live: int
+    dead: int
+    duplicate: int
+    summary: tuple[str, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
+    methods: tuple[Method, ...] = ()
+    order: tuple[int, ...] = ()
+    neurons: tuple[Neuron, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def save_neurons(record: NeuronsRecord, folder: Path) -> Path:
+    """Write `neurons.json` into `folder` in one step; raises OutputError."""
+    return save(record, folder / RECORD_NAME)
+
+
+def load_neurons(path: Path) -> NeuronsRecord:
+    """Read and validate a record of neurons, given the file or its folder.
+
+    Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
+    """
+    file = path / RECORD_NAME if path.is_dir() else path
+    return load(file, NeuronsRecord, kind="neurons", noun="a run whose neurons were described")

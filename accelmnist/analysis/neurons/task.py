@@ -1,0 +1,75 @@
+"""Which classes a neuron answers for: where the shares of images that turn it on fall into two groups.
+
+The ten shares are sorted and cut where the two sides differ most (the largest variance between them, the natural break
+of Fisher and Jenks for two groups). The upper side is what the neuron is on for; where that is more than five classes,
+the lower side is what it is off for. Then the shares decide, by the rules in `thresholds.py`, whether it answers for
+its group, leans to it, or has no clear task. Source of the cut: Fisher, "On grouping for maximum homogeneity", 1958.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.analysis.neurons.record import Certainty, Task
+from accelmnist.analysis.neurons.response import Response
+from accelmnist.analysis.neurons.thresholds import (
+    CLEAR_MEAN_REST,
+    CLEAR_OTHER,
+    CLEAR_SHARE,
+    LARGEST_GROUP,
+    LEANING_RATIO,
+    LEANING_SHARE,
+)
+
+Shares = NDArray[np.float64]
+
+
+def task_of(response: Response, neuron: int) -> Task:
+    """The task of one neuron, from the share of each class's images that turn it on."""
+    shares = response.share_on[neuron].numpy()
+    upper = natural_break(shares)
+    sense: Literal["on", "off"] = "on" if len(upper) <= LARGEST_GROUP.value else "off"
+    classes = upper if sense == "on" else tuple(label for label in range(len(shares)) if label not in upper)
+    rest = [label for label in range(len(shares)) if label not in classes]
+    if not classes or not rest:
+        return Task(certainty="none")
+    certainty = _certainty(shares[list(classes)], shares[rest], sense)
+    if certainty == "none":
+        return Task(certainty="none")
+    separation = response.separation(neuron, classes)
+    return Task(
+        certainty=certainty,
+        sense=sense,
+        classes=classes,
+        share_on=float(shares[list(classes)].mean()),
+        share_on_rest=float(shares[rest].mean()),
+        separation=separation if sense == "on" else 1 - separation,
+    )
+
+
+def natural_break(shares: Shares) -> tuple[int, ...]:
+    """The classes of the upper side of the best cut, in their order; none where all shares are equal."""
+    order = np.argsort(-shares, kind="stable")
+    ordered = shares[order]
+    if ordered[0] == ordered[-1]:
+        return ()
+    between = [size * (len(shares) - size) * _gap(ordered, size) ** 2 for size in range(1, len(shares))]
+    return tuple(sorted(int(label) for label in order[: 1 + int(np.argmax(between))]))
+
+
+def _gap(ordered: Shares, size: int) -> float:
+    return float(ordered[:size].mean() - ordered[size:].mean())
+
+
+def _certainty(own: Shares, rest: Shares, sense: Literal["on", "off"]) -> Certainty:
+    """From the shares that speak for the group and against it: those on, or for "off" those that are not on."""
+    if sense == "off":
+        own, rest = 1 - own, 1 - rest
+    is_clear = own.min() >= CLEAR_SHARE.value and rest.max() <= CLEAR_OTHER.value * own.min()
+    if is_clear and rest.mean() <= CLEAR_MEAN_REST.value:
+        return "clear"
+    leans = own.mean() >= LEANING_SHARE.value and own.mean() >= LEANING_RATIO.value * rest.mean()
+    return "leaning" if leans else "none"

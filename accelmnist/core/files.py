@@ -1,0 +1,145 @@
+"""Files and folders of a result: written in one step, by one program at a time; and the cache folder.
+
+The method is POSIX's: write a temporary file in the same folder, flush it to the disk, rename it over the old one. A
+process killed at any moment leaves either the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from accelmnist.core.errors import ConfigError, DataError, OutputError
+
+RESULTS = Path("results")
+RECORDS = {"run": "run.json", "bench": "bench.json", "sweep": "sweep.json"}  # the record of each command, by its kind
+_LOCK = ".lock"
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` with its parents and prove that it can be written; raises OutputError where it can't."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _output_error(folder, error) from error
+    return folder
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step; where that fails, raises OutputError and leaves the old file."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # the temporary file's own mode keeps everyone else out
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise _output_error(path, error) from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove `path` where it is there; raises OutputError where it can't be."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _output_error(path, error, action="replace") from error
+
+
+def _output_error(path: Path, error: OSError, *, action: str = "write") -> OutputError:
+    cause = (error.strerror or str(error)).lower()
+    return OutputError(
+        f"cannot {action} {path}: {cause}",
+        remedy="Choose a folder with --out, make room there, or run with --no-save",
+    )
+
+
+def new_folder(asked: Path | None, *, label: str) -> Path:
+    """Where something new will be saved: `asked`, or a new folder under `results/` named by the time and the label.
+
+    The new folder is made at once, so that two of one second get one each. Raises ConfigError where `asked` holds
+    files, which would be lost, and OutputError where a folder can't be made.
+    """
+    if asked is not None:
+        require_new(asked)
+        return asked
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
+    make_folder(RESULTS)
+    candidates = (RESULTS / f"{name}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next(folder for folder in candidates if _is_made(folder))
+
+
+def require_new(asked: Path) -> None:
+    """Raise ConfigError where the folder `asked` holds something that a new result could replace."""
+    if any((asked / record).exists() for record in RECORDS.values()):
+        raise ConfigError(
+            f"--out {asked} already holds a result", remedy="Choose another folder, or go on with it by --resume"
+        )
+    if asked.is_dir() and any(asked.iterdir()):
+        raise ConfigError(f"--out {asked} holds other files, which could be replaced", remedy="Choose a new folder")
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def cache_folder() -> Path:
+    """Where what can be had again is kept, by the XDG Base Directory Specification: downloads, measured speeds.
+
+    Raises DataError where there is no home folder.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # the specification has a relative path ignored
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError as error:
+            raise DataError("no home folder to keep downloads in", remedy="Set XDG_CACHE_HOME") from error
+    return base / "accelmnist"
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which nothing was saved, and the results folder if that was all."""
+    for empty in (folder, RESULTS):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Within: no other program writes into `folder`; raises OutputError where one does.
+
+    The lock is the operating system's, so it goes with the process that holds it, however that ends.
+    """
+    import fcntl
+
+    make_folder(folder)
+    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(
+                f"another accelmnist is writing into {folder}", remedy="Wait for it, or choose another folder"
+            ) from error
+        try:
+            yield
+        finally:  # whatever went wrong: a folder with nothing in it but this can't be removed
+            with contextlib.suppress(OSError):
+                (folder / _LOCK).unlink()
+    finally:
+        os.close(handle)

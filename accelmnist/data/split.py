@@ -1,0 +1,81 @@
+"""The images of a run: those that train, those that tell the accuracy by epoch, and those that are the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.core.config import RunConfig, check_fits
+from accelmnist.core.records import DataSummary
+from accelmnist.core.seeds import Stream, generator
+from accelmnist.data.mnist import begin_loading
+from accelmnist.data.types import Dataset, ImageSet
+
+_PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch where no image is held out
+
+
+@dataclass(frozen=True)
+class RunImages:
+    """`probe` is what the accuracy by epoch is taken on: the validation images, or some of the training ones."""
+
+    training: ImageSet
+    probe: ImageSet
+    test: ImageSet
+    summary: DataSummary
+
+
+def load_images(config: RunConfig, load: Callable[[], Dataset] | None) -> RunImages:
+    """The images of `config`, split; `load` gives the data set where that is on its way already.
+
+    Raises DataError, and ConfigError where the batch or the validation split is larger than the set.
+    """
+    seed = config.training.seed
+    dataset = (load or begin_loading(config.data, seed=seed))()
+    whole = dataset.train
+    check_fits(config, training_images=len(whole.labels))
+    kept, held_out = split_validation(whole.labels, config.data.validation, seed=seed)
+    summary = DataSummary(
+        dataset=dataset.name,
+        source=dataset.source,
+        training_images=len(kept),
+        validation_images=len(held_out),
+        test_images=len(dataset.test.labels),
+        class_names=dataset.class_names,
+    )
+    probe = held_out if config.data.validation else np.arange(min(_PROBE_IMAGES, len(kept)))
+    return RunImages(
+        training=_part(whole, kept) if config.data.validation else whole,
+        probe=_part(whole, probe),
+        test=dataset.test,
+        summary=summary,
+    )
+
+
+def _part(images: ImageSet, chosen: np.ndarray) -> ImageSet:
+    return ImageSet(images=images.images[chosen], labels=images.labels[chosen])
+
+
+def split_validation(
+    labels: NDArray[np.int64], held_out: int, *, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indexes to train on and indexes to validate on, every class in proportion (stratified), both sorted.
+
+    The classes' shares of `held_out` are rounded by largest remainder, so that they add up exactly.
+    """
+    if held_out == 0:
+        return np.arange(len(labels)), np.empty(0, dtype=np.int64)
+    chooser = generator(seed, Stream.SPLIT)
+    classes, counts = np.unique(labels, return_counts=True)
+    exact = counts * (held_out / len(labels))
+    shares = np.floor(exact).astype(np.int64)
+    short = held_out - int(shares.sum())
+    shares[np.argsort(shares - exact, kind="stable")[:short]] += 1
+    chosen = [
+        chooser.choice(np.flatnonzero(labels == label), share, replace=False)
+        for label, share in zip(classes, shares, strict=True)
+    ]
+    validation = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(np.arange(len(labels)), validation), validation

@@ -1,0 +1,73 @@
+"""The machine and the software under a result, for the record: what can move a figure, and nothing that names a person.
+
+What cannot be found out is None. Memory in bytes. Host name, user and absolute paths stay out, so that a record can
+be shared.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import psutil
+import torch
+
+import accelmnist
+from accelmnist.core.records import Environment
+from accelmnist.device import Device, cpu_instructions, driver_version, processor, total_memory_bytes
+
+_STEERING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_NUM", "CUDA_VISIBLE", "CUBLAS_", "PYTORCH_", "TORCHINDUCTOR_")
+
+
+def describe_environment(device: Device) -> Environment:
+    """The environment of a run on `device`, as it is now."""
+    return Environment(
+        processor=processor(),
+        cores=psutil.cpu_count(logical=False),
+        logical_cores=psutil.cpu_count(),
+        threads=torch.get_num_threads(),
+        memory_bytes=psutil.virtual_memory().total,
+        device=str(device),
+        hardware=device.hardware,
+        device_memory_bytes=total_memory_bytes(device),
+        driver=driver_version(device),
+        cuda=torch.version.cuda if device.kind == "cuda" else None,
+        cpu_capability=cpu_instructions(),
+        torch=str(torch.__version__),
+        numpy=numpy.__version__,
+        python=platform.python_version(),
+        os=f"{platform.system()} {platform.release()}",
+        accelmnist=accelmnist.__version__,
+        commit=_commit(),
+        command=_command(),
+        variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_STEERING)},
+    )
+
+
+def _command() -> str:
+    """The command line as it was typed, the program's own folder left out."""
+    return shlex.join(["accelmnist", *sys.argv[1:]])
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, with `+changes` where files differ from it."""
+    folder = Path(accelmnist.__file__).parents[1]
+    if not (folder / ".git").exists():
+        return None
+    head = _git(folder, "rev-parse", "--short=12", "HEAD")
+    if head is None:
+        return None
+    return f"{head}+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else head
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

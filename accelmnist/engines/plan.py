@@ -1,0 +1,104 @@
+"""The plan of an epoch: what differs from step to step, made on the host from the run's configuration alone.
+
+Order. One seeded permutation an epoch: the same seed gives the same batches on every device and engine, which is what
+makes their results comparable. A permutation depends on its seed and epoch alone, so a resumed run needs no state of a
+generator. Training drops the ragged last batch, so that every step has one shape; the permutation makes it another one
+each epoch.
+
+Learning rates of every step of a run are made once, in float64, so that all devices get the same. `one-cycle` rises in
+a straight line from 1/25 of the peak, then falls as a cosine to 1/10,000 of it (Smith and Topin 2019, in the form of
+torch's OneCycleLR); `cosine` falls from the peak to 0 (Loshchilov and Hutter 2017); `constant` stays.
+
+Nothing here needs torch, so that training can be planned, and begin, before it is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.core.config import RunConfig, TrainingConfig, steps_per_epoch
+from accelmnist.core.records import EpochFigures
+from accelmnist.core.seeds import Stream, generator
+
+Positions = NDArray[np.float64]
+
+_FIRST_SHARE = 1 / 25
+_LAST_SHARE = 1 / 10_000
+
+
+@dataclass(frozen=True)
+class EpochArrays:
+    """The plan of one epoch: `order` (steps, batch) are indexes of images, the others have one number a step."""
+
+    order: NDArray[np.int64]
+    learning_rates: NDArray[np.float32]
+    dropout_seeds: NDArray[np.int64]
+
+
+class EpochPlans:
+    """The plan of any epoch of a run over `images` training images."""
+
+    def __init__(self, config: RunConfig, images: int) -> None:
+        self.training = config.training
+        self.images = images
+        self.steps = steps_per_epoch(images, config.training.batch_size)
+        self.rates = learning_rates(config.training, self.steps * config.training.epochs)
+
+    def arrays(self, number: int) -> EpochArrays:
+        """The plan of epoch `number`, counted from 0."""
+        seed = self.training.seed
+        return EpochArrays(
+            order=epoch_order(self.images, self.training.batch_size, seed=seed, epoch=number),
+            learning_rates=self.rates[number * self.steps : (number + 1) * self.steps],
+            dropout_seeds=dropout_seeds(self.steps, seed=seed, epoch=number),
+        )
+
+    def figures(
+        self, number: int, losses: NDArray[np.float32], *, train_s: float, accuracy: float | None
+    ) -> EpochFigures:
+        """The figures of epoch `number`, counted from 0, which took `train_s` and had these `losses` (steps,)."""
+        return EpochFigures(
+            epoch=number + 1,
+            train_loss=float(losses.mean(dtype=np.float64)),
+            accuracy=accuracy,
+            learning_rate=float(self.rates[(number + 1) * self.steps - 1]),
+            train_s=train_s,
+            images_per_s=self.steps * self.training.batch_size / train_s,
+        )
+
+
+def epoch_order(count: int, batch_size: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Indexes of the images of every step of `epoch`: (steps, batch), none of them twice."""
+    steps = steps_per_epoch(count, batch_size)
+    permutation = generator(seed, Stream.ORDER, epoch).permutation(count)
+    return permutation[: steps * batch_size].reshape(steps, batch_size)
+
+
+def dropout_seeds(steps: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """One seed below 2^31 for the dropout of every step of `epoch`: (steps,)."""
+    return generator(seed, Stream.DROPOUT, epoch).integers(2**31, size=steps)
+
+
+def learning_rates(config: TrainingConfig, steps: int) -> NDArray[np.float32]:
+    """The learning rate of each of `steps` steps: (steps,)."""
+    position = np.arange(steps) / max(steps - 1, 1)  # 0 at the first step, 1 at the last
+    return (config.learning_rate * _share_of_peak(config, position)).astype(np.float32)
+
+
+def _share_of_peak(config: TrainingConfig, position: Positions) -> Positions:
+    if config.schedule == "constant":
+        return np.ones_like(position)
+    return _cosine(position) if config.schedule == "cosine" else _one_cycle(position, config.warmup)
+
+
+def _cosine(position: Positions) -> Positions:
+    return np.asarray((1 + np.cos(np.pi * position)) / 2)
+
+
+def _one_cycle(position: Positions, warmup: float) -> Positions:
+    rise = _FIRST_SHARE + (1 - _FIRST_SHARE) * position / max(warmup, 1e-12)
+    fall = _LAST_SHARE + (1 - _LAST_SHARE) * _cosine((position - warmup) / (1 - warmup))
+    return np.where(position < warmup, rise, fall)

@@ -1,0 +1,81 @@
+"""Many steps as one function: a loop that the compiler sees, so that Python, guards and dispatch are paid once for all.
+
+Compiled code reads its plan from buffers that never move and a count that is data, so one graph of fixed shapes serves
+epochs of any number of steps. Compiled size and compile time are those of one step, where steps written out one after
+the other would multiply both. The loop is torch's `while_loop`, whose condition the host reads before every step: free
+on the CPU, a synchronization elsewhere.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from accelmnist.engines.contract import Epoch
+from accelmnist.engines.step.functional import FunctionalStep
+
+_MOST_STEPS = 64  # a call: what a call costs is then below 1 % of what it does
+_MOST_OPERATIONS = 5e10  # a call, a second or so: Ctrl-C waits for its end
+
+
+class StepLoop:
+    """Calls of up to `room` steps of `step`, in place; `sample` has the batch shape of all that follow."""
+
+    def __init__(self, step: FunctionalStep, sample: Epoch) -> None:
+        self._step = step
+        room = min(len(sample), _most_steps(step, batch_size=sample.order.shape[1]))
+        self._plan = Epoch(
+            torch.zeros_like(sample.order[:room]),
+            torch.zeros_like(sample.learning_rates[:room]),
+            torch.zeros_like(sample.dropout_seeds[:room]),
+        )
+        self._steps = torch.zeros((), dtype=torch.int64, device=sample.order.device)
+
+    @property
+    def room(self) -> int:
+        """The most steps of a call."""
+        return len(self._plan)
+
+    def plan(self, part: Epoch) -> None:
+        """Set the steps of the next call, `room` at most."""
+        steps = len(part)
+        assert part.order.shape[1:] == self._plan.order.shape[1:], "the batch of an epoch is the sample's"
+        self._plan.order[:steps] = part.order
+        self._plan.learning_rates[:steps] = part.learning_rates
+        self._plan.dropout_seeds[:steps] = part.dropout_seeds
+        self._steps.fill_(steps)
+
+    def __call__(self) -> Tensor:
+        """Run the planned steps; returns (room,) float32, of which the first ones are their losses."""
+        from torch._higher_order_ops import while_loop  # imports the compiler: two seconds
+
+        def goes_on(position: Tensor, *_: Tensor) -> Tensor:
+            return position < self._steps
+
+        tensors = self._step.tensors()
+        losses = torch.zeros_like(self._plan.learning_rates)
+        corrections = self._step.corrections(tensors)
+        start = (torch.zeros_like(self._steps), losses, *corrections, *(tensor.clone() for tensor in tensors))
+        end: tuple[Tensor, ...] = while_loop(goes_on, self._advance, start)  # type: ignore[no-untyped-call]
+        for stored, value in zip(tensors, end[2 + len(corrections) :], strict=True):
+            stored.copy_(value)
+        return end[1]
+
+    def _advance(self, position: Tensor, losses: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
+        ahead = len(carried) - len(self._step.tensors())
+        here = position.view(1)
+        loss, after = self._step.advance(
+            carried[ahead:],
+            carried[:ahead],
+            self._plan.order.index_select(0, here).view(-1),
+            self._plan.learning_rates.index_select(0, here).view(()),
+            self._plan.dropout_seeds.index_select(0, here).view(()),
+        )
+        losses = torch.where(torch.arange(self.room, device=losses.device) == position, loss, losses)
+        return position + 1, losses, *self._step.corrections(after), *after
+
+
+def _most_steps(step: FunctionalStep, *, batch_size: int) -> int:
+    """Steps of a call; a step takes 6 operations for every weight and image: forward and two gradients."""
+    operations = 6 * batch_size * sum(parameter.numel() for parameter in step.parameters)
+    return max(1, min(_MOST_STEPS, int(_MOST_OPERATIONS / operations)))

@@ -1,0 +1,144 @@
+"""Epochs and inference by replay of what was captured once as CUDA graphs.
+
+A graph repeats the kernels that were started while it was captured, on the same addresses. So everything that differs
+from step to step, the order, the learning rates, the dropout seeds, is read from a window in the device's memory that
+is filled before each replay, and the losses are left in a buffer. The chunks have 1, 2, 4 ... steps, so that a few
+replays make an epoch of any length. The graphs share one pool of memory: they run one after the other on one stream,
+and nothing in the pool outlives a replay.
+
+Sources: CUDA C++ Programming Guide, "CUDA Graphs"; PyTorch's notes on CUDA semantics, "CUDA Graphs".
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from accelmnist.core.errors import DeviceError
+from accelmnist.device import Device, Replay, capture_graph, capture_graphs, is_out_of_memory
+from accelmnist.engines.contract import Classifier, Epoch, State
+
+MOST_STEPS = 32  # of a chunk: a replay then costs the host less than a hundredth of what the device does
+
+
+class Window:
+    """The plan of up to `room` steps, in tensors that never move; `sample` has the batch shape of all that follow."""
+
+    def __init__(self, sample: Epoch, room: int) -> None:
+        # The sample's first step throughout: capturing runs the steps, and must find images that are there.
+        self.order = sample.order[:1].repeat(room, 1)
+        self.learning_rates = sample.learning_rates[:1].repeat(room)
+        self.dropout_seeds = sample.dropout_seeds[:1].repeat(room)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def fill(self, part: Epoch) -> None:
+        """Set the first steps, `room` at most: three copies, within the device where `part` is there."""
+        steps = len(part)
+        assert part.order.shape[1:] == self.order.shape[1:], "the batch of an epoch is the sample's"
+        self.order[:steps] = part.order
+        self.learning_rates[:steps] = part.learning_rates
+        self.dropout_seeds[:steps] = part.dropout_seeds
+
+
+class Chunk(ABC):
+    """A function of a window's steps that can be captured: it keeps nothing in Python, and never asks the host.
+
+    `losses` (room,) float32 on the device are those of the last call.
+    """
+
+    window: Window
+    losses: Tensor
+
+    @abstractmethod
+    def __call__(self, steps: int) -> None:
+        """Run the first `steps` steps of the window, in place."""
+
+    @abstractmethod
+    def tensors(self) -> list[Tensor]:
+        """Everything that a step changes, so that the runs of a capture can be undone."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """As an engine's."""
+
+    @abstractmethod
+    def load_state(self, state: State) -> None:
+        """As an engine's."""
+
+
+class ReplayedEpochs:
+    """Runs epochs as replays of `chunk`, which is captured here, a graph a size; its weights end as they began."""
+
+    def __init__(self, chunk: Chunk, device: Device) -> None:
+        self.chunk = chunk
+        sizes = chunk_sizes(len(chunk.window))
+        self._replays = dict(zip(sizes, _capture(chunk, sizes, device), strict=True))
+
+    def __call__(self, epoch: Epoch) -> Tensor:
+        """Run all steps; returns their losses (steps,) float32 on the device."""
+        losses = torch.empty_like(epoch.learning_rates)
+        start = 0
+        for size in split_steps(len(epoch), list(self._replays)):
+            here = slice(start, start + size)
+            self.chunk.window.fill(Epoch(epoch.order[here], epoch.learning_rates[here], epoch.dropout_seeds[here]))
+            self._replays[size]()
+            losses[here] = self.chunk.losses[:size]
+            start += size
+        return losses
+
+
+class ReplayedClassifier:
+    """Bytes (n, 784) -> logits (n, 10) float32 by replays of `logits_of`, a graph a number of images.
+
+    A graph is captured at the first call with its number; the next call with it overwrites the logits.
+    """
+
+    def __init__(self, logits_of: Classifier, device: Device) -> None:
+        self._logits_of, self._device = logits_of, device
+        self._captured: dict[int, tuple[Tensor, Replay, Tensor]] = {}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits of `images`: a copy of the bytes, and a replay."""
+        if len(images) not in self._captured:
+            self._captured[len(images)] = self._capture(images.clone())
+        pixels, replay, logits = self._captured[len(images)]
+        pixels.copy_(images)
+        replay()
+        return logits
+
+    def _capture(self, pixels: Tensor) -> tuple[Tensor, Replay, Tensor]:
+        logits = torch.zeros_like(self._logits_of(pixels))
+        return pixels, capture_graph(self._device, lambda: logits.copy_(self._logits_of(pixels))), logits
+
+
+def _capture(chunk: Chunk, sizes: list[int], device: Device) -> list[Replay]:
+    """Capturing runs the steps as well; that is undone, also where it fails."""
+    changed = chunk.tensors()
+    before = [tensor.clone() for tensor in changed]
+    try:
+        return capture_graphs(device, [partial(chunk, size) for size in sizes])
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        cause = (str(error).strip().splitlines() or ["no message"])[0]
+        raise DeviceError(f"the steps can't be captured: {cause}", remedy="Run with --engine eager") from error
+    finally:
+        torch._foreach_copy_(changed, before)
+
+
+def chunk_sizes(room: int) -> list[int]:
+    """The powers of two up to `room`, the largest first."""
+    return [1 << power for power in reversed(range(room.bit_length()))]
+
+
+def split_steps(steps: int, sizes: list[int]) -> Iterator[int]:
+    """Sizes that add up to `steps`, as few as can be: the largest as often as it fits, then each smaller one once."""
+    for size in sizes:
+        whole, steps = divmod(steps, size)
+        yield from [size] * whole

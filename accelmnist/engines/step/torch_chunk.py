@@ -1,0 +1,77 @@
+"""Several steps by torch's own kernels as one function, which a CUDA graph captures.
+
+Each kernel costs a small network about as much as its work does, so what doesn't depend on the weights is done for all
+steps of the chunk at once: the images are gathered and scaled before the first step, and the losses, which only people
+read, are made after the last one. The gradient at the logits is written down, (output - target) / batch for all three
+outputs (see `model`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from accelmnist.core.config import INPUTS
+from accelmnist.device import AMP_DTYPES
+from accelmnist.engines.contract import Epoch, Job, State
+from accelmnist.engines.model import image_losses, scale_images, scores, target_table
+from accelmnist.engines.step.loss import training_network
+from accelmnist.engines.step.replay import MOST_STEPS, Chunk, Window
+from accelmnist.engines.step.scaled_update import ScaledUpdate
+
+_MOST_INPUT_BYTES = 2**26  # of the float32 inputs of a chunk, which are all made before its first step
+
+
+class TorchChunk(Chunk):
+    """The steps of `job`; it owns the optimizer's state."""
+
+    def __init__(self, job: Job, sample: Epoch) -> None:
+        self.window = Window(sample, room_of(sample))
+        self.losses = torch.zeros_like(self.window.learning_rates)
+        self._data = job.data
+        self._update = ScaledUpdate(job)
+        self._output = job.config.model.output
+        self._batch = sample.order.shape[1]
+        self._network = training_network(job.config, job.device)
+        self._targets = target_table(job.config.training.label_smoothing, job.device.torch_device)
+        self._input_type = AMP_DTYPES.get(job.config.execution.precision, torch.float32)
+
+    def __call__(self, steps: int) -> None:
+        """Run the first `steps` steps of the window, in place."""
+        order = self.window.order[:steps].view(-1)
+        shape = steps, self._batch, -1
+        inputs = scale_images(self._data.images.index_select(0, order)).to(self._input_type).view(shape)
+        targets = self._targets.index_select(0, self._data.labels.index_select(0, order)).view(shape)
+        rates, seeds = self.window.learning_rates, self.window.dropout_seeds
+        logits = [self._step(inputs[i], targets[i], rates[i], seeds[i]) for i in range(steps)]
+        every = torch.stack(logits).float().flatten(0, 1)
+        losses = image_losses(every, targets.flatten(0, 1), self._output)
+        self.losses[:steps] = losses.view(steps, self._batch).mean(dim=1)
+
+    def _step(self, inputs: Tensor, targets: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
+        """One step on inputs (batch, 784) and targets (batch, 10); returns the logits."""
+        parameters = self._update.parameters
+        with torch.enable_grad():
+            logits = self._network(parameters, inputs, seed)
+        said = scores(logits.detach().float(), self._output)
+        gradient = self._update.scaled((said - targets) * (1 / self._batch))
+        self._update.update(torch.autograd.grad(logits, parameters, gradient.to(logits.dtype)), rate)
+        return logits.detach()
+
+    def tensors(self) -> list[Tensor]:
+        """Weights, optimizer's state, loss scale."""
+        return self._update.tensors()
+
+    def state(self) -> State:
+        """The optimizer's state and the loss scale under their common names, as copies on the host."""
+        return self._update.state()
+
+    def load_state(self, state: State) -> None:
+        """Take over a state that `state()` of any engine gave; graphs read it where it lies."""
+        self._update.load_state(state)
+
+
+def room_of(sample: Epoch) -> int:
+    """The most steps of a chunk: no more than an epoch has, and no more than memory should hold inputs of."""
+    step_bytes = sample.order.shape[1] * INPUTS * torch.float32.itemsize
+    return max(1, min(MOST_STEPS, len(sample), _MOST_INPUT_BYTES // step_bytes))

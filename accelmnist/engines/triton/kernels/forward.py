@@ -1,0 +1,60 @@
+"""A layer forward: from bytes or activations to activations, and for training their slopes for the way back.
+
+Training takes it for hidden layers, inference also for the outputs, whose activation is then "none".
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from accelmnist.engines.triton.kernels.pieces import activate, kept, load_inputs, row_starts
+
+
+@triton.jit(do_not_specialize=["step"])
+def forward(
+    source,  # images uint8 (n, INPUTS) where FROM_IMAGES, else activations (BATCH, INPUTS)
+    order,  # int64 (steps, BATCH)
+    weight,  # float32 (UNITS, INPUTS)
+    bias,  # float32 (UNITS,)
+    values,  # out: activations (BATCH, UNITS), dropout applied
+    slopes,  # out: float32 (BATCH, UNITS), what a gradient at an activation is multiplied by; nothing if not TRAINING
+    seeds,  # int64 (steps,); not read where nothing is dropped
+    step,
+    BATCH: tl.constexpr,
+    INPUTS: tl.constexpr,
+    UNITS: tl.constexpr,
+    LAYER: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    DROP_BELOW: tl.constexpr,
+    KEPT_SCALE: tl.constexpr,
+    TRAINING: tl.constexpr,
+    FROM_IMAGES: tl.constexpr,
+    OPERAND: tl.constexpr,
+    PRECISION: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr,
+):
+    """One block of ROWS images and COLUMNS units."""
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    units = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    starts = row_starts(order + step * BATCH, rows, BATCH, INPUTS, FROM_IMAGES)
+    sums = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for start in range(0, INPUTS, DEPTH):
+        inputs = start + tl.arange(0, DEPTH)
+        block = load_inputs(source, starts, rows, inputs, BATCH, INPUTS, FROM_IMAGES)
+        mask = (inputs < INPUTS)[:, None] & (units < UNITS)[None, :]
+        weights = tl.load(weight + units[None, :] * INPUTS + inputs[:, None], mask=mask, other=0.0)
+        sums = tl.dot(block.to(OPERAND), weights.to(OPERAND), sums, input_precision=PRECISION)
+    sums += tl.load(bias + units, mask=units < UNITS, other=0.0)[None, :]
+    result, slope = activate(sums, ACTIVATION)
+    if DROP_BELOW > 0:
+        scale = tl.where(kept(tl.load(seeds + step), rows, units, UNITS, LAYER, DROP_BELOW), KEPT_SCALE, 0.0)
+        result *= scale
+        slope *= scale
+    places = rows[:, None] * UNITS + units[None, :]
+    inside = (rows < BATCH)[:, None] & (units < UNITS)[None, :]
+    tl.store(values + places, result.to(values.dtype.element_ty), mask=inside)
+    if TRAINING:
+        tl.store(slopes + places, slope, mask=inside)

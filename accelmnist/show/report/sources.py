@@ -1,0 +1,127 @@
+"""Which records a report was given: at most one run, one benchmark and one sweep, in any order.
+
+A path is a folder or a record's file. Where a sweep is given and no run, the run is that of the sweep's winner, which
+lies in a folder of the sweep's. The description of a run's neurons lies in the run's folder and comes along by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from accelmnist.analysis.neurons.record import RECORD_NAME as NEURONS_NAME
+from accelmnist.analysis.neurons.record import NeuronsRecord, load_neurons
+from accelmnist.core.errors import ConfigError, RecordError
+from accelmnist.core.record_files import read
+from accelmnist.core.records import RECORD_NAME as RUN_NAME
+from accelmnist.core.records import Environment, RunRecord, load_record
+from accelmnist.measure.record import RECORD_NAME as BENCH_NAME
+from accelmnist.measure.record import BenchRecord, load_bench
+from accelmnist.sweep.record import RECORD_NAME as SWEEP_NAME
+from accelmnist.sweep.record import SweepRecord, load_sweep
+
+_NAMES = {"sweep": SWEEP_NAME, "run": RUN_NAME, "bench": BENCH_NAME}
+_CALLED = {"sweep": "sweep", "run": "run", "bench": "benchmark"}  # in the order in which one makes them
+_REMEDY = "Give folders of `accelmnist run`, `bench` or `sweep`, or their records"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a report is about. `folder` is that of the run that was given, else of the first record given.
+
+    `run_folder` is where the weights of the run are; `places` are the folders of all records, by what each is called.
+    """
+
+    folder: Path
+    run: RunRecord | None = None
+    run_folder: Path | None = None
+    neurons: NeuronsRecord | None = None
+    sweep: SweepRecord | None = None
+    bench: BenchRecord | None = None
+    places: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def environments(self) -> tuple[tuple[str, Environment | None], ...]:
+        """What each record was made on, by what the record is called, in the order in which one is made."""
+        named = zip(_CALLED.values(), (self.sweep, self.run, self.bench), strict=True)
+        return tuple((name, record.environment) for name, record in named if record is not None)
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+def load_sources(paths: Sequence[Path]) -> Sources:
+    """Read and validate all records of `paths`.
+
+    Raises ConfigError where there is no path or there are two records of a kind, and RecordError for a path without a
+    usable record.
+    """
+    files: dict[str, Path] = {}
+    for path in paths:
+        for kind, file in _files_of(path).items():
+            if kind in files and files[kind].resolve() != file.resolve():
+                raise ConfigError(
+                    f"{files[kind]} and {file} are both of kind {kind!r}", remedy="Give one of each kind to a report"
+                )
+            files[kind] = file
+    if not files:
+        raise ConfigError("a report needs a record", remedy=_REMEDY)
+    return _load(files)
+
+
+def _load(files: dict[str, Path]) -> Sources:
+    folder = files.get("run", next(iter(files.values()))).parent
+    sweep = load_sweep(files["sweep"]) if "sweep" in files else None
+    if sweep is not None and "run" not in files:
+        files |= _winner_of(sweep, files["sweep"].parent)
+    run = load_record(files["run"]) if "run" in files else None
+    if run is not None and not run.epochs and run.metrics is None:
+        raise RecordError(
+            f"{files['run']} has no epoch and no scores: there is nothing to report", remedy="Run it again"
+        )
+    run_folder = files["run"].parent if "run" in files else None
+    return Sources(
+        folder=folder,
+        run=run,
+        run_folder=run_folder,
+        neurons=_neurons_beside(run_folder),
+        sweep=sweep,
+        bench=load_bench(files["bench"]) if "bench" in files else None,
+        places=tuple((_CALLED[kind], files[kind].parent) for kind in _CALLED if kind in files),
+    )
+
+
+def _winner_of(sweep: SweepRecord, folder: Path) -> dict[str, Path]:
+    """The run of the winner, where there is one."""
+    name = None if sweep.winner is None else sweep.winner.folder
+    file = folder / name / RUN_NAME if name is not None else None
+    return {"run": file} if file is not None and file.exists() else {}
+
+
+def _neurons_beside(folder: Path | None) -> NeuronsRecord | None:
+    return load_neurons(folder) if folder is not None and (folder / NEURONS_NAME).exists() else None
+
+
+def _files_of(path: Path) -> dict[str, Path]:
+    """The records at `path` by their kind."""
+    if not path.is_dir():
+        return {_kind_of(path): path}
+    found = {kind: path / name for kind, name in _NAMES.items() if (path / name).exists()}
+    if not found:
+        raise RecordError(f"{path} holds none of {', '.join(_NAMES.values())}", remedy=_REMEDY)
+    return found
+
+
+def _kind_of(file: Path) -> str:
+    try:
+        kind = msgspec.json.decode(read(file, "a run, a benchmark or a sweep"), type=_Kind).kind
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"{file} is no record of accelmnist: {error}", remedy=_REMEDY) from error
+    if kind not in _NAMES:
+        said = f"a record of kind {kind!r}, which makes no report" if kind else "no record of accelmnist"
+        raise RecordError(f"{file} is {said}", remedy=_REMEDY)
+    return kind

@@ -1,0 +1,139 @@
+"""The measurement: every case and every limit of the hardware in the same rounds, in slices that chance mixes.
+
+It is `accelmnist bench` with cases of its own choice: the same subjects, samples, limits and conclusions, so that its
+record is a benchmark's. Each case is judged by its first steps against float64 before it is timed; whole trainings of
+networks this large would take longer than all of the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+import torch
+
+from accelmnist.core.errors import DeviceError
+from accelmnist.core.records import Verdict
+from accelmnist.data.mnist import load_dataset
+from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device, resolve, set_threads
+from accelmnist.device.environment import describe_environment
+from accelmnist.engines.choose import engine_class
+from accelmnist.measure.conclusion import conclude
+from accelmnist.measure.ledger import Ledger
+from accelmnist.measure.limits.cost import cost_of
+from accelmnist.measure.limits.samplers import limit_samplers
+from accelmnist.measure.machine.load import MachineWatch
+from accelmnist.measure.plan import BenchConfig, Case, case_fields, run_config
+from accelmnist.measure.preparation import PreparedCase
+from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Round
+from accelmnist.measure.sampling import Outcomes, Sampler, sample_round
+from accelmnist.measure.subject import TrainingSubject
+from accelmnist.training.reference.exact import check_first_steps
+from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
+
+FEWEST_ROUNDS = 6  # the least that an interval takes
+
+
+class Scaling:
+    """Measures `cases` into a record that is saved in `folder`; `say` is told what happens."""
+
+    def __init__(self, cases: Sequence[Case], folder: Path, say: Callable[[str], None]) -> None:
+        self.started, self.say = time.perf_counter(), say
+        self.device = resolve("cpu")
+        self.config = BenchConfig(devices=("cpu",), modes=("training",), optimizers=("sgd",))
+        self.dataset: Dataset = load_dataset()
+        self.images: DeviceSet = upload(self.dataset.train, self.device)
+        results = tuple(CaseResult(**case_fields(case)) for case in cases)
+        self.ledger = Ledger(_record(self.config, self.device, results), folder)
+        self.samplers: dict[str, Sampler] = {}
+        self.prepared: set[str] = set()
+
+    def run(self, seconds: float) -> BenchRecord:
+        """Prepare all, sample until `seconds` are over, conclude; returns the record, saved."""
+        for key, result in list(self.ledger.results.items()):
+            self._prepare(key, result.case)
+        self._add_limits()
+        self._sample(seconds)
+        for key in self.prepared:
+            self.ledger.update(key, status="done")
+        self.ledger.take(conclude(self.ledger.record))
+        self.ledger.set(elapsed_s=time.perf_counter() - self.started)
+        self.ledger.end("done", None)
+        return self.ledger.record
+
+    def _prepare(self, key: str, case: Case) -> None:
+        self.say(f"preparing {key}")
+        config = run_config(case, self.config)
+        assert case.threads is not None, "the cases of this study name their threads"
+        set_threads(case.threads)
+        refusal = engine_class(case.engine).unsupported(config, self.device)
+        if refusal is not None:
+            self.ledger.update(key, status="skipped", skipped=refusal)
+            return
+        subject = TrainingSubject(case, self.device, config, self.images)
+        self.ledger.update(key, status="measuring", cost=cost_of(case), verdict=self._judge(subject))
+        subject.warm_up()
+        self.ledger.update(key, steps_per_region=subject.steps, region_s=subject.region_s)
+        self.samplers[key] = Sampler(PreparedCase(subject, case.threads).sample, slices=subject.slices)
+        self.prepared.add(key)
+
+    def _judge(self, subject: TrainingSubject) -> Verdict:
+        losses = subject.engine.train_epoch(subject.first_steps(FIRST_STEPS)).detach()
+        subject.restore()
+        config = subject.job.config
+        check = check_first_steps(config, self.dataset.train, losses, tolerances(config.execution.precision))
+        return Verdict(passed=check.passed, reference="float64", checks=(check,))
+
+    def _add_limits(self) -> None:
+        cases = [self.ledger.results[key].case for key in self.ledger.results if key in self.prepared]
+        self.samplers |= limit_samplers(cases, {"cpu": self.device}, self.ledger, threads=torch.get_num_threads())
+
+    def _sample(self, seconds: float) -> None:
+        """Rounds until the next one would end too late; so many at least that there is an interval."""
+        watch, chance, longest = MachineWatch(), Random(0), 0.0
+        while len(self.ledger.record.rounds) < FEWEST_ROUNDS or self._elapsed() + longest < seconds:
+            began = self._elapsed()
+            watch.begin()
+            outcomes = sample_round(self.samplers, chance)
+            self._keep(outcomes, watch.end().other_cpu)
+            longest = max(longest, self._elapsed() - began)
+            self.say(f"round {len(self.ledger.record.rounds)}")
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _keep(self, outcomes: Outcomes, other_cpu: float | None) -> None:
+        rates = {key: rate for key, rate in outcomes.items() if not isinstance(rate, DeviceError)}
+        for key in outcomes.keys() - rates.keys():
+            self._drop(key, str(outcomes[key]))
+        round_ = Round(
+            number=len(self.ledger.record.rounds) + 1,
+            process=0,
+            limits={key: rate for key, rate in rates.items() if key not in self.ledger.results},
+            other_cpu=other_cpu,
+        )
+        self.ledger.add_round(round_, {key: rate for key, rate in rates.items() if key in self.ledger.results})
+        self.ledger.save()
+
+    def _drop(self, key: str, reason: str) -> None:
+        del self.samplers[key]
+        if key in self.prepared:
+            self.prepared.remove(key)
+            self.ledger.update(key, status="failed", skipped=reason)
+        else:
+            self.ledger.limit_failed(key, reason)
+
+
+def _record(config: BenchConfig, device: Device, results: tuple[CaseResult, ...]) -> BenchRecord:
+    memory = describe_environment(device).memory_bytes
+    return BenchRecord(
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        environment=describe_environment(device),
+        devices=(DeviceInfo(name=str(device), hardware=device.hardware, memory_bytes=memory),),
+        config=config,
+        cases=results,
+    )
