@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelmnist.analysis.evidence.evidence import Evidence
+from accelmnist.analysis.evidence.answers import RecomputedAnswers
 from accelmnist.cli import invoke
 from tests.samples import sample_weights
 
@@ -23,7 +23,7 @@ def make_run(folder: Path, *options: str) -> Path:
     return folder
 
 
-def sample_evidence(*, images: int = 400, wrong: float = 0.1, seed: int = 0) -> Evidence:
+def sample_evidence(*, images: int = 400, wrong: float = 0.1, seed: int = 0) -> RecomputedAnswers:
     """Strokes whose place follows from the label, and a network that is wrong about some of them."""
     random = np.random.default_rng(seed)
     labels = np.arange(images) % 10
@@ -33,7 +33,7 @@ def sample_evidence(*, images: int = 400, wrong: float = 0.1, seed: int = 0) -> 
     predictions = np.where(random.random(images) < wrong, random.integers(0, 10, images), labels)
     scores = random.uniform(0.0, 0.3, (images, 10)).astype(np.float32)
     scores[np.arange(images), predictions] = random.uniform(0.4, 1.0, images)
-    return Evidence(
+    return RecomputedAnswers(
         images=pixels.reshape(images, 784),
         labels=labels,
         predictions=predictions,

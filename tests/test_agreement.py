@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from accelmnist.measure.compare.comparable import bench_side
+from accelmnist.measure.compare.compared_record import bench_side
 from accelmnist.measure.statistics.summary import summarize
 from bench.studies.agreement import pairs_of, report
 from tests.test_compare import EAGER, sample_bench, with_case

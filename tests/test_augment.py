@@ -20,7 +20,7 @@ from accelmnist.training.reference.exact import check_first_steps, images_seen
 from accelmnist.training.reference.scores import oracle_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.training import train_reference
-from accelmnist.training.reference.verdict import Evidence, judge
+from accelmnist.training.reference.verdict import VerdictInputs, judge
 from tests.training_helpers import make_job, small_config, train_with
 
 KINDS = [kind for kind in AUGMENTS if kind != "none"]
@@ -147,7 +147,7 @@ def test_the_verdict_passes_with_augmentation_averaging_and_dropout(kind, engine
     done = train_with(engine, config, data, CPU)
     said = done.evaluation.labels, done.evaluation.predictions
     verdict = judge(
-        Evidence(done.config, done.model, data.train, data.test, done.evaluation, done.losses),
+        VerdictInputs(done.config, done.model, data.train, data.test, done.evaluation, done.losses),
         oracle=lambda: oracle_scores(*said),
         reference=train_reference(config, data.train, data.test),
         nudged=lambda: pytest.fail("the run drifted further than rounding does"),

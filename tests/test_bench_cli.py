@@ -18,6 +18,7 @@ from accelmnist.cli import invoke
 from accelmnist.core.errors import OutputError
 from accelmnist.core.files import sole_writer
 from accelmnist.engines.eager import EagerEngine
+from accelmnist.measure import record_writer
 from accelmnist.measure.record import BenchRecord, load_bench
 
 SMALL = ["bench", "--dataset", "synthetic", "--hidden", "16", "--devices", "cpu", "--threads", "1"]
@@ -29,7 +30,7 @@ PROGRAM = [sys.executable, "-m", "accelmnist"]
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a companion would only be waited for
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +42,8 @@ def process_that_has_just_started(monkeypatch):
 @pytest.fixture(autouse=True)
 def short_regions(monkeypatch):
     """A region of a hundredth of a second: here what happens is tested, and nothing is measured."""
-    monkeypatch.setattr("accelmnist.measure.subject.REGION_S", 0.01)
-    monkeypatch.setattr("accelmnist.measure.subject._AIM_S", 0.01)
+    monkeypatch.setattr("accelmnist.measure.timed_case.REGION_S", 0.01)
+    monkeypatch.setattr("accelmnist.measure.timed_case._AIM_S", 0.01)
 
 
 def fails(capsys, *arguments: str) -> str:
@@ -294,9 +295,8 @@ def test_two_writers_on_one_record_are_refused(capsys):
 
 
 def test_a_folder_that_fills_up_loses_nothing_that_was_saved(capsys, monkeypatch):
-    from accelmnist.measure import ledger
 
-    original, calls = ledger.save_bench, []
+    original, calls = record_writer.save_bench, []
 
     def save_bench(record, folder):
         calls.append(1)
@@ -304,7 +304,7 @@ def test_a_folder_that_fills_up_loses_nothing_that_was_saved(capsys, monkeypatch
             raise OutputError("cannot write out/bench.json: no space left on device", remedy="Make room there")
         return original(record, folder)
 
-    monkeypatch.setattr(ledger, "save_bench", save_bench)
+    monkeypatch.setattr(record_writer, "save_bench", save_bench)
     monkeypatch.setattr("accelmnist.measure.session._SAVE_EVERY_S", 0.0)
     assert invoke([*TRAINING, "--out", "out"]) == 2
     captured = capsys.readouterr()

@@ -32,7 +32,7 @@ from accelmnist.show.figures import png_bytes, roofline_figure, scaling_figure, 
 from accelmnist.show.figures.layout import text_width, wrap
 from accelmnist.show.figures.placing import Box, place_around, spread
 from accelmnist.show.figures.scales import log_ticks, tick_name
-from accelmnist.show.figures.style import PALETTE, look, series_mark
+from accelmnist.show.figures.style import PALETTE, figure_style, series_mark
 from tests.bench_samples import Spec, measured, ranked, sample_bench, sample_targets, with_speedups
 
 FIGURES = {
@@ -182,7 +182,7 @@ def drawn(kind: str) -> Figure:
 
 def boxes(figure: Figure) -> list[tuple[str, Box]]:
     """Every text that is seen and where it stands, in pixels from the bottom left."""
-    with look():
+    with figure_style():
         figure.draw_without_rendering()
     found = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
     extents = [(text.get_text(), text.get_window_extent()) for text in found]

@@ -22,9 +22,9 @@ from scipy import stats
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig
 from accelmnist.core.records import Environment, save_record
-from accelmnist.measure.compare.comparable import Series, Side, bench_side
-from accelmnist.measure.compare.matched_case import Row, Rules
-from accelmnist.measure.compare.two_records import TwoRecords, holm, judge
+from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
+from accelmnist.measure.compare.compared_record import ComparedRecord, Series, bench_side
+from accelmnist.measure.compare.comparison_report import ComparisonReport, holm, judge
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Round, encode_bench, save_bench
 from accelmnist.measure.statistics.comparison import compare
@@ -125,15 +125,15 @@ def without_case(record: BenchRecord, key: str) -> BenchRecord:
     return replace(record, cases=tuple(case for case in record.cases if case.case.key != key))
 
 
-def judged(base: BenchRecord, new: BenchRecord, **rules: Any) -> TwoRecords:
+def judged(base: BenchRecord, new: BenchRecord, **rules: Any) -> ComparisonReport:
     return judge(bench_side(base, "base"), bench_side(new, "new"), Rules(**rules))
 
 
-def rows(found: TwoRecords) -> dict[str, Row]:
+def rows(found: ComparisonReport) -> dict[str, CaseComparison]:
     return {row.key: row for row in found.rows}
 
 
-def outcomes(found: TwoRecords) -> list[str]:
+def outcomes(found: ComparisonReport) -> list[str]:
     return [row.outcome for row in found.rows]
 
 
@@ -371,7 +371,7 @@ def test_holms_correction_is_the_closed_test_of_bonferroni(p_values):
 
 def side(
     random: np.random.Generator, *, cases: int, samples: int, jitter: float, shifts: tuple[float, ...] = ()
-) -> Side:
+) -> ComparedRecord:
     factors = np.ones(cases)
     factors[: len(shifts)] = shifts
     speeds = factors[:, None] * random.lognormal(0, jitter, (cases, samples))
@@ -379,10 +379,10 @@ def side(
         str(place): Series(key=str(place), axes={"case": str(place)}, speeds=tuple(row))
         for place, row in enumerate(speeds.tolist())
     }
-    return Side(name="side", tool="accelmnist bench", created="", series=series, facts={}, machine={})
+    return ComparedRecord(name="side", tool="accelmnist bench", created="", series=series, facts={}, machine={})
 
 
-def simulate(trials: int, **shape: Any) -> list[TwoRecords]:
+def simulate(trials: int, **shape: Any) -> list[ComparisonReport]:
     random = np.random.default_rng(0)
     rules = Rules(threshold=0.01, fail_on=0.01)
     shifts = shape.pop("shifts", ())

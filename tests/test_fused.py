@@ -24,7 +24,7 @@ from accelmnist.training.loop import Plan, prepare, train
 from accelmnist.training.reference.scores import oracle_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.training import train_reference
-from accelmnist.training.reference.verdict import Evidence, judge
+from accelmnist.training.reference.verdict import VerdictInputs, judge
 from tests.training_helpers import make_job, small_config, train_with
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
@@ -143,7 +143,7 @@ def test_it_passes_the_verdict_on_real_digits(mnist):
     training = {"batch_size": 128, "learning_rate": 0.1, "label_smoothing": 0.0, "weight_decay": 0.0}
     config = small_config(model={"hidden": (64,)}, training=training)
     done, reference = train_with(WithThreads(2), config, data, CPU), train_reference(config, data.train, data.test)
-    evidence = Evidence(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
+    evidence = VerdictInputs(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
     said = done.evaluation.labels, done.evaluation.predictions
     verdict = judge(
         evidence,

@@ -22,7 +22,7 @@ from accelmnist.device import resolve
 from accelmnist.device.threads import usable_threads
 from accelmnist.engines import native
 from accelmnist.engines.native.arrays import NativeNetwork
-from accelmnist.engines.speeds import Setting, Speed, SpeedTable
+from accelmnist.engines.speeds import BenchmarkSetting, Speed, SpeedTable
 from accelmnist.show.observer import SilentObserver
 from accelmnist.training.head_start import foresight, training
 from accelmnist.training.head_start.adoption import as_checkpoint, fits
@@ -220,7 +220,7 @@ def test_other_systems_may_have_an_accelerator(quiet_machine, monkeypatch, platf
 
 
 def speed(engine: str, images_per_s: float, *, device: str = "cpu", batch_size: int = 64) -> Speed:
-    setting = Setting(
+    setting = BenchmarkSetting(
         machine="one",
         device=device,
         threads=2,

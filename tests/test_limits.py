@@ -17,17 +17,17 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.measure import clock
-from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits import probe as module
 from accelmnist.measure.limits import probes as limits
 from accelmnist.measure.limits import samplers
 from accelmnist.measure.limits.cost import product_flops
 from accelmnist.measure.limits.limit_keys import limits_of, size_detail, working_set_size
-from accelmnist.measure.limits.probe import Recipe, Scratch
+from accelmnist.measure.limits.probe import ProbeWorkload, Scratch
 from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, probes_for
 from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchRecord, Limit, LimitKind
+from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.training.loop import Plan
 from tests.training_helpers import make_job, small_config
@@ -242,7 +242,7 @@ def test_a_cpu_without_sixteen_bits_is_held_to_its_float32_rate(native, detail, 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_operands_are_sane_numbers_in_every_type(dtype):
-    recipe = Recipe(dtype=dtype, sources=((999, 333),), sinks=(), operations=lambda *_: [], amount=1)
+    recipe = ProbeWorkload(dtype=dtype, sources=((999, 333),), sinks=(), operations=lambda *_: [], amount=1)
     (values,), _ = Scratch(CPU, [recipe], budget_bytes=10**7).tensors(recipe)
     sizes = values.double().abs()
     assert sizes.min() >= 0.5
@@ -512,13 +512,13 @@ def test_limits_are_ready_with_their_threads_and_one_that_fails_is_a_note(monkey
     monkeypatch.setattr(samplers, "set_threads", threads.append)
     monkeypatch.setattr(Probe, "prepare", prepare_but_not_copies)
     monkeypatch.setattr(Probe, "sample", lambda probe: 5.0)
-    ledger = Ledger(BenchRecord(), None)
-    made = limit_samplers([replace(TRAINING, threads=2), INFERENCE], {"cpu": CPU}, ledger, threads=3)
-    assert threads == [limit.threads or 3 for limit in ledger.record.limits]
+    writer = RecordWriter(BenchRecord(), None)
+    made = limit_samplers([replace(TRAINING, threads=2), INFERENCE], {"cpu": CPU}, writer, threads=3)
+    assert threads == [limit.threads or 3 for limit in writer.record.limits]
     assert set(threads) == {2, 3}
-    assert [limit.key for limit in ledger.record.limits] == list(made)
+    assert [limit.key for limit in writer.record.limits] == list(made)
     assert {sampler.take() for sampler in made.values()} == {5.0}
-    assert ledger.record.notes[0] == "The limit cpu/2 threads/memory 256 MiB was not measured: no room"
+    assert writer.record.notes[0] == "The limit cpu/2 threads/memory 256 MiB was not measured: no room"
     assert not any("memory" in key for key in made)
 
 

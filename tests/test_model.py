@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from accelmnist.core.config import ACTIVATIONS, OUTPUTS, ModelConfig
-from accelmnist.engines.model import MLP, batch_loss, image_losses, scale_images, scores
+from accelmnist.engines.model import MLP, apply_output, batch_loss, image_losses, scale_images
 
 NUMPY_ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),
@@ -56,7 +56,7 @@ def test_gradient_at_the_logits_is_output_minus_target(output, smoothing):
     logits = some_logits().requires_grad_()
     (gradient,) = torch.autograd.grad(loss_of(output, smoothing)(logits, LABELS), logits)
     target = torch.nn.functional.one_hot(LABELS, 10) * (1 - smoothing) + smoothing / 10
-    expected = (scores(logits, output) - target) / 6
+    expected = (apply_output(logits, output) - target) / 6
     torch.testing.assert_close(gradient, expected.detach(), rtol=1e-6, atol=1e-8)
 
 

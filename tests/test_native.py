@@ -274,7 +274,9 @@ def test_kernels_of_other_sources_are_told(monkeypatch):
 
 def test_without_a_compiler_the_package_is_built_without_the_kernels(tmp_path):
     without_built = shutil.ignore_patterns("*.so", "__pycache__")
-    shutil.copytree(ROOT / "accelmnist" / "native", tmp_path / "accelmnist" / "native", ignore=without_built)
+    shutil.copytree(
+        ROOT / "accelmnist" / "engines" / "native", tmp_path / "accelmnist" / "engines" / "native", ignore=without_built
+    )
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "accelmnist" / "__init__.py").write_text('__version__ = "0"\n')

@@ -17,13 +17,20 @@ from sklearn.metrics import roc_auc_score
 from accelmnist.analysis.neurons.analysis import describe_neurons
 from accelmnist.analysis.neurons.claims import argued, fallen, mcnemar
 from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
+from accelmnist.analysis.neurons.class_preference import natural_break
 from accelmnist.analysis.neurons.effect import images_within
-from accelmnist.analysis.neurons.order import atlas_order
-from accelmnist.analysis.neurons.record import Ablation, Baseline, NeuronsRecord, Task, load_neurons, save_neurons
+from accelmnist.analysis.neurons.ranking import atlas_order
+from accelmnist.analysis.neurons.record import (
+    Ablation,
+    Baseline,
+    ClassPreference,
+    NeuronsRecord,
+    load_neurons,
+    save_neurons,
+)
 from accelmnist.analysis.neurons.response import respond
 from accelmnist.analysis.neurons.sentences import Speaker
 from accelmnist.analysis.neurons.shape import common_shape, feature_correlations, features_of, shapes_of
-from accelmnist.analysis.neurons.task import natural_break
 from accelmnist.analysis.neurons.thresholds import GREY
 from accelmnist.analysis.neurons.words import ClassWords, share
 from accelmnist.core.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
@@ -445,7 +452,7 @@ def test_a_fall_of_recall_is_told_as_surely_as_it_is_known(
 
 def test_the_larger_difference_comes_first_and_odd_excitement_counts_against_it(found: NeuronsRecord) -> None:
     neuron = replace(found.neurons[ZERO], missed_by=(), exciting_labels=(0,) * 8)
-    wider = Task(certainty="clear", classes=(0,), share_on=0.9, share_on_rest=0.0, separation=0.95)
+    wider = ClassPreference(certainty="clear", classes=(0,), share_on=0.9, share_on_rest=0.0, separation=0.95)
     tighter = replace(wider, share_on=0.7)
     several = [replace(neuron, index=0, task=tighter), replace(neuron, index=1, task=wider)]
     assert atlas_order(several) == (1, 0)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from accelmnist.analysis.neurons import effect
 from accelmnist.analysis.neurons.images import signed_images, weight_images
-from accelmnist.analysis.neurons.record import RECORD_NAME, Task, load_neurons, save_neurons
+from accelmnist.analysis.neurons.record import RECORD_NAME, ClassPreference, load_neurons, save_neurons
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig, ModelConfig
 from accelmnist.core.metrics import compute_metrics
@@ -217,7 +217,7 @@ def test_a_large_atlas_is_a_page_with_at_most_three_of_a_kind(described: Path, m
 @pytest.mark.parametrize("classes", [(1, 7, 9), (0, 2, 3, 5, 8)])
 def test_no_line_of_a_card_is_wider_than_the_card(described: Path, made: Planted, classes: tuple[int, ...]) -> None:
     record = load_neurons(described)
-    task = Task(certainty="clear", classes=classes, share_on=0.999, share_on_rest=0.001, separation=0.99)
+    task = ClassPreference(certainty="clear", classes=classes, share_on=0.999, share_on_rest=0.001, separation=0.99)
     neuron = replace(record.neurons[ZERO], task=task, argues_for=(0, 1, 2), argues_against=(3, 4, 5), missed_by=(5,))
     crowded = replace(record, neurons=(neuron, *record.neurons[1:]))
     figure = atlas_figure(crowded, weights=made.model.first_layer_weights(), images=made.data.test.images)

@@ -54,7 +54,7 @@ QUICK += ["--engine", "eager"]
 def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a companion would only be waited for
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 def prepared(config, data, device, engine: Engine | str = "eager"):

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from accelmnist.cli import invoke
 from accelmnist.core.errors import RecordError
-from accelmnist.measure.compare.comparable import Side
-from accelmnist.measure.compare.matched_case import Rules
+from accelmnist.measure.compare.case_comparison import Rules
+from accelmnist.measure.compare.compared_record import ComparedRecord
+from accelmnist.measure.compare.comparison_report import judge
 from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
-from accelmnist.measure.compare.two_records import judge
 from accelmnist.measure.record import BenchRecord, encode_bench
 from accelmnist.measure.statistics.comparison import compare
 
@@ -105,7 +105,7 @@ def stretched(document: Document, fullname: str, factor: float) -> Document:
     return document
 
 
-def side(document: object) -> Side:
+def side(document: object) -> ComparedRecord:
     return pytest_benchmark_side(document, "file")
 
 

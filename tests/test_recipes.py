@@ -49,7 +49,7 @@ def configured(*arguments: str) -> RunConfig:
 @pytest.fixture
 def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a companion would only be waited for
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from accelmnist.analysis.evidence.evidence import Evidence, Gap, find_evidence
+from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers, find_evidence
 from accelmnist.cli import invoke
 from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import load_record, save_record
 from accelmnist.measure.record import save_bench
-from accelmnist.show.report.compose import Wishes, compose
+from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.document import Atlas, Matrix, Missing, Points, Report, Table, Text
 from accelmnist.show.report.html import render_html
 from accelmnist.show.report.notes import parse_notes, read_notes
@@ -30,7 +30,7 @@ from tests.report_samples import make_run, sample_evidence
 from tests.samples import DIGITS, sample_record
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
-NO_RUN = Gap("there is no run")
+NO_RUN = MissingEvidence("there is no run")
 
 
 class Page(HTMLParser):
@@ -79,7 +79,7 @@ def whole(run_folder) -> Report:
     """The report of a real run with everything in it."""
     sources = load_sources([run_folder])
     return compose(
-        replace(sources, bench=sample_bench()), find_evidence(sources.run, run_folder), Wishes(author="A. B.")
+        replace(sources, bench=sample_bench()), find_evidence(sources.run, run_folder), ReportOptions(author="A. B.")
     )
 
 
@@ -176,8 +176,8 @@ def test_all_text_of_the_tree_is_on_the_page(whole, page):
 def test_the_matrix_shows_the_images_of_its_cells(run_folder):
     sources = load_sources([run_folder])
     found = find_evidence(sources.run, run_folder)
-    assert isinstance(found, Evidence)
-    report = compose(sources, found, Wishes())
+    assert isinstance(found, RecomputedAnswers)
+    report = compose(sources, found, ReportOptions())
     (matrix,) = blocks(report, Matrix)
     counts = np.array(sources.run.metrics.confusion_matrix)
     sheet = report.pictures.sheets["digits"]
@@ -197,7 +197,7 @@ def test_the_atlas_shows_the_weights_of_its_neurons(run_folder):
 
     sources = load_sources([run_folder])
     found = find_evidence(sources.run, run_folder)
-    report = compose(sources, found, Wishes())
+    report = compose(sources, found, ReportOptions())
     (atlas,) = blocks(report, Atlas)
     assert len(atlas.cards) == 16
     pictures = weight_images(found.weights)
@@ -245,7 +245,7 @@ def test_every_source_is_named_with_its_folder_and_versions(run_folder, bench_fo
     run, bench = sources.run.environment, sources.bench.environment
     newer = replace(bench, torch="9.9", command="accelmnist bench --quick")
     sources = replace(sources, bench=replace(sources.bench, environment=newer))
-    text, code = chapter(compose(sources, NO_RUN, Wishes(command="accelmnist report")), "remake").blocks
+    text, code = chapter(compose(sources, NO_RUN, ReportOptions(command="accelmnist report")), "remake").blocks
     assert f"The records: the run in {run_folder}, the benchmark in {bench_folder}." in text.text
     assert f"with accelmnist {run.accelmnist} and torch {run.torch}, or accelmnist" in text.text
     assert f"accelmnist {newer.accelmnist} and torch 9.9" in text.text
@@ -254,7 +254,7 @@ def test_every_source_is_named_with_its_folder_and_versions(run_folder, bench_fo
 
 def test_a_report_is_the_same_every_time(run_folder):
     sources = load_sources([run_folder])
-    made = [render_html(compose(sources, find_evidence(sources.run, run_folder), Wishes())) for _ in range(2)]
+    made = [render_html(compose(sources, find_evidence(sources.run, run_folder), ReportOptions())) for _ in range(2)]
     assert made[0] == made[1]
 
 
@@ -274,7 +274,7 @@ def test_a_report_is_the_same_every_time(run_folder):
 )
 def test_a_run_with_holes_is_reported(changes):
     sources = Sources(folder=Path(), run=replace(sample_record(), **changes))
-    report = compose(sources, Gap("no weights"), Wishes())
+    report = compose(sources, MissingEvidence("no weights"), ReportOptions())
     assert render_html(report)
     assert any("no weights" in block.text for block in blocks(report, Missing))
 
@@ -282,7 +282,9 @@ def test_a_run_with_holes_is_reported(changes):
 def test_figures_that_are_not_numbers():
     record = sample_record()
     epochs = tuple(replace(epoch, train_loss=float("nan"), accuracy=None) for epoch in record.epochs)
-    report = compose(Sources(folder=Path(), run=replace(record, epochs=epochs)), Gap("no weights"), Wishes())
+    report = compose(
+        Sources(folder=Path(), run=replace(record, epochs=epochs)), MissingEvidence("no weights"), ReportOptions()
+    )
     page = Page(render_html(report))
     assert not {attributes.get("data-value") for attributes in page.named("td")} & {"nan", "inf", "NaN"}
 
@@ -291,12 +293,12 @@ def test_classes_that_nobody_predicts_or_has():
     counts = np.zeros((10, 10), dtype=np.int64)
     counts[0, :9] = 50
     record = replace(sample_record(), metrics=compute_metrics(counts), reference=None)
-    assert render_html(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes()))
+    assert render_html(compose(Sources(folder=Path(), run=record), MissingEvidence("no weights"), ReportOptions()))
 
 
 def test_a_network_without_mistakes():
     record = replace(sample_record(), metrics=compute_metrics(np.diag([50] * 10)), mistakes=())
-    report = compose(Sources(folder=Path(), run=record), sample_evidence(wrong=0.0), Wishes())
+    report = compose(Sources(folder=Path(), run=record), sample_evidence(wrong=0.0), ReportOptions())
     assert "No test image is classified wrongly." in report.summary
 
 
@@ -311,13 +313,13 @@ def test_without_weights_the_rest_is_there(run_folder, tmp_path, capsys):
 def test_other_weights_and_other_data_are_named(run_folder, mnist):
     record = load_record(run_folder)
     other = replace(record, config=replace(record.config, model=replace(record.config.model, hidden=(32,))))
-    assert find_evidence(other, run_folder) == Gap("the saved weights are of 784-16-10, not of 784-32-10")
+    assert find_evidence(other, run_folder) == MissingEvidence("the saved weights are of 784-16-10, not of 784-32-10")
     counts = np.array(record.metrics.confusion_matrix).T.copy()
     counts[0] += counts[1]
     counts[1] = 0
     swapped = replace(record, metrics=compute_metrics(counts))
     found = find_evidence(swapped, run_folder)
-    assert isinstance(found, Gap)
+    assert isinstance(found, MissingEvidence)
     assert "the data is not the run's" in found.reason
 
 
@@ -333,7 +335,7 @@ def test_a_folder_of_data_that_is_not_the_runs_is_a_mistake(run_folder, bench_fo
 
 def test_images_that_moved_to_another_cell_are_told():
     record = sample_record()
-    report = compose(Sources(folder=Path(), run=record), replace(sample_evidence(), moved=3), Wishes())
+    report = compose(Sources(folder=Path(), run=record), replace(sample_evidence(), moved=3), ReportOptions())
     assert any("3 of them fall into another cell" in block.text for block in blocks(report, Text))
 
 
@@ -415,8 +417,8 @@ def test_words_of_others_stay_words():
     )
     bench = replace(sample_bench(), notes=(EVIL,), message=EVIL)
     sources = Sources(folder=Path(), run=record, bench=bench)
-    wishes = Wishes(title=EVIL, author=EVIL, notes=parse_notes(EVIL), command=EVIL)
-    for found in (sample_evidence(), Gap(EVIL)):
+    wishes = ReportOptions(title=EVIL, author=EVIL, notes=parse_notes(EVIL), command=EVIL)
+    for found in (sample_evidence(), MissingEvidence(EVIL)):
         page = Page(render_html(compose(sources, found, wishes)))
         assert len(page.named("script")) == 2
         assert page.named("img") == []

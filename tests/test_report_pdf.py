@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from accelmnist.analysis.evidence.evidence import Gap, find_evidence
+from accelmnist.analysis.evidence.answers import MissingEvidence, find_evidence
 from accelmnist.core.records import Check, Verdict
-from accelmnist.show.report.compose import Wishes, compose
+from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.document import Matrix, Report, Table, Text
 from accelmnist.show.report.notes import parse_notes
 from accelmnist.show.report.pdf import render_pdf
@@ -47,7 +47,7 @@ fenced   text
 def report(tmp_path_factory) -> Report:
     folder = make_run(tmp_path_factory.mktemp("run") / "made")
     sources = load_sources([folder])
-    wishes = Wishes(title="A title #with *marks*", author="A. B.", notes=parse_notes(NOTES))
+    wishes = ReportOptions(title="A title #with *marks*", author="A. B.", notes=parse_notes(NOTES))
     return compose(replace(sources, bench=sample_bench()), find_evidence(sources.run, folder), wishes)
 
 
@@ -151,7 +151,7 @@ def test_fonts_are_embedded(file):
 )
 def test_a_run_with_holes_has_a_pdf(changes):
     record = replace(sample_record(), **changes)
-    made = render_pdf(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes()))
+    made = render_pdf(compose(Sources(folder=Path(), run=record), MissingEvidence("no weights"), ReportOptions()))
     assert made.startswith(b"%PDF")
 
 
@@ -164,7 +164,9 @@ def test_a_table_that_no_page_can_hold_goes_on_on_the_next(tmp_path):
     )
     record = replace(record, verdict=Verdict(passed=True, reference="nothing", checks=checks))
     path = tmp_path / "long.pdf"
-    path.write_bytes(render_pdf(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes())))
+    path.write_bytes(
+        render_pdf(compose(Sources(folder=Path(), run=record), MissingEvidence("no weights"), ReportOptions()))
+    )
     words = boxes(path)
     assert {f"check{place}" for place in range(30)} <= {word for word, *_ in words}
     assert {f"last{place}" for place in range(30)} <= {word for word, *_ in words}
@@ -178,7 +180,9 @@ def test_every_word_lies_within_the_margins(file):
 def test_a_long_table_says_that_it_goes_on_elsewhere(tmp_path):
     record = sample_record(epochs=90)
     path = tmp_path / "epochs.pdf"
-    path.write_bytes(render_pdf(compose(Sources(folder=Path(), run=record), Gap("no weights"), Wishes())))
+    path.write_bytes(
+        render_pdf(compose(Sources(folder=Path(), run=record), MissingEvidence("no weights"), ReportOptions()))
+    )
     done = subprocess.run([tool("pdftotext"), str(path), "-"], capture_output=True, text=True, check=True)
     assert "The first 36 of 90 rows" in " ".join(done.stdout.split())
     assert_within_margins(boxes(path))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelmnist.analysis.evidence.evidence import Gap
+from accelmnist.analysis.evidence.answers import MissingEvidence
 from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import SeedSpread, TrialFigures, TrialsSummary
-from accelmnist.show.report.compose import Wishes, compose
+from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.observations import class_sentences
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.words import ClassWords
@@ -22,7 +22,7 @@ DIGITS = ClassWords(tuple("0123456789"))
 
 
 def summary(**records) -> tuple[str, ...]:
-    return compose(Sources(folder=Path(), **records), Gap("no images"), Wishes()).summary
+    return compose(Sources(folder=Path(), **records), MissingEvidence("no images"), ReportOptions()).summary
 
 
 def test_seeds_trained_together_are_told_with_their_interval():

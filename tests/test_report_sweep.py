@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from accelmnist.analysis.evidence.evidence import Gap
+from accelmnist.analysis.evidence.answers import MissingEvidence
 from accelmnist.cli import invoke
 from accelmnist.core.records import save_record
-from accelmnist.show.report.compose import Wishes, compose
+from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.document import Figure, Missing, Points, Report, Table
 from accelmnist.show.report.html import render_html
 from accelmnist.show.report.pdf import render_pdf
@@ -19,11 +19,11 @@ from accelmnist.sweep.record import WINNER_FOLDER, SweepRecord, save_sweep
 from tests.samples import sample_record
 from tests.sweep_samples import blank, sweep_config, sweep_record, trial, with_winner
 
-NO_RUN = Gap("there is no run")
+NO_RUN = MissingEvidence("there is no run")
 
 
 def report_of(record: SweepRecord, **more) -> Report:
-    return compose(Sources(folder=Path(), sweep=record, **more), NO_RUN, Wishes())
+    return compose(Sources(folder=Path(), sweep=record, **more), NO_RUN, ReportOptions())
 
 
 def blocks(report: Report, kind: type) -> list:

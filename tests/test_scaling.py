@@ -12,7 +12,7 @@ import pytest
 
 from accelmnist.core.records import Check, Verdict
 from accelmnist.engines import native
-from accelmnist.measure import subject
+from accelmnist.measure import timed_case
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.plan import Case, case_fields
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench
@@ -180,8 +180,8 @@ def test_the_command_measures_and_writes_everything(tmp_path, monkeypatch, capsy
     out = tmp_path / "scaling"
     arguments = ["scaling", "--out", str(out), "--seconds", "0", "--widths", "4,8,16", "--batch-sizes", "128"]
     monkeypatch.setattr(measuring, "FEWEST_ROUNDS", 2)
-    monkeypatch.setattr(subject, "REGION_S", 0.01)
-    monkeypatch.setattr(subject, "_AIM_S", 0.01)
+    monkeypatch.setattr(timed_case, "REGION_S", 0.01)
+    monkeypatch.setattr(timed_case, "_AIM_S", 0.01)
     monkeypatch.setattr("sys.argv", [*arguments, "--threads", "1"])
     monkeypatch.setattr(command, "cases_of", lambda axes: cases_of(replace(axes, engines=("fused",))))
     command.main()

@@ -11,21 +11,21 @@ from accelmnist.device import resolve
 from accelmnist.engines import native, speeds
 from accelmnist.engines.choose import choose_engine, setting_of
 from accelmnist.engines.speeds import (
-    Setting,
+    BenchmarkSetting,
     Speed,
     SpeedTable,
     fastest,
     keep_speeds,
     load_speeds,
+    setting_distance,
     table_path,
-    unlikeness,
 )
 from accelmnist.measure.known_speeds import FEWEST_SAMPLES, speeds_of
 from tests.bench_samples import sample_bench
 from tests.training_helpers import small_config
 
 CPU = resolve("cpu")
-HERE = Setting(
+HERE = BenchmarkSetting(
     machine="here", device="cpu", threads=2, precision="fp32", batch_size=128, hidden=(256,), optimizer="adamw"
 )
 
@@ -92,10 +92,10 @@ def test_what_was_measured_of_something_else_says_nothing(other):
 
 
 def test_unlikeness_adds_up_the_factors():
-    assert unlikeness(HERE, HERE) == 0
-    assert unlikeness(HERE, replace(HERE, batch_size=256)) == pytest.approx(0.6931, abs=1e-4)
-    assert unlikeness(HERE, replace(HERE, batch_size=64)) == unlikeness(HERE, replace(HERE, batch_size=256))
-    assert 0 < unlikeness(HERE, replace(HERE, optimizer="sgd")) < 0.6931
+    assert setting_distance(HERE, HERE) == 0
+    assert setting_distance(HERE, replace(HERE, batch_size=256)) == pytest.approx(0.6931, abs=1e-4)
+    assert setting_distance(HERE, replace(HERE, batch_size=64)) == setting_distance(HERE, replace(HERE, batch_size=256))
+    assert 0 < setting_distance(HERE, replace(HERE, optimizer="sgd")) < 0.6931
 
 
 # --- the table on the disk

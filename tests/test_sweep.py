@@ -34,7 +34,7 @@ RATES = [*BASE, "--hidden", "16", "--hidden", "32", "--seeds", "2", "--lr", "1e-
 def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a companion would only be waited for
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from accelmnist.training.loop import Plan
 from accelmnist.training.reference.scores import check_scores, oracle_scores
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
 from accelmnist.training.reference.training import ReferenceTraining, is_reference, loss_differences, train_reference
-from accelmnist.training.reference.verdict import Evidence, judge
+from accelmnist.training.reference.verdict import VerdictInputs, judge
 from tests.training_helpers import Finished, train_with
 
 CONFIG = RunConfig(
@@ -47,7 +47,7 @@ def reference(data: Dataset) -> ReferenceTraining:
 
 
 def verdict_on(done: Finished, data: Dataset, reference: ReferenceTraining | None) -> Verdict:
-    evidence = Evidence(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
+    evidence = VerdictInputs(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
     said = done.evaluation.labels, done.evaluation.predictions
 
     def nudged() -> torch.Tensor:

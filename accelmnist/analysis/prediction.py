@@ -20,7 +20,7 @@ from accelmnist.core.files import RECORDS
 from accelmnist.core.records import load_record
 from accelmnist.data.picture import Picture
 from accelmnist.device import resolve
-from accelmnist.engines.model import logits_of, scores
+from accelmnist.engines.model import apply_output, logits_of
 from accelmnist.training.checkpoint import MODEL_NAME, SavedModel, load_model
 
 
@@ -87,7 +87,7 @@ class Predictor:
         model = self.saved.model
         images = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
         logits = logits_of(model, images, device=resolve("cpu"), precision="fp32")
-        rows = scores(logits, model.config.output)
+        rows = apply_output(logits, model.config.output)
         if not rows.isfinite().all():
             raise CheckpointError(
                 f"{self.file} gives scores that are not finite", remedy="Its training diverged: train again"

@@ -13,7 +13,7 @@ import click
 
 from accelmnist.cli.bench_options import CONFIG_PARAMETERS, bench_config_from, case_options, effort_options
 from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
-from accelmnist.cli.helper_process import Companion
+from accelmnist.cli.helper_process import HelperProcess
 from accelmnist.cli.options import in_order
 from accelmnist.cli.processes import resume_in_fresh_process, seconds_since_start
 from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
@@ -63,39 +63,41 @@ def bench(context: click.Context, /, **options: Any) -> int:
     _check_result_options(context, options)
     config = None if options["resume"] else bench_config_from(options)
     limit_spinning()
-    with Companion(_AT_THE_END) as companion:
+    with HelperProcess(_AT_THE_END) as helper:
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of CUDA on the CPU
         import accelmnist.measure.benchmark  # noqa: F401 - it brings torch
 
-        record = _run_new(config, options, companion) if config else _resume(options, companion)
+        record = _run_new(config, options, helper) if config else _resume(options, helper)
     return _exit_code(record, strict=options["strict"])
 
 
-def _run_new(config: BenchConfig, options: dict[str, Any], companion: Companion) -> BenchRecord:
+def _run_new(config: BenchConfig, options: dict[str, Any], helper: HelperProcess) -> BenchRecord:
     from accelmnist.measure.session import new_record
 
     record = new_record(config)
     with result_folder(options, label="bench") as folder:
-        return _Run(record, folder, options, companion).run()
+        return _Run(record, folder, options, helper).run()
 
 
-def _resume(options: dict[str, Any], companion: Companion) -> BenchRecord:
+def _resume(options: dict[str, Any], helper: HelperProcess) -> BenchRecord:
     from accelmnist.measure.record import load_bench
 
     folder = stopped_folder(options["resume"], "bench")
     record = load_bench(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that benchmark is finished", remedy="Start a new one with --out")
-    return _Run(record, folder, options, companion).run()
+    return _Run(record, folder, options, helper).run()
 
 
 class _Run:
     """One benchmark on the command line: who watches it, where it is saved, what is shown of it in the end."""
 
-    def __init__(self, record: BenchRecord, folder: Path | None, options: dict[str, Any], companion: Companion) -> None:
+    def __init__(
+        self, record: BenchRecord, folder: Path | None, options: dict[str, Any], helper: HelperProcess
+    ) -> None:
         from accelmnist.show.terminal import make_terminal
 
-        self.record, self.folder, self.options, self.companion = record, folder, options, companion
+        self.record, self.folder, self.options, self.helper = record, folder, options, helper
         self.console = make_terminal(stderr=options["as_json"] or options["markdown"])
 
     def run(self) -> BenchRecord:
@@ -125,13 +127,13 @@ class _Run:
             config=self.record.config,
             folder=self.folder,
             record=self.record,
-            oracle=partial(self.companion.start, "accelmnist.training.reference.scores:oracle_scores"),
+            oracle=partial(self.helper.start, "accelmnist.training.reference.scores:oracle_scores"),
             spent_s=seconds_since_start(),
             traces=self._traces(),
             is_last=self._processes_left() <= 1,
             on_stopped=self._keep,
         )
-        self.companion.wait_until_ready()  # before anything is timed, so that it disturbs no measurement
+        self.helper.wait_until_ready()  # before anything is timed, so that it disturbs no measurement
         with sole_writer(self.folder) if self.folder else nullcontext(), self._observer() as observer:
             self._keep(execute_bench(request, observer))
 
@@ -170,7 +172,7 @@ class _Run:
 
         if self.folder is None or self.options["part"]:
             return
-        pictures = self.companion.start("accelmnist.show.bench_pictures:write_bench_pictures", self.record, self.folder)
+        pictures = self.helper.start("accelmnist.show.bench_pictures:write_bench_pictures", self.record, self.folder)
         self.record = replace(self.record, files=("bench.json", *pictures()))
         save_bench(self.record, self.folder)
 

@@ -11,8 +11,8 @@ from accelmnist.cli.options import parse_share
 from accelmnist.core.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
-    from accelmnist.measure.compare.comparable import Side
-    from accelmnist.measure.compare.two_records import TwoRecords
+    from accelmnist.measure.compare.compared_record import ComparedRecord
+    from accelmnist.measure.compare.comparison_report import ComparisonReport
 
 _FAILED = 1
 _REMEDY = "Give the folder of a benchmark, its bench.json, or the JSON of pytest-benchmark"
@@ -56,8 +56,8 @@ def compare(
     The exit code is 1 where a case is wrong in NEW that was right in BASE, and with --fail-on where one got slower by
     more than that or failed. A false alarm has a chance of at most 5 %, all cases together (Holm's correction).
     """
-    from accelmnist.measure.compare.matched_case import Rules
-    from accelmnist.measure.compare.two_records import judge
+    from accelmnist.measure.compare.case_comparison import Rules
+    from accelmnist.measure.compare.comparison_report import judge
 
     if as_json and as_markdown:
         raise ConfigError("--json contradicts --markdown", remedy="Give one of them")
@@ -67,7 +67,7 @@ def compare(
     return 0 if found.passed else _FAILED
 
 
-def _read(path: Path) -> Side:
+def _read(path: Path) -> ComparedRecord:
     """The record at `path`, whichever tool wrote it; raises RecordError for what is neither."""
     try:
         return _side(path)
@@ -78,9 +78,9 @@ def _read(path: Path) -> Side:
         raise RecordError(f"{path} is nested too deeply for a record", remedy=_REMEDY) from error
 
 
-def _side(path: Path) -> Side:
+def _side(path: Path) -> ComparedRecord:
     from accelmnist.core.record_files import record_file
-    from accelmnist.measure.compare.comparable import bench_side
+    from accelmnist.measure.compare.compared_record import bench_side
     from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
     from accelmnist.measure.record import load_bench
 
@@ -103,7 +103,7 @@ def _decode(file: Path) -> object:
         raise RecordError(f"{file} is not whole JSON: {error}", remedy="Make it again") from error
 
 
-def _print(found: TwoRecords, *, as_json: bool, as_markdown: bool) -> None:
+def _print(found: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:
     if as_json:
         from accelmnist.core.record_files import encode
 

@@ -1,4 +1,4 @@
-"""The pictures of a run, drawn by the companion process while this one checks the result."""
+"""The pictures of a run, drawn by the helper process while this one checks the result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelmnist.cli.helper_process import Companion
+from accelmnist.cli.helper_process import HelperProcess
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class PictureDrawing:
     """Begins to draw when the run is evaluated, and has the names of the files when it is finished."""
 
-    def __init__(self, companion: Companion, folder: Path | None, *, shared_scale: bool) -> None:
-        self._companion, self._folder, self._shared_scale = companion, folder, shared_scale
+    def __init__(self, helper: HelperProcess, folder: Path | None, *, shared_scale: bool) -> None:
+        self._helper, self._folder, self._shared_scale = helper, folder, shared_scale
         self._pending: Callable[[], tuple[str, ...]] | None = None
 
     def begin(self, record: RunRecord, model: MLP, test: ImageSet) -> None:
         """Begin to draw; nothing is drawn of a run that is not saved."""
         if self._folder is not None:
-            self._pending = self._companion.start(
+            self._pending = self._helper.start(
                 "accelmnist.show.pictures:write_pictures",
                 record,
                 self._folder,

@@ -1,10 +1,10 @@
 """A second process that loads scikit-learn and matplotlib while the first one loads torch.
 
 A run needs them for its last half second alone, and importing them takes two. Loading keeps one core busy, so on a
-machine with a second core they can be had for nothing: the companion imports its modules, says that it is ready, and
+machine with a second core they can be had for nothing: the helper imports its modules, says that it is ready, and
 then calls functions for the run, one after the other. The run waits for it before training starts, so that nothing
-disturbs what is measured. Where the time to the result is what counts, the companion begins with its first call:
-waiting for it takes up to two seconds. Where there is no second core, or the companion is gone, the functions are
+disturbs what is measured. Where the time to the result is what counts, the helper begins with its first call:
+waiting for it takes up to two seconds. Where there is no second core, or the helper is gone, the functions are
 called here instead.
 
 Requests and answers are pickles over its standard input and output, between two processes of one program. It ends
@@ -27,7 +27,7 @@ from typing import IO, Any
 Pending = Callable[[], Any]
 
 
-class Companion:
+class HelperProcess:
     """The other process; a context manager around the run.
 
     `modules` are what it loads, `at_once` or with its first call.
@@ -51,7 +51,7 @@ class Companion:
                 start_new_session=True,  # the terminal's Ctrl-C is the run's to answer
             )
 
-    def __enter__(self) -> Companion:
+    def __enter__(self) -> HelperProcess:
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ import click
 from accelmnist.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from accelmnist.analysis.evidence.evidence import Evidence, Gap
+    from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
     from accelmnist.show.report.document import Notes, Report
     from accelmnist.show.report.sources import Sources
 
@@ -77,24 +77,26 @@ def _file(out: Path | None, folder: Path) -> Path:
     return file
 
 
-def _evidence(sources: Sources, data: Path | None) -> Evidence | Gap:
+def _evidence(sources: Sources, data: Path | None) -> RecomputedAnswers | MissingEvidence:
     """The network of a run answers once more, where it is there; where it isn't, standard error says so too."""
-    from accelmnist.analysis.evidence.evidence import Gap, find_evidence
+    from accelmnist.analysis.evidence.answers import MissingEvidence, find_evidence
 
     if sources.run is None or sources.run_folder is None:
-        return Gap("there is no run among the records")
+        return MissingEvidence("there is no run among the records")
     found = find_evidence(sources.run, sources.run_folder, data=data, neurons=sources.neurons)
-    if isinstance(found, Gap):
+    if isinstance(found, MissingEvidence):
         click.echo(f"warning: the report lacks the network's own answers: {found.reason}", err=True)
     return found
 
 
-def _compose(sources: Sources, found: Evidence | Gap, *, title: str, author: str, notes: Notes | None) -> Report:
+def _compose(
+    sources: Sources, found: RecomputedAnswers | MissingEvidence, *, title: str, author: str, notes: Notes | None
+) -> Report:
     """The content."""
     import accelmnist
-    from accelmnist.show.report.compose import Wishes, compose
+    from accelmnist.show.report.compose import ReportOptions, compose
 
-    wishes = Wishes(
+    wishes = ReportOptions(
         title=title,
         author=author,
         notes=notes,

@@ -11,7 +11,7 @@ import click
 
 from accelmnist.cli.contradictions import given, refuse_configuration
 from accelmnist.cli.head_start import begin_training, keep_if_it_fits
-from accelmnist.cli.helper_process import Companion
+from accelmnist.cli.helper_process import HelperProcess
 from accelmnist.cli.loading import importing
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.cli.run_result_options import check_result_options, result_options
@@ -54,7 +54,7 @@ def run(context: click.Context, /, **options: Any) -> int:
     limit_spinning()
     head_start = begin_training(config, options) if config else None
     # The time to a recipe's result is what counts: before it is there, the other process would be in the way.
-    with Companion(_AT_THE_END, at_once=head_start is not None or options["recipe"] is None) as companion:
+    with HelperProcess(_AT_THE_END, at_once=head_start is not None or options["recipe"] is None) as helper:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         with importing("torch"):
@@ -64,22 +64,22 @@ def run(context: click.Context, /, **options: Any) -> int:
 
             import_s = time.perf_counter() - started
         if config:
-            record = _run_new(config, options, companion, load, import_s, head_start)
+            record = _run_new(config, options, helper, load, import_s, head_start)
         else:
-            record = _resume(options, companion, import_s)
+            record = _resume(options, helper, import_s)
     return _exit_code(record)
 
 
 def _begin_loading(config: RunConfig) -> Callable[[], Dataset]:
-    from accelmnist.data.mnist import begin_loading  # imports numpy, which torch would import as well
+    from accelmnist.data.mnist import load_in_background  # imports numpy, which torch would import as well
 
-    return begin_loading(config.data, seed=config.training.seed)
+    return load_in_background(config.data, seed=config.training.seed)
 
 
 def _run_new(
     config: RunConfig,
     options: dict[str, Any],
-    companion: Companion,
+    helper: HelperProcess,
     load: Callable[[], Dataset] | None,
     import_s: float,
     head_start: HeadStart | None,
@@ -92,10 +92,10 @@ def _run_new(
         options, label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}"
     ) as folder:
         task = RunTask(config=config, setup=setup, folder=folder, import_s=import_s, load=load, head_start=head_start)
-        return task.run(companion, options)
+        return task.run(helper, options)
 
 
-def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> RunRecord:
+def _resume(options: dict[str, Any], helper: HelperProcess, import_s: float) -> RunRecord:
     from accelmnist.training.checkpoint import find_stopped_run
     from accelmnist.training.setup import choose_setup
 
@@ -108,7 +108,7 @@ def _resume(options: dict[str, Any], companion: Companion, import_s: float) -> R
         checkpoint=stopped.checkpoint,
         import_s=import_s,
     )
-    return task.run(companion, options)
+    return task.run(helper, options)
 
 
 def _exit_code(record: RunRecord) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accelmnist.cli.drawing import PictureDrawing
-from accelmnist.cli.helper_process import Companion
+from accelmnist.cli.helper_process import HelperProcess
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.processes import seconds_since_start
 from accelmnist.cli.saving import how_to_go_on
@@ -46,7 +46,7 @@ class RunTask:
     load: Callable[[], Dataset] | None = None
     head_start: HeadStart | None = None
 
-    def run(self, companion: Companion, options: dict[str, Any]) -> RunRecord:
+    def run(self, helper: HelperProcess, options: dict[str, Any]) -> RunRecord:
         """Run, draw and save the pictures, and show the summary; returns the finished record.
 
         Raises StoppedError where the user stopped it, with how to go on.
@@ -55,14 +55,14 @@ class RunTask:
         from accelmnist.show.terminal import make_terminal
 
         console = make_terminal(stderr=options["as_json"])
-        pictures = PictureDrawing(companion, self.folder, shared_scale=options["shared_scale"])
-        companion.wait_until_ready()
+        pictures = PictureDrawing(helper, self.folder, shared_scale=options["shared_scale"])
+        helper.wait_until_ready()
         try:
             with (
                 stop_on_interrupt(options["trials"]) as stop,
                 SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer,
             ):
-                record = self._execute(companion, options, stop, pictures, observer)
+                record = self._execute(helper, options, stop, pictures, observer)
                 try:
                     if record.status == "done":
                         observer.stage("drawing the pictures")
@@ -78,7 +78,7 @@ class RunTask:
 
     def _execute(
         self,
-        companion: Companion,
+        helper: HelperProcess,
         options: dict[str, Any],
         stop: StopOnInterrupt,
         pictures: PictureDrawing,
@@ -100,7 +100,7 @@ class RunTask:
             should_stop=lambda: stop.requested,
             on_trained=stop.trained,
             on_stopped=_print_json if options["as_json"] else lambda _record: None,
-            oracle=partial(companion.start, "accelmnist.training.reference.scores:oracle_scores"),
+            oracle=partial(helper.start, "accelmnist.training.reference.scores:oracle_scores"),
             on_evaluated=pictures.begin,
         )
         if options["trials"] > 1:

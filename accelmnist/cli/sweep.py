@@ -13,7 +13,7 @@ import click
 
 from accelmnist.cli.contradictions import refuse_configuration, refuse_pairs
 from accelmnist.cli.drawing import PictureDrawing
-from accelmnist.cli.helper_process import Companion
+from accelmnist.cli.helper_process import HelperProcess
 from accelmnist.cli.interrupt import StopOnInterrupt
 from accelmnist.cli.options import in_order
 from accelmnist.cli.saving import how_to_go_on, result_folder, stopped_folder
@@ -65,25 +65,25 @@ def sweep(context: click.Context, /, **options: Any) -> int:
     _check_result_options(context, options)
     config = None if options["resume"] else sweep_config_from(context, options)
     limit_spinning()
-    with Companion(_AT_THE_END) as companion:
+    with HelperProcess(_AT_THE_END) as helper:
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of CUDA on the CPU
-        record = _run_new(config, options, companion) if config else _resume(options, companion)
+        record = _run_new(config, options, helper) if config else _resume(options, helper)
     return _exit_code(record)
 
 
-def _run_new(config: SweepConfig, options: dict[str, Any], companion: Companion) -> SweepRecord:
+def _run_new(config: SweepConfig, options: dict[str, Any], helper: HelperProcess) -> SweepRecord:
     with result_folder(options, label="sweep") as folder:
-        return _Run(config, None, folder, options, companion).run()
+        return _Run(config, None, folder, options, helper).run()
 
 
-def _resume(options: dict[str, Any], companion: Companion) -> SweepRecord:
+def _resume(options: dict[str, Any], helper: HelperProcess) -> SweepRecord:
     from accelmnist.sweep.record import load_sweep
 
     folder = stopped_folder(options["resume"], "sweep")
     record = load_sweep(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that sweep is finished", remedy="Start a new one with --out")
-    return _Run(record.config, record, folder, options, companion).run()
+    return _Run(record.config, record, folder, options, helper).run()
 
 
 class _Run:
@@ -95,15 +95,15 @@ class _Run:
         record: SweepRecord | None,
         folder: Path | None,
         options: dict[str, Any],
-        companion: Companion,
+        helper: HelperProcess,
     ) -> None:
         from accelmnist.show.terminal import make_terminal
 
         self.config, self.record, self.folder = config, record, folder
-        self.options, self.companion = options, companion
+        self.options, self.helper = options, helper
         self.console = make_terminal(stderr=options["as_json"])
         best = None if folder is None else folder / "best"
-        self.pictures = PictureDrawing(companion, best, shared_scale=False)
+        self.pictures = PictureDrawing(helper, best, shared_scale=False)
 
     def run(self) -> SweepRecord:
         """Train, draw and show; raises StoppedError where the user stopped it, after saving and showing."""
@@ -123,7 +123,7 @@ class _Run:
         from accelmnist.core.files import sole_writer
         from accelmnist.sweep.session import execute_sweep
 
-        self.companion.wait_until_ready()
+        self.helper.wait_until_ready()
         lock = sole_writer(self.folder) if self.folder else nullcontext()
         with lock, StopOnInterrupt(until="after the trainings under way") as stop, self._observer() as observer:
             outcome = execute_sweep(self._request(stop), observer)
@@ -141,7 +141,7 @@ class _Run:
             should_stop=lambda: stop.requested,
             on_trained=stop.trained,
             on_stopped=self._keep,
-            oracle=partial(self.companion.start, "accelmnist.training.reference.scores:oracle_scores"),
+            oracle=partial(self.helper.start, "accelmnist.training.reference.scores:oracle_scores"),
             on_evaluated=self.pictures.begin,
         )
 
@@ -159,7 +159,7 @@ class _Run:
 
         if self.folder is None or self.record is None:
             return
-        pictures = self.companion.start("accelmnist.show.sweep_pictures:write_sweep_pictures", self.record, self.folder)
+        pictures = self.helper.start("accelmnist.show.sweep_pictures:write_sweep_pictures", self.record, self.folder)
         if winner is not None:
             self.pictures.finish(winner)
         self.record = replace(self.record, files=("sweep.json", *pictures()))

@@ -203,7 +203,7 @@ def _read_set(name: str, images: Path, labels: Path) -> ImageSet:
     return finished_set(name, read_idx(images), read_idx(labels), images_from=str(images), labels_from=str(labels))
 
 
-def begin_loading(config: DataConfig, *, seed: int) -> Callable[[], Dataset]:
+def load_in_background(config: DataConfig, *, seed: int) -> Callable[[], Dataset]:
     """Begin to load the set of `config` in the background; calling what returns gives it, or raises its error.
 
     Meanwhile this thread can import torch, a quarter of a second less to wait: unpacking and hashing need no lock of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from accelmnist.core.config import RunConfig, check_fits
 from accelmnist.core.records import DataSummary
 from accelmnist.core.seeds import Stream, generator
-from accelmnist.data.mnist import begin_loading
+from accelmnist.data.mnist import load_in_background
 from accelmnist.data.types import Dataset, ImageSet
 
 _PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch where no image is held out
@@ -33,7 +33,7 @@ def load_images(config: RunConfig, load: Callable[[], Dataset] | None) -> RunIma
     Raises DataError, and ConfigError where the batch or the validation split is larger than the set.
     """
     seed = config.training.seed
-    dataset = (load or begin_loading(config.data, seed=seed))()
+    dataset = (load or load_in_background(config.data, seed=seed))()
     whole = dataset.train
     check_fits(config, training_images=len(whole.labels))
     kept, held_out = split_validation(whole.labels, config.data.validation, seed=seed)

@@ -18,7 +18,7 @@ from accelmnist.core.config import AUTO, ENGINES, ModelConfig, RunConfig, steps_
 from accelmnist.core.errors import AccelmnistError, DeviceError
 from accelmnist.device import Device, cpu_instructions, processor
 from accelmnist.engines.contract import Engine
-from accelmnist.engines.speeds import Pick, Setting, fastest, load_speeds
+from accelmnist.engines.speeds import BenchmarkSetting, FastestEngine, fastest, load_speeds
 
 RULE = {"cpu": ("fused",), "cuda": ("cuda_graph",)}  # before eager, by the kind of device
 MOST_COMPILE_S = 2.0  # of an engine that nobody asked for
@@ -75,7 +75,7 @@ def _measured_best(config: RunConfig, device: Device) -> EngineChoice | None:
     return EngineChoice(pick.speed.engine, engine_class(pick.speed.engine), _reason(pick)) if pick else None
 
 
-def _reason(pick: Pick) -> str:
+def _reason(pick: FastestEngine) -> str:
     best, second = pick.speed, pick.others[0]
     setting = best.setting
     what = "" if pick.is_alike else f" at {ModelConfig(hidden=setting.hidden)}, batch {setting.batch_size}"
@@ -97,9 +97,9 @@ def _by_the_rule(config: RunConfig, device: Device) -> EngineChoice:
     return EngineChoice("eager", engine_class("eager"), reason)
 
 
-def setting_of(config: RunConfig, device: Device) -> Setting:
+def setting_of(config: RunConfig, device: Device) -> BenchmarkSetting:
     """What the speed of `config` depends on, on `device`, with as many threads as torch uses now."""
-    return Setting(
+    return BenchmarkSetting(
         machine=machine_name(device),
         device=str(device),
         threads=torch.get_num_threads(),

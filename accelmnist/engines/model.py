@@ -103,7 +103,7 @@ def scale_images(images: Tensor) -> Tensor:
     return images.float() * PIXEL_SCALE  # converted first: a product of bytes and a number takes twice as long
 
 
-def scores(logits: Tensor, output: Output) -> Tensor:
+def apply_output(logits: Tensor, output: Output) -> Tensor:
     """The output function: what the network says of each class, same shape; only softmax's add up to 1."""
     if output == "softmax":
         return torch.softmax(logits, dim=-1)

@@ -26,7 +26,7 @@ _MOST_ENTRIES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class BenchmarkSetting:
     """What a speed depends on besides the engine: where it ran, and what was trained."""
 
     machine: str  # hardware and versions, as `machine_name` puts them
@@ -42,7 +42,7 @@ class Setting:
 class Speed:
     """One measured case of training: images a second by the median, and the seconds that it compiled."""
 
-    setting: Setting
+    setting: BenchmarkSetting
     engine: str
     images_per_s: float
     compile_s: float
@@ -59,7 +59,7 @@ class SpeedTable:
 
 
 @dataclass(frozen=True)
-class Pick:
+class FastestEngine:
     """The fastest engine for a job by what was measured: `speed` is its own, `others` are those it was held against.
 
     `is_alike` says whether the measured case is just what is to be trained.
@@ -98,27 +98,32 @@ def keep_speeds(speeds: Iterable[Speed]) -> None:
 
 
 def fastest(
-    table: SpeedTable, wanted: Setting, *, images: int, is_possible: Callable[[str], bool], most_compile_s: float
-) -> Pick | None:
+    table: SpeedTable,
+    wanted: BenchmarkSetting,
+    *,
+    images: int,
+    is_possible: Callable[[str], bool],
+    most_compile_s: float,
+) -> FastestEngine | None:
     """The engine that would train `images` images soonest, compiling included, by the case most like `wanted`.
 
     None where nothing like it was measured, or only one engine was. An engine that compiles longer than
     `most_compile_s` waits to be asked for.
     """
-    groups: dict[Setting, list[Speed]] = {}
+    groups: dict[BenchmarkSetting, list[Speed]] = {}
     for speed in table.speeds:
         if speed.compile_s <= most_compile_s and is_possible(speed.engine):
             groups.setdefault(speed.setting, []).append(speed)
     near = {
-        setting: unlikeness(setting, wanted)
+        setting: setting_distance(setting, wanted)
         for setting, speeds in groups.items()
-        if len(speeds) > 1 and unlikeness(setting, wanted) <= _FARTHEST
+        if len(speeds) > 1 and setting_distance(setting, wanted) <= _FARTHEST
     }
     if not near:
         return None
     setting = min(near, key=lambda one: near[one])
     ranked = sorted(groups[setting], key=lambda speed: images / speed.images_per_s + speed.compile_s)
-    return Pick(ranked[0], tuple(ranked[1:]), is_alike=setting == wanted)
+    return FastestEngine(ranked[0], tuple(ranked[1:]), is_alike=setting == wanted)
 
 
 def wins_everywhere(table: SpeedTable, engine: str, *, device: str) -> bool:
@@ -128,7 +133,7 @@ def wins_everywhere(table: SpeedTable, engine: str, *, device: str) -> bool:
     return all(speed.images_per_s <= own.get(speed.setting, 0.0) for speed in there)
 
 
-def unlikeness(measured: Setting, wanted: Setting) -> float:
+def setting_distance(measured: BenchmarkSetting, wanted: BenchmarkSetting) -> float:
     """How far two settings are apart: the logarithms of their sizes' ratios, added up; infinite for other machines."""
     sure = ("machine", "device", "threads", "precision")
     if any(getattr(measured, name) != getattr(wanted, name) for name in sure):

@@ -2,10 +2,10 @@
 
     plan.py  record.py       what is measured, and what is known of it
     benchmark.py             the way in; session.py is what all kinds of measurement share
-    throughput.py            images a second: preparation.py, sampling.py, subject.py, clock.py
+    throughput.py            images a second: preparation.py, sampling.py, timed_case.py, clock.py
     time_to_accuracy.py      seconds to a target
-    workshop.py              what cases are made of; verification.py: are they right?
-    budget.py  ledger.py     the time that is left, and the record as it grows
+    builder.py              what cases are made of; verification.py: are they right?
+    budget.py  writer.py     the time that is left, and the record as it grows
     observer.py              who is told
     conclusion.py            what follows from the samples
     statistics/              summaries, symptoms, comparisons

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from accelmnist.device import Device
 from accelmnist.engines.choose import machine_name
-from accelmnist.engines.speeds import Setting, Speed
+from accelmnist.engines.speeds import BenchmarkSetting, Speed
 from accelmnist.measure.record import BenchRecord, CaseResult
 
 FEWEST_SAMPLES = 5
@@ -33,7 +33,7 @@ def _counts(result: CaseResult) -> bool:
 def _speed(result: CaseResult, machine: str, threads: int, day: str) -> Speed:
     assert result.images_per_s is not None
     assert result.optimizer is not None
-    setting = Setting(
+    setting = BenchmarkSetting(
         machine=machine,
         device=result.device,
         threads=result.threads or threads,

@@ -12,45 +12,45 @@ import numpy as np
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import matmul_precision, memory_errors, set_threads
 from accelmnist.engines.compilation import Compilations, CompileWatch
-from accelmnist.measure.ledger import Ledger
+from accelmnist.measure.case_builder import CaseBuilder
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.machine.load import EnergyMeter
 from accelmnist.measure.machine.peak import PeakMemory
 from accelmnist.measure.plan import LATENCY_BATCH
 from accelmnist.measure.record import Latency
-from accelmnist.measure.subject import InferenceSubject, Subject, TrainingSubject
-from accelmnist.measure.workshop import Workshop
+from accelmnist.measure.record_writer import RecordWriter
+from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.profiling.profile import COUNTED_STEPS, PROFILED_STEPS, Profile, profile_calls, profile_steps
 
 _REMEDY = "Try a smaller batch size or network, or another device"
 _LATENCY_CALLS = 16  # a slice
 
 
-class PreparedCase:
-    """A subject that is warm; `sample` takes one slice and keeps what else that tells."""
+class WarmCase:
+    """A timed that is warm; `sample` takes one slice and keeps what else that tells."""
 
-    def __init__(self, subject: Subject, threads: int) -> None:
-        self.subject, self._threads = subject, threads
+    def __init__(self, timed: TimedCase, threads: int) -> None:
+        self.timed, self._threads = timed, threads
         self.latencies: list[float] = []
         self.compilations = Compilations()
-        self._energy = EnergyMeter(subject.device)
+        self._energy = EnergyMeter(timed.device)
         self._joules: list[float] = []
         self._images = 0
 
     def sample(self) -> float:
         """Images a second of one slice; raises DeviceError where it fails."""
-        subject = self.subject
+        timed = self.timed
         set_threads(self._threads)
-        with memory_errors(subject.device, _REMEDY), CompileWatch() as watch:
+        with memory_errors(timed.device, _REMEDY), CompileWatch() as watch:
             self._energy.begin()
-            speed = subject.sample()
+            speed = timed.sample()
             joules = self._energy.end()
-            if subject.case.batch_size == LATENCY_BATCH and isinstance(subject, InferenceSubject):
-                self.latencies += subject.latencies(_LATENCY_CALLS)
+            if timed.case.batch_size == LATENCY_BATCH and isinstance(timed, TimedInference):
+                self.latencies += timed.latencies(_LATENCY_CALLS)
         self.compilations += watch.seen
         if joules is not None:
             self._joules.append(joules)
-            self._images += subject.slice_steps * subject.case.batch_size
+            self._images += timed.slice_steps * timed.case.batch_size
         return speed
 
     @property
@@ -77,52 +77,52 @@ class Preparer:
     `traces` is the folder for a Chrome trace of each case, or None.
     """
 
-    def __init__(self, workshop: Workshop, ledger: Ledger, peak: PeakMemory, traces: Path | None) -> None:
-        self._workshop, self._ledger, self._peak, self._traces = workshop, ledger, peak, traces
+    def __init__(self, builder: CaseBuilder, writer: RecordWriter, peak: PeakMemory, traces: Path | None) -> None:
+        self._builder, self._writer, self._peak, self._traces = builder, writer, peak, traces
 
-    def prepare(self, key: str, threads: int) -> PreparedCase | None:
+    def prepare(self, key: str, threads: int) -> WarmCase | None:
         """The case, ready to be sampled; None where it failed, with the reason in its result."""
         set_threads(threads)
         try:
-            device = self._workshop.device(self._ledger.results[key].case)
+            device = self._builder.device(self._writer.results[key].case)
             with memory_errors(device, _REMEDY):
                 self._peak.begin(device)
-                subject = self._make(key)
-                self._ledger.update(key, peak_memory_bytes=self._peak.end(device))
+                timed = self._make(key)
+                self._writer.update(key, peak_memory_bytes=self._peak.end(device))
         except DeviceError as error:
-            self._ledger.update(key, status="failed", skipped=str(error))
+            self._writer.update(key, status="failed", skipped=str(error))
             return None
-        return PreparedCase(subject, threads)
+        return WarmCase(timed, threads)
 
-    def _make(self, key: str) -> Subject:
-        case = self._ledger.results[key].case
-        subject = self._workshop.subject(case)
-        self._ledger.update(key, status="measuring", skipped=None, compile_s=subject.compile_s, cost=cost_of(case))
-        if self._ledger.results[key].verdict is None:
-            accuracy, verdict = self._workshop.verify(subject)
-            self._ledger.update(key, accuracy=accuracy, verdict=verdict)
-        self._profile(key, subject)
-        subject.warm_up()
-        self._ledger.update(key, steps_per_region=subject.steps, region_s=subject.region_s)
-        return subject
+    def _make(self, key: str) -> TimedCase:
+        case = self._writer.results[key].case
+        timed = self._builder.timed(case)
+        self._writer.update(key, status="measuring", skipped=None, compile_s=timed.compile_s, cost=cost_of(case))
+        if self._writer.results[key].verdict is None:
+            accuracy, verdict = self._builder.verify(timed)
+            self._writer.update(key, accuracy=accuracy, verdict=verdict)
+        self._profile(key, timed)
+        timed.warm_up()
+        self._writer.update(key, steps_per_region=timed.steps, region_s=timed.region_s)
+        return timed
 
-    def _profile(self, key: str, subject: Subject) -> None:
+    def _profile(self, key: str, timed: TimedCase) -> None:
         """Count what a step starts; with a folder for traces, also tell where its time goes."""
         if self._traces is None:
-            self._ledger.update(key, launches=profiled(subject, steps=COUNTED_STEPS, trace=None).launches)
+            self._writer.update(key, launches=profiled(timed, steps=COUNTED_STEPS, trace=None).launches)
             return
         trace = self._traces / f"{key.replace(' ', '-').replace(':', '')}.json.gz"
-        profile = profiled(subject, steps=PROFILED_STEPS, trace=trace)
-        self._ledger.update(key, launches=profile.launches, profile=profile.summary)
+        profile = profiled(timed, steps=PROFILED_STEPS, trace=trace)
+        self._writer.update(key, launches=profile.launches, profile=profile.summary)
 
 
-def profiled(subject: Subject, *, steps: int, trace: Path | None) -> Profile:
-    """A profile of the subject's step; it ends as it began."""
-    device = subject.device
-    with matmul_precision(device, subject.case.precision):
-        if isinstance(subject, TrainingSubject):
-            profile = profile_steps(subject.engine, subject.first_steps(steps), device, steps=steps, trace=trace)
+def profiled(timed: TimedCase, *, steps: int, trace: Path | None) -> Profile:
+    """A profile of the timed's step; it ends as it began."""
+    device = timed.device
+    with matmul_precision(device, timed.case.precision):
+        if isinstance(timed, TimedTraining):
+            profile = profile_steps(timed.engine, timed.first_steps(steps), device, steps=steps, trace=trace)
         else:
-            profile = profile_calls(lambda: subject.run(1), device, steps=steps, trace=trace)
-    subject.restore()
+            profile = profile_calls(lambda: timed.run(1), device, steps=steps, trace=trace)
+    timed.restore()
     return profile

@@ -25,15 +25,15 @@ from accelmnist.device.environment import describe_environment
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.speeds import keep_speeds
 from accelmnist.measure.budget import Budget
+from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.known_speeds import speeds_of
-from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.machine.peak import PeakMemory
 from accelmnist.measure.observer import BenchObserver
 from accelmnist.measure.plan import BenchConfig, case_fields, expand
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
-from accelmnist.measure.workshop import Workshop, resolve_devices
-from accelmnist.training.ending import told_early_end
+from accelmnist.measure.record_writer import RecordWriter
+from accelmnist.training.early_exit import record_early_exit
 from accelmnist.training.reference.scores import Oracle, score_here
 
 _SAVE_EVERY_S = 1.0
@@ -92,10 +92,10 @@ class Session(ABC):
     def __init__(self, request: BenchRequest, observer: BenchObserver) -> None:
         self.request, self.observer = request, observer
         self.config = request.config
-        self.ledger = Ledger(request.record or new_record(self.config), request.folder)
+        self.writer = RecordWriter(request.record or new_record(self.config), request.folder)
         self.budget = Budget(self.config.ends_after_s, spent_s=request.spent_s)
-        self.workshop = Workshop(self.config, resolve_devices(self.config.devices), request.oracle)
-        self.ledger.set(training_images=len(self.workshop.dataset.train))
+        self.builder = CaseBuilder(self.config, resolve_devices(self.config.devices), request.oracle)
+        self.writer.set(training_images=len(self.builder.dataset.train))
         self.threads = torch.get_num_threads()
         self.peak = PeakMemory()
         self._saved_at = 0.0
@@ -110,59 +110,59 @@ class Session(ABC):
 
     def execute(self) -> BenchRecord:
         """Run from beginning to end; whatever ends it early, the record is concluded and saved first."""
-        with told_early_end(self._stop, interrupted="interrupted"):
-            self.observer.planned(self.ledger.record)
-            self.ledger.save()
+        with record_early_exit(self._stop, interrupted="interrupted"):
+            self.observer.planned(self.writer.record)
+            self.writer.save()
             self.measure(self._runnable())
             self.finish()
             if self.request.is_last:
                 self._close()
             else:
-                self.ledger.save()
-        return self.ledger.record
+                self.writer.save()
+        return self.writer.record
 
     def _runnable(self) -> list[str]:
         """The open cases that can run here; the others get their reason."""
-        open_cases = [key for key, result in self.ledger.results.items() if result.status != "done"]
+        open_cases = [key for key, result in self.writer.results.items() if result.status != "done"]
         for key in open_cases:
-            reason = self.workshop.refusal(self.ledger.results[key].case)
+            reason = self.builder.refusal(self.writer.results[key].case)
             if reason is not None:
-                self.ledger.update(key, status="skipped", skipped=reason)
-        return [key for key in open_cases if self.ledger.results[key].status != "skipped"]
+                self.writer.update(key, status="skipped", skipped=reason)
+        return [key for key in open_cases if self.writer.results[key].status != "skipped"]
 
     def compiles(self, key: str) -> bool:
         """Whether the case's engine compiles."""
-        result = self.ledger.results[key]
+        result = self.writer.results[key]
         return engine_class(result.engine).compiles_on(result.device.partition(":")[0])
 
     def threads_of(self, key: str) -> int:
         """The CPU threads of a case."""
-        return self.ledger.results[key].threads or self.threads
+        return self.writer.results[key].threads or self.threads
 
     def devices(self) -> list[Device]:
         """The devices that are here."""
-        return [device for device in self.workshop.devices.values() if isinstance(device, Device)]
+        return [device for device in self.builder.devices.values() if isinstance(device, Device)]
 
     def cut(self, key: str, takes: float, left: float) -> None:
         """Leave a case out for lack of time, and say so."""
         reason = f"cut for time: it takes about {takes:.0f} s and {max(left, 0):.0f} s are left"
-        self.ledger.update(key, status="cut", skipped=reason)
-        self.ledger.note("Cases were cut for time: allow more by --time-limit, or use --full")
+        self.writer.update(key, status="cut", skipped=reason)
+        self.writer.note("Cases were cut for time: allow more by --time-limit, or use --full")
 
     def write(self, *, at_once: bool = False) -> None:
         """Save, but not more often than the disk's time is worth."""
         now = time.monotonic()
         if at_once or now - self._saved_at >= _SAVE_EVERY_S:
-            self.ledger.save()
+            self.writer.save()
             self._saved_at = now
 
     def _close(self) -> None:
         """The last process ends the benchmark."""
-        for key, result in self.ledger.results.items():
+        for key, result in self.writer.results.items():
             if result.status == "measuring":
-                self.ledger.update(key, status="done")
+                self.writer.update(key, status="done")
         self._conclude()
-        self.ledger.end("done", None)
+        self.writer.end("done", None)
         if self.request.folder is not None:
             self._teach()
 
@@ -170,15 +170,15 @@ class Session(ABC):
         """Keep the speeds for `--engine auto`, where they can be kept."""
         devices = {str(device): device for device in self.devices()}
         with contextlib.suppress(AccelmnistError):
-            keep_speeds(speeds_of(self.ledger.record, devices, threads=self.threads))
+            keep_speeds(speeds_of(self.writer.record, devices, threads=self.threads))
 
     def _conclude(self) -> None:
-        self.ledger.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)
-        self.ledger.take(conclude(self.ledger.record))
+        self.writer.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)
+        self.writer.take(conclude(self.writer.record))
 
     def _stop(self, status: Status, message: str) -> None:
         """Save what there is; where even that fails, what was saved last stays."""
         self._conclude()
         with contextlib.suppress(OutputError):
-            self.ledger.end(status, message)
-        self.request.on_stopped(self.ledger.record)
+            self.writer.end(status, message)
+        self.request.on_stopped(self.writer.record)

@@ -17,7 +17,7 @@ from accelmnist.measure.clock import timed
 from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.machine.load import MachineWatch, RoundLoad
 from accelmnist.measure.observer import BenchObserver
-from accelmnist.measure.preparation import PreparedCase, Preparer
+from accelmnist.measure.preparation import Preparer, WarmCase
 from accelmnist.measure.record import Harness, Round
 from accelmnist.measure.sampling import FEWEST_ROUNDS, Sampler, is_settled, sample_round
 from accelmnist.measure.session import BenchRequest, Session
@@ -33,9 +33,9 @@ class ThroughputSession(Session):
 
     def __init__(self, request: BenchRequest, observer: BenchObserver) -> None:
         super().__init__(request, observer)
-        self.preparer = Preparer(self.workshop, self.ledger, self.peak, request.traces)
-        self.prepared: dict[str, PreparedCase] = {}
-        self.process = 1 + max((round_.process for round_ in self.ledger.record.rounds), default=-1)
+        self.preparer = Preparer(self.builder, self.writer, self.peak, request.traces)
+        self.prepared: dict[str, WarmCase] = {}
+        self.process = 1 + max((round_.process for round_ in self.writer.record.rounds), default=-1)
         self.rounds_here = 0
 
     def measure(self, runnable: list[str]) -> None:
@@ -43,12 +43,12 @@ class ThroughputSession(Session):
         for key in sorted(runnable, key=self.compiles):
             self._prepare(key)
             self.write(at_once=True)
-            self.observer.case_done(self.ledger.record, key)
+            self.observer.case_done(self.writer.record, key)
         if self.prepared:
             self._sample()
 
     def _prepare(self, key: str) -> None:
-        compiles, result = self.compiles(key), self.ledger.results[key]
+        compiles, result = self.compiles(key), self.writer.results[key]
         kind = f"{result.engine} {result.mode}"
         takes = self.budget.expect_s(kind, compiles=compiles)
         left = self.budget.left_s - _KEPT_ROUNDS * self._round_s()
@@ -64,12 +64,12 @@ class ThroughputSession(Session):
 
     def _round_s(self) -> float:
         """What a round of the cases prepared so far takes, at a guess."""
-        return sum(prepared.subject.region_s + _ROUND_OVERHEAD_S for prepared in self.prepared.values())
+        return sum(prepared.timed.region_s + _ROUND_OVERHEAD_S for prepared in self.prepared.values())
 
     def _sample(self) -> None:
         self.observer.stage("measuring")
         samplers = {
-            key: Sampler(prepared.sample, slices=prepared.subject.slices) for key, prepared in self.prepared.items()
+            key: Sampler(prepared.sample, slices=prepared.timed.slices) for key, prepared in self.prepared.items()
         }
         samplers |= self._probes()
         watch = MachineWatch(self.devices())
@@ -85,9 +85,9 @@ class ThroughputSession(Session):
 
     def _probes(self) -> dict[str, Sampler]:
         """The probes of what was prepared, ready."""
-        cases = [prepared.subject.case for prepared in self.prepared.values()]
+        cases = [prepared.timed.case for prepared in self.prepared.values()]
         devices = {str(device): device for device in self.devices()}
-        return limit_samplers(cases, devices, self.ledger, threads=self.threads)
+        return limit_samplers(cases, devices, self.writer, threads=self.threads)
 
     def _keep_round(
         self, outcomes: dict[str, float | DeviceError], load: RoundLoad, samplers: dict[str, Sampler]
@@ -96,27 +96,27 @@ class ThroughputSession(Session):
         for key in outcomes.keys() - rates.keys():
             self._drop(key, samplers, str(outcomes[key]))
         round_ = Round(
-            number=len(self.ledger.record.rounds) + 1,
+            number=len(self.writer.record.rounds) + 1,
             process=self.process,
             limits={key: rate for key, rate in rates.items() if key not in self.prepared},
             other_cpu=load.other_cpu,
             throttled=load.throttled,
         )
-        self.ledger.add_round(round_, {key: rate for key, rate in rates.items() if key in self.prepared})
+        self.writer.add_round(round_, {key: rate for key, rate in rates.items() if key in self.prepared})
         for key, prepared in self.prepared.items():
-            self.ledger.update(key, latency=prepared.latency, joules_per_image=prepared.joules_per_image)
+            self.writer.update(key, latency=prepared.latency, joules_per_image=prepared.joules_per_image)
         self.rounds_here += 1
         self.write()
-        self.observer.round_done(self.ledger.record)
+        self.observer.round_done(self.writer.record)
 
     def _drop(self, key: str, samplers: dict[str, Sampler], reason: str) -> None:
         """Go on without a case or a limit that failed while it was timed."""
         del samplers[key]
         if key in self.prepared:
             del self.prepared[key]
-            self.ledger.update(key, status="failed", skipped=reason)
+            self.writer.update(key, status="failed", skipped=reason)
         else:
-            self.ledger.limit_failed(key, reason)
+            self.writer.limit_failed(key, reason)
 
     def _is_over(self, round_s: float) -> bool:
         if self.rounds_here >= self.config.plan.most_rounds or self.budget.left_s < round_s:
@@ -130,26 +130,26 @@ class ThroughputSession(Session):
 
     def _samples(self) -> Iterator[tuple[float, ...]]:
         for key in self.prepared:
-            summary = self.ledger.results[key].images_per_s
+            summary = self.writer.results[key].images_per_s
             yield summary.samples if summary else ()
 
     def finish(self) -> None:
         """Add what happened to the cases while they were timed, and say what is wanting."""
         for key, prepared in self.prepared.items():
-            verdict = self.ledger.results[key].verdict
+            verdict = self.writer.results[key].verdict
             if verdict is not None:
                 verdict = with_checks(verdict, *compile_checks(prepared.compilations))
-            self.ledger.update(key, verdict=verdict)
+            self.writer.update(key, verdict=verdict)
         if wide := self._unsettled():
             target = f"{100 * self.config.precision_target:.3g} %"
-            self.ledger.note(f"{wide} of {len(self.prepared)} intervals are wider than {target} of their median")
-        self.ledger.set(harness=self._harness())
+            self.writer.note(f"{wide} of {len(self.prepared)} intervals are wider than {target} of their median")
+        self.writer.set(harness=self._harness())
 
     def _harness(self) -> Harness | None:
         """The time of regions in which nothing runs, over the regions' own: what the measurement itself costs."""
         if not self.prepared:
             return None
-        subjects = [prepared.subject for prepared in self.prepared.values()]
+        subjects = [prepared.timed for prepared in self.prepared.values()]
         empty = median(timed(lambda: None, subjects[0].device) for _ in range(_EMPTY_REGIONS))
-        share = max(subject.overhead_s() / subject.region_s for subject in subjects)
+        share = max(timed.overhead_s() / timed.region_s for timed in subjects)
         return Harness(empty_region_s=empty, share=share)

@@ -107,50 +107,50 @@ class TimeToAccuracySession(Session):
         for seed in range(self.config.seeds):
             chance.shuffle(right)
             for key in list(right):
-                if seed >= len(_trials(self.ledger.results[key].time_to_accuracy)) and not self._train(key, seed):
+                if seed >= len(_trials(self.writer.results[key].time_to_accuracy)) and not self._train(key, seed):
                     right.remove(key)
-            self.observer.round_done(self.ledger.record)
+            self.observer.round_done(self.writer.record)
         set_threads(self.threads)
 
     def _judge(self, key: str) -> bool:
-        result = self.ledger.results[key]
+        result = self.writer.results[key]
         if result.verdict is not None:
             return True
         self.observer.stage(f"checking {key}")
         set_threads(self.threads_of(key))
         try:
-            device = self.workshop.device(result.case)
+            device = self.builder.device(result.case)
             with memory_errors(device, _REMEDY):
-                subject = self.workshop.subject(result.case)
-                accuracy, verdict = self.workshop.verify(subject)
+                timed = self.builder.timed(result.case)
+                accuracy, verdict = self.builder.verify(timed)
         except DeviceError as error:
-            self.ledger.update(key, status="failed", skipped=str(error))
+            self.writer.update(key, status="failed", skipped=str(error))
             return False
-        self.ledger.update(key, status="measuring", skipped=None, accuracy=accuracy, verdict=verdict)
+        self.writer.update(key, status="measuring", skipped=None, accuracy=accuracy, verdict=verdict)
         self.write(at_once=True)
-        self.observer.case_done(self.ledger.record, key)
+        self.observer.case_done(self.writer.record, key)
         return True
 
     def _train(self, key: str, seed: int) -> bool:
         """Train one seed and write it down; False where the case is over, for lack of time or of memory."""
-        result = self.ledger.results[key]
+        result = self.writer.results[key]
         takes = self.budget.expect_s(key, compiles=self.compiles(key))
         if takes > self.budget.left_s:
             done = len(_trials(result.time_to_accuracy))
-            self.ledger.note(f"{key}: time was up after {done} of {self.config.seeds} seeds")
+            self.writer.note(f"{key}: time was up after {done} of {self.config.seeds} seeds")
             if done == 0:
                 self.cut(key, takes, self.budget.left_s)
             return False
         set_threads(self.threads_of(key))
         started = self.budget.elapsed_s
         try:
-            device = self.workshop.device(result.case)
+            device = self.builder.device(result.case)
             with memory_errors(device, _REMEDY):
                 trial = train_to_target(
                     run_config(result.case, self.config, seed=seed), device, result.engine, self._target
                 )
         except DeviceError as error:
-            self.ledger.update(key, status="failed", skipped=str(error))
+            self.writer.update(key, status="failed", skipped=str(error))
             return False
         self.budget.learn(key, self.budget.elapsed_s - started)
         self._keep(key, trial)
@@ -162,7 +162,7 @@ class TimeToAccuracySession(Session):
         return self.config.target_accuracy
 
     def _keep(self, key: str, trial: Trial) -> None:
-        result = self.ledger.results[key]
+        result = self.writer.results[key]
         before = result.time_to_accuracy
         with_compile = (*(before.with_compile.seconds if before else ()), trial.seconds)
         without = (*(before.without_compile.seconds if before else ()), trial.without_compile_s)
@@ -175,16 +175,16 @@ class TimeToAccuracySession(Session):
             accuracies=(*(before.accuracies if before else ()), trial.accuracy),
         )
         compile_s = result.compile_s if result.compile_s is not None else trial.compile_s
-        self.ledger.update(key, time_to_accuracy=made, compile_s=compile_s)
+        self.writer.update(key, time_to_accuracy=made, compile_s=compile_s)
         self.write(at_once=True)
 
     def finish(self) -> None:
         """Say which cases never reached the target."""
-        for key, result in self.ledger.results.items():
+        for key, result in self.writer.results.items():
             made = result.time_to_accuracy
             if made is not None and made.reached == 0:
                 within = f"within {made.most_epochs} epochs; the best was {max(made.accuracies):.2%}"
-                self.ledger.note(f"{key}: no seed reached {made.target:.2%} {within}")
+                self.writer.note(f"{key}: no seed reached {made.target:.2%} {within}")
 
 
 def _trials(made: TimeToAccuracy | None) -> tuple[float, ...]:

@@ -20,14 +20,14 @@ from accelmnist.data.types import Dataset
 from accelmnist.device import matmul_precision
 from accelmnist.engines.compilation import Compilations
 from accelmnist.engines.model import MLP
-from accelmnist.measure.subject import InferenceSubject, TrainingSubject
+from accelmnist.measure.timed_case import TimedInference, TimedTraining
 from accelmnist.training.evaluation import evaluate, evaluation_of
 from accelmnist.training.loop import train
 from accelmnist.training.reference.exact import check_evaluation
 from accelmnist.training.reference.scores import Oracle, check_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.training import ReferenceTraining, is_reference, train_reference
-from accelmnist.training.reference.verdict import Evidence, judge
+from accelmnist.training.reference.verdict import VerdictInputs, judge
 
 
 class References:
@@ -52,21 +52,21 @@ class References:
 
 
 def verify_training(
-    subject: TrainingSubject, test: DeviceSet, references: References, oracle: Oracle
+    timed: TimedTraining, test: DeviceSet, references: References, oracle: Oracle
 ) -> tuple[float | None, Verdict]:
     """Train the whole of the case's run and judge it; returns the accuracy. `test` is the test set on the device.
 
-    The subject ends as it began.
+    The timed ends as it began.
     """
-    config, job = subject.job.config, subject.job
-    subject.restore()
+    config, job = timed.job.config, timed.job
+    timed.restore()
     try:
-        losses = torch.cat([result.losses for result in train(subject.engine, job, probe=None)])
+        losses = torch.cat([result.losses for result in train(timed.engine, job, probe=None)])
     except DivergedError as error:
         return None, _diverged(error)
-    evaluation = evaluate(job.model, test, device=subject.device, precision=subject.case.precision)
-    itself = is_reference(config, device_kind=subject.device.kind, engine=subject.case.engine)
-    evidence = Evidence(
+    evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)
+    itself = is_reference(config, device_kind=timed.device.kind, engine=timed.case.engine)
+    evidence = VerdictInputs(
         config=config,
         model=job.model,
         training=references.dataset.train,
@@ -81,7 +81,7 @@ def verify_training(
         nudged=partial(_nudged_losses, references, config),
         is_reference=itself,
     )
-    subject.restore()
+    timed.restore()
     return evaluation.metrics.accuracy, verdict
 
 
@@ -98,16 +98,16 @@ def _diverged(error: DivergedError) -> Verdict:
 
 @torch.no_grad()
 def verify_inference(
-    subject: InferenceSubject, model: MLP, test: DeviceSet, references: References, oracle: Oracle
+    timed: TimedInference, model: MLP, test: DeviceSet, references: References, oracle: Oracle
 ) -> tuple[float, Verdict]:
-    """Classify the whole test set and judge it; `model` has the weights that the subject classifies with.
+    """Classify the whole test set and judge it; `model` has the weights that the timed classifies with.
 
     The images that are left over from whole batches are classified in one smaller batch.
     """
-    with matmul_precision(subject.device, subject.case.precision):
-        parts = [subject.classify(part).clone() for part in torch.split(test.images, subject.case.batch_size)]
+    with matmul_precision(timed.device, timed.case.precision):
+        parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
     evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
-    limits = tolerances(subject.case.precision)
+    limits = tolerances(timed.case.precision)
     checks = [
         *check_evaluation(model, references.dataset.test, evaluation, limits),
         *check_scores(evaluation.metrics, oracle(evaluation.labels, evaluation.predictions)()),

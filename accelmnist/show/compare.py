@@ -8,8 +8,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.measure.compare.matched_case import Row
-from accelmnist.measure.compare.two_records import Difference, TwoRecords
+from accelmnist.measure.compare.case_comparison import CaseComparison
+from accelmnist.measure.compare.comparison_report import ComparisonReport, Difference
 from accelmnist.show.compare_text import (
     APART,
     difference_cells,
@@ -30,7 +30,7 @@ from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, mark, pairs,
 _STYLES = {"slower": BAD, "faster": GOOD, "ambiguous": UNSURE, "wrong in new": BAD, "wrong in both": BAD}
 
 
-def format_comparison(found: TwoRecords) -> RenderableType:
+def format_comparison(found: ComparisonReport) -> RenderableType:
     """The whole page."""
     parts: list[RenderableType] = [section("Records", _records(found))]
     if found.differences:
@@ -43,12 +43,12 @@ def format_comparison(found: TwoRecords) -> RenderableType:
     return Group(*parts)
 
 
-def print_comparison(found: TwoRecords, console: Console) -> None:
+def print_comparison(found: ComparisonReport, console: Console) -> None:
     """Print `format_comparison`."""
     console.print(format_comparison(found))
 
 
-def _records(found: TwoRecords) -> RenderableType:
+def _records(found: ComparisonReport) -> RenderableType:
     rows = [("base", found.base), ("new", found.new)]
     grid = pairs([(side, record_name(one)) for side, one in rows])
     return Group(grid, *(Text(f"warning: {warning}", style=UNSURE) for warning in found.warnings))
@@ -63,7 +63,7 @@ def _differences(differences: Sequence[Difference]) -> Table:
     return made
 
 
-def _cases(found: TwoRecords) -> RenderableType:
+def _cases(found: ComparisonReport) -> RenderableType:
     axes, shared = varying_axes(found.rows), shared_label(found.rows)
     rows = [row for row in found.rows if row.outcome not in (*APART, "in neither")]
     plain = any(plain_ratio(row, found) for row in rows)
@@ -86,14 +86,14 @@ def _cases(found: TwoRecords) -> RenderableType:
     return Group(*([Text(f"All are {shared}", style=STRONG)] if shared else []), made, Text(), *lines)
 
 
-def _named(row: Row, axes: Sequence[str], found: TwoRecords) -> Text:
+def _named(row: CaseComparison, axes: Sequence[str], found: ComparisonReport) -> Text:
     text = Text(label(row, axes))
     for remark in remarks(row, found):
         text.append(f"\n{remark}", style=LABEL)
     return text
 
 
-def _one_sided(rows: Sequence[Row], axes: Sequence[str]) -> Table:
+def _one_sided(rows: Sequence[CaseComparison], axes: Sequence[str]) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(overflow="fold")
     grid.add_column(style=UNSURE, no_wrap=True)
@@ -103,7 +103,7 @@ def _one_sided(rows: Sequence[Row], axes: Sequence[str]) -> Table:
     return grid
 
 
-def _answer(found: TwoRecords) -> Text:
+def _answer(found: ComparisonReport) -> Text:
     text = Text(summary_line(found), style=STRONG)
     if has_gate(found):
         first, *others = gate_lines(found)

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
-from accelmnist.measure.compare.comparable import Fact
-from accelmnist.measure.compare.matched_case import CaseOutcome, Row
-from accelmnist.measure.compare.two_records import Difference, SideSummary, TwoRecords
+from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome
+from accelmnist.measure.compare.compared_record import Fact
+from accelmnist.measure.compare.comparison_report import ComparisonReport, Difference, SideSummary
 from accelmnist.measure.statistics.comparison import are_too_few
 from accelmnist.measure.statistics.summary import minimum_samples
 from accelmnist.show.units import UNKNOWN, plural, size
@@ -28,25 +28,25 @@ def record_name(one: SideSummary) -> str:
     return "  ".join(filter(None, (one.name, one.created)))
 
 
-def varying_axes(rows: Sequence[Row]) -> tuple[str, ...]:
+def varying_axes(rows: Sequence[CaseComparison]) -> tuple[str, ...]:
     """The parts of a case's name that tell the cases apart: all of them where there is one case."""
     shown = [row.axes for row in rows if row.outcome != "in neither"]
     varying = tuple(axis for axis in shown[0] if len({axes[axis] for axes in shown}) > 1)
     return varying or tuple(shown[0])
 
 
-def label(row: Row, axes: Sequence[str]) -> str:
+def label(row: CaseComparison, axes: Sequence[str]) -> str:
     """The case by these parts of its name."""
     return " ".join(row.axes[axis] for axis in axes if row.axes[axis])
 
 
-def shared_label(rows: Sequence[Row]) -> str:
+def shared_label(rows: Sequence[CaseComparison]) -> str:
     """What the names of all cases have in common; empty where that is nothing, or all."""
     varying, row = varying_axes(rows), next(row for row in rows if row.outcome != "in neither")
     return label(row, [axis for axis in row.axes if axis not in varying])
 
 
-def figures(row: Row) -> tuple[str, str, str]:
+def figures(row: CaseComparison) -> tuple[str, str, str]:
     """Ratio, interval and p-value; dashes where nothing was compared."""
     comparison = row.comparison
     if comparison is None:
@@ -55,7 +55,7 @@ def figures(row: Row) -> tuple[str, str, str]:
     return factor(comparison.ratio), interval, chance(comparison.p_value)
 
 
-def plain_ratio(row: Row, found: TwoRecords) -> str:
+def plain_ratio(row: CaseComparison, found: ComparisonReport) -> str:
     """The ratio of the medians as they were taken, where it differs from the other by more than the threshold."""
     if row.comparison is None or row.ratio_of_medians is None or not row.divided_by:
         return ""
@@ -63,7 +63,7 @@ def plain_ratio(row: Row, found: TwoRecords) -> str:
     return factor(row.ratio_of_medians) if apart else ""
 
 
-def remarks(row: Row, found: TwoRecords) -> list[str]:
+def remarks(row: CaseComparison, found: ComparisonReport) -> list[str]:
     """What is to be said of this row alone."""
     said = [] if row.reason is None else [row.reason if row.outcome in APART else f"failed checks: {row.reason}"]
     if row.comparison is not None and are_too_few(*row.samples):
@@ -75,7 +75,7 @@ def remarks(row: Row, found: TwoRecords) -> list[str]:
     return said
 
 
-def explanations(found: TwoRecords) -> list[str]:
+def explanations(found: ComparisonReport) -> list[str]:
     """How the ratios are to be read."""
     lines = ["Ratio: speed of new over base, above 1 where new is faster."]
     if any(row.divided_by for row in found.rows):
@@ -98,13 +98,13 @@ def explanations(found: TwoRecords) -> list[str]:
     return [*lines, *([f"Measured in neither: {plural(neither, 'case')}."] if neither else [])]
 
 
-def summary_line(found: TwoRecords) -> str:
+def summary_line(found: ComparisonReport) -> str:
     """How many cases came to what: "2 slower, 1 faster, 7 same"."""
     outcomes: tuple[CaseOutcome, ...] = get_args(CaseOutcome)
     return ", ".join(f"{found.counts[one]} {one}" for one in outcomes if one in found.counts and one != "in neither")
 
 
-def gate_lines(found: TwoRecords) -> list[str]:
+def gate_lines(found: ComparisonReport) -> list[str]:
     """What failed and what nearly did; the first line is the finding, with PASS or FAIL before it elsewhere."""
     axes = varying_axes(found.rows)
     failures = [row for row in found.rows if row.fails]
@@ -123,7 +123,7 @@ def gate_lines(found: TwoRecords) -> list[str]:
     return lines
 
 
-def has_gate(found: TwoRecords) -> bool:
+def has_gate(found: ComparisonReport) -> bool:
     """Whether there is a PASS or FAIL to tell: it was asked for, or a result is wrong."""
     return found.rules.fail_on is not None or not found.passed
 
@@ -147,7 +147,7 @@ def chance(p_value: float | None) -> str:
     return f"<{_LEAST_P}" if p_value < _LEAST_P else f"{p_value:.3f}"
 
 
-def _finding(found: TwoRecords, failures: Sequence[Row]) -> str:
+def _finding(found: ComparisonReport, failures: Sequence[CaseComparison]) -> str:
     if not failures:
         return f"no case is slower by more than {_share(found.rules.fail_on)}"
     kinds = Counter(row.outcome for row in failures)
@@ -159,18 +159,18 @@ def _finding(found: TwoRecords, failures: Sequence[Row]) -> str:
     return ", ".join(f"{plural(kinds[kind], 'case')} {said}" for kind, said in words.items() if kind in kinds)
 
 
-def _failure(row: Row, found: TwoRecords) -> str:
+def _failure(row: CaseComparison, found: ComparisonReport) -> str:
     if row.comparison is None:
         return f"wrong: {row.reason}" if row.outcome == "wrong in new" else row.reason or row.outcome
     ratio, interval, _ = figures(row)
     return f"{ratio} ({interval}), p {chance(row.family_p)} with all {plural(found.compared, 'case')} counted"
 
 
-def _undivided_reasons(found: TwoRecords) -> Counter[str]:
+def _undivided_reasons(found: ComparisonReport) -> Counter[str]:
     return Counter(row.undivided for row in found.rows if row.undivided is not None)
 
 
-def _controls(found: TwoRecords) -> dict[float, int]:
+def _controls(found: ComparisonReport) -> dict[float, int]:
     """How far the limits moved apart, and how many they are; one entry for each set of them."""
     return {row.spread_of_limits: len(row.divided_by) for row in found.rows if row.spread_of_limits is not None}
 

@@ -38,8 +38,8 @@ from accelmnist.sweep.record import WINNER_FOLDER, CandidateResult, SweepRecord,
 from accelmnist.sweep.schedule import Training, comparison_left, trainings_done, trainings_planned, tuning_left
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.sweep.tuning import with_tuned_rates
-from accelmnist.sweep.winner import WinnerRequest, crown
-from accelmnist.training.ending import told_early_end
+from accelmnist.sweep.winner import WinnerRequest, retrain_winner
+from accelmnist.training.early_exit import record_early_exit
 from accelmnist.training.reference.scores import Oracle, score_here
 from accelmnist.training.setup import Setup, choose_setup
 
@@ -102,7 +102,7 @@ class _Session:
 
     def execute(self) -> SweepOutcome:
         """From beginning to end; whatever ends it early, the record is concluded and saved first."""
-        with told_early_end(self._end):
+        with record_early_exit(self._end):
             self._begin()
             self._train(tuning_left(self.record), "trying learning rates")
             self._take(with_tuned_rates(self.record))
@@ -168,7 +168,7 @@ class _Session:
             on_trained=self.request.on_trained,
             on_evaluated=self.request.on_evaluated,
         )
-        winner, run = crown(request, self.observer)
+        winner, run = retrain_winner(request, self.observer)
         self._take(replace(self.record, winner=winner, status="done", message=None))
         return SweepOutcome(self.record, run)
 

@@ -47,7 +47,7 @@ def winner_config(config: SweepConfig, best: CandidateResult) -> RunConfig:
     return replace(made, data=replace(made.data, validation=0), execution=execution)
 
 
-def crown(request: WinnerRequest, observer: SweepObserver) -> tuple[Winner, RunRecord]:
+def retrain_winner(request: WinnerRequest, observer: SweepObserver) -> tuple[Winner, RunRecord]:
     """Train and judge the winner; raises StoppedError where the user stopped it, and what a run raises."""
     config = winner_config(request.config, request.best)
     run_request = RunRequest(

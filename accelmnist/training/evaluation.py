@@ -17,7 +17,7 @@ from accelmnist.core.metrics import Metrics, compute_metrics
 from accelmnist.core.records import Mistake
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device
-from accelmnist.engines.model import MLP, image_losses, logits_of, scores, target_table
+from accelmnist.engines.model import MLP, apply_output, image_losses, logits_of, target_table
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def accuracy_of(model: MLP, data: DeviceSet, *, device: Device, precision: Preci
 
 def confident_mistakes(evaluation: Evaluation, model: MLP, *, limit: int = 25) -> tuple[Mistake, ...]:
     """The wrong answers with the highest score, the most confident first; ties in the order of the set."""
-    said = scores(torch.from_numpy(evaluation.logits), model.config.output).numpy()
+    said = apply_output(torch.from_numpy(evaluation.logits), model.config.output).numpy()
     wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
     confidence = said[wrong, evaluation.predictions[wrong]]
     chosen = wrong[np.argsort(-confidence, kind="stable")[:limit]]

@@ -17,9 +17,9 @@ from itertools import combinations
 from pathlib import Path
 
 from accelmnist.core.files import write_atomically
-from accelmnist.measure.compare.comparable import Side, bench_side
-from accelmnist.measure.compare.matched_case import Row, Rules
-from accelmnist.measure.compare.two_records import judge
+from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
+from accelmnist.measure.compare.compared_record import ComparedRecord, bench_side
+from accelmnist.measure.compare.comparison_report import judge
 from accelmnist.measure.record import load_bench
 from accelmnist.measure.statistics.comparison import compare
 
@@ -51,7 +51,7 @@ class Pair:
 
     base: str
     new: str
-    rows: tuple[Row, ...]
+    rows: tuple[CaseComparison, ...]
     alone: tuple[bool, ...]  # whether the interval by the samples alone holds 1
 
     @property
@@ -60,14 +60,14 @@ class Pair:
         return [_holds_1(row.comparison.low, row.comparison.high) for row in self.rows if row.comparison]
 
 
-def pairs_of(sides: Sequence[Side]) -> Iterator[Pair]:
+def pairs_of(sides: Sequence[ComparedRecord]) -> Iterator[Pair]:
     """Each record against each later one."""
     for base, new in combinations(sides, 2):
         rows = tuple(row for row in judge(base, new, Rules()).rows if row.comparison)
         yield Pair(Path(base.name).name, Path(new.name).name, rows, tuple(_alone(base, new, row) for row in rows))
 
 
-def _alone(base: Side, new: Side, row: Row) -> bool:
+def _alone(base: ComparedRecord, new: ComparedRecord, row: CaseComparison) -> bool:
     found = compare(base.series[row.key].speeds, new.series[row.key].speeds, paired=False)
     return _holds_1(found.low, found.high)
 
@@ -94,7 +94,7 @@ def line_of(pair: Pair) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def report(sides: Sequence[Side], folders: Sequence[Path], out: Path) -> str:
+def report(sides: Sequence[ComparedRecord], folders: Sequence[Path], out: Path) -> str:
     """The whole page."""
     pairs = list(pairs_of(sides))
     inside = [one for pair in pairs for one in pair.inside]

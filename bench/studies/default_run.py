@@ -92,7 +92,7 @@ def markdown(processes: list[Process], record: RunRecord) -> str:
         ("training", [f"{p:.2f} s" for p in _three(processes, "train_s")]),
         ("images/s", [f"{p:,.0f}" for p in _three(processes, "images_per_s")]),
         (
-            "peak memory, without the companion's 0.2 GB",
+            "peak memory, without the helper's 0.2 GB",
             [f"{p / 1e6:.0f} MB" for p in _three(processes, "peak_memory_bytes")],
         ),
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.analysis.evidence.evidence import Evidence
+from accelmnist.analysis.evidence.answers import RecomputedAnswers
 from accelmnist.analysis.evidence.intervals import chance_of_as_many
 from accelmnist.analysis.evidence.loops import has_loop
 from accelmnist.core.metrics import ConfusedPair
@@ -57,14 +57,14 @@ class Likeness:
     closed: Trait
 
 
-def images_of(evidence: Evidence, predicted: int, actual: int) -> NDArray[np.int64]:
+def images_of(evidence: RecomputedAnswers, predicted: int, actual: int) -> NDArray[np.int64]:
     """Places of the test images in a cell: mistakes by falling score of the answer, right answers by rising score."""
     found = np.flatnonzero((evidence.predictions == predicted) & (evidence.labels == actual))
     surest = np.argsort(-evidence.scores[found, predicted], kind="stable")
     return found[surest[::-1] if predicted == actual else surest]
 
 
-def class_means(evidence: Evidence, classes: int) -> NDArray[np.float64]:
+def class_means(evidence: RecomputedAnswers, classes: int) -> NDArray[np.float64]:
     """The mean image of every class, float (classes, 784); zero for one without images."""
     means = np.zeros((classes, evidence.images.shape[1]))
     for label in range(classes):
@@ -74,7 +74,7 @@ def class_means(evidence: Evidence, classes: int) -> NDArray[np.float64]:
     return means
 
 
-def likeness_of(pair: ConfusedPair, evidence: Evidence, means: NDArray[np.float64]) -> Likeness:
+def likeness_of(pair: ConfusedPair, evidence: RecomputedAnswers, means: NDArray[np.float64]) -> Likeness:
     """What the images say of `pair`, given the mean images (classes, 784)."""
     of_class = np.flatnonzero(evidence.labels == pair.actual)
     confused = evidence.predictions[of_class] == pair.predicted

@@ -18,14 +18,21 @@ from torch import Tensor
 from accelmnist.analysis.neurons import shape
 from accelmnist.analysis.neurons.claims import argued, fallen, is_faint
 from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
+from accelmnist.analysis.neurons.class_preference import task_of
 from accelmnist.analysis.neurons.effect import Effect, Network, effect_of, images_within, output_effect, spread_of
 from accelmnist.analysis.neurons.methods import methods_of
-from accelmnist.analysis.neurons.order import atlas_order
-from accelmnist.analysis.neurons.record import Activation, Baseline, Neuron, NeuronsRecord, NeuronStatus, Task
+from accelmnist.analysis.neurons.ranking import atlas_order
+from accelmnist.analysis.neurons.record import (
+    Activation,
+    Baseline,
+    ClassPreference,
+    Neuron,
+    NeuronsRecord,
+    NeuronStatus,
+)
 from accelmnist.analysis.neurons.response import Response, respond, selectivity_of
 from accelmnist.analysis.neurons.sentences import Speaker
 from accelmnist.analysis.neurons.summary import summary_of
-from accelmnist.analysis.neurons.task import task_of
 from accelmnist.analysis.neurons.thresholds import DEAD, THRESHOLDS
 from accelmnist.analysis.neurons.twins import duplicates_of
 from accelmnist.analysis.neurons.words import ClassWords
@@ -175,7 +182,7 @@ def _described(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
         status=status,
         duplicate_of=copied,
         sentence="",
-        task=Task(certainty="none") if status == "dead" else task_of(response, neuron),
+        task=ClassPreference(certainty="none") if status == "dead" else task_of(response, neuron),
         features=() if status == "dead" else shape.features_of(figures.correlations[neuron]),
         activation=_activation(response, neuron),
         selectivity=selectivity,

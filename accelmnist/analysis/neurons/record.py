@@ -38,7 +38,7 @@ class Activation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class ClassPreference:
     """Which classes a neuron answers for, and how sure that is; without any, `certainty` is "none".
 
     `sense` "on": it is on for `classes` and off for the rest; "off": the other way round. `share_on` and
@@ -97,7 +97,7 @@ class Neuron:
     status: NeuronStatus
     duplicate_of: int | None = None
     sentence: str
-    task: Task
+    task: ClassPreference
     features: tuple[Feature, ...] = ()
     activation: Activation
     selectivity: float | None

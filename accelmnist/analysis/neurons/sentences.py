@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelmnist.analysis.neurons.claims import fallen, risen
-from accelmnist.analysis.neurons.record import Ablation, Baseline, Feature, Neuron, Task
+from accelmnist.analysis.neurons.record import Ablation, Baseline, ClassPreference, Feature, Neuron
 from accelmnist.analysis.neurons.shape import NAMES, OPPOSITES
 from accelmnist.analysis.neurons.thresholds import GREY
 from accelmnist.analysis.neurons.words import ClassWords, fall, share
@@ -46,7 +46,7 @@ class Speaker:
         copies = f" does the same as neuron {neuron.duplicate_of}, and" if neuron.duplicate_of is not None else ""
         return f"{self._name(neuron)}{copies} {self._claim(neuron.task, neuron)}"
 
-    def _claim(self, task: Task, neuron: Neuron) -> str:
+    def _claim(self, task: ClassPreference, neuron: Neuron) -> str:
         if task.certainty == "none" or task.share_on is None or task.share_on_rest is None:
             return f"has no clear task{_grey(neuron)}: {self._range(neuron)}"
         names, images = self.words.classes(task.classes), self.words.images(task.classes)

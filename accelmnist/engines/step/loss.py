@@ -9,7 +9,7 @@ from torch import Tensor
 
 from accelmnist.core.config import RunConfig
 from accelmnist.device import Device, autocast
-from accelmnist.engines.model import ACTIVATION_FUNCTIONS, batch_loss, forward, image_losses, scores, target_table
+from accelmnist.engines.model import ACTIVATION_FUNCTIONS, apply_output, batch_loss, forward, image_losses, target_table
 from accelmnist.engines.step.dropout import drop
 
 TrainingNetwork = Callable[[Sequence[Tensor], Tensor, Tensor], Tensor]
@@ -59,7 +59,7 @@ def loss_with_gradient(config: RunConfig, device: Device) -> LossWithGradient:
     def loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         targets = table.to(wide.dtype).index_select(0, labels)
-        gradient = (scores(wide, output) - targets) * (1 / len(labels))
+        gradient = (apply_output(wide, output) - targets) * (1 / len(labels))
         return image_losses(wide, targets, output).mean(), gradient
 
     return loss

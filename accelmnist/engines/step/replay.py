@@ -25,7 +25,7 @@ from accelmnist.engines.contract import Classifier, Epoch, State
 MOST_STEPS = 32  # of a chunk: a replay then costs the host less than a hundredth of what the device does
 
 
-class Window:
+class StepInputs:
     """The plan of up to `room` steps, in tensors that never move; `sample` has the batch shape of all that follow."""
 
     def __init__(self, sample: Epoch, room: int) -> None:
@@ -46,13 +46,13 @@ class Window:
         self.dropout_seeds[:steps] = part.dropout_seeds
 
 
-class Chunk(ABC):
+class GraphChunk(ABC):
     """A function of a window's steps that can be captured: it keeps nothing in Python, and never asks the host.
 
     `losses` (room,) float32 on the device are those of the last call.
     """
 
-    window: Window
+    window: StepInputs
     losses: Tensor
 
     @abstractmethod
@@ -75,7 +75,7 @@ class Chunk(ABC):
 class ReplayedEpochs:
     """Runs epochs as replays of `chunk`, which is captured here, a graph a size; its weights end as they began."""
 
-    def __init__(self, chunk: Chunk, device: Device) -> None:
+    def __init__(self, chunk: GraphChunk, device: Device) -> None:
         self.chunk = chunk
         sizes = chunk_sizes(len(chunk.window))
         self._replays = dict(zip(sizes, _capture(chunk, sizes, device), strict=True))
@@ -117,7 +117,7 @@ class ReplayedClassifier:
         return pixels, capture_graph(self._device, lambda: logits.copy_(self._logits_of(pixels))), logits
 
 
-def _capture(chunk: Chunk, sizes: list[int], device: Device) -> list[Replay]:
+def _capture(chunk: GraphChunk, sizes: list[int], device: Device) -> list[Replay]:
     """Capturing runs the steps as well; that is undone, also where it fails."""
     changed = chunk.tensors()
     before = [tensor.clone() for tensor in changed]

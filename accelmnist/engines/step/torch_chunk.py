@@ -14,19 +14,19 @@ from torch import Tensor
 from accelmnist.core.config import INPUTS
 from accelmnist.device import AMP_DTYPES
 from accelmnist.engines.contract import Epoch, Job, State
-from accelmnist.engines.model import image_losses, scale_images, scores, target_table
+from accelmnist.engines.model import apply_output, image_losses, scale_images, target_table
 from accelmnist.engines.step.loss import training_network
-from accelmnist.engines.step.replay import MOST_STEPS, Chunk, Window
+from accelmnist.engines.step.replay import MOST_STEPS, GraphChunk, StepInputs
 from accelmnist.engines.step.scaled_update import ScaledUpdate
 
 _MOST_INPUT_BYTES = 2**26  # of the float32 inputs of a chunk, which are all made before its first step
 
 
-class TorchChunk(Chunk):
+class TorchChunk(GraphChunk):
     """The steps of `job`; it owns the optimizer's state."""
 
     def __init__(self, job: Job, sample: Epoch) -> None:
-        self.window = Window(sample, room_of(sample))
+        self.window = StepInputs(sample, room_of(sample))
         self.losses = torch.zeros_like(self.window.learning_rates)
         self._data = job.data
         self._update = ScaledUpdate(job)
@@ -53,7 +53,7 @@ class TorchChunk(Chunk):
         parameters = self._update.parameters
         with torch.enable_grad():
             logits = self._network(parameters, inputs, seed)
-        said = scores(logits.detach().float(), self._output)
+        said = apply_output(logits.detach().float(), self._output)
         gradient = self._update.scaled((said - targets) * (1 / self._batch))
         self._update.update(torch.autograd.grad(logits, parameters, gradient.to(logits.dtype)), rate)
         return logits.detach()

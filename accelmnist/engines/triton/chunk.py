@@ -18,7 +18,7 @@ from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.device import AMP_DTYPES
 from accelmnist.engines.contract import Epoch, Job, State
 from accelmnist.engines.step.functional_update import bias_corrections
-from accelmnist.engines.step.replay import MOST_STEPS, Chunk, Window
+from accelmnist.engines.step.replay import MOST_STEPS, GraphChunk, StepInputs
 from accelmnist.engines.step.rules import SLOTS
 from accelmnist.engines.step.state import export_state, import_state
 from accelmnist.engines.triton.launches import Memory, StepLaunches, head_tile
@@ -26,12 +26,12 @@ from accelmnist.engines.triton.launches import Memory, StepLaunches, head_tile
 _MOST_NUMBERS = 2**31  # of a matrix: the kernels count in 32 bits, since 64 take twice the instructions
 
 
-class TritonChunk(Chunk):
+class TritonChunk(GraphChunk):
     """The steps of `job`; it owns the optimizer's state. `launches` are those of one step, in order."""
 
     def __init__(self, job: Job, sample: Epoch) -> None:
         room, device = max(1, min(MOST_STEPS, len(sample))), job.device.torch_device
-        self.window = Window(sample, room)
+        self.window = StepInputs(sample, room)
         self.losses = torch.zeros(room, device=device)
         self._names = [name for name, _ in job.model.named_parameters()]
         self._parameters = [parameter.detach() for parameter in job.model.parameters()]

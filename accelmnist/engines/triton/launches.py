@@ -15,7 +15,7 @@ from torch import Tensor
 
 from accelmnist.core.config import CLASSES, RunConfig, TrainingConfig
 from accelmnist.data.on_device import DeviceSet
-from accelmnist.engines.step.replay import Window
+from accelmnist.engines.step.replay import StepInputs
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON
 from accelmnist.engines.triton.kernels.constants import Block, Product, Rule
 from accelmnist.engines.triton.kernels.tiles import Tile, tile
@@ -49,7 +49,7 @@ class Memory:
     """
 
     data: DeviceSet
-    window: Window
+    window: StepInputs
     parameters: Sequence[Tensor]
     slots: Sequence[Sequence[Tensor]]
     values: Sequence[Tensor]

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from accelmnist.core.errors import RecordError
-from accelmnist.measure.compare.comparable import Fact, Series, Side, by_key, check_samples, printable
+from accelmnist.measure.compare.compared_record import ComparedRecord, Fact, Series, by_key, check_samples, printable
 
 _PASSING = ("hz_actual", "hz_actual_friendly")  # the clock at that moment: a reading, not what the machine is
 _FOLLOWING = ("time", "author_time")  # they follow from the commit
@@ -49,7 +49,7 @@ def is_pytest_benchmark(document: object) -> bool:
     return isinstance(document, dict) and {"benchmarks", "machine_info"} <= document.keys()
 
 
-def pytest_benchmark_side(document: object, name: str) -> Side:
+def pytest_benchmark_side(document: object, name: str) -> ComparedRecord:
     """A decoded document as a side, `name` being its file.
 
     RecordError where a part is missing or of another type, there is no benchmark, or it was saved without raw times.
@@ -59,7 +59,7 @@ def pytest_benchmark_side(document: object, name: str) -> Side:
     except (msgspec.ValidationError, OverflowError) as error:  # the latter: an integer too large for a float
         raise RecordError(f"{name} is not whole: {error}", remedy="Save it again with --benchmark-json") from error
     machine = dict(_leaves("", known.machine_info))
-    return Side(
+    return ComparedRecord(
         name=printable(name),
         tool="pytest-benchmark",
         created=printable(known.datetime),

@@ -37,7 +37,7 @@ _MOST_REPEATS = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ProbeWorkload:
     """The work of a probe: `operations` makes it from tensors of the shapes in `sources` (read) and `sinks` (written).
 
     `amount` is what all operations of one pass are worth, in the unit of the rate without its "/s". `unroll` passes
@@ -69,7 +69,7 @@ class Scratch:
     largest of the recipes that fit takes.
     """
 
-    def __init__(self, device: Device, recipes: Sequence[Recipe], *, budget_bytes: int) -> None:
+    def __init__(self, device: Device, recipes: Sequence[ProbeWorkload], *, budget_bytes: int) -> None:
         self._device, self._budget = device, budget_bytes
         fitting = [recipe for recipe in recipes if self.refusal(recipe) is None]
         self._source_bytes = max((recipe.source_bytes for recipe in fitting), default=0)
@@ -81,7 +81,7 @@ class Scratch:
         """What it takes."""
         return self._source_bytes + self._sink_bytes
 
-    def refusal(self, recipe: Recipe) -> str | None:
+    def refusal(self, recipe: ProbeWorkload) -> str | None:
         """Why `recipe` doesn't fit, or None."""
         half = self._budget // 2
         need = max(recipe.source_bytes, recipe.sink_bytes)
@@ -89,7 +89,7 @@ class Scratch:
             return None
         return f"it takes a buffer of {need / 1e6:,.0f} MB, and a limit may take {half / 1e6:,.0f} MB"
 
-    def tensors(self, recipe: Recipe) -> tuple[list[Tensor], list[Tensor]]:
+    def tensors(self, recipe: ProbeWorkload) -> tuple[list[Tensor], list[Tensor]]:
         """The sources and the sinks of `recipe`: views, which other recipes' views overlap."""
         if self._buffers is None:
             where = self._device.torch_device
@@ -137,7 +137,7 @@ class Probe:
     two probes of one device one after the other, since they share memory.
     """
 
-    def __init__(self, limit: Limit, device: Device, recipe: Recipe, scratch: Scratch) -> None:
+    def __init__(self, limit: Limit, device: Device, recipe: ProbeWorkload, scratch: Scratch) -> None:
         self.limit, self.recipe = limit, recipe
         self._device, self._scratch = device, scratch
         self._run: Operation | None = None

@@ -25,8 +25,8 @@ from accelmnist.core.config import ModelConfig, Precision
 from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_bytes
 from accelmnist.measure.limits.cost import step_products
 from accelmnist.measure.limits.limit_keys import limit_key, size_detail, working_set_size, workload_detail
-from accelmnist.measure.limits.probe import Probe, Recipe, Scratch
-from accelmnist.measure.limits.recipes import copy_recipe, meeting_recipe, square_recipe, tiny_recipe, workload_recipe
+from accelmnist.measure.limits.probe import Probe, ProbeWorkload, Scratch
+from accelmnist.measure.limits.workloads import copy_recipe, meeting_recipe, square_recipe, tiny_recipe, workload_recipe
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Limit, LimitKind
 
@@ -58,7 +58,7 @@ class _Wanted:
     """A limit and the work that measures it."""
 
     limit: Limit
-    recipe: Recipe
+    recipe: ProbeWorkload
 
 
 def probes_for(cases: Sequence[Case], devices: Mapping[str, Device]) -> tuple[Probe, ...]:

@@ -11,20 +11,20 @@ from collections.abc import Mapping, Sequence
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, set_threads
-from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits.probes import Probe, probes_for
 from accelmnist.measure.plan import Case
+from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.sampling import SLICES, Sampler
 
 PROBE_S = 0.04  # of a limit a round
 
 
 def limit_samplers(
-    cases: Sequence[Case], devices: Mapping[str, Device], ledger: Ledger, *, threads: int
+    cases: Sequence[Case], devices: Mapping[str, Device], writer: RecordWriter, *, threads: int
 ) -> dict[str, Sampler]:
     """A sampler for every limit that `cases` depend on, by its key; `devices` has theirs by name.
 
-    The limits go into the `ledger`; one that can't be measured becomes a note there. `threads` are set for a sample
+    The limits go into the `writer`; one that can't be measured becomes a note there. `threads` are set for a sample
     whose limit names none.
     """
     samplers: dict[str, Sampler] = {}
@@ -32,9 +32,9 @@ def limit_samplers(
         try:
             samplers[probe.limit.key] = probe_sampler(probe, threads=threads)
         except DeviceError as error:
-            ledger.limit_failed(probe.limit.key, str(error))
+            writer.limit_failed(probe.limit.key, str(error))
         else:
-            ledger.add_limits((probe.limit,))
+            writer.add_limits((probe.limit,))
     return samplers
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from accelmnist.measure.compare.comparable import printable
+from accelmnist.measure.compare.compared_record import printable
 from accelmnist.measure.plan import Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.units import count, plural

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from accelmnist.analysis.neurons.images import Weights, signed_colours, signed_images
 from accelmnist.analysis.neurons.record import NeuronsRecord
 from accelmnist.show.figures.atlas_card import CARD_HEIGHT, CARD_WIDTH, Card, draw_card
-from accelmnist.show.figures.style import SOFT_INK, Sheet, look
+from accelmnist.show.figures.style import SOFT_INK, Sheet, figure_style
 from accelmnist.show.names import class_kind, row_names
 from accelmnist.show.units import count, percent
 
@@ -38,7 +38,7 @@ def atlas_figure(record: NeuronsRecord, *, weights: Weights, images: Pixels) -> 
     height = _HEADING + sum(_SECTION + _rows(shown) * CARD_HEIGHT for _, shown in sections) + _FOOTER
     height += 0 if class_kind(record.class_names) == "digit" else 38
     canvas = np.full((height, width, 3), 255, dtype=np.uint8)
-    with look():
+    with figure_style():
         sheet = Sheet(width, height)
         sheet.text(_MARGIN, 70, _title(record), size=25, weight="bold")
         for place, line in enumerate(_subtitle(record)):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from accelmnist.core.metrics import Metrics, wilson_interval
-from accelmnist.show.figures.style import INK, PALETTE, RULE, Mark, add_axes, look, new_figure
+from accelmnist.show.figures.style import INK, PALETTE, RULE, Mark, add_axes, figure_style, new_figure
 
 _WIDTH, _ROW, _TOP, _BELOW = 700, 46, 56, 56  # so narrow that it can be read on a phone
 _LONGEST = 20  # characters of a name
@@ -20,7 +20,7 @@ def classes_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
     names = tuple(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in class_names)
     left = 60 + 14 * max(map(len, names))
     height = len(class_names) * _ROW
-    with look():
+    with figure_style():
         figure = new_figure(_WIDTH, _TOP + height + _BELOW)
         axes = add_axes(figure, left=left, top=_TOP, width=_WIDTH - left - 40, height=height)
         hits = [round(scores.recall * scores.support) for scores in metrics.per_class]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from accelmnist.core.metrics import Metrics
-from accelmnist.show.figures.style import HEADING, MARGIN, SMALL_SIZE, SOFT_INK, Sheet, add_heading, look
+from accelmnist.show.figures.style import HEADING, MARGIN, SMALL_SIZE, SOFT_INK, Sheet, add_heading, figure_style
 from accelmnist.show.heat import DIAGONAL, HIGH_SHARE, LOW_SHARE, RGB, cell_colours, hex_colour, ink_on, ramp_colour
 from accelmnist.show.names import class_kind
 from accelmnist.show.units import fraction, percent
@@ -37,7 +37,7 @@ def confusion_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
     side = classes * _CELL
     width = left + side + _EDGE + _SCORE_WIDTH + MARGIN
     height = top + side + _EDGE + _CELL + _FOOTER
-    with look():
+    with figure_style():
         sheet = Sheet(width, height)
         add_heading(sheet.figure, "Confusion matrix", _subtitle(metrics))
         _draw_cells(sheet, counts, left=left, top=top)

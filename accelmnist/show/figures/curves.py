@@ -22,7 +22,7 @@ from accelmnist.show.figures.style import (
     TEXT_SIZE,
     add_axes,
     add_heading,
-    look,
+    figure_style,
     new_figure,
 )
 
@@ -40,7 +40,7 @@ def curves_figure(record: RunRecord) -> Figure:
     """Loss by epoch at the left, accuracy by epoch at the right; an epoch without a figure is left out."""
     width = 2 * (_LEFT + _PANEL_WIDTH) + MARGIN
     height = _TOP + _PANEL_HEIGHT + 104
-    with look():
+    with figure_style():
         figure = new_figure(width, height)
         add_heading(figure, "Learning curves", _subtitle(record))
         _draw_loss(add_axes(figure, left=_LEFT, top=_TOP, width=_PANEL_WIDTH, height=_PANEL_HEIGHT), record)
@@ -53,7 +53,7 @@ def curve_panels(record: RunRecord) -> tuple[Figure, Figure]:
     """The two halves of `curves_figure` without its heading, for a page that sets them side by side or stacks them."""
     made = []
     for draw in (_draw_loss, _draw_accuracy):
-        with look():
+        with figure_style():
             figure = new_figure(_LEFT_ALONE + _PANEL_WIDTH + MARGIN // 2, _TOP_ALONE + _PANEL_HEIGHT + 84)
             axes = add_axes(figure, left=_LEFT_ALONE, top=_TOP_ALONE, width=_PANEL_WIDTH, height=_PANEL_HEIGHT)
             draw(axes, record)

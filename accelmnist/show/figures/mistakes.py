@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.core.records import Mistake, RunRecord
 from accelmnist.show.figures.mosaic import Tiling, draw_mosaic
-from accelmnist.show.figures.style import HEADING, MARGIN, Sheet, add_heading, look
+from accelmnist.show.figures.style import HEADING, MARGIN, Sheet, add_heading, figure_style
 
 MOST_MISTAKES = 25
 _COLUMNS = 5
@@ -35,7 +35,7 @@ def mistakes_figure(record: RunRecord, mistake_images: NDArray[np.uint8]) -> Fig
         frame=_FRAME,
     )
     height = HEADING + MARGIN // 2 + (tiling.size[1] if shown else 0) + MARGIN
-    with look():
+    with figure_style():
         sheet = Sheet(_WIDTH + 2 * MARGIN, height)
         add_heading(sheet.figure, _title(record), _subtitle(record))
         if shown:

@@ -21,7 +21,7 @@ from accelmnist.show.figures.layout import Column, Heading, draw_table, text_wid
 from accelmnist.show.figures.placing import Box, place_around
 from accelmnist.show.figures.roofs import Point, Roof, points_of, roofs_of
 from accelmnist.show.figures.scales import scale_by_decades
-from accelmnist.show.figures.style import DPI, INK, MARGIN, SOFT_INK, Mark, Sheet, add_axes, look
+from accelmnist.show.figures.style import DPI, INK, MARGIN, SOFT_INK, Mark, Sheet, add_axes, figure_style
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, significant
 
 _LEAST_WIDTH = 1000
@@ -68,7 +68,7 @@ def roofline_figure(record: BenchRecord) -> Figure | None:
     if not points:
         return None
     used = [roof for roof in roofs if any(point.roof is roof for point in points)]
-    with look():
+    with figure_style():
         return _draw(record, points, used, left_out=len(known) - len(points))
 
 

@@ -27,7 +27,7 @@ from accelmnist.show.figures.style import (
     Mark,
     Sheet,
     add_axes,
-    look,
+    figure_style,
 )
 
 PANEL_WIDTH = 560
@@ -54,7 +54,7 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
     titles = [_panel_title(panel, common) for panel in panels]
     needed = [_LEFT + PANEL_WIDTH + _LEADER + _KEY + text_width(name) for name in names]
     needed += [MARGIN + text_width(title, bold=True) for title in titles]
-    with look():
+    with figure_style():
         drawn = [result for panel in panels for result in panel.results]
         lines, width = setting(record, drawn, but=("engine",)), math.ceil(max(needed)) + MARGIN
         heading = Heading.fit(title or _title(record, panels), lines, width)

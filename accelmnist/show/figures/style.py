@@ -109,7 +109,7 @@ _LOOK: dict[str, Any] = {
 }
 
 
-def look() -> AbstractContextManager[None]:
+def figure_style() -> AbstractContextManager[None]:
     """The settings of all figures, in force inside a `with` block and undone after it."""
     return matplotlib.rc_context(cast(Any, _LOOK))
 
@@ -197,7 +197,7 @@ def png_bytes(figure: Figure, *, dpi: int = DPI) -> bytes:
     `dpi` is what the file says of its size on paper: a page with twice as many pixels is meant for 300.
     """
     canvas = FigureCanvasAgg(figure)
-    with look():  # some settings are read only while drawing
+    with figure_style():  # some settings are read only while drawing
         canvas.draw()  # type: ignore[no-untyped-call]
     rgba = Image.frombuffer("RGBA", size_px(figure), canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     red, green, blue = (rgba.getchannel(channel) for channel in "RGB")

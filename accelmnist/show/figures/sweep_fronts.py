@@ -18,7 +18,7 @@ from accelmnist.show.figures.accuracy_axis import error_of, scale_accuracy
 from accelmnist.show.figures.layout import LINE, Heading, draw_lines, text_width, wrap
 from accelmnist.show.figures.placing import Box, place_around
 from accelmnist.show.figures.scales import scale_by_decades
-from accelmnist.show.figures.style import INK, MARGIN, SMALL_SIZE, SOFT_INK, Sheet, add_axes, look
+from accelmnist.show.figures.style import INK, MARGIN, SMALL_SIZE, SOFT_INK, Sheet, add_axes, figure_style
 from accelmnist.show.figures.sweep_parts import draw_key, drawn, interval_of, key_width, mean_of, series_of, setting
 from accelmnist.show.units import plural
 from accelmnist.sweep.record import CandidateResult, Cost, SweepRecord
@@ -46,7 +46,7 @@ def fronts_figure(record: SweepRecord) -> Figure | None:
         return None
     _, marks = series_of(record)
     width = math.ceil(max(_LEFT + _WIDTH + MARGIN, key_width(list(marks))))
-    with look():
+    with figure_style():
         heading = Heading.fit(_title(results), [setting(record)], width)
         notes = wrap(_NOTE, width - 2 * MARGIN).split("\n")
         tops = [heading.height + _KEY + place * (_ABOVE + _HEIGHT + _BELOW) for place in range(3)]

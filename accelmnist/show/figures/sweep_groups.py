@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from accelmnist.show.figures.accuracy_axis import error_of, scale_accuracy
 from accelmnist.show.figures.layout import Column
 from accelmnist.show.figures.rows import CHART, Block, draw_rows
-from accelmnist.show.figures.style import Mark, look
+from accelmnist.show.figures.style import Mark, figure_style
 from accelmnist.show.figures.sweep_parts import best_text, drawn, interval_of, mean_of, series_of, setting
 from accelmnist.show.units import percent
 from accelmnist.sweep.record import CandidateResult, SweepRecord
@@ -36,7 +36,7 @@ def groups_figure(record: SweepRecord) -> Figure | None:
     if len(groups) < 2:
         return None
     title = f"Accuracy by {' and '.join(_varying(record))}: {best_text(record)}"
-    with look():
+    with figure_style():
         block = _block(record, groups)
         sheet, (chart,) = draw_rows([block], title=title, lines=[setting(record)], footer=[_NOTE])
         name, marks = series_of(record)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from accelmnist.show.figures.accuracy_axis import error_of, scale_accuracy
 from accelmnist.show.figures.layout import LINE, Heading, draw_lines, wrap
 from accelmnist.show.figures.scales import scale_at
-from accelmnist.show.figures.style import MARGIN, Mark, Sheet, add_axes, look
+from accelmnist.show.figures.style import MARGIN, Mark, Sheet, add_axes, figure_style
 from accelmnist.show.figures.sweep_parts import (
     best_text,
     draw_key,
@@ -43,7 +43,7 @@ def sizes_figure(record: SweepRecord) -> Figure | None:
     widths = sorted({result.hidden[0] for result in results})
     if len(widths) < 2:
         return None
-    with look():
+    with figure_style():
         return _draw(record, results, widths)
 
 

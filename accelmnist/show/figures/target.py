@@ -22,7 +22,7 @@ from accelmnist.show.figures.cases import columns, phrase, setting, varying
 from accelmnist.show.figures.layout import LINE, Column, wrap
 from accelmnist.show.figures.rows import CHART, Block, draw_rows
 from accelmnist.show.figures.scales import scale_by_decades, scale_from_zero, spans_decades
-from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, SOFT_INK, Mark, look
+from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, SOFT_INK, Mark, figure_style
 from accelmnist.show.units import significant
 
 _WITH, _WITHOUT = Mark(BLUE, "o", BLUE), Mark(ORANGE, "D", "white")
@@ -70,7 +70,7 @@ def target_figure(record: BenchRecord) -> Figure | None:
     parts = varying(results)
     title, certainty = _title(rows, parts)
     lines = [certainty, *setting(record, results, but=parts)]
-    with look():
+    with figure_style():
         sheet, (chart,) = draw_rows([_block(rows, parts)], title=title, lines=lines, footer=[_key(rows)])
         _scale(chart.axes, rows)
         for row, middle in zip(rows, chart.middles, strict=True):

@@ -32,7 +32,7 @@ from accelmnist.show.figures.cases import (
 from accelmnist.show.figures.layout import Column, wrap
 from accelmnist.show.figures.rows import CHART, Block, Chart, draw_rows
 from accelmnist.show.figures.scales import scale_by_decades, scale_from_zero, spans_decades
-from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, look
+from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, figure_style
 from accelmnist.show.units import UNKNOWN, plural, rate, significant, spread
 
 _SAMPLES_HEIGHT = 22  # pixels from the first sample to the last
@@ -53,7 +53,7 @@ def throughput_figure(record: BenchRecord) -> Figure | None:
     said = claim(record)
     title = said[0] if said else _plain_title(everything, parts)
     lines = [said[1] if said else "", *setting(record, results, but=parts)]
-    with look():
+    with figure_style():
         sheet, charts = draw_rows(blocks, title=title, lines=lines, footer=[_key(results), _left_out(record, results)])
         for group, chart in zip(groups, charts, strict=True):
             _draw(chart, group, bases)

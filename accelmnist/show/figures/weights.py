@@ -15,7 +15,7 @@ from accelmnist.show.figures.style import (
     SOFT_INK,
     Sheet,
     add_heading,
-    look,
+    figure_style,
 )
 
 MOST_NEURONS = 256  # on one page; more could not be told apart
@@ -38,7 +38,7 @@ def weights_figure(
     mosaic = draw_mosaic(images, _captions(len(images), class_names), tiling)
     width = max(tiling.size[0], _LEAST_WIDTH) + 2 * MARGIN
     height = HEADING + MARGIN // 2 + tiling.size[1] + _FOOTER
-    with look():
+    with figure_style():
         sheet = Sheet(width, height)
         add_heading(sheet.figure, _title(len(weights), class_names), _subtitle(len(weights), class_names))
         sheet.raster(mosaic, left=MARGIN, top=HEADING + MARGIN // 2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
 from accelmnist.analysis.evidence.confusions import class_means, images_of, likeness_of
-from accelmnist.analysis.evidence.evidence import Evidence, Gap
 from accelmnist.core.metrics import ConfusedPair, Metrics
 from accelmnist.core.records import RunRecord
 from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
@@ -44,7 +44,7 @@ _MISTAKES = 24  # images that a cell of the matrix shows at most
 _RIGHT = 8  # of a cell on the diagonal
 
 
-def answers_chapter(record: RunRecord, found: Evidence | Gap, collector: Collector) -> Chapter:
+def answers_chapter(record: RunRecord, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> Chapter:
     """What the network says of the test images."""
     metrics, words = record.metrics, ClassWords(class_names_of(record))
     if metrics is None:
@@ -72,7 +72,9 @@ def answers_chapter(record: RunRecord, found: Evidence | Gap, collector: Collect
 # --- the confusion matrix
 
 
-def _matrix(metrics: Metrics, words: ClassWords, found: Evidence | Gap, collector: Collector) -> Matrix:
+def _matrix(
+    metrics: Metrics, words: ClassWords, found: RecomputedAnswers | MissingEvidence, collector: Collector
+) -> Matrix:
     counts = np.array(metrics.confusion_matrix, dtype=np.int64)
     colours = cell_colours(counts)
     cells = tuple(
@@ -95,9 +97,9 @@ def _matrix(metrics: Metrics, words: ClassWords, found: Evidence | Gap, collecto
     )
 
 
-def _moved(found: Evidence | Gap) -> list[Block]:
+def _moved(found: RecomputedAnswers | MissingEvidence) -> list[Block]:
     """Says so where the images are not quite those of the record's counts."""
-    if isinstance(found, Gap) or found.moved == 0:
+    if isinstance(found, MissingEvidence) or found.moved == 0:
         return []
     return [
         Text(
@@ -107,8 +109,8 @@ def _moved(found: Evidence | Gap) -> list[Block]:
     ]
 
 
-def _gap_text(found: Evidence | Gap) -> str:
-    return f"The images of its cells can't be shown: {found.reason}." if isinstance(found, Gap) else ""
+def _gap_text(found: RecomputedAnswers | MissingEvidence) -> str:
+    return f"The images of its cells can't be shown: {found.reason}." if isinstance(found, MissingEvidence) else ""
 
 
 def _cell(
@@ -117,15 +119,21 @@ def _cell(
     predicted: int,
     actual: int,
     words: ClassWords,
-    found: Evidence | Gap,
+    found: RecomputedAnswers | MissingEvidence,
     collector: Collector,
 ) -> MatrixCell:
     is_right = predicted == actual
     who = begun(words.counted(number_of, actual))
     label = f"{who} recognized" if is_right else f"{who} taken for {words.names[predicted]}"
     most = _RIGHT if is_right else _MISTAKES
-    places = [] if isinstance(found, Gap) or number_of == 0 else list(images_of(found, predicted, actual)[:most])
-    tiles = () if isinstance(found, Gap) else tuple(_tile(int(place), found, words, collector) for place in places)
+    places = (
+        [] if isinstance(found, MissingEvidence) or number_of == 0 else list(images_of(found, predicted, actual)[:most])
+    )
+    tiles = (
+        ()
+        if isinstance(found, MissingEvidence)
+        else tuple(_tile(int(place), found, words, collector) for place in places)
+    )
     return MatrixCell(
         count=number_of,
         background="" if background == EMPTY else hex_colour(background),
@@ -135,7 +143,7 @@ def _cell(
     )
 
 
-def _tile(place: int, evidence: Evidence, words: ClassWords, collector: Collector) -> Tile:
+def _tile(place: int, evidence: RecomputedAnswers, words: ClassWords, collector: Collector) -> Tile:
     """A test image with what was said of it, and how sure the network was."""
     actual, predicted = int(evidence.labels[place]), int(evidence.predictions[place])
     score = f"{float(evidence.scores[place, predicted]):.2f}"
@@ -153,12 +161,14 @@ def _tile(place: int, evidence: Evidence, words: ClassWords, collector: Collecto
 # --- pairs
 
 
-def _pairs(metrics: Metrics, words: ClassWords, found: Evidence | Gap, collector: Collector) -> list[Block]:
+def _pairs(
+    metrics: Metrics, words: ClassWords, found: RecomputedAnswers | MissingEvidence, collector: Collector
+) -> list[Block]:
     """The most confused pairs with their images and, as far as it shows, why."""
     if not metrics.confused_pairs:
         return []
     blocks: list[Block] = [_pair_table(metrics, words)]
-    if isinstance(found, Gap):
+    if isinstance(found, MissingEvidence):
         return [*blocks, Missing(text=f"Images of the confused pairs can't be shown: {found.reason}.")]
     means = class_means(found, len(words.names))
     shown = [pair for pair in metrics.confused_pairs[:_PAIRS] if len(images_of(found, pair.predicted, pair.actual))]
@@ -166,7 +176,7 @@ def _pairs(metrics: Metrics, words: ClassWords, found: Evidence | Gap, collector
 
 
 def _pair(
-    pair: ConfusedPair, evidence: Evidence, means: NDArray[np.float64], words: ClassWords, collector: Collector
+    pair: ConfusedPair, evidence: RecomputedAnswers, means: NDArray[np.float64], words: ClassWords, collector: Collector
 ) -> Gallery:
     places = images_of(evidence, pair.predicted, pair.actual)[:_PAIR_IMAGES]
     return Gallery(

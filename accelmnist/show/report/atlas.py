@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accelmnist.analysis.evidence.evidence import Evidence, Gap
+from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
 from accelmnist.analysis.neurons.images import signed_images, weight_images
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
 from accelmnist.show.report.document import (
@@ -33,16 +33,16 @@ _EXCITING = 8
 _GREYS = 48  # places kept for neurons at the end of the order, where not all have room
 
 
-def atlas_chapter(sources: Sources, found: Evidence | Gap, collector: Collector) -> Chapter:
+def atlas_chapter(sources: Sources, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> Chapter:
     """What has become of the first layer."""
-    record = found.neurons if isinstance(found, Evidence) else sources.neurons
+    record = found.neurons if isinstance(found, RecomputedAnswers) else sources.neurons
     if record is None:
-        reason = found.reason if isinstance(found, Gap) else "they were not analysed"
+        reason = found.reason if isinstance(found, MissingEvidence) else "they were not analysed"
         return _chapter(Missing(text=f"The neurons can't be shown: {reason}."))
     blocks: list[Block] = [Text(text=_lead(record), lead=True)]
     if record.summary:
         blocks.append(Points(title="Observed", items=tuple(map(sentence, record.summary))))
-    if isinstance(found, Gap):
+    if isinstance(found, MissingEvidence):
         blocks.append(Missing(text=f"The images of the neurons can't be shown: {found.reason}."))
     else:
         blocks.append(_atlas(record, found, collector))
@@ -64,7 +64,7 @@ def _lead(record: NeuronsRecord) -> str:
 # --- the atlas
 
 
-def _atlas(record: NeuronsRecord, evidence: Evidence, collector: Collector) -> Atlas:
+def _atlas(record: NeuronsRecord, evidence: RecomputedAnswers, collector: Collector) -> Atlas:
     words = ClassWords(record.class_names)
     collector.offer(GREY, weight_images(evidence.weights))
     collector.offer(SIGNED, signed_images(evidence.weights))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from accelmnist.analysis.evidence.evidence import Evidence, Gap
+from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.bench.headline import outcome_of
 from accelmnist.show.report.answers import answers_chapter
@@ -24,7 +24,7 @@ from accelmnist.show.report.words import ClassWords, class_names_of, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class ReportOptions:
     """What its author wants on a report; an empty title is made from the records."""
 
     title: str = ""
@@ -34,10 +34,10 @@ class Wishes:
     made_by: str = "accelmnist"
 
 
-def compose(sources: Sources, found: Evidence | Gap, wishes: Wishes) -> Report:
+def compose(sources: Sources, found: RecomputedAnswers | MissingEvidence, wishes: ReportOptions) -> Report:
     """The whole report; `found` is what the network of the run answers, or why that is not known."""
     collector = Collector()
-    if isinstance(found, Evidence):
+    if isinstance(found, RecomputedAnswers):
         collector.offer(DIGITS, found.images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE))
     chapters = tuple(chapter for chapter in _chapters(sources, found, wishes, collector) if chapter is not None)
     word, tone = _verdict(sources)
@@ -55,8 +55,10 @@ def compose(sources: Sources, found: Evidence | Gap, wishes: Wishes) -> Report:
     )
 
 
-def _chapters(sources: Sources, found: Evidence | Gap, wishes: Wishes, collector: Collector) -> list[Chapter | None]:
-    evidence = found if isinstance(found, Evidence) else None
+def _chapters(
+    sources: Sources, found: RecomputedAnswers | MissingEvidence, wishes: ReportOptions, collector: Collector
+) -> list[Chapter | None]:
+    evidence = found if isinstance(found, RecomputedAnswers) else None
     notes = None if wishes.notes is None else Chapter(ident="notes", title="Notes", blocks=(wishes.notes,))
     chapters: list[Chapter | None] = [question_chapter(sources), notes]
     if (run := sources.run) is not None:
@@ -125,7 +127,7 @@ def _other_images(sources: Sources) -> str:
     return f"That is of {others.folder or others.dataset}; what follows is of {own.folder or own.dataset}."
 
 
-def _summary(sources: Sources, found: Evidence | Gap) -> tuple[str, ...]:
+def _summary(sources: Sources, found: RecomputedAnswers | MissingEvidence) -> tuple[str, ...]:
     """The answers in short."""
     run, sweep = sources.run, sources.sweep
     said = list(filter(None, [winner_sentence(sweep), _other_images(sources)])) if sweep is not None else []
@@ -137,7 +139,7 @@ def _summary(sources: Sources, found: Evidence | Gap) -> tuple[str, ...]:
         said += [*confusion_sentences(run.metrics, words)[:1]]
     if run is not None and run.status != "done":
         said.append(f"The run is {run.status}. {run.message or ''}".strip())
-    neurons = found.neurons if isinstance(found, Evidence) else sources.neurons
+    neurons = found.neurons if isinstance(found, RecomputedAnswers) else sources.neurons
     if neurons is not None:
         said += map(sentence, neurons.summary[:2])
     if sources.bench is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from accelmnist.analysis.evidence.answers import RecomputedAnswers
 from accelmnist.analysis.evidence.confusions import class_means
-from accelmnist.analysis.evidence.evidence import Evidence
 from accelmnist.core.records import DataSummary, RunRecord
 from accelmnist.show.report.document import Block, Chapter, Facts, Gallery, Image, Points, Text, Tile
 from accelmnist.show.report.pictures import Collector
@@ -53,7 +53,7 @@ def question_chapter(sources: Sources) -> Chapter:
 # --- data
 
 
-def data_chapter(record: RunRecord, evidence: Evidence | None, collector: Collector) -> Chapter | None:
+def data_chapter(record: RunRecord, evidence: RecomputedAnswers | None, collector: Collector) -> Chapter | None:
     """Where the images come from and which serve for what; one typical image of every class."""
     data = record.data
     if data is None:
@@ -92,7 +92,7 @@ def _data_rows(record: RunRecord, data: DataSummary) -> tuple[tuple[str, str], .
     return tuple(rows)
 
 
-def _typical(evidence: Evidence, words: ClassWords, collector: Collector) -> Gallery:
+def _typical(evidence: RecomputedAnswers, words: ClassWords, collector: Collector) -> Gallery:
     """The test image of every class that is nearest to the mean of its class."""
     means = class_means(evidence, len(words.names))
     tiles = []

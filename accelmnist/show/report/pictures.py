@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as Raster
 
 from accelmnist.core.config import IMAGE_SIDE
-from accelmnist.show.figures.style import DPI, look, size_px
+from accelmnist.show.figures.style import DPI, figure_style, size_px
 from accelmnist.show.report.document import Panel, Pictures
 
 SHEET_COLUMNS = 32
@@ -33,7 +33,7 @@ def panel_of(drawing: Drawing, name: str) -> Panel:
     import matplotlib
 
     file = io.StringIO()
-    with look(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with figure_style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = _METADATA.sub("", _PROLOGUE.sub("", file.getvalue(), count=1)).strip()
     width, height = size_px(drawing)

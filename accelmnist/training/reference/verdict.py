@@ -21,7 +21,7 @@ _MANY_IMAGES = 1000
 
 
 @dataclass(frozen=True)
-class Evidence:
+class VerdictInputs:
     """What a run is judged by: `training` and `test` are the host's images, `losses` (steps,) those of all steps."""
 
     config: RunConfig
@@ -33,7 +33,7 @@ class Evidence:
 
 
 def judge(
-    evidence: Evidence,
+    evidence: VerdictInputs,
     *,
     oracle: Callable[[], OracleScores],
     reference: ReferenceTraining | None,
@@ -74,7 +74,7 @@ def _describe(reference: ReferenceTraining | None, *, is_reference: bool) -> str
     return f"float64, scikit-learn, and the same training repeated in {NAME}"
 
 
-def _check_plausible(evidence: Evidence) -> list[Check]:
+def _check_plausible(evidence: VerdictInputs) -> list[Check]:
     """No network of this kind is always right: a full score means that the labels leaked or the count is wrong.
 
     A small test set can be classified without a mistake, so there is nothing to check.

@@ -33,7 +33,7 @@ from accelmnist.training.checkpoint import (
     save_model,
     weights_of,
 )
-from accelmnist.training.ending import told_early_end
+from accelmnist.training.early_exit import record_early_exit
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.training.head_start.adoption import as_checkpoint
 from accelmnist.training.head_start.training import HeadStart
@@ -41,9 +41,9 @@ from accelmnist.training.loop import EpochResult, prepare, train
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.training import is_reference, train_reference
-from accelmnist.training.reference.verdict import Evidence, judge
+from accelmnist.training.reference.verdict import VerdictInputs, judge
 from accelmnist.training.runner.contract import Observer, RunOutcome, RunRequest
-from accelmnist.training.runner.journal import Journal
+from accelmnist.training.runner.record_writer import RecordWriter
 from accelmnist.training.setup import Setup
 
 _REMEDY = "Try a smaller --batch-size or --hidden, or another --device"
@@ -76,13 +76,13 @@ class Run:
             choices=setup.choices,
             parameters=self.config.model.parameters,
         )
-        self.journal = Journal(record, on_stopped=request.on_stopped)
+        self.journal = RecordWriter(record, on_stopped=request.on_stopped)
         self.journal.time(import_s=request.import_s)
         self.journal.keep_epochs(done.epochs if done else ())
 
     def execute(self) -> RunOutcome:
         """Run from beginning to end; whatever ends it early, the record is saved with its status first."""
-        with told_early_end(self.journal.stop):
+        with record_early_exit(self.journal.stop):
             self._load_images()
             with memory_errors(self.setup.device, _REMEDY):
                 self._prepare()
@@ -220,7 +220,7 @@ class Run:
             self.observer.stage("repeating the training on the reference")
             reference = train_reference(self.config, self.images.training, self.images.test)
         self.observer.stage("checking the result")
-        evidence = Evidence(
+        evidence = VerdictInputs(
             config=self.config,
             model=self.job.model,
             training=self.images.training,

@@ -14,7 +14,7 @@ import sys
 from importlib import import_module
 
 from accelmnist.core.config import DataConfig
-from accelmnist.data.mnist import begin_loading
+from accelmnist.data.mnist import load_in_background
 from bench.peers.start.task import PROGRAMS, Task, Watch
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no reply
     key, seed = sys.argv[1], int(sys.argv[2])
-    load = begin_loading(DataConfig(), seed=0)
+    load = load_in_background(DataConfig(), seed=0)
     train = import_module(f"bench.peers.start.programs.{PROGRAMS[key]}").train
     watch = Watch()
     task = Task(load(), seed)

@@ -11,7 +11,7 @@ from accelmnist.measure.limits.probes import probes_for
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.sampling import Sampler, sample_round
 from accelmnist.measure.statistics.controls import Rates
-from accelmnist.measure.subject import TrainingSubject
+from accelmnist.measure.timed_case import TimedTraining
 
 SLOWDOWN = 0.05
 CASE = Case(
@@ -28,9 +28,9 @@ def take_samples(rounds: int) -> Samples:
     device = resolve("cpu")
     data = upload(load_dataset().train, device)
     config = run_config(CASE, BenchConfig())
-    subjects = {name: TrainingSubject(CASE, device, config, data) for name in _CASES}
-    for subject in subjects.values():
-        subject.warm_up()
+    subjects = {name: TimedTraining(CASE, device, config, data) for name in _CASES}
+    for timed in subjects.values():
+        timed.warm_up()
     probes = probes_for([CASE], {"cpu": device})
     for probe in probes:
         probe.prepare()

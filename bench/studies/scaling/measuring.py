@@ -23,15 +23,15 @@ from accelmnist.device import Device, resolve, set_threads
 from accelmnist.device.environment import describe_environment
 from accelmnist.engines.choose import engine_class
 from accelmnist.measure.conclusion import conclude
-from accelmnist.measure.ledger import Ledger
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.machine.load import MachineWatch
 from accelmnist.measure.plan import BenchConfig, Case, case_fields, run_config
-from accelmnist.measure.preparation import PreparedCase
+from accelmnist.measure.preparation import WarmCase
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Round
+from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.sampling import Outcomes, Sampler, sample_round
-from accelmnist.measure.subject import TrainingSubject
+from accelmnist.measure.timed_case import TimedTraining
 from accelmnist.training.reference.exact import check_first_steps
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
 
@@ -48,22 +48,22 @@ class Scaling:
         self.dataset: Dataset = load_dataset()
         self.images: DeviceSet = upload(self.dataset.train, self.device)
         results = tuple(CaseResult(**case_fields(case)) for case in cases)
-        self.ledger = Ledger(_record(self.config, self.device, results), folder)
+        self.writer = RecordWriter(_record(self.config, self.device, results), folder)
         self.samplers: dict[str, Sampler] = {}
         self.prepared: set[str] = set()
 
     def run(self, seconds: float) -> BenchRecord:
         """Prepare all, sample until `seconds` are over, conclude; returns the record, saved."""
-        for key, result in list(self.ledger.results.items()):
+        for key, result in list(self.writer.results.items()):
             self._prepare(key, result.case)
         self._add_limits()
         self._sample(seconds)
         for key in self.prepared:
-            self.ledger.update(key, status="done")
-        self.ledger.take(conclude(self.ledger.record))
-        self.ledger.set(elapsed_s=time.perf_counter() - self.started)
-        self.ledger.end("done", None)
-        return self.ledger.record
+            self.writer.update(key, status="done")
+        self.writer.take(conclude(self.writer.record))
+        self.writer.set(elapsed_s=time.perf_counter() - self.started)
+        self.writer.end("done", None)
+        return self.writer.record
 
     def _prepare(self, key: str, case: Case) -> None:
         self.say(f"preparing {key}")
@@ -72,36 +72,36 @@ class Scaling:
         set_threads(case.threads)
         refusal = engine_class(case.engine).unsupported(config, self.device)
         if refusal is not None:
-            self.ledger.update(key, status="skipped", skipped=refusal)
+            self.writer.update(key, status="skipped", skipped=refusal)
             return
-        subject = TrainingSubject(case, self.device, config, self.images)
-        self.ledger.update(key, status="measuring", cost=cost_of(case), verdict=self._judge(subject))
-        subject.warm_up()
-        self.ledger.update(key, steps_per_region=subject.steps, region_s=subject.region_s)
-        self.samplers[key] = Sampler(PreparedCase(subject, case.threads).sample, slices=subject.slices)
+        timed = TimedTraining(case, self.device, config, self.images)
+        self.writer.update(key, status="measuring", cost=cost_of(case), verdict=self._judge(timed))
+        timed.warm_up()
+        self.writer.update(key, steps_per_region=timed.steps, region_s=timed.region_s)
+        self.samplers[key] = Sampler(WarmCase(timed, case.threads).sample, slices=timed.slices)
         self.prepared.add(key)
 
-    def _judge(self, subject: TrainingSubject) -> Verdict:
-        losses = subject.engine.train_epoch(subject.first_steps(FIRST_STEPS)).detach()
-        subject.restore()
-        config = subject.job.config
+    def _judge(self, timed: TimedTraining) -> Verdict:
+        losses = timed.engine.train_epoch(timed.first_steps(FIRST_STEPS)).detach()
+        timed.restore()
+        config = timed.job.config
         check = check_first_steps(config, self.dataset.train, losses, tolerances(config.execution.precision))
         return Verdict(passed=check.passed, reference="float64", checks=(check,))
 
     def _add_limits(self) -> None:
-        cases = [self.ledger.results[key].case for key in self.ledger.results if key in self.prepared]
-        self.samplers |= limit_samplers(cases, {"cpu": self.device}, self.ledger, threads=torch.get_num_threads())
+        cases = [self.writer.results[key].case for key in self.writer.results if key in self.prepared]
+        self.samplers |= limit_samplers(cases, {"cpu": self.device}, self.writer, threads=torch.get_num_threads())
 
     def _sample(self, seconds: float) -> None:
         """Rounds until the next one would end too late; so many at least that there is an interval."""
         watch, chance, longest = MachineWatch(), Random(0), 0.0
-        while len(self.ledger.record.rounds) < FEWEST_ROUNDS or self._elapsed() + longest < seconds:
+        while len(self.writer.record.rounds) < FEWEST_ROUNDS or self._elapsed() + longest < seconds:
             began = self._elapsed()
             watch.begin()
             outcomes = sample_round(self.samplers, chance)
             self._keep(outcomes, watch.end().other_cpu)
             longest = max(longest, self._elapsed() - began)
-            self.say(f"round {len(self.ledger.record.rounds)}")
+            self.say(f"round {len(self.writer.record.rounds)}")
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started
@@ -111,21 +111,21 @@ class Scaling:
         for key in outcomes.keys() - rates.keys():
             self._drop(key, str(outcomes[key]))
         round_ = Round(
-            number=len(self.ledger.record.rounds) + 1,
+            number=len(self.writer.record.rounds) + 1,
             process=0,
-            limits={key: rate for key, rate in rates.items() if key not in self.ledger.results},
+            limits={key: rate for key, rate in rates.items() if key not in self.writer.results},
             other_cpu=other_cpu,
         )
-        self.ledger.add_round(round_, {key: rate for key, rate in rates.items() if key in self.ledger.results})
-        self.ledger.save()
+        self.writer.add_round(round_, {key: rate for key, rate in rates.items() if key in self.writer.results})
+        self.writer.save()
 
     def _drop(self, key: str, reason: str) -> None:
         del self.samplers[key]
         if key in self.prepared:
             self.prepared.remove(key)
-            self.ledger.update(key, status="failed", skipped=reason)
+            self.writer.update(key, status="failed", skipped=reason)
         else:
-            self.ledger.limit_failed(key, reason)
+            self.writer.limit_failed(key, reason)
 
 
 def _record(config: BenchConfig, device: Device, results: tuple[CaseResult, ...]) -> BenchRecord:

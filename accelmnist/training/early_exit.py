@@ -15,7 +15,7 @@ from accelmnist.core.records import Status
 
 
 @contextlib.contextmanager
-def told_early_end(end: Callable[[Status, str], None], *, interrupted: str = "stopped at once") -> Iterator[None]:
+def record_early_exit(end: Callable[[Status, str], None], *, interrupted: str = "stopped at once") -> Iterator[None]:
     """Within: an exception of any kind goes on its way when `end` has been told the status and the cause in a line.
 
     `interrupted` is that line where the user stopped it by Ctrl-C.

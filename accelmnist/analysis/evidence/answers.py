@@ -2,7 +2,7 @@
 
 The network answers on the CPU in float32, whatever it was trained by. Where its record has another confusion matrix,
 because the device rounds otherwise or the data is not the same, `moved` counts the images that are in another cell: a
-report says so. What is missing is no error but a `Gap`, which a report shows in place of the images.
+report says so. What is missing is no error but a `MissingEvidence`, which a report shows in place of the images.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ANOTHER_SET = 0.02  # share of the test images in another cell: no rounding mov
 
 
 @dataclass(frozen=True)
-class Gap:
+class MissingEvidence:
     """Why something can't be shown."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
+class RecomputedAnswers:
     """Test images uint8 (n, 784), their labels and the network's predictions int64 (n,), its scores float32 (n, 10).
 
     `weights`, float32 (neurons, 784), are the first layer's, which `neurons` describes; those of pixels that are inked
@@ -51,34 +51,35 @@ class Evidence:
 
 def find_evidence(
     record: RunRecord, folder: Path, *, data: Path | None = None, neurons: NeuronsRecord | None = None
-) -> Evidence | Gap:
+) -> RecomputedAnswers | MissingEvidence:
     """The answers of the network in `folder` on the test images of its data set, which may lie in the folder `data`.
 
     `neurons` is what was said of its first layer before; without it, or where it is of another run, that is done here.
-    Raises DataError or ConfigError where `data` is given and is not the run's; anything else that is missing is a Gap.
+    Raises DataError or ConfigError where `data` is given and is not the run's; anything else that is missing is a
+    MissingEvidence.
     """
     from accelmnist.analysis.neurons.source import describe_run, find_source
 
     try:
         source = find_source(folder, data_folder=data, dataset=None)
         found = _evidence(record, source)
-        if isinstance(found, Evidence):
+        if isinstance(found, RecomputedAnswers):
             known = neurons if neurons is not None and _is_of(neurons, record) else describe_run(source)
             return replace(found, neurons=known)
         return found
     except AccelmnistError as error:
         if data is not None and isinstance(error, DataError | ConfigError):
             raise
-        return Gap(error.message)
+        return MissingEvidence(error.message)
 
 
-def _evidence(record: RunRecord, source: Source) -> Evidence | Gap:
+def _evidence(record: RunRecord, source: Source) -> RecomputedAnswers | MissingEvidence:
     model, test = source.saved.model, source.data.test
     if model.config != record.config.model:
-        return Gap(f"the saved weights are of {model.config}, not of {record.config.model}")
+        return MissingEvidence(f"the saved weights are of {model.config}, not of {record.config.model}")
     said = _scores(model, test.images)
     if not np.isfinite(said).all():
-        return Gap("the network's answers are not finite: its training diverged")
+        return MissingEvidence("the network's answers are not finite: its training diverged")
     predictions = said.argmax(axis=1)
     moved = _moved(record, predictions, test.labels)
     if moved > _ANOTHER_SET * len(test):
@@ -86,7 +87,7 @@ def _evidence(record: RunRecord, source: Source) -> Evidence | Gap:
             f"on these test images {moved:,} answers differ from the record: the data is not the run's",
             remedy="Give the folder of the run's own data with --data",
         )
-    return Evidence(
+    return RecomputedAnswers(
         images=test.images,
         labels=test.labels,
         predictions=predictions,
@@ -104,11 +105,11 @@ def _scores(model: MLP, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     import torch
 
     from accelmnist.device import resolve
-    from accelmnist.engines.model import logits_of, scores
+    from accelmnist.engines.model import apply_output, logits_of
 
     with torch.no_grad():
         logits = logits_of(model, torch.from_numpy(images), device=resolve("cpu"), precision="fp32")
-        found: NDArray[np.float32] = scores(logits, model.config.output).numpy()
+        found: NDArray[np.float32] = apply_output(logits, model.config.output).numpy()
     return found
 
 

@@ -13,7 +13,7 @@ from accelmnist.core.files import make_folder
 from accelmnist.core.records import EpochFigures, RunRecord, Status, save_record
 
 
-class Journal:
+class RecordWriter:
     """Holds the record; `folder` is where it is saved, None until there is something to save: a mistake leaves none.
 
     `on_stopped` gets the record of a run that ends without a result.

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from accelmnist.cli.helper_process import Companion
+from accelmnist.cli.helper_process import HelperProcess
 from accelmnist.core.errors import DataError
 from accelmnist.training.reference.scores import oracle_scores
 
@@ -27,9 +27,9 @@ def labels() -> tuple[np.ndarray, np.ndarray]:
 
 def test_it_answers_as_this_process_would(labels, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    with Companion(("sklearn.metrics",)) as companion:
-        companion.wait_until_ready()
-        found, again = companion.start(ORACLE, *labels), companion.start("os:getpid")
+    with HelperProcess(("sklearn.metrics",)) as helper:
+        helper.wait_until_ready()
+        found, again = helper.start(ORACLE, *labels), helper.start("os:getpid")
         expected = oracle_scores(*labels)
         assert (found().confusion == expected.confusion).all()
         assert again() != os.getpid()
@@ -37,19 +37,19 @@ def test_it_answers_as_this_process_would(labels, monkeypatch):
 
 def test_it_can_begin_with_its_first_call(labels, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    with Companion(("sklearn.metrics",), at_once=False) as companion:
-        companion.wait_until_ready()
-        assert companion._process is None
-        found, again = companion.start(ORACLE, *labels), companion.start("os:getpid")
+    with HelperProcess(("sklearn.metrics",), at_once=False) as helper:
+        helper.wait_until_ready()
+        assert helper._process is None
+        found, again = helper.start(ORACLE, *labels), helper.start("os:getpid")
         assert (found().confusion == oracle_scores(*labels).confusion).all()
-        assert again() == companion._process.pid != os.getpid()
+        assert again() == helper._process.pid != os.getpid()
 
 
 def test_an_error_over_there_is_raised_here_whole(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    with Companion(()) as companion:
-        companion.wait_until_ready()
-        pending = companion.start("accelmnist.data.idx:read_idx", tmp_path / "nothing")
+    with HelperProcess(()) as helper:
+        helper.wait_until_ready()
+        pending = helper.start("accelmnist.data.idx:read_idx", tmp_path / "nothing")
         with pytest.raises(DataError) as caught:
             pending()
     assert caught.value.remedy
@@ -58,31 +58,31 @@ def test_an_error_over_there_is_raised_here_whole(monkeypatch, tmp_path):
 
 def test_without_a_second_core_the_work_is_done_here(labels, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    with Companion(()) as companion:
-        companion.wait_until_ready()
-        assert companion.start("os:getpid")() == os.getpid()
+    with HelperProcess(()) as helper:
+        helper.wait_until_ready()
+        assert helper.start("os:getpid")() == os.getpid()
 
 
 @pytest.mark.parametrize("when", ["before the request", "after the request"])
 def test_when_it_dies_the_work_is_done_here(when, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    with Companion(()) as companion:
-        companion.wait_until_ready()
-        process = companion._process
+    with HelperProcess(()) as helper:
+        helper.wait_until_ready()
+        process = helper._process
         assert process is not None
         pending = None
         if when == "after the request":
             os.kill(process.pid, signal.SIGSTOP)
-            pending = companion.start("os:getpid")
+            pending = helper.start("os:getpid")
         process.kill()
         process.wait()
-        pending = pending or companion.start("os:getpid")
+        pending = pending or helper.start("os:getpid")
         assert pending() == os.getpid()
 
 
 def test_it_does_not_outlive_a_killed_run():
     program = (
-        "from accelmnist.cli.helper_process import Companion; c = Companion(()); c.wait_until_ready(); "
+        "from accelmnist.cli.helper_process import HelperProcess; c = HelperProcess(()); c.wait_until_ready(); "
         "print(c._process.pid, flush=True); import time; time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as run:

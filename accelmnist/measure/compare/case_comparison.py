@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from accelmnist.core.errors import ConfigError, RecordError
-from accelmnist.measure.compare.comparable import Series, Side
+from accelmnist.measure.compare.compared_record import ComparedRecord, Series
 from accelmnist.measure.statistics.comparison import (
     THRESHOLD,
     Comparison,
@@ -64,7 +64,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class CaseComparison:
     """One case. Ratios are the speed of new over base, above 1 where new is faster.
 
     `ratio_of_medians` is that of the speeds as they were taken. `divided_by` are the keys of the limits by whose median
@@ -90,12 +90,12 @@ class Row:
     spared: bool = False
 
 
-def match(key: str, base_side: Side, new_side: Side, rules: Rules) -> Row:
+def match(key: str, base_side: ComparedRecord, new_side: ComparedRecord, rules: Rules) -> CaseComparison:
     """What became of the case `key`, which one of the two holds at least; the decision that takes all cases is open."""
     base, new = base_side.series.get(key), new_side.series.get(key)
     known = base or new
     assert known is not None, "the keys are those of the two"
-    row = Row(
+    row = CaseComparison(
         key=key,
         axes=known.axes,
         outcome="ambiguous",
@@ -110,14 +110,14 @@ def match(key: str, base_side: Side, new_side: Side, rules: Rules) -> Row:
     return _compared(row, base, new, rules, _divisors(base, new, base_side, new_side, rules))
 
 
-def _without_base(row: Row, base: Series | None, new: Series | None) -> Row:
+def _without_base(row: CaseComparison, base: Series | None, new: Series | None) -> CaseComparison:
     if new is None or not new.speeds:
         return replace(row, outcome="in neither", reason=_reason(new) or _reason(base))
     wrong = f"wrong: {new.wrong}" if new.wrong else None
     return replace(row, outcome="only in new", reason=wrong or _reason(base))
 
 
-def _without_new(row: Row, new: Series | None, rules: Rules) -> Row:
+def _without_new(row: CaseComparison, new: Series | None, rules: Rules) -> CaseComparison:
     failed = new is not None and new.failed
     return replace(row, outcome="only in base", reason=_reason(new), fails=failed and rules.fail_on is not None)
 
@@ -128,7 +128,7 @@ def _reason(series: Series | None) -> str | None:
     return f"failed: {series.reason}" if series.failed else series.reason
 
 
-def _wrong(row: Row, base: Series, new: Series) -> Row:
+def _wrong(row: CaseComparison, base: Series, new: Series) -> CaseComparison:
     if base.wrong and new.wrong:
         return replace(row, outcome="wrong in both", reason=new.wrong)
     if new.wrong:
@@ -145,7 +145,9 @@ class _Divisors:
     lacking: str | None = None
 
 
-def _divisors(base: Series, new: Series, base_side: Side, new_side: Side, rules: Rules) -> _Divisors:
+def _divisors(
+    base: Series, new: Series, base_side: ComparedRecord, new_side: ComparedRecord, rules: Rules
+) -> _Divisors:
     lacking = None
     if rules.raw:
         lacking = "--raw leaves it in"
@@ -161,7 +163,7 @@ def _divisors(base: Series, new: Series, base_side: Side, new_side: Side, rules:
     return _Divisors({key: base.rates[key] for key in keys}, {key: new.rates[key] for key in keys})
 
 
-def _compared(row: Row, base: Series, new: Series, rules: Rules, divisors: _Divisors) -> Row:
+def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, divisors: _Divisors) -> CaseComparison:
     spread = spread_of_controls(divisors.base, divisors.new)
     comparison, plain = _comparison(row.key, base, new, divisors, spread, rules.threshold)
     return replace(

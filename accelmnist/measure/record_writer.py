@@ -12,7 +12,7 @@ from accelmnist.measure.record import BenchRecord, Limit, Round, save_bench
 from accelmnist.measure.statistics.summary import summarize
 
 
-class Ledger:
+class RecordWriter:
     """Holds the record; `folder` is where it is saved, or None."""
 
     def __init__(self, record: BenchRecord, folder: Path | None) -> None:

@@ -1,10 +1,8 @@
 """What two records have in common for a comparison: cases with speeds, whatever tool measured them.
 
-A `Side` is one record as a comparison sees it. `bench_side` makes it of a benchmark's record; `pytest_benchmark` makes
-it of the JSON of pytest-benchmark. Speeds are images or calls per second, higher is better; the facts are what else
-may have moved them.
-
-Text that comes from a file is shown on a terminal: what can't be printed there, such as a control code, becomes "?".
+A `ComparedRecord` is one record as a comparison sees it. `bench_side` makes it of a benchmark's record;
+`pytest_benchmark` makes it of the JSON of pytest-benchmark. Speeds are images or calls per second, higher is better; the
+facts are what else may have moved them.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class ComparedRecord:
     """One of the two records. `name` is the file or folder as it was given, `state` what kept it from being complete.
 
     `facts` are of the environment, the configuration and the tool. `machine` names the processor and the devices:
@@ -63,12 +61,12 @@ class Side:
     state: str | None = None
 
 
-def bench_side(record: BenchRecord, name: str) -> Side:
+def bench_side(record: BenchRecord, name: str) -> ComparedRecord:
     """A benchmark's record, as a comparison sees it; RecordError where it holds no case, or what can't be."""
     rounds = {round_.number: round_ for round_ in record.rounds}
     environment = record.environment
     devices = {limit.key: limit.device for limit in record.limits}
-    return Side(
+    return ComparedRecord(
         name=printable(name),
         tool="accelmnist bench",
         created=printable(record.created),

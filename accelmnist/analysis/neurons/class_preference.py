@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.analysis.neurons.record import Certainty, Task
+from accelmnist.analysis.neurons.record import Certainty, ClassPreference
 from accelmnist.analysis.neurons.response import Response
 from accelmnist.analysis.neurons.thresholds import (
     CLEAR_MEAN_REST,
@@ -27,7 +27,7 @@ from accelmnist.analysis.neurons.thresholds import (
 Shares = NDArray[np.float64]
 
 
-def task_of(response: Response, neuron: int) -> Task:
+def task_of(response: Response, neuron: int) -> ClassPreference:
     """The task of one neuron, from the share of each class's images that turn it on."""
     shares = response.share_on[neuron].numpy()
     upper = natural_break(shares)
@@ -35,12 +35,12 @@ def task_of(response: Response, neuron: int) -> Task:
     classes = upper if sense == "on" else tuple(label for label in range(len(shares)) if label not in upper)
     rest = [label for label in range(len(shares)) if label not in classes]
     if not classes or not rest:
-        return Task(certainty="none")
+        return ClassPreference(certainty="none")
     certainty = _certainty(shares[list(classes)], shares[rest], sense)
     if certainty == "none":
-        return Task(certainty="none")
+        return ClassPreference(certainty="none")
     separation = response.separation(neuron, classes)
-    return Task(
+    return ClassPreference(
         certainty=certainty,
         sense=sense,
         classes=classes,

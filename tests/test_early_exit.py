@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accelmnist.core.errors import DeviceError, DivergedError, StoppedError
-from accelmnist.training.ending import told_early_end
+from accelmnist.training.early_exit import record_early_exit
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from accelmnist.training.ending import told_early_end
 )
 def test_every_early_end_is_told_and_goes_on(error, status, message):
     told = []
-    with pytest.raises(type(error)) as raised, told_early_end(lambda *ended: told.append(ended)):
+    with pytest.raises(type(error)) as raised, record_early_exit(lambda *ended: told.append(ended)):
         raise error
     assert raised.value is error
     assert told == [(status, message)]
@@ -29,13 +29,13 @@ def test_every_early_end_is_told_and_goes_on(error, status, message):
 
 def test_an_end_in_good_time_is_not_told():
     told = []
-    with told_early_end(lambda *ended: told.append(ended)):
+    with record_early_exit(lambda *ended: told.append(ended)):
         pass
     assert told == []
 
 
 def test_ctrl_c_has_the_words_that_were_given():
     told = []
-    with pytest.raises(KeyboardInterrupt), told_early_end(lambda *ended: told.append(ended), interrupted="by hand"):
+    with pytest.raises(KeyboardInterrupt), record_early_exit(lambda *ended: told.append(ended), interrupted="by hand"):
         raise KeyboardInterrupt
     assert told == [("interrupted", "by hand")]

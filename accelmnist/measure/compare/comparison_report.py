@@ -22,8 +22,8 @@ from typing import Literal
 
 from accelmnist.core.errors import RecordError
 from accelmnist.core.record_files import SCHEMA_VERSION
-from accelmnist.measure.compare.comparable import Fact, Side, Tool
-from accelmnist.measure.compare.matched_case import CaseOutcome, Row, Rules, match
+from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome, Rules, match
+from accelmnist.measure.compare.compared_record import ComparedRecord, Fact, Tool
 from accelmnist.measure.statistics.comparison import compare, regressed
 from accelmnist.measure.statistics.summary import CONFIDENCE
 
@@ -50,7 +50,7 @@ class SideSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoRecords:
+class ComparisonReport:
     """The whole comparison. `compared` is the number of cases that Holm's correction counts."""
 
     schema_version: int = SCHEMA_VERSION
@@ -65,10 +65,10 @@ class TwoRecords:
     counts: dict[CaseOutcome, int]
     compared: int
     cannot_fail: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[CaseComparison, ...]
 
 
-def judge(base: Side, new: Side, rules: Rules) -> TwoRecords:
+def judge(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> ComparisonReport:
     """Compare every case; RecordError where the two are of different tools, or no case was measured in both."""
     _require_kin(base, new)
     keys = [*base.series, *(key for key in new.series if key not in base.series)]
@@ -77,7 +77,7 @@ def judge(base: Side, new: Side, rules: Rules) -> TwoRecords:
         raise RecordError(
             f"{base.name} and {new.name} have no measured case in common", remedy="Measure the same cases"
         )
-    return TwoRecords(
+    return ComparisonReport(
         passed=not any(row.fails for row in rows),
         tool=base.tool,
         base=SideSummary(name=base.name, created=base.created),
@@ -101,28 +101,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _require_kin(base: Side, new: Side) -> None:
+def _require_kin(base: ComparedRecord, new: ComparedRecord) -> None:
     if base.tool != new.tool:
         raise RecordError(
             f"{base.name} is of {base.tool} and {new.name} of {new.tool}", remedy="Give two records of one tool"
         )
 
 
-def _with_family(rows: Sequence[Row], rules: Rules) -> list[Row]:
+def _with_family(rows: Sequence[CaseComparison], rules: Rules) -> list[CaseComparison]:
     """The rows with what follows from all of them together."""
     compared = [row.comparison for row in rows if row.comparison]
     adjusted = iter(holm([comparison.p_value for comparison in compared]))
     return [_decided(row, next(adjusted), rules) if row.comparison else row for row in rows]
 
 
-def _decided(row: Row, family_p: float, rules: Rules) -> Row:
+def _decided(row: CaseComparison, family_p: float, rules: Rules) -> CaseComparison:
     assert row.comparison is not None
     beyond = rules.fail_on is not None and regressed(row.comparison, fail_on=rules.fail_on)
     holds = family_p < _SIGNIFICANCE
     return replace(row, family_p=family_p, fails=beyond and holds, spared=beyond and not holds)
 
 
-def _cannot_fail(rows: Sequence[Row], rules: Rules) -> tuple[str, ...]:
+def _cannot_fail(rows: Sequence[CaseComparison], rules: Rules) -> tuple[str, ...]:
     """The cases that could not fail alone however slow they were: their least p is too large for so many cases."""
     compared = [row for row in rows if row.comparison]
     if rules.fail_on is None:
@@ -141,7 +141,7 @@ def _least_p_of(base: int, new: int) -> float:
     return clearest.p_value if clearest.verdict == "faster" else 1.0
 
 
-def _warnings(base: Side, new: Side, *, divided: bool) -> Iterable[str]:
+def _warnings(base: ComparedRecord, new: ComparedRecord, *, divided: bool) -> Iterable[str]:
     parts = [part for part in base.machine if base.machine[part] != new.machine.get(part, base.machine[part])]
     if parts:
         verb = "differs" if len(parts) == 1 else "differ"
@@ -157,7 +157,7 @@ def _warnings(base: Side, new: Side, *, divided: bool) -> Iterable[str]:
             )
 
 
-def _differences(base: Side, new: Side) -> Iterable[Difference]:
+def _differences(base: ComparedRecord, new: ComparedRecord) -> Iterable[Difference]:
     for name in base.facts | new.facts:
         one, other = base.facts.get(name), new.facts.get(name)
         if isinstance(one, tuple) and isinstance(other, tuple):

@@ -10,10 +10,10 @@ from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.device import resolve
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
-from accelmnist.measure import subject as module
+from accelmnist.measure import timed_case as module
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.sampling import SLICES
-from accelmnist.measure.subject import REGION_S, InferenceSubject, TrainingSubject
+from accelmnist.measure.timed_case import REGION_S, TimedInference, TimedTraining
 
 CPU = resolve("cpu")
 
@@ -37,18 +37,18 @@ def data(synthetic) -> DeviceSet:
 
 
 @pytest.fixture
-def training(data) -> TrainingSubject:
-    return TrainingSubject(case(), CPU, run_config(case(), BenchConfig()), data)
+def training(data) -> TimedTraining:
+    return TimedTraining(case(), CPU, run_config(case(), BenchConfig()), data)
 
 
 @pytest.fixture
-def inference(data) -> InferenceSubject:
+def inference(data) -> TimedInference:
     asked = case(mode="inference", optimizer=None, batch_size=100)
-    return InferenceSubject(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
+    return TimedInference(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
 
 
-def weights(subject: TrainingSubject) -> torch.Tensor:
-    return torch.cat([weight.detach().flatten() for weight in subject.job.model.parameters()])
+def weights(timed: TimedTraining) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in timed.job.model.parameters()])
 
 
 def test_every_region_does_the_same_work_from_the_same_start(training):
@@ -83,10 +83,10 @@ def test_a_region_of_more_steps_than_an_epoch_goes_round(training, monkeypatch):
 
 
 def test_a_region_takes_a_tenth_of_a_second_or_more(training, inference):
-    for subject in (training, inference):
-        subject.warm_up()
-        assert subject.steps > 1
-        slices = [subject.slice_steps * subject.case.batch_size / subject.sample() for _ in range(3 * subject.slices)]
+    for timed in (training, inference):
+        timed.warm_up()
+        assert timed.steps > 1
+        slices = [timed.slice_steps * timed.case.batch_size / timed.sample() for _ in range(3 * timed.slices)]
         assert sum(slices) / 3 > REGION_S / 4  # no bar on the machine: a region that is far too short would be a fault
 
 
@@ -143,14 +143,14 @@ def test_single_calls_are_timed_one_by_one(inference):
 def test_a_batch_larger_than_the_set_is_refused(data):
     asked = case(mode="inference", optimizer=None, batch_size=10**6)
     with pytest.raises(DeviceError, match="a batch of 1000000 is larger than the"):
-        InferenceSubject(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
+        TimedInference(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
 
 
 def test_an_engine_without_a_classifier_only_trains(data, monkeypatch):
     monkeypatch.setattr(EagerEngine, "classifier", classmethod(lambda *_: None))
     asked = case(mode="inference", optimizer=None)
     with pytest.raises(DeviceError, match="engine eager has no way of its own to classify"):
-        InferenceSubject(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
+        TimedInference(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
 
 
 def test_the_loop_of_a_region_costs_little(inference):

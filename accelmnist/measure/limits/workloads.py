@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.measure.limits.cost import Product
-from accelmnist.measure.limits.probe import Operation, Recipe, Shape
+from accelmnist.measure.limits.probe import Operation, ProbeWorkload, Shape
 
 _OPERATIONS = 1000  # of a pass of a dispatch probe
 _MEETINGS = 50  # of a pass of a meeting probe
@@ -20,10 +20,10 @@ _PART = 1 << 15  # elements: torch gives no thread fewer (at::internal::GRAIN_SI
 _UNROLL, _UNROLL_BELOW = 20, 1 << 28  # passes a graph, where a pass has fewer flops or bytes: a few µs of a GPU
 
 
-def square_recipe(side: int, dtype: torch.dtype) -> Recipe:
+def square_recipe(side: int, dtype: torch.dtype) -> ProbeWorkload:
     """A product of two square matrices of `side`."""
     shape = (side, side)
-    return Recipe(
+    return ProbeWorkload(
         dtype=dtype,
         sources=(shape, shape),
         sinks=(shape,),
@@ -32,7 +32,7 @@ def square_recipe(side: int, dtype: torch.dtype) -> Recipe:
     )
 
 
-def workload_recipe(products: Sequence[Product], dtype: torch.dtype) -> Recipe:
+def workload_recipe(products: Sequence[Product], dtype: torch.dtype) -> ProbeWorkload:
     """The matrix products of a step one after the other, their operands transposed as a layer transposes them."""
     operands = _operand_shapes(products)
     flops = sum(product.flops for product in products)
@@ -42,7 +42,7 @@ def workload_recipe(products: Sequence[Product], dtype: torch.dtype) -> Recipe:
         factors = [_factors(product, tensors) for product in products]
         return [partial(torch.mm, *pair, out=sink) for pair, sink in zip(factors, sinks, strict=True)]
 
-    return Recipe(
+    return ProbeWorkload(
         dtype=dtype,
         sources=tuple(operands.values()),
         sinks=tuple((product.rows, product.columns) for product in products),
@@ -81,10 +81,10 @@ def _factors(product: Product, tensors: Mapping[tuple[str, int], Tensor]) -> tup
     return tensors["gradients", layer], tensors["weights", layer]
 
 
-def copy_recipe(size: int) -> Recipe:
+def copy_recipe(size: int) -> ProbeWorkload:
     """A copy that touches `size` bytes: half are read and half written."""
     shape = (size // 2 // torch.float32.itemsize,)
-    return Recipe(
+    return ProbeWorkload(
         dtype=torch.float32,
         sources=(shape,),
         sinks=(shape,),
@@ -94,9 +94,9 @@ def copy_recipe(size: int) -> Recipe:
     )
 
 
-def tiny_recipe() -> Recipe:
+def tiny_recipe() -> ProbeWorkload:
     """Additions in place of one element; the sum can't overflow, since it stops growing at 2^24."""
-    return Recipe(
+    return ProbeWorkload(
         dtype=torch.float32,
         sources=((1,),),
         sinks=((1,),),
@@ -105,10 +105,10 @@ def tiny_recipe() -> Recipe:
     )
 
 
-def meeting_recipe(threads: int) -> Recipe:
+def meeting_recipe(threads: int) -> ProbeWorkload:
     """Additions just large enough that every thread gets a part: the cost is that of sending them off and meeting."""
     shape = (threads * _PART,)
-    return Recipe(
+    return ProbeWorkload(
         dtype=torch.float32,
         sources=(shape, shape),
         sinks=(shape,),

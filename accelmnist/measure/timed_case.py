@@ -39,7 +39,7 @@ _EMPTY_SLICES = 20
 _FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too much
 
 
-class Subject(ABC):
+class TimedCase(ABC):
     """A case that is ready to be timed. A step is a training step, or one call of the classifier.
 
     `compile_s` is what making it ready took where its engine compiles, else None. A region is `slices` times
@@ -106,7 +106,7 @@ class Subject(ABC):
         return max(1, math.ceil(steps * _AIM_S / seconds))
 
 
-class TrainingSubject(Subject):
+class TimedTraining(TimedCase):
     """Training steps by an engine."""
 
     def __init__(self, case: Case, device: Device, config: RunConfig, data: DeviceSet) -> None:
@@ -139,7 +139,7 @@ class TrainingSubject(Subject):
         self.engine.load_state(self._state)
 
 
-class InferenceSubject(Subject):
+class TimedInference(TimedCase):
     """Calls of an engine's classifier on `images`, uint8 (n, 784) on the device, in batches that go round and round."""
 
     def __init__(self, case: Case, device: Device, model: MLP, images: torch.Tensor) -> None:

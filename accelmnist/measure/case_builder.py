@@ -17,7 +17,7 @@ from accelmnist.engines.choose import engine_class
 from accelmnist.engines.model import MLP
 from accelmnist.engines.step.memory import require_memory
 from accelmnist.measure.plan import BenchConfig, Case, run_config
-from accelmnist.measure.subject import InferenceSubject, Subject, TrainingSubject
+from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.measure.verification import References, verify_inference, verify_training
 from accelmnist.training.reference.scores import Oracle
 
@@ -47,7 +47,7 @@ def _one_of_each_kind() -> tuple[str, ...]:
     return tuple(kinds.values())
 
 
-class Workshop:
+class CaseBuilder:
     """Makes subjects of cases and judges them; what several cases share is made once."""
 
     def __init__(self, config: BenchConfig, devices: Devices, oracle: Oracle) -> None:
@@ -79,22 +79,22 @@ class Workshop:
             return f"{case.precision} is not available on {device}: {capability.reason}"
         return engine_class(case.engine).unsupported(config, device)
 
-    def subject(self, case: Case) -> Subject:
+    def timed(self, case: Case) -> TimedCase:
         """The case, prepared; raises DeviceError where that fails."""
         device = self.device(case)
         config = run_config(case, self.config)
         if case.mode == "training":
-            return TrainingSubject(case, device, config, self._set("train", device))
+            return TimedTraining(case, device, config, self._set("train", device))
         name = "test" if case.batch_size <= len(self.dataset.test) else "train"
-        return InferenceSubject(case, device, self._network(case), self._set(name, device).images)
+        return TimedInference(case, device, self._network(case), self._set(name, device).images)
 
-    def verify(self, subject: Subject) -> tuple[float | None, Verdict]:
+    def verify(self, timed: TimedCase) -> tuple[float | None, Verdict]:
         """The accuracy on the test set, and the verdict."""
-        test = self._set("test", subject.device)
-        if isinstance(subject, TrainingSubject):
-            return verify_training(subject, test, self.references, self._oracle)
-        assert isinstance(subject, InferenceSubject)
-        return verify_inference(subject, self._network(subject.case), test, self.references, self._oracle)
+        test = self._set("test", timed.device)
+        if isinstance(timed, TimedTraining):
+            return verify_training(timed, test, self.references, self._oracle)
+        assert isinstance(timed, TimedInference)
+        return verify_inference(timed, self._network(timed.case), test, self.references, self._oracle)
 
     def _set(self, name: str, device: Device) -> DeviceSet:
         key = (name, str(device))
