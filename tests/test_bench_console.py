@@ -36,6 +36,7 @@ from accelmnist.show.bench.observer import ConsoleBenchObserver
 from accelmnist.show.bench.pages import PartTable
 from accelmnist.show.bench.parts import Part, parts_of
 from accelmnist.show.bench.table import format_bench, print_bench
+from accelmnist.show.bench.view import BenchView
 from tests.bench_samples import Spec, sample_bench, sample_targets, step_cost, target
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -305,7 +306,7 @@ def test_no_line_is_too_wide_and_no_figure_is_lost(kind: str, width: int) -> Non
     assert max(map(len, said)) <= width
     assert not any("…" in line or "\x1b" in line for line in said)
     for part in parts_of(record):
-        sheet = sheet_of(part, record)
+        sheet = sheet_of(part, BenchView(record))
         for row in part.rows:
             start = [column.cell(row) for column in sheet.identity]
             own = [line for line in under(part.title, said) if is_row(line, start)]
@@ -327,7 +328,7 @@ def test_the_narrowest_terminals_are_survived(bench: BenchRecord, targets: Bench
 
 def test_every_column_stands_in_one_table_and_the_costs_together(bench: BenchRecord) -> None:
     training = part(bench, "training")
-    sheet = sheet_of(training, bench)
+    sheet = sheet_of(training, BenchView(bench))
     everything = [*sheet.figures, *sheet.costs, sheet.verdict]
     for width in range(20, 200):
         pages = PartTable(training, sheet).pages(width)
@@ -369,7 +370,7 @@ def test_wrong_rows_come_after_right_ones_even_where_they_are_faster(bench: Benc
     rows = part(record, "training").rows
     assert [row.is_wrong for row in rows] == [False] * 9 + [True] * 2
     assert "2,270,672" in training_lines(record)[12]
-    assert leaders(record)[0].startswith("cuda:0 eager batch 256 trains fastest, 590,000 images/s")
+    assert leaders(BenchView(record))[0].startswith("cuda:0 eager batch 256 trains fastest, 590,000 images/s")
 
 
 def test_a_skipped_row_is_dim_with_its_reason(bench: BenchRecord) -> None:
@@ -405,7 +406,7 @@ def test_an_ambiguous_speedup_is_not_claimed(bench: BenchRecord) -> None:
     said = next(line for line in training_lines(bench) if "123,714" in line)
     assert "ambiguous" in said
     assert units.significant(row.speedup.ratio) not in said
-    assert leaders(only(bench, 2, 5)) == (
+    assert leaders(BenchView(only(bench, 2, 5))) == (
         "cpu compiled trains fastest, 124,000 images/s, not to be told apart from cpu eager",
     )
 
@@ -423,7 +424,7 @@ def test_a_speedup_says_what_its_verdict_allows(bench: BenchRecord, verdict: str
     over = Comparison(ratio=1.5, low=1.44, high=1.55, verdict=verdict, p_value=0.5)  # type: ignore[arg-type]
     record = changed(only(bench, 1, 4), 1, speedup=over)
     assert f" {cell} " in next(line for line in training_lines(record) if "172,365" in line)
-    assert leaders(record) == (f"cpu compiled trains fastest, 172,000 images/s, {words}",)
+    assert leaders(BenchView(record)) == (f"cpu compiled trains fastest, 172,000 images/s, {words}",)
 
 
 def test_too_few_rounds_are_no_likeness(bench: BenchRecord) -> None:
@@ -431,27 +432,27 @@ def test_too_few_rounds_are_no_likeness(bench: BenchRecord) -> None:
     few = summarize(record.cases[1].images_per_s.samples[:5])
     over = Comparison(ratio=1.5, low=1.4, high=1.6, verdict="ambiguous", p_value=0.06)
     record = changed(record, 1, speedup=over, images_per_s=few)
-    (said,) = leaders(record)
+    (said,) = leaders(BenchView(record))
     assert said.endswith("images/s, too few rounds to compare it with cpu eager")
 
 
 def test_the_baseline_itself_may_be_the_fastest(bench: BenchRecord) -> None:
-    assert leaders(only(bench, 1)) == ("cpu eager trains fastest, 98,900 images/s",)
+    assert leaders(BenchView(only(bench, 1))) == ("cpu eager trains fastest, 98,900 images/s",)
 
 
 def test_cases_that_may_be_as_fast_are_named(bench: BenchRecord) -> None:
     record = changed(only(bench, 16, 17, 17), 2, engine="fused")
     pace = "cpu compiled classifies batches fastest, 402,000 images/s, as fast as cpu eager"
-    assert leaders(record) == (f"{pace}; not clearly slower: cpu fused",)
-    assert "not clearly slower" not in leaders(only(bench, 1, 4, 6))[0]
+    assert leaders(BenchView(record)) == (f"{pace}; not clearly slower: cpu fused",)
+    assert "not clearly slower" not in leaders(BenchView(only(bench, 1, 4, 6)))[0]
 
 
 def test_the_quickest_to_a_target_is_no_sure_winner_where_intervals_overlap(targets: BenchRecord) -> None:
-    assert leaders(targets) == (
+    assert leaders(BenchView(targets)) == (
         "Time to 98 % accuracy: cpu eager fp32 is quickest, 3.63 s (2.29 to 4.28), 10 of 10 seeds; "
         "not clearly slower: cpu fused fp32",
     )
-    assert "not clearly slower" not in leaders(only(targets, 0, 1))[0]
+    assert "not clearly slower" not in leaders(BenchView(only(targets, 0, 1)))[0]
 
 
 def test_unknown_is_a_dash_and_a_column_of_dashes_is_left_out(bench: BenchRecord) -> None:
@@ -528,7 +529,7 @@ def test_why_nothing_was_measured_is_said_by_the_reason_that_most_cases_share(be
 
 def test_a_target_that_nobody_reached_has_no_ranks(targets: BenchRecord) -> None:
     record = missing_all(targets)
-    assert leaders(record) == ("Time to 98 % accuracy: no right case gets there with half of its seeds",)
+    assert leaders(BenchView(record)) == ("Time to 98 % accuracy: no right case gets there with half of its seeds",)
     said = under("Time to 98 % accuracy", lines(format_bench(record)))
     assert words(said[2]).startswith("cpu eager fp32 ∞ (∞ to ∞) 0 of 10")
 
@@ -708,7 +709,7 @@ def test_through_a_pipe_a_case_that_went_wrong_is_told_at_once(bench: BenchRecor
     observer = ConsoleBenchObserver(console)
     record = changed(bench, 4, status="failed", skipped="out of memory")
     for place in (3, 4, 10):
-        observer.case_done(record, record.cases[place].case.key)
+        observer.case_done(record, record.cases[place].case)
     assert written(console) == [
         "training cpu compiled batch 256: failed: out of memory",
         "training cuda:0 compiled batch 256: the result is wrong",
@@ -890,7 +891,7 @@ def test_the_silent_observer_says_nothing(bench: BenchRecord, capsys: pytest.Cap
             observer.planned(bench)
             observer.stage("measuring")
             observer.round_done(bench)
-            observer.case_done(bench, bench.cases[0].case.key)
+            observer.case_done(bench, bench.cases[0].case)
     assert capsys.readouterr() == ("", "")
 
 

@@ -232,7 +232,7 @@ def test_throughput_draws_every_median_interval_and_sample() -> None:
     record = record_of("sample")
     figure = drawn("throughput")
     for result in measured_of(record):
-        key, speed = result.case.key, speed_of(result)
+        key, speed = result.case.label, speed_of(result)
         assert line(figure, f"median of {key}")[0] == [speed.median]
         assert set(line(figure, f"interval of {key}")[0]) == {speed.low, speed.high}
         assert dots(figure, f"samples of {key}") == list(speed.samples)
@@ -241,7 +241,7 @@ def test_throughput_draws_every_median_interval_and_sample() -> None:
 def order_in(figure: Figure | None, record: BenchRecord, mode: str) -> list[CaseResult]:
     """The cases of a mode from the top down, by the height of their medians."""
     own = [result for result in measured_of(record) if result.mode == mode]
-    return sorted(own, key=lambda result: line(figure, f"median of {result.case.key}")[1][0])
+    return sorted(own, key=lambda result: line(figure, f"median of {result.case.label}")[1][0])
 
 
 def test_rows_are_ranked_and_wrong_ones_stand_below() -> None:
@@ -259,10 +259,10 @@ def test_a_wrong_case_is_hatched_grey_and_named() -> None:
     figure = drawn("throughput")
     assert figure is not None
     (wrong,) = [result for result in record.cases if result.is_wrong]
-    (band,) = named(figure, wrong.case.key)
+    (band,) = named(figure, wrong.case.label)
     assert band.get_hatch()
     for result in measured_of(record):
-        (mark,) = named(figure, f"median of {result.case.key}")
+        (mark,) = named(figure, f"median of {result.case.label}")
         assert isinstance(mark, Line2D)
         red, green, blue = to_rgb(mark.get_color())
         assert (red == green == blue) == result.is_wrong
@@ -284,7 +284,7 @@ def test_a_doubtful_case_is_hollow_with_its_reason() -> None:
     record = record_of("sample")
     figure = drawn("throughput")
     for result in measured_of(record):
-        (mark,) = named(figure, f"median of {result.case.key}")
+        (mark,) = named(figure, f"median of {result.case.label}")
         assert isinstance(mark, Line2D)
         assert (mark.get_markerfacecolor() == "white") == (bool(result.symptoms) and not result.is_wrong)
     assert texts(figure).count("unstable") == 1
@@ -323,7 +323,7 @@ def test_more_than_forty_cases_are_the_fastest_of_each_mode() -> None:
     record = grid(hidden=((32,), (128,), (512,)), batches=(64, 256, 512), modes=("training", "inference"))
     assert len(record.cases) == 72
     figure = throughput_figure(record)
-    shown = [result for result in record.cases if named(figure, f"median of {result.case.key}")]
+    shown = [result for result in record.cases if named(figure, f"median of {result.case.label}")]
     assert len(shown) == 40
     for mode in ("training", "inference"):
         speeds = sorted((speed_of(result).median for result in record.cases if result.mode == mode), reverse=True)
@@ -356,7 +356,7 @@ def test_scaling_draws_the_medians_and_intervals_by_size() -> None:
     assert line(figure, "cuda:0 eager") == ([64, 256, 1024], [speed_of(result).median for result in own])
     for result in own:
         speed = speed_of(result)
-        assert line(figure, f"interval of {result.case.key}") == ([result.batch_size] * 2, [speed.low, speed.high])
+        assert line(figure, f"interval of {result.case.label}") == ([result.batch_size] * 2, [speed.low, speed.high])
 
 
 def test_the_limit_is_the_batch_over_the_bound() -> None:
@@ -372,7 +372,7 @@ def test_a_wrong_case_is_on_no_line() -> None:
     record = record_of("sample")
     figure = drawn("scaling")
     (wrong,) = [result for result in record.cases if result.is_wrong]
-    assert line(figure, f"wrong {wrong.case.key}") == ([256], [speed_of(wrong).median])
+    assert line(figure, f"wrong {wrong.case.label}") == ([256], [speed_of(wrong).median])
     assert "cuda:0 compiled: wrong" in texts(figure)
     assert named(figure, "cuda:0 compiled") == []
 
@@ -518,7 +518,7 @@ def test_target_draws_seeds_medians_and_intervals() -> None:
         if made.with_compile != made.without_compile:
             targets["without"] = made.without_compile
         for which, target in targets.items():
-            name = f"{result.case.key}, {which} compiling"
+            name = f"{result.case.label}, {which} compiling"
             assert dots(figure, f"seeds of {name}") == [value for value in target.seconds if value is not None]
             assert [line(figure, f"median of {name}")[0]] == [[target.median_s]] if target.median_s else True
             assert bool(named(figure, f"median of {name}")) == (target.median_s is not None)
@@ -538,7 +538,7 @@ def test_misses_are_counted_at_the_right_edge() -> None:
     png_bytes(figure)
     assert all(note.get_window_extent().x0 > right_of_all for note in notes.values())
     infinite = next(r for r in record.cases if times_of(r).with_compile.high_s is None)
-    end = line(figure, f"interval of {infinite.case.key}, with compiling")[0][-1]
+    end = line(figure, f"interval of {infinite.case.label}, with compiling")[0][-1]
     assert end > max(reached)
 
 
@@ -577,7 +577,7 @@ def test_a_wrong_case_is_never_the_quickest() -> None:
     figure = target_figure(replace(record, cases=cases))
     assert title(figure).startswith("compiled reaches")
     assert "wrong" in texts(figure)
-    heights = [line(figure, f"median of {result.case.key}, with compiling")[1][0] for result in cases]
+    heights = [line(figure, f"median of {result.case.label}, with compiling")[1][0] for result in cases]
     assert heights[0] > heights[1]  # lower on the page
 
 

@@ -26,7 +26,7 @@ def test_every_combination_is_a_case_with_a_name_of_its_own():
     # Training: 2 networks x 2 optimizers x 2 sizes x 2 precisions x 2 engines on each device, twice on the CPU.
     assert sum(case.mode == "training" for case in cases) == 32 * 3
     assert sum(case.mode == "inference" for case in cases) == 16 * 3
-    assert len({case.key for case in cases}) == len(cases)
+    assert len({case.label for case in cases}) == len(cases)
 
 
 def test_threads_are_the_cpus_own():

@@ -65,7 +65,7 @@ def sample_bench(
     cases = []
     for place, engine in enumerate(engines, start=1):
         case = unmeasured(engine)
-        factor = (speeds or {}).get(case.case.key, 1.0)
+        factor = (speeds or {}).get(case.case.label, 1.0)
         samples = 1e5 * place * factor * machine * random.lognormal(0, apart) * random.lognormal(0, jitter, rounds)
         cases.append(measured(case, samples.tolist()))
     record = BenchRecord(
@@ -116,13 +116,13 @@ def of_processes(record: BenchRecord, number: int) -> BenchRecord:
 
 
 def with_case(record: BenchRecord, key: str, **changes: Any) -> BenchRecord:
-    assert any(case.case.key == key for case in record.cases)
-    cases = (replace(case, **changes) if case.case.key == key else case for case in record.cases)
+    assert any(case.case.label == key for case in record.cases)
+    cases = (replace(case, **changes) if case.case.label == key else case for case in record.cases)
     return replace(record, cases=tuple(cases))
 
 
 def without_case(record: BenchRecord, key: str) -> BenchRecord:
-    return replace(record, cases=tuple(case for case in record.cases if case.case.key != key))
+    return replace(record, cases=tuple(case for case in record.cases if case.case.label != key))
 
 
 def judged(base: BenchRecord, new: BenchRecord, **rules: Any) -> ComparisonReport:
@@ -566,7 +566,7 @@ def test_the_axes_are_the_parts_of_the_key():
     ):
         record = replace(sample_bench(seed=1), cases=(replace(case, images_per_s=None, rounds=()),))
         [series] = bench_side(record, "base").series.values()
-        assert " ".join(filter(None, series.axes.values())) == case.case.key
+        assert " ".join(filter(None, series.axes.values())) == case.case.label
 
 
 def test_the_page_at_80_columns(tell):

@@ -9,7 +9,7 @@ import pytest
 
 from accelmnist.core.records import Check, Verdict
 from accelmnist.measure.conclusion import baseline_of, conclude, with_ranks, with_speedups
-from accelmnist.measure.plan import BenchConfig
+from accelmnist.measure.plan import BenchConfig, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
 from accelmnist.measure.statistics.summary import summarize
 
@@ -38,8 +38,8 @@ def result(engine: str, speed: float, *, rounds: int = 12, first: int = 1, **fie
     return replace(made, **fields)
 
 
-def by_key(*results: CaseResult) -> dict[str, CaseResult]:
-    return {one.case.key: one for one in results}
+def by_case(*results: CaseResult) -> dict[Case, CaseResult]:
+    return {one.case: one for one in results}
 
 
 def concluded(*results: CaseResult, processes: int = 1, baseline: str | None = None) -> list[CaseResult]:
@@ -77,8 +77,8 @@ def test_another_baseline_can_be_named():
 
 
 def test_only_the_same_work_is_compared():
-    results = by_key(result("eager", 100.0), result("compiled", 200.0, batch_size=256))
-    assert baseline_of(results[list(results)[1]].case, results, None) is None
+    results = by_case(result("eager", 100.0), result("compiled", 200.0, batch_size=256))
+    assert baseline_of(list(results)[1], results, None) is None
 
 
 def test_a_speedup_pairs_the_rounds_that_both_took_part_in():
@@ -97,13 +97,13 @@ def test_a_wrong_case_is_neither_ranked_nor_a_baseline_nor_faster():
     wrong = replace(result("compiled", 500.0), verdict=WRONG)
     eager, compiled = concluded(result("eager", 100.0), wrong)
     assert (eager.rank, compiled.rank, compiled.speedup) == (1, None, None)
-    base_is_wrong = by_key(replace(result("eager", 100.0), verdict=WRONG), result("compiled", 150.0))
+    base_is_wrong = by_case(replace(result("eager", 100.0), verdict=WRONG), result("compiled", 150.0))
     assert all(one.speedup is None for one in with_speedups(base_is_wrong, None).values())
 
 
 def test_ranks_are_by_speed_within_a_mode():
     inference = {"mode": "inference", "optimizer": None}
-    results = by_key(
+    results = by_case(
         result("eager", 100.0),
         result("compiled", 150.0),
         result("eager", 9000.0, **inference),

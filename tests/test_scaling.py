@@ -53,7 +53,7 @@ def power(exponent: float) -> Law:
 def test_the_axes_cross_in_one_case():
     cases = cases_of(AXES)
     assert len(cases) == 2 * (8 + 10 - 1 + 1)
-    assert len({case.key for case in cases}) == len(cases)
+    assert len({case.label for case in cases}) == len(cases)
     eager = [case for case in cases if case.engine == "eager" and case.threads == 2]
     assert {case.hidden[0] for case in eager if case.batch_size == 128} == {32 << power for power in range(8)}
     assert {case.batch_size for case in eager if case.hidden == (128,)} == {16 << power for power in range(10)}

@@ -165,7 +165,7 @@ def test_right_cases_of_training_get_in():
     record = sample_bench()
     known = speeds_of(record, {"cpu": CPU}, threads=7)
     expected = {
-        result.case.key: result.images_per_s.median
+        result.case.label: result.images_per_s.median
         for result in record.cases
         if result.mode == "training" and result.device == "cpu" and result.images_per_s and result.verdict.passed
     }

@@ -17,7 +17,7 @@ from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Load, find_symptoms
 
-Results = Mapping[str, CaseResult]
+Results = Mapping[Case, CaseResult]
 
 
 def summarize_limits(limits: tuple[Limit, ...], rounds: tuple[Round, ...]) -> tuple[Limit, ...]:
@@ -53,8 +53,8 @@ def _process_medians(result: CaseResult, rounds: list[Round]) -> tuple[float, ..
     return tuple(float(np.median(samples)) for samples in by_process.values())
 
 
-def baseline_of(case: Case, results: Results, asked: str | None) -> str | None:
-    """The key of the case that `case`'s speed-up divides by, or None where it wasn't measured.
+def baseline_of(case: Case, results: Results, asked: str | None) -> Case | None:
+    """The case that `case`'s speed-up divides by, or None where it wasn't measured.
 
     It does the same work (mode, network, batch size, optimizer) in eager float32 on the CPU. Where the CPU takes no
     part it is eager float32 on the case's own device. `asked` names another device, engine or precision, such as
@@ -72,7 +72,7 @@ def baseline_of(case: Case, results: Results, asked: str | None) -> str | None:
     for device in ("cpu", case.device):
         found = [result for result in same_work if _fits(result, device, wanted)]
         if found:
-            return min(found, key=lambda result: result.threads != case.threads).case.key
+            return min(found, key=lambda result: result.threads != case.threads).case
     return None
 
 
@@ -85,29 +85,28 @@ def _fits(result: CaseResult, device: str, wanted: set[str]) -> bool:
     return all(name in wanted or name == usual for name, usual in names)
 
 
-def with_speedups(results: Results, asked: str | None) -> dict[str, CaseResult]:
+def with_speedups(results: Results, asked: str | None) -> dict[Case, CaseResult]:
     """Every measured case with its speed-up over its baseline; the baseline itself and wrong cases have none."""
-    made = {}
-    for key, result in results.items():
-        base = None if result.is_wrong else baseline_of(result.case, results, asked)
-        over = None if base is None or base == key else paired(results[base], result)
-        made[key] = replace(result, speedup=over)
-    return made
+    compared = {}
+    for case, result in results.items():
+        base = None if result.is_wrong else baseline_of(case, results, asked)
+        over = None if base is None or base == case else paired(results[base], result)
+        compared[case] = replace(result, speedup=over)
+    return compared
 
 
-def with_ranks(results: Results) -> dict[str, CaseResult]:
-    """Every case with its place by speed among the right ones of its mode, network and, in inference, batch size."""
-    made = {key: replace(result, rank=None) for key, result in results.items()}
-    groups: dict[object, list[str]] = {}
-    for key, result in results.items():
+def with_ranks(results: Results) -> dict[Case, CaseResult]:
+    """Every case with its rank by speed among the right ones of its mode, network and, in inference, batch size."""
+    ranked = {case: replace(result, rank=None) for case, result in results.items()}
+    groups: dict[object, list[CaseResult]] = {}
+    for result in results.values():
         if result.images_per_s is not None and not result.is_wrong:
             size = result.batch_size if result.mode == "inference" else None
-            groups.setdefault((result.mode, result.hidden, size), []).append(key)
-    for keys in groups.values():
-        ordered = sorted(keys, key=lambda key: -_median(results[key]))
-        for place, key in enumerate(ordered, start=1):
-            made[key] = replace(made[key], rank=place)
-    return made
+            groups.setdefault((result.mode, result.hidden, size), []).append(result)
+    for group in groups.values():
+        for rank, result in enumerate(sorted(group, key=lambda result: -_median(result)), start=1):
+            ranked[result.case] = replace(result, rank=rank)
+    return ranked
 
 
 def _median(result: CaseResult) -> float:
@@ -122,7 +121,7 @@ def conclude(record: BenchRecord) -> BenchRecord:
     explained = [explain(with_symptoms(result, rounds), limits) for result in record.cases]
     if record.training_images is not None:
         explained = list(with_break_even(explained, images_per_epoch=record.training_images))
-    results = {result.case.key: result for result in explained}
+    results = {result.case: result for result in explained}
     results = with_ranks(with_speedups(results, record.config.baseline))
     cases = tuple(results.values())
     return replace(record, limits=limits, cases=cases, crossovers=find_crossovers(cases))

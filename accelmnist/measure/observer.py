@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol
 
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord
 
 
@@ -24,8 +25,8 @@ class BenchObserver(Protocol):
     def round_done(self, record: BenchRecord) -> None:
         """A round is over: every case has one more sample, or one more seed."""
 
-    def case_done(self, record: BenchRecord, key: str) -> None:
-        """A stage of the case with this key is over; its row says what came of it."""
+    def case_done(self, record: BenchRecord, case: Case) -> None:
+        """A stage of this case is over; its row says what came of it."""
 
 
 class SilentBenchObserver:
@@ -48,5 +49,5 @@ class SilentBenchObserver:
     def round_done(self, record: BenchRecord) -> None:
         """Say nothing."""
 
-    def case_done(self, record: BenchRecord, key: str) -> None:
+    def case_done(self, record: BenchRecord, case: Case) -> None:
         """Say nothing."""

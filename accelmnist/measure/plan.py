@@ -59,8 +59,8 @@ class Case:
         return str(ModelConfig(hidden=self.hidden))
 
     @property
-    def key(self) -> str:
-        """What names the case in records and messages; two cases of one benchmark never share it."""
+    def label(self) -> str:
+        """The case in words, for messages and pages; two cases of one benchmark never share it."""
         threads = () if self.threads is None else (f"{self.threads} thread{'' if self.threads == 1 else 's'}",)
         optimizer = () if self.optimizer is None else (self.optimizer,)
         parts = (self.mode, self.device, self.engine, self.precision, self.network, f"batch {self.batch_size}")

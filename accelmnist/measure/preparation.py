@@ -16,7 +16,7 @@ from accelmnist.measure.case_builder import CaseBuilder
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.machine.load import EnergyMeter
 from accelmnist.measure.machine.peak import PeakMemory
-from accelmnist.measure.plan import LATENCY_BATCH
+from accelmnist.measure.plan import LATENCY_BATCH, Case
 from accelmnist.measure.record import Latency
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
@@ -80,7 +80,7 @@ class Preparer:
     def __init__(self, builder: CaseBuilder, writer: RecordWriter, peak: PeakMemory, traces: Path | None) -> None:
         self._builder, self._writer, self._peak, self._traces = builder, writer, peak, traces
 
-    def prepare(self, key: str, threads: int) -> WarmCase | None:
+    def prepare(self, key: Case, threads: int) -> WarmCase | None:
         """The case, ready to be sampled; None where it failed, with the reason in its result."""
         set_threads(threads)
         try:
@@ -94,7 +94,7 @@ class Preparer:
             return None
         return WarmCase(timed, threads)
 
-    def _make(self, key: str) -> TimedCase:
+    def _make(self, key: Case) -> TimedCase:
         case = self._writer.results[key].case
         timed = self._builder.timed(case)
         self._writer.update(key, status="measuring", skipped=None, compile_s=timed.compile_s, cost=cost_of(case))
@@ -106,12 +106,12 @@ class Preparer:
         self._writer.update(key, steps_per_region=timed.steps, region_s=timed.region_s)
         return timed
 
-    def _profile(self, key: str, timed: TimedCase) -> None:
+    def _profile(self, key: Case, timed: TimedCase) -> None:
         """Count what a step starts; with a folder for traces, also tell where its time goes."""
         if self._traces is None:
             self._writer.update(key, launches=profiled(timed, steps=COUNTED_STEPS, trace=None).launches)
             return
-        trace = self._traces / f"{key.replace(' ', '-').replace(':', '')}.json.gz"
+        trace = self._traces / f"{key.label.replace(' ', '-').replace(':', '')}.json.gz"
         profile = profiled(timed, steps=PROFILED_STEPS, trace=trace)
         self._writer.update(key, launches=profile.launches, profile=profile.summary)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelmnist.core.records import Status
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, Limit, Round, save_bench
 from accelmnist.measure.statistics.summary import summarize
 
@@ -18,7 +19,7 @@ class RecordWriter:
     def __init__(self, record: BenchRecord, folder: Path | None) -> None:
         self._record = record
         self._folder = folder
-        self.results = {result.case.key: result for result in record.cases}
+        self.results = {result.case: result for result in record.cases}
 
     @property
     def record(self) -> BenchRecord:
@@ -29,9 +30,9 @@ class RecordWriter:
         """Change fields of the record."""
         self._record = replace(self._record, **fields)
 
-    def update(self, key: str, **fields: Any) -> None:
+    def update(self, case: Case, **fields: Any) -> None:
         """Change fields of one case's result."""
-        self.results[key] = replace(self.results[key], **fields)
+        self.results[case] = replace(self.results[case], **fields)
 
     def note(self, text: str) -> None:
         """Add a note that a reader must know, once."""
@@ -47,18 +48,18 @@ class RecordWriter:
         known = {limit.key for limit in self._record.limits}
         self.set(limits=(*self._record.limits, *(limit for limit in limits if limit.key not in known)))
 
-    def add_round(self, round_: Round, samples: Mapping[str, float]) -> None:
+    def add_round(self, round_: Round, samples: Mapping[Case, float]) -> None:
         """Add a round with the speeds of the cases that took part."""
         self.set(rounds=(*self._record.rounds, round_))
-        for key, sample in samples.items():
-            result = self.results[key]
+        for case, sample in samples.items():
+            result = self.results[case]
             before = result.images_per_s.samples if result.images_per_s else ()
-            self.update(key, images_per_s=summarize((*before, sample)), rounds=(*result.rounds, round_.number))
+            self.update(case, images_per_s=summarize((*before, sample)), rounds=(*result.rounds, round_.number))
 
     def take(self, record: BenchRecord) -> None:
         """Go on with this record instead."""
         self._record = record
-        self.results = {result.case.key: result for result in record.cases}
+        self.results = {result.case: result for result in record.cases}
 
     def end(self, status: Status, message: str | None) -> None:
         """Say how it ended, and save."""

@@ -12,10 +12,11 @@ all its slices over their time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import harmonic_mean
+from typing import TypeVar
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.measure.statistics.summary import relative_half_width, summarize
@@ -32,17 +33,17 @@ class Sampler:
     slices: int = SLICES
 
 
-Outcomes = dict[str, float | DeviceError]
+Key = TypeVar("Key", bound=Hashable)
 
 
-def sample_round(samplers: Mapping[str, Sampler], chance: Random) -> Outcomes:
+def sample_round(samplers: Mapping[Key, Sampler], chance: Random) -> dict[Key, float | DeviceError]:
     """One sample of each, by key; a DeviceError in place of one that failed.
 
     Each of SLICES turns takes a slice of all in random order; who has fewer slices sits some turns out.
     """
     turns = {key: set(chance.sample(range(SLICES), sampler.slices)) for key, sampler in samplers.items()}
-    rates: dict[str, list[float]] = {key: [] for key in samplers}
-    failures: dict[str, DeviceError] = {}
+    rates: dict[Key, list[float]] = {key: [] for key in samplers}
+    failures: dict[Key, DeviceError] = {}
     for turn in range(SLICES):
         order = [key for key in samplers if turn in turns[key] and key not in failures]
         chance.shuffle(order)

@@ -30,7 +30,7 @@ from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.known_speeds import speeds_of
 from accelmnist.measure.machine.peak import PeakMemory
 from accelmnist.measure.observer import BenchObserver
-from accelmnist.measure.plan import BenchConfig, case_fields, expand
+from accelmnist.measure.plan import BenchConfig, Case, case_fields, expand
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.training.early_exit import record_early_exit
@@ -101,7 +101,7 @@ class Session(ABC):
         self._saved_at = 0.0
 
     @abstractmethod
-    def measure(self, runnable: list[str]) -> None:
+    def measure(self, runnable: list[Case]) -> None:
         """Measure the cases with these keys: all that are open and can run here."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ class Session(ABC):
                 self.writer.save()
         return self.writer.record
 
-    def _runnable(self) -> list[str]:
+    def _runnable(self) -> list[Case]:
         """The open cases that can run here; the others get their reason."""
         open_cases = [key for key, result in self.writer.results.items() if result.status != "done"]
         for key in open_cases:
@@ -130,12 +130,12 @@ class Session(ABC):
                 self.writer.update(key, status="skipped", skipped=reason)
         return [key for key in open_cases if self.writer.results[key].status != "skipped"]
 
-    def compiles(self, key: str) -> bool:
+    def compiles(self, key: Case) -> bool:
         """Whether the case's engine compiles."""
         result = self.writer.results[key]
         return engine_class(result.engine).compiles_on(result.device.partition(":")[0])
 
-    def threads_of(self, key: str) -> int:
+    def threads_of(self, key: Case) -> int:
         """The CPU threads of a case."""
         return self.writer.results[key].threads or self.threads
 
@@ -143,7 +143,7 @@ class Session(ABC):
         """The devices that are here."""
         return [device for device in self.builder.devices.values() if isinstance(device, Device)]
 
-    def cut(self, key: str, takes: float, left: float) -> None:
+    def cut(self, key: Case, takes: float, left: float) -> None:
         """Leave a case out for lack of time, and say so."""
         reason = f"cut for time: it takes about {takes:.0f} s and {max(left, 0):.0f} s are left"
         self.writer.update(key, status="cut", skipped=reason)

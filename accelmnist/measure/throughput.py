@@ -7,7 +7,7 @@ sample    rounds of all cases and limits in random order, until every interval i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from statistics import median
 
@@ -17,6 +17,7 @@ from accelmnist.measure.clock import timed
 from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.machine.load import MachineWatch, RoundLoad
 from accelmnist.measure.observer import BenchObserver
+from accelmnist.measure.plan import Case
 from accelmnist.measure.preparation import Preparer, WarmCase
 from accelmnist.measure.record import Harness, Round
 from accelmnist.measure.sampling import FEWEST_ROUNDS, Sampler, is_settled, sample_round
@@ -34,11 +35,11 @@ class ThroughputSession(Session):
     def __init__(self, request: BenchRequest, observer: BenchObserver) -> None:
         super().__init__(request, observer)
         self.preparer = Preparer(self.builder, self.writer, self.peak, request.traces)
-        self.prepared: dict[str, WarmCase] = {}
+        self.prepared: dict[Case, WarmCase] = {}
         self.process = 1 + max((round_.process for round_ in self.writer.record.rounds), default=-1)
         self.rounds_here = 0
 
-    def measure(self, runnable: list[str]) -> None:
+    def measure(self, runnable: list[Case]) -> None:
         """Prepare, those that compile last: where time is short, they are cut. Then sample."""
         for key in sorted(runnable, key=self.compiles):
             self._prepare(key)
@@ -47,7 +48,7 @@ class ThroughputSession(Session):
         if self.prepared:
             self._sample()
 
-    def _prepare(self, key: str) -> None:
+    def _prepare(self, key: Case) -> None:
         compiles, result = self.compiles(key), self.writer.results[key]
         kind = f"{result.engine} {result.mode}"
         takes = self.budget.expect_s(kind, compiles=compiles)
@@ -55,7 +56,7 @@ class ThroughputSession(Session):
         if takes > left:
             self.cut(key, takes, left)
             return
-        self.observer.stage(f"{'compiling' if compiles else 'preparing'} {key}")
+        self.observer.stage(f"{'compiling' if compiles else 'preparing'} {key.label}")
         started = self.budget.elapsed_s
         prepared = self.preparer.prepare(key, self.threads_of(key))
         self.budget.learn(kind, self.budget.elapsed_s - started)
@@ -68,10 +69,10 @@ class ThroughputSession(Session):
 
     def _sample(self) -> None:
         self.observer.stage("measuring")
-        samplers = {
+        samplers: dict[Case | str, Sampler] = {
             key: Sampler(prepared.sample, slices=prepared.timed.slices) for key, prepared in self.prepared.items()
         }
-        samplers |= self._probes()
+        samplers.update(self._probes())
         watch = MachineWatch(self.devices())
         chance = Random(self.process)
         longest = self._round_s()
@@ -90,7 +91,7 @@ class ThroughputSession(Session):
         return limit_samplers(cases, devices, self.writer, threads=self.threads)
 
     def _keep_round(
-        self, outcomes: dict[str, float | DeviceError], load: RoundLoad, samplers: dict[str, Sampler]
+        self, outcomes: Mapping[Case | str, float | DeviceError], load: RoundLoad, samplers: dict[Case | str, Sampler]
     ) -> None:
         rates = {key: outcome for key, outcome in outcomes.items() if not isinstance(outcome, DeviceError)}
         for key in outcomes.keys() - rates.keys():
@@ -98,21 +99,21 @@ class ThroughputSession(Session):
         round_ = Round(
             number=len(self.writer.record.rounds) + 1,
             process=self.process,
-            limits={key: rate for key, rate in rates.items() if key not in self.prepared},
+            limits={key: rate for key, rate in rates.items() if isinstance(key, str)},
             other_cpu=load.other_cpu,
             throttled=load.throttled,
         )
-        self.writer.add_round(round_, {key: rate for key, rate in rates.items() if key in self.prepared})
+        self.writer.add_round(round_, {key: rate for key, rate in rates.items() if isinstance(key, Case)})
         for key, prepared in self.prepared.items():
             self.writer.update(key, latency=prepared.latency, joules_per_image=prepared.joules_per_image)
         self.rounds_here += 1
         self.write()
         self.observer.round_done(self.writer.record)
 
-    def _drop(self, key: str, samplers: dict[str, Sampler], reason: str) -> None:
+    def _drop(self, key: Case | str, samplers: dict[Case | str, Sampler], reason: str) -> None:
         """Go on without a case or a limit that failed while it was timed."""
         del samplers[key]
-        if key in self.prepared:
+        if isinstance(key, Case):
             del self.prepared[key]
             self.writer.update(key, status="failed", skipped=reason)
         else:

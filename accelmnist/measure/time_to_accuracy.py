@@ -26,7 +26,7 @@ from accelmnist.device import Device, memory_errors, set_threads, synchronize
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
-from accelmnist.measure.plan import run_config
+from accelmnist.measure.plan import Case, run_config
 from accelmnist.measure.record import Target, TimeToAccuracy
 from accelmnist.measure.session import Session
 from accelmnist.measure.statistics.summary import CONFIDENCE
@@ -99,7 +99,7 @@ def _finite(value: float) -> float | None:
 class TimeToAccuracySession(Session):
     """Time to the target accuracy of every training case: one seed of each a round, in random order."""
 
-    def measure(self, runnable: list[str]) -> None:
+    def measure(self, runnable: list[Case]) -> None:
         """Judge every case once, off the clock; then train seed after seed."""
         right = [key for key in runnable if self._judge(key)]
         self.observer.stage("training to the target")
@@ -112,11 +112,11 @@ class TimeToAccuracySession(Session):
             self.observer.round_done(self.writer.record)
         set_threads(self.threads)
 
-    def _judge(self, key: str) -> bool:
+    def _judge(self, key: Case) -> bool:
         result = self.writer.results[key]
         if result.verdict is not None:
             return True
-        self.observer.stage(f"checking {key}")
+        self.observer.stage(f"checking {key.label}")
         set_threads(self.threads_of(key))
         try:
             device = self.builder.device(result.case)
@@ -131,13 +131,13 @@ class TimeToAccuracySession(Session):
         self.observer.case_done(self.writer.record, key)
         return True
 
-    def _train(self, key: str, seed: int) -> bool:
+    def _train(self, key: Case, seed: int) -> bool:
         """Train one seed and write it down; False where the case is over, for lack of time or of memory."""
         result = self.writer.results[key]
-        takes = self.budget.expect_s(key, compiles=self.compiles(key))
+        takes = self.budget.expect_s(key.label, compiles=self.compiles(key))
         if takes > self.budget.left_s:
             done = len(_trials(result.time_to_accuracy))
-            self.writer.note(f"{key}: time was up after {done} of {self.config.seeds} seeds")
+            self.writer.note(f"{key.label}: time was up after {done} of {self.config.seeds} seeds")
             if done == 0:
                 self.cut(key, takes, self.budget.left_s)
             return False
@@ -152,7 +152,7 @@ class TimeToAccuracySession(Session):
         except DeviceError as error:
             self.writer.update(key, status="failed", skipped=str(error))
             return False
-        self.budget.learn(key, self.budget.elapsed_s - started)
+        self.budget.learn(key.label, self.budget.elapsed_s - started)
         self._keep(key, trial)
         return True
 
@@ -161,7 +161,7 @@ class TimeToAccuracySession(Session):
         assert self.config.target_accuracy is not None
         return self.config.target_accuracy
 
-    def _keep(self, key: str, trial: Trial) -> None:
+    def _keep(self, key: Case, trial: Trial) -> None:
         result = self.writer.results[key]
         before = result.time_to_accuracy
         with_compile = (*(before.with_compile.seconds if before else ()), trial.seconds)
@@ -184,7 +184,7 @@ class TimeToAccuracySession(Session):
             made = result.time_to_accuracy
             if made is not None and made.reached == 0:
                 within = f"within {made.most_epochs} epochs; the best was {max(made.accuracies):.2%}"
-                self.writer.note(f"{key}: no seed reached {made.target:.2%} {within}")
+                self.writer.note(f"{key.label}: no seed reached {made.target:.2%} {within}")
 
 
 def _trials(made: TimeToAccuracy | None) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
 """What two records have in common for a comparison: cases with speeds, whatever tool measured them.
 
 A `ComparedRecord` is one record as a comparison sees it. `bench_side` makes it of a benchmark's record;
-`pytest_benchmark` makes it of the JSON of pytest-benchmark. Speeds are images or calls per second, higher is better; the
-facts are what else may have moved them.
+`pytest_benchmark` makes it of the JSON of pytest-benchmark. Speeds are images or calls per second, higher is better;
+the facts are what else may have moved them.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def printable(text: str) -> str:
 
 
 def _series(result: CaseResult, rounds: Mapping[int, Round], devices: Mapping[str, str], name: str) -> Series:
-    key = printable(result.case.key)
+    key = printable(result.case.label)
     failed = result.status == "failed"
     samples = result.images_per_s.samples if result.images_per_s and not failed else ()
     if len(samples) != len(result.rounds) and not failed:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from accelmnist.measure.conclusion import baseline_of
-from accelmnist.measure.record import BenchRecord, CaseResult, Latency
+from accelmnist.measure.record import CaseResult, Latency
 from accelmnist.show.bench.figures import has_median, ratio_text, reached_text, share_text, speed_text, target_text
 from accelmnist.show.bench.naming import Trait
 from accelmnist.show.bench.parts import Part
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE
 from accelmnist.show.units import UNKNOWN, percent, seconds, significant, size
 
@@ -58,9 +58,9 @@ class Sheet:
     verdict: Column
 
 
-def sheet_of(part: Part, record: BenchRecord) -> Sheet:
+def sheet_of(part: Part, view: BenchView) -> Sheet:
     """The columns that `part` needs."""
-    figures = _target_figures() if part.kind == "target" else _speed_figures(part, Baselines(record))
+    figures = _target_figures() if part.kind == "target" else _speed_figures(part, view)
     return Sheet(
         identity=(Column(RANK, _ranks(part), style=lambda _: STRONG), *map(_trait_column, part.naming.varying)),
         figures=_known(figures, part.rows),
@@ -82,32 +82,13 @@ def _ranks(part: Part) -> Words:
     if part.kind != "target":
         return lambda result: "" if result.rank is None else str(result.rank)
     timed = [result for result in part.rows if not result.is_wrong and has_median(result)]
-    places = {result.case.key: str(place) for place, result in enumerate(timed, start=1)}
-    return lambda result: places.get(result.case.key, "")
+    ranks = {result.case: str(rank) for rank, result in enumerate(timed, start=1)}
+    return lambda result: ranks.get(result.case, "")
 
 
-class Baselines:
-    """What the speed-ups of a record divide by."""
-
-    def __init__(self, record: BenchRecord) -> None:
-        self._results = {result.case.key: result for result in record.cases}
-        self._asked = record.config.baseline
-
-    def of(self, result: CaseResult) -> CaseResult | None:
-        """The case that `result` is compared with: itself where it is a baseline, None where there is none."""
-        if result.images_per_s is None or result.is_wrong:
-            return None
-        key = baseline_of(result.case, self._results, self._asked)
-        return None if key is None else self._results[key]
-
-    def is_baseline(self, result: CaseResult) -> bool:
-        """Whether others are compared with `result`."""
-        return result.speedup is None and self.of(result) is result
-
-
-def _speed_figures(part: Part, baselines: Baselines) -> tuple[Column, ...]:
+def _speed_figures(part: Part, view: BenchView) -> tuple[Column, ...]:
     speed = Column("images/s", lambda result: speed_text(result.images_per_s), style=_speed_style)
-    over = Column("speed-up", lambda result: _over(result, baselines), style=_over_style)
+    over = Column("speed-up", lambda result: _over(result, view), style=_over_style)
     step = Column("ms a\ncall" if part.kind == "throughput" else "ms a\nstep", _step)
     limit = Column("of\nlimit", lambda result: share_text(result.share_of_limit))
     between = Column("between\nprocesses", _between)
@@ -139,10 +120,10 @@ _LATENCIES = (
 )
 
 
-def _over(result: CaseResult, baselines: Baselines) -> str:
+def _over(result: CaseResult, view: BenchView) -> str:
     over = result.speedup
     if over is None:
-        return BASELINE if baselines.is_baseline(result) else ""
+        return BASELINE if view.is_baseline(result) else ""
     return ratio_text(over) if over.verdict in ("faster", "slower") else over.verdict
 
 

@@ -9,11 +9,11 @@ from accelmnist.core.records import Check
 from accelmnist.measure.limits.crossover import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.measure.statistics.comparison import Comparison, are_too_few
-from accelmnist.show.bench.columns import Baselines
 from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text
-from accelmnist.show.bench.naming import RecordNames, one_line
+from accelmnist.show.bench.naming import one_line
 from accelmnist.show.bench.pages import reason_text
-from accelmnist.show.bench.parts import Part, is_measured, parts_of
+from accelmnist.show.bench.parts import Part, is_measured
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.units import plural, rate, seconds, significant, spread
 
 NOTHING = "NOTHING MEASURED"
@@ -82,39 +82,36 @@ def extent(record: BenchRecord) -> str:
     return f"{done} of {plural(len(record.cases), 'case')} measured{rounds}, {seconds(record.elapsed_s)}"
 
 
-def leaders(record: BenchRecord) -> tuple[str, ...]:
+def leaders(view: BenchView) -> tuple[str, ...]:
     """A sentence for the fastest right row of every table of training, or of inference where nothing was trained."""
-    parts = parts_of(record)
-    trained = [part for part in parts if part.kind in ("training", "target")]
-    names, baselines = RecordNames(record), Baselines(record)
-    said = [_leader(part, names, baselines) for part in trained or parts]
-    return tuple(sentence for sentence in said if sentence)
+    trained = [part for part in view.parts if part.kind in ("training", "target")]
+    return tuple(filter(None, (_leader(part, view) for part in trained or view.parts)))
 
 
-def _leader(part: Part, names: RecordNames, baselines: Baselines) -> str:
+def _leader(part: Part, view: BenchView) -> str:
     right = [result for result in part.rows if not result.is_wrong]
     if part.kind == "target":
-        return _quickest([result for result in right if has_median(result)], part, names)
+        return _quickest([result for result in right if has_median(result)], part, view)
     if not right:
         return ""
     first = max(right, key=_speed)
-    named = (first, baselines.of(first))
+    named = (first, view.baseline(first))
     tied = [result for result in right if result not in named and _is_level(first, result)]
-    return f"{names.brief(first)} {_DOES[part.kind]} fastest, {_pace(first, names, baselines)}{_also(tied, names)}"
+    return f"{view.brief(first)} {_DOES[part.kind]} fastest, {_pace(first, view)}{_also(tied, view)}"
 
 
-def _also(level: list[CaseResult], names: RecordNames) -> str:
+def _also(level: list[CaseResult], view: BenchView) -> str:
     """The cases that may be as fast as the first."""
-    return f"; not clearly slower: {', '.join(map(names.brief, level))}" if level else ""
+    return f"; not clearly slower: {', '.join(map(view.brief, level))}" if level else ""
 
 
-def _pace(first: CaseResult, names: RecordNames, baselines: Baselines) -> str:
+def _pace(first: CaseResult, view: BenchView) -> str:
     assert first.images_per_s is not None
-    base = baselines.of(first)
+    base = view.baseline(first)
     if base is None or base is first:
         return rate(first.images_per_s.median)
     few = are_too_few(len(first.images_per_s.samples))
-    base_name = names.brief(base)
+    base_name = view.brief(base)
     over = f"too few rounds to compare it with {base_name}" if few else speedup_text(first.speedup, base_name)
     return f"{rate(first.images_per_s.median)}, {over}"
 
@@ -129,13 +126,13 @@ def _is_level(first: CaseResult, other: CaseResult) -> bool:
     return against is not None and against.verdict != "slower"
 
 
-def _quickest(timed: list[CaseResult], part: Part, names: RecordNames) -> str:
+def _quickest(timed: list[CaseResult], part: Part, view: BenchView) -> str:
     if not timed or timed[0].time_to_accuracy is None:
         return f"{part.title}: no right case gets there with half of its seeds" if part.rows else ""
     made = timed[0].time_to_accuracy.with_compile
     level = [result for result in timed[1:] if _overlaps(made, result)]
     took = f"{target_text(made)}, {reached_text(timed[0])} seeds"
-    return f"{part.title}: {names.brief(timed[0])} is quickest, {took}{_also(level, names)}"
+    return f"{part.title}: {view.brief(timed[0])} is quickest, {took}{_also(level, view)}"
 
 
 def _overlaps(first: Target, other: CaseResult) -> bool:

@@ -12,17 +12,17 @@ from accelmnist.show.bench.headline import (
     outcome_of,
     wrong_of,
 )
-from accelmnist.show.bench.naming import RecordNames
+from accelmnist.show.bench.view import BenchView
 
 
 def format_line(record: BenchRecord) -> str:
     """The outcome first, then how much was measured, what is fastest, every wrong row; or why nothing was measured."""
-    names = RecordNames(record)
-    wrong = [f"wrong: {names.label(result)} ({failures_text(result)})" for result in wrong_of(record)]
+    view = BenchView(record)
+    wrong = [f"wrong: {view.label(result)} ({failures_text(result)})" for result in wrong_of(record)]
     said = (
         f"{outcome_of(record).word} {extent(record)}",
         message_of(record),
-        *leaders(record),
+        *leaders(view),
         *wrong,
         nothing_text(record),
     )

@@ -19,7 +19,7 @@ from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.sampling import FEWEST_ROUNDS
 from accelmnist.measure.statistics.summary import relative_half_width
 from accelmnist.show.bench.figures import speed_text, target_text
-from accelmnist.show.bench.naming import RecordNames
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, section
 from accelmnist.show.units import UNKNOWN, count, plural, seconds, spread
 
@@ -68,11 +68,11 @@ def time_text(record: BenchRecord, spent_s: float) -> str:
 
 def _rows(record: BenchRecord, most: int) -> Text:
     """The rows that fit, those that are measured first; what has no room is counted."""
-    target, names = record.config.precision_target, RecordNames(record)
+    target, view = record.config.precision_target, BenchView(record)
     shown = _most_urgent(record.cases, target, most)
     timed = record.config.target_accuracy is not None
     heads = ("case", "time so far", "seeds", "") if timed else ("case", "images/s", "rounds", "")
-    rows = [_cells(result, names, target, timed=timed) for result in shown]
+    rows = [_cells(result, view, target, timed=timed) for result in shown]
     hidden = len(record.cases) - len(shown)
     below = f"and {plural(hidden, 'more case')}\n" if hidden else ""
     return _aligned([tuple((head, STRONG) for head in heads), *rows]).append(below, style=LABEL)
@@ -109,14 +109,14 @@ def _most_urgent(results: Sequence[CaseResult], target: float, most: int) -> lis
     return [results[place] for place in sorted(ordered[: most - 1])]
 
 
-def _cells(result: CaseResult, names: RecordNames, target: float, *, timed: bool) -> tuple[Cell, ...]:
+def _cells(result: CaseResult, view: BenchView, target: float, *, timed: bool) -> tuple[Cell, ...]:
     state = state_of(result, target)
     made = result.time_to_accuracy
     figure = (target_text(made.with_compile) if made else "") if timed else speed_text(result.images_per_s)
     rounds = _seeds(result) if timed else len(result.rounds)
     quiet = LABEL if state in ("pending", "skipped", "cut") else ""
     return (
-        (names.label(result), quiet),
+        (view.label(result), quiet),
         (figure or UNKNOWN, STRONG if figure else LABEL),
         (count(rounds) if rounds else UNKNOWN, quiet),
         ("waiting" if state == "pending" else state, _STYLES.get(state, LABEL)),
@@ -167,4 +167,4 @@ def _widest(record: BenchRecord) -> str:
     if not finite:
         return ""
     widest = max(finite, key=_width)
-    return f"widest {RecordNames(record).label(widest)} {spread(_width(widest))}"
+    return f"widest {BenchView(record).label(widest)} {spread(_width(widest))}"

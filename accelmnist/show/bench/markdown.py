@@ -22,10 +22,11 @@ from accelmnist.show.bench.headline import (
     wrong_of,
 )
 from accelmnist.show.bench.limits import HEADINGS, limit_rows
-from accelmnist.show.bench.naming import Naming, RecordNames
+from accelmnist.show.bench.naming import Naming
 from accelmnist.show.bench.pages import reason_text
-from accelmnist.show.bench.parts import Part, parts_of
-from accelmnist.show.bench.remarks import bounds_of, doubts_of, harness_text, legend_of, load_text
+from accelmnist.show.bench.parts import Part
+from accelmnist.show.bench.remarks import doubts_of, harness_text, legend_of, load_text
+from accelmnist.show.bench.view import BenchView
 
 _SPECIAL = re.compile(r"([\\|`*_~<\[\]])")
 _TICKS = re.compile(r"`+")
@@ -33,12 +34,13 @@ _TICKS = re.compile(r"`+")
 
 def format_markdown(record: BenchRecord, *, brief: bool = False) -> str:
     """The whole text, ending in a line feed; `brief` leaves out the sentences below the tables, and the limits."""
+    view = BenchView(record)
     blocks = [
         f"{escape(_setting(record))}:",
-        _answer(record),
-        *(block for part in parts_of(record) for block in _part(part, record)),
-        escape(legend_of(record)),
-        *([] if brief else [*_remarks(record), *_limits(record)]),
+        _answer(view),
+        *(block for part in view.parts for block in _part(part, view)),
+        escape(legend_of(view)),
+        *([] if brief else [*_remarks(view), *_limits(record)]),
         _origin(record),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -67,19 +69,19 @@ def _machine(environment: Environment, record: BenchRecord) -> str:
     return f"on {' and '.join([processor, *others])}"
 
 
-def _answer(record: BenchRecord) -> str:
-    names = RecordNames(record)
-    wrong = [f"Wrong: {names.label(result)}: {failures_text(result)}" for result in wrong_of(record)]
-    said = (extent(record), message_of(record), *leaders(record), *wrong, nothing_text(record))
+def _answer(view: BenchView) -> str:
+    record = view.record
+    wrong = [f"Wrong: {view.label(result)}: {failures_text(result)}" for result in wrong_of(record)]
+    said = (extent(record), message_of(record), *leaders(view), *wrong, nothing_text(record))
     return f"**{outcome_of(record).word}**: " + ". ".join(map(escape, filter(None, said))) + "."
 
 
-def _part(part: Part, record: BenchRecord) -> list[str]:
+def _part(part: Part, view: BenchView) -> list[str]:
     """The title with what all rows share, the table, and the cases that were not measured."""
     shared = f" ({escape(part.naming.shared)})" if part.naming.shared else ""
     blocks = [f"**{escape(part.title)}**{shared}"]
     if part.rows:
-        sheet = sheet_of(part, record)
+        sheet = sheet_of(part, view)
         columns = (*sheet.identity, *sheet.figures, *sheet.costs, sheet.verdict)
         rows = [[_bold_failure(column.cell(result)) for column in columns] for result in part.rows]
         blocks.append(_table([(_heading(column), column.is_number) for column in columns], rows))
@@ -95,27 +97,28 @@ def _bold_failure(text: str) -> str:
     return "**FAIL**" if text == "FAIL" else escape(text)
 
 
-def _remarks(record: BenchRecord) -> list[str]:
+def _remarks(view: BenchView) -> list[str]:
+    record = view.record
     bounds = [
-        f"{part.title}: {label}: {sentence}" if len(bounds_of(record)) > 1 else f"{label}: {sentence}"
-        for part, said in bounds_of(record)
+        f"{part.title}: {label}: {sentence}" if len(view.bounds) > 1 else f"{label}: {sentence}"
+        for part, said in view.bounds
         for label, sentence in said
     ]
     crossovers = [crossover.sentence for crossover in record.crossovers]
-    doubts = [f"{doubt.code}: {', '.join(doubt.seen)}; {doubt.advice}" for doubt in doubts_of(record)]
+    doubts = [f"{doubt.code}: {', '.join(doubt.seen)}; {doubt.advice}" for doubt in doubts_of(view)]
     notes = [*doubts, *filter(None, (harness_text(record), load_text(record))), *record.notes]
     return [
         *_titled("What holds it back", bounds),
         *_titled("Crossovers", crossovers),
         *_titled("Doubts", notes),
-        *_titled("Profiles", _profiles(record)),
+        *_titled("Profiles", _profiles(view)),
     ]
 
 
-def _profiles(record: BenchRecord) -> list[str]:
+def _profiles(view: BenchView) -> list[str]:
     """What the profiler found in each case, in a sentence or a few."""
-    names, profiled = RecordNames(record), [result for result in record.cases if result.profile is not None]
-    return [f"{names.label(result)}: {' '.join(result.profile.notes)}" for result in profiled if result.profile]
+    profiled = [result for result in view.record.cases if result.profile is not None]
+    return [f"{view.label(result)}: {' '.join(result.profile.notes)}" for result in profiled if result.profile]
 
 
 def _titled(title: str, sentences: Sequence[str]) -> list[str]:

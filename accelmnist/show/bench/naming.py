@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from accelmnist.measure.compare.compared_record import printable
-from accelmnist.measure.plan import Mode
-from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.record import CaseResult
 from accelmnist.show.units import count, plural
 
 
@@ -68,26 +67,3 @@ class Naming:
     def label(self, result: CaseResult) -> str:
         """The case in a few words: "cpu compiled batch 64"."""
         return " ".join(filter(None, (trait.said(result) for trait in self.varying)))
-
-
-class RecordNames:
-    """Names for all cases of a record; where it has both modes, the mode comes first."""
-
-    def __init__(self, record: BenchRecord) -> None:
-        self._by_key = {result.case.key: result for result in record.cases}
-        modes: dict[Mode, list[CaseResult]] = {}
-        for result in record.cases:
-            modes.setdefault(result.mode, []).append(result)
-        self._by_mode = {mode: Naming(results) for mode, results in modes.items()}
-
-    def label(self, result: CaseResult) -> str:
-        """The case among all of the record: "training cpu compiled batch 64"."""
-        return f"{result.mode} {self.brief(result)}" if len(self._by_mode) > 1 else self.brief(result)
-
-    def brief(self, result: CaseResult) -> str:
-        """The case among those of its mode."""
-        return self._by_mode[result.mode].label(result)
-
-    def of_key(self, key: str) -> str:
-        """The case with this key, or the key where the record has no such case."""
-        return self.label(self._by_key[key]) if key in self._by_key else key

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from rich.console import Console, RenderableType
 
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord
 from accelmnist.show.bench.live import format_live, format_progress, time_text
-from accelmnist.show.bench.naming import RecordNames
 from accelmnist.show.bench.pages import reason_text
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.live_page import LivePage
 from accelmnist.show.theme import BAD
 from accelmnist.show.units import plural
@@ -48,16 +49,16 @@ class ConsoleBenchObserver(LivePage):
             self._print(format_progress(record, spent_s=self._spent_s))
             self._shown_at, self._shown_rounds = self._clock(), self._rounds
 
-    def case_done(self, record: BenchRecord, key: str) -> None:
+    def case_done(self, record: BenchRecord, case: Case) -> None:
         """Show what became of the case; through a pipe, only where that is bad."""
         self._record = record
         if self._live is not None:
             self._draw_in_time()
             return
-        result = next(result for result in record.cases if result.case.key == key)
+        result = next(result for result in record.cases if result.case == case)
         if result.is_wrong or result.status == "failed":
             what = "the result is wrong" if result.is_wrong else reason_text(result)
-            self._print(f"{RecordNames(record).label(result)}: {what}", BAD)
+            self._print(f"{BenchView(record).label(result)}: {what}", BAD)
 
     @property
     def _spent_s(self) -> float:

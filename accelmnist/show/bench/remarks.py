@@ -11,9 +11,8 @@ from statistics import mean
 
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import THRESHOLD
-from accelmnist.show.bench.columns import Baselines
-from accelmnist.show.bench.naming import RecordNames
-from accelmnist.show.bench.parts import Part, is_measured, parts_of
+from accelmnist.show.bench.parts import is_measured
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.units import percent, seconds, significant
 
 _HARNESS_LIMIT = 0.01  # of a region
@@ -30,23 +29,13 @@ class Doubt:
     seen: tuple[str, ...]
 
 
-def bounds_of(record: BenchRecord) -> list[tuple[Part, list[tuple[str, str]]]]:
-    """By table, the name of every case that was explained and the sentence that does."""
-    found = []
-    for part in parts_of(record):
-        said = [(part.naming.label(row), row.bound.sentence) for row in part.rows if row.bound is not None]
-        if said and part.kind != "target":
-            found.append((part, said))
-    return found
-
-
-def doubts_of(record: BenchRecord) -> list[Doubt]:
+def doubts_of(view: BenchView) -> list[Doubt]:
     """Every symptom by its name and advice, and the comparisons that came to nothing."""
-    names, measured = RecordNames(record), sum(map(is_measured, record.cases))
+    measured = sum(map(is_measured, view.record.cases))
     found: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for result in record.cases:
+    for result in view.record.cases:
         for code, sight, advice in _doubts(result):
-            found.setdefault((code, advice), {}).setdefault(sight, []).append(names.label(result))
+            found.setdefault((code, advice), {}).setdefault(sight, []).append(view.label(result))
     return [
         Doubt(code, advice, tuple(f"{_listed(labels, measured)}: {sight}" for sight, labels in sights.items()))
         for (code, advice), sights in found.items()
@@ -93,12 +82,13 @@ def load_text(record: BenchRecord) -> str:
     return f"Other processes used {percent(mean(shares), digits=1)} of the processors meanwhile."
 
 
-def legend_of(record: BenchRecord) -> str:
+def legend_of(view: BenchView) -> str:
     """How to read the figures of a record."""
+    record = view.record
     parts = []
     if any(result.images_per_s for result in record.cases):
         parts.append("± is the 95 % interval of the median.")
-    if over := baselines_text(record):
+    if over := baselines_text(view):
         parts.append(f"Speed-up is over {over} doing the same work; 'same' is within {percent(THRESHOLD, digits=0)}.")
     if any(result.share_of_limit is not None for result in record.cases):
         parts.append("'Of limit' is the share of the speed that the measured limits of the hardware allow.")
@@ -112,12 +102,11 @@ def legend_of(record: BenchRecord) -> str:
     return " ".join(parts)
 
 
-def baselines_text(record: BenchRecord) -> str:
+def baselines_text(view: BenchView) -> str:
     """What the speed-ups divide by: "eager fp32 on cpu", or nothing where there are none."""
-    baselines = Baselines(record)
     found: dict[str, None] = {}
-    for result in record.cases:
-        base = baselines.of(result) if result.speedup is not None else None
+    for result in view.record.cases:
+        base = view.baseline(result) if result.speedup is not None else None
         if base is not None:
             found[f"{base.engine} {base.precision} on {base.device}"] = None
     return " or ".join(found)

@@ -20,32 +20,33 @@ from accelmnist.show.bench.headline import (
     wrong_of,
 )
 from accelmnist.show.bench.limits import HEADINGS, limit_rows
-from accelmnist.show.bench.naming import RecordNames, one_line
+from accelmnist.show.bench.naming import one_line
 from accelmnist.show.bench.pages import PartTable
-from accelmnist.show.bench.parts import Part, parts_of
+from accelmnist.show.bench.parts import Part
 from accelmnist.show.bench.remarks import (
     Doubt,
-    bounds_of,
     doubts_of,
     harness_is_heavy,
     harness_text,
     legend_of,
     load_text,
 )
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.profile import format_profile
 from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, section, table
 
 
 def format_bench(record: BenchRecord, folder: Path | None = None) -> RenderableType:
     """The whole page; a part that the record has nothing for is left out. `folder` is where the files lie."""
-    parts = [section("Result", _headline(record)), *_tables(record)]
-    if bounds_of(record):
-        parts.append(section("What holds it back", _bounds(record)))
+    view = BenchView(record)
+    parts = [section("Result", _headline(view)), *_tables(view)]
+    if view.bounds:
+        parts.append(section("What holds it back", _bounds(view)))
     if record.crossovers:
         parts.append(section("Crossovers", _lines([crossover.sentence for crossover in record.crossovers])))
-    if doubts := _doubts(record):
+    if doubts := _doubts(view):
         parts.append(section("Doubts", Group(*doubts)))
-    parts += _profiles(record, saved=folder is not None)
+    parts += _profiles(view, saved=folder is not None)
     if record.limits:
         parts.append(section("Limits", _limits(record)))
     if folder is not None:
@@ -60,37 +61,37 @@ def print_bench(record: BenchRecord, console: Console, folder: Path | None = Non
     console.print(format_bench(record, folder))
 
 
-def _headline(record: BenchRecord) -> Text:
+def _headline(view: BenchView) -> Text:
     """The outcome and how much was measured in a line, what is fastest, and every wrong row with what failed."""
-    outcome, names = outcome_of(record), RecordNames(record)
+    record = view.record
+    outcome = outcome_of(record)
     style = UNSURE if outcome.passed is None else GOOD if outcome.passed else BAD
     text = Text.assemble((outcome.word, style), f"  {extent(record)}")
-    for sentence in leaders(record):
+    for sentence in leaders(view):
         text.append(f"\n{sentence}", style=STRONG)
     if message := message_of(record):
         text.append(f"\n{message}", style=UNSURE if record.status == "interrupted" else BAD)
     for result in wrong_of(record):
-        text.append(f"\nwrong: {names.label(result)}: {failures_text(result)}", style=BAD)
+        text.append(f"\nwrong: {view.label(result)}: {failures_text(result)}", style=BAD)
     return text
 
 
-def _tables(record: BenchRecord) -> list[RenderableType]:
+def _tables(view: BenchView) -> list[RenderableType]:
     """The tables; how to read them is said below the first."""
     made: list[RenderableType] = []
-    for number, part in enumerate(parts_of(record)):
-        caption = [part.naming.shared, legend_of(record) if number == 0 else ""]
+    for number, part in enumerate(view.parts):
+        caption = [part.naming.shared, legend_of(view) if number == 0 else ""]
         below = Text("\n".join(filter(None, caption)), style=LABEL)
-        made.append(section(part.title, Group(PartTable(part, sheet_of(part, record)), below)))
+        made.append(section(part.title, Group(PartTable(part, sheet_of(part, view)), below)))
     return made
 
 
-def _bounds(record: BenchRecord) -> Group:
+def _bounds(view: BenchView) -> Group:
     """A line for each case; those of a table stand together."""
-    found = bounds_of(record)
-    width = max(len(label) for _, said in found for label, _ in said)
+    width = max(len(label) for _, said in view.bounds for label, _ in said)
     blocks: list[RenderableType] = []
-    for part, said in found:
-        blocks += _titled(part, said, width, several=len(found) > 1)
+    for part, said in view.bounds:
+        blocks += _titled(part, said, width, several=len(view.bounds) > 1)
     return Group(*blocks)
 
 
@@ -103,8 +104,8 @@ def _titled(part: Part, said: list[tuple[str, str]], width: int, *, several: boo
     return [Text(part.title, style=LABEL), grid] if several else [grid]
 
 
-def _doubts(record: BenchRecord) -> list[RenderableType]:
-    found = doubts_of(record)
+def _doubts(view: BenchView) -> list[RenderableType]:
+    record, found = view.record, doubts_of(view)
     parts: list[RenderableType] = [_symptoms(found)] if found else []
     if not found and any(result.images_per_s for result in record.cases):
         parts.append(Text("No figure has a symptom."))
@@ -128,12 +129,11 @@ def _symptoms(found: list[Doubt]) -> Table:
     return grid
 
 
-def _profiles(record: BenchRecord, *, saved: bool) -> list[RenderableType]:
+def _profiles(view: BenchView, *, saved: bool) -> list[RenderableType]:
     """Where the time of each profiled case goes, below the case's name."""
-    names = RecordNames(record)
     return [
-        Group(Text(names.label(result), style=STRONG), format_profile(result.profile, saved=saved))
-        for result in record.cases
+        Group(Text(view.label(result), style=STRONG), format_profile(result.profile, saved=saved))
+        for result in view.record.cases
         if result.profile is not None
     ]
 

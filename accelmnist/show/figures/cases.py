@@ -7,12 +7,12 @@ where the record's own comparison says faster, which takes significance and an e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from accelmnist.measure.conclusion import baseline_of
-from accelmnist.measure.plan import MODES
+from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.bench.naming import TRAITS, Trait
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.figures.layout import COLUMN_GAP, Column
 from accelmnist.show.units import plural, significant
 
@@ -41,11 +41,11 @@ def by_speed(results: Sequence[CaseResult]) -> list[CaseResult]:
 
 def foremost(results: Sequence[CaseResult], most: int = MOST_CASES) -> list[CaseResult]:
     """The `most` fastest, as many of each mode as there is room for: any inference is faster than any training."""
-    places: dict[str, int] = {}
+    ranks: dict[Case, int] = {}
     for mode in MODES:
         own = by_speed([result for result in results if result.mode == mode])
-        places |= {result.case.key: place for place, result in enumerate(own)}
-    kept = sorted(results, key=lambda result: places[result.case.key])[:most]
+        ranks |= {result.case: rank for rank, result in enumerate(own)}
+    kept = sorted(results, key=lambda result: ranks[result.case])[:most]
     return [result for result in results if any(result is one for one in kept)]
 
 
@@ -109,23 +109,11 @@ def _hardware(record: BenchRecord, name: str, hardware: str) -> str:
     return f"{hardware} ({plural(cores, 'core')})" if cores else hardware
 
 
-def by_key(record: BenchRecord) -> dict[str, CaseResult]:
-    """The cases by their keys."""
-    return {result.case.key: result for result in record.cases}
-
-
-def baseline_key(record: BenchRecord, result: CaseResult, results: Mapping[str, CaseResult]) -> str | None:
-    """The key of the case that the speed-up of `result` divides by; None where it has none."""
-    if result.speedup is None:
-        return None
-    return baseline_of(result.case, results, record.config.baseline)
-
-
-def baseline_keys(record: BenchRecord) -> set[str]:
-    """The keys of all cases that a speed-up divides by."""
-    results = by_key(record)
-    keys = {baseline_key(record, result, results) for result in results.values()}
-    return {key for key in keys if key in results and results[key].speedup is None}
+def baseline_cases(record: BenchRecord) -> set[Case]:
+    """All cases that a speed-up divides by."""
+    view = BenchView(record)
+    bases = (view.baseline(result) for result in record.cases if result.speedup is not None)
+    return {base.case for base in bases if base is not None and base.speedup is None}
 
 
 def claim(record: BenchRecord) -> tuple[str, str] | None:
@@ -134,9 +122,7 @@ def claim(record: BenchRecord) -> tuple[str, str] | None:
     if not first:
         return None
     best = min(first, key=lambda result: (MODES.index(result.mode), -median(result)))
-    results = by_key(record)
-    base = results.get(baseline_key(record, best, results) or "")
-    over = best.speedup
+    base, over = BenchView(record).baseline(best), best.speedup
     if base is None or over is None or over.verdict != "faster":
         return None
     parts = [part for part in (*WAY, "threads") if part == "engine" or _differ(best, base, part)]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from accelmnist.measure.plan import MODES, Mode
+from accelmnist.measure.plan import MODES, Case, Mode
 from accelmnist.measure.record import CaseResult
 from accelmnist.show.figures.cases import PARTS, WAY, median, part_text, phrase, varying
 from accelmnist.show.figures.style import GREY, Mark, series_mark
@@ -69,18 +69,18 @@ def panels_of(results: Sequence[CaseResult]) -> list[Panel]:
     return [panel for mode in MODES for axis in AXES if (panel := _panel(results, mode, axis, ways))]
 
 
-def _ways(results: Sequence[CaseResult]) -> dict[str, str]:
-    """What each case's way of running is called, by the case's key; in all panels the same, and so is its mark."""
+def _ways(results: Sequence[CaseResult]) -> dict[Case, str]:
+    """What each case's way of running is called; in all panels the same, and so is its mark."""
     parts = varying(results, WAY)
-    return {result.case.key: phrase(result, parts) for result in results}
+    return {result.case: phrase(result, parts) for result in results}
 
 
-def _panel(everything: Sequence[CaseResult], mode: Mode, axis: str, ways: Mapping[str, str]) -> Panel | None:
+def _panel(everything: Sequence[CaseResult], mode: Mode, axis: str, ways: Mapping[Case, str]) -> Panel | None:
     """The panel, or None where no way has right results at two sizes."""
     results = _fixed([result for result in everything if result.mode == mode and _has(result, axis)], axis)
     by_way: dict[str, list[CaseResult]] = {}
     for result in results:
-        by_way.setdefault(ways[result.case.key], []).append(result)
+        by_way.setdefault(ways[result.case], []).append(result)
     marks = {way: series_mark(place) for place, way in enumerate(dict.fromkeys(ways.values()))}
     lines = tuple(_line(name, marks[name], own, axis) for name, own in by_way.items())
     if not any(len({size_of(result, axis) for result in line.right}) > 1 for line in lines):

@@ -125,11 +125,11 @@ def _draw_line(axes: Axes, line: Line, axis: str) -> None:
     """The intervals, over them the line and its marks, and crosses for what is wrong and so on no line."""
     sizes, medians = [size_of(result, axis) for result in line.right], [median(result) for result in line.right]
     for result, size in zip(line.right, sizes, strict=True):
-        axes.plot([size, size], _interval(result), color=line.mark.colour, gid=f"interval of {result.case.key}")
+        axes.plot([size, size], _interval(result), color=line.mark.colour, gid=f"interval of {result.case.label}")
     if line.right:
         axes.plot(sizes, medians, gid=line.name, **line.mark.style)
     for result in line.wrong:
-        axes.plot([size_of(result, axis)], [median(result)], gid=f"wrong {result.case.key}", **WRONG.style)
+        axes.plot([size_of(result, axis)], [median(result)], gid=f"wrong {result.case.label}", **WRONG.style)
 
 
 def _draw_names(sheet: Sheet, axes: Axes, panel: Panel, top: int) -> None:

@@ -161,7 +161,7 @@ def _edge(axes: Axes) -> float:
 
 
 def _draw_row(axes: Axes, row: _Row, middle: float) -> None:
-    key = row.result.case.key
+    key = row.result.case.label
     if row.result.is_wrong:
         axes.axhspan(middle - 16, middle + 16, facecolor="none", edgecolor=RULE, hatch="////", linewidth=0, gid=key)
     for place, (mark, target) in enumerate(row.targets):

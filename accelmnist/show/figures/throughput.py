@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accelmnist.measure.plan import MODES
+from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.summary import Summary, relative_half_width
 from accelmnist.show.figures.cases import (
-    baseline_keys,
+    baseline_cases,
     by_speed,
     claim,
     columns,
@@ -45,7 +45,7 @@ def throughput_figure(record: BenchRecord) -> Figure | None:
     results = foremost(everything)
     if not results:
         return None
-    bases, parts = baseline_keys(record), varying(results)
+    bases, parts = baseline_cases(record), varying(results)
     groups = [by_speed([result for result in results if result.mode == mode]) for mode in MODES]
     groups = [group for group in groups if group]
     everywhere = _common_codes(results)
@@ -67,7 +67,7 @@ def _plain_title(results: Sequence[CaseResult], parts: Sequence[str]) -> str:
 
 
 def _block(
-    group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[str], everywhere: set[str]
+    group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[Case], everywhere: set[str]
 ) -> Block:
     own = [words for words in shared(group, but=parts) if words not in common]
     bold = frozenset(place for place, result in enumerate(group) if _is_claim(result) or result.is_wrong)
@@ -100,12 +100,12 @@ def _speed(result: CaseResult) -> Summary:
     return result.images_per_s
 
 
-def _said(result: CaseResult, bases: set[str], codes: Sequence[str], room: int) -> str:
+def _said(result: CaseResult, bases: set[Case], codes: Sequence[str], room: int) -> str:
     """The speed-up, or why there is none; below it what makes the row doubtful or wrong."""
     if result.is_wrong:
         failures = result.verdict.failures if result.verdict else ()
         return "\n".join(["wrong", *(wrap(check.name, room) for check in failures[:1])])
-    first = "baseline" if result.case.key in bases else _speedup(result)
+    first = "baseline" if result.case in bases else _speedup(result)
     return "\n".join(filter(None, (first, wrap(", ".join(codes), room))))
 
 
@@ -131,9 +131,9 @@ def _is_claim(result: CaseResult) -> bool:
     return result.speedup is not None and result.speedup.verdict in ("faster", "slower")
 
 
-def _draw(chart: Chart, group: list[CaseResult], bases: set[str]) -> None:
+def _draw(chart: Chart, group: list[CaseResult], bases: set[Case]) -> None:
     for result, middle in zip(group, chart.middles, strict=True):
-        _draw_row(chart.axes, result, middle, is_baseline=result.case.key in bases)
+        _draw_row(chart.axes, result, middle, is_baseline=result.case in bases)
     seen = [value for result in group for value in (_speed(result).low, _speed(result).high, *_speed(result).samples)]
     if spans_decades(seen):
         scale_by_decades(chart.axes, "x", min(seen), max(seen), pixels=CHART)
@@ -145,7 +145,7 @@ def _draw(chart: Chart, group: list[CaseResult], bases: set[str]) -> None:
 
 def _draw_row(axes: Axes, result: CaseResult, middle: float, *, is_baseline: bool) -> None:
     """The samples, over them the interval and the median; the `gid` of each says of what it is."""
-    speed, key = _speed(result), result.case.key
+    speed, key = _speed(result), result.case.label
     colour, marker = (GREY, "X") if result.is_wrong else (ORANGE, "s") if is_baseline else (BLUE, "o")
     if result.is_wrong:
         axes.axhspan(middle - 16, middle + 16, facecolor="none", edgecolor=RULE, hatch="////", linewidth=0, gid=key)

@@ -8,6 +8,7 @@ from datetime import datetime
 from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.bench.headline import outcome_of
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
 from accelmnist.show.report.document import Chapter, Notes, Report, Tone
@@ -143,5 +144,5 @@ def _summary(sources: Sources, found: RecomputedAnswers | MissingEvidence) -> tu
     if neurons is not None:
         said += map(sentence, neurons.summary[:2])
     if sources.bench is not None:
-        said.append(answer(sources.bench))
+        said.append(answer(BenchView(sources.bench)))
     return tuple(said)

@@ -12,10 +12,10 @@ from accelmnist.show.bench.columns import Column as BenchColumn
 from accelmnist.show.bench.columns import sheet_of
 from accelmnist.show.bench.headline import extent, failures_text, leaders, message_of, outcome_of, wrong_of
 from accelmnist.show.bench.limits import HEADINGS, limit_rows
-from accelmnist.show.bench.naming import RecordNames
 from accelmnist.show.bench.pages import reason_text
-from accelmnist.show.bench.parts import Part, parts_of
-from accelmnist.show.bench.remarks import Doubt, bounds_of, doubts_of, harness_text, legend_of, load_text
+from accelmnist.show.bench.parts import Part
+from accelmnist.show.bench.remarks import Doubt, doubts_of, harness_text, legend_of, load_text
+from accelmnist.show.bench.view import BenchView
 from accelmnist.show.figures import roofline_figure, scaling_figure, target_figure, throughput_figure
 from accelmnist.show.report.document import Block, Cell, Chapter, Column, Figure, Points, Table, Text, Tone
 from accelmnist.show.report.pictures import panel_of
@@ -34,35 +34,36 @@ _NUMBER = re.compile(r"^-?[\d,]*\.?\d+")
 
 def speed_chapter(record: BenchRecord) -> Chapter:
     """How fast, how sure, how far from the limit."""
-    blocks: list[Block] = [Text(text=answer(record), lead=True)]
-    if wrong := _wrong(record):
+    view = BenchView(record)
+    blocks: list[Block] = [Text(text=answer(view), lead=True)]
+    if wrong := _wrong(view):
         blocks.append(Points(title="Wrong", items=wrong))
-    blocks += [block for part in parts_of(record) for block in _part(part, record)]
-    blocks += [Text(text=legend)] if (legend := legend_of(record)) else []
-    blocks += _figures(record)
-    blocks += _remarks(record)
+    blocks += [block for part in view.parts for block in _part(part, view)]
+    blocks += [Text(text=legend)] if (legend := legend_of(view)) else []
+    blocks += _figures(view)
+    blocks += _remarks(view)
     if record.limits:
         blocks.append(_limits(record))
     return Chapter(ident="speed", title="The speed", blocks=tuple(blocks))
 
 
-def answer(record: BenchRecord) -> str:
+def answer(view: BenchView) -> str:
     """The outcome, how much was measured, and what is fastest."""
-    said = (f"{outcome_of(record).word}: {extent(record)}", message_of(record), *leaders(record))
+    record = view.record
+    said = (f"{outcome_of(record).word}: {extent(record)}", message_of(record), *leaders(view))
     return ". ".join(filter(None, said)) + "."
 
 
-def _wrong(record: BenchRecord) -> tuple[str, ...]:
-    names = RecordNames(record)
-    return tuple(f"{names.label(result)}: {failures_text(result)}" for result in wrong_of(record))
+def _wrong(view: BenchView) -> tuple[str, ...]:
+    return tuple(f"{view.label(result)}: {failures_text(result)}" for result in wrong_of(view.record))
 
 
-def _part(part: Part, record: BenchRecord) -> list[Block]:
+def _part(part: Part, view: BenchView) -> list[Block]:
     """A table of cases, and those that have no figures."""
     shared = f" ({part.naming.shared})" if part.naming.shared else ""
     blocks: list[Block] = []
     if part.rows:
-        sheet = sheet_of(part, record)
+        sheet = sheet_of(part, view)
         columns = (*sheet.identity, *sheet.figures, *sheet.costs, sheet.verdict)
         blocks.append(
             Table(
@@ -98,32 +99,31 @@ def _slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _figures(record: BenchRecord) -> list[Block]:
+def _figures(view: BenchView) -> list[Block]:
     found: list[Block] = []
     for name, draw, caption in _FIGURES:
-        drawing = draw(record)
+        drawing = draw(view.record)
         if drawing is not None:
             panels = (panel_of(drawing, name),)
-            found.append(
-                Figure(ident=name, caption=caption, alt=f"{caption} {' '.join(leaders(record))}", panels=panels)
-            )
+            found.append(Figure(ident=name, caption=caption, alt=f"{caption} {' '.join(leaders(view))}", panels=panels))
     return found
 
 
-def _remarks(record: BenchRecord) -> list[Block]:
+def _remarks(view: BenchView) -> list[Block]:
     """Why each case is as fast as it is, from which size on what pays, and what makes figures doubtful."""
-    doubts = list(map(_doubt, doubts_of(record)))
+    record = view.record
+    doubts = list(map(_doubt, doubts_of(view)))
     titled = (
         ("Crossovers", [crossover.sentence for crossover in record.crossovers]),
         ("Doubts", [*doubts, *filter(None, (harness_text(record), load_text(record))), *record.notes]),
     )
-    return [*_bounds(record), *(Points(title=title, items=tuple(items)) for title, items in titled if items)]
+    return [*_bounds(view), *(Points(title=title, items=tuple(items)) for title, items in titled if items)]
 
 
-def _bounds(record: BenchRecord) -> list[Block]:
+def _bounds(view: BenchView) -> list[Block]:
     """A row for every case that was explained."""
     rows = tuple(
-        (Cell(part.title), Cell(label), Cell(sentence)) for part, said in bounds_of(record) for label, sentence in said
+        (Cell(part.title), Cell(label), Cell(sentence)) for part, said in view.bounds for label, sentence in said
     )
     if not rows:
         return []

@@ -34,7 +34,7 @@ def threads_up_to(most: int) -> tuple[int, ...]:
 
 def cases_of(axes: Axes) -> tuple[Case, ...]:
     """Every case once, the engines one after the other."""
-    cases: dict[str, Case] = {}
+    cases: dict[Case, None] = {}
     for engine in axes.engines:
         middle = _middle(engine, threads=axes.threads[-1])
         along = [
@@ -42,8 +42,8 @@ def cases_of(axes: Axes) -> tuple[Case, ...]:
             *(replace(middle, batch_size=size) for size in axes.batch_sizes),
             *(replace(middle, threads=threads) for threads in axes.threads),
         ]
-        cases |= {case.key: case for case in along}
-    return tuple(cases.values())
+        cases |= dict.fromkeys(along)
+    return tuple(cases)
 
 
 def _middle(engine: str, *, threads: int) -> Case:

@@ -8,7 +8,7 @@ networks this large would take longer than all of the rest.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -30,7 +30,7 @@ from accelmnist.measure.plan import BenchConfig, Case, case_fields, run_config
 from accelmnist.measure.preparation import WarmCase
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Round
 from accelmnist.measure.record_writer import RecordWriter
-from accelmnist.measure.sampling import Outcomes, Sampler, sample_round
+from accelmnist.measure.sampling import Sampler, sample_round
 from accelmnist.measure.timed_case import TimedTraining
 from accelmnist.training.reference.exact import check_first_steps
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
@@ -49,37 +49,37 @@ class Scaling:
         self.images: DeviceSet = upload(self.dataset.train, self.device)
         results = tuple(CaseResult(**case_fields(case)) for case in cases)
         self.writer = RecordWriter(_record(self.config, self.device, results), folder)
-        self.samplers: dict[str, Sampler] = {}
-        self.prepared: set[str] = set()
+        self.samplers: dict[Case | str, Sampler] = {}
+        self.prepared: set[Case] = set()
 
     def run(self, seconds: float) -> BenchRecord:
         """Prepare all, sample until `seconds` are over, conclude; returns the record, saved."""
-        for key, result in list(self.writer.results.items()):
-            self._prepare(key, result.case)
+        for case in list(self.writer.results):
+            self._prepare(case)
         self._add_limits()
         self._sample(seconds)
-        for key in self.prepared:
-            self.writer.update(key, status="done")
+        for case in self.prepared:
+            self.writer.update(case, status="done")
         self.writer.take(conclude(self.writer.record))
         self.writer.set(elapsed_s=time.perf_counter() - self.started)
         self.writer.end("done", None)
         return self.writer.record
 
-    def _prepare(self, key: str, case: Case) -> None:
-        self.say(f"preparing {key}")
+    def _prepare(self, case: Case) -> None:
+        self.say(f"preparing {case.label}")
         config = run_config(case, self.config)
         assert case.threads is not None, "the cases of this study name their threads"
         set_threads(case.threads)
         refusal = engine_class(case.engine).unsupported(config, self.device)
         if refusal is not None:
-            self.writer.update(key, status="skipped", skipped=refusal)
+            self.writer.update(case, status="skipped", skipped=refusal)
             return
         timed = TimedTraining(case, self.device, config, self.images)
-        self.writer.update(key, status="measuring", cost=cost_of(case), verdict=self._judge(timed))
+        self.writer.update(case, status="measuring", cost=cost_of(case), verdict=self._judge(timed))
         timed.warm_up()
-        self.writer.update(key, steps_per_region=timed.steps, region_s=timed.region_s)
-        self.samplers[key] = Sampler(WarmCase(timed, case.threads).sample, slices=timed.slices)
-        self.prepared.add(key)
+        self.writer.update(case, steps_per_region=timed.steps, region_s=timed.region_s)
+        self.samplers[case] = Sampler(WarmCase(timed, case.threads).sample, slices=timed.slices)
+        self.prepared.add(case)
 
     def _judge(self, timed: TimedTraining) -> Verdict:
         losses = timed.engine.train_epoch(timed.first_steps(FIRST_STEPS)).detach()
@@ -89,8 +89,8 @@ class Scaling:
         return Verdict(passed=check.passed, reference="float64", checks=(check,))
 
     def _add_limits(self) -> None:
-        cases = [self.writer.results[key].case for key in self.writer.results if key in self.prepared]
-        self.samplers |= limit_samplers(cases, {"cpu": self.device}, self.writer, threads=torch.get_num_threads())
+        cases = [case for case in self.writer.results if case in self.prepared]
+        self.samplers.update(limit_samplers(cases, {"cpu": self.device}, self.writer, threads=torch.get_num_threads()))
 
     def _sample(self, seconds: float) -> None:
         """Rounds until the next one would end too late; so many at least that there is an interval."""
@@ -106,22 +106,22 @@ class Scaling:
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started
 
-    def _keep(self, outcomes: Outcomes, other_cpu: float | None) -> None:
+    def _keep(self, outcomes: Mapping[Case | str, float | DeviceError], other_cpu: float | None) -> None:
         rates = {key: rate for key, rate in outcomes.items() if not isinstance(rate, DeviceError)}
         for key in outcomes.keys() - rates.keys():
             self._drop(key, str(outcomes[key]))
         round_ = Round(
             number=len(self.writer.record.rounds) + 1,
             process=0,
-            limits={key: rate for key, rate in rates.items() if key not in self.writer.results},
+            limits={key: rate for key, rate in rates.items() if isinstance(key, str)},
             other_cpu=other_cpu,
         )
-        self.writer.add_round(round_, {key: rate for key, rate in rates.items() if key in self.writer.results})
+        self.writer.add_round(round_, {key: rate for key, rate in rates.items() if isinstance(key, Case)})
         self.writer.save()
 
-    def _drop(self, key: str, reason: str) -> None:
+    def _drop(self, key: Case | str, reason: str) -> None:
         del self.samplers[key]
-        if key in self.prepared:
+        if isinstance(key, Case):
             self.prepared.remove(key)
             self.writer.update(key, status="failed", skipped=reason)
         else:
