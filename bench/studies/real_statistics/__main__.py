@@ -100,7 +100,7 @@ def main() -> None:
         machine=f"{processor()} ({cpu_instructions()})",
         rounds=len(samples["a"]),
         block=options.block,
-        case=CASE.key,
+        case=CASE.label,
         slowdown=SLOWDOWN,
         rows="\n".join(rows),
         spread=_relative_iqr(samples["a"]),
