@@ -21,8 +21,8 @@ ORACLE = "accelmnist.training.reference.scores:oracle_scores"
 
 @pytest.fixture
 def labels() -> tuple[np.ndarray, np.ndarray]:
-    chance = np.random.default_rng(0)
-    return chance.integers(0, 10, 500), chance.integers(0, 10, 500)
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 10, 500), rng.integers(0, 10, 500)
 
 
 def test_it_answers_as_this_process_would(labels, monkeypatch):
@@ -43,6 +43,24 @@ def test_it_can_begin_with_its_first_call(labels, monkeypatch):
         found, again = helper.start(ORACLE, *labels), helper.start("os:getpid")
         assert (found().confusion == oracle_scores(*labels).confusion).all()
         assert again() == helper._process.pid != os.getpid()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+def test_answers_come_right_in_whichever_order_they_are_asked_for(order, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with HelperProcess(()) as helper:
+        asked = [helper.start("operator:mul", number, 10) for number in range(3)]
+        assert [asked[index]() for index in order] == [10 * index for index in order]
+        assert [result() for result in asked] == [0, 10, 20]  # and once more
+
+
+def test_an_error_is_raised_for_its_own_request_alone(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with HelperProcess(()) as helper:
+        fails, works = helper.start("operator:truediv", 1, 0), helper.start("operator:truediv", 1, 2)
+        assert works() == 0.5
+        with pytest.raises(ZeroDivisionError):
+            fails()
 
 
 def test_an_error_over_there_is_raised_here_whole(monkeypatch, tmp_path):

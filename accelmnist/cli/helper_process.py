@@ -3,17 +3,21 @@
 A run needs them for its last half second alone, and importing them takes two. Loading keeps one core busy, so on a
 machine with a second core they can be had for nothing: the helper imports its modules, says that it is ready, and
 then calls functions for the run, one after the other. The run waits for it before training starts, so that nothing
-disturbs what is measured. Where the time to the result is what counts, the helper begins with its first call:
-waiting for it takes up to two seconds. Where there is no second core, or the helper is gone, the functions are
-called here instead.
+disturbs what is measured. If the time to the result is what counts, the helper begins with its first call: waiting
+for it takes up to two seconds. If there is no second core, or the helper is gone, the functions are called here.
 
-Requests and answers are pickles over its standard input and output, between two processes of one program. It ends
-when its input does, so it never outlives the run, even one that is killed.
+Requests and answers are pickles over its standard input and output, between two processes of one program. Each
+request has a number and its answer the same, so answers may be asked for in any order. The helper ends when its input
+does, so it never outlives the run, even one that is killed.
+
+`concurrent.futures.ProcessPoolExecutor` does less well here: it imports the caller's main file anew, so that a script
+without a guard around its call starts twice; its worker outlives a killed parent and hears the terminal's Ctrl-C.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import pickle
@@ -26,6 +30,8 @@ from typing import IO, Any
 
 Pending = Callable[[], Any]
 
+_READY = 0  # the number of the answer that no request asked for: all modules are loaded
+
 
 class HelperProcess:
     """The other process; a context manager around the run.
@@ -37,7 +43,8 @@ class HelperProcess:
         self._modules = tuple(modules)
         self._process: subprocess.Popen[bytes] | None = None
         self._may_begin = (os.cpu_count() or 1) > 1
-        self._is_ready = False
+        self._numbers = itertools.count(_READY + 1)
+        self._answers: dict[int, tuple[bool, Any]] = {}  # those that came and were not asked for yet
         if at_once:
             self._begin()
 
@@ -62,27 +69,23 @@ class HelperProcess:
             self._process.communicate()
 
     def wait_until_ready(self) -> None:
-        """Return when the modules are loaded over there; at once where nothing has begun."""
-        if self._process is not None and not self._is_ready:
-            self._is_ready = True
-            self._answer()
+        """Return when the modules are loaded over there; at once if nothing has begun."""
+        if self._process is not None:
+            self._receive(_READY)
 
     def start(self, function: str, *arguments: Any, **settings: Any) -> Pending:
         """Begin to call `function`, named `module:name`; calling what returns gives the result or raises the exception.
 
-        What was started first must be asked for first.
+        Several may be under way, and each gives its own result, whichever is asked for first.
         """
         self._begin()
-        request = (function, arguments, settings)
-        if not self._send(request):
-            return lambda: _call(*request)
+        number, request = next(self._numbers), (function, arguments, settings)
+        is_sent = self._send((number, *request))
 
         def result() -> Any:
-            self.wait_until_ready()
-            answer = self._answer()
-            if answer is None:
+            if not is_sent or not self._receive(number):
                 return _call(*request)
-            succeeded, value = answer
+            succeeded, value = self._answers[number]
             if not succeeded:
                 raise value
             return value
@@ -95,18 +98,20 @@ class HelperProcess:
         try:
             _write(self._process.stdin, request)
         except OSError:
-            self._process = None
             return False
         return True
 
-    def _answer(self) -> Any:
-        """The next answer, or None where there is nobody to give one."""
-        if self._process is None or self._process.stdout is None:
-            return None
-        try:
-            return pickle.load(self._process.stdout)
-        except (EOFError, pickle.UnpicklingError, OSError):
-            return None
+    def _receive(self, number: int) -> bool:
+        """Read answers until that of `number` is there; False if the helper is gone before."""
+        while number not in self._answers:
+            if self._process is None or self._process.stdout is None:
+                return False
+            try:
+                answered, *answer = pickle.load(self._process.stdout)
+            except (EOFError, pickle.UnpicklingError, OSError):
+                return False
+            self._answers[answered] = tuple(answer)
+        return True
 
 
 def _call(function: str, arguments: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -127,14 +132,14 @@ def _serve(modules: Sequence[str]) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError):
         for module in modules:
             import_module(module)
-        _write(answers, (True, "ready"))
+        _write(answers, (_READY, True, None))
         while True:
-            function, arguments, settings = pickle.load(requests)
+            number, *request = pickle.load(requests)
             try:
-                answer = (True, _call(function, arguments, settings))
+                answer = (True, _call(*request))
             except Exception as error:
                 answer = (False, error)
-            _write(answers, answer)
+            _write(answers, (number, *answer))
 
 
 if __name__ == "__main__":
