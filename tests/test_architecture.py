@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 LAYER = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 STANDS_ON = {("data", "device")}
+MOST_LINES = 50  # of a function
 OUTSIDE = ("__init__", "__main__")  # the version, which everyone may read, and the program's start
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {".".join(("accelmnist", *path.relative_to(ROOT).with_suffix("").parts)): path for path in FILES}
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax of a file, which nobody may change."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def room_of(path: Path) -> str:
@@ -40,7 +49,7 @@ def room_of(path: Path) -> str:
 def imported(path: Path) -> set[str]:
     """Every module that a file imports, at its top or inside a function."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -52,7 +61,7 @@ def imported(path: Path) -> set[str]:
 def modules_imported(path: Path) -> set[str]:
     """The package's own modules among them, each with its whole name; a package stands for its `__init__`."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "accelmnist":
             found |= {whole_name(f"{node.module}.{alias.name}", node.module or "") for alias in node.names}
     return found
@@ -151,7 +160,7 @@ def test_only_the_device_room_names_hardware():
 def test_only_the_command_line_prints_and_exits():
     wrong = []
     for path in FILES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         calls = {node.func.id for node in ast.walk(tree) if is_named_call(node)}
         exits = "sys.exit" in ast.unparse(tree) and room_of(path) not in ("cli", "__main__")
         wrong += [path] if calls & {"print", "exit", "quit"} or exits else []
@@ -169,6 +178,43 @@ def code_of(path: Path) -> str:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             node.value.value = ""
     return ast.unparse(tree)
+
+
+def test_the_package_has_few_entries():
+    entries = {path.name for path in ROOT.iterdir() if not path.name.startswith(("__", "."))}
+    assert len(entries) <= 12
+
+
+def test_every_module_says_what_it_owns():
+    assert [path for path in FILES if not ast.get_docstring(tree_of(path))] == []
+
+
+def test_every_function_has_its_return_type():
+    assert [f"{path}: {function.name}" for path, function in functions() if function.returns is None] == []
+
+
+def test_no_function_is_long():
+    """Triton's kernels alone may be: what they call is compiled into them, and a cut would hide the order of a step."""
+    kernels = ROOT / "engines" / "triton" / "kernels"
+    long = [
+        f"{path}: {function.name}"
+        for path, function in functions()
+        if lines_of(function) > MOST_LINES and not path.is_relative_to(kernels)
+    ]
+    assert long == []
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function and method of the package, with its file."""
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield path, node
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function from its `def` to its end, without its decorators."""
+    return (function.end_lineno or function.lineno) - function.lineno + 1
 
 
 def test_the_readme_names_every_room():

@@ -20,7 +20,7 @@ def backward(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     DEPTH: tl.constexpr,
-):
+) -> None:
     """One block of ROWS images and COLUMNS of this layer's units, which are the inputs of the layer after it."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inputs = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)

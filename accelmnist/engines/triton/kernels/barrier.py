@@ -19,7 +19,7 @@ import triton.language as tl
 
 
 @triton.jit
-def grid_barrier(arrivals, passed):
+def grid_barrier(arrivals, passed) -> None:
     """Wait for all programs; `arrivals` points to an int64, 0 at the launch, `passed` counts the barriers before."""
     tl.debug_barrier()
     all_here = (passed + 1).to(tl.int64) * tl.num_programs(0)

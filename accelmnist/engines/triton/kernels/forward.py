@@ -35,7 +35,7 @@ def forward(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     DEPTH: tl.constexpr,
-):
+) -> None:
     """One block of ROWS images and COLUMNS units."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     units = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)

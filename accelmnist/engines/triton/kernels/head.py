@@ -12,7 +12,7 @@ from accelmnist.engines.triton.kernels.pieces import load_inputs, row_starts
 
 
 @triton.jit
-def loss_and_gradient(logits, targets, inside, OUTPUT: tl.constexpr):
+def loss_and_gradient(logits, targets, inside, OUTPUT: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
     """Of every image: its loss (rows,), and the loss's gradient at its logits (rows, columns), 0 where not `inside`."""
     if OUTPUT == "softmax":
         shifted = logits - tl.max(tl.where(inside, logits, -float("inf")), axis=1)[:, None]
@@ -31,7 +31,9 @@ def loss_and_gradient(logits, targets, inside, OUTPUT: tl.constexpr):
 
 
 @triton.jit
-def targets_of(labels, order, rows, classes, BATCH: tl.constexpr, CLASSES: tl.constexpr, SMOOTHING: tl.constexpr):
+def targets_of(
+    labels, order, rows, classes, BATCH: tl.constexpr, CLASSES: tl.constexpr, SMOOTHING: tl.constexpr
+) -> tl.tensor:
     """What each of `classes` should be for the `rows` of the batch that `order` points to, smoothed."""
     images = tl.load(order + rows, mask=rows < BATCH, other=0)
     label = tl.load(labels + images, mask=rows < BATCH, other=0)
@@ -61,7 +63,7 @@ def head(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,  # a power of two that holds CLASSES
     DEPTH: tl.constexpr,
-):
+) -> None:
     """All classes of ROWS images."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     classes = tl.arange(0, COLUMNS)

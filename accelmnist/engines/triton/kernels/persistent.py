@@ -53,7 +53,7 @@ class Exchange(NamedTuple):
 @triton.jit
 def _forward_part(
     images, order, weight, exchange, input_block, units, inputs, CUT: tl.constexpr, PRODUCT: tl.constexpr
-):
+) -> None:
     """The partial sums of a block's units over its inputs, for the whole batch."""
     BATCH: tl.constexpr = CUT.batch
     INPUTS: tl.constexpr = CUT.inputs
@@ -81,7 +81,7 @@ def _head_part(
     CUT: tl.constexpr,
     MODEL: tl.constexpr,
     PRODUCT: tl.constexpr,
-):
+) -> None:
     """From sums to gradients for one group of images; `losses` points to the step's shares."""
     BATCH: tl.constexpr = CUT.batch
     UNITS: tl.constexpr = CUT.units
@@ -127,7 +127,7 @@ def _head_part(
 
 
 @triton.jit
-def _first_gradient(images, order, exchange, units, inputs, CUT: tl.constexpr, PRODUCT: tl.constexpr):
+def _first_gradient(images, order, exchange, units, inputs, CUT: tl.constexpr, PRODUCT: tl.constexpr) -> tl.tensor:
     """The gradient of a block of the first layer's weights."""
     BATCH: tl.constexpr = CUT.batch
     INPUTS: tl.constexpr = CUT.inputs
@@ -158,7 +158,7 @@ def _update_second(
     MODEL: tl.constexpr,
     PRODUCT: tl.constexpr,
     RULE: tl.constexpr,
-):
+) -> None:
     """The second layer's weights of a block of units, these units' biases, and for the first block the outputs' too."""
     HIGH: tl.constexpr = CUT.block_units
     classes = tl.arange(0, _COLUMNS)
@@ -223,7 +223,7 @@ def persistent(
     RULE: tl.constexpr,
     TILES: tl.constexpr,
     PART: tl.constexpr,  # "all", or one of "forward", "head" and "update" alone
-):
+) -> None:
     """One program's part of all steps."""
     program = tl.program_id(0)
     unit_block = program % CUT.unit_blocks

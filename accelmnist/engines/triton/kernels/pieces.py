@@ -15,7 +15,7 @@ _SCALE = tl.constexpr(PIXEL_SCALE)
 
 
 @triton.jit
-def row_starts(order, rows, BATCH: tl.constexpr, WIDTH: tl.constexpr, FROM_IMAGES: tl.constexpr):
+def row_starts(order, rows, BATCH: tl.constexpr, WIDTH: tl.constexpr, FROM_IMAGES: tl.constexpr) -> tl.tensor:
     """Where the `rows` of a batch begin: those of the images that `order` names, or of activations in a row."""
     if FROM_IMAGES:
         starts = tl.load(order + rows, mask=rows < BATCH, other=0).to(tl.int64) * WIDTH
@@ -25,7 +25,9 @@ def row_starts(order, rows, BATCH: tl.constexpr, WIDTH: tl.constexpr, FROM_IMAGE
 
 
 @triton.jit
-def load_inputs(source, starts, rows, columns, BATCH: tl.constexpr, WIDTH: tl.constexpr, FROM_IMAGES: tl.constexpr):
+def load_inputs(
+    source, starts, rows, columns, BATCH: tl.constexpr, WIDTH: tl.constexpr, FROM_IMAGES: tl.constexpr
+) -> tl.tensor:
     """A block (rows, columns) of inputs: bytes scaled to 0 to 1, or activations as they are; zeros beyond the edge."""
     mask = (rows < BATCH)[:, None] & (columns < WIDTH)[None, :]
     block = tl.load(source + starts[:, None] + columns[None, :], mask=mask, other=0)
@@ -35,7 +37,7 @@ def load_inputs(source, starts, rows, columns, BATCH: tl.constexpr, WIDTH: tl.co
 
 
 @triton.jit
-def activate(values, ACTIVATION: tl.constexpr):
+def activate(values, ACTIVATION: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
     """The activation and its slope; one that is not a number stays so."""
     if ACTIVATION == "relu":
         result = tl.where(values < 0, 0.0, values)
@@ -65,14 +67,14 @@ def activate(values, ACTIVATION: tl.constexpr):
 
 
 @triton.jit
-def _mix(bits):
+def _mix(bits) -> tl.tensor:
     bits = (bits ^ (bits >> 16)) * tl.full((), 0x7FEB352D, tl.uint32)
     bits = (bits ^ (bits >> 15)) * tl.full((), 0x846CA68B, tl.uint32)
     return bits ^ (bits >> 16)
 
 
 @triton.jit
-def kept(seed, rows, units, UNITS: tl.constexpr, LAYER: tl.constexpr, DROP_BELOW: tl.constexpr):
+def kept(seed, rows, units, UNITS: tl.constexpr, LAYER: tl.constexpr, DROP_BELOW: tl.constexpr) -> tl.tensor:
     """Whether dropout keeps each of (rows, units): its hash is `DROP_BELOW` (a probability times 2^32) or more."""
     stream = _mix((seed + LAYER * 0x9E3779B9).to(tl.uint32))
     positions = rows.to(tl.uint32)[:, None] * UNITS + units.to(tl.uint32)[None, :]

@@ -28,7 +28,7 @@ class Factors(NamedTuple):
 
 
 @triton.jit
-def updated(value, first, second, gradient, factors, rule: tl.constexpr):
+def updated(value, first, second, gradient, factors, rule: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """A block of a parameter and of its slots after an update; a slot that the rule lacks is given back as it is."""
     if rule.optimizer == "adamw":
         value *= 1 - factors.rate * rule.decay
@@ -47,7 +47,7 @@ def updated(value, first, second, gradient, factors, rule: tl.constexpr):
 
 
 @triton.jit
-def load_parameter(parameter, places, inside, rule: tl.constexpr):
+def load_parameter(parameter, places, inside, rule: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """What lies at `places`: the values and both slots, zeros where the rule has none."""
     value = tl.load(parameter.value + places, mask=inside, other=0.0)
     first = tl.zeros(value.shape, tl.float32)
@@ -60,7 +60,7 @@ def load_parameter(parameter, places, inside, rule: tl.constexpr):
 
 
 @triton.jit
-def store_parameter(parameter, places, inside, value, first, second, rule: tl.constexpr):
+def store_parameter(parameter, places, inside, value, first, second, rule: tl.constexpr) -> None:
     """The reverse of `load_parameter`; of a slot that the rule lacks nothing is touched."""
     tl.store(parameter.value + places, value, mask=inside)
     if rule.optimizer != "sgd":
@@ -70,7 +70,7 @@ def store_parameter(parameter, places, inside, value, first, second, rule: tl.co
 
 
 @triton.jit
-def update_parameter(parameter, places, inside, gradient, factors, rule: tl.constexpr):
+def update_parameter(parameter, places, inside, gradient, factors, rule: tl.constexpr) -> None:
     """Update what lies at `places` of the parameter and of its slots by `gradient`."""
     value, first, second = load_parameter(parameter, places, inside, rule)
     value, first, second = updated(value, first, second, gradient, factors, rule)

@@ -30,7 +30,7 @@ def _update_block(
     BLOCK: tl.constexpr,
     PRODUCT: tl.constexpr,
     RULE: tl.constexpr,
-):
+) -> None:
     """One block of `BLOCK.rows` units and `columns` inputs; those of the first inputs have the biases too."""
     # Triton 3.6 hands a field on to a function as a bare number, which it then refuses; a constexpr of its own works.
     BATCH: tl.constexpr = BLOCK.batch
@@ -78,7 +78,7 @@ def update(
     BLOCK: tl.constexpr,
     PRODUCT: tl.constexpr,
     RULE: tl.constexpr,
-):
+) -> None:
     """The weights of one layer, a block each program."""
     _update_block(
         tl.program_id(0),
@@ -123,7 +123,7 @@ def update_two(
     A_HIGH: tl.constexpr,  # blocks of the first layer along its units, and in all
     A_BLOCKS: tl.constexpr,
     B_HIGH: tl.constexpr,
-):
+) -> None:
     """The weights of two layers in one launch: the first programs have the blocks of `a`, the others those of `b`."""
     program = tl.program_id(0)
     factors = Factors(tl.load(rates + step), tl.load(mean_corrections + step), tl.load(root_corrections + step))
