@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from http.client import IncompleteRead
@@ -18,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from accelmnist.core.config import DATASETS
+from accelmnist.core.config import DATASETS, DataConfig, DatasetName
 from accelmnist.core.errors import ConfigError, DataError
 from accelmnist.core.files import cache_folder
 from accelmnist.data import mnist
 from accelmnist.data.idx import write_idx
-from accelmnist.data.mnist import PUBLISHED, load_dataset, verify_embedded
+from accelmnist.data.mnist import PUBLISHED, load_dataset, load_in_background, verify_embedded
 from accelmnist.data.origins import ORIGINS
 from accelmnist.data.types import Dataset
 
@@ -65,11 +66,21 @@ def failure(load: Callable[[], object]) -> DataError:
 # --- the embedded files
 
 
-@pytest.mark.parametrize("published", PUBLISHED, ids=lambda published: published.name)
-def test_embedded_files_are_the_published_ones(published: mnist.Published) -> None:
+@pytest.mark.parametrize(
+    ("published", "md5", "size_bytes"),
+    [
+        (mnist.TRAIN_IMAGES, "6bbc9ace898e44ae57da46a324031adb", 47_040_016),
+        (mnist.TRAIN_LABELS, "a25bea736e30d166cdddb491f175f624", 60_008),
+        (mnist.TEST_IMAGES, "2646ac647ad5339dbf082846283269ea", 7_840_016),
+        (mnist.TEST_LABELS, "27ae3e4e09519cfbb04c329615203637", 10_008),
+    ],
+)
+def test_embedded_files_are_the_published_ones(published: mnist.Published, md5: str, size_bytes: int) -> None:
+    """MD5 as torchvision knows it: a second witness beside the SHA-256."""
     content = gzip.decompress((EMBEDDED / f"{published.name}.gz").read_bytes())
     assert hashlib.sha256(content).hexdigest() == published.sha256
-    assert hashlib.md5(content, usedforsecurity=False).hexdigest() == published.md5
+    assert hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+    assert len(content) == size_bytes
 
 
 def test_embedded_mnist(embedded: Dataset) -> None:
@@ -98,8 +109,8 @@ def test_known_facts(embedded: Dataset) -> None:
 def test_verify_embedded() -> None:
     checks = verify_embedded()
     assert [check.name for check in checks] == list(NAMES)
-    assert all(check.ok and check.found_sha256 == check.expected_sha256 for check in checks)
-    assert [check.size_bytes for check in checks] == [47_040_016, 60_008, 7_840_016, 10_008]
+    assert [check.sha256 for check in checks] == [published.sha256 for published in PUBLISHED]
+    assert all(check.intact and check.problem is None for check in checks)
 
 
 def read_from(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
@@ -114,10 +125,11 @@ def test_damaged_embedded_files_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     write_idx(tmp_path / "files" / f"{TRAIN_LABELS}.gz", np.zeros(60_000, dtype=np.uint8))
     read_from(monkeypatch, tmp_path)
     images, labels, *others = verify_embedded()
-    assert (images.ok, images.found_sha256, images.size_bytes) == (False, None, None)
+    assert (images.intact, images.sha256) == (False, None)
     assert images.problem == f"{tmp_path / 'files' / TRAIN_IMAGES}.gz: no such file"
-    assert (labels.ok, labels.size_bytes, labels.problem) == (False, 60_008, "not the published content")
-    assert all(check.ok for check in others)
+    assert (labels.intact, labels.problem) == (False, "not the published content")
+    assert labels.sha256 == hashlib.sha256(b"\0\0\x08\x01\0\0\xea\x60" + bytes(60_000)).hexdigest()
+    assert all(check.intact for check in others)
     error = failure(load_dataset)
     assert error.message.endswith(f"{TRAIN_IMAGES}.gz: no such file")
     assert "Reinstall the package" in error.remedy
@@ -433,3 +445,42 @@ def test_every_name_has_an_origin() -> None:
     assert {*ORIGINS, "synthetic"} == set(DATASETS)
     assert all(len(set(origin.class_names)) == 10 for origin in ORIGINS.values())
     assert all(len(origin.file_names) in (0, 4) for origin in ORIGINS.values())
+
+
+# --- in the background: the same set, the same errors, and nothing is read twice
+
+
+def test_the_set_loaded_in_the_background_is_the_one_that_would_be_loaded(embedded: Dataset) -> None:
+    found = load_in_background(DataConfig(), seed=0)()
+    assert (found.name, found.source) == (embedded.name, embedded.source)
+    assert np.array_equal(found.train.images, embedded.train.images)
+    assert np.array_equal(found.test.labels, embedded.test.labels)
+
+
+def test_an_error_waits_for_whoever_asks(tmp_path: Path) -> None:
+    load = load_in_background(DataConfig(folder=str(tmp_path / "nowhere")), seed=0)
+    with pytest.raises(DataError, match="no such folder"):
+        load()
+
+
+@pytest.mark.parametrize(("dataset", "ahead_of_time"), [("mnist", True), ("synthetic", False), ("kmnist", False)])
+def test_only_what_is_on_the_disk_is_read_in_the_background(
+    dataset: DatasetName, ahead_of_time: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def record_thread(name: str, **_settings: object) -> str:
+        threads.append(threading.current_thread())
+        return name
+
+    monkeypatch.setattr(mnist, "load_dataset", record_thread)
+    load = load_in_background(DataConfig(dataset=dataset), seed=0)
+    assert load() == dataset  # type: ignore[comparison-overlap]
+    assert len(threads) == 1
+    assert (threads[0] is not threading.main_thread()) == ahead_of_time
+
+
+def test_reading_data_loads_no_torch() -> None:
+    program = "import sys, accelmnist.data.mnist; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

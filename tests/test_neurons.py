@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import label as connected
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from accelmnist.analysis.neurons.analysis import describe_neurons
-from accelmnist.analysis.neurons.claims import argued, fallen, mcnemar
+from accelmnist.analysis.neurons.claims import mcnemar, recall_drops, votes
 from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
 from accelmnist.analysis.neurons.class_preference import natural_break
 from accelmnist.analysis.neurons.effect import images_within
@@ -241,7 +240,7 @@ def test_support_in_one_hidden_layer_is_the_outgoing_weight_times_the_activation
         mean = activations[neuron.index][activations[neuron.index] > 0].mean()
         weights = outgoing[:, neuron.index]
         assert neuron.support == pytest.approx(mean * (weights - weights.mean()), abs=1e-4)
-        assert (neuron.argues_for, neuron.argues_against) == argued(neuron.support)
+        assert (neuron.argues_for, neuron.argues_against) == votes(neuron.support)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -386,18 +385,6 @@ def test_zeros_have_a_loop_and_ones_have_none(mnist: Dataset) -> None:
     assert common_shape(table, (0, 1)) == common_shape(table, (0,)) == ""
 
 
-def test_loops_agree_with_connected_pieces(mnist: Dataset) -> None:
-    """By SciPy: pieces joined over corners less holes, whose pixels join over edges alone, are below 1 with a loop."""
-    row, column = np.mgrid[0:28, 0:28]
-    diamond = np.where(np.abs(row - 14) + np.abs(column - 14) == 6, 255, 0).astype(np.uint8)  # joined over corners only
-    images = np.concatenate([mnist.test.images, diamond.reshape(1, 784)])
-    found = shapes_of(images)[:, 0]
-    for image, loop in zip(images, found, strict=True):
-        ink = np.pad(image.reshape(28, 28) >= 96, 1)
-        pieces, holes = connected(ink, np.ones((3, 3)))[1], connected(~ink)[1] - 1
-        assert bool(loop) == (pieces - holes < 1)
-
-
 def test_shapes_are_compared_within_the_classes(mnist: Dataset) -> None:
     model = random_network((8,))
     response = respond(model, torch.from_numpy(mnist.test.images) / 255, torch.from_numpy(mnist.test.labels))
@@ -444,7 +431,7 @@ def test_a_fall_of_recall_is_told_as_surely_as_it_is_known(
         loss_rise=(0.0,) * 10,
         macro_recall_change=(gained - lost) / 10_000,
     )
-    missed_by = fallen(ablation, baseline, looked_at=130)
+    missed_by = recall_drops(ablation, baseline, looked_at=130)
     speaker = Speaker(words=ClassWords(DIGIT_NAMES), baseline=baseline, outputs=False, common_shape=lambda _: "")
     neuron = replace(found.neurons[ZERO], ablation=ablation, missed_by=missed_by)
     assert speaker.sentence(neuron).split("; ")[-1] == said

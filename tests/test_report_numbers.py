@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage, stats
+from scipy import stats
 
-from accelmnist.analysis.evidence.confusions import Trait, class_means, images_of, likeness_of
-from accelmnist.analysis.evidence.intervals import chance_of_as_many, overlap
-from accelmnist.analysis.evidence.loops import has_loop
-from accelmnist.core.metrics import ConfusedPair, wilson_interval
+from accelmnist.analysis.evidence.confusions import Trait, class_means, fisher_p_value, images_of, likeness_of
+from accelmnist.core.metrics import ConfusedPair, intervals_overlap, wilson_interval
 from tests.report_samples import sample_evidence
 
 
@@ -30,9 +28,9 @@ def test_nothing_counted_is_no_knowledge_and_ends_stay_within():
 
 
 def test_overlap():
-    assert overlap((0.1, 0.3), (0.3, 0.4))
-    assert not overlap((0.1, 0.2), (0.3, 0.4))
-    assert not overlap((0.3, 0.4), (0.1, 0.2))
+    assert intervals_overlap((0.1, 0.3), (0.3, 0.4))
+    assert not intervals_overlap((0.1, 0.2), (0.3, 0.4))
+    assert not intervals_overlap((0.3, 0.4), (0.1, 0.2))
 
 
 @given(data=st.data())
@@ -43,60 +41,7 @@ def test_the_exact_test_is_scipys(data):
     hits = data.draw(st.integers(max(0, drawn + marked - total), min(drawn, marked)))
     table = [[hits, drawn - hits], [marked - hits, total - drawn - marked + hits]]
     expected = stats.fisher_exact(table, alternative="greater").pvalue
-    assert chance_of_as_many(hits, drawn, marked, total) == pytest.approx(expected, rel=1e-9)
-
-
-# --- loops
-
-
-def drawn(*boxes: tuple[int, int, int, int]) -> np.ndarray:
-    """An image with the outlines of rectangles (top, left, bottom, right)."""
-    image = np.zeros((28, 28), dtype=np.uint8)
-    for top, left, bottom, right in boxes:
-        image[top, left : right + 1] = image[bottom, left : right + 1] = 255
-        image[top : bottom + 1, left] = image[top : bottom + 1, right] = 255
-    return image
-
-
-def test_loops_of_known_shapes():
-    ring, two, opened, stroke = (
-        drawn((5, 5, 20, 15)),
-        drawn((3, 8, 12, 18), (12, 8, 22, 18)),
-        drawn((5, 5, 20, 15)),
-        drawn(),
-    )
-    opened[10:12, 5] = 0
-    stroke[4:24, 14] = 255
-    pin = drawn((10, 10, 12, 12))  # a hole of one pixel
-    at_the_edge = drawn((0, 0, 27, 27))
-    images = np.stack([ring, two, opened, stroke, pin, at_the_edge]).reshape(-1, 784)
-    assert has_loop(images).tolist() == [True, True, False, False, False, True]
-
-
-def test_a_diagonal_line_of_ink_holds():
-    image = np.zeros((28, 28), dtype=np.uint8)
-    for step in range(8):
-        for row, column in (
-            (6 + step, 14 - step),
-            (6 + step, 14 + step),
-            (20 - step, 14 - step),
-            (20 - step, 14 + step),
-        ):
-            image[row, column] = 255
-    assert has_loop(image.reshape(1, 784)).all()
-
-
-def test_loops_of_real_digits_are_scipys(mnist):
-    images = mnist.test.images[:300]
-    expected = []
-    for image in images.reshape(-1, 28, 28):
-        paper, found = ndimage.label(np.pad(image < 85, 1, constant_values=True))
-        expected.append((paper > 1).sum() >= 3 if found > 1 else False)
-    assert has_loop(images).tolist() == expected
-    zeros = mnist.test.images[mnist.test.labels == 0]
-    ones = mnist.test.images[mnist.test.labels == 1]
-    assert has_loop(zeros).mean() > 0.85
-    assert has_loop(ones).mean() < 0.05
+    assert fisher_p_value(hits, drawn, marked, total) == pytest.approx(expected, rel=1e-9)
 
 
 # --- confusions

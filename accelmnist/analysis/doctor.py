@@ -1,8 +1,8 @@
-"""Is this machine ready, and for what: everything that a run depends on, found out and told as data.
+"""What this machine is ready for: everything that a run depends on, examined and returned as data.
 
 Nothing is trained, compiled or left behind; the longest part is hashing the embedded data (0.3 s). A `Finding` is a
-yes or no with its reason. A problem is what keeps a run on the CPU from being right, a warning what only hampers one.
-Memory and disk in bytes. Host name, user and absolute paths stay out, so that a diagnosis can be shared.
+yes or no with its reason. A problem keeps a run on the CPU from being right, a warning only hampers one. Memory and
+disk are in bytes. Host name, user and absolute paths stay out, so that a diagnosis can be shared.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceFindings:
-    """A device that is here: what it can do."""
+    """What a device of this machine can do."""
 
     name: str
     hardware: str
@@ -58,7 +58,7 @@ class DeviceFindings:
 
 @dataclass(frozen=True, kw_only=True)
 class Versions:
-    """Of the software; None is not installed, or not there. `torch_cuda` is the CUDA that torch was built for."""
+    """Versions of the software; None is not installed, or absent. `torch_cuda` is the CUDA that torch was built for."""
 
     accelmnist: str
     python: str
@@ -83,18 +83,8 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataFile:
-    """One embedded file; `sha256` is of its uncompressed content, None where that can't be read."""
-
-    name: str
-    intact: bool
-    sha256: str | None
-    problem: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """All findings. `ready` says that a run on the CPU has all it needs: that there is no problem."""
+    """All findings. `ready` means that a run on the CPU has all it needs: there is no problem."""
 
     ready: bool
     problems: tuple[str, ...]
@@ -104,7 +94,7 @@ class Diagnosis:
     versions: Versions
     machine: Machine
     data_source: str
-    data_files: tuple[DataFile, ...]
+    data_files: tuple[FileCheck, ...]
     results: Finding
     results_free_bytes: int | None
 
@@ -113,7 +103,7 @@ def diagnose(results: Path = RESULTS) -> Diagnosis:
     """Examine this machine; `results` is the folder that runs will be saved to."""
     names = available()
     environment = describe_environment(resolve(names[0]))
-    files = tuple(_data_file(check) for check in verify_embedded())
+    files = verify_embedded()
     writable = check_folder(results)
     problems = tuple(f"{file.name}: {file.problem}" for file in files if not file.intact)
     return Diagnosis(
@@ -158,7 +148,7 @@ def _engine_finding(name: str, device: Device) -> Finding:
     config = RunConfig(execution=ExecutionConfig(device=str(device), engine=name))
     try:
         engine = engine_class(name)
-    except Exception as error:  # a broken installation is what this is here to tell, whatever it raises on import
+    except Exception as error:  # a broken installation is what a diagnosis is for, whatever it raises on import
         cause = " ".join(str(error).split()) or type(error).__name__
         return Finding(name=name, works=False, reason=f"can't be loaded: {cause}")
     refusal = engine.unsupported(config, device)
@@ -203,12 +193,8 @@ def _machine(environment: Environment) -> Machine:
 # --- files
 
 
-def _data_file(check: FileCheck) -> DataFile:
-    return DataFile(name=check.name, intact=check.ok, sha256=check.found_sha256, problem=check.problem)
-
-
 def check_folder(folder: Path) -> Finding:
-    """Whether a file can be made in `folder`, or in the nearest folder above it where it does not exist yet."""
+    """Whether a file can be made in `folder`, or in the nearest folder above it if it does not exist yet."""
     existing = _nearest_existing(folder)
     try:
         with tempfile.TemporaryFile(dir=existing):  # permissions alone miss a read-only or a full disk

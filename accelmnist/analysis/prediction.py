@@ -1,7 +1,8 @@
-"""What a saved network says of pictures: the newest one of a results folder, or the one asked for.
+"""A saved network's answers to pictures: the newest network of a results folder, or the one asked for.
 
-Scores are the network's own output function, in float32 on the CPU: a few pictures would only wait for a GPU. Softmax's
-are probabilities and add up to 1; sigmoid's and linear's are scores, of which the largest is the answer all the same.
+Scores are the values of the network's own output function, in float32 on the CPU: a few pictures would only wait for a
+GPU. Softmax's are probabilities and add up to 1; sigmoid's and linear's are scores, of which the largest is the answer
+all the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from accelmnist.core.config import CLASSES, Output
+from accelmnist.core.config import Output
 from accelmnist.core.errors import AccelmnistError, CheckpointError
 from accelmnist.core.files import RECORDS
 from accelmnist.core.records import load_record
@@ -28,8 +29,7 @@ from accelmnist.training.checkpoint import MODEL_NAME, SavedModel, load_model
 class ModelSummary:
     """Which network answers; `file` is as it was given or found.
 
-    `newest_in` is the folder whose newest network it is, None where it was named; `of_sweep` says that a sweep chose
-    it.
+    `newest_in` is the folder whose newest network it is, None if it was named; `of_sweep` says that a sweep chose it.
     """
 
     file: str
@@ -43,7 +43,7 @@ class ModelSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What the network says of one picture: its answer, and the score of each class in order."""
+    """The network's answer to one picture, and the score of each class in order."""
 
     source: str
     predicted: int
@@ -53,19 +53,15 @@ class Prediction:
 
 
 class Predictor:
-    """A network that was loaded once and answers often; raises CheckpointError where there is none in `path`."""
+    """A network that was loaded once and answers often; raises CheckpointError if there is none in `path`."""
 
     def __init__(self, path: Path, *, newest_in: Path | None = None) -> None:
         self.file, self.newest_in = _model_file(path), newest_in
         self.saved: SavedModel = load_model(self.file)
-        if len(self.saved.class_names) != CLASSES:
-            raise CheckpointError(
-                f"{self.file} names {len(self.saved.class_names)} classes, not {CLASSES}", remedy="Give another file"
-            )
 
     @classmethod
     def newest(cls, results: Path) -> Predictor:
-        """The newest network in the folder `results`; raises CheckpointError where there is none."""
+        """The newest network in the folder `results`; raises CheckpointError if there is none."""
         return cls(newest_model(results), newest_in=results)
 
     @property
@@ -83,7 +79,7 @@ class Predictor:
         )
 
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
-        """One prediction a picture; raises CheckpointError where the scores are not finite."""
+        """One prediction a picture; raises CheckpointError if scores are not finite."""
         model = self.saved.model
         images = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
         logits = logits_of(model, images, device=resolve("cpu"), precision="fp32")
@@ -117,7 +113,7 @@ def _model_file(path: Path) -> Path:
 
 
 def newest_model(results: Path) -> Path:
-    """The `model.safetensors` of the newest run in the folder `results`; raises CheckpointError where there is none."""
+    """The `model.safetensors` of the newest run in the folder `results`; raises CheckpointError if there is none."""
     files = list(results.rglob(MODEL_NAME))
     if not files:
         raise CheckpointError(
@@ -127,9 +123,9 @@ def newest_model(results: Path) -> Path:
 
 
 def _made_at(file: Path) -> float:
-    """When the run of a model began by its record, in seconds since 1970; without one, when the file was written.
+    """When the run of a model began by its record, in seconds since 1970; without a record, when the file was written.
 
-    The record goes first because a copy or a checkout renews the time of a file.
+    The record comes first because a copy or a checkout renews the time of a file.
     """
     try:
         return datetime.fromisoformat(load_record(file.parent).created).timestamp()

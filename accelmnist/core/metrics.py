@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScores:
-    """Scores of one class: `support` images are of it, `predicted` were said to be."""
+    """Scores of one class: `support` images are of it, `predicted` were taken for it."""
 
     label: int
     precision: float
@@ -84,7 +85,7 @@ def compute_metrics(confusion: Counts, *, loss: float | None = None) -> Metrics:
 
 
 def score_classes(confusion: Counts) -> tuple[ClassScores, ...]:
-    """Precision, recall and F1 of each class; 0 where a ratio has nothing to divide by."""
+    """Precision, recall and F1 of each class; 0 if a ratio has nothing to divide by."""
     hits = np.diag(confusion)
     predicted = confusion.sum(axis=1)
     actual = confusion.sum(axis=0)
@@ -133,11 +134,16 @@ def _notes(per_class: tuple[ClassScores, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def wilson_interval(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of the share `hits` of `total`; everything from 0 to 1 where there is nothing to count.
+def intervals_overlap(one: Interval, other: Interval) -> bool:
+    """Whether two intervals share a value."""
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def wilson_interval(hits: int, total: int) -> Interval:
+    """The 95 % interval of the share `hits` of `total`; everything from 0 to 1 if there is nothing to count.
 
     Shares are often near 1, where this one holds and the textbooks' normal one would reach beyond 1 (Wilson, Journal of
-    the American Statistical Association 22, 1927).
+    the American Statistical Association 22, 1927). scipy.stats has it, and takes two seconds to load.
     """
     if total == 0:
         return 0.0, 1.0
@@ -145,4 +151,4 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     share, weight = hits / total, z * z / total
     middle, half = share + weight / 2, z * math.sqrt(share * (1 - share) / total + weight / (4 * total))
     low, high = (middle - half) / (1 + weight), (middle + half) / (1 + weight)
-    return (low if hits else 0.0), (high if hits < total else 1.0)  # where its terms cancel, but for the last digit
+    return (low if hits else 0.0), (high if hits < total else 1.0)  # there its terms cancel, but for the last digit

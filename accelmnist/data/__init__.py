@@ -7,8 +7,10 @@
     download.py    the data sets that torchvision fetches
     synthetic.py   a seeded, learnable stand-in that needs no files
     files/         MNIST itself, gzipped (Y. LeCun, C. Cortes, C. J. C. Burges)
+    split.py       the images of a run: those that train, validate and test
     on_device.py   one upload to the device
-    order.py       which images a step sees
+    augment.py     the training images moved at random, anew in every epoch, on the device
+    picture.py     a picture of a digit, from any file to the network's 28 x 28 bytes
 
 A source hands out NumPy arrays on the host: images as uint8 rows of 784 pixels, labels as int64. No source imports
 torch, so that reading data never waits for it; torchvision is imported only when a download is asked for.

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from accelmnist.core.config import ModelConfig, RunConfig
+from accelmnist.core.config import CLASSES, ModelConfig, RunConfig
 from accelmnist.core.errors import CheckpointError, ConfigError
 from accelmnist.core.files import write_atomically
 from accelmnist.core.records import RECORD_NAME, EpochFigures, load_record
@@ -66,7 +66,10 @@ def load_model(path: Path) -> SavedModel:
     config = _part(header, "network", ModelConfig, file)
     model = MLP(config, seed=0)
     load_weights(model, tensors, source=str(file))
-    return SavedModel(model, _part(header, "class_names", tuple[str, ...], file), _part(header, "dataset", str, file))
+    class_names = _part(header, "class_names", tuple[str, ...], file)
+    if len(class_names) != CLASSES:
+        raise CheckpointError(f"{file} names {len(class_names)} classes, not {CLASSES}", remedy="Give another file")
+    return SavedModel(model, class_names, _part(header, "dataset", str, file))
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

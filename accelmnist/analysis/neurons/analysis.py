@@ -1,4 +1,4 @@
-"""From a network and a data set to the record of its neurons.
+"""The record of a network's neurons, from the network and a data set.
 
 Everything is in float32 on the CPU, whatever the network was trained on: the 10,000 test images take a fraction of a
 second, and the figures are the same everywhere. For 784-256-10 all of it takes about two seconds of one Zen 4 core.
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist.analysis.neurons import shape
-from accelmnist.analysis.neurons.claims import argued, fallen, is_faint
+from accelmnist.analysis.neurons.claims import is_faint, recall_drops, votes
 from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
-from accelmnist.analysis.neurons.class_preference import task_of
+from accelmnist.analysis.neurons.class_preference import class_preference_of
 from accelmnist.analysis.neurons.effect import Effect, Network, effect_of, images_within, output_effect, spread_of
 from accelmnist.analysis.neurons.methods import methods_of
 from accelmnist.analysis.neurons.ranking import atlas_order
@@ -45,7 +45,7 @@ _EXCITING = 8  # images kept of every neuron
 
 @dataclass(frozen=True)
 class _Figures:
-    """What was measured of all neurons, before anything is said of one."""
+    """What was measured of all neurons, before one is described."""
 
     response: Response
     effects: list[Effect]
@@ -67,7 +67,7 @@ def describe_neurons(model: MLP, data: Dataset) -> NeuronsRecord:
     response, ablated = _responses(model, inputs, labels)
     figures, shapes = _measure(model, data, response, ablated)
     speaker = _speaker(data, figures, shapes)
-    neurons = tuple(_described(figures, neuron, speaker) for neuron in range(len(response.on)))
+    neurons = tuple(_describe(figures, neuron, speaker) for neuron in range(len(response.on)))
     counts = Counter(neuron.status for neuron in neurons)
     record = NeuronsRecord(
         network=model.config,
@@ -94,11 +94,11 @@ def _responses(model: MLP, inputs: Tensor, labels: Tensor) -> tuple[Response, Re
     """The response to all test images, and to those that serve for the ablations."""
     response = respond(model, inputs, labels)
     active = float(response.activations.count_nonzero()) / response.activations.numel()
-    chosen = _same_share(labels, images_within(model.config, len(labels), active=active))
-    if len(chosen) == len(labels):
+    subset = _same_share(labels, images_within(model.config, len(labels), active=active))
+    if len(subset) == len(labels):
         return response, response
     return response, replace(
-        response, activations=response.activations[:, chosen], on=response.on[:, chosen], labels=labels[chosen]
+        response, activations=response.activations[:, subset], on=response.on[:, subset], labels=labels[subset]
     )
 
 
@@ -137,7 +137,7 @@ def _effects(model: MLP, response: Response) -> tuple[Tensor, list[Effect]]:
 
 
 def _status(response: Response, effects: list[Effect], baseline: Baseline) -> list[tuple[NeuronStatus, int | None]]:
-    """What each neuron is, and which one a duplicate copies. An output is never dead: it may be rightly silent."""
+    """The status of each neuron, and which one a duplicate copies. An output is never dead: silence may be right."""
     least = DEAD.value * baseline.logit_spread
     live = torch.tensor([response.outputs or effect.strength > least for effect in effects])
     copies = duplicates_of(response.activations, live)
@@ -160,29 +160,30 @@ def _baseline(logits: Tensor, response: Response) -> Baseline:
 
 
 def _speaker(data: Dataset, figures: _Figures, shapes: NDArray[np.float32]) -> Speaker:
-    words = ClassWords(data.class_names)
-    means = shape.by_class(shapes, figures.response.labels, CLASSES)
+    words, response = ClassWords(data.class_names), figures.response
+    means = response.by_class(torch.from_numpy(shapes.T)).T.numpy()
+    comparable = words.are_digits and bool(response.images.all())
     return Speaker(
         words=words,
         baseline=figures.baseline,
-        outputs=figures.response.outputs,
-        common_shape=(lambda classes: shape.common_shape(means, classes)) if words.are_digits else lambda _classes: "",
+        outputs=response.outputs,
+        common_shape=(lambda classes: shape.common_shape(means, classes)) if comparable else lambda _classes: "",
     )
 
 
-def _described(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
+def _describe(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
     response, effect = figures.response, figures.effects[neuron]
     status, copied = figures.status[neuron]
     selectivity, prefers = selectivity_of(response.excitation[neuron])
-    argues_for, argues_against = argued(effect.support)
+    argues_for, argues_against = votes(effect.support)
     exciting = _exciting(response, neuron)
     clarity = float(figures.clarity[neuron])
-    found = Neuron(
+    described = Neuron(
         index=neuron,
         status=status,
         duplicate_of=copied,
         sentence="",
-        task=ClassPreference(certainty="none") if status == "dead" else task_of(response, neuron),
+        task=ClassPreference(certainty="none") if status == "dead" else class_preference_of(response, neuron),
         features=() if status == "dead" else shape.features_of(figures.correlations[neuron]),
         activation=_activation(response, neuron),
         selectivity=selectivity,
@@ -199,13 +200,13 @@ def _described(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
         exciting=exciting,
         exciting_labels=tuple(int(response.labels[index]) for index in exciting),
     )
-    return replace(found, sentence=speaker.sentence(found))
+    return replace(described, sentence=speaker.sentence(described))
 
 
 def _missed_by(figures: _Figures, effect: Effect) -> tuple[int, ...]:
     if effect.ablation is None:
         return ()
-    return fallen(effect.ablation, figures.baseline, looked_at=CLASSES * len(figures.effects))
+    return recall_drops(effect.ablation, figures.baseline, looked_at=CLASSES * len(figures.effects))
 
 
 def _activation(response: Response, neuron: int) -> Activation:
@@ -221,7 +222,7 @@ def _activation(response: Response, neuron: int) -> Activation:
 
 
 def _exciting(response: Response, neuron: int) -> tuple[int, ...]:
-    """The test images with the highest activation above rest; fewer, or none, where not enough excite it."""
+    """The test images with the highest activation above rest; fewer, or none, if not enough excite the neuron."""
     values = response.activations[neuron]
     top = values.topk(min(_EXCITING, len(values)))
     return tuple(int(index) for value, index in zip(top.values, top.indices, strict=True) if value > response.rest)

@@ -1,8 +1,8 @@
-"""Which classes a neuron answers for: where the shares of images that turn it on fall into two groups.
+"""Which classes a neuron answers for: the upper group of its ten shares of images that turn it on.
 
 The ten shares are sorted and cut where the two sides differ most (the largest variance between them, the natural break
-of Fisher and Jenks for two groups). The upper side is what the neuron is on for; where that is more than five classes,
-the lower side is what it is off for. Then the shares decide, by the rules in `thresholds.py`, whether it answers for
+of Fisher and Jenks for two groups). The upper side is what the neuron is on for; if that is more than five classes, the
+lower side is what it is off for. Then the shares decide, by the rules in `thresholds.py`, whether it answers for
 its group, leans to it, or has no clear task. Source of the cut: Fisher, "On grouping for maximum homogeneity", 1958.
 """
 
@@ -27,8 +27,8 @@ from accelmnist.analysis.neurons.thresholds import (
 Shares = NDArray[np.float64]
 
 
-def task_of(response: Response, neuron: int) -> ClassPreference:
-    """The task of one neuron, from the share of each class's images that turn it on."""
+def class_preference_of(response: Response, neuron: int) -> ClassPreference:
+    """The preference of one neuron, from the share of each class's images that turn it on."""
     shares = response.share_on[neuron].numpy()
     upper = natural_break(shares)
     sense: Literal["on", "off"] = "on" if len(upper) <= LARGEST_GROUP.value else "off"
@@ -51,7 +51,7 @@ def task_of(response: Response, neuron: int) -> ClassPreference:
 
 
 def natural_break(shares: Shares) -> tuple[int, ...]:
-    """The classes of the upper side of the best cut, in their order; none where all shares are equal."""
+    """The classes of the upper side of the best cut, in their order; none if all shares are equal."""
     order = np.argsort(-shares, kind="stable")
     ordered = shares[order]
     if ordered[0] == ordered[-1]:

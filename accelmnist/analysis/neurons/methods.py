@@ -47,8 +47,7 @@ _SHARED: tuple[Method, ...] = (
         name="shape",
         explanation="Correlation of the activation with loops, upright strokes, slant and ink, each class within "
         "itself.",
-        source="Gray, Local properties of binary image patterns, 1971; Hu, Visual pattern recognition by moment "
-        "invariants, 1962",
+        source="Hu, Visual pattern recognition by moment invariants, 1962",
     ),
 )
 

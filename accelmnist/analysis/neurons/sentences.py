@@ -1,9 +1,9 @@
 """One plain sentence about a neuron, computed from its figures, and no surer than they are.
 
 It has up to four parts: what the neuron answers for, what it argues for and against, what is lost without it, and what
-shape goes with it. "Answers for", "leans to" and "no clear task" follow the rules in `thresholds.py`. A fall of recall
-that a single test would call real, but that one among so many classes and neurons may well be chance, is told with that
-doubt. No fall is no proof that a neuron does nothing: others may do the same.
+shape goes with it. "Answers for", "leans to" and "no clear task" follow the rules in `thresholds.py`. A drop of recall
+that a single test would call real, but that may well be chance among so many classes and neurons, is stated with that
+doubt. No drop is no proof that a neuron does nothing: others may do the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accelmnist.analysis.neurons.claims import fallen, risen
+from accelmnist.analysis.neurons.claims import recall_drops, recall_gains
 from accelmnist.analysis.neurons.record import Ablation, Baseline, ClassPreference, Feature, Neuron
 from accelmnist.analysis.neurons.shape import NAMES, OPPOSITES
 from accelmnist.analysis.neurons.thresholds import GREY
@@ -38,9 +38,7 @@ class Speaker:
         return "; ".join(filter(None, parts))
 
     def _name(self, neuron: Neuron) -> str:
-        if self.outputs:
-            return f"output {neuron.index}"
-        return f"neuron {neuron.index}"
+        return f"{'output' if self.outputs else 'neuron'} {neuron.index}"
 
     def _task(self, neuron: Neuron) -> str:
         copies = f" does the same as neuron {neuron.duplicate_of}, and" if neuron.duplicate_of is not None else ""
@@ -74,19 +72,19 @@ class Speaker:
             return ""
         if neuron.is_faint:
             return "it is hardly heard"
-        said = [f"for {self.words.classes(neuron.argues_for)}"] if neuron.argues_for else []
-        said += [f"against {self.words.classes(neuron.argues_against)}"] if neuron.argues_against else []
-        return f"{'but ' if _is_contrary(neuron) else ''}it argues {' and '.join(said)}"
+        sides = (("for", neuron.argues_for), ("against", neuron.argues_against))
+        named = [f"{side} {self.words.classes(classes)}" for side, classes in sides if classes]
+        return f"{'but ' if _is_contrary(neuron) else ''}it argues {' and '.join(named)}"
 
     def _loss(self, neuron: Neuron) -> str:
         if neuron.ablation is None:
             return ""
         if neuron.missed_by:
             return self._falls(neuron.ablation, neuron.missed_by[:3])
-        if perhaps := fallen(neuron.ablation, self.baseline):
-            return f"{self._falls(neuron.ablation, perhaps[:1])}, perhaps by chance"
-        if better := risen(neuron.ablation, self.baseline):
-            return self._rise(neuron.ablation, better[0])
+        if dropped := recall_drops(neuron.ablation, self.baseline):
+            return f"{self._falls(neuron.ablation, dropped[:1])}, perhaps by chance"
+        if gained := recall_gains(neuron.ablation, self.baseline):
+            return self._rise(neuron.ablation, gained[0])
         return self._no_loss(neuron.ablation)
 
     def _falls(self, ablation: Ablation, labels: Sequence[int]) -> str:
@@ -130,12 +128,8 @@ def _grey(neuron: Neuron) -> str:
 
 
 def _shape(features: tuple[Feature, ...]) -> str:
-    """What goes with it inside the classes; one property is enough for a sentence."""
+    """The property that goes most with it inside the classes; one is enough for a sentence."""
     if not features:
         return ""
-    return f"inside a class it goes with {shape_words(features[0])}"
-
-
-def shape_words(feature: Feature) -> str:
-    """The property as it is at this sign of the correlation."""
-    return feature.name if feature.correlation > 0 else OPPOSITES[NAMES.index(feature.name)]
+    name, correlation = features[0].name, features[0].correlation
+    return f"inside a class it goes with {name if correlation > 0 else OPPOSITES[NAMES.index(name)]}"

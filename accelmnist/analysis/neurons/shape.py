@@ -2,8 +2,7 @@
 
 Each is one number an image, from its pixels alone:
 
-    loops      1 where the ink encloses a hole, else 0: the Euler number (pieces less holes) by counting 2 x 2 patterns
-               with pixels joined over corners. Source: Gray, "Local properties of binary image patterns", 1971.
+    loops      1 if a stroke closes a loop, else 0
     upright    the share of the squared grey gradient that runs across: 1 for upright strokes, 0 for level ones
     slant      how far the shape leans to the right, from its second moments. Source: Hu, 1962.
     ink        the mean grey
@@ -18,8 +17,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from accelmnist.analysis.loops import has_loop
 from accelmnist.analysis.neurons.record import Feature
 from accelmnist.analysis.neurons.response import Response
 from accelmnist.analysis.neurons.thresholds import FEATURE
@@ -27,7 +26,6 @@ from accelmnist.core.config import IMAGE_SIDE
 
 NAMES = ("closed loops", "upright strokes", "slant to the right", "much ink")
 OPPOSITES = ("no closed loops", "level strokes", "slant to the left", "little ink")
-_INKED = 96  # grey from which on a pixel joins two strokes; thin pen strokes are greyer than their middle
 
 Grey = NDArray[np.uint8]
 
@@ -35,7 +33,7 @@ Grey = NDArray[np.uint8]
 def shapes_of(images: Grey) -> NDArray[np.float32]:
     """The properties of `images`, uint8 (n, 784): (n, 4) in the order of `NAMES`."""
     pictures = images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
-    columns = (_has_loop(pictures), _upright(pictures), _slant(pictures), pictures.mean(axis=(1, 2)) / 255)
+    columns = (has_loop(images), _upright(pictures), _slant(pictures), pictures.mean(axis=(1, 2)) / 255)
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -49,68 +47,43 @@ def feature_correlations(response: Response, shapes: NDArray[np.float32]) -> NDA
     activations = response.activations - response.mean.float()[:, response.labels]
     products = (activations @ apart.T).double()
     scale = activations.double().norm(dim=1)[:, None] * apart.double().norm(dim=1)
-    found: NDArray[np.float64] = torch.where(scale > 1e-6, products / scale.clamp(min=1e-6), 0.0).numpy()
-    return found
+    return np.asarray(torch.where(scale > 1e-6, products / scale.clamp(min=1e-6), 0.0))
 
 
 def features_of(correlations: NDArray[np.float64]) -> tuple[Feature, ...]:
     """The properties that go with a neuron, the strongest first, from its correlations (4,)."""
-    order = sorted(range(len(NAMES)), key=lambda place: -abs(correlations[place]))
-    return tuple(
-        Feature(name=NAMES[place], correlation=float(correlations[place]))
-        for place in order
-        if abs(correlations[place]) >= FEATURE.value
-    )
-
-
-def by_class(shapes: NDArray[np.float32], labels: Tensor, classes: int) -> NDArray[np.float64]:
-    """The mean of each property over the images of each class: (classes, 4); NaN for a class without images."""
-    known = labels.numpy()
-    means = [shapes[known == label].mean(axis=0) if (known == label).any() else np.nan for label in range(classes)]
-    return np.stack([np.broadcast_to(mean, shapes.shape[1:]) for mean in means]).astype(np.float64)
+    features = [Feature(name=name, correlation=float(r)) for name, r in zip(NAMES, correlations, strict=True)]
+    telling = [feature for feature in features if abs(feature.correlation) >= FEATURE.value]
+    return tuple(sorted(telling, key=lambda feature: -abs(feature.correlation)))
 
 
 def common_shape(means: NDArray[np.float64], classes: tuple[int, ...]) -> str:
-    """What two or more digits have in common and most others don't, by `means` (classes, 4); "" where nothing shows."""
-    if len(classes) < 2 or np.isnan(means).any():
+    """What two or more digits have in common and most others don't; "" if nothing shows.
+
+    `means` (classes, 4) are those of the properties over the images of each class.
+    """
+    if len(classes) < 2:
         return ""
-    chosen = list(classes)
+    named = list(classes)
     others = [label for label in range(len(means)) if label not in classes]
-    if means[chosen, 0].min() >= 0.5:
+    if means[named, 0].min() >= 0.5:
         return "all with a closed loop"
-    if len(classes) > 2 and others and means[chosen, 1].min() > means[others, 1].max():
+    if len(classes) > 2 and others and means[named, 1].min() > means[others, 1].max():
         return "those with the most upright strokes"
     return ""
-
-
-def _has_loop(pictures: Grey) -> NDArray[np.bool_]:
-    """Whether the Euler number, pieces less holes, is below the one of a single piece without a hole."""
-    ink = np.pad(pictures >= _INKED, ((0, 0), (1, 1), (1, 1)))
-    upper_left, upper_right, lower_left, lower_right = (
-        ink[:, :-1, :-1],
-        ink[:, :-1, 1:],
-        ink[:, 1:, :-1],
-        ink[:, 1:, 1:],
-    )
-    filled = upper_left.astype(np.int8) + upper_right + lower_left + lower_right
-    diagonal = (filled == 2) & (upper_left == lower_right)
-    one, three, two = ((kind).sum(axis=(1, 2)) for kind in (filled == 1, filled == 3, diagonal))
-    euler_numbers: NDArray[np.int64] = (one - three - 2 * two) // 4
-    return euler_numbers < 1
 
 
 def _upright(pictures: Grey) -> NDArray[np.float32]:
     grey = pictures.astype(np.float32)
     across, down = np.square(np.diff(grey, axis=2)).sum((1, 2)), np.square(np.diff(grey, axis=1)).sum((1, 2))
-    share: NDArray[np.float32] = across / np.maximum(across + down, 1)
-    return share
+    return np.asarray(across / np.maximum(across + down, 1))
 
 
 def _slant(pictures: Grey) -> NDArray[np.float64]:
     """The horizontal shift of a row upwards, in rows, that its ink shows: 0 upright, positive leaning to the right."""
     grey = pictures.reshape(len(pictures), -1).astype(np.float64)
-    place = np.arange(IMAGE_SIDE) - (IMAGE_SIDE - 1) / 2
-    up, across = -np.repeat(place, IMAGE_SIDE), np.tile(place, IMAGE_SIDE)
+    offsets = np.arange(IMAGE_SIDE) - (IMAGE_SIDE - 1) / 2
+    up, across = -np.repeat(offsets, IMAGE_SIDE), np.tile(offsets, IMAGE_SIDE)
     mass = np.maximum(grey.sum(axis=1), 1)
     mean_up, mean_across = grey @ up / mass, grey @ across / mass
     both, vertical = grey @ (up * across) / mass - mean_up * mean_across, grey @ (up * up) / mass - mean_up**2

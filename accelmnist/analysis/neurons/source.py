@@ -1,7 +1,7 @@
 """The network and the images that neurons are described with: a finished run's weights, and the data set it learned.
 
-A run's own record says what its network scored. Where the images give another accuracy they are not the ones that it
-was tested on, whatever their folder is called, and what would be said of them would be wrong.
+A run's own record says what its network scored. If the images give another accuracy, they are not the ones that it was
+tested on, whatever their folder is called, and what would be said of the neurons would be wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 
 from accelmnist.analysis.neurons.analysis import describe_neurons
 from accelmnist.analysis.neurons.record import NeuronsRecord
-from accelmnist.core.config import CLASSES
 from accelmnist.core.errors import CheckpointError, DataError, RecordError
 from accelmnist.core.record_files import record_file
 from accelmnist.core.records import RECORD_NAME, RunRecord, load_record
@@ -37,9 +36,9 @@ class Source:
 
 
 def find_source(path: Path, *, data_folder: Path | None, dataset: str | None) -> Source:
-    """The source in the run's folder `path`; `data_folder` holds the images where they lie elsewhere than the run says.
+    """The source in the run's folder `path`; `data_folder` holds the images if they lie elsewhere than the run says.
 
-    `dataset`, where given, has to be the one that the network learned. Raises RecordError for what is no run,
+    `dataset`, if given, has to be the one that the network learned. Raises RecordError for what is no run,
     CheckpointError for weights that are missing, damaged or not finite, and DataError for missing or other data.
     """
     run = _run_record(path)
@@ -57,7 +56,7 @@ def find_source(path: Path, *, data_folder: Path | None, dataset: str | None) ->
 
 
 def describe_run(source: Source) -> NeuronsRecord:
-    """The record of the neurons of `source`, with where it comes from; raises DataError where its scores don't fit."""
+    """The record of the neurons of `source`, with its origin; raises DataError if its accuracy isn't the run's."""
     record = describe_neurons(source.saved.model, source.data)
     _check_scores(source.run, record)
     return replace(
@@ -81,10 +80,6 @@ def _weights(folder: Path, run: RunRecord) -> SavedModel:
         remedy = f"Go on with: accelmnist run --resume {folder}" if run.status == "interrupted" else "Train again"
         raise CheckpointError(f"{folder} holds no {MODEL_NAME}: its run is {run.status}", remedy=remedy)
     saved = load_model(folder)
-    if len(saved.class_names) != CLASSES:
-        raise CheckpointError(
-            f"{folder / MODEL_NAME} names {len(saved.class_names)} classes, not {CLASSES}", remedy="Give another run"
-        )
     if not all(bool(torch.isfinite(parameter).all()) for parameter in saved.model.parameters()):
         raise CheckpointError(
             f"{folder / MODEL_NAME} holds weights that are not finite", remedy="Its training diverged: train again"
@@ -93,9 +88,7 @@ def _weights(folder: Path, run: RunRecord) -> SavedModel:
 
 
 def _check_scores(run: RunRecord, record: NeuronsRecord) -> None:
-    if run.metrics is None:
-        return
-    if abs(run.metrics.accuracy - record.accuracy) > _SAME:
+    if run.metrics is not None and abs(run.metrics.accuracy - record.accuracy) > _SAME:
         raise DataError(
             f"these are not the images that the network was tested on: {100 * record.accuracy:.1f} % of "
             f"{record.source} are right, in its run {100 * run.metrics.accuracy:.1f} %",

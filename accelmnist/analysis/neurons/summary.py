@@ -14,8 +14,8 @@ from accelmnist.analysis.neurons.words import ClassWords, listed
 def summary_of(record: NeuronsRecord) -> tuple[str, ...]:
     """The sentences, the most telling first."""
     live = [neuron for neuron in record.neurons if neuron.status == "live"]
-    said = (_counts(record), _tasks(record, live), _classes(record, live), _need(live), _grey(record))
-    return tuple(filter(None, said))
+    sentences = (_counts(record), _preferences(record, live), _classes(record, live), _need(live), _grey(record))
+    return tuple(filter(None, sentences))
 
 
 def _counts(record: NeuronsRecord) -> str:
@@ -26,7 +26,7 @@ def _counts(record: NeuronsRecord) -> str:
     return f"{record.live:,} of {len(record.neurons):,} {kind} are live{more}"
 
 
-def _tasks(record: NeuronsRecord, live: list[Neuron]) -> str:
+def _preferences(record: NeuronsRecord, live: list[Neuron]) -> str:
     if not live:
         return ""
     if record.rows == "output":
@@ -41,7 +41,7 @@ def _tasks(record: NeuronsRecord, live: list[Neuron]) -> str:
 
 
 def _classes(record: NeuronsRecord, live: list[Neuron]) -> str:
-    """Which class has most neurons of its own, where one has, and which have none; nothing is said of outputs."""
+    """Which class has most neurons of its own, if one has, and which have none; empty for outputs."""
     clear = [neuron for neuron in live if neuron.task.certainty == "clear" and neuron.task.sense == "on"]
     counts = Counter(label for neuron in clear for label in neuron.task.classes)
     if not counts or record.rows == "output":
@@ -66,11 +66,11 @@ def _need(live: list[Neuron]) -> str:
         return ""
     worst, index = min(drops)
     if worst >= 0:
-        return "No neuron is missed: the mean recall falls without none of them"
+        return "No neuron is missed: whichever one is taken away, the mean recall does not fall"
     half = float(np.median([abs(change) for change, _ in drops]))
     return (
         f"Without neuron {index} alone the mean recall falls by {-100 * worst:.2f} points, the most; "
-        f"without any of half of them it moves by at most {100 * half:.2f}"
+        f"for half of the neurons it moves by at most {100 * half:.2f}"
     )
 
 

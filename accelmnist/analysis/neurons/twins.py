@@ -2,7 +2,7 @@
 
 By activations and not by weights: two neurons whose weights differ only where there is never ink are the same neuron.
 The measure is Pearson's correlation, so that a copy with a larger scale counts as one. A duplicate of a duplicate is
-told as one of the first of them.
+one of the first of them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,16 @@ _BLOCK = 1024  # rows of the correlations at a time: 4 MB for each thousand neur
 def duplicates_of(activations: Tensor, live: Tensor) -> list[int | None]:
     """For every neuron the earlier one that it copies, or None.
 
-    `activations` are (neurons, images); `live` (neurons,) says which ones take part.
+    `activations` are (neurons, images); `live` (neurons,) marks those that take part.
     """
     centred = activations - activations.mean(dim=1, keepdim=True)
     length = centred.norm(dim=1, keepdim=True)
     unit = torch.where(live[:, None] & (length > 0), centred / length.clamp(min=1e-30), 0.0)
-    found: list[int | None] = [None] * len(activations)
+    originals: list[int | None] = [None] * len(activations)
     for start in range(0, len(activations), _BLOCK):
-        _mark(unit[start : start + _BLOCK] @ unit.T, start, found)
-    return found
-
-
-def _mark(correlations: Tensor, start: int, found: list[int | None]) -> None:
-    """Fill in `found` for the neurons from `start` on, whose correlations with all are the rows."""
-    for row, other in (correlations >= DUPLICATE.value).nonzero().tolist():
-        neuron = start + row
-        if other < neuron and found[neuron] is None and found[other] is None:
-            found[neuron] = other
+        correlations = unit[start : start + _BLOCK] @ unit.T
+        for row, other in (correlations >= DUPLICATE.value).nonzero().tolist():
+            neuron = start + row
+            if other < neuron and originals[neuron] is None and originals[other] is None:
+                originals[neuron] = other
+    return originals

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 
 from accelmnist.analysis.evidence.confusions import Likeness, Trait
-from accelmnist.analysis.evidence.intervals import overlap
-from accelmnist.core.metrics import ClassScores, Metrics, wilson_interval
+from accelmnist.core.metrics import ClassScores, Metrics, intervals_overlap, wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord
 from accelmnist.show.report.words import ClassWords, begun, interval_text
 from accelmnist.show.units import percent, plural
@@ -68,7 +67,7 @@ def _least_trusted(least: ClassScores, answered: list[ClassScores], words: Class
         (scores for scores in answered if scores is not least), key=lambda each: each.precision, default=None
     )
     hedge = ""
-    if next_one is not None and overlap(_precision_interval(least), _precision_interval(next_one)):
+    if next_one is not None and intervals_overlap(_precision_interval(least), _precision_interval(next_one)):
         hedge = f", though the interval overlaps that of {words.names[next_one.label]}"
     return (
         f"The answer {words.names[least.label]} is wrong most often: {wrong} of {least.predicted:,} such answers, a "
@@ -83,7 +82,7 @@ def _precision_interval(scores: ClassScores) -> tuple[float, float]:
 def _extremes(best: ClassScores, worst: ClassScores, words: ClassWords) -> str:
     if best.recall == worst.recall:
         return f"Every {words.kind} is recognized equally well, {percent(best.recall, digits=1)} of its images."
-    apart = not overlap(_recall_interval(best), _recall_interval(worst))
+    apart = not intervals_overlap(_recall_interval(best), _recall_interval(worst))
     order = (
         "The intervals are apart, so the difference is more than the luck of the test images."
         if apart
