@@ -23,10 +23,10 @@ from accelmnist.engines.step.replay import ReplayedClassifier, chunk_sizes, spli
 from accelmnist.engines.step.torch_chunk import room_of
 from accelmnist.training.loop import Plan, prepare, train
 from accelmnist.training.profiling.profile import profile_training
-from accelmnist.training.reference.exact import replay_first_steps
 from tests.graph_stand_in import FakeGraphs
+from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import CONFIGURATIONS, STEPS
-from tests.training_helpers import make_job, small_config, train_with
+from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
 
 CPU = resolve("cpu")
 
@@ -51,15 +51,13 @@ def test_replayed_steps_follow_float64(name, synthetic, graphs):
     config = small_config(**CONFIGURATIONS[name])
     engine, plan = CudaGraphEngine(), Plan(config, len(synthetic.train)).epoch(0)
     prepare(engine, make_job(config, synthetic, CPU))
-    expected = replay_first_steps(config, synthetic.train, steps=STEPS)
-    torch.testing.assert_close(engine.train_epoch(first_steps(plan, STEPS)).double(), expected, rtol=3e-5, atol=1e-6)
+    replayed(config, synthetic.train, steps=STEPS).hold(engine.train_epoch(first_steps(plan, STEPS)))
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.01), ("fp16", 0.002)])
-def test_replayed_sixteen_bits_follow_float64(precision, tolerance, synthetic, graphs):
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_replayed_sixteen_bits_follow_float64(precision, synthetic, graphs):
     done = train_with(CudaGraphEngine(), small_config(training={"epochs": 1}), synthetic, CPU, precision=precision)
-    expected = replay_first_steps(done.config, synthetic.train, steps=STEPS)
-    torch.testing.assert_close(done.losses[:STEPS].double(), expected, rtol=tolerance, atol=tolerance)
+    replayed(done.config, synthetic.train, steps=STEPS).hold(done.losses[:STEPS])
     assert all(parameter.dtype == torch.float32 for parameter in done.model.parameters())
 
 
@@ -69,28 +67,29 @@ def test_epochs_end_where_eager_does(optimizer, schedule, synthetic, graphs):
     """Rates, order and dropout seeds of the second epoch are not those that were captured."""
     training = {"optimizer": optimizer, "schedule": schedule, "learning_rate": 0.01}
     config = small_config(model={"dropout": 0.2, "hidden": (24, 16)}, training=training)
-    done, eager = (train_with(engine, config, synthetic, CPU) for engine in (CudaGraphEngine(), "eager"))
-    torch.testing.assert_close(done.losses, eager.losses, rtol=1e-3, atol=1e-4)
-    for mine, theirs in zip(done.model.parameters(), eager.model.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    reference(config, synthetic).hold(*ends_of(train_with(CudaGraphEngine(), config, synthetic, CPU)))
 
 
 def test_an_overflow_leaves_the_step_out_and_halves_the_scale(synthetic, graphs):
     """fp16's scale is decided on the device: the captured steps know of no overflow."""
     config = small_config(execution={"precision": "fp16"}, training={"optimizer": "adamw", "learning_rate": 0.01})
-    engines = CudaGraphEngine(), EagerEngine()
-    job, twin = make_job(config, synthetic, CPU), make_job(config, synthetic, CPU)
-    plan = Plan(config, len(synthetic.train)).epoch(0)
-    losses = []
-    for engine, each in zip(engines, (job, twin), strict=True):
-        prepare(engine, each)
+    plan, states = Plan(config, len(synthetic.train)).epoch(0), []
+
+    def losses_by(engine, nudge=leave):
+        job = make_job(config, synthetic, CPU)
+        nudge(job.model.parameters())
+        prepare(engine, job)
         engine.load_state(engine.state() | {"scalar/scale": torch.tensor(2.0**24)})
-        losses.append(engine.train_epoch(plan))
-        assert engine.state()["scalar/scale"].item() < 2.0**24
-        assert engine.state()["scalar/count"].item() < len(plan)
-    torch.testing.assert_close(losses[0], losses[1], rtol=2e-3, atol=2e-3)
-    assert engines[0].state()["scalar/scale"] == engines[1].state()["scalar/scale"]
-    assert engines[0].state()["scalar/count"] == engines[1].state()["scalar/count"]
+        losses = engine.train_epoch(plan)
+        states.append(engine.state())
+        assert states[-1]["scalar/scale"].item() < 2.0**24
+        assert states[-1]["scalar/count"].item() < len(plan)
+        return [losses]
+
+    eager = Followed.by(lambda nudge: losses_by(EagerEngine(), nudge), "fp16")
+    eager.hold(*losses_by(CudaGraphEngine()))
+    assert states[0]["scalar/scale"] == states[-1]["scalar/scale"]
+    assert states[0]["scalar/count"] == states[-1]["scalar/count"]
 
 
 def test_preparing_leaves_weights_state_and_scale_as_they_were(synthetic, graphs):
@@ -182,8 +181,7 @@ def test_it_classifies_as_the_model_does(precision, synthetic, graphs):
     model, images = MLP(small_config().model, seed=0), upload(synthetic.test, CPU).images
     classify = ReplayedClassifier(partial(logits_of, model, device=CPU, precision=precision), CPU)
     for part in (images[:100], images[100:200], images[:1], images[5:6]):
-        expected = logits_of(model, part, device=CPU, precision=precision)
-        torch.testing.assert_close(classify(part), expected)
+        assert_logits(classify(part), model, part, precision=precision)
     assert (graphs.replays, len(graphs.operators)) == (4, 2)
 
 
@@ -251,8 +249,11 @@ def test_every_precision_trains_on_a_gpu(precision, device, synthetic):
     if device.kind != "cuda":
         pytest.skip("it takes CUDA")
     config = small_config(execution={"precision": precision})
-    done = [train_with(engine, config, synthetic, device, precision=precision) for engine in ("cuda_graph", "eager")]
-    torch.testing.assert_close(done[0].losses, done[1].losses, rtol=0.02, atol=0.02)
+
+    def run(nudge, engine="eager"):
+        return ends_of(train_with(engine, config, synthetic, device, precision=precision, nudge=nudge))
+
+    Followed.by(run, precision).hold(*run(leave, "cuda_graph"))
 
 
 def test_two_engines_side_by_side_do_not_disturb_each_other(device, synthetic):
@@ -260,7 +261,10 @@ def test_two_engines_side_by_side_do_not_disturb_each_other(device, synthetic):
     if device.kind != "cuda":
         pytest.skip("it takes CUDA")
     configs = [small_config(model={"hidden": (size,)}) for size in (24, 40)]
-    alone = [train_with("cuda_graph", config, synthetic, device).losses for config in configs]
+    alone = [
+        Followed.by(lambda nudge, one=one: [train_with("cuda_graph", one, synthetic, device, nudge=nudge).losses])
+        for one in configs
+    ]
     engines = [CudaGraphEngine(), CudaGraphEngine()]
     jobs = [make_job(config, synthetic, device) for config in configs]
     for engine, job in zip(engines, jobs, strict=True):
@@ -268,4 +272,4 @@ def test_two_engines_side_by_side_do_not_disturb_each_other(device, synthetic):
     runs = [train(engine, job, probe=None) for engine, job in zip(engines, jobs, strict=True)]
     turns = [[result.losses for result in pair] for pair in zip(*runs, strict=True)]
     for number, expected in enumerate(alone):
-        torch.testing.assert_close(torch.cat([turn[number] for turn in turns]), expected, rtol=1e-4, atol=1e-5)
+        expected.hold(torch.cat([turn[number] for turn in turns]))

@@ -11,12 +11,15 @@ import torch
 from accelmnist.core.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
 from accelmnist.data.on_device import upload
 from accelmnist.data.types import Dataset
-from accelmnist.device import Device
+from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Engine, Job
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import prepare, train
+from tests.rounding import Followed, Nudge, leave
+
+CPU = resolve("cpu")
 
 
 @dataclass
@@ -52,14 +55,38 @@ def make_job(config: RunConfig, data: Dataset, device: Device) -> Job:
 
 
 def train_with(
-    engine: Engine | str, config: RunConfig, data: Dataset, device: Device, *, precision: str = "fp32"
+    engine: Engine | str,
+    config: RunConfig,
+    data: Dataset,
+    device: Device,
+    *,
+    precision: str = "fp32",
+    nudge: Nudge = leave,
 ) -> Finished:
-    """Train `config` by `engine`, a name or an instance, and evaluate it."""
+    """Train `config` by `engine`, a name or an instance, from weights that are nudged, and evaluate it."""
     execution = dataclasses.replace(config.execution, precision=precision)
     config = dataclasses.replace(config, execution=execution)
     engine = engine_class(engine)() if isinstance(engine, str) else engine
     job = make_job(config, data, device)
+    nudge(job.model.parameters())
     prepare(engine, job)
     losses = torch.cat([result.losses for result in train(engine, job, probe=None)])
     evaluation = evaluate(job.model, upload(data.test, device), device=device, precision=config.execution.precision)
     return Finished(config, job.model, engine, losses, evaluation)
+
+
+_REFERENCES: dict[tuple[RunConfig, int], tuple[Dataset, Followed]] = {}
+
+
+def reference(config: RunConfig, data: Dataset) -> Followed:
+    """The losses and weights of eager float32 on the CPU, trained once for each configuration and set."""
+    execution = dataclasses.replace(config.execution, precision="fp32")
+    key = dataclasses.replace(config, execution=execution), id(data)
+    if key not in _REFERENCES:
+        _REFERENCES[key] = data, Followed.by(lambda nudge: ends_of(train_with("eager", key[0], data, CPU, nudge=nudge)))
+    return _REFERENCES[key][1]
+
+
+def ends_of(done: Finished) -> list[torch.Tensor]:
+    """What a training is held against another by: its losses, then its weights."""
+    return [done.losses, *done.model.parameters()]
