@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -17,12 +18,12 @@ from accelmnist.device import resolve
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.compiled import CompiledEngine, epoch_by_loop, epoch_by_steps
 from accelmnist.engines.contract import Epoch
-from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.model import MLP
 from accelmnist.engines.step import functional_loop
 from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.engines.step.functional_loop import StepLoop
 from accelmnist.training.loop import Plan, prepare
-from accelmnist.training.reference.exact import replay_first_steps
+from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import runs_here
 from tests.training_helpers import make_job, small_config, train_with
 
@@ -149,18 +150,18 @@ def test_the_loop_takes_the_steps_that_single_calls_take(steps, precision, synth
     config = small_config(training={**ADAM, "batch_size": 24}, execution={"precision": precision})
     plan = Plan(config, len(synthetic.train)).epoch(0)
     assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == 64
-    ends = []
-    for way in ("loop", "compiled steps", "as it is"):
-        step = FunctionalStep(make_job(config, synthetic, CPU))
-        run = {"loop": epoch_by_loop(step, plan, CPU), "compiled steps": epoch_by_steps(step, CPU)}.get(
-            way, as_it_is(step)
-        )
-        ends.append((run(first_steps(plan, steps)), step.tensors()))
-    for losses, tensors in ends[:2]:
+
+    def ends(runner, nudge=leave):
+        job = make_job(config, synthetic, CPU)
+        nudge(job.model.parameters())
+        step = FunctionalStep(job)
+        losses = runner(step)(first_steps(plan, steps))
         assert losses.shape == (steps,)
-        torch.testing.assert_close(losses, ends[2][0], rtol=1e-5, atol=1e-6)
-        for mine, theirs in zip(tensors, ends[2][1], strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+        return [losses, *(tensor.clone() for tensor in step.tensors())]
+
+    expected = Followed.by(partial(ends, as_it_is), precision)
+    expected.hold(*ends(lambda step: epoch_by_loop(step, plan, CPU)))
+    expected.hold(*ends(lambda step: epoch_by_steps(step, CPU)))
 
 
 def as_it_is(step):
@@ -188,9 +189,7 @@ def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp
     for model, training in ({}, {}), ({"activation": "tanh"}, {}), ({}, {"momentum": 0.5}), ({}, {}):
         config = small_config(model=model, training=training)
         engine, _, plan = prepared(config, synthetic)
-        losses = engine.train_epoch(first_steps(plan, 16))
-        expected = replay_first_steps(config, synthetic.train, steps=16)
-        torch.testing.assert_close(losses.double(), expected, rtol=3e-5, atol=1e-6)
+        replayed(config, synthetic.train, steps=16).hold(engine.train_epoch(first_steps(plan, 16)))
     found = torch._dynamo.utils.counters["inductor"]
     assert found["fxgraph_cache_hit"] >= 1  # the last one's, which is the first's again
     assert found["fxgraph_cache_bypass"] == 0
@@ -202,16 +201,14 @@ def test_single_compiled_steps_follow_float64(synthetic):
     config = small_config(training={**ADAM, "weight_decay": 0.05})
     run = epoch_by_steps(FunctionalStep(make_job(config, synthetic, CPU)), CPU)
     losses = run(first_steps(Plan(config, len(synthetic.train)).epoch(0), 16))
-    expected = replay_first_steps(config, synthetic.train, steps=16)
-    torch.testing.assert_close(losses.double(), expected, rtol=3e-5, atol=1e-6)
+    replayed(config, synthetic.train, steps=16).hold(losses)
 
 
 def test_bf16_follows_float64(synthetic, device):
     runs_here("compiled", device)
     config = small_config(training={"epochs": 1})
     done = train_with("compiled", config, synthetic, device, precision="bf16")
-    expected = replay_first_steps(config, synthetic.train, steps=16)
-    torch.testing.assert_close(done.losses[:16].double(), expected, rtol=0.01, atol=0.01)
+    replayed(done.config, synthetic.train, steps=16).hold(done.losses[:16])
 
 
 def test_an_overflow_leaves_a_step_out_within_the_loop(synthetic, no_code_generation):
@@ -242,10 +239,10 @@ def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(synthetic, mo
 
 
 @pytest.mark.parametrize(
-    ("precision", "tolerance", "model"),
-    [("fp32", 1e-5, {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}), ("bf16", 0.02, {})],
+    ("precision", "model"),
+    [("fp32", {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}), ("bf16", {})],
 )
-def test_the_classifier_says_what_evaluation_says(precision, tolerance, model, device, synthetic):
+def test_the_classifier_says_what_evaluation_says(precision, model, device, synthetic):
     """One image, a batch, and more than one part; dropout takes no part."""
     runs_here("compiled", device)
     network = MLP(small_config(model=model).model, seed=3).to(device.torch_device)
@@ -253,10 +250,9 @@ def test_the_classifier_says_what_evaluation_says(precision, tolerance, model, d
     classify = CompiledEngine.classifier(network, device, precision)
     for count in (1, 7, 1007):
         logits = classify(images[:count])
-        expected = logits_of(network, images[:count], device=device, precision=precision)
         assert logits.dtype == torch.float32
         assert not logits.requires_grad
-        torch.testing.assert_close(logits, expected, rtol=tolerance, atol=tolerance)
+        assert_logits(logits, network, images[:count], precision=precision)
 
 
 def test_the_classifier_compiles_once_for_every_number_of_images(synthetic, no_code_generation):
@@ -287,7 +283,7 @@ def test_the_classifier_reads_the_weights_at_the_call(synthetic, no_code_generat
             parameter.mul_(0.5)
     after = classify(images)
     assert not torch.equal(before, after)
-    torch.testing.assert_close(after, logits_of(network, images, device=CPU, precision="fp32"))
+    assert_logits(after, network, images)
 
 
 def test_a_classifier_that_is_dropped_frees_its_model(synthetic, no_code_generation):

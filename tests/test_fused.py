@@ -17,6 +17,7 @@ from accelmnist.data.on_device import upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines import native
 from accelmnist.engines.contract import Epoch
+from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.native.epoch import ListedPixels
@@ -25,7 +26,8 @@ from accelmnist.training.reference.scores import oracle_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.training import train_reference
 from accelmnist.training.reference.verdict import VerdictInputs, judge
-from tests.training_helpers import make_job, small_config, train_with
+from tests.rounding import Followed, assert_logits, leave
+from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 
@@ -56,19 +58,15 @@ class WithThreads(FusedEngine):
         self.run.threads = self.wanted
 
 
-def assert_follows(done, reference):
-    torch.testing.assert_close(done.losses, reference.losses, rtol=1e-3, atol=1e-4)
-    for mine, theirs in zip(done.model.parameters(), reference.model.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+def assert_follows(config, data, *, threads):
+    reference(config, data).hold(*ends_of(train_with(WithThreads(threads), config, data, CPU)))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_ends_where_the_reference_does(name, threads, synthetic):
+def test_every_network_ends_where_the_reference_does(name, synthetic):
     config = small_config(model=NETWORKS[name], training={"epochs": 1, "learning_rate": 0.02})
-    assert_follows(
-        train_with(WithThreads(threads), config, synthetic, CPU), train_with("eager", config, synthetic, CPU)
-    )
+    for threads in (1, 2, 5):
+        assert_follows(config, synthetic, threads=threads)
 
 
 @pytest.mark.parametrize("level", native.levels() if native.why_missing() is None else ())
@@ -77,7 +75,7 @@ def test_every_level_ends_where_the_reference_does(level, optimizer, synthetic, 
     monkeypatch.setenv(native.LEVEL_VARIABLE, level)
     training = {"epochs": 1, "learning_rate": 0.01, "optimizer": optimizer, "weight_decay": 0.02}
     config = small_config(model={"hidden": (72, 24)}, training=training)
-    assert_follows(train_with(WithThreads(2), config, synthetic, CPU), train_with("eager", config, synthetic, CPU))
+    assert_follows(config, synthetic, threads=2)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 128, 129, 300, 2048])
@@ -87,7 +85,7 @@ def test_every_batch_ends_where_the_reference_does(batch, synthetic):
         synthetic, train=type(synthetic.train)(*(a[: 40 * batch] for a in train_arrays(synthetic)))
     )
     config = small_config(training={"epochs": 1, "batch_size": batch, "learning_rate": 0.01})
-    assert_follows(train_with(WithThreads(3), config, data, CPU), train_with("eager", config, data, CPU))
+    assert_follows(config, data, threads=3)
 
 
 def train_arrays(data):
@@ -96,22 +94,16 @@ def train_arrays(data):
 
 def test_a_batch_too_large_to_fetch_ahead(synthetic):
     """Beyond 4,096 images there is one buffer, and the threads meet more often."""
-    job = make_job(small_config(model={"hidden": (48, 32)}), synthetic, CPU)
-    twin = make_job(small_config(model={"hidden": (48, 32)}), synthetic, CPU)
     order = torch.randint(2048, (3, 5000), generator=torch.Generator().manual_seed(0))
     epoch = Epoch(order, torch.full((3,), 0.05), torch.zeros(3, dtype=torch.int64))
-    fused, eager = WithThreads(3), type_of_eager()
-    losses = []
-    for engine, each in ((fused, job), (eager, twin)):
-        engine.prepare(each, epoch)
-        losses.append(engine.train_epoch(epoch))
-    torch.testing.assert_close(losses[0], losses[1].detach(), rtol=1e-4, atol=1e-5)
 
+    def ends(engine, nudge=leave):
+        job = make_job(small_config(model={"hidden": (48, 32)}), synthetic, CPU)
+        nudge(job.model.parameters())
+        engine.prepare(job, epoch)
+        return [engine.train_epoch(epoch).detach(), *job.model.parameters()]
 
-def type_of_eager():
-    from accelmnist.engines.eager import EagerEngine
-
-    return EagerEngine()
+    Followed.by(lambda nudge: ends(EagerEngine(), nudge)).hold(*ends(WithThreads(3)))
 
 
 @pytest.mark.parametrize("hidden", [(100,), (70, 33)])
@@ -194,7 +186,7 @@ def test_it_classifies_any_number_of_images(count, synthetic):
     images = upload(synthetic.test, CPU).images[:count]
     classify = FusedEngine.classifier(model, CPU, "fp32")
     assert classify is not None
-    torch.testing.assert_close(classify(images), model(images.float() / 255).detach(), rtol=1e-4, atol=1e-5)
+    assert_logits(classify(images), model, images)
 
 
 def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic):

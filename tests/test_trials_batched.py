@@ -23,9 +23,8 @@ from accelmnist.sweep.trials.batched_step import BatchedEpochs, BatchedStep
 from accelmnist.sweep.trials.contract import upload_trial_data
 from accelmnist.training.evaluation import evaluate
 from accelmnist.training.loop import Plan
-from tests.training_helpers import make_job, small_config, train_with
+from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
 
-RTOL, ATOL = 1e-3, 1e-4  # of losses and weights after 32 steps in float32: what every engine is held to
 RATES = {"sgd": 0.1, "sgd-momentum": 0.05, "adam": 0.004, "adamw": 0.004}
 
 
@@ -56,48 +55,43 @@ def batched(trials, synthetic, device, **options) -> dict[str, TrialResult]:
     return {result.key: result for result in train_in_batches(trials, data, device, **told)}
 
 
-def assert_as_alone(trials, results, synthetic, device, *, rtol=RTOL, atol=ATOL):
+def assert_as_alone(trials, results, synthetic):
     for trial in trials:
-        precision = trial.config.execution.precision
-        alone = train_with("eager", trial.config, synthetic, device, precision=precision)
         result = results[trial.key]
         assert result.error is None
-        torch.testing.assert_close(result.losses, alone.losses, rtol=rtol, atol=atol)
-        for mine, theirs in zip(result.model.parameters(), alone.model.parameters(), strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=rtol, atol=atol)
+        reference(trial.config, synthetic).hold(*ends_of(result))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_with_rates_and_decays_of_their_own(optimizer, synthetic, device):
     trials = trials_of(3, optimizer=optimizer, epochs=2)
     assert len(batches_of(trials, free=None)) == 1
-    assert_as_alone(trials, batched(trials, synthetic, device), synthetic, device)
+    assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 def test_nesterov(synthetic, device):
     trials = trials_of(2, optimizer="sgd-momentum", nesterov=True)
-    assert_as_alone(trials, batched(trials, synthetic, device), synthetic, device)
+    assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_with_dropout_of_its_own(activation, synthetic, device):
     trials = trials_of(3, model={"hidden": (24, 12), "activation": activation, "dropout": 0.3})
-    assert_as_alone(trials, batched(trials, synthetic, device), synthetic, device)
+    assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("hidden", [(), (32,)])
 def test_every_output(output, hidden, synthetic, device):
     trials = trials_of(2, model={"hidden": hidden, "output": output}, label_smoothing=0.0)
-    assert_as_alone(trials, batched(trials, synthetic, device), synthetic, device)
+    assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_with_a_loss_scale_of_its_own(precision, synthetic, device):
     """8 and 11 bits of significance: the losses of 32 steps agree to a few of their roundings."""
     trials = trials_of(2, execution={"precision": precision})
-    results = batched(trials, synthetic, device)
-    assert_as_alone(trials, results, synthetic, device, rtol=0.05, atol=0.02)
+    assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 def test_nothing_falls_back_to_a_loop_over_the_networks(synthetic, device):
@@ -143,7 +137,7 @@ def test_one_that_diverges_leaves_the_others_alone(synthetic, device):
     results = batched([wild, *good], synthetic, device)
     assert results["wild"].error.startswith("the loss is ")
     assert (results["wild"].model, results["wild"].epochs) == (None, ())
-    assert_as_alone(good, results, synthetic, device)
+    assert_as_alone(good, results, synthetic)
 
 
 def test_all_that_diverge_end_early(synthetic, device):

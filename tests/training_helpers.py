@@ -15,6 +15,7 @@ from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Engine, Job
 from accelmnist.engines.model import MLP
+from accelmnist.sweep.trials import TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import prepare, train
 from tests.rounding import Followed, Nudge, leave
@@ -79,14 +80,19 @@ _REFERENCES: dict[tuple[RunConfig, int], tuple[Dataset, Followed]] = {}
 
 
 def reference(config: RunConfig, data: Dataset) -> Followed:
-    """The losses and weights of eager float32 on the CPU, trained once for each configuration and set."""
-    execution = dataclasses.replace(config.execution, precision="fp32")
-    key = dataclasses.replace(config, execution=execution), id(data)
+    """The losses and weights by the eager engine on the CPU, trained once for each configuration and set."""
+    precision, key = config.execution.precision, (config, id(data))
+
+    def run(nudge: Nudge) -> list[torch.Tensor]:
+        return ends_of(train_with("eager", config, data, CPU, precision=precision, nudge=nudge))
+
     if key not in _REFERENCES:
-        _REFERENCES[key] = data, Followed.by(lambda nudge: ends_of(train_with("eager", key[0], data, CPU, nudge=nudge)))
+        _REFERENCES[key] = data, Followed.by(run, precision)
     return _REFERENCES[key][1]
 
 
-def ends_of(done: Finished) -> list[torch.Tensor]:
+def ends_of(done: Finished | TrialResult) -> list[torch.Tensor]:
     """What a training is held against another by: its losses, then its weights."""
+    assert done.losses is not None
+    assert done.model is not None
     return [done.losses, *done.model.parameters()]
