@@ -89,7 +89,7 @@ class Followed:
         for place, (apart, nudged, expected) in enumerate(tensors):
             if expected.numel():
                 own = UNIT * expected.abs().max().item()
-                limits = FACTOR * _quantiles(nudged.flatten(1)).amax(1) + own
+                limits = FACTOR * _quantiles(nudged.reshape(NUDGES, -1)).amax(1) + own
                 _assert_within(_quantiles(apart.flatten()), limits, f"numbers of tensor {place}")
 
 
