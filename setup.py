@@ -1,8 +1,8 @@
-"""Builds the native kernels, where there is a C++ compiler; everything else about the package is in pyproject.toml.
+"""The build of the native kernels, if there is a C++ compiler; pyproject.toml has everything else about the package.
 
 The extension is optional: without a compiler, or without Python's headers, the package installs all the same, and
-`accelmnist doctor` says that the engine `fused` is missing and how to get it. One source is compiled once for every
-level of instructions, each with flags of its own, and the level is chosen when it runs.
+`accelmnist doctor` says that the engine `fused` is missing and how to get it. One source is compiled for every
+instruction level with flags of its own, and the level is chosen at run time.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("accelmnist/engines/native/src")
-COMMON = ("module", "classifier", "engine", "job", "layout", "memory", "pixels", "seat", "team")
+COMMON = ("module", "classifier", "engine", "job", "layout", "memory", "pixels", "inference_scratch", "team")
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {"level_plain": [], **({"level_avx2": AVX2, "level_avx512": AVX512} if IS_X86 else {})}
 # -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
-INTERFACE = (
-    3  # of the module's functions; accelmnist/engines/native/__init__.py asks for it, so that an old build is told
-)
+# Version of the module's functions; accelmnist/engines/native/__init__.py compares it, so that it detects an old build.
+INTERFACE = 3
 
 
 class BuildKernels(build_ext):
-    """Compiles the levels with their own flags and gives them to the linker as objects."""
+    """Compiles each level with its own flags and passes it to the linker as an object."""
 
     def build_extension(self, extension: Extension) -> None:
-        """Build the one extension; what fails raises an error that setuptools tells and passes over."""
+        """Build the extension; setuptools reports a failure and goes on."""
         for name, flags in LEVELS.items():
             extension.extra_objects += self.compiler.compile(
                 [str(SOURCES / f"{name}.cpp")],

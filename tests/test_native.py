@@ -258,18 +258,30 @@ def test_a_level_that_is_not_here_is_told(monkeypatch):
     assert native.why_missing() == f"ACCELMNIST_LEVEL names mmx; here run {', '.join(native.levels())}"
 
 
-def test_kernels_that_are_not_built_are_told(monkeypatch):
+REMEDY = (
+    ": rebuild them by `pip install -e .` in the project's folder, "
+    "with a C++ compiler (g++ or clang++) and Python's headers (python3-dev)"
+)
+
+
+def test_missing_kernels_are_reported_in_one_line_with_the_command_that_builds_them(monkeypatch):
+    # As after an update of sources that moved: the build in the old place is no longer found.
     monkeypatch.setitem(sys.modules, "accelmnist.engines.native._kernels", None)
     monkeypatch.delattr(native, "_kernels", raising=False)
-    reason = native.why_missing()
-    assert reason is not None
-    assert reason.startswith("the native kernels are not built: install the package again, with a C++ compiler")
+    assert native.why_missing() == f"the native kernels are not built{REMEDY}"
 
 
-def test_kernels_of_other_sources_are_told(monkeypatch):
-    old = ModuleType("_kernels")
-    monkeypatch.setattr(native, "_extension", lambda: old)
-    assert str(native.why_missing()).startswith("the native kernels were built from other sources")
+def test_kernels_of_other_sources_are_reported_in_one_line_with_the_command_that_rebuilds_them(monkeypatch):
+    monkeypatch.setattr(native, "_extension", lambda: ModuleType("_kernels"))
+    assert native.why_missing() == f"the native kernels were built from other sources{REMEDY}"
+
+
+def test_kernels_that_do_not_load_are_reported_in_one_line(monkeypatch):
+    def broken() -> ModuleType:
+        raise ImportError("undefined symbol:\n  PyNothing", name="other")
+
+    monkeypatch.setattr(native, "_extension", broken)
+    assert native.why_missing() == f"the native kernels can't be loaded (undefined symbol: PyNothing){REMEDY}"
 
 
 def test_without_a_compiler_the_package_is_built_without_the_kernels(tmp_path):

@@ -1,7 +1,7 @@
-"""Builds the fuzz driver with a sanitizer: `python -m tests.native.build address 1000` builds it and runs 1,000 jobs.
+"""The fuzz driver's build with a sanitizer: `python -m tests.native.build address 1000` builds it and runs 1,000 jobs.
 
-The kernels are compiled once more with the sanitizer's checks in them and linked to a program of their own, so that
-neither Python nor torch has to be instrumented. The level `avx512` is compiled for AVX2 here: its sources then run on a
+The kernels are compiled with the sanitizer's checks and linked to a program of their own, so that neither Python nor
+torch has to be instrumented. The level `avx512` is compiled for AVX2 here: its sources then run on a
 processor without AVX-512 too.
 """
 
@@ -23,7 +23,7 @@ SANITIZERS = {
     "thread": ["-fsanitize=thread"],
 }
 _FLAGS = ["-std=c++17", "-O1", "-g1", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi", "-pthread"]
-_COMMON = ("classifier", "engine", "job", "layout", "memory", "pixels", "seat", "team", "level_plain")
+_COMMON = ("classifier", "engine", "job", "layout", "memory", "pixels", "inference_scratch", "team", "level_plain")
 _AVX2 = ("level_avx2", "level_avx512")
 
 
@@ -33,14 +33,14 @@ def compiler() -> str | None:
 
 
 def why_unusable(sanitizer: str, folder: Path) -> str | None:
-    """Why programs with `sanitizer` can't be built or run here; None where they can."""
+    """Why programs with `sanitizer` can't be built or run here; None if they can."""
     cxx = compiler()
     if cxx is None:
         return "no C++ compiler"
     source, program = folder / "probe.cpp", folder / "probe"
     source.write_text("int main() { return 0; }\n")
-    built = _run([cxx, *SANITIZERS[sanitizer], str(source), "-o", str(program)])
-    if built.returncode != 0:
+    result = _run([cxx, *SANITIZERS[sanitizer], str(source), "-o", str(program)])
+    if result.returncode != 0:
         return f"{cxx} builds nothing with the {sanitizer} sanitizer"
     return None if _run([str(program)]).returncode == 0 else f"the {sanitizer} sanitizer doesn't run on this system"
 
@@ -79,7 +79,7 @@ def _run(command: list[str], *, check: bool = False) -> subprocess.CompletedProc
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        made = build(sys.argv[1], Path(name), wide=sys.argv[1] == "address")
-        done = fuzz(made, seed=int.from_bytes(os.urandom(4), "little"), jobs=int(sys.argv[2]), threads=4)
-    print(done.stdout + done.stderr)
-    sys.exit(done.returncode)
+        program = build(sys.argv[1], Path(name), wide=sys.argv[1] == "address")
+        result = fuzz(program, seed=int.from_bytes(os.urandom(4), "little"), jobs=int(sys.argv[2]), threads=4)
+    print(result.stdout + result.stderr)
+    sys.exit(result.returncode)

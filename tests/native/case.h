@@ -1,6 +1,6 @@
-// Random jobs with the memory that they point to, and the comparison with the plain reference.
+// Random jobs with their memory, and the comparison with the plain reference.
 //
-// Every array has exactly the size that it must have, so that a step beyond one is seen by the address sanitizer.
+// Every array has exactly its required size, so that the address sanitizer sees a step beyond one.
 
 #pragma once
 
@@ -17,10 +17,10 @@ using namespace accelmnist;
 
 namespace {
 
-std::mt19937_64 chance;
+std::mt19937_64 rng;
 
-int64_t number(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(chance); }
-double fraction() { return std::uniform_real_distribution<double>(0, 1)(chance); }
+int64_t number(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(rng); }
+double fraction() { return std::uniform_real_distribution<double>(0, 1)(rng); }
 
 // A job with the memory that it points to.
 struct Case {
@@ -32,15 +32,15 @@ struct Case {
 
     template <class Element, class Make>
     Array<const Element> filled(int64_t size, Make make) {
-        const Array<Element> made = array<Element>(size);
-        for (int64_t at = 0; at < size; ++at) made.data[at] = static_cast<Element>(make());
-        return {made.data, size};
+        const Array<Element> values = array<Element>(size);
+        for (int64_t at = 0; at < size; ++at) values.data[at] = static_cast<Element>(make());
+        return {values.data, size};
     }
 
     Array<float> floats(int64_t size, double scale) {
-        const Array<float> made = array<float>(size);
-        for (int64_t at = 0; at < size; ++at) made.data[at] = static_cast<float>(scale * (2 * fraction() - 1));
-        return made;
+        const Array<float> values = array<float>(size);
+        for (int64_t at = 0; at < size; ++at) values.data[at] = static_cast<float>(scale * (2 * fraction() - 1));
+        return values;
     }
 
     std::vector<std::unique_ptr<char[]>> memory;
@@ -51,45 +51,46 @@ struct Case {
 
 std::vector<int64_t> random_sizes() {
     std::vector<int64_t> sizes{kPixels};
-    for (int64_t layer = number(0, 3); layer > 0; --layer) sizes.push_back(number(0, 3) ? number(1, 40) : number(41, 150));
+    for (int64_t layer = number(0, 3); layer > 0; --layer)
+        sizes.push_back(number(0, 3) ? number(1, 40) : number(41, 150));
     sizes.push_back(kClasses);
     return sizes;
 }
 
-void add_layers(Case& made) {
-    Epoch& job = made.epoch;
+void add_layers(Case& fuzzed) {
+    Epoch& job = fuzzed.epoch;
     const std::vector<int64_t> sizes = random_sizes();
-    for (size_t place = 0; place + 1 < sizes.size(); ++place) {
+    for (size_t index = 0; index + 1 < sizes.size(); ++index) {
         Layer& layer = job.network.layers[job.network.layer_count++];
-        layer.inputs = sizes[place];
-        layer.units = sizes[place + 1];
+        layer.inputs = sizes[index];
+        layer.units = sizes[index + 1];
         const int64_t weights = layer.inputs * layer.units;
-        layer.weight = made.floats(weights, std::sqrt(3.0 / static_cast<double>(layer.inputs)));
-        layer.bias = made.floats(layer.units, 0.1);
+        layer.weight = fuzzed.floats(weights, std::sqrt(3.0 / static_cast<double>(layer.inputs)));
+        layer.bias = fuzzed.floats(layer.units, 0.1);
         for (int slot = 0; slot < slots_of(job.rule); ++slot) {
-            layer.weight_slots[slot] = made.floats(weights, 0);
-            layer.bias_slots[slot] = made.floats(layer.units, 0);
+            layer.weight_slots[slot] = fuzzed.floats(weights, 0);
+            layer.bias_slots[slot] = fuzzed.floats(layer.units, 0);
         }
     }
 }
 
-void add_data(Case& made) {
-    Epoch& job = made.epoch;
+void add_data(Case& fuzzed) {
+    Epoch& job = fuzzed.epoch;
     const int64_t images = number(1, 40);
     const double density = fraction();
-    made.images = made.filled<uint8_t>(images * kPixels, [&] { return fraction() < density ? number(0, 255) : 0; });
-    job.labels = made.filled<int64_t>(images, [] { return number(0, kClasses - 1); });
+    fuzzed.images = fuzzed.filled<uint8_t>(images * kPixels, [&] { return fraction() < density ? number(0, 255) : 0; });
+    job.labels = fuzzed.filled<int64_t>(images, [] { return number(0, kClasses - 1); });
     job.batch = number(0, 3) ? number(1, 40) : number(120, 300);
     job.steps = number(0, 3);
-    job.order = made.filled<int64_t>(job.steps * job.batch, [&] { return number(0, images - 1); });
-    job.rates = made.filled<float>(job.steps, [] { return 0.01 * fraction(); });
-    job.seeds = made.filled<int64_t>(job.steps, [] { return number(0, (int64_t{1} << 31) - 1); });
-    job.losses = made.array<float>(job.steps);
+    job.order = fuzzed.filled<int64_t>(job.steps * job.batch, [&] { return number(0, images - 1); });
+    job.rates = fuzzed.filled<float>(job.steps, [] { return 0.01 * fraction(); });
+    job.seeds = fuzzed.filled<int64_t>(job.steps, [] { return number(0, (int64_t{1} << 31) - 1); });
+    job.losses = fuzzed.array<float>(job.steps);
 }
 
 Case random_case(int threads) {
-    Case made;
-    Epoch& job = made.epoch;
+    Case fuzzed;
+    Epoch& job = fuzzed.epoch;
     job.rule = static_cast<Rule>(number(0, static_cast<int>(Rule::count) - 1));
     job.output = static_cast<Output>(number(0, static_cast<int>(Output::count) - 1));
     job.network.activation = static_cast<Activation>(number(0, static_cast<int>(Activation::count) - 1));
@@ -103,32 +104,33 @@ Case random_case(int threads) {
     job.epsilon = 0.1;  // large, since Adam divides by a gradient that may be rounding alone: no two ways agree on that
     job.count = static_cast<double>(number(0, 5));
     job.threads = static_cast<int>(number(1, threads));
-    add_layers(made);
-    add_data(made);
-    return made;
+    add_layers(fuzzed);
+    add_data(fuzzed);
+    return fuzzed;
 }
 
-bool near(double found, double expected, double tolerance) {
-    return std::fabs(found - expected) <= tolerance * (1 + std::fabs(expected));
+bool near(double actual, double expected, double tolerance) {
+    return std::fabs(actual - expected) <= tolerance * (1 + std::fabs(expected));
 }
 
-bool follows(const Array<float>& found, const reference::Row& expected, const char* what) {
-    for (int64_t at = 0; at < found.size; ++at)
-        if (!near(found.data[at], expected[static_cast<size_t>(at)], 2e-4)) {
-            std::printf("%s %ld: %g, not %g\n", what, long(at), found.data[at], expected[static_cast<size_t>(at)]);
+bool follows(const Array<float>& actual, const reference::Row& expected, const char* what) {
+    for (int64_t at = 0; at < actual.size; ++at)
+        if (!near(actual.data[at], expected[static_cast<size_t>(at)], 2e-4)) {
+            std::printf("%s %ld: %g, not %g\n", what, long(at), actual.data[at], expected[static_cast<size_t>(at)]);
             return false;
         }
     return true;
 }
 
-bool follows(const Network& found, const reference::Parameters& expected) {
-    for (int number = 0; number < found.layer_count; ++number) {
-        const auto place = static_cast<size_t>(number);
-        if (!follows(found.layers[number].weight, expected.weights[place], "weight")) return false;
-        if (!follows(found.layers[number].bias, expected.biases[place], "bias")) return false;
-        for (size_t slot = 0; slot < expected.weight_slots[place].size(); ++slot) {
-            if (!follows(found.layers[number].weight_slots[slot], expected.weight_slots[place][slot], "slot")) return false;
-            if (!follows(found.layers[number].bias_slots[slot], expected.bias_slots[place][slot], "slot")) return false;
+bool follows(const Network& actual, const reference::Parameters& expected) {
+    for (int number = 0; number < actual.layer_count; ++number) {
+        const auto index = static_cast<size_t>(number);
+        if (!follows(actual.layers[number].weight, expected.weights[index], "weight")) return false;
+        if (!follows(actual.layers[number].bias, expected.biases[index], "bias")) return false;
+        for (size_t slot = 0; slot < expected.weight_slots[index].size(); ++slot) {
+            const Layer& layer = actual.layers[number];
+            if (!follows(layer.weight_slots[slot], expected.weight_slots[index][slot], "slot")) return false;
+            if (!follows(layer.bias_slots[slot], expected.bias_slots[index][slot], "slot")) return false;
         }
     }
     return true;

@@ -1,4 +1,4 @@
-// A classifier, driven by two threads at once and held against the plain reference.
+// A classifier, driven by two threads at once and compared with the plain reference.
 
 #pragma once
 
@@ -11,23 +11,25 @@
 
 namespace {
 
-// What a classifier must answer for each of some images.
-std::vector<reference::Row> answers(const Case& made, const reference::Parameters& now) {
+// The logits that a classifier must return for each image.
+std::vector<reference::Row> answers(const Case& fuzzed, const reference::Parameters& now) {
     std::vector<reference::Row> rows;
-    for (int64_t image = 0; image < made.images.size / kPixels; ++image)
-        rows.push_back(reference::forward(made.epoch, now, made.images.data + image * kPixels, -1, 0).values.back());
+    for (int64_t image = 0; image < fuzzed.images.size / kPixels; ++image)
+        rows.push_back(
+            reference::forward(fuzzed.epoch, now, fuzzed.images.data + image * kPixels, -1, 0).values.back()
+        );
     return rows;
 }
 
-// A call with `count` images, the case's over and over from `first` on: right, and for the same image the same bits.
+// Checks a call with `count` images, the case's repeated from `first` on: right, and the same bits for the same image.
 bool answers_as(
-    Classifier& classifier, const Case& made, int64_t first, int64_t count, const std::vector<reference::Row>& rows
+    Classifier& classifier, const Case& fuzzed, int64_t first, int64_t count, const std::vector<reference::Row>& rows
 ) {
     Case call;
     const auto known = static_cast<int64_t>(rows.size());
     const Array<uint8_t> images = call.array<uint8_t>(count * kPixels);
     for (int64_t image = 0; image < count; ++image)
-        std::memcpy(images.data + image * kPixels, made.images.data + (first + image) % known * kPixels, kPixels);
+        std::memcpy(images.data + image * kPixels, fuzzed.images.data + (first + image) % known * kPixels, kPixels);
     Classification job{{images.data, images.size}, call.array<float>(count * kClasses)};
     if (const char* problem = classifier.classify(job)) return std::printf("classify: %s\n", problem), false;
     for (int64_t image = 0; image < count; ++image) {
@@ -40,7 +42,7 @@ bool answers_as(
     return true;
 }
 
-// A classifier refuses what is no whole image, and logits for another number of images.
+// Whether a classifier refuses a part of an image, and logits for another number of images.
 bool refuses(Classifier& classifier) {
     Case owner;
     const Array<const uint8_t> images = owner.filled<uint8_t>(2 * kPixels, [] { return 1; });
@@ -50,18 +52,18 @@ bool refuses(Classifier& classifier) {
            classifier.classify({{images.data, kPixels}, logits});
 }
 
-// Calls of growing and shrinking sizes on one classifier, by two threads at once. The arrays that it was made from are
-// gone.
-bool classifies(Case& made, const reference::Parameters& now, Level level) {
+// Checks calls of growing and shrinking sizes on one classifier, by two threads at once. The arrays that it was made
+// from are gone.
+bool classifies(Case& fuzzed, const reference::Parameters& now, Level level) {
     std::unique_ptr<Classifier> classifier;
     {
         Case owner;
-        const double worth_a_thread = number(0, 1) ? 1 : kWorthAThread;  // with 1, all that have a chunk
-        const Model model{copied(owner, made.epoch.network), made.epoch.threads, worth_a_thread};
+        const double min_work_per_thread = number(0, 1) ? 1 : kMinWorkPerThread;  // with 1, each chunk has a thread
+        const Model model{copied(owner, fuzzed.epoch.network), fuzzed.epoch.threads, min_work_per_thread};
         if (const char* problem = make_classifier(model, level, classifier)) return std::puts(problem), false;
     }
     if (!refuses(*classifier)) return std::puts("a bad classification was not refused"), false;
-    const std::vector<reference::Row> rows = answers(made, now);
+    const std::vector<reference::Row> rows = answers(fuzzed, now);
     const auto known = static_cast<int64_t>(rows.size());
     std::vector<std::pair<int64_t, int64_t>> calls[2];  // first image, images
     for (auto& own : calls)
@@ -70,7 +72,7 @@ bool classifies(Case& made, const reference::Parameters& now, Level level) {
     bool is_right[2] = {true, true};
     const auto run = [&](int thread) {
         for (const auto& [first, count] : calls[thread])
-            is_right[thread] = is_right[thread] && answers_as(*classifier, made, first, count, rows);
+            is_right[thread] = is_right[thread] && answers_as(*classifier, fuzzed, first, count, rows);
     };
     std::thread other(run, 1);
     run(0);

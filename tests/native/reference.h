@@ -1,4 +1,4 @@
-// Training as plainly as it can be written: dense, in float64, one loop a sum. What the kernels are held against.
+// The reference for the kernels: training as plain as possible, dense, in float64, one loop a sum.
 
 #pragma once
 
@@ -29,29 +29,30 @@ inline uint32_t mix(uint32_t word) {
 inline double factor_of_dropout(const Epoch& job, int64_t step, int layer, int64_t position) {
     if (job.dropout == 0) return 1;
     const uint32_t stream = mix(static_cast<uint32_t>(job.seeds.data[step] + layer * int64_t{0x9e3779b9}));
-    const bool is_kept = mix(static_cast<uint32_t>(position) ^ stream) >= static_cast<uint32_t>(job.dropout * 4294967296.0);
+    const auto threshold = static_cast<uint32_t>(job.dropout * 4294967296.0);
+    const bool is_kept = mix(static_cast<uint32_t>(position) ^ stream) >= threshold;
     return is_kept ? 1 / (1 - job.dropout) : 0;
 }
 
 inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-// The activation, and in `slope` its derivative.
-inline double activate(Activation kind, double x, double& slope) {
+// Returns the activation and writes its derivative to `grad`.
+inline double activate(Activation kind, double x, double& grad) {
     switch (kind) {
-        case Activation::relu: slope = x > 0; return x > 0 ? x : 0;
-        case Activation::leaky_relu: slope = x > 0 ? 1 : 0.01; return x * slope;
+        case Activation::relu: grad = x > 0; return x > 0 ? x : 0;
+        case Activation::leaky_relu: grad = x > 0 ? 1 : 0.01; return x * grad;
         case Activation::gelu: {
             const double share = (1 + std::erf(x / std::sqrt(2.0))) / 2;
-            slope = share + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI);
+            grad = share + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI);
             return x * share;
         }
-        case Activation::silu: slope = sigmoid(x) * (1 + x * (1 - sigmoid(x))); return x * sigmoid(x);
-        case Activation::tanh: slope = 1 - std::tanh(x) * std::tanh(x); return std::tanh(x);
-        default: slope = sigmoid(x) * (1 - sigmoid(x)); return sigmoid(x);
+        case Activation::silu: grad = sigmoid(x) * (1 + x * (1 - sigmoid(x))); return x * sigmoid(x);
+        case Activation::tanh: grad = 1 - std::tanh(x) * std::tanh(x); return std::tanh(x);
+        default: grad = sigmoid(x) * (1 - sigmoid(x)); return sigmoid(x);
     }
 }
 
-// Weights and biases of every layer and their state, in float64.
+// Weights, biases and optimizer state of every layer, in float64.
 struct Parameters {
     std::vector<Row> weights, biases;
     std::vector<std::vector<Row>> weight_slots, bias_slots;  // by layer, by slot
@@ -60,77 +61,79 @@ struct Parameters {
 inline Row row_of(const accelmnist::Array<float>& array) { return Row(array.data, array.data + array.size); }
 
 inline Parameters parameters_of(const Network& network, int slots) {
-    Parameters found;
+    Parameters parameters;
     for (int number = 0; number < network.layer_count; ++number) {
         const Layer& layer = network.layers[number];
-        found.weights.push_back(row_of(layer.weight));
-        found.biases.push_back(row_of(layer.bias));
-        found.weight_slots.emplace_back();
-        found.bias_slots.emplace_back();
+        parameters.weights.push_back(row_of(layer.weight));
+        parameters.biases.push_back(row_of(layer.bias));
+        parameters.weight_slots.emplace_back();
+        parameters.bias_slots.emplace_back();
         for (int slot = 0; slot < slots; ++slot) {
-            found.weight_slots.back().push_back(row_of(layer.weight_slots[slot]));
-            found.bias_slots.back().push_back(row_of(layer.bias_slots[slot]));
+            parameters.weight_slots.back().push_back(row_of(layer.weight_slots[slot]));
+            parameters.bias_slots.back().push_back(row_of(layer.bias_slots[slot]));
         }
     }
-    return found;
+    return parameters;
 }
 
 // An image's values at every layer: inputs, activations, logits; and the derivatives of the activations.
 struct Pass {
-    std::vector<Row> values, slopes;
+    std::vector<Row> values, activation_grads;
 };
 
-inline Pass forward(const Epoch& job, const Parameters& now, const uint8_t* pixels, int64_t step, int64_t place) {
+inline Pass forward(const Epoch& job, const Parameters& now, const uint8_t* pixels, int64_t step, int64_t row) {
     Pass pass;
     pass.values.emplace_back(kPixels);
     for (int pixel = 0; pixel < kPixels; ++pixel) pass.values[0][pixel] = pixels[pixel] / 255.0;
     for (int number = 0; number < job.network.layer_count; ++number) {
         const Row& inputs = pass.values.back();
-        Row sums = now.biases[number], slopes(sums.size());
+        Row sums = now.biases[number], activation_grads(sums.size());
         for (size_t unit = 0; unit < sums.size(); ++unit) {
             for (size_t input = 0; input < inputs.size(); ++input)
                 sums[unit] += now.weights[number][unit * inputs.size() + input] * inputs[input];
             if (number + 1 == job.network.layer_count) continue;
-            sums[unit] = activate(job.network.activation, sums[unit], slopes[unit]);
-            const auto position = place * static_cast<int64_t>(sums.size()) + static_cast<int64_t>(unit);
+            sums[unit] = activate(job.network.activation, sums[unit], activation_grads[unit]);
+            const auto position = row * static_cast<int64_t>(sums.size()) + static_cast<int64_t>(unit);
             const double factor = step < 0 ? 1 : factor_of_dropout(job, step, number, position);
             sums[unit] *= factor;
-            slopes[unit] *= factor;
+            activation_grads[unit] *= factor;
         }
         pass.values.push_back(sums);
-        pass.slopes.push_back(slopes);
+        pass.activation_grads.push_back(activation_grads);
     }
     return pass;
 }
 
-// The image's loss; `gradient` becomes that at its logits.
+// Returns the image's loss; `gradient` becomes the gradient at its logits.
 inline double loss_of(const Epoch& job, const Row& logits, int64_t label, Row& gradient) {
     double loss = 0, total = 0;
     gradient.assign(kClasses, 0);
     double largest = logits[0];
     for (double logit : logits) largest = std::fmax(largest, logit);
     for (double logit : logits) total += std::exp(logit - largest);
-    for (int each = 0; each < kClasses; ++each) {
-        const double target = (each == label) * (1 - job.label_smoothing) + job.label_smoothing / kClasses;
-        const double z = logits[each];
+    for (int index = 0; index < kClasses; ++index) {
+        const double target = (index == label) * (1 - job.label_smoothing) + job.label_smoothing / kClasses;
+        const double z = logits[index];
         if (job.output == Output::softmax) {
             loss -= target * (z - largest - std::log(total));
-            gradient[each] = std::exp(z - largest) / total - target;
+            gradient[index] = std::exp(z - largest) / total - target;
         } else if (job.output == Output::sigmoid) {
             loss += std::fmax(z, 0) - z * target + std::log1p(std::exp(-std::fabs(z)));
-            gradient[each] = sigmoid(z) - target;
+            gradient[index] = sigmoid(z) - target;
         } else {
             loss += (z - target) * (z - target) / 2;
-            gradient[each] = z - target;
+            gradient[index] = z - target;
         }
     }
     return loss;
 }
 
-inline void update(const Epoch& job, double rate, double count, Row& weights, std::vector<Row>& slots, const Row& slope) {
+inline void update(
+    const Epoch& job, double rate, double count, Row& weights, std::vector<Row>& slots, const Row& grad
+) {
     for (size_t at = 0; at < weights.size(); ++at) {
         double& weight = weights[at];
-        double gradient = slope[at];
+        double gradient = grad[at];
         if (job.rule == Rule::adamw)
             weight -= rate * job.weight_decay * weight;
         else
@@ -151,43 +154,43 @@ inline void update(const Epoch& job, double rate, double count, Row& weights, st
     }
 }
 
-// Runs the epoch on `now`; returns the losses.
+// Runs the epoch on the parameters `now`; returns the losses.
 inline Row train(const Epoch& job, const accelmnist::Array<const uint8_t>& images, Parameters& now) {
     Row losses;
     const int layers = job.network.layer_count;
     for (int64_t step = 0; step < job.steps; ++step) {
-        std::vector<Row> weight_slopes, bias_slopes;
+        std::vector<Row> weight_gradients, bias_gradients;
         for (int number = 0; number < layers; ++number) {
-            weight_slopes.emplace_back(now.weights[number].size());
-            bias_slopes.emplace_back(now.biases[number].size());
+            weight_gradients.emplace_back(now.weights[number].size());
+            bias_gradients.emplace_back(now.biases[number].size());
         }
         double loss = 0;
-        for (int64_t place = 0; place < job.batch; ++place) {
-            const int64_t image = job.order.data[step * job.batch + place];
-            const Pass pass = forward(job, now, images.data + image * kPixels, step, place);
+        for (int64_t row = 0; row < job.batch; ++row) {
+            const int64_t image = job.order.data[step * job.batch + row];
+            const Pass pass = forward(job, now, images.data + image * kPixels, step, row);
             Row delta;
             loss += loss_of(job, pass.values.back(), job.labels.data[image], delta);
             for (int number = layers - 1; number >= 0; --number) {
                 const Row& inputs = pass.values[number];
                 Row below(inputs.size());
                 for (size_t unit = 0; unit < delta.size(); ++unit) {
-                    bias_slopes[number][unit] += delta[unit] / static_cast<double>(job.batch);
+                    bias_gradients[number][unit] += delta[unit] / static_cast<double>(job.batch);
                     for (size_t input = 0; input < inputs.size(); ++input) {
                         const size_t at = unit * inputs.size() + input;
-                        weight_slopes[number][at] += delta[unit] * inputs[input] / static_cast<double>(job.batch);
+                        weight_gradients[number][at] += delta[unit] * inputs[input] / static_cast<double>(job.batch);
                         below[input] += delta[unit] * now.weights[number][at];
                     }
                 }
                 for (size_t input = 0; number > 0 && input < below.size(); ++input)
-                    below[input] *= pass.slopes[number - 1][input];
+                    below[input] *= pass.activation_grads[number - 1][input];
                 delta = below;
             }
         }
         const double count = job.count + static_cast<double>(step) + 1;
         for (int number = 0; number < layers; ++number) {
             const double rate = job.rates.data[step];
-            update(job, rate, count, now.weights[number], now.weight_slots[number], weight_slopes[number]);
-            update(job, rate, count, now.biases[number], now.bias_slots[number], bias_slopes[number]);
+            update(job, rate, count, now.weights[number], now.weight_slots[number], weight_gradients[number]);
+            update(job, rate, count, now.biases[number], now.bias_slots[number], bias_gradients[number]);
         }
         losses.push_back(loss / static_cast<double>(job.batch));
     }

@@ -1,10 +1,10 @@
-"""The native kernels: an epoch, or a classification, in one call of compiled C++ that skips what is zero.
+"""The native kernels: compiled C++ that runs an epoch, or a classification, in one call and skips zeros.
 
-`src/` holds the sources. setup.py builds them into the extension `_kernels`, once for every level of instructions:
-`plain` for any processor, `avx2` and `avx512` for x86-64. The widest level that the processor has is chosen when it
-runs; the environment variable ACCELMNIST_LEVEL names another one, for tests and comparisons.
+`src/` holds the sources. setup.py builds them into the extension `_kernels`, once for every instruction level: `plain`
+for any processor, `avx2` and `avx512` for x86-64. A call runs the widest level that the processor supports; the
+environment variable ACCELMNIST_LEVEL names another one, for tests and comparisons.
 
-The extension is optional. Everything here works without it, and says why it is missing.
+The extension is optional: without it, `why_missing` returns the reason and the command that builds it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,28 @@ import os
 from types import ModuleType
 from typing import Any
 
-INTERFACE = 3  # of the extension's functions; setup.py compiles the same number into it
+INTERFACE = 3  # version of the extension's functions; setup.py compiles the same number into it
 LEVEL_VARIABLE = "ACCELMNIST_LEVEL"
 
-_REINSTALL = "install the package again, with a C++ compiler (g++ or clang++) and Python's headers (python3-dev)"
+_REBUILD = (
+    "rebuild them by `pip install -e .` in the project's folder, "
+    "with a C++ compiler (g++ or clang++) and Python's headers (python3-dev)"
+)
 
 
 def why_missing() -> str | None:
-    """Why the kernels can't run here, with what to do about it; None where they can."""
+    """Why the kernels can't run here, with the remedy, in one line; None if they can."""
     try:
         module = _extension()
     except ImportError as error:
-        cause = "are not built" if error.name == f"{__name__}._kernels" else f"can't be loaded ({error})"
-        return f"the native kernels {cause}: {_REINSTALL}"
+        cause = (
+            "are not built"
+            if error.name == f"{__name__}._kernels"
+            else f"can't be loaded ({' '.join(str(error).split())})"
+        )
+        return f"the native kernels {cause}: {_REBUILD}"
     if interface_of(module) != INTERFACE:
-        return f"the native kernels were built from other sources: {_REINSTALL}"
+        return f"the native kernels were built from other sources: {_REBUILD}"
     asked = os.environ.get(LEVEL_VARIABLE)
     if asked and asked not in module.levels():
         return f"{LEVEL_VARIABLE} names {asked}; here run {', '.join(module.levels())}"
@@ -35,17 +42,17 @@ def why_missing() -> str | None:
 
 
 def levels() -> tuple[str, ...]:
-    """Names of the levels of instructions that run here, the widest last."""
+    """Names of the instruction levels that run here, the widest last."""
     return tuple(_extension().levels())
 
 
 def chosen_level() -> str:
-    """The level that will run: the one asked for, else the widest."""
+    """The level that calls run at: the one in ACCELMNIST_LEVEL, else the widest."""
     return os.environ.get(LEVEL_VARIABLE) or levels()[-1]
 
 
 def interface_of(module: ModuleType) -> int:
-    """The number of the interface that `module` was compiled with; 0 where it tells none."""
+    """The interface version that `module` was compiled with; 0 if it has none."""
     return int(getattr(module, "INTERFACE", 0))
 
 

@@ -1,6 +1,6 @@
 """The extension's functions. Arrays are anything with a contiguous buffer: NumPy's arrays, for one.
 
-They release the interpreter's lock while they run. They raise TypeError for another type of elements, and ValueError
+They release the interpreter's lock while they run. They raise TypeError for elements of another type, and ValueError
 for an array that is not contiguous or can't be written, and for shapes, indexes, labels or numbers that don't fit.
 """
 
@@ -13,15 +13,15 @@ _Floats = NDArray[np.float32]
 
 INTERFACE: int
 
-# A set of images as `train` reads it, some 320 bytes each: a capsule that nothing else can open. It never changes, and
-# needs nothing of what it was made from.
+# A set of images as `train` reads it, some 320 bytes each: a capsule that nothing else can open. It never changes and
+# keeps nothing of the images that it was made from.
 Pixels = NewType("Pixels", object)
 
 # A copy of a network's weights and the memory of the calls under way: a capsule that nothing else can open.
 Classifier = NewType("Classifier", object)
 
 def list_pixels(images: NDArray[np.uint8], *, threads: int, level: str) -> Pixels:
-    """The pixels of `images` (n, 784) that are not black. All levels make the same set."""
+    """List the pixels of `images` (n, 784) that are not black. All levels make the same set."""
 
 def train(
     parameters: tuple[_Floats, ...],
@@ -51,18 +51,18 @@ def train(
     """Run the steps of an epoch: `parameters` (weight (units, inputs), bias (units) of every layer in turn) and `slots`
     (as many arrays for each state of the rule) change in place, `losses` (steps,) are written.
 
-    `pixels` of n images, `labels` (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates were made
+    `pixels` of n images, `labels` (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates came
     before.
     """
 
 def make_classifier(parameters: tuple[_Floats, ...], *, activation: str, threads: int, level: str) -> Classifier:
-    """A network's weights for `classify`, which then uses at most so many threads; `parameters` as in `train`."""
+    """Copy a network's weights for `classify`, which uses at most `threads` threads; `parameters` as in `train`."""
 
 def classify(classifier: Classifier, images: NDArray[np.uint8], logits: _Floats, /) -> None:
-    """Write `logits` (n, 10) of `images` (n, 784); several threads may do so at once with the same classifier.
+    """Write `logits` (n, 10) of `images` (n, 784); several threads may share one classifier at once.
 
-    An image's logits are the same to the bit for any number of threads, and whichever images come with it.
+    An image's logits are the same to the bit for any number of threads and with any other images.
     """
 
 def levels() -> list[str]:
-    """Names of the levels of instructions that run here, the widest last."""
+    """Names of the instruction levels that run here, the widest last."""

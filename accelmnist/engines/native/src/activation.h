@@ -1,4 +1,4 @@
-// Activations of a panel and their derivatives, dropout included.
+// A panel's activations and their derivatives, with dropout.
 
 #pragma once
 
@@ -8,9 +8,9 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-// The mixer and the positions of accelmnist/engines/step/dropout.py, whose masks these are to the bit.
+// The mixer of accelmnist/engines/step/dropout.py: with its positions, the masks are the same to the bit.
 template <class Word>
-INLINE Word mixed(Word word) {
+INLINE Word mix(Word word) {
     word = (word ^ (word >> 16)) * 0x7feb352du;
     word = (word ^ (word >> 15)) * 0x846ca68bu;
     return word ^ (word >> 16);
@@ -19,56 +19,57 @@ INLINE Word mixed(Word word) {
 struct Dropout {
     bool is_on;
     uint32_t stream;
-    uint32_t least;  // a position whose hash is below it is dropped
-    float scale;     // of those that stay
+    uint32_t threshold;  // a position whose hash is below it is dropped
+    float scale;         // of the values that stay
 };
 
 static Dropout dropout_of(double probability, int64_t seed, int layer) {
     Dropout dropout{};
     dropout.is_on = probability > 0;
     const uint64_t stream = static_cast<uint64_t>(seed) + static_cast<uint64_t>(layer) * 0x9e3779b9u;
-    dropout.stream = mixed(static_cast<uint32_t>(stream));
-    dropout.least = static_cast<uint32_t>(probability * 4294967296.0);
+    dropout.stream = mix(static_cast<uint32_t>(stream));
+    dropout.threshold = static_cast<uint32_t>(probability * 4294967296.0);
     dropout.scale = static_cast<float>(1 / (1 - probability));
     return dropout;
 }
 
-// What is left of a unit's value: 0 or the scale. `position` is the first lane's, row by row in the whole layer.
-INLINE Floats kept(const Dropout& dropout, uint32_t position) {
+// The factor of each unit's value: 0 or the scale. `position` is the first lane's, counted row by row in the whole
+// layer.
+INLINE Floats dropout_factors(const Dropout& dropout, uint32_t position) {
     const Unsigned positions = reinterpret_cast<Unsigned>(lane_numbers()) + position;
-    const Unsigned hash = mixed(positions ^ dropout.stream);
-    return hash >= dropout.least ? spread(dropout.scale) : Floats{};
+    const Unsigned hash = mix(positions ^ dropout.stream);
+    return hash >= dropout.threshold ? broadcast(dropout.scale) : Floats{};
 }
 
 template <Activation kind>
-INLINE void activate_one(Floats x, Floats& value, Floats& slope) {
+INLINE void activate_one(Floats x, Floats& value, Floats& grad) {
     switch (kind) {
         case Activation::relu:
             value = x < 0.0f ? Floats{} : x;
             break;
         case Activation::leaky_relu:
-            slope = x > 0.0f ? spread(1.0f) : spread(0.01f);
-            value = x * slope;
+            grad = x > 0.0f ? broadcast(1.0f) : broadcast(0.01f);
+            value = x * grad;
             break;
         case Activation::gelu: {
-            const Floats share = normal_integral(x);
-            value = x * share;
-            slope = share + x * exponential(x * x * -0.5f) * 0.398942280f;
+            const Floats cdf = normal_cdf(x);
+            value = x * cdf;
+            grad = cdf + x * exp(x * x * -0.5f) * 0.398942280f;
             break;
         }
         case Activation::silu: {
-            const Floats share = sigmoid(x);
-            value = x * share;
-            slope = share + value * (1.0f - share);
+            const Floats gate = sigmoid(x);
+            value = x * gate;
+            grad = gate + value * (1.0f - gate);
             break;
         }
         case Activation::tanh:
-            value = hyperbolic_tangent(x);
-            slope = 1.0f - value * value;
+            value = tanh(x);
+            grad = 1.0f - value * value;
             break;
         default:
             value = sigmoid(x);
-            slope = value * (1.0f - value);
+            grad = value * (1.0f - value);
     }
 }
 
@@ -77,24 +78,26 @@ static void activate_as(const Panel& panel, int64_t batch, int64_t units, const 
     const Ints last_lanes = lane_numbers() < panel.units - (panel.vectors - 1) * kLanes;
     for (int64_t image = 0; image < batch; ++image)
         for (int vector = 0; vector < panel.vectors; ++vector) {
-            const int64_t place = image * panel.width + vector * kLanes;
-            Floats value{}, slope{};
-            activate_one<kind>(load(panel.values + place), value, slope);
+            const int64_t at = image * panel.width + vector * kLanes;
+            Floats value{}, grad{};
+            activate_one<kind>(load(panel.values + at), value, grad);
             if (dropout.is_on) {
-                const Floats left = kept(dropout, static_cast<uint32_t>(image * units + panel.first + vector * kLanes));
-                value *= left;
-                slope *= left;
+                const auto position = static_cast<uint32_t>(image * units + panel.first + vector * kLanes);
+                const Floats factors = dropout_factors(dropout, position);
+                value *= factors;
+                grad *= factors;
             }
-            if (vector == panel.vectors - 1) {  // padding is no input of the next layer
+            if (vector == panel.vectors - 1) {  // padding stays zero: it is no input of the next layer
                 value = last_lanes ? value : Floats{};
-                slope = last_lanes ? slope : Floats{};
+                grad = last_lanes ? grad : Floats{};
             }
-            store(panel.values + place, value);
-            if (kind != Activation::relu && panel.slopes) store(panel.slopes + place, slope);
+            store(panel.values + at, value);
+            if (kind != Activation::relu && panel.activation_grads) store(panel.activation_grads + at, grad);
         }
 }
 
-// Sums to activations, in place; the derivatives go to `slopes`. `units` are the whole layer's.
+// Turns sums into activations in place and writes their derivatives to `activation_grads`. `units` is the whole
+// layer's.
 static void activate(Activation kind, const Panel& panel, int64_t batch, int64_t units, const Dropout& dropout) {
     switch (kind) {
         case Activation::relu: return activate_as<Activation::relu>(panel, batch, units, dropout);

@@ -1,4 +1,4 @@
-// Hands out pieces of one allocation, each from the start of a cache line on.
+// Pieces of one allocation, each starting at a cache line.
 
 #pragma once
 
@@ -12,19 +12,19 @@
 
 namespace accelmnist {
 
-// Without memory it only counts, so that a first pass tells the size. Under the address sanitizer a gap behind each
-// piece is forbidden ground, since it knows the allocation only as a whole.
+// An arena without memory only counts, so that a first pass finds the size. The address sanitizer knows the allocation
+// only as a whole, so under it a poisoned gap follows each piece.
 class Arena {
 public:
     explicit Arena(char* memory) : memory_(memory) {}
 
     template <class Element>
-    void take(Element*& place, int64_t count) {
+    void take(Element*& piece, int64_t count) {
         const size_t bytes = static_cast<size_t>(count) * sizeof(Element);
         const size_t whole = (bytes + kLine - 1) / kLine * kLine + kGap;
         if (memory_) {
-            place = reinterpret_cast<Element*>(memory_ + used_);
-            forbid(memory_ + used_ + bytes, whole - bytes);
+            piece = reinterpret_cast<Element*>(memory_ + used_);
+            poison(memory_ + used_ + bytes, whole - bytes);
         }
         used_ += whole;
     }
@@ -34,24 +34,24 @@ public:
 private:
 #ifdef __SANITIZE_ADDRESS__
     static constexpr size_t kGap = kLine;
-    static void forbid(const char* place, size_t bytes) { __asan_poison_memory_region(place, bytes); }
+    static void poison(const char* start, size_t bytes) { __asan_poison_memory_region(start, bytes); }
 #else
     static constexpr size_t kGap = 0;
-    static void forbid(const char*, size_t) {}
+    static void poison(const char*, size_t) {}
 #endif
 
     char* memory_;
     size_t used_ = 0;
 };
 
-// The memory of all that `place` takes from an arena; throws std::bad_alloc.
-template <class Place>
-Memory placed(Place place) {
+// One allocation for all that `take_all` takes from an arena; throws std::bad_alloc.
+template <class TakeAll>
+Memory allocate_in_one(TakeAll take_all) {
     Arena counting(nullptr);
-    place(counting);
-    Memory memory = allocate(counting.used());
-    Arena placing(first_line(memory.get()));
-    place(placing);
+    take_all(counting);
+    Memory memory = allocate_zeros(counting.used());
+    Arena arena(first_line(memory.get()));
+    take_all(arena);
     return memory;
 }
 

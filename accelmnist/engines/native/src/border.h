@@ -1,8 +1,9 @@
-// Python's border: buffers in with checks, names to enumerations, capsules, the lock, errors out. For module.cpp alone.
+// The border to Python: checked buffers, enumerations from names, capsules, the interpreter's lock, errors. For
+// module.cpp alone.
 //
-// It uses the stable ABI of Python 3.11, whose buffer protocol tells the type, shape and contiguity of every array, so
-// that one file serves all later versions and nothing depends on torch's or NumPy's ABI. Whatever a caller hands over
-// is checked here and in job.cpp; a wrong one raises TypeError or ValueError.
+// It uses the stable ABI of Python 3.11, whose buffer protocol states the type, shape and contiguity of every array:
+// one file serves all later versions, and nothing depends on torch's or NumPy's ABI. Every argument is checked here and
+// in job.cpp; a wrong one raises TypeError or ValueError.
 
 #pragma once
 
@@ -20,12 +21,12 @@
 namespace accelmnist {
 namespace {
 
-// A Python exception is set.
-struct Raised {};
+// Thrown when a Python exception is set.
+struct PythonError {};
 
 [[noreturn]] void raise(PyObject* type, const char* message) {
     PyErr_SetString(type, message);
-    throw Raised{};
+    throw PythonError{};
 }
 
 // Owns references to views of Python buffers while a job runs.
@@ -40,14 +41,14 @@ public:
 
     const Py_buffer& open(PyObject* object, bool writable, const char* formats, size_t item_size, int dimensions) {
         Py_buffer view;
-        if (PyObject_GetBuffer(object, &view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) throw Raised{};
+        if (PyObject_GetBuffer(object, &view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) throw PythonError{};
         views_.push_back(view);
         const char* format = view.format ? view.format : "B";
         if (*format == '=' || *format == '@') ++format;
         const bool has_type = std::strlen(format) == 1 && std::strchr(formats, *format);
         if (!has_type || view.itemsize != static_cast<Py_ssize_t>(item_size)) {
             PyErr_Format(PyExc_TypeError, "an array has elements of type %s, not %s", format, formats);
-            throw Raised{};
+            throw PythonError{};
         }
         if (view.ndim != dimensions) raise(PyExc_ValueError, "an array has another number of dimensions");
         if (!PyBuffer_IsContiguous(&view, 'C')) raise(PyExc_ValueError, "an array is not contiguous");
@@ -83,7 +84,7 @@ Array<const uint8_t> images_in(Views& views, PyObject* object) {
 std::vector<PyObject*> items_of(PyObject* tuple) {
     if (!PyTuple_Check(tuple)) raise(PyExc_TypeError, "parameters and slots come as tuples");
     std::vector<PyObject*> items;
-    for (Py_ssize_t place = 0; place < PyTuple_Size(tuple); ++place) items.push_back(PyTuple_GetItem(tuple, place));
+    for (Py_ssize_t index = 0; index < PyTuple_Size(tuple); ++index) items.push_back(PyTuple_GetItem(tuple, index));
     return items;
 }
 
@@ -92,43 +93,43 @@ Network network_of(Views& views, PyObject* parameters, bool writable) {
     const std::vector<PyObject*> items = items_of(parameters);
     if (items.size() % 2 || items.size() / 2 > kMaxLayers) raise(PyExc_ValueError, "the number of parameters is wrong");
     Network network;
-    for (size_t place = 0; place < items.size(); place += 2) {
+    for (size_t index = 0; index < items.size(); index += 2) {
         Layer& layer = network.layers[network.layer_count++];
-        const Py_buffer weight = views.open(items[place], writable, "f", 4, 2);
+        const Py_buffer weight = views.open(items[index], writable, "f", 4, 2);
         layer.units = weight.shape[0];
         layer.inputs = weight.shape[1];
         layer.weight = array_of<float>(weight);
-        layer.bias = array_of<float>(views.open(items[place + 1], writable, "f", 4, 1));
+        layer.bias = array_of<float>(views.open(items[index + 1], writable, "f", 4, 1));
     }
     return network;
 }
 
-// Slots: a tuple as long as the parameters' for each.
-void take_slots(Views& views, PyObject* slots, Network& network, Rule rule) {
+// Slots: for each, a tuple of as many arrays as there are parameters.
+void add_slots(Views& views, PyObject* slots, Network& network, Rule rule) {
     const std::vector<PyObject*> rows = items_of(slots);
     if (rows.size() != static_cast<size_t>(slots_of(rule))) raise(PyExc_ValueError, "the number of slots is wrong");
     for (size_t slot = 0; slot < rows.size(); ++slot) {
         const std::vector<PyObject*> items = items_of(rows[slot]);
         if (items.size() != static_cast<size_t>(network.layer_count) * 2)
             raise(PyExc_ValueError, "a slot has not one array a parameter");
-        for (size_t place = 0; place < items.size(); place += 2) {
-            Layer& layer = network.layers[place / 2];
-            layer.weight_slots[slot] = array_of<float>(views.open(items[place], true, "f", 4, 2));
-            layer.bias_slots[slot] = array_of<float>(views.open(items[place + 1], true, "f", 4, 1));
+        for (size_t index = 0; index < items.size(); index += 2) {
+            Layer& layer = network.layers[index / 2];
+            layer.weight_slots[slot] = array_of<float>(views.open(items[index], true, "f", 4, 2));
+            layer.bias_slots[slot] = array_of<float>(views.open(items[index + 1], true, "f", 4, 1));
         }
     }
 }
 
-// The place of `name` among `names`, as the enumeration of that order.
+// The enumerator at the index of `name` in `names`, which are in the order of the enumeration.
 template <class Kind>
 Kind kind_of(const char* name, std::initializer_list<const char*> names) {
-    int place = 0;
+    int index = 0;
     for (const char* each : names) {
-        if (std::strcmp(name, each) == 0) return static_cast<Kind>(place);
-        ++place;
+        if (std::strcmp(name, each) == 0) return static_cast<Kind>(index);
+        ++index;
     }
     PyErr_Format(PyExc_ValueError, "%s is not known", name);
-    throw Raised{};
+    throw PythonError{};
 }
 
 Activation activation_of(const char* name) {
@@ -138,7 +139,7 @@ Output output_of(const char* name) { return kind_of<Output>(name, {"softmax", "s
 Rule rule_of(const char* name) { return kind_of<Rule>(name, {"sgd", "sgd-momentum", "adam", "adamw"}); }
 Level level_of(const char* name) { return kind_of<Level>(name, {"plain", "avx2", "avx512"}); }
 
-// Calls `run` without the interpreter's lock; it returns a problem or nullptr.
+// Calls `run`, which returns a problem or nullptr, without the interpreter's lock.
 template <class Run>
 void run_unlocked(Run run) {
     const char* problem = nullptr;
@@ -154,31 +155,31 @@ void run_unlocked(Run run) {
     if (problem) raise(PyExc_ValueError, problem);
 }
 
-// What `body` returns, or NULL with an exception set.
+// Returns what `body` returns, or NULL with an exception set.
 template <class Body>
 PyObject* guarded(Body body) {
     try {
         return body();
-    } catch (const Raised&) {
+    } catch (const PythonError&) {
         return nullptr;
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
     }
 }
 
-// What stays in C++ between calls is a capsule to Python: nothing but its destructor and `thing_in` see what is in it.
-// An argument of a call stays alive while the call runs, whatever becomes of the caller's names for it.
-template <class Thing>
-PyObject* capsule_of(std::unique_ptr<Thing>& made, const char* name, PyCapsule_Destructor destructor) {
-    PyObject* capsule = PyCapsule_New(made.get(), name, destructor);
-    if (capsule) made.release();
+// An object that stays in C++ between calls is a capsule to Python, which only its destructor and `object_in` open. An
+// argument of a call stays alive while the call runs, whatever becomes of the caller's names for it.
+template <class Object>
+PyObject* capsule_of(std::unique_ptr<Object>& object, const char* name, PyCapsule_Destructor destructor) {
+    PyObject* capsule = PyCapsule_New(object.get(), name, destructor);
+    if (capsule) object.release();
     return capsule;
 }
 
-template <class Thing>
-Thing& thing_in(PyObject* capsule, const char* name, const char* complaint) {
+template <class Object>
+Object& object_in(PyObject* capsule, const char* name, const char* complaint) {
     if (!PyCapsule_IsValid(capsule, name)) raise(PyExc_TypeError, complaint);
-    return *static_cast<Thing*>(PyCapsule_GetPointer(capsule, name));
+    return *static_cast<Object*>(PyCapsule_GetPointer(capsule, name));
 }
 
 }  // namespace

@@ -8,13 +8,13 @@
 namespace accelmnist {
 namespace {
 
-constexpr int64_t kMostTogether = 128;  // images; their activations and lists stay in the second-level cache
-constexpr int64_t kLeastTogether = 32;  // with fewer, to bring the weights near takes a large part of the time
-constexpr int64_t kAligned = 4;         // images that the output layer takes at once
+constexpr int64_t kMaxChunk = 128;    // images, whose activations and lists stay in the second-level cache
+constexpr int64_t kMinChunk = 32;     // images; with fewer, loading the weights takes a large part of the time
+constexpr int64_t kImagesAtOnce = 4;  // that the output layer takes
 
-// Of an image, in multiply-adds. 19 % of MNIST's pixels are not black, and some half of what a rectifier gives is not
-// zero; to list the pixels takes as long as 5,000.
-double work_of(const Network& network) {
+// An image's work, in multiply-adds. 19 % of MNIST's pixels are not black, and some half of a rectifier's outputs are
+// not zero; listing the pixels takes as long as 5,000.
+double work_per_image(const Network& network) {
     double work = 5000;
     for (int number = 0; number < network.layer_count; ++number) {
         const auto weights = static_cast<double>(network.layers[number].inputs * network.layers[number].units);
@@ -33,10 +33,10 @@ struct Chunk {
     int64_t start, images;
 };
 
-// What the threads of a call share.
-struct Sharing {
-    // The next chunk; of no images where none is left.
-    Chunk take() {
+// One call's state, shared by its threads.
+struct SharedCall {
+    // Returns the next chunk, which has no images if none is left.
+    Chunk next_chunk() {
         Chunk chunk{taken.load(std::memory_order_relaxed), 0};
         do {
             chunk.images = size_of_next(images - chunk.start);
@@ -46,55 +46,55 @@ struct Sharing {
 
     // The chunks shrink towards the end, so that the threads end together although they begin one after the other.
     int64_t size_of_next(int64_t left) const {
-        const int64_t fair = threads == 1 ? left : left / (2 * threads) / kAligned * kAligned;
-        const int64_t size = fair < kLeastTogether ? kLeastTogether : fair < kMostTogether ? fair : kMostTogether;
+        const int64_t fair = threads == 1 ? left : left / (2 * threads) / kImagesAtOnce * kImagesAtOnce;
+        const int64_t size = fair < kMinChunk ? kMinChunk : fair < kMaxChunk ? fair : kMaxChunk;
         return size < left ? size : left;
     }
 
     const Kernels& kernels;
     const Classification& job;
-    const std::vector<std::unique_ptr<Seat>>& seats;
+    const std::vector<std::unique_ptr<InferenceScratch>>& scratches;
     const int64_t images;
     const int threads;
     std::atomic<int64_t> taken{0};
 };
 
 void take_chunks(void* context, Barrier*, int thread) {
-    auto& sharing = *static_cast<Sharing*>(context);
-    Seat& seat = *sharing.seats[static_cast<size_t>(thread)];
-    for (Chunk chunk = sharing.take(); chunk.images > 0; chunk = sharing.take()) {
-        const uint8_t* images = sharing.job.images.data + chunk.start * kPixels;
-        float* logits = sharing.job.logits.data + chunk.start * kClasses;
-        sharing.kernels.classify(seat.for_images(chunk.images), images, logits);
+    auto& shared = *static_cast<SharedCall*>(context);
+    InferenceScratch& scratch = *shared.scratches[static_cast<size_t>(thread)];
+    for (Chunk chunk = shared.next_chunk(); chunk.images > 0; chunk = shared.next_chunk()) {
+        const uint8_t* images = shared.job.images.data + chunk.start * kPixels;
+        float* logits = shared.job.logits.data + chunk.start * kClasses;
+        shared.kernels.classify(scratch.for_images(chunk.images), images, logits);
     }
 }
 
 }  // namespace
 
-// Seats for one call, idle again when it ends.
-class Classifier::Taken {
+// Scratches of one call, idle again when it ends.
+class Classifier::ScratchLease {
 public:
-    Taken(Classifier& owner, int count) : owner_(owner) {
+    ScratchLease(Classifier& owner, int count) : owner_(owner) {
         const auto wanted = static_cast<size_t>(count);
-        seats.reserve(wanted);
+        scratches.reserve(wanted);
         {
             const std::lock_guard<std::mutex> lock(owner.mutex_);
-            for (; seats.size() < wanted && !owner.idle_.empty(); owner.idle_.pop_back())
-                seats.push_back(std::move(owner.idle_.back()));
+            for (; scratches.size() < wanted && !owner.idle_.empty(); owner.idle_.pop_back())
+                scratches.push_back(std::move(owner.idle_.back()));
         }
-        while (seats.size() < wanted)
-            seats.push_back(std::make_unique<Seat>(owner.weights_.workspace, kMostTogether));
+        while (scratches.size() < wanted)
+            scratches.push_back(std::make_unique<InferenceScratch>(owner.weights_.workspace, kMaxChunk));
     }
 
-    ~Taken() {
+    ~ScratchLease() {
         const std::lock_guard<std::mutex> lock(owner_.mutex_);
         try {
-            for (std::unique_ptr<Seat>& seat : seats) owner_.idle_.push_back(std::move(seat));
-        } catch (const std::bad_alloc&) {  // then the rest are not kept
+            for (std::unique_ptr<InferenceScratch>& scratch : scratches) owner_.idle_.push_back(std::move(scratch));
+        } catch (const std::bad_alloc&) {  // the rest are freed instead of kept
         }
     }
 
-    std::vector<std::unique_ptr<Seat>> seats;
+    std::vector<std::unique_ptr<InferenceScratch>> scratches;
 
 private:
     Classifier& owner_;
@@ -103,16 +103,16 @@ private:
 Classifier::Classifier(const Model& model, const Kernels& kernels)
     : kernels_(kernels),
       threads_(model.threads),
-      images_a_thread_(model.worth_a_thread / work_of(model.network)),
+      min_images_per_thread_(model.min_work_per_thread / work_per_image(model.network)),
       job_(job_of(model.network)),
       weights_(job_, kernels.lanes, kernels.panel_floats) {
-    kernels.take_weights(weights_.workspace);
-    for (Layer& layer : job_.network.layers) layer.weight = layer.bias = {};  // the caller's, perhaps gone soon
+    kernels.load_weights(weights_.workspace);
+    for (Layer& layer : job_.network.layers) layer.weight = layer.bias = {};  // the caller may free them
 }
 
 int Classifier::threads_for(int64_t images) const {
-    const auto pieces = static_cast<double>((images + kLeastTogether - 1) / kLeastTogether);
-    const double useful = std::min(static_cast<double>(images) / images_a_thread_, pieces);
+    const auto pieces = static_cast<double>((images + kMinChunk - 1) / kMinChunk);
+    const double useful = std::min(static_cast<double>(images) / min_images_per_thread_, pieces);
     return useful < 2 ? 1 : useful < threads_ ? static_cast<int>(useful) : threads_;
 }
 
@@ -121,15 +121,15 @@ const char* Classifier::classify(const Classification& job) {
     const int64_t images = job.images.size / kPixels;
     if (images == 0) return nullptr;
     const int threads = threads_for(images);
-    const Taken taken(*this, threads);
-    Sharing sharing{kernels_, job, taken.seats, images, threads};
-    return run_team(threads, take_chunks, &sharing) ? nullptr : kNoThreads;
+    const ScratchLease lease(*this, threads);
+    SharedCall shared{kernels_, job, lease.scratches, images, threads};
+    return run_team(threads, take_chunks, &shared) ? nullptr : kNoThreads;
 }
 
-const char* make_classifier(const Model& model, Level level, std::unique_ptr<Classifier>& made) {
+const char* make_classifier(const Model& model, Level level, std::unique_ptr<Classifier>& classifier) {
     if (const char* problem = problem_of(model)) return problem;
     if (!runs_here(level)) return kNoLevel;
-    made = std::make_unique<Classifier>(model, *kernels_of(level));
+    classifier = std::make_unique<Classifier>(model, *kernels_of(level));
     return nullptr;
 }
 

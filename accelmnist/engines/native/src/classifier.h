@@ -1,9 +1,9 @@
-// A network's weights in the form that the kernels read them in, made once for many calls.
+// A network's weights in the form that the kernels read, made once for many calls.
 //
-// Weights never change after they were made, so all threads and calls read the same ones: they lie in the last-level
-// cache once. What a call writes lies in seats, one a thread. Calls may come from several threads at once: each takes
-// seats that are idle, and makes those that are missing, so that none waits for another. Seats are kept, as many as
-// were ever taken at the same time, so that a call allocates nothing.
+// The weights never change, so all threads and calls read the same ones: they lie in the last-level cache once. A call
+// writes into scratch memory, one InferenceScratch a thread. Calls may come from several threads at once: each takes
+// idle scratches and makes those that are missing, so that none waits for another. As many scratches are kept as were
+// ever in use at the same time, so that later calls allocate nothing.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 
 #include "engine.h"
 #include "layout.h"
-#include "seat.h"
+#include "inference_scratch.h"
 
 namespace accelmnist {
 
@@ -23,24 +23,24 @@ public:
     Classifier(const Classifier&) = delete;
     Classifier& operator=(const Classifier&) = delete;
 
-    // Writes the logits; returns why it can't be done, or nullptr. Throws std::bad_alloc. They do not depend on the
-    // number of threads or on which images come together, to the bit.
+    // Writes the logits; returns why that is impossible, or nullptr. Throws std::bad_alloc. The logits do not depend,
+    // to the bit, on the number of threads or on which images come together.
     const char* classify(const Classification& job);
 
 private:
-    class Taken;
+    class ScratchLease;
 
     int threads_for(int64_t images) const;
 
     const Kernels& kernels_;
     const int threads_;
-    const double images_a_thread_;  // so many pay for it
-    Epoch job_;                     // of no images
+    const double min_images_per_thread_;
+    Epoch job_;  // of no images
     const Layout weights_;
-    std::mutex mutex_;  // of the idle seats
-    std::vector<std::unique_ptr<Seat>> idle_;
+    std::mutex mutex_;  // guards idle_
+    std::vector<std::unique_ptr<InferenceScratch>> idle_;
 };
 
-const char* make_classifier(const Model& model, Level level, std::unique_ptr<Classifier>& made);
+const char* make_classifier(const Model& model, Level level, std::unique_ptr<Classifier>& classifier);
 
 }  // namespace accelmnist

@@ -1,4 +1,4 @@
-// Logits without training, of a chunk of images by one thread.
+// Inference: the logits of a chunk of images, by one thread.
 
 #pragma once
 
@@ -7,7 +7,7 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-// The logits (batch, 10) of `images` (batch, 784), where the batch is that of the workspace's job.
+// Writes the logits (batch, 10) of `images` (batch, 784); the batch is that of the workspace's job.
 static void classify(const Workspace& space, const uint8_t* images, float* logits) {
     const Trainer trainer(space, nullptr, 0);
     const Epoch& job = *space.job;

@@ -34,13 +34,13 @@ bool has_instructions(Level level) {
     return level == Level::plain;
 }
 
-struct Writing {
+struct WriteContext {
     const Kernels* kernels;
     const Listing* job;
     const PixelSet* set;
 };
 
-struct Training {
+struct TrainContext {
     const Kernels* kernels;
     const Workspace* space;
 };
@@ -76,18 +76,18 @@ Level best_level() {
     return Level::plain;
 }
 
-const char* list_pixels(const Listing& job, Level level, std::unique_ptr<PixelStore>& made) {
+const char* list_pixels(const Listing& job, Level level, std::unique_ptr<PixelStore>& store) {
     if (const char* problem = problem_of(job)) return problem;
     if (!runs_here(level)) return kNoLevel;
-    made = std::make_unique<PixelStore>(job.images.size / kPixels);
-    Writing writing{kernels_of(level), &job, &made->set};
+    store = std::make_unique<PixelStore>(job.images.size / kPixels);
+    WriteContext write{kernels_of(level), &job, &store->set};
     const Work work = [](void* context, Barrier*, int thread) {
-        const auto& writing = *static_cast<const Writing*>(context);
-        const int64_t images = writing.set->images, threads = writing.job->threads;
+        const auto& write = *static_cast<const WriteContext*>(context);
+        const int64_t images = write.set->images, threads = write.job->threads;
         const int64_t from = images * thread / threads, until = images * (thread + 1) / threads;
-        writing.kernels->write_records(writing.job->images.data + from * kPixels, from, until, *writing.set);
+        write.kernels->write_records(write.job->images.data + from * kPixels, from, until, *write.set);
     };
-    return run_team(job.threads, work, &writing) ? nullptr : kNoThreads;
+    return run_team(job.threads, work, &write) ? nullptr : kNoThreads;
 }
 
 const char* train(const Epoch& job, Level level) {
@@ -96,9 +96,9 @@ const char* train(const Epoch& job, Level level) {
     const Kernels* kernels = kernels_of(level);
     Layout layout(job, kernels->lanes, kernels->panel_floats);
     if (const char* problem = layout.copy_indexes()) return problem;
-    Training training{kernels, &layout.workspace};
+    TrainContext training{kernels, &layout.workspace};
     const Work work = [](void* context, Barrier* barrier, int thread) {
-        const auto& training = *static_cast<const Training*>(context);
+        const auto& training = *static_cast<const TrainContext*>(context);
         training.kernels->train(*training.space, barrier, thread);
     };
     return run_team(job.threads, work, &training) ? nullptr : kNoThreads;

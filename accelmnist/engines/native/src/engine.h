@@ -1,4 +1,4 @@
-// What the native code does, and the level of instructions that it does it with. Classification is in classifier.h.
+// The native code's calls, and the instruction levels that it is compiled for. Classification is in classifier.h.
 
 #pragma once
 
@@ -16,23 +16,23 @@ struct Kernels {
     int panel_floats;
     void (*write_records)(const uint8_t* images, int64_t from, int64_t until, const PixelSet& set);
     void (*train)(const Workspace& space, Barrier* barrier, int thread);
-    void (*take_weights)(const Workspace& space);
+    void (*load_weights)(const Workspace& space);
     void (*classify)(const Workspace& space, const uint8_t* images, float* logits);
 };
 
 enum class Level : int { plain, avx2, avx512, count };
 
 const char* name_of(Level level);
-const Kernels* kernels_of(Level level);  // nullptr where they are not built
+const Kernels* kernels_of(Level level);  // nullptr if they are not built
 bool is_built(Level level);
-bool runs_here(Level level);  // built, and the processor and the system have its instructions
+bool runs_here(Level level);  // built, and the processor and the system support its instructions
 Level best_level();
 
 constexpr const char* kNoThreads = "the system gives no more threads";
 constexpr const char* kNoLevel = "this processor lacks the instructions";
 
-// Run the job; returns why it can't be done, or nullptr. Throw std::bad_alloc where there is no memory.
-const char* list_pixels(const Listing& job, Level level, std::unique_ptr<PixelStore>& made);
+// These run the job and return why it can't be run, or nullptr. They throw std::bad_alloc if there is no memory.
+const char* list_pixels(const Listing& job, Level level, std::unique_ptr<PixelStore>& store);
 const char* train(const Epoch& job, Level level);
 
 }  // namespace accelmnist

@@ -7,7 +7,7 @@
 namespace accelmnist {
 namespace {
 
-bool is_fraction(double value) { return value >= 0 && value < 1; }  // NaN is none
+bool is_fraction(double value) { return value >= 0 && value < 1; }  // false for NaN
 
 const char* network_problem(const Network& network, int slots) {
     if (network.layer_count < 1 || network.layer_count > kMaxLayers) return "the number of layers is out of range";

@@ -1,8 +1,8 @@
-// What the native kernels are asked to do, as plain arrays with their lengths, and the check of it.
+// Jobs for the native kernels: plain arrays with their lengths, and the checks of them.
 //
-// Nothing here knows Python or torch. Every array carries its own length, so that `problem_of` can hold all of them
-// against the shapes before a kernel runs: a kernel trusts what was checked, and is given nothing else. The indexes in
-// `order` and the labels are checked where they are copied, in layout.cpp.
+// Nothing here knows Python or torch. Every array carries its own length, so that `problem_of` can compare all of them
+// with the shapes before a kernel runs: a kernel trusts what was checked and receives nothing else. The indexes in
+// `order` and the labels are checked when they are copied, in layout.cpp.
 
 #pragma once
 
@@ -13,22 +13,23 @@ namespace accelmnist {
 constexpr int kPixels = 784;
 constexpr int kClasses = 10;
 constexpr int kPaddedClasses = 16;  // a row of logits, padded to whole vectors of every width
-constexpr int kMaxLayers = 65;      // 64 hidden ones and the output's
+constexpr int kMaxLayers = 65;      // 64 hidden ones and the output
 constexpr int kMaxUnits = 65536;
 constexpr int kMaxThreads = 1024;
 constexpr int64_t kMaxBatch = 1 << 24;
 constexpr int kMaxSlots = 2;
 
-// Multiply-adds of a thread's share for which it is started: some 200 microseconds. On two cores of a Zen 4 with AVX2,
-// 784-128-10 took, with one thread and with two, 156 and 219 us for 128 images, 261 and 302 for 256, 378 and 351 for
-// 400, 644 and 480 for 512; 784-512-512-10 took 426 and 487 us for 32, 573 and 533 for 64: both cross at some 10 million.
-constexpr double kWorthAThread = 5e6;
+// The least multiply-adds for which another thread is started, some 200 microseconds of work. On two cores of a Zen 4
+// with AVX2, 784-128-10 took, with one thread and with two, 156 and 219 us for 128 images, 261 and 302 for 256, 378 and
+// 351 for 400, 644 and 480 for 512; 784-512-512-10 took 426 and 487 us for 32, 573 and 533 for 64: both cross at some
+// 10 million.
+constexpr double kMinWorkPerThread = 5e6;
 
 enum class Activation : int { relu, leaky_relu, gelu, silu, tanh, sigmoid, count };
 enum class Output : int { softmax, sigmoid, linear, count };
 enum class Rule : int { sgd, momentum, adam, adamw, count };
 
-// How many arrays of state a rule keeps for every parameter.
+// The number of state arrays that a rule keeps for every parameter.
 static inline int slots_of(Rule rule) { return rule == Rule::sgd ? 0 : rule == Rule::momentum ? 1 : 2; }
 
 template <class Element>
@@ -37,7 +38,7 @@ struct Array {
     int64_t size = 0;
 };
 
-// Weights (units, inputs) row by row and biases (units), each with its state.
+// Weights (units, inputs), row by row, and biases (units), each with its optimizer state.
 struct Layer {
     int64_t inputs = 0;
     int64_t units = 0;
@@ -55,7 +56,7 @@ struct Network {
 
 struct PixelSet;
 
-// An epoch: `order` (steps * batch) are indexes into `pixels`, a set of n images, and `labels` (n).
+// An epoch: `order` (steps * batch) holds indexes into `pixels`, a set of n images, and `labels` (n).
 struct Epoch {
     Network network;
     const PixelSet* pixels = nullptr;
@@ -76,21 +77,21 @@ struct Epoch {
     double beta1 = 0;
     double beta2 = 0;
     double epsilon = 0;
-    double count = 0;  // updates made before this epoch
+    double count = 0;  // updates before this epoch
     int threads = 1;
 };
 
-// The set of the pixels of `images` (n * 784).
+// A PixelSet to be made from `images` (n * 784).
 struct Listing {
     Array<const uint8_t> images;
     int threads = 1;
 };
 
-// A network to classify with, on at most `threads` threads. So much work, in multiply-adds, is worth another one.
+// A network to classify with, on at most `threads` threads, each with at least `min_work_per_thread` multiply-adds.
 struct Model {
     Network network;
     int threads = 1;
-    double worth_a_thread = kWorthAThread;
+    double min_work_per_thread = kMinWorkPerThread;
 };
 
 // Logits (n * 10) of `images` (n * 784).
@@ -99,7 +100,7 @@ struct Classification {
     Array<float> logits;
 };
 
-// Why the job can't be run, or nullptr: shapes, lengths, ranges of numbers.
+// Returns why the job can't be run, or nullptr. Checks shapes, lengths and ranges of numbers.
 const char* problem_of(const Epoch& job);
 const char* problem_of(const Listing& job);
 const char* problem_of(const Model& model);

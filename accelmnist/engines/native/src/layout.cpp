@@ -3,28 +3,28 @@
 namespace accelmnist {
 namespace {
 
-int64_t divided_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
+int64_t ceil_div(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
 }  // namespace
 
-void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width) {
+void allocate_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width) {
     arena.take(lists.begins, rows);
     arena.take(lists.counts, rows);
-    arena.take(lists.places, rows * width + kSlack);
+    arena.take(lists.indices, rows * width + kSlack);
     arena.take(lists.values, rows * width + kSlack);
 }
 
-void place_image_rows(Arena& arena, ImageRows& rows, int64_t images) {
-    arena.take(rows.rows, images + kRowsRoom);
+void allocate_image_rows(Arena& arena, ImageRows& rows, int64_t images) {
+    arena.take(rows.rows, images + kRowsPadding);
     arena.take(rows.counts, images);
 }
 
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats) {
     std::vector<Panel> panels;
-    const int64_t vectors = divided_up(units, lanes), most = panel_floats / lanes;
+    const int64_t vectors = ceil_div(units, lanes), max_vectors = panel_floats / lanes;
     for (int64_t thread = 0; thread < threads; ++thread) {
         const int64_t from = vectors * thread / threads, until = vectors * (thread + 1) / threads;
-        const int64_t pieces = divided_up(until - from, most);
+        const int64_t pieces = ceil_div(until - from, max_vectors);
         for (int64_t piece = 0; piece < pieces; ++piece) {
             const int64_t start = from + (until - from) * piece / pieces;
             const int64_t stop = from + (until - from) * (piece + 1) / pieces;
@@ -44,13 +44,13 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     const Network& network = job.network;
     workspace.job = &job;
     workspace.threads = job.threads;
-    workspace.chunks = divided_up(job.batch, kChunk);
+    workspace.chunks = ceil_div(job.batch, kChunk);
     workspace.has_head = network.layer_count > 1;
     workspace.layer_count = workspace.has_head ? network.layer_count - 1 : 1;
     for (int number = 0; number < workspace.layer_count; ++number) {
         const Layer& layer = network.layers[number];
         const auto units = static_cast<int>(layer.units);
-        // An output layer without a hidden one is a single panel, as wide as a row of logits.
+        // An output layer without hidden layers is a single panel, as wide as a row of logits.
         panels_.push_back(workspace.has_head ? panels_of(units, job.threads, lanes, panel_floats)
                                              : std::vector<Panel>(1, Panel{}));
         if (!workspace.has_head) {
@@ -64,7 +64,7 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
     spaces_.resize(static_cast<size_t>(job.threads));
     if (workspace.shares_lists())
         for (auto& lists : by_pixel_) lists.resize(static_cast<size_t>(kPixelBlocks * workspace.chunks));
-    memory_ = placed([&](Arena& arena) { place(arena); });
+    memory_ = allocate_in_one([&](Arena& arena) { allocate(arena); });
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
     workspace.layers = layers_.data();
     workspace.spaces = spaces_.data();
@@ -73,40 +73,40 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
 
 const char* Layout::copy_indexes() {
     const Epoch& job = *workspace.job;
-    // Each is read once: another thread might change it between the check and the copy.
+    // Each element is read once: another thread might change it between the check and the copy.
     std::vector<uint8_t> labels(static_cast<size_t>(job.labels.size));
     for (int64_t image = 0; image < job.labels.size; ++image) {
         const auto label = static_cast<uint64_t>(__atomic_load_n(&job.labels.data[image], __ATOMIC_RELAXED));
         if (label >= kClasses) return "a label is not 0 to 9";
         labels[static_cast<size_t>(image)] = static_cast<uint8_t>(label);
     }
-    for (int64_t place = 0; place < job.order.size; ++place) {
-        const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[place], __ATOMIC_RELAXED));
+    for (int64_t index = 0; index < job.order.size; ++index) {
+        const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[index], __ATOMIC_RELAXED));
         if (image >= labels.size()) return "the order names an image that is not there";
-        workspace.starts[place] = job.pixels->starts[image];
-        workspace.labels[place] = labels[image];
+        workspace.starts[index] = job.pixels->starts[image];
+        workspace.labels[index] = labels[image];
     }
     return nullptr;
 }
 
-void Layout::place_rows(Arena& arena, PixelRows& rows) {
+void Layout::allocate_rows(Arena& arena, PixelRows& rows) {
     arena.take(rows.elements, kBlockPixels * kRowStride);
     arena.take(rows.ends, kBlockPixels);
 }
 
-void Layout::place(Arena& arena) {
+void Layout::allocate(Arena& arena) {
     for (size_t number = 0; number < layers_.size(); ++number)
         for (Panel& panel : panels_[number])
-            place_panel(arena, panel, layers_[number], number + 1 == layers_.size());
-    for (ThreadSpace& space : spaces_) place_thread(arena, space);
+            allocate_panel(arena, panel, layers_[number], number + 1 == layers_.size());
+    for (ThreadSpace& space : spaces_) allocate_thread(arena, space);
     for (auto& lists : by_pixel_)
-        for (PixelRows& rows : lists) place_rows(arena, rows);
+        for (PixelRows& rows : lists) allocate_rows(arena, rows);
     arena.take(workspace.zeros, kPanelFloats);
     arena.take(workspace.starts, workspace.job->order.size);
     arena.take(workspace.labels, workspace.job->order.size);
 }
 
-void Layout::place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last) {
+void Layout::allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last) {
     const int slots = slots_of(workspace.job->rule);
     const int64_t width = panel.width, weights = layer.inputs * width, values = batch_ * width;
     arena.take(panel.weight, weights);
@@ -119,27 +119,28 @@ void Layout::place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bo
     }
     arena.take(panel.values, values);
     arena.take(panel.deltas, values);
-    if (workspace.has_head && workspace.job->network.activation != Activation::relu) arena.take(panel.slopes, values);
+    if (workspace.has_head && workspace.job->network.activation != Activation::relu)
+        arena.take(panel.activation_grads, values);
     if (!is_last) {
-        place_lists(arena, panel.by_image, batch_, panel.width);
-        place_lists(arena, panel.by_unit, workspace.chunks * panel.width, kChunk);
-        arena.take(panel.back, values);
+        allocate_lists(arena, panel.by_image, batch_, panel.width);
+        allocate_lists(arena, panel.by_unit, workspace.chunks * panel.width, kChunk);
+        arena.take(panel.nonzero_grads, values);
     } else if (workspace.has_head) {
         arena.take(panel.head, kClasses * width);
-        arena.take(panel.head_turned, width * kPaddedClasses);
+        arena.take(panel.head_transposed, width * kPaddedClasses);
         arena.take(panel.head_gradient, kClasses * width);
         for (int slot = 0; slot < slots; ++slot) arena.take(panel.head_slots[slot], kClasses * width);
     }
 }
 
-void Layout::place_thread(Arena& arena, ThreadSpace& space) {
+void Layout::allocate_thread(Arena& arena, ThreadSpace& space) {
     for (float*& partial : space.partial) arena.take(partial, batch_ * kPaddedClasses);
     arena.take(space.logits, batch_ * kPaddedClasses);
     arena.take(space.bias, kPaddedClasses);
     arena.take(space.bias_gradient, kPaddedClasses);
-    arena.take(space.turned, kPanelFloats * kChunk);
-    for (ImageRows& rows : space.by_image) place_image_rows(arena, rows, batch_);
-    if (!workspace.shares_lists()) place_rows(arena, space.by_pixel);
+    arena.take(space.transposed, kPanelFloats * kChunk);
+    for (ImageRows& rows : space.by_image) allocate_image_rows(arena, rows, batch_);
+    if (!workspace.shares_lists()) allocate_rows(arena, space.by_pixel);
     for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
 }
 

@@ -1,4 +1,4 @@
-// Divides a job's layers into panels and blocks, and allocates them.
+// The division of a job's layers into panels and blocks, and their memory.
 
 #pragma once
 
@@ -9,22 +9,22 @@
 
 namespace accelmnist {
 
-// A workspace with everything that it points to, for vectors of `lanes` floats and panels of at most `panel_floats`.
+// A workspace and everything that it points to, for vectors of `lanes` floats and panels of at most `panel_floats`.
 // Throws std::bad_alloc.
 class Layout {
 public:
     Layout(const Epoch& job, int lanes, int panel_floats);
 
-    // Copies the order, as starts of records, and the labels and checks them on the way; the problem, or nullptr.
+    // Copies and checks the order, as starts of records, and the labels; returns the problem, or nullptr.
     const char* copy_indexes();
 
     Workspace workspace;
 
 private:
-    void place(Arena& arena);
-    void place_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last);
-    void place_rows(Arena& arena, PixelRows& rows);
-    void place_thread(Arena& arena, ThreadSpace& space);
+    void allocate(Arena& arena);
+    void allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last);
+    void allocate_rows(Arena& arena, PixelRows& rows);
+    void allocate_thread(Arena& arena, ThreadSpace& space);
 
     int64_t batch_;
     std::vector<LayerSpace> layers_;
@@ -34,10 +34,10 @@ private:
     Memory memory_;
 };
 
-void place_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
-void place_image_rows(Arena& arena, ImageRows& rows, int64_t images);
+void allocate_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
+void allocate_image_rows(Arena& arena, ImageRows& rows, int64_t images);
 
-// The panels of a layer of `units`, shared among `threads` in whole vectors of `lanes` floats.
+// Returns the panels of a layer of `units`, shared among `threads` in whole vectors of `lanes` floats.
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats);
 
 }  // namespace accelmnist

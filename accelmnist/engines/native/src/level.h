@@ -1,6 +1,6 @@
-// What one level of instructions offers: the same sources, compiled for it. A level's file includes this after naming
-// itself. Nothing of the standard library that makes code of its own may be used below: the linker keeps one copy of
-// such code, and it could be the one for a processor that is not there.
+// The kernels of one instruction level: the same sources, compiled for it. A level's file includes this after naming
+// itself. Nothing from the standard library that generates code may be used below: the linker keeps one copy of such
+// code, which could be the one for another processor.
 
 #include <cmath>
 #include <cstdint>
@@ -13,19 +13,19 @@ namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
 static void train_thread(const Workspace& space, Barrier* barrier, int thread) {
-    const TinyIsZero tiny_is_zero;
+    const FlushDenormals flush_denormals;
     Trainer(space, barrier, thread).run();
 }
 
-static void take_weights(const Workspace& space) { Trainer(space, nullptr, 0).take_weights(); }
+static void load_weights(const Workspace& space) { Trainer(space, nullptr, 0).load_weights(); }
 
 static void classify_images(const Workspace& space, const uint8_t* images, float* logits) {
-    const TinyIsZero tiny_is_zero;
+    const FlushDenormals flush_denormals;
     classify(space, images, logits);
 }
 
 extern const Kernels kKernels = {
-    kLanes, ACCELMNIST_PANEL_FLOATS, write_records, train_thread, take_weights, classify_images,
+    kLanes, ACCELMNIST_PANEL_FLOATS, write_records, train_thread, load_weights, classify_images,
 };
 
 }  // namespace ACCELMNIST_LEVEL

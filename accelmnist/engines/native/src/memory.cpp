@@ -6,10 +6,10 @@
 
 namespace accelmnist {
 
-void Free::operator()(void* memory) const { std::free(memory); }  // the sanitizer then forgets what was forbidden
+void Free::operator()(void* memory) const { std::free(memory); }  // free also clears the sanitizer's poison
 
-Memory allocate(size_t bytes) {
-    Memory memory(std::calloc(bytes + kLine, 1));  // lazily zeroed: most of a list's room is never touched
+Memory allocate_zeros(size_t bytes) {
+    Memory memory(std::calloc(bytes + kLine, 1));  // lazily zeroed: most of a list's capacity is never touched
     if (!memory) throw std::bad_alloc();
     return memory;
 }

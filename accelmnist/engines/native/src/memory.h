@@ -1,4 +1,4 @@
-// Memory for the kernels: zeros that start at a cache line.
+// Zeroed memory for the kernels, from a cache line on.
 
 #pragma once
 
@@ -14,8 +14,8 @@ struct Free {
 };
 using Memory = std::unique_ptr<void, Free>;
 
-// `bytes` of zeros behind the first cache line that starts in it; throws std::bad_alloc.
-Memory allocate(size_t bytes);
+// Allocates `bytes` of zeros, counted from the first cache line that starts in them; throws std::bad_alloc.
+Memory allocate_zeros(size_t bytes);
 char* first_line(void* memory);
 
 }  // namespace accelmnist

@@ -1,4 +1,4 @@
-// The Python module: its functions. What they take is checked in border.h and job.cpp.
+// The Python module's functions. Their arguments are checked in border.h and job.cpp.
 
 #include "border.h"
 #include "classifier.h"
@@ -10,11 +10,11 @@ constexpr const char* kPixelsName = "accelmnist.engines.native.pixels";
 constexpr const char* kClassifierName = "accelmnist.engines.native.classifier";
 
 const PixelStore& pixels_in(PyObject* object) {
-    return thing_in<PixelStore>(object, kPixelsName, "the pixels are not what list_pixels made");
+    return object_in<PixelStore>(object, kPixelsName, "the pixels are not what list_pixels made");
 }
 
 Classifier& classifier_in(PyObject* object) {
-    return thing_in<Classifier>(object, kClassifierName, "the classifier is not what make_classifier made");
+    return object_in<Classifier>(object, kClassifierName, "the classifier is not what make_classifier made");
 }
 
 void delete_pixels(PyObject* capsule) { delete &pixels_in(capsule); }
@@ -32,10 +32,10 @@ PyObject* list_pixels_call(PyObject*, PyObject* arguments, PyObject* keywords) {
     return guarded([&] {
         Views views;
         job.images = images_in(views, images);
-        std::unique_ptr<PixelStore> made;
+        std::unique_ptr<PixelStore> store;
         const Level chosen = level_of(level);
-        run_unlocked([&] { return list_pixels(job, chosen, made); });
-        return capsule_of(made, kPixelsName, delete_pixels);
+        run_unlocked([&] { return list_pixels(job, chosen, store); });
+        return capsule_of(store, kPixelsName, delete_pixels);
     });
 }
 
@@ -62,7 +62,7 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         job.nesterov = nesterov != 0;
         job.network = network_of(views, parameters, true);
         job.network.activation = activation_of(activation);
-        take_slots(views, slots, job.network, job.rule);
+        add_slots(views, slots, job.network, job.rule);
         job.pixels = &pixels_in(pixels).set;
         job.labels = longs_in(views, labels);
         const Py_buffer plan = views.open(order, false, "lq", 8, 2);
@@ -93,13 +93,13 @@ PyObject* make_classifier_call(PyObject*, PyObject* arguments, PyObject* keyword
         model.network = network_of(views, parameters, false);
         model.network.activation = activation_of(activation);
         const Level chosen = level_of(level);
-        std::unique_ptr<Classifier> made;
-        run_unlocked([&] { return make_classifier(model, chosen, made); });
-        return capsule_of(made, kClassifierName, delete_classifier);
+        std::unique_ptr<Classifier> classifier;
+        run_unlocked([&] { return make_classifier(model, chosen, classifier); });
+        return capsule_of(classifier, kClassifierName, delete_classifier);
     });
 }
 
-// Some microseconds count here, so the arguments come by place alone.
+// Microseconds count here, so the arguments are positional only.
 PyObject* classify_call(PyObject*, PyObject* arguments) {
     PyObject *classifier, *images, *logits;
     if (!PyArg_ParseTuple(arguments, "OOO:classify", &classifier, &images, &logits)) return nullptr;
@@ -152,8 +152,8 @@ PyModuleDef_Slot kSlots[] = {
 };
 
 PyModuleDef kModule = {
-    PyModuleDef_HEAD_INIT, "accelmnist.engines.native._kernels", "Native training and classification.", 0, kMethods, kSlots,
-    nullptr, nullptr, nullptr,
+    PyModuleDef_HEAD_INIT, "accelmnist.engines.native._kernels", "Native training and classification.", 0, kMethods,
+    kSlots, nullptr, nullptr, nullptr,
 };
 
 }  // namespace

@@ -15,11 +15,11 @@
 namespace accelmnist {
 namespace {
 
-// Some 30 microseconds: longer than a balanced step's wait, short enough not to starve the one that is waited for
-// where threads share a processor. Then the thread sleeps.
+// Some 30 microseconds: longer than a balanced step's wait, short enough not to starve the awaited thread if both share
+// a processor. Then the thread sleeps.
 constexpr int kSpins = 1000;
 
-void rest() {
+void cpu_pause() {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -27,19 +27,19 @@ void rest() {
 #endif
 }
 
-// Lets `other`, number `thread` of a team, begin on a processor of its own: a new thread often begins on that of the
-// thread that made it, and both share it for milliseconds. Where it runs afterwards is the system's choice again.
-void move_away(std::thread& other, int thread) {
+// Lets `other`, number `thread` of a team, begin on a processor of its own: a new thread often begins on that of its
+// maker, and both share it for milliseconds. Afterwards the system chooses where it runs.
+void begin_elsewhere(std::thread& other, int thread) {
 #ifdef __linux__
     cpu_set_t allowed, one;
     const int here = sched_getcpu();
     if (here < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-    int left = (thread - 1) % (CPU_COUNT(&allowed) > 1 ? CPU_COUNT(&allowed) - 1 : 1);
+    int skipped = (thread - 1) % (CPU_COUNT(&allowed) > 1 ? CPU_COUNT(&allowed) - 1 : 1);
     for (int cpu = here + 1; cpu < here + CPU_SETSIZE; ++cpu) {
-        const int wanted = cpu % CPU_SETSIZE;
-        if (!CPU_ISSET(wanted, &allowed) || left-- > 0) continue;
+        const int candidate = cpu % CPU_SETSIZE;
+        if (!CPU_ISSET(candidate, &allowed) || skipped-- > 0) continue;
         CPU_ZERO(&one);
-        CPU_SET(wanted, &one);
+        CPU_SET(candidate, &one);
         if (pthread_setaffinity_np(other.native_handle(), sizeof one, &one) == 0)
             pthread_setaffinity_np(other.native_handle(), sizeof allowed, &allowed);
         return;
@@ -62,7 +62,7 @@ struct Barrier {
     std::condition_variable woken;
 };
 
-void meet(Barrier& barrier) {
+void barrier_wait(Barrier& barrier) {
     const uint32_t round = barrier.round.load(std::memory_order_relaxed);
     if (barrier.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == barrier.members) {
         barrier.arrived.store(0, std::memory_order_relaxed);
@@ -75,10 +75,11 @@ void meet(Barrier& barrier) {
     }
     for (int spin = 0; spin < kSpins; ++spin) {
         if (barrier.round.load(std::memory_order_acquire) != round) return;
-        rest();
+        cpu_pause();
     }
     std::unique_lock<std::mutex> lock(barrier.mutex);
-    // Counted before the round is read once more: either this thread sees the new round, or the last one sees it sleep.
+    // Counted before the round is read once more: either this thread sees the new round, or the last one sees its
+    // sleep.
     barrier.sleepers.fetch_add(1, std::memory_order_seq_cst);
     barrier.woken.wait(lock, [&] { return barrier.round.load(std::memory_order_seq_cst) != round; });
     barrier.sleepers.fetch_sub(1, std::memory_order_relaxed);
@@ -107,20 +108,20 @@ bool run_team(int threads, Work work, void* context) {
         opened.notify_all();
     };
     std::vector<std::thread> others;
-    bool all = true;
+    bool all_started = true;
     try {
         others.reserve(static_cast<size_t>(threads) - 1);
         for (int thread = 1; thread < threads; ++thread) {
             others.emplace_back(member, thread);
-            move_away(others.back(), thread);
+            begin_elsewhere(others.back(), thread);
         }
     } catch (const std::system_error&) {
-        all = false;
+        all_started = false;
     }
-    open(all);
-    if (all) work(context, &barrier, 0);
+    open(all_started);
+    if (all_started) work(context, &barrier, 0);
     for (std::thread& other : others) other.join();
-    return all;
+    return all_started;
 }
 
 }  // namespace accelmnist

@@ -1,9 +1,9 @@
 // An epoch, as one thread of the team runs it.
 //
-// Every thread owns some panels of each layer and keeps them for the whole epoch: it computes their activations, their
-// part of the logits, their gradients and their updates, so weights never move between cores. With one hidden layer
-// the threads meet once a step, to add the parts of the logits; each then computes the loss of the whole batch for
-// itself, which is cheaper than to meet again. Every further hidden layer adds a meeting forward and one back.
+// Every thread owns some panels of each layer for the whole epoch: it computes their activations, their part of the
+// logits, their gradients and their updates, so weights never move between cores. With one hidden layer the threads
+// synchronize once a step, to add the parts of the logits; each then computes the loss of the whole batch itself, which
+// is cheaper than another barrier. Every further hidden layer adds one barrier forward and one backward.
 
 #pragma once
 
@@ -22,7 +22,7 @@ struct Trainer {
     const Workspace& space;
     const Epoch& job;
     const ThreadSpace& own;
-    Barrier* const barrier;  // null where there is one thread
+    Barrier* const barrier;  // null if there is one thread
     const int thread;
 
     Trainer(const Workspace& space, Barrier* barrier, int thread)
@@ -35,16 +35,17 @@ struct Trainer {
     }
 
     const LayerSpace& last() const { return space.layers[space.layer_count - 1]; }
-    bool zeros_count() const { return job.network.activation != Activation::relu; }
+    bool keeps_zeros() const { return job.network.activation != Activation::relu; }
     const uint32_t* starts_of(int64_t step) const { return space.starts + step * job.batch; }
 
-    void meet_all() const {
-        if (barrier) meet(*barrier);
+    void wait_for_all() const {
+        if (barrier) barrier_wait(*barrier);
     }
 
-    // --- weights in and out
+    // --- loading and storing weights
 
-    // Between the caller's rows (units, inputs) and a panel's (inputs, width), sixteen inputs at a time.
+    // Moves weights between the caller's matrix (units, inputs) and a panel's (inputs, width), sixteen inputs at a
+    // time.
     template <class Move>
     void move_matrix(const Panel& panel, int64_t inputs, float* rows, float* columns, Move move) const {
         for (int64_t start = 0; start < inputs; start += 16)
@@ -98,41 +99,41 @@ struct Trainer {
         if (head_bias_too) move_head_bias(output, move);
     }
 
-    void take_weights() const {
+    void load_weights() const {
         move_own([](const float& outside, float& inside) { inside = outside; }, true);
-        if (space.has_head) for_own_panels(last(), [](const Panel& panel) { turn_head(panel); });
+        if (space.has_head) for_own_panels(last(), [](const Panel& panel) { transpose_head(panel); });
     }
 
-    // Only the first thread gives back the output's biases, of which every thread has its own copy, all alike.
-    void give_weights() const {
+    // Only the first thread stores the output's biases, of which all threads have equal copies.
+    void store_weights() const {
         move_own([](float& outside, const float& inside) { outside = inside; }, thread == 0);
     }
 
     // --- a step
 
-    // Asks for part `part` of the records of a step, so that they are near when they are read. It is done in parts,
-    // between the blocks of the first layer's work: the processor can wait for few lines at a time.
-    void ask_for(int64_t step, int part) const {
+    // Prefetches part `part` of a step's records. The parts come between the blocks of the first layer's work, since
+    // the processor can wait for few lines at a time.
+    void prefetch_step(int64_t step, int part) const {
         if (step >= job.steps) return;
         const int64_t from = job.batch * part / kPixelBlocks, until = job.batch * (part + 1) / kPixelBlocks;
-        ask_for_records(*job.pixels, starts_of(step) + from, until - from);
+        prefetch_records(*job.pixels, starts_of(step) + from, until - from);
     }
 
     // The panels of the layer below, whose units are the inputs of layer `number`.
     template <class Function>
     void for_input_panels(int number, Function function) const {
         const LayerSpace& below = space.layers[number - 1];
-        for (int place = 0; place < below.panel_count; ++place) function(below.panels[place]);
+        for (int index = 0; index < below.panel_count; ++index) function(below.panels[index]);
     }
 
     static const float* rows_from(const Panel& panel, int input) { return panel.weight + int64_t{input} * panel.width; }
 
-    void sum_pixels(const Panel& panel, int64_t step, bool asks) const {
+    void sum_pixels(const Panel& panel, int64_t step, bool prefetches) const {
         for (int number = 0; number < kPixelBlocks; ++number) {
             const float* start = number == 0 ? panel.bias : nullptr;
             const float* tile = rows_from(panel, number * kBlockPixels);
             add_rows(panel.vectors, tile, own.by_image[number], job.batch, start, panel.values);
-            if (asks) ask_for(step + 1, number);
+            if (prefetches) prefetch_step(step + 1, number);
         }
     }
 
@@ -144,7 +145,7 @@ struct Trainer {
         });
     }
 
-    // The part of the logits that the own panels give; in training with dropout, and activations by unit.
+    // The own panels' part of the logits. Training adds dropout and lists of the activations by unit.
     void forward(int64_t step, bool is_training) const {
         for (int number = 0; number < space.layer_count; ++number) {
             const LayerSpace& layer = space.layers[number];
@@ -157,10 +158,10 @@ struct Trainer {
                 if (!space.has_head) return;
                 activate(job.network.activation, panel, job.batch, layer.units, dropout);
                 if (is_last) return;
-                list_panel(panel, job.batch, zeros_count());
-                if (is_training) turn_panel(panel, job.batch, zeros_count(), own.turned);
+                list_panel(panel, job.batch, keeps_zeros());
+                if (is_training) transpose_and_list_panel(panel, job.batch, keeps_zeros(), own.transposed);
             });
-            if (!is_last) meet_all();
+            if (!is_last) wait_for_all();
         }
         if (!space.has_head) return;
         float* partial = own.partial[step % 2];
@@ -171,74 +172,76 @@ struct Trainer {
     void add_partial_logits(int64_t step) const {
         for (int64_t image = 0; image < job.batch; ++image)
             for (int vector = 0; vector < kHeadVectors; ++vector) {
-                const int64_t place = image * kPaddedClasses + vector * kLanes;
+                const int64_t at = image * kPaddedClasses + vector * kLanes;
                 Floats sum = load(own.bias + vector * kLanes);
-                for (int other = 0; other < space.threads; ++other) sum += load(space.spaces[other].partial[step % 2] + place);
-                store(own.logits + place, sum);
+                for (int other = 0; other < space.threads; ++other)
+                    sum += load(space.spaces[other].partial[step % 2] + at);
+                store(own.logits + at, sum);
             }
     }
 
-    // The mean loss of the batch; logits become their gradients.
+    // Returns the mean loss of the batch; logits become their gradients.
     float loss_of(float* logits, int64_t step) const {
-        const Goal goal = goal_of(job);
+        const LossSpec spec = loss_spec_of(job);
         const uint8_t* labels = space.labels + step * job.batch;
         double sum = 0;
         for (int64_t image = 0; image < job.batch; image += kLanes) {
             const auto count = static_cast<int>(job.batch - image < kLanes ? job.batch - image : kLanes);
-            sum += losses_of(goal, labels + image, count, logits + image * kPaddedClasses);
+            sum += losses_of(spec, labels + image, count, logits + image * kPaddedClasses);
         }
         return static_cast<float>(sum / static_cast<double>(job.batch));
     }
 
-    void update_head_bias(const Pace& pace) const {
+    void update_head_bias(const UpdateParams& params) const {
         for (int vector = 0; vector < kHeadVectors; ++vector) {
             Floats sum{};
             for (int64_t image = 0; image < job.batch; ++image)
                 sum += load(own.logits + image * kPaddedClasses + vector * kLanes);
             store(own.bias_gradient + vector * kLanes, sum);
         }
-        update(pace, {own.bias, own.bias_slots}, own.bias_gradient, kPaddedClasses);
+        update(params, {own.bias, own.bias_slots}, own.bias_gradient, kPaddedClasses);
     }
 
-    void back_through_head(const Pace& pace, float scale) const {
+    void backward_through_head(const UpdateParams& params, float scale) const {
         for_own_panels(last(), [&](const Panel& panel) {
-            back_from_head(panel, job.batch, own.logits, scale);
-            update_head(panel, job.batch, own.logits, pace);
+            backward_from_head(panel, job.batch, own.logits, scale);
+            update_head(panel, job.batch, own.logits, params);
         });
-        update_head_bias(pace);
+        update_head_bias(params);
     }
 
-    // The gradients at the sums of layer `number` from those of the layer above, which reads weights of all threads.
-    void back_into(int number, float scale) const {
+    // The gradients at the sums of layer `number`, from those of the layer above and its weights, which all threads
+    // own.
+    void backward_into(int number, float scale) const {
         const LayerSpace& above = space.layers[number + 1];
         for_own_panels(space.layers[number], [&](const Panel& panel) {
             const Lists& lists = panel.by_image;
             const uint32_t end = lists.begins[job.batch - 1] + lists.counts[job.batch - 1];
-            std::memset(panel.back, 0, sizeof(float) * end);
+            std::memset(panel.nonzero_grads, 0, sizeof(float) * end);
             for (int other = 0; other < above.panel_count; ++other) {
                 const Panel& source = above.panels[other];
                 const float* tile = source.weight + int64_t{panel.first} * source.width;
-                dot_rows(source.vectors, tile, source.deltas, lists, job.batch, panel.back);
+                dot_rows(source.vectors, tile, source.deltas, lists, job.batch, panel.nonzero_grads);
             }
             std::memset(panel.deltas, 0, sizeof(float) * static_cast<size_t>(job.batch * panel.width));
-            for (int64_t image = 0; image < job.batch; ++image) spread_back(panel, image, scale);
+            for (int64_t image = 0; image < job.batch; ++image) scatter_grads(panel, image, scale);
         });
     }
 
-    // An image's part of `back` to where its elements belong in `deltas`.
-    void spread_back(const Panel& panel, int64_t image, float scale) const {
+    // Scatters an image's part of `nonzero_grads` into `deltas`.
+    void scatter_grads(const Panel& panel, int64_t image, float scale) const {
         const Lists& lists = panel.by_image;
         for (uint32_t at = lists.begins[image]; at < lists.begins[image] + lists.counts[image]; ++at) {
-            const int64_t place = image * panel.width + lists.places[at];
-            panel.deltas[place] = panel.back[at] * (panel.slopes ? panel.slopes[place] : scale);
+            const int64_t to = image * panel.width + lists.indices[at];
+            panel.deltas[to] = panel.nonzero_grads[at] * (panel.activation_grads ? panel.activation_grads[to] : scale);
         }
     }
 
-    // The part of the gradient of a block's rows of weights, from input `first` on, that a chunk of the images gives;
-    // with the last chunk's, the rows are updated.
+    // Adds a chunk's part of the gradient of a block's rows of weights, from input `first` on; the last chunk's part
+    // updates the rows.
     template <class Rows>
     void update_rows(
-        const Panel& panel, int64_t chunk, int first, int inputs, const Rows& by_input, const Pace& pace
+        const Panel& panel, int64_t chunk, int first, int inputs, const Rows& by_input, const UpdateParams& params
     ) const {
         const int64_t at = int64_t{first} * panel.width, last_chunk = space.chunks - 1;
         const float* tile = panel.deltas + chunk * kChunk * panel.width;
@@ -249,8 +252,8 @@ struct Trainer {
         }
         float* slots[kMaxSlots] = {};
         for (int slot = 0; slot < slots_of(job.rule); ++slot) slots[slot] = panel.slots[slot] + at;
-        const float* begun = last_chunk ? panel.gradient : nullptr;
-        descend_rows(panel.vectors, tile, by_input, inputs, begun, pace, {panel.weight + at, slots});
+        const float* partial = last_chunk ? panel.gradient : nullptr;
+        accumulate_and_update_rows(panel.vectors, tile, by_input, inputs, partial, params, {panel.weight + at, slots});
     }
 
     // Lists a block of a chunk by pixel.
@@ -263,54 +266,54 @@ struct Trainer {
         return space.by_pixel[step % kBuffers][number * space.chunks + chunk];
     }
 
-    // This thread's share of the lists by pixel: every so manieth block of a chunk.
+    // This thread's share of the lists by pixel: one of every `threads` blocks of the chunks.
     void list_share(int64_t step) const {
         if (!space.shares_lists()) return;
-        int64_t turn = 0;
+        int64_t block = 0;
         for (int64_t chunk = 0; chunk < space.chunks; ++chunk)
             for (int number = 0; number < kPixelBlocks; ++number)
-                if (turn++ % space.threads == thread) list_block(shared_rows(step, number, chunk), number, chunk);
+                if (block++ % space.threads == thread) list_block(shared_rows(step, number, chunk), number, chunk);
     }
 
-    // The first layer's weights. A thread that lists alone lists a block of a chunk once, for all own panels.
-    void update_by_pixels(int64_t step, const Pace& pace) const {
+    // Updates the first layer's weights. A thread that lists alone lists a block of a chunk once, for all own panels.
+    void update_by_pixels(int64_t step, const UpdateParams& params) const {
         for (int number = 0; number < kPixelBlocks; ++number)
             for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
                 const PixelRows& rows = space.shares_lists() ? shared_rows(step, number, chunk) : own.by_pixel;
                 if (!space.shares_lists()) list_block(rows, number, chunk);
                 for_own_panels(space.layers[0], [&](const Panel& panel) {
-                    update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, rows, pace);
+                    update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, rows, params);
                 });
             }
     }
 
-    void update_by_units(int number, const Panel& panel, const Pace& pace) const {
+    void update_by_units(int number, const Panel& panel, const UpdateParams& params) const {
         for_input_panels(number, [&](const Panel& below) {
             for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
                 const Lists lists = of_chunk(below.by_unit, chunk, below.width);
-                update_rows(panel, chunk, below.first, below.units, lists, pace);
+                update_rows(panel, chunk, below.first, below.units, lists, params);
             }
         });
     }
 
-    void update_bias(const Panel& panel, const Pace& pace) const {
+    void update_bias(const Panel& panel, const UpdateParams& params) const {
         for (int vector = 0; vector < panel.vectors; ++vector) {
             Floats sum{};
             for (int64_t image = 0; image < job.batch; ++image)
                 sum += load(panel.deltas + image * panel.width + vector * kLanes);
             store(panel.bias_gradient + vector * kLanes, sum);
         }
-        update(pace, {panel.bias, panel.bias_slots}, panel.bias_gradient, panel.width);
+        update(params, {panel.bias, panel.bias_slots}, panel.bias_gradient, panel.width);
     }
 
-    void learn(int64_t step) const {
-        const Pace pace = pace_of(job, step);
+    void backward_and_update(int64_t step) const {
+        const UpdateParams params = update_params_of(job, step);
         const auto scale = static_cast<float>(1 / (1 - job.dropout));
         float loss = 0;
         if (space.has_head) {
             add_partial_logits(step);
             loss = loss_of(own.logits, step);
-            back_through_head(pace, scale);
+            backward_through_head(params, scale);
         } else if (thread == 0) {
             const Panel& only = last().panels[0];
             std::memcpy(only.deltas, only.values, sizeof(float) * static_cast<size_t>(job.batch * kPaddedClasses));
@@ -318,33 +321,33 @@ struct Trainer {
         }
         if (thread == 0) job.losses.data[step] = loss;
         for (int number = space.layer_count - 2; number >= 0; --number) {
-            meet_all();
-            back_into(number, scale);
+            wait_for_all();
+            backward_into(number, scale);
         }
-        if (space.layer_count > 1) meet_all();  // all have read the weights that are now changed
-        update_by_pixels(step, pace);
+        if (space.layer_count > 1) wait_for_all();  // all have read the weights that now change
+        update_by_pixels(step, params);
         for (int number = 0; number < space.layer_count; ++number)
             for_own_panels(space.layers[number], [&](const Panel& panel) {
-                if (number > 0) update_by_units(number, panel, pace);
-                update_bias(panel, pace);
+                if (number > 0) update_by_units(number, panel, params);
+                update_bias(panel, params);
             });
     }
 
-    // With one hidden layer the threads share nothing but the partial logits and, where there are many threads, the
-    // lists by pixel, and there are two of each. With more, they read each other's lists and weights, so that none may
-    // begin a step while another still learns.
+    // With one hidden layer the threads share only the partial logits and, if they are many, the lists by pixel, and
+    // there are two of each. With more layers they read each other's lists and weights, so that none may begin a step
+    // while another is in its backward pass.
     void run() const {
-        take_weights();
-        meet_all();  // nobody gives back weights, after no step perhaps, that another still takes
+        load_weights();
+        wait_for_all();  // an epoch without steps must not store weights that another thread still loads
         for (int64_t step = 0; step < job.steps; ++step) {
             find_rows(own.by_image, *job.pixels, starts_of(step), job.batch);
             forward(step, true);
             list_share(step);
-            meet_all();
-            learn(step);
-            if (space.layer_count > 1) meet_all();
+            wait_for_all();
+            backward_and_update(step);
+            if (space.layer_count > 1) wait_for_all();
         }
-        give_weights();
+        store_weights();
     }
 };
 

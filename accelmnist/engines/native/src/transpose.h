@@ -1,4 +1,4 @@
-// A small square turned by a quarter: rows become columns.
+// The transpose of a small square matrix.
 
 #pragma once
 
@@ -7,8 +7,8 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-// Eight rows of eight floats, `from` apart, turned into eight rows `to` apart.
-INLINE void turn_numbers(const float* rows, int from, float* turned, int to) {
+// Transposes eight rows of eight floats, `from` apart, into eight rows `to` apart.
+INLINE void transpose_8x8(const float* rows, int from, float* transposed, int to) {
 #ifdef __AVX2__
     __m256 row[8], pair[8], four[8];
     for (int at = 0; at < 8; ++at) row[at] = _mm256_loadu_ps(rows + at * from);
@@ -22,12 +22,12 @@ INLINE void turn_numbers(const float* rows, int from, float* turned, int to) {
             four[at + 2 * side + 1] = _mm256_shuffle_ps(pair[at + side], pair[at + side + 2], 0xee);
         }
     for (int at = 0; at < 4; ++at) {
-        _mm256_storeu_ps(turned + at * to, _mm256_permute2f128_ps(four[at], four[at + 4], 0x20));
-        _mm256_storeu_ps(turned + (at + 4) * to, _mm256_permute2f128_ps(four[at], four[at + 4], 0x31));
+        _mm256_storeu_ps(transposed + at * to, _mm256_permute2f128_ps(four[at], four[at + 4], 0x20));
+        _mm256_storeu_ps(transposed + (at + 4) * to, _mm256_permute2f128_ps(four[at], four[at + 4], 0x31));
     }
 #else
     for (int row = 0; row < 8; ++row)
-        for (int place = 0; place < 8; ++place) turned[place * to + row] = rows[row * from + place];
+        for (int column = 0; column < 8; ++column) transposed[column * to + row] = rows[row * from + column];
 #endif
 }
 
