@@ -30,7 +30,8 @@ from accelmnist.device import Device, matmul_precision
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
-from accelmnist.training.loop import Plan, prepare
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.training.loop import prepare
 
 HIDDEN, BATCH_SIZE, LEARNING_RATE = 128, 128, 0.1
 
@@ -58,16 +59,15 @@ class OwnLoop:
     def __init__(self, data: DeviceSet, device: Device, *, engine: str) -> None:
         config = workload(device=device, engine=engine)
         self.device = device
-        self.engine = engine_class(engine)()
         model = MLP(config.model, seed=0).to(device.torch_device)
-        self.compile_s = prepare(self.engine, Job(config, device, model, data))
-        self.plan = Plan(config, len(data))
+        self.runner = prepare(engine_class(engine), Job(config, device, model, data))
+        self.plan = TrainingPlan(config, len(data))
         self.images = self.plan.steps * BATCH_SIZE
 
     def __call__(self) -> Tensor:
         """Losses of all steps of an epoch, on the device. The order is the first epoch's each time."""
         with matmul_precision(self.device, "fp32"):
-            return self.engine.train_epoch(self.plan.epoch(0).to(self.device.torch_device))
+            return self.runner.train_epoch(self.runner.upload(self.plan.epoch(0)))
 
 
 def _peer_network(device: Device) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:

@@ -14,7 +14,6 @@ from accelmnist.core.config import ENGINES
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device
 from accelmnist.engines.choose import engine_class
-from accelmnist.engines.contract import Epoch
 from bench.loops import OwnLoop, workload
 from bench.pairs import synchronized
 
@@ -34,9 +33,8 @@ def loop(request: pytest.FixtureRequest, training_set: DeviceSet, device: Device
 
 @pytest.mark.benchmark(group="20 training steps")
 def test_training_steps(benchmark: Any, loop: OwnLoop, device: Device) -> None:
-    plan = loop.plan.epoch(0).to(device.torch_device)
-    few = Epoch(plan.order[:_STEPS], plan.learning_rates[:_STEPS], plan.dropout_seeds[:_STEPS])
-    steps = synchronized(lambda: loop.engine.train_epoch(few), device)
+    few = loop.runner.upload(loop.plan.epoch(0)[:_STEPS])
+    steps = synchronized(lambda: loop.runner.train_epoch(few), device)
     first = steps()
     last = benchmark.pedantic(steps, rounds=50, iterations=1, warmup_rounds=2)
     benchmark.extra_info["step_s"] = benchmark.stats["median"] / _STEPS
@@ -50,6 +48,6 @@ def test_epoch(benchmark: Any, loop: OwnLoop, device: Device) -> None:
     first = epoch()
     last = benchmark.pedantic(epoch, rounds=_ROUNDS, iterations=1, warmup_rounds=1)
     benchmark.extra_info["images_per_s"] = loop.images / benchmark.stats["median"]
-    benchmark.extra_info["compile_s"] = loop.compile_s
+    benchmark.extra_info["compile_s"] = loop.runner.prepare_s
     assert last.isfinite().all()
     assert last.mean() < first.mean()

@@ -70,10 +70,9 @@ def checkpoint(dataset: Dataset) -> Checkpoint:
     """A checkpoint of the default run: the weights, and the state that its optimizer keeps."""
     config, cpu = RunConfig(), resolve("cpu")
     job = Job(config, cpu, MLP(config.model, seed=0), upload(dataset.train, cpu))
-    engine = EagerEngine()
-    prepare(engine, job)
+    runner = prepare(EagerEngine, job)
     losses = torch.zeros(steps_per_epoch(len(job.data), config.training.batch_size))
-    return Checkpoint(config, weights_of(job.model), engine.state(), losses=losses, epochs=())
+    return Checkpoint(config, weights_of(job.model), runner.state(), losses=losses, epochs=())
 
 
 @pytest.mark.benchmark(group="checkpoint")

@@ -67,21 +67,21 @@ def run_steps(
 
     from accelmnist.data.on_device import DeviceSet
     from accelmnist.device import resolve
-    from accelmnist.engines.contract import Epoch, Job
+    from accelmnist.engines.contract import Job
     from accelmnist.engines.model import MLP
+    from accelmnist.engines.plan import TrainingPlan
+    from accelmnist.engines.step.device_runner import upload_epoch
     from accelmnist.engines.triton.chunk import TritonChunk
-    from accelmnist.training.loop import Plan
 
     data = DeviceSet(torch.from_numpy(images), torch.from_numpy(labels))
     model = MLP(config.model, seed=config.training.seed)
-    plan = Plan(config, len(data)).epoch(0)
+    plan = upload_epoch(TrainingPlan(config, len(data)).epoch(0), resolve("cpu"))
     chunk = TritonChunk(Job(config, resolve("cpu"), model, data), plan)
     if state is not None:
         chunk.load_state(state)
     losses, start = [], 0
     for count in steps:
-        here = slice(start, start + count)
-        chunk.window.fill(Epoch(plan.order[here], plan.learning_rates[here], plan.dropout_seeds[here]))
+        chunk.window.fill(plan[start : start + count])
         chunk(count)
         losses.append(chunk.losses[:count].clone())
         start += count
@@ -112,15 +112,16 @@ def run_persistent(
 
     from accelmnist.data.on_device import DeviceSet
     from accelmnist.device import resolve
-    from accelmnist.engines.contract import Epoch, Job
+    from accelmnist.engines.contract import Job
     from accelmnist.engines.model import MLP
+    from accelmnist.engines.plan import TrainingPlan
+    from accelmnist.engines.step.device_runner import upload_epoch
     from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
-    from accelmnist.training.loop import Plan
 
     data = DeviceSet(torch.from_numpy(images), torch.from_numpy(labels))
     model = MLP(config.model, seed=config.training.seed)
-    plan = Plan(config, len(data)).epoch(0)
-    epoch = Epoch(plan.order[:steps], plan.learning_rates[:steps], plan.dropout_seeds[:steps])
+    plan = upload_epoch(TrainingPlan(config, len(data)).epoch(0), resolve("cpu"))
+    epoch = plan[:steps]
     cut = partition_of(config, multiprocessors)
     assert cut is not None
     epochs = PersistentEpochs(Job(config, resolve("cpu"), model, data), cut)

@@ -122,9 +122,9 @@ def test_the_set_that_was_given_stays_as_it_is(kind, mnist):
 
 def test_every_epoch_has_images_of_its_own(synthetic):
     config = small_config(training={"augment": "affine", "epochs": 2, "seed": 3})
-    job, engine = make_job(config, synthetic, CPU), engine_class("eager")()
-    prepare(engine, job)
-    for number, _ in enumerate(train(engine, job, probe=None)):
+    job = make_job(config, synthetic, CPU)
+    runner = prepare(engine_class("eager"), job)
+    for number, _ in enumerate(train(runner, job, probe=None)):
         assert np.array_equal(job.data.images.numpy(), written("affine", synthetic.train, epoch=number))
 
 

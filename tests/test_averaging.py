@@ -32,10 +32,9 @@ def weights_by_epoch(data, device, *, averaging, engine="eager"):
     config = small_config(training={"epochs": 3, "averaging": averaging})
     job = make_job(config, data, device)
     probe = upload(data.test, device)
-    made = engine_class(engine)()
-    prepare(made, job)
+    runner = prepare(engine_class(engine), job)
     weights, told, losses = [], [], []
-    for result in train(made, job, probe=probe):
+    for result in train(runner, job, probe=probe):
         weights.append([weight.detach().clone().double() for weight in job.model.parameters()])
         told.append((result.figures.accuracy, accuracy_of(job.model, probe, device=device, precision="fp32")))
         losses.append(result.losses)

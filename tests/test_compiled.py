@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -17,12 +18,13 @@ from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.compiled import CompiledEngine, epoch_by_loop, epoch_by_steps
-from accelmnist.engines.contract import Epoch
 from accelmnist.engines.model import MLP
+from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step import functional_loop
+from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.engines.step.functional_loop import StepLoop
-from accelmnist.training.loop import Plan, prepare
+from accelmnist.training.loop import prepare
 from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import runs_here
 from tests.training_helpers import make_job, small_config, train_with
@@ -42,16 +44,15 @@ def no_code_generation(monkeypatch):
     monkeypatch.setattr(torch, "compile", compile_to_the_graph_itself)
 
 
-def first_steps(epoch: Epoch, steps: int) -> Epoch:
-    return Epoch(epoch.order[:steps], epoch.learning_rates[:steps], epoch.dropout_seeds[:steps])
+def planned(config, data, number=0, device=CPU) -> DeviceEpoch:
+    """The plan of an epoch, on the device."""
+    return upload_epoch(TrainingPlan(config, len(data.train)).epoch(number), device)
 
 
 def prepared(config, data, device=CPU):
-    """An engine that is ready, with its job and the plan of its first epoch."""
-    engine = CompiledEngine()
+    """A runner, with its job and the plan of its first epoch."""
     job = make_job(config, data, device)
-    prepare(engine, job)
-    return engine, job, Plan(config, len(data.train)).epoch(0).to(device.torch_device)
+    return prepare(CompiledEngine, job), job, planned(config, data, device=device)
 
 
 def weights_of(job) -> list[torch.Tensor]:
@@ -73,15 +74,15 @@ def test_a_dozen_engines_run_in_turn_without_a_compilation_and_as_if_alone(synth
     for config in DOZEN:
         job = make_job(config, synthetic, CPU)
         run = as_it_is(FunctionalStep(job))
-        plan = Plan(config, len(synthetic.train)).epoch(0)
-        losses = torch.cat([run(first_steps(plan, steps)) for steps in (3, 2, 4)])
+        plan = planned(config, synthetic)
+        losses = torch.cat([run(plan[:steps]) for steps in (3, 2, 4)])
         alone.append((losses, weights_of(job)))
     together = [prepared(config, synthetic) for config in DOZEN]
     losses = [[] for _ in DOZEN]
     with CompileWatch() as watch:
         for steps in (3, 2, 4):
-            for found, (engine, _, epoch) in zip(losses, together, strict=True):
-                found.append(engine.train_epoch(first_steps(epoch, steps)))
+            for found, (runner, _, epoch) in zip(losses, together, strict=True):
+                found.append(runner.train_epoch(epoch[:steps]))
     assert watch.seen == Compilations()
     for (expected, weights), found, (_, job, _) in zip(alone, losses, together, strict=True):
         assert torch.equal(torch.cat(found), expected)
@@ -101,27 +102,26 @@ def test_preparing_one_leaves_the_compiled_code_of_another(synthetic, device):
 def test_three_epochs_and_a_resume_compile_nothing(synthetic, device):
     runs_here("compiled", device)
     config = small_config(training={**ADAM, "epochs": 3}, model={"dropout": 0.1})
-    engine, _, _ = prepared(config, synthetic, device)
-    plan = Plan(config, len(synthetic.train))
+    runner, _, _ = prepared(config, synthetic, device)
     with CompileWatch() as watch:
         for number in range(3):
-            engine.train_epoch(plan.epoch(number).to(device.torch_device))
-            engine.load_state(engine.state())
+            runner.train_epoch(planned(config, synthetic, number, device))
+            runner.load_state(runner.state())
     assert watch.seen == Compilations()
 
 
 @pytest.mark.parametrize("size", [1, 32])
 def test_a_batch_of_another_size_is_refused(size, synthetic, no_code_generation):
     """The shapes of a job never change; were one to, it must not pass in silence, as a broadcast would."""
-    engine, _, epoch = prepared(small_config(), synthetic)
+    runner, _, epoch = prepared(small_config(), synthetic)
     with pytest.raises(AssertionError, match="the batch of an epoch is the sample's"):
-        engine.train_epoch(Epoch(epoch.order[:, :size], epoch.learning_rates, epoch.dropout_seeds))
+        runner.train_epoch(replace(epoch, order=epoch.order[:, :size]))
 
 
 def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic):
     runs_here("compiled", CPU)
     config = small_config(training=ADAM)
-    first, second = (Plan(config, len(synthetic.train)).epoch(number) for number in (0, 1))
+    first, second = (planned(config, synthetic, number) for number in (0, 1))
     whole, job, _ = prepared(config, synthetic)
     whole.train_epoch(first)
     state, weights = whole.state(), weights_of(job)
@@ -135,10 +135,12 @@ def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic):
 
 
 def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic, no_code_generation):
-    engine, job, epoch = prepared(small_config(training=ADAM), synthetic)
-    engine.train_epoch(epoch)
-    remains = [weakref.ref(thing) for thing in (engine, job.model, engine.functional, engine.functional.update.count)]
-    del engine, job
+    runner, job, epoch = prepared(small_config(training=ADAM), synthetic)
+    runner.train_epoch(epoch)
+    step = runner.state.__self__
+    assert isinstance(step, FunctionalStep)
+    remains = [weakref.ref(thing) for thing in (runner, job.model, step, step.update.count)]
+    del runner, job, step
     gc.collect()
     assert [reference() for reference in remains] == [None] * len(remains)
 
@@ -148,14 +150,14 @@ def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic, no_c
 def test_the_loop_takes_the_steps_that_single_calls_take(steps, precision, synthetic, no_code_generation):
     """Fewer than a call holds, and more; each against the pure function run as it is."""
     config = small_config(training={**ADAM, "batch_size": 24}, execution={"precision": precision})
-    plan = Plan(config, len(synthetic.train)).epoch(0)
+    plan = planned(config, synthetic)
     assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == 64
 
-    def ends(runner, nudge=leave):
+    def ends(way, nudge=leave):
         job = make_job(config, synthetic, CPU)
         nudge(job.model.parameters())
         step = FunctionalStep(job)
-        losses = runner(step)(first_steps(plan, steps))
+        losses = way(step)(plan[:steps])
         assert losses.shape == (steps,)
         return [losses, *(tensor.clone() for tensor in step.tensors())]
 
@@ -165,7 +167,7 @@ def test_the_loop_takes_the_steps_that_single_calls_take(steps, precision, synth
 
 
 def as_it_is(step):
-    def run(epoch: Epoch) -> torch.Tensor:
+    def run(epoch: DeviceEpoch) -> torch.Tensor:
         return torch.stack(
             [step(*one) for one in zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)]
         )
@@ -177,9 +179,9 @@ def as_it_is(step):
 def test_a_call_of_the_loop_has_room_for_about_a_second(steps, synthetic, monkeypatch):
     config = small_config(model={"hidden": ()}, training={"batch_size": 16})
     monkeypatch.setattr(functional_loop, "_MOST_OPERATIONS", steps * 6 * 16 * 785 * 10 + 1)
-    plan = Plan(config, len(synthetic.train)).epoch(0)
+    plan = planned(config, synthetic)
     assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == steps
-    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), first_steps(plan, 1)).room == 1
+    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan[:1]).room == 1
 
 
 def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp_path, monkeypatch):
@@ -188,8 +190,8 @@ def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     for model, training in ({}, {}), ({"activation": "tanh"}, {}), ({}, {"momentum": 0.5}), ({}, {}):
         config = small_config(model=model, training=training)
-        engine, _, plan = prepared(config, synthetic)
-        replayed(config, synthetic.train, steps=16).hold(engine.train_epoch(first_steps(plan, 16)))
+        runner, _, plan = prepared(config, synthetic)
+        replayed(config, synthetic.train, steps=16).hold(runner.train_epoch(plan[:16]))
     found = torch._dynamo.utils.counters["inductor"]
     assert found["fxgraph_cache_hit"] >= 1  # the last one's, which is the first's again
     assert found["fxgraph_cache_bypass"] == 0
@@ -200,7 +202,7 @@ def test_single_compiled_steps_follow_float64(synthetic):
     runs_here("compiled", CPU)
     config = small_config(training={**ADAM, "weight_decay": 0.05})
     run = epoch_by_steps(FunctionalStep(make_job(config, synthetic, CPU)), CPU)
-    losses = run(first_steps(Plan(config, len(synthetic.train)).epoch(0), 16))
+    losses = run(planned(config, synthetic)[:16])
     replayed(config, synthetic.train, steps=16).hold(losses)
 
 
@@ -214,13 +216,13 @@ def test_bf16_follows_float64(synthetic, device):
 def test_an_overflow_leaves_a_step_out_within_the_loop(synthetic, no_code_generation):
     """The scale starts at 2^13: weights a hundredfold as large overflow fp16's gradients, and nothing may change."""
     config = small_config(execution={"precision": "fp16"}, training=ADAM)
-    engine, job, epoch = prepared(config, synthetic)
+    runner, job, epoch = prepared(config, synthetic)
     with torch.no_grad():
         for parameter in job.model.parameters():
             parameter.mul_(100)
-    before, state = weights_of(job), engine.state()
-    engine.train_epoch(first_steps(epoch, 2))
-    after = engine.state()
+    before, state = weights_of(job), runner.state()
+    runner.train_epoch(epoch[:2])
+    after = runner.state()
     assert after["scalar/scale"] == state["scalar/scale"] / 4
     assert after["scalar/count"] == 0
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(job), before, strict=True))

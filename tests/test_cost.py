@@ -14,6 +14,7 @@ from accelmnist.core.config import OPTIMIZERS, ModelConfig, Optimizer, TrainingC
 from accelmnist.device import resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.functional_update import FunctionalUpdate
 from accelmnist.engines.step.torch_update import TorchUpdate
 from accelmnist.measure.limits.cost import (
@@ -26,8 +27,7 @@ from accelmnist.measure.limits.cost import (
     training_cost,
 )
 from accelmnist.measure.plan import Case
-from accelmnist.training.loop import Plan
-from tests.training_helpers import make_job, small_config
+from tests.training_helpers import make_job, run_epoch, small_config
 
 NETWORKS = [(), (32,), (24, 16), (40, 8, 20)]
 TINY = ModelConfig(hidden=(3,))  # 784-3-10: 2352 + 30 weights, 13 biases
@@ -47,18 +47,10 @@ CASE = Case(
 def test_products_of_a_training_step_are_those_that_torch_counts(hidden, batch_size, synthetic):
     config = small_config(model={"hidden": hidden}, training={"batch_size": batch_size})
     job = make_job(config, synthetic, resolve("cpu"))
-    engine = engine_class("eager")()
-    epoch = Plan(config, len(synthetic.train)).epoch(0)
-    engine.prepare(job, epoch)
+    epoch = TrainingPlan(config, len(synthetic.train)).epoch(0)
+    runner = engine_class("eager").prepare(job, epoch)
     with FlopCounterMode(display=False) as counter:
-        engine.train_epoch(
-            replace(
-                epoch,
-                order=epoch.order[:1],
-                learning_rates=epoch.learning_rates[:1],
-                dropout_seeds=epoch.dropout_seeds[:1],
-            )
-        )
+        run_epoch(runner, epoch[:1])
     assert counter.get_total_flops() == product_flops(config.model, batch_size, "training")
 
 

@@ -5,6 +5,7 @@ The contract that all engines share is in test_engines.py, which runs it where t
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 
 import pytest
@@ -14,19 +15,20 @@ from accelmnist.core.config import OPTIMIZERS
 from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import upload
 from accelmnist.device import Device, resolve
-from accelmnist.engines.contract import Epoch
+from accelmnist.engines.contract import Runner
 from accelmnist.engines.cuda_graph import CudaGraphEngine
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.engines.step import replay
-from accelmnist.engines.step.replay import ReplayedClassifier, chunk_sizes, split_steps
+from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs, chunk_sizes, split_steps
 from accelmnist.engines.step.torch_chunk import room_of
-from accelmnist.training.loop import Plan, prepare, train
+from accelmnist.training.loop import prepare, train
 from accelmnist.training.profiling.profile import profile_training
 from tests.graph_stand_in import FakeGraphs
 from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import CONFIGURATIONS, STEPS
-from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
+from tests.training_helpers import ends_of, make_job, reference, run_epoch, small_config, train_with
 
 CPU = resolve("cpu")
 
@@ -39,8 +41,8 @@ def graphs(monkeypatch) -> FakeGraphs:
     return fake
 
 
-def first_steps(epoch: Epoch, steps: int) -> Epoch:
-    return Epoch(epoch.order[:steps], epoch.learning_rates[:steps], epoch.dropout_seeds[:steps])
+def prepared(config, data) -> Runner:
+    return prepare(CudaGraphEngine, make_job(config, data, CPU))
 
 
 # --- the steps
@@ -49,14 +51,13 @@ def first_steps(epoch: Epoch, steps: int) -> Epoch:
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_replayed_steps_follow_float64(name, synthetic, graphs):
     config = small_config(**CONFIGURATIONS[name])
-    engine, plan = CudaGraphEngine(), Plan(config, len(synthetic.train)).epoch(0)
-    prepare(engine, make_job(config, synthetic, CPU))
-    replayed(config, synthetic.train, steps=STEPS).hold(engine.train_epoch(first_steps(plan, STEPS)))
+    plan, runner = TrainingPlan(config, len(synthetic.train)).epoch(0), prepared(config, synthetic)
+    replayed(config, synthetic.train, steps=STEPS).hold(run_epoch(runner, plan[:STEPS]))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_replayed_sixteen_bits_follow_float64(precision, synthetic, graphs):
-    done = train_with(CudaGraphEngine(), small_config(training={"epochs": 1}), synthetic, CPU, precision=precision)
+    done = train_with(CudaGraphEngine, small_config(training={"epochs": 1}), synthetic, CPU, precision=precision)
     replayed(done.config, synthetic.train, steps=STEPS).hold(done.losses[:STEPS])
     assert all(parameter.dtype == torch.float32 for parameter in done.model.parameters())
 
@@ -67,52 +68,51 @@ def test_epochs_end_where_eager_does(optimizer, schedule, synthetic, graphs):
     """Rates, order and dropout seeds of the second epoch are not those that were captured."""
     training = {"optimizer": optimizer, "schedule": schedule, "learning_rate": 0.01}
     config = small_config(model={"dropout": 0.2, "hidden": (24, 16)}, training=training)
-    reference(config, synthetic).hold(*ends_of(train_with(CudaGraphEngine(), config, synthetic, CPU)))
+    reference(config, synthetic).hold(*ends_of(train_with(CudaGraphEngine, config, synthetic, CPU)))
 
 
 def test_an_overflow_leaves_the_step_out_and_halves_the_scale(synthetic, graphs):
     """fp16's scale is decided on the device: the captured steps know of no overflow."""
     config = small_config(execution={"precision": "fp16"}, training={"optimizer": "adamw", "learning_rate": 0.01})
-    plan, states = Plan(config, len(synthetic.train)).epoch(0), []
+    plan, states = TrainingPlan(config, len(synthetic.train)).epoch(0), []
 
     def losses_by(engine, nudge=leave):
         job = make_job(config, synthetic, CPU)
         nudge(job.model.parameters())
-        prepare(engine, job)
-        engine.load_state(engine.state() | {"scalar/scale": torch.tensor(2.0**24)})
-        losses = engine.train_epoch(plan)
-        states.append(engine.state())
+        runner = prepare(engine, job)
+        runner.load_state(runner.state() | {"scalar/scale": torch.tensor(2.0**24)})
+        losses = run_epoch(runner, plan)
+        states.append(runner.state())
         assert states[-1]["scalar/scale"].item() < 2.0**24
         assert states[-1]["scalar/count"].item() < len(plan)
         return [losses]
 
-    eager = Followed.by(lambda nudge: losses_by(EagerEngine(), nudge), "fp16")
-    eager.hold(*losses_by(CudaGraphEngine()))
+    eager = Followed.by(lambda nudge: losses_by(EagerEngine, nudge), "fp16")
+    eager.hold(*losses_by(CudaGraphEngine))
     assert states[0]["scalar/scale"] == states[-1]["scalar/scale"]
     assert states[0]["scalar/count"] == states[-1]["scalar/count"]
 
 
 def test_preparing_leaves_weights_state_and_scale_as_they_were(synthetic, graphs):
     config = small_config(training={"optimizer": "adamw", "learning_rate": 0.5}, execution={"precision": "fp16"})
-    job, engine = make_job(config, synthetic, CPU), CudaGraphEngine()
+    job = make_job(config, synthetic, CPU)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
-    prepare(engine, job)
+    runner = prepare(CudaGraphEngine, job)
     assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
-    state = engine.state()
+    state = runner.state()
     assert all(tensor.abs().sum() == 0 for name, tensor in state.items() if name != "scalar/scale")
     assert state["scalar/scale"].item() == 2.0**13
 
 
 def test_a_training_that_goes_on_ends_with_the_same_bits(synthetic, graphs):
     config = small_config(training={"optimizer": "adamw", "learning_rate": 0.01})
-    whole = train_with(CudaGraphEngine(), config, synthetic, CPU)
-    job, plan = make_job(config, synthetic, CPU), Plan(config, len(synthetic.train))
-    first, second = CudaGraphEngine(), CudaGraphEngine()
-    prepare(first, job)
-    losses = [first.train_epoch(plan.epoch(0))]
-    prepare(second, job)
+    whole = train_with(CudaGraphEngine, config, synthetic, CPU)
+    job, plan = make_job(config, synthetic, CPU), TrainingPlan(config, len(synthetic.train))
+    first = prepare(CudaGraphEngine, job)
+    losses = [run_epoch(first, plan.epoch(0))]
+    second = prepare(CudaGraphEngine, job)
     second.load_state(first.state())
-    losses.append(second.train_epoch(plan.epoch(1)))
+    losses.append(run_epoch(second, plan.epoch(1)))
     assert torch.equal(torch.cat(losses), whole.losses)
     assert all(torch.equal(a, b) for a, b in zip(job.model.parameters(), whole.model.parameters(), strict=True))
 
@@ -135,38 +135,36 @@ def test_chunks_add_up_to_any_number_of_steps(steps):
 @pytest.mark.parametrize(("steps", "replays"), [(0, 0), (1, 1), (13, 3), (40, 2), (63, 6)])
 def test_an_epoch_is_a_few_replays_and_the_steps_are_all_done(steps, replays, synthetic, graphs):
     config = small_config(training={"batch_size": 32, "optimizer": "adamw", "learning_rate": 0.01})
-    engine, plan = CudaGraphEngine(), Plan(config, len(synthetic.train)).epoch(0)
-    prepare(engine, make_job(config, synthetic, CPU))
-    losses = engine.train_epoch(first_steps(plan, steps))
+    plan, runner = TrainingPlan(config, len(synthetic.train)).epoch(0), prepared(config, synthetic)
+    losses = run_epoch(runner, plan[:steps])
     assert (losses.shape, graphs.replays) == ((steps,), replays)
-    assert engine.state()["scalar/count"].item() == steps
+    assert runner.state()["scalar/count"].item() == steps
 
 
 @pytest.mark.parametrize(("batch_size", "largest"), [(64, 32), (700, 2), (2048, 1)])
 def test_a_chunk_is_no_longer_than_the_epoch(batch_size, largest, synthetic, graphs):
-    engine, config = CudaGraphEngine(), small_config(training={"batch_size": batch_size})
-    prepare(engine, make_job(config, synthetic, CPU))
-    assert max(engine._run._replays) == largest
+    runner = prepared(small_config(training={"batch_size": batch_size}), synthetic)
+    assert isinstance(runner.train_epoch, ReplayedEpochs)
+    assert max(runner.train_epoch._replays) == largest
 
 
 def test_large_batches_come_in_shorter_chunks(synthetic):
     sample = Epoch(torch.zeros(100, 8192, dtype=torch.int64), torch.zeros(100), torch.zeros(100, dtype=torch.int64))
     assert room_of(sample) * 8192 * 784 * 4 <= 2**26
-    assert room_of(Epoch(sample.order.repeat(1, 8), sample.learning_rates, sample.dropout_seeds)) == 1
+    assert room_of(dataclasses.replace(sample, order=sample.order.repeat(1, 8))) == 1
 
 
 def test_a_batch_of_another_size_is_refused(synthetic, graphs):
-    engine, config = CudaGraphEngine(), small_config()
-    prepare(engine, make_job(config, synthetic, CPU))
-    plan = Plan(config, len(synthetic.train)).epoch(0)
+    config = small_config()
+    runner, plan = prepared(config, synthetic), TrainingPlan(config, len(synthetic.train)).epoch(0)
     with pytest.raises(AssertionError, match="the batch of an epoch is the sample's"):
-        engine.train_epoch(Epoch(plan.order[:, :1], plan.learning_rates, plan.dropout_seeds))
+        run_epoch(runner, dataclasses.replace(plan, order=plan.order[:, :1]))
 
 
 @pytest.mark.parametrize("hidden", [(), (32, 16)])
 def test_what_needs_no_weights_is_done_once_a_chunk(hidden, synthetic, graphs):
     """However many steps: one gather of images, labels and targets each, and one loss."""
-    prepare(CudaGraphEngine(), make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
+    prepared(small_config(model={"hidden": hidden}), synthetic)
     for captured, steps in zip(graphs.operators, (32, 16, 8, 4, 2, 1), strict=True):
         assert captured.count("aten.index_select.default") == 3
         assert captured.count("aten._log_softmax.default") == 1
@@ -216,7 +214,7 @@ def test_a_capture_that_fails_is_told_and_leaves_the_weights(synthetic, monkeypa
     with pytest.raises(
         DeviceError, match=r"can't be captured: operation not permitted .* capturing\. Run with --engine"
     ):
-        prepare(CudaGraphEngine(), job)
+        prepare(CudaGraphEngine, job)
     assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
 
 
@@ -226,7 +224,7 @@ def test_running_out_of_memory_stays_what_it_is(synthetic, monkeypatch):
 
     monkeypatch.setattr(replay, "capture_graphs", fail)
     with pytest.raises(torch.OutOfMemoryError):
-        prepare(CudaGraphEngine(), make_job(small_config(), synthetic, CPU))
+        prepared(small_config(), synthetic)
 
 
 # --- on a GPU
@@ -236,9 +234,8 @@ def test_the_driver_counts_replays_and_no_wait(device, synthetic):
     """The profiler's count of the driver's calls: 16 steps are one graph, and few other calls."""
     if device.kind != "cuda":
         pytest.skip("it takes CUDA")
-    engine, job = CudaGraphEngine(), make_job(small_config(), synthetic, device)
-    prepare(engine, job)
-    launches = profile_training(engine, job, steps=16).launches
+    job = make_job(small_config(), synthetic, device)
+    launches = profile_training(prepare(CudaGraphEngine, job), job, steps=16).launches
     assert launches.graph_replays == 1 / 16
     assert launches.host_syncs == 0
     assert launches.operations < 1
@@ -265,11 +262,9 @@ def test_two_engines_side_by_side_do_not_disturb_each_other(device, synthetic):
         Followed.by(lambda nudge, one=one: [train_with("cuda_graph", one, synthetic, device, nudge=nudge).losses])
         for one in configs
     ]
-    engines = [CudaGraphEngine(), CudaGraphEngine()]
     jobs = [make_job(config, synthetic, device) for config in configs]
-    for engine, job in zip(engines, jobs, strict=True):
-        prepare(engine, job)
-    runs = [train(engine, job, probe=None) for engine, job in zip(engines, jobs, strict=True)]
+    runners = [prepare(CudaGraphEngine, job) for job in jobs]
+    runs = [train(runner, job, probe=None) for runner, job in zip(runners, jobs, strict=True)]
     turns = [[result.losses for result in pair] for pair in zip(*runs, strict=True)]
     for number, expected in enumerate(alone):
         expected.hold(torch.cat([turn[number] for turn in turns]))

@@ -16,10 +16,13 @@ from accelmnist.core.errors import CheckpointError, DeviceError
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import choose_engine, engine_class
 from accelmnist.engines.contract import Engine
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
-from accelmnist.training.loop import Plan, prepare
+from accelmnist.training.loop import prepare
 from tests.rounding import Followed, replayed
-from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
+from tests.training_helpers import ends_of, make_job, reference, run_epoch, small_config, train_with
 
 STEPS = 16
 CONFIGURATIONS = {
@@ -64,7 +67,7 @@ def test_the_functional_step_follows_float64(name, device, synthetic):
     """What `compiled` compiles, run as it is: every rule, output and option."""
     config = small_config(**CONFIGURATIONS[name])
     step = FunctionalStep(make_job(config, synthetic, device))
-    plan = Plan(config, len(synthetic.train)).epoch(0).to(device.torch_device)
+    plan = upload_epoch(TrainingPlan(config, len(synthetic.train)).epoch(0), device)
     losses = [step(plan.order[i], plan.learning_rates[i], plan.dropout_seeds[i]) for i in range(STEPS)]
     replayed(config, synthetic.train, steps=STEPS).hold(torch.stack(losses))
 
@@ -73,7 +76,7 @@ def test_the_functional_step_follows_float64(name, device, synthetic):
 def test_the_functional_step_follows_float64_in_sixteen_bits(precision, device, synthetic):
     config = small_config(execution={"precision": precision})
     step = FunctionalStep(make_job(config, synthetic, device))
-    plan = Plan(config, len(synthetic.train)).epoch(0).to(device.torch_device)
+    plan = upload_epoch(TrainingPlan(config, len(synthetic.train)).epoch(0), device)
     losses = [step(plan.order[i], plan.learning_rates[i], plan.dropout_seeds[i]) for i in range(STEPS)]
     replayed(config, synthetic.train, steps=STEPS).hold(torch.stack(losses))
 
@@ -101,10 +104,9 @@ def test_preparing_leaves_the_weights_as_they_were(engine, device, synthetic):
     config = small_config(training={"optimizer": "adamw", "learning_rate": 0.01})
     job = make_job(config, synthetic, device)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
-    made = engine_class(runs_here(engine, device))()
-    prepare(made, job)
+    runner = prepare(engine_class(runs_here(engine, device)), job)
     assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
-    assert all(tensor.abs().sum() == 0 for name, tensor in made.state().items() if "/layers" in name)
+    assert all(tensor.abs().sum() == 0 for name, tensor in runner.state().items() if "/layers" in name)
 
 
 @pytest.mark.parametrize(
@@ -114,45 +116,42 @@ def test_preparing_leaves_the_weights_as_they_were(engine, device, synthetic):
 def test_a_state_moves_between_engines(engine, optimizer, device, synthetic):
     """Half an epoch by eager, the rest by `engine` from its state: as if eager had done it all."""
     config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
-    plan = Plan(config, len(synthetic.train))
-    first, second = (plan.epoch(number).to(device.torch_device) for number in (0, 1))
+    plan = TrainingPlan(config, len(synthetic.train))
+    first, second = (plan.epoch(number) for number in (0, 1))
 
     def by_eager(nudge):
-        job, alone = make_job(config, synthetic, device), engine_class("eager")()
+        job = make_job(config, synthetic, device)
         nudge(job.model.parameters())
-        prepare(alone, job)
-        alone.train_epoch(first)
-        return [alone.train_epoch(second)]
+        alone = prepare(EagerEngine, job)
+        run_epoch(alone, first)
+        return [run_epoch(alone, second)]
 
     shared = make_job(config, synthetic, device)
-    starter, finisher = engine_class("eager")(), engine_class(runs_here(engine, device))()
-    prepare(starter, shared)
-    starter.train_epoch(first)
-    prepare(finisher, shared)
+    starter = prepare(EagerEngine, shared)
+    run_epoch(starter, first)
+    finisher = prepare(engine_class(runs_here(engine, device)), shared)
     finisher.load_state(starter.state())
-    Followed.by(by_eager).hold(finisher.train_epoch(second))
+    Followed.by(by_eager).hold(run_epoch(finisher, second))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_state_of_another_network_is_refused(engine, device, synthetic):
-    made = engine_class(runs_here(engine, device))()
-    prepare(made, make_job(small_config(), synthetic, device))
-    other = engine_class("eager")()
-    prepare(other, make_job(small_config(model={"hidden": (8,)}), synthetic, device))
+    runner = prepare(engine_class(runs_here(engine, device)), make_job(small_config(), synthetic, device))
+    other = prepare(EagerEngine, make_job(small_config(model={"hidden": (8,)}), synthetic, device))
     with pytest.raises(CheckpointError, match=r"momentum_buffer/layers\.0\.weight has shape \(8, 784\)"):
-        made.load_state(other.state())
+        runner.load_state(other.state())
 
 
 def test_compiled_code_is_not_made_anew_in_the_second_epoch(synthetic):
     device = resolve("cpu")
-    engine = engine_class(runs_here("compiled", device))()
+    engine = engine_class(runs_here("compiled", device))
     config = small_config(training={"optimizer": "adam", "learning_rate": 0.01}, model={"dropout": 0.1})
     job = make_job(config, synthetic, device)
-    prepare(engine, job)
-    plan = Plan(config, len(synthetic.train))
+    runner = prepare(engine, job)
+    plan = TrainingPlan(config, len(synthetic.train))
     with torch.compiler.set_stance("fail_on_recompile"):
         for number in (0, 1):
-            engine.train_epoch(plan.epoch(number))
+            run_epoch(runner, plan.epoch(number))
 
 
 def test_every_file_of_the_folder_is_an_engine():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,18 +17,18 @@ from accelmnist.core.errors import DivergedError
 from accelmnist.data.on_device import upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines import native
-from accelmnist.engines.contract import Epoch
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.native.epoch import ListedPixels
-from accelmnist.training.loop import Plan, prepare, train
+from accelmnist.engines.plan import Epoch, TrainingPlan
+from accelmnist.training.loop import prepare, train
 from accelmnist.training.reference.scores import oracle_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.training import train_reference
 from accelmnist.training.reference.verdict import VerdictInputs, judge
 from tests.rounding import Followed, assert_logits, leave
-from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
+from tests.training_helpers import ends_of, make_job, reference, run_epoch, small_config, train_with
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 
@@ -47,19 +48,21 @@ NETWORKS = {
 }
 
 
-class WithThreads(FusedEngine):
+def with_threads(threads: int) -> type[FusedEngine]:
     """The engine with a number of threads of its own, whatever torch has and the network's size deserves."""
 
-    def __init__(self, threads: int) -> None:
-        self.wanted = threads
+    class WithThreads(FusedEngine):
+        @classmethod
+        def prepare(cls, job, sample):
+            runner = super().prepare(job, sample)
+            runner.train_epoch.threads = threads
+            return runner
 
-    def prepare(self, job, sample):
-        super().prepare(job, sample)
-        self.run.threads = self.wanted
+    return WithThreads
 
 
 def assert_follows(config, data, *, threads):
-    reference(config, data).hold(*ends_of(train_with(WithThreads(threads), config, data, CPU)))
+    reference(config, data).hold(*ends_of(train_with(with_threads(threads), config, data, CPU)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -95,21 +98,20 @@ def train_arrays(data):
 def test_a_batch_too_large_to_fetch_ahead(synthetic):
     """Beyond 4,096 images there is one buffer, and the threads meet more often."""
     order = torch.randint(2048, (3, 5000), generator=torch.Generator().manual_seed(0))
-    epoch = Epoch(order, torch.full((3,), 0.05), torch.zeros(3, dtype=torch.int64))
+    epoch = Epoch(order.numpy(), np.full(3, 0.05, np.float32), np.zeros(3, np.int64))
 
     def ends(engine, nudge=leave):
         job = make_job(small_config(model={"hidden": (48, 32)}), synthetic, CPU)
         nudge(job.model.parameters())
-        engine.prepare(job, epoch)
-        return [engine.train_epoch(epoch).detach(), *job.model.parameters()]
+        return [run_epoch(engine.prepare(job, epoch), epoch), *job.model.parameters()]
 
-    Followed.by(lambda nudge: ends(EagerEngine(), nudge)).hold(*ends(WithThreads(3)))
+    Followed.by(lambda nudge: ends(EagerEngine, nudge)).hold(*ends(with_threads(3)))
 
 
 @pytest.mark.parametrize("hidden", [(100,), (70, 33)])
 def test_the_same_number_of_threads_gives_the_same_bits(hidden, synthetic):
     config = small_config(model={"hidden": hidden, "dropout": 0.2}, training={"optimizer": "adamw", "epochs": 1})
-    first, second = (train_with(WithThreads(3), config, synthetic, CPU) for _ in range(2))
+    first, second = (train_with(with_threads(3), config, synthetic, CPU) for _ in range(2))
     assert torch.equal(first.losses, second.losses)
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
 
@@ -118,14 +120,13 @@ def test_the_same_number_of_threads_gives_the_same_bits(hidden, synthetic):
 def test_a_training_that_goes_on_ends_at_the_same_bits(optimizer, synthetic):
     """An epoch, then another by a new engine from the state and the weights: as if one had done both."""
     config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
-    whole = train_with(WithThreads(2), config, synthetic, CPU)
-    job, plan = make_job(config, synthetic, CPU), Plan(config, len(synthetic.train))
-    first, second = WithThreads(2), WithThreads(2)
-    prepare(first, job)
-    losses = [first.train_epoch(plan.epoch(0))]
-    prepare(second, job)
+    whole = train_with(with_threads(2), config, synthetic, CPU)
+    job, plan = make_job(config, synthetic, CPU), TrainingPlan(config, len(synthetic.train))
+    first = prepare(with_threads(2), job)
+    losses = [run_epoch(first, plan.epoch(0))]
+    second = prepare(with_threads(2), job)
     second.load_state(first.state())
-    losses.append(second.train_epoch(plan.epoch(1)))
+    losses.append(run_epoch(second, plan.epoch(1)))
     assert torch.equal(torch.cat(losses), whole.losses)
     assert all(torch.equal(a, b) for a, b in zip(job.model.parameters(), whole.model.parameters(), strict=True))
 
@@ -134,7 +135,7 @@ def test_it_passes_the_verdict_on_real_digits(mnist):
     data = dataclasses.replace(mnist, train=type(mnist.train)(*(array[:20_000] for array in train_arrays(mnist))))
     training = {"batch_size": 128, "learning_rate": 0.1, "label_smoothing": 0.0, "weight_decay": 0.0}
     config = small_config(model={"hidden": (64,)}, training=training)
-    done, reference = train_with(WithThreads(2), config, data, CPU), train_reference(config, data.train, data.test)
+    done, reference = train_with(with_threads(2), config, data, CPU), train_reference(config, data.train, data.test)
     evidence = VerdictInputs(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
     said = done.evaluation.labels, done.evaluation.predictions
     verdict = judge(
@@ -150,19 +151,16 @@ def test_it_passes_the_verdict_on_real_digits(mnist):
 def test_a_training_that_diverges_is_told(synthetic):
     config = small_config(training={"learning_rate": 1e6, "schedule": "constant"})
     job = make_job(config, synthetic, CPU)
-    engine = FusedEngine()
-    prepare(engine, job)
+    runner = prepare(FusedEngine, job)
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf)"):
-        list(train(engine, job, probe=None))
+        list(train(runner, job, probe=None))
 
 
 def test_an_epoch_without_steps_changes_nothing(synthetic):
     job = make_job(small_config(), synthetic, CPU)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
-    engine, plan = WithThreads(2), Plan(job.config, len(synthetic.train)).epoch(0)
-    prepare(engine, job)
-    none = Epoch(plan.order[:0], plan.learning_rates[:0], plan.dropout_seeds[:0])
-    assert engine.train_epoch(none).shape == (0,)
+    plan = TrainingPlan(job.config, len(synthetic.train)).epoch(0)
+    assert run_epoch(prepare(with_threads(2), job), plan[:0]).shape == (0,)
     assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters(), strict=True))
 
 
@@ -225,9 +223,8 @@ def test_it_says_what_it_cannot_do(monkeypatch):
 @pytest.mark.parametrize(("hidden", "expected"), [((), 1), ((8,), 1), ((64,), 4), ((32, 4096), 6)])
 def test_a_small_network_gets_few_threads(hidden, expected, synthetic, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
-    engine = FusedEngine()
-    prepare(engine, make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
-    assert engine.run.threads == expected
+    runner = prepare(FusedEngine, make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
+    assert runner.train_epoch.threads == expected
 
 
 def test_pixels_are_listed_anew_when_their_images_have_changed():

@@ -15,19 +15,20 @@ from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, resolve
-from accelmnist.engines.contract import Epoch, Job
+from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step import replay
 from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
 from accelmnist.engines.triton.kernels.tiles import Tile, tile
-from accelmnist.training.loop import Plan, prepare
+from accelmnist.training.loop import prepare
 from accelmnist.training.profiling.profile import profile_training
 from accelmnist.training.reference.tolerances import tolerances
 from tests.interpreted import classify, interpreter, run_steps
 from tests.rounding import Followed, leave, replayed
-from tests.training_helpers import ends_of, make_job, small_config, train_with
+from tests.training_helpers import ends_of, make_job, run_epoch, small_config, train_with
 
 pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
 
@@ -52,12 +53,11 @@ def by_torch(config, data, *, steps, state=None, nudge=leave):
     """The same steps by the eager engine: losses, weights, state."""
     job = make_job(config, data, CPU)
     nudge(job.model.parameters())
-    plan, engine = Plan(config, len(data.train)).epoch(0), EagerEngine()
-    prepare(engine, job)
+    plan, runner = TrainingPlan(config, len(data.train)).epoch(0), prepare(EagerEngine, job)
     if state is not None:
-        engine.load_state(state)
-    losses = engine.train_epoch(Epoch(plan.order[:steps], plan.learning_rates[:steps], plan.dropout_seeds[:steps]))
-    return {"losses": losses, "weights": [one.detach() for one in job.model.parameters()], "state": engine.state()}
+        runner.load_state(state)
+    losses = run_epoch(runner, plan[:steps])
+    return {"losses": losses, "weights": [one.detach() for one in job.model.parameters()], "state": runner.state()}
 
 
 def assert_follows(found, config, data, *, steps, state=None):
@@ -201,7 +201,7 @@ def test_the_kernels_compile_and_fit(name, synthetic, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     capability, parts = COMPILED[name]
     config = small_config(**parts)
-    plan = Plan(config, len(synthetic.train)).epoch(0)
+    plan = TrainingPlan(config, len(synthetic.train)).epoch(0)
     for launch in TritonChunk(make_job(config, synthetic, CPU), plan).launches:
         code = compiled(launch, capability)
         assert code.metadata.shared <= SHARED_BYTES
@@ -248,12 +248,12 @@ def test_it_captures_its_kernels_and_replays_them(synthetic, monkeypatch):
     data = DeviceSet(torch.from_numpy(synthetic.train.images), torch.from_numpy(synthetic.train.labels))
     card = FakeCard(torch.device("cpu"), "a card", "asked for")
     job = Job(config, card, MLP(config.model, seed=0), data)
-    engine, plan = FusedEngine(), Plan(config, len(data)).epoch(0)
-    engine.prepare(job, plan)
-    assert engine.train_epoch(Epoch(plan.order[:21], plan.learning_rates[:21], plan.dropout_seeds[:21])).shape == (21,)
+    plan = TrainingPlan(config, len(data)).epoch(0)
+    runner = FusedEngine.prepare(job, plan)
+    assert run_epoch(runner, plan[:21]).shape == (21,)
     assert started == [16, 4, 1]
     assert captured == ["cpu"]
-    assert set(engine.state()) >= {"momentum_buffer/layers.0.weight", "scalar/count"}
+    assert set(runner.state()) >= {"momentum_buffer/layers.0.weight", "scalar/count"}
 
 
 class FakeCard(Device):
@@ -276,7 +276,7 @@ def test_what_triton_refuses_is_told(synthetic, monkeypatch):
     card = FakeCard(torch.device("cpu"), "a card", "asked for")
     job = Job(small_config(), card, MLP(small_config().model, seed=0), data)
     with pytest.raises(DeviceError, match=r"Triton failed: out of resource: shared memory\. Run with --engine"):
-        FusedEngine().prepare(job, Plan(small_config(), len(data)).epoch(0))
+        FusedEngine.prepare(job, TrainingPlan(small_config(), len(data)).epoch(0))
 
 
 def test_it_says_what_it_cannot_do_on_cuda(monkeypatch):
@@ -324,9 +324,8 @@ def test_a_gpu_trains_as_the_reference_does(precision, device, synthetic):
 def test_the_driver_counts_replays_and_no_wait(device, synthetic):
     if device.kind != "cuda":
         pytest.skip("it takes CUDA")
-    engine, job = FusedEngine(), make_job(small_config(), synthetic, device)
-    prepare(engine, job)
-    launches = profile_training(engine, job, steps=16).launches
+    job = make_job(small_config(), synthetic, device)
+    launches = profile_training(prepare(FusedEngine, job), job, steps=16).launches
     assert launches.graph_replays == 1 / 16
     assert launches.host_syncs == 0
 

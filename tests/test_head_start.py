@@ -106,7 +106,7 @@ def test_the_run_goes_on_from_as_many_epochs_as_there_was_time_for(folder, epoch
             return super().train(plan)
 
     monkeypatch.setattr(training, "NativeNetwork", Counting)
-    monkeypatch.setattr(training.EpochPlans, "figures", figures_without_time)
+    monkeypatch.setattr(training.TrainingPlan, "figures", figures_without_time)
     monkeypatch.setattr(training, "LONGEST_S", 1.0 if epochs else -1.0)
     monkeypatch.setattr(training, "time", Clock())
     ahead = begun(config)

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.engines.choose import engine_class
+from accelmnist.engines.plan import TrainingPlan
 from accelmnist.measure import clock
 from accelmnist.measure.limits import probe as module
 from accelmnist.measure.limits import probes as limits
@@ -29,8 +30,7 @@ from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchRecord, Limit, LimitKind
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.training.loop import Plan
-from tests.training_helpers import make_job, small_config
+from tests.training_helpers import make_job, run_epoch, small_config
 
 CPU = resolve("cpu")
 TRAINING = Case(
@@ -78,17 +78,10 @@ class ProductShapes(TorchDispatchMode):
 @pytest.mark.parametrize("hidden", [(), (32,), (32, 16)])
 def test_the_workload_is_the_products_of_a_real_step(hidden, synthetic):
     config = small_config(model={"hidden": hidden})
-    engine, epoch = engine_class("eager")(), Plan(config, len(synthetic.train)).epoch(0)
-    engine.prepare(make_job(config, synthetic, CPU), epoch)
+    epoch = TrainingPlan(config, len(synthetic.train)).epoch(0)
+    runner = engine_class("eager").prepare(make_job(config, synthetic, CPU), epoch)
     with ProductShapes() as step:
-        engine.train_epoch(
-            replace(
-                epoch,
-                order=epoch.order[:1],
-                learning_rates=epoch.learning_rates[:1],
-                dropout_seeds=epoch.dropout_seeds[:1],
-            )
-        )
+        run_epoch(runner, epoch[:1])
     with ProductShapes() as probe:
         run_once(probe_of("workload", replace(TRAINING, hidden=hidden)))
     assert len(probe.seen) == max(3 * len(hidden) + 2, 2)

@@ -15,9 +15,10 @@ from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.device import Device, resolve
 from accelmnist.engines import persistent as engine_module
 from accelmnist.engines.persistent import PersistentEngine
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.engines.triton.kernels.partition import partition, step_s
 from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
-from accelmnist.training.loop import Plan
 from tests.interpreted import interpreter, run_persistent
 from tests.rounding import replayed
 from tests.test_gpu_kernels import TYPES, assert_follows, by_torch
@@ -108,7 +109,7 @@ def compiled(config, synthetic, capability):
 
     cut = partition_of(config, 132)
     epochs = PersistentEpochs(make_job(config, synthetic, CPU), cut)
-    arguments = epochs.arguments(Plan(config, len(synthetic.train)).epoch(0))
+    arguments = epochs.arguments(upload_epoch(TrainingPlan(config, len(synthetic.train)).epoch(0), CPU))
     signature = {
         name: TYPES[arguments[name].dtype] if name in arguments else "constexpr" for name in persistent.arg_names
     }

@@ -96,9 +96,7 @@ def trained(images: ImageSet, output: Output) -> MLP:
     )
     device = resolve("cpu")
     job = Job(config, device, MLP(config.model, seed=0), upload(images, device))
-    engine = EagerEngine()
-    prepare(engine, job)
-    assert len(list(train(engine, job, probe=None))) == 4
+    assert len(list(train(prepare(EagerEngine, job), job, probe=None))) == 4
     return job.model
 
 

@@ -25,10 +25,12 @@ from accelmnist.core.records import OperationFigures, ProfileSummary, RunRecord,
 from accelmnist.device import Device, compile_capability, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Engine
-from accelmnist.engines.eager import EagerEngine
+from accelmnist.engines.eager import EagerEngine, EagerSteps
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.step.device_runner import device_runner
 from accelmnist.show.profile import format_profile, write_profile
 from accelmnist.training.checkpoint import weights_of
-from accelmnist.training.loop import Plan, prepare, train
+from accelmnist.training.loop import prepare, train
 from accelmnist.training.profiling import launches
 from accelmnist.training.profiling import profile as profiling
 from accelmnist.training.profiling.events import driver_call, within
@@ -57,11 +59,9 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
-def prepared(config, data, device, engine: Engine | str = "eager"):
+def prepared(config, data, device, engine: type[Engine] | str = "eager"):
     job = make_job(config, data, device)
-    engine = engine_class(engine)() if isinstance(engine, str) else engine
-    prepare(engine, job)
-    return engine, job
+    return prepare(engine_class(engine) if isinstance(engine, str) else engine, job), job
 
 
 # --- counts on the real machine
@@ -102,26 +102,27 @@ def test_the_profiles_own_synchronizing_is_not_counted(monkeypatch):
     assert (found.operations, found.host_syncs) == (5, 0)
 
 
+class ReadingSteps(EagerSteps):
+    """Wrong on purpose: they wait for the device every time, to look at the loss."""
+
+    def step(self, index, rate, seed):
+        loss = super().step(index, rate, seed)
+        assert loss.item() > 0
+        return loss
+
+
 class ReadingEngine(EagerEngine):
-    """Wrong on purpose: it waits for the device in every step, to look at the loss."""
-
-    def prepare(self, job, sample):
-        super().prepare(job, sample)
-        step = self.step
-
-        def reading_step(index, rate, seed):
-            loss = step(index, rate, seed)
-            assert loss.item() > 0
-            return loss
-
-        self.step = reading_step
+    @classmethod
+    def prepare(cls, job, sample):
+        steps = ReadingSteps(job)
+        return device_runner(steps.train_epoch, steps.update, job.device)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_eager_training_waits_for_nobody_and_reading_the_loss_is_seen(optimizer, synthetic, device):
     config = small_config(training={"optimizer": optimizer})
     assert profile_training(*prepared(config, synthetic, device)).launches.host_syncs == 0
-    assert profile_training(*prepared(config, synthetic, device, ReadingEngine())).launches.host_syncs == 1
+    assert profile_training(*prepared(config, synthetic, device, ReadingEngine)).launches.host_syncs == 1
 
 
 def test_eager_training_takes_some_thirty_operations_a_step(synthetic, device):
@@ -134,9 +135,9 @@ def test_eager_training_takes_some_thirty_operations_a_step(synthetic, device):
 
 def test_what_is_left_out_is_no_work_and_what_counts_is_no_view(synthetic):
     """By torch's own schemas: a result that aliases an argument, which isn't written to, is a view of it."""
-    engine, job = prepared(small_config(training={"optimizer": "adamw"}), synthetic, CPU)
-    epoch = Plan(job.config, len(job.data)).epoch(0)
-    names = {event.name for event in profiling._record(lambda: engine.train_epoch(epoch), CPU).function_events}
+    runner, job = prepared(small_config(training={"optimizer": "adamw"}), synthetic, CPU)
+    epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
+    names = {event.name for event in profiling._record(lambda: runner.train_epoch(epoch), CPU).function_events}
     views = {name for name in names if name.startswith("aten::") and is_view(name)}
     assert {"aten::t", "aten::select", "aten::as_strided", "aten::expand"} <= views
     assert views - launches._NO_WORK == set()
@@ -151,16 +152,16 @@ def is_view(name: str) -> bool:
 
 
 def test_counts_are_a_steps_however_many_are_profiled(synthetic, device):
-    engine, job = prepared(small_config(), synthetic, device)
-    epoch = Plan(job.config, len(job.data)).epoch(0).to(device.torch_device)
-    few, many = (profile_steps(engine, epoch, device, steps=steps).launches.operations for steps in (2, 30))
+    runner, job = prepared(small_config(), synthetic, device)
+    epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
+    few, many = (profile_steps(runner, epoch, device, steps=steps).launches.operations for steps in (2, 30))
     assert many <= few < many + 1  # an epoch's own operations, divided by more steps
 
 
 def test_an_epoch_may_have_fewer_steps_than_asked_for(synthetic):
-    engine, job = prepared(small_config(), synthetic, CPU)
-    epoch = Plan(job.config, len(job.data)).epoch(0)
-    assert profile_steps(engine, epoch, CPU, steps=10_000).summary.steps == len(epoch)
+    runner, job = prepared(small_config(), synthetic, CPU)
+    epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
+    assert profile_steps(runner, epoch, CPU, steps=10_000).summary.steps == len(epoch)
 
 
 def test_a_compiled_graph_is_one_operation_and_what_it_calls():
@@ -210,11 +211,11 @@ def test_time_outside_of_operators_is_said_where_it_is_most(busy_us, unseen):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_weights_and_engine_end_as_they_began(optimizer, synthetic, device):
     config = small_config(training={"optimizer": optimizer})
-    engine, job = prepared(config, synthetic, device)
-    first = next(iter(train(engine, job, probe=None)))
-    before = weights_of(job.model) | engine.state()
-    profile_training(engine, job)
-    after = weights_of(job.model) | engine.state()
+    runner, job = prepared(config, synthetic, device)
+    first = next(iter(train(runner, job, probe=None)))
+    before = weights_of(job.model) | runner.state()
+    profile_training(runner, job)
+    after = weights_of(job.model) | runner.state()
     assert len(first.losses) > 0
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -222,18 +223,18 @@ def test_weights_and_engine_end_as_they_began(optimizer, synthetic, device):
 
 def test_the_profiled_steps_do_run(synthetic):
     """Else the test above would prove nothing: without the caller's care the weights move."""
-    engine, job = prepared(small_config(), synthetic, CPU)
+    runner, job = prepared(small_config(), synthetic, CPU)
     before = weights_of(job.model)
-    profile_steps(engine, Plan(job.config, len(job.data)).epoch(0), CPU)
+    profile_steps(runner, runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0)), CPU)
     assert not all(torch.equal(before[name], now) for name, now in weights_of(job.model).items())
 
 
 def test_weights_come_back_where_the_profile_fails(synthetic, monkeypatch):
-    engine, job = prepared(small_config(), synthetic, CPU)
+    runner, job = prepared(small_config(), synthetic, CPU)
     before = weights_of(job.model)
     monkeypatch.setattr(profiling, "summarize", lambda *_args, **_settings: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        profile_training(engine, job)
+        profile_training(runner, job)
     assert all(torch.equal(before[name], now) for name, now in weights_of(job.model).items())
 
 
@@ -241,9 +242,9 @@ def test_weights_come_back_where_the_profile_fails(synthetic, monkeypatch):
 
 
 def test_the_hosts_times_add_up_to_the_region(synthetic):
-    engine, job = prepared(small_config(), synthetic, CPU)
-    epoch = Plan(job.config, len(job.data)).epoch(0)
-    events = profiling._record(lambda: engine.train_epoch(epoch), CPU).function_events
+    runner, job = prepared(small_config(), synthetic, CPU)
+    epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
+    events = profiling._record(lambda: runner.train_epoch(epoch), CPU).function_events
     region = next(event for event in events if event.name == profiling._COUNTED)
     rows = summarize(events, CPU, steps=len(epoch)).summary.rows
     assert sum(row.host_s for row in rows) * len(epoch) * 1e6 == pytest.approx(region.time_range.elapsed_us())
@@ -513,7 +514,7 @@ def test_a_quiet_profile_is_silent_to_the_last_library(monkeypatch):
 
 @pytest.mark.usefixtures("in_empty_folder")
 def test_a_resumed_run_can_be_profiled(monkeypatch, capsys):
-    original, calls = EagerEngine.train_epoch, []
+    original, calls = EagerSteps.train_epoch, []
 
     def stop_in_the_first_epoch(self, epoch):
         calls.append(1)
@@ -522,7 +523,7 @@ def test_a_resumed_run_can_be_profiled(monkeypatch, capsys):
         return original(self, epoch)
 
     assert invoke([*QUICK, "--out", "whole", "--quiet"]) == 0
-    monkeypatch.setattr(EagerEngine, "train_epoch", stop_in_the_first_epoch)
+    monkeypatch.setattr(EagerSteps, "train_epoch", stop_in_the_first_epoch)
     assert invoke([*QUICK, "--out", "run", "--quiet"]) == 130
     assert invoke(["run", "--resume", "run", "--profile", "--quiet"]) == 0
     whole, resumed = load_file("whole/model.safetensors"), load_file("run/model.safetensors")

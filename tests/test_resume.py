@@ -44,9 +44,9 @@ def same_to_the_bit(folder: Path, expected: dict[str, torch.Tensor]) -> bool:
 
 def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     """Press Ctrl-C in the middle of an epoch, as a signal to this process."""
-    from accelmnist.engines.eager import EagerEngine
+    from accelmnist.engines.eager import EagerSteps
 
-    original = EagerEngine.train_epoch
+    original = EagerSteps.train_epoch
     calls = []
 
     def train_epoch(self, epoch):
@@ -55,7 +55,7 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
             os.kill(os.getpid(), signal.SIGINT)
         return original(self, epoch)
 
-    patch.setattr(EagerEngine, "train_epoch", train_epoch)
+    patch.setattr(EagerSteps, "train_epoch", train_epoch)
 
 
 @pytest.mark.parametrize("save_every", ["1", "3", "0"])
@@ -75,9 +75,9 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_same(save_every, uninterrupted,
 
 
 def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(monkeypatch, capsys):
-    from accelmnist.engines.eager import EagerEngine
+    from accelmnist.engines.eager import EagerSteps
 
-    original, calls = EagerEngine.train_epoch, []
+    original, calls = EagerSteps.train_epoch, []
 
     def train_epoch(self, epoch):
         calls.append(1)
@@ -86,7 +86,7 @@ def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(monkeypatch, c
             os.kill(os.getpid(), signal.SIGINT)
         return original(self, epoch)
 
-    monkeypatch.setattr(EagerEngine, "train_epoch", train_epoch)
+    monkeypatch.setattr(EagerSteps, "train_epoch", train_epoch)
     assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
     record = load_record(Path("run"))
     assert (record.status, record.message) == ("interrupted", "stopped at once")
@@ -164,7 +164,7 @@ def test_nothing_that_runs_is_stored(monkeypatch):
 
 def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, capsys):
     """Ctrl-C while the result is checked stops at once, and resuming only checks again."""
-    from accelmnist.engines.eager import EagerEngine
+    from accelmnist.engines.eager import EagerSteps
     from accelmnist.training.runner import run as runner
 
     with monkeypatch.context() as patch:
@@ -176,7 +176,7 @@ def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, 
     def no_epoch(self, epoch):
         raise AssertionError("an epoch was trained again")
 
-    monkeypatch.setattr(EagerEngine, "train_epoch", no_epoch)
+    monkeypatch.setattr(EagerSteps, "train_epoch", no_epoch)
     assert invoke(["run", "--resume", "run", "--quiet"]) == 0
     assert same_to_the_bit(Path("run"), uninterrupted)
     assert load_record(Path("run")).timing.images_per_s is not None

@@ -22,14 +22,12 @@ from tests.training_helpers import make_job, small_config
 
 def start(config, data, device):
     job = make_job(config, data, device)
-    engine = engine_class("eager")()
-    prepare(engine, job)
-    return engine, job
+    return prepare(engine_class("eager"), job), job
 
 
 def test_an_epochs_figures(device, synthetic):
-    engine, job = start(small_config(), synthetic, device)
-    results = list(train(engine, job, probe=upload(synthetic.test, device)))
+    runner, job = start(small_config(), synthetic, device)
+    results = list(train(runner, job, probe=upload(synthetic.test, device)))
     assert [result.figures.epoch for result in results] == [1, 2]
     first, last = results[0].figures, results[-1].figures
     assert first.train_loss == pytest.approx(results[0].losses.double().mean().item())
@@ -50,44 +48,42 @@ def test_the_clock_stops_only_when_the_device_is_done(synthetic, monkeypatch):
 
     monkeypatch.setattr(module, "synchronize", synchronize)
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
-    engine, job = start(small_config(), synthetic, resolve("cpu"))
-    original = engine.train_epoch
+    runner, job = start(small_config(), synthetic, resolve("cpu"))
 
     def queue_two_seconds(epoch):
         queued[0] += 2.0
-        return original(epoch)
+        return runner.train_epoch(epoch)
 
-    engine.train_epoch = queue_two_seconds
-    assert [result.figures.train_s for result in train(engine, job, probe=None)] == [2.0, 2.0]
+    queueing = dataclasses.replace(runner, train_epoch=queue_two_seconds)
+    assert [result.figures.train_s for result in train(queueing, job, probe=None)] == [2.0, 2.0]
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_loss_that_is_not_finite_stops_with_step_and_cause(bad, synthetic):
-    engine, job = start(small_config(), synthetic, resolve("cpu"))
-    original, calls = engine.train_epoch, []
+    runner, job = start(small_config(), synthetic, resolve("cpu"))
+    calls = []
 
     def broken(epoch):
-        losses = original(epoch)
+        losses = runner.train_epoch(epoch)
         calls.append(1)
         if len(calls) == 2:
             losses[5:] = bad
         return losses
 
-    engine.train_epoch = broken
     with pytest.raises(
         DivergedError, match=r"at step 6 of epoch 2, before it 0\.\d+\. Likely the learning rate"
     ) as caught:
-        list(train(engine, job, probe=None))
+        list(train(dataclasses.replace(runner, train_epoch=broken), job, probe=None))
     assert caught.value.step == 32 + 6
     assert "--lr 0.005" in caught.value.remedy
 
 
 def test_fp16_is_named_as_a_cause(synthetic):
     config = small_config(execution={"precision": "fp16"})
-    engine, job = start(config, synthetic, resolve("cpu"))
-    engine.train_epoch = lambda epoch: torch.full((len(epoch),), torch.nan)
+    runner, job = start(config, synthetic, resolve("cpu"))
+    lost = dataclasses.replace(runner, train_epoch=lambda epoch: torch.full((len(epoch),), torch.nan))
     with pytest.raises(DivergedError, match="try --amp bf16"):
-        list(train(engine, job, probe=None))
+        list(train(lost, job, probe=None))
 
 
 def test_a_saved_model_answers_as_before(tmp_path):

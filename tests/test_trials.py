@@ -14,6 +14,7 @@ from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
 from accelmnist.engines import native
 from accelmnist.engines.fused import FusedEngine
+from accelmnist.engines.native.epoch import NativeEpochs
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.sweep.trials import alone as alone_module
 from accelmnist.sweep.trials import pool as pool_module
@@ -47,9 +48,11 @@ def alone(config: RunConfig, synthetic, engine=None):
 class OneThread(FusedEngine):
     """The engine with one thread, as a trial of a pool has it."""
 
-    def prepare(self, job, sample):
-        super().prepare(job, sample)
-        self.run.threads = 1
+    @classmethod
+    def prepare(cls, job, sample):
+        runner = super().prepare(job, sample)
+        runner.train_epoch.threads = 1
+        return runner
 
 
 def assert_same_bits(result: TrialResult, finished) -> None:
@@ -77,7 +80,7 @@ def test_in_a_pool_each_ends_at_the_bits_that_it_has_alone(workers, synthetic):
     results = trained(MIXED, synthetic, workers=workers)
     assert set(results) == {each.key for each in MIXED}
     for each in MIXED:
-        assert_same_bits(results[each.key], alone(each.config, synthetic, OneThread()))
+        assert_same_bits(results[each.key], alone(each.config, synthetic, OneThread))
 
 
 @needs_kernels
@@ -228,10 +231,10 @@ def test_a_network_that_fits_no_memory_is_a_result(engine, synthetic):
 def test_a_failed_allocation_is_a_result(synthetic, monkeypatch):
     original = FusedEngine.prepare
 
-    def prepare(self, job, sample):
+    def prepare(job, sample):
         if job.config.training.seed == 1:
             raise MemoryError
-        original(self, job, sample)
+        return original(job, sample)
 
     monkeypatch.setattr(FusedEngine, "prepare", prepare)
     results = trained([trial("small"), trial("large", seed=1)], synthetic)
@@ -247,7 +250,7 @@ def test_a_bug_keeps_its_traceback_and_ends_the_others(synthetic, monkeypatch):
         epochs.append(len(epoch))
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(FusedEngine, "train_epoch", broken)
+    monkeypatch.setattr(NativeEpochs, "__call__", broken)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         trained([trial(str(seed), seed=seed) for seed in range(50)], synthetic, workers=2)
     assert len(epochs) < 10
@@ -288,7 +291,7 @@ def test_a_stop_lets_the_trials_under_way_finish(engine, synthetic):
 @needs_kernels
 def test_an_interrupt_ends_the_trials_under_way_with_their_epoch(synthetic, monkeypatch):
     """After one epoch of one of them, all wait for the interrupt; of a thousand epochs each, few are run then."""
-    original, interrupted, first, begun = FusedEngine.train_epoch, threading.Event(), threading.Lock(), []
+    original, interrupted, first, begun = NativeEpochs.__call__, threading.Event(), threading.Lock(), []
 
     def train_epoch(self, epoch):
         begun.append(threading.current_thread())
@@ -299,7 +302,7 @@ def test_an_interrupt_ends_the_trials_under_way_with_their_epoch(synthetic, monk
         interrupted.set()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FusedEngine, "train_epoch", train_epoch)
+    monkeypatch.setattr(NativeEpochs, "__call__", train_epoch)
     trials = [trial(str(seed), seed=seed, epochs=1000) for seed in range(4)]
     with pytest.raises(KeyboardInterrupt):
         trained(trials, synthetic, workers=2, on_epoch=interrupt)

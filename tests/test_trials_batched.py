@@ -14,7 +14,8 @@ import torch
 
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.device import resolve
-from accelmnist.engines.contract import Epoch
+from accelmnist.engines.plan import Epoch, TrainingPlan
+from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.sweep.trials import batched_step as batched_step_module
 from accelmnist.sweep.trials import training as training_module
@@ -22,7 +23,6 @@ from accelmnist.sweep.trials.batched import batches_of, train_in_batches
 from accelmnist.sweep.trials.batched_step import BatchedEpochs, BatchedStep
 from accelmnist.sweep.trials.contract import upload_trial_data
 from accelmnist.training.evaluation import evaluate
-from accelmnist.training.loop import Plan
 from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
 
 RATES = {"sgd": 0.1, "sgd-momentum": 0.05, "adam": 0.004, "adamw": 0.004}
@@ -155,7 +155,7 @@ def test_a_shape_that_fits_no_memory_is_a_result(synthetic, device):
 def test_the_warm_up_of_a_captured_graph_leaves_no_trace(synthetic, monkeypatch):
     """A stand-in for the capture: it runs the step once, as the real one does, and replays it by calling it."""
     cpu, trials = resolve("cpu"), trials_of(2, optimizer="adamw", epochs=2)
-    plans = [Plan(trial.config, len(synthetic.train)).epoch(0) for trial in trials]
+    plans = [upload_epoch(TrainingPlan(trial.config, len(synthetic.train)).epoch(0), cpu) for trial in trials]
     together = Epoch(
         torch.stack([plan.order for plan in plans], dim=1),
         torch.stack([plan.learning_rates for plan in plans], dim=1),

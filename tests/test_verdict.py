@@ -17,10 +17,10 @@ from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import Verdict
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import resolve
-from accelmnist.engines.contract import Epoch
-from accelmnist.engines.eager import EagerEngine
+from accelmnist.engines.eager import EagerEngine, EagerSteps
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
 from accelmnist.training.evaluation import evaluate
-from accelmnist.training.loop import Plan
 from accelmnist.training.reference.scores import check_scores, oracle_scores
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
 from accelmnist.training.reference.training import ReferenceTraining, is_reference, loss_differences, train_reference
@@ -57,34 +57,42 @@ def verdict_on(done: Finished, data: Dataset, reference: ReferenceTraining | Non
     return judge(evidence, oracle=lambda: oracle_scores(*said), reference=reference, nudged=nudged, is_reference=False)
 
 
-class FaultyEngine(EagerEngine):
-    """The eager engine with places to break it."""
+class FaultySteps(EagerSteps):
+    """The eager engine's steps with places to break them."""
 
-    def __init__(self, **faults: Callable) -> None:
+    def __init__(self, job, faults: dict[str, Callable]) -> None:
+        super().__init__(job)
         self.faults = faults
-
-    def prepare(self, job, sample):
-        super().prepare(job, sample)
         self.epoch_number = 0
         self.step_number = 0
-        if "upload" in self.faults:
-            self.data = self.faults["upload"](self.data)
+        if "upload" in faults:
+            self.data = faults["upload"](self.data)
         update = self.update.update
-        gradient_fault = self.faults.get("gradients", lambda gradients, number: gradients)
+        gradient_fault = faults.get("gradients", lambda gradients, number: gradients)
 
         def faulty_update(gradients, rate, **settings):
             self.step_number += 1
             update(gradient_fault(list(gradients), self.step_number), rate, **settings)
-            if "weights" in self.faults:
+            if "weights" in faults:
                 with torch.no_grad():
-                    self.faults["weights"](self.parameters)
+                    faults["weights"](self.parameters)
 
         self.update.update = faulty_update
 
-    def train_epoch(self, epoch: Epoch) -> torch.Tensor:
+    def train_epoch(self, epoch: DeviceEpoch) -> torch.Tensor:
         epoch = self.faults.get("epoch", lambda epoch, number: epoch)(epoch, self.epoch_number)
         self.epoch_number += 1
         return super().train_epoch(epoch)
+
+
+def faulty_engine(**faults: Callable) -> type[EagerEngine]:
+    class FaultyEngine(EagerEngine):
+        @classmethod
+        def prepare(cls, job, sample):
+            steps = FaultySteps(job, faults)
+            return device_runner(steps.train_epoch, steps.update, job.device)
+
+    return FaultyEngine
 
 
 def larger_gradient(gradients, number):
@@ -118,7 +126,7 @@ class RepeatedOrder:
 
 def wrong_labels_in_one_batch(data):
     """Labels off by one in the images of one batch in the middle of the second epoch."""
-    plan = Plan(CONFIG, len(data)).epoch(1)
+    plan = upload_epoch(TrainingPlan(CONFIG, len(data)).epoch(1), resolve("cpu"))
     labels = data.labels.clone()
     chosen = plan.order[len(plan) // 2].to(labels.device)
     labels[chosen] = (labels[chosen] + 1) % 10
@@ -173,7 +181,7 @@ def test_a_right_run_passes(precision, data, reference):
 
 @pytest.mark.parametrize("fault", TRAINING_FAULTS)
 def test_a_fault_in_training_is_caught(fault, data, reference):
-    done = train_with(FaultyEngine(**TRAINING_FAULTS[fault]), CONFIG, data, resolve("cpu"))
+    done = train_with(faulty_engine(**TRAINING_FAULTS[fault]), CONFIG, data, resolve("cpu"))
     verdict = verdict_on(done, data, reference)
     assert CAUGHT_BY[fault] in {check.name for check in verdict.failures}
 
@@ -251,7 +259,7 @@ def test_a_gradient_of_another_scale_is_no_fault_for_adam(data):
         CONFIG, training=dataclasses.replace(CONFIG.training, optimizer="adam", learning_rate=0.003)
     )
     with_reference = train_reference(config, data.train, data.test)
-    done = train_with(FaultyEngine(gradients=larger_gradient), config, data, resolve("cpu"))
+    done = train_with(faulty_engine(gradients=larger_gradient), config, data, resolve("cpu"))
     assert verdict_on(done, data, with_reference).passed
 
 
@@ -293,7 +301,7 @@ CHAOTIC = RunConfig(
 def test_a_chaotic_training_is_no_fault(data):
     """So high a learning rate that two threads and one part ways: it drifts no further than a rounding drives it."""
     expected = train_reference(CHAOTIC, data.train, data.test)
-    rounded = FaultyEngine(gradients=lambda gradients, number: [gradient * (1 + 1e-7) for gradient in gradients])
+    rounded = faulty_engine(gradients=lambda gradients, number: [gradient * (1 + 1e-7) for gradient in gradients])
     done = train_with(rounded, CHAOTIC, data, resolve("cpu"))
     typical, worst = loss_differences(done.losses.view(6, -1), expected.losses.view(6, -1))
     limits = tolerances("fp32")

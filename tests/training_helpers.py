@@ -13,8 +13,9 @@ from accelmnist.data.on_device import upload
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
-from accelmnist.engines.contract import Engine, Job
+from accelmnist.engines.contract import Engine, Job, Runner
 from accelmnist.engines.model import MLP
+from accelmnist.engines.plan import HostEpoch
 from accelmnist.sweep.trials import TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import prepare, train
@@ -29,7 +30,7 @@ class Finished:
 
     config: RunConfig
     model: MLP
-    engine: Engine
+    runner: Runner
     losses: torch.Tensor
     evaluation: Evaluation
 
@@ -55,8 +56,13 @@ def make_job(config: RunConfig, data: Dataset, device: Device) -> Job:
     return Job(config, device, model, upload(data.train, device))
 
 
+def run_epoch(runner: Runner, epoch: HostEpoch) -> torch.Tensor:
+    """The losses (steps,) of the steps of `epoch` by `runner`."""
+    return runner.train_epoch(runner.upload(epoch))
+
+
 def train_with(
-    engine: Engine | str,
+    engine: type[Engine] | str,
     config: RunConfig,
     data: Dataset,
     device: Device,
@@ -64,16 +70,15 @@ def train_with(
     precision: str = "fp32",
     nudge: Nudge = leave,
 ) -> Finished:
-    """Train `config` by `engine`, a name or an instance, from weights that are nudged, and evaluate it."""
+    """Train `config` by `engine`, a name or a class, from weights that are nudged, and evaluate it."""
     execution = dataclasses.replace(config.execution, precision=precision)
     config = dataclasses.replace(config, execution=execution)
-    engine = engine_class(engine)() if isinstance(engine, str) else engine
     job = make_job(config, data, device)
     nudge(job.model.parameters())
-    prepare(engine, job)
-    losses = torch.cat([result.losses for result in train(engine, job, probe=None)])
+    runner = prepare(engine_class(engine) if isinstance(engine, str) else engine, job)
+    losses = torch.cat([result.losses for result in train(runner, job, probe=None)])
     evaluation = evaluate(job.model, upload(data.test, device), device=device, precision=config.execution.precision)
-    return Finished(config, job.model, engine, losses, evaluation)
+    return Finished(config, job.model, runner, losses, evaluation)
 
 
 _REFERENCES: dict[tuple[RunConfig, int], tuple[Dataset, Followed]] = {}

@@ -19,12 +19,14 @@ from accelmnist.core.config import Precision, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, autocast, compile_capability, matmul_precision
 from accelmnist.engines.compilation import compile_apart
-from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.contract import Classifier, Engine, Job, Runner
 from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP, forward, scale_images
+from accelmnist.engines.plan import HostEpoch
+from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.engines.step.functional_loop import StepLoop
 
-EpochFunction = Callable[[Epoch], Tensor]
+EpochFunction = Callable[[DeviceEpoch], Tensor]
 
 
 class CompiledEngine(Engine):
@@ -39,37 +41,22 @@ class CompiledEngine(Engine):
         capability = compile_capability(device)
         return None if capability.available else capability.reason
 
-    def prepare(self, job: Job, sample: Epoch) -> None:
+    @classmethod
+    def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Compile the step by running it once; the weights and the state end as they began."""
-        self.functional = FunctionalStep(job)
-        is_loop = job.device.kind == "cpu"
-        self._run = (
-            epoch_by_loop(self.functional, sample, job.device)
-            if is_loop
-            else epoch_by_steps(self.functional, job.device)
-        )
-        changed = self.functional.tensors()
+        step, plan = FunctionalStep(job), upload_epoch(sample, job.device)
+        run = epoch_by_loop(step, plan, job.device) if job.device.kind == "cpu" else epoch_by_steps(step, job.device)
+        changed = step.tensors()
         before = [tensor.clone() for tensor in changed]
         try:
-            self.train_epoch(Epoch(sample.order[:1], sample.learning_rates[:1], sample.dropout_seeds[:1]))
+            run(plan[:1])
         except torch._dynamo.exc.TorchDynamoException as error:
             cause = (str(error).strip().splitlines() or ["no message"])[0]
             raise DeviceError(
                 f"torch.compile failed: {cause}", remedy="Run with --engine eager; TORCH_LOGS=+dynamo shows more"
             ) from error
         torch._foreach_copy_(changed, before)
-
-    def train_epoch(self, epoch: Epoch) -> Tensor:
-        """Run all steps; returns their losses (steps,) float32 on the device."""
-        return self._run(epoch)
-
-    def state(self) -> State:
-        """The optimizer's state and the loss scale under their common names, as copies on the host."""
-        return self.functional.state()
-
-    def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave."""
-        self.functional.load_state(state)
+        return device_runner(run, step, job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:
@@ -80,16 +67,15 @@ class CompiledEngine(Engine):
         return CompiledClassifier(model, device, precision)
 
 
-def epoch_by_loop(step: FunctionalStep, sample: Epoch, device: Device) -> EpochFunction:
+def epoch_by_loop(step: FunctionalStep, sample: DeviceEpoch, device: Device) -> EpochFunction:
     """Runs epochs as a few calls of a compiled loop."""
     loop = StepLoop(step, sample)
     compiled = compile_apart(loop, name="training_steps", device=device)
 
-    def run(epoch: Epoch) -> Tensor:
+    def run(epoch: DeviceEpoch) -> Tensor:
         losses = []
         for start in range(0, len(epoch), loop.room):
-            here = slice(start, start + loop.room)
-            part = Epoch(epoch.order[here], epoch.learning_rates[here], epoch.dropout_seeds[here])
+            part = epoch[start : start + loop.room]
             loop.plan(part)
             losses.append(compiled()[: len(part)])
         return torch.cat(losses)
@@ -101,7 +87,7 @@ def epoch_by_steps(step: FunctionalStep, device: Device) -> EpochFunction:
     """Runs epochs as one call of a compiled step after the other."""
     compiled = compile_apart(step, name="training_step", device=device)
 
-    def run(epoch: Epoch) -> Tensor:
+    def run(epoch: DeviceEpoch) -> Tensor:
         plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
         return torch.stack([compiled(index, rate, seed) for index, rate, seed in plan])
 

@@ -1,8 +1,8 @@
 """What an engine is: one way of running the steps of an epoch.
 
-An engine gets a `Job` (weights and data on the device, and the configuration), prepares itself, and then runs epochs.
-It says of itself what it can't do. From the same start and the same order every engine follows the eager float32
-reference on the CPU within a stated tolerance; one parametrised test holds all of them to that.
+An engine gets a `Job` (weights and data on the device, and the configuration) and prepares a `Runner`, which then runs
+epochs. It says of itself what it can't do. From the same start and the same order every engine follows the eager
+float32 reference on the CPU within a stated tolerance; one parametrised test holds all of them to that.
 
 A new engine is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsClass`.
 """
@@ -12,9 +12,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from accelmnist.core.config import Precision, RunConfig
@@ -22,7 +21,7 @@ from accelmnist.data.augment import Augmentation
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import KINDS, Device
 from accelmnist.engines.model import MLP
-from accelmnist.engines.plan import EpochArrays
+from accelmnist.engines.plan import Epoch, HostEpoch
 
 State = dict[str, Tensor]
 # Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
@@ -51,33 +50,24 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """The plan of one epoch, on the device: everything that differs from step to step.
+class Runner:
+    """An engine that is ready to train its job; the network's weights are current before and after each epoch.
 
-    `order` (steps, batch) int64 are indexes of images, `learning_rates` (steps,) float32, `dropout_seeds` (steps,)
-    int64.
+    `upload` puts the plan of an epoch where `train_epoch` reads it, on the device. `train_epoch` runs all steps and
+    returns their losses (steps,) float32 there, without a host sync. `state` is everything besides the weights that the
+    next epoch depends on, by name, as copies on the host; `load_state` goes on from a state of this or another engine
+    that trained the same configuration.
     """
 
-    order: Tensor
-    learning_rates: Tensor
-    dropout_seeds: Tensor
-
-    @classmethod
-    def of(cls, arrays: EpochArrays) -> Epoch:
-        """The plan in torch's tensors, which share the arrays' memory."""
-        parts = (arrays.order, arrays.learning_rates, arrays.dropout_seeds)
-        return cls(*(torch.from_numpy(part) for part in parts))
-
-    def to(self, device: torch.device) -> Epoch:
-        """The same plan on `device`."""
-        return Epoch(self.order.to(device), self.learning_rates.to(device), self.dropout_seeds.to(device))
-
-    def __len__(self) -> int:
-        return len(self.order)
+    train_epoch: Callable[[Epoch[Any]], Tensor]
+    state: Callable[[], State]
+    load_state: Callable[[State], None]
+    upload: Callable[[HostEpoch], Epoch[Any]]
+    prepare_s: float = 0.0  # what it took to compile, capture and allocate
 
 
 class Engine(ABC):
-    """One way of running the steps of an epoch; the module's weights are current before and after each epoch."""
+    """One way of running the steps of an epoch. It is never made: what an engine keeps, its runner has."""
 
     summary: ClassVar[str]  # for people: what it does, in a phrase
     kinds: ClassVar[tuple[str, ...]] = KINDS  # of device on which it can run at all, whatever is installed
@@ -93,24 +83,13 @@ class Engine(ABC):
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:
         """Why this engine can't train `config` on `device`, or None when it can."""
 
+    @classmethod
     @abstractmethod
-    def prepare(self, job: Job, sample: Epoch) -> None:
+    def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Compile, capture, allocate. The weights end as they began.
 
         `sample` has the batch shape of every epoch to come; those may have fewer steps.
         """
-
-    @abstractmethod
-    def train_epoch(self, epoch: Epoch) -> Tensor:
-        """Run all steps; returns their losses (steps,) float32 on the device, without a host sync."""
-
-    @abstractmethod
-    def state(self) -> State:
-        """Everything besides the weights that the next epoch depends on, by name, as copies on the host."""
-
-    @abstractmethod
-    def load_state(self, state: State) -> None:
-        """Continue from a `state` of this or another engine that trained the same configuration."""
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:  # noqa: ARG003

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from torch import Tensor
-
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.device import Device
-from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.contract import Classifier, Engine, Job, Runner
 from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.plan import HostEpoch
+from accelmnist.engines.step.device_runner import device_runner, upload_epoch
 from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs
 from accelmnist.engines.step.torch_chunk import TorchChunk
 
@@ -31,21 +31,11 @@ class CudaGraphEngine(Engine):
         """It takes CUDA, where it runs everything."""
         return None if device.kind == "cuda" else f"graphs are CUDA's alone, and this is {device.kind}"
 
-    def prepare(self, job: Job, sample: Epoch) -> None:
+    @classmethod
+    def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Capture a graph a size of chunk; the weights and the state end as they began."""
-        self._run = ReplayedEpochs(TorchChunk(job, sample), job.device)
-
-    def train_epoch(self, epoch: Epoch) -> Tensor:
-        """Run all steps; returns their losses (steps,) float32 on the device."""
-        return self._run(epoch)
-
-    def state(self) -> State:
-        """The optimizer's state and the loss scale under their common names, as copies on the host."""
-        return self._run.chunk.state()
-
-    def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave."""
-        self._run.chunk.load_state(state)
+        chunk = TorchChunk(job, upload_epoch(sample, job.device))
+        return device_runner(ReplayedEpochs(chunk, job.device), chunk.update, job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:

@@ -14,10 +14,34 @@ from torch import Tensor
 
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.device import Device
-from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.contract import Classifier, Engine, Job, Runner
 from accelmnist.engines.model import MLP, logits_of, scale_images
+from accelmnist.engines.plan import HostEpoch
+from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner
 from accelmnist.engines.step.loss import training_loss
 from accelmnist.engines.step.scaled_update import ScaledUpdate
+
+
+class EagerSteps:
+    """The steps of `job`, one after the other; `update` owns the optimizer's state."""
+
+    def __init__(self, job: Job) -> None:
+        self.data = job.data
+        self.loss = training_loss(job.config, job.device)
+        self.parameters = list(job.model.parameters())
+        self.update = ScaledUpdate(job)
+
+    def train_epoch(self, epoch: DeviceEpoch) -> Tensor:
+        """Run all steps; returns their losses (steps,) float32 on the device."""
+        plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
+        return torch.stack([self.step(index, rate, seed) for index, rate, seed in plan])
+
+    def step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
+        """One step on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
+        inputs = scale_images(self.data.images.index_select(0, index))
+        loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed)
+        self.update.update(torch.autograd.grad(self.update.scaled(loss), self.parameters), rate)
+        return loss.detach()
 
 
 class EagerEngine(Engine):
@@ -30,32 +54,11 @@ class EagerEngine(Engine):
         """It runs everything that the device can."""
         return None
 
-    def prepare(self, job: Job, sample: Epoch) -> None:  # noqa: ARG002 - nothing here depends on the shapes
+    @classmethod
+    def prepare(cls, job: Job, sample: HostEpoch) -> Runner:  # noqa: ARG003 - nothing here depends on the shapes
         """Make the optimizer's state; nothing is compiled."""
-        self.data = job.data
-        self.loss = training_loss(job.config, job.device)
-        self.parameters = list(job.model.parameters())
-        self.update = ScaledUpdate(job)
-
-    def train_epoch(self, epoch: Epoch) -> Tensor:
-        """Run all steps; returns their losses (steps,) float32 on the device."""
-        plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
-        return torch.stack([self.step(index, rate, seed) for index, rate, seed in plan])
-
-    def step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
-        """One step on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
-        inputs = scale_images(self.data.images.index_select(0, index))
-        loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed)
-        self.update.update(torch.autograd.grad(self.update.scaled(loss), self.parameters), rate)
-        return loss.detach()
-
-    def state(self) -> State:
-        """The optimizer's state and the loss scale under their common names, as copies on the host."""
-        return self.update.state()
-
-    def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave."""
-        self.update.load_state(state)
+        steps = EagerSteps(job)
+        return device_runner(steps.train_epoch, steps.update, job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:

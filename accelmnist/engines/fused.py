@@ -1,21 +1,21 @@
 """Our own kernels, made for this network: native code for an epoch on the CPU, a few Triton kernels a step on CUDA.
 
-The device decides on the form: `step/native_epoch.py` multiplies by what is not zero alone, and keeps weights with the
-core that owns them; `step/triton_chunk.py` makes a step of three launches, and three more for every further hidden
+The device decides on the form: `native/epoch.py` multiplies by what is not zero alone, and keeps weights with the
+core that owns them; `triton/chunk.py` makes a step of three launches, and three more for every further hidden
 layer, which are captured in a CUDA graph and replayed.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, compile_capability
 from accelmnist.engines import native
-from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.contract import Classifier, Engine, Job, Runner
 from accelmnist.engines.model import MLP
 from accelmnist.engines.native.epoch import NativeEpochs, native_classifier
+from accelmnist.engines.plan import HostEpoch
+from accelmnist.engines.step.device_runner import device_runner, upload_epoch
 from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs
 from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
 from accelmnist.engines.triton.classifier import TritonForward
@@ -44,22 +44,13 @@ class FusedEngine(Engine):
             return f"its kernels for the CPU compute in fp32, not in {config.execution.precision}"
         return native.why_missing()
 
-    def prepare(self, job: Job, sample: Epoch) -> None:
+    @classmethod
+    def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Make the optimizer's state; on CUDA also compile and capture. The weights end as they began."""
-        self.run = _replayed(job, sample) if job.device.kind == "cuda" else NativeEpochs(job)
-        self._owner = self.run.chunk if isinstance(self.run, ReplayedEpochs) else self.run
-
-    def train_epoch(self, epoch: Epoch) -> Tensor:
-        """Run all steps; returns their losses (steps,) float32 on the device."""
-        return self.run(epoch)
-
-    def state(self) -> State:
-        """The optimizer's state under its common names, as copies on the host."""
-        return self._owner.state()
-
-    def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave."""
-        self._owner.load_state(state)
+        if job.device.kind == "cuda":
+            return _replayed(job, sample)
+        epochs = NativeEpochs(job)
+        return device_runner(epochs, epochs, job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
@@ -71,11 +62,12 @@ class FusedEngine(Engine):
         return native_classifier(model)
 
 
-def _replayed(job: Job, sample: Epoch) -> ReplayedEpochs:
+def _replayed(job: Job, sample: HostEpoch) -> Runner:
     from triton.errors import TritonError
 
     try:
-        return ReplayedEpochs(TritonChunk(job, sample), job.device)
+        chunk = TritonChunk(job, upload_epoch(sample, job.device))
+        return device_runner(ReplayedEpochs(chunk, job.device), chunk, job.device)
     except TritonError as error:
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DeviceError(f"Triton failed: {cause}", remedy="Run with --engine cuda_graph") from error

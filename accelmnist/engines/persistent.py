@@ -7,13 +7,13 @@ not run on a GPU yet: its numbers are tested by Triton's interpreter, and its co
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, compile_capability, is_out_of_memory, multiprocessors
-from accelmnist.engines.contract import Classifier, Engine, Epoch, Job, State
+from accelmnist.engines.contract import Classifier, Engine, Job, Runner
 from accelmnist.engines.model import MLP
+from accelmnist.engines.plan import HostEpoch
+from accelmnist.engines.step.device_runner import device_runner, upload_epoch
 from accelmnist.engines.step.replay import ReplayedClassifier
 from accelmnist.engines.triton.classifier import TritonForward
 from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
@@ -42,32 +42,22 @@ class PersistentEngine(Engine):
             return f"{config.model} at batch {config.training.batch_size} is too large for its {count} multiprocessors"
         return None
 
-    def prepare(self, job: Job, sample: Epoch) -> None:
+    @classmethod
+    def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Make the optimizer's state and compile: a launch of no steps."""
         from triton.errors import TritonError
 
         cut = partition_of(job.config, multiprocessors(job.device))
         assert cut is not None, "unsupported() refused it"
-        self._run = PersistentEpochs(job, cut)
+        epochs = PersistentEpochs(job, cut)
         try:
-            self._run(Epoch(sample.order[:0], sample.learning_rates[:0], sample.dropout_seeds[:0]))
+            epochs(upload_epoch(sample[:0], job.device))
         except (TritonError, RuntimeError) as error:  # a cooperative grid that the driver refuses is the latter
             if is_out_of_memory(error):
                 raise
             cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise DeviceError(f"Triton failed: {cause}", remedy="Run with --engine fused") from error
-
-    def train_epoch(self, epoch: Epoch) -> Tensor:
-        """Run all steps; returns their losses (steps,) float32 on the device."""
-        return self._run(epoch)
-
-    def state(self) -> State:
-        """The optimizer's state under its common names, as copies on the host."""
-        return self._run.state()
-
-    def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave."""
-        self._run.load_state(state)
+        return device_runner(epochs, epochs, job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:

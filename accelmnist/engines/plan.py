@@ -14,7 +14,9 @@ Nothing here needs torch, so that training can be planned, and begin, before it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +31,49 @@ _FIRST_SHARE = 1 / 25
 _LAST_SHARE = 1 / 10_000
 
 
+class Sliceable(Protocol):
+    """What a plan is made of: NumPy's arrays on the host, or torch's tensors on a device."""
+
+    def __getitem__(self, steps: Any, /) -> Any:
+        """A part of it."""
+
+    def __len__(self) -> int:
+        """How many steps there are."""
+
+
+Array = TypeVar("Array", bound=Sliceable)
+Other = TypeVar("Other", bound=Sliceable)
+
+
 @dataclass(frozen=True)
-class EpochArrays:
-    """The plan of one epoch: `order` (steps, batch) are indexes of images, the others have one number a step."""
+class Epoch(Generic[Array]):
+    """The plan of one epoch, or of some of its steps: everything that differs from step to step.
 
-    order: NDArray[np.int64]
-    learning_rates: NDArray[np.float32]
-    dropout_seeds: NDArray[np.int64]
+    `order` (steps, batch) int64 are indexes of images, `learning_rates` (steps,) float32, `dropout_seeds` (steps,)
+    int64.
+    """
+
+    order: Array
+    learning_rates: Array
+    dropout_seeds: Array
+
+    def __getitem__(self, steps: slice) -> Epoch[Array]:
+        """The plan of these steps alone."""
+        return Epoch(self.order[steps], self.learning_rates[steps], self.dropout_seeds[steps])
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def map(self, change: Callable[[Array], Other]) -> Epoch[Other]:
+        """The plan with `change` done to each of its three parts."""
+        return Epoch(change(self.order), change(self.learning_rates), change(self.dropout_seeds))
 
 
-class EpochPlans:
-    """The plan of any epoch of a run over `images` training images."""
+HostEpoch = Epoch[NDArray[Any]]
+
+
+class TrainingPlan:
+    """The plan of every epoch of a run over `images` training images."""
 
     def __init__(self, config: RunConfig, images: int) -> None:
         self.training = config.training
@@ -47,10 +81,10 @@ class EpochPlans:
         self.steps = steps_per_epoch(images, config.training.batch_size)
         self.rates = learning_rates(config.training, self.steps * config.training.epochs)
 
-    def arrays(self, number: int) -> EpochArrays:
+    def epoch(self, number: int) -> HostEpoch:
         """The plan of epoch `number`, counted from 0."""
         seed = self.training.seed
-        return EpochArrays(
+        return Epoch[NDArray[Any]](
             order=epoch_order(self.images, self.training.batch_size, seed=seed, epoch=number),
             learning_rates=self.rates[number * self.steps : (number + 1) * self.steps],
             dropout_seeds=dropout_seeds(self.steps, seed=seed, epoch=number),

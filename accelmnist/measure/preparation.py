@@ -121,7 +121,7 @@ def profiled(timed: TimedCase, *, steps: int, trace: Path | None) -> Profile:
     device = timed.device
     with matmul_precision(device, timed.case.precision):
         if isinstance(timed, TimedTraining):
-            profile = profile_steps(timed.engine, timed.first_steps(steps), device, steps=steps, trace=trace)
+            profile = profile_steps(timed.runner, timed.first_steps(steps), device, steps=steps, trace=trace)
         else:
             profile = profile_calls(lambda: timed.run(1), device, steps=steps, trace=trace)
     timed.restore()

@@ -56,12 +56,12 @@ def train_to_target(config: RunConfig, device: Device, engine_name: str, target:
     test = upload(dataset.test, device)
     model = MLP(config.model, seed=config.training.seed).to(device.torch_device)
     job = Job(config, device, model, upload(dataset.train, device))
-    engine = engine_class(engine_name)()
-    prepare_s = prepare(engine, job)
-    compile_s = prepare_s if engine.compiles_on(device.kind) else None
+    engine = engine_class(engine_name)
+    runner = prepare(engine, job)
+    compile_s = runner.prepare_s if engine.compiles_on(device.kind) else None
     best = 0.0
     try:
-        for result in train(engine, job, probe=None):
+        for result in train(runner, job, probe=None):
             best = max(best, accuracy_of(model, test, device=device, precision=precision))
             if best >= target:
                 synchronize(device)

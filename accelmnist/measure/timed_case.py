@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import cycle, islice
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -23,12 +24,13 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, matmul_precision
 from accelmnist.engines.choose import engine_class
-from accelmnist.engines.contract import Engine, Epoch, Job
+from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
+from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.measure.clock import timed
 from accelmnist.measure.plan import Case
 from accelmnist.measure.sampling import SLICES
-from accelmnist.training.loop import Plan, prepare
+from accelmnist.training.loop import prepare
 
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
 _AIM_S = 1.25 * REGION_S
@@ -112,31 +114,30 @@ class TimedTraining(TimedCase):
     def __init__(self, case: Case, device: Device, config: RunConfig, data: DeviceSet) -> None:
         super().__init__(case, device)
         self.job = Job(config, device, MLP(config.model, seed=config.training.seed).to(device.torch_device), data)
-        self.engine: Engine = engine_class(case.engine)()
-        seconds = prepare(self.engine, self.job)
-        self.compile_s = seconds if self.engine.compiles_on(device.kind) else None
-        self._epoch = Plan(config, len(data)).epoch(0).to(device.torch_device)
+        engine = engine_class(case.engine)
+        self.runner = prepare(engine, self.job)
+        self.compile_s = self.runner.prepare_s if engine.compiles_on(device.kind) else None
+        self._epoch = self.runner.upload(TrainingPlan(config, len(data)).epoch(0))
         self._weights = [weight.detach().clone() for weight in self.job.model.parameters()]
-        self._state = self.engine.state()
+        self._state = self.runner.state()
 
     def run(self, steps: int) -> None:
         """Run the first `steps` steps of the first epoch; over and over where it has fewer."""
         whole, rest = divmod(steps, len(self._epoch))
         for _ in range(whole):
-            self.engine.train_epoch(self._epoch)
+            self.runner.train_epoch(self._epoch)
         if rest:
-            self.engine.train_epoch(self.first_steps(rest))
+            self.runner.train_epoch(self.first_steps(rest))
 
-    def first_steps(self, steps: int) -> Epoch:
+    def first_steps(self, steps: int) -> Epoch[Any]:
         """The plan of the first steps, on the device."""
-        epoch = self._epoch
-        return Epoch(epoch.order[:steps], epoch.learning_rates[:steps], epoch.dropout_seeds[:steps])
+        return self._epoch[:steps]
 
     @torch.no_grad()
     def restore(self) -> None:
         """Weights and optimizer as they were before the first step."""
         torch._foreach_copy_([weight.detach() for weight in self.job.model.parameters()], self._weights)
-        self.engine.load_state(self._state)
+        self.runner.load_state(self._state)
 
 
 class TimedInference(TimedCase):

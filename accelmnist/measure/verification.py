@@ -61,7 +61,7 @@ def verify_training(
     config, job = timed.job.config, timed.job
     timed.restore()
     try:
-        losses = torch.cat([result.losses for result in train(timed.engine, job, probe=None)])
+        losses = torch.cat([result.losses for result in train(timed.runner, job, probe=None)])
     except DivergedError as error:
         return None, _diverged(error)
     evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,8 +19,8 @@ from accelmnist.core.errors import DivergedError
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import matmul_precision, synchronize
-from accelmnist.engines.contract import Engine, Epoch, Job
-from accelmnist.engines.plan import EpochPlans
+from accelmnist.engines.contract import Engine, Job, Runner
+from accelmnist.engines.plan import TrainingPlan
 from accelmnist.training.averaging import WeightAverage
 from accelmnist.training.evaluation import accuracy_of
 
@@ -33,27 +33,19 @@ class EpochResult:
     losses: Tensor
 
 
-class Plan(EpochPlans):
-    """The plan of any epoch of a run, in torch's tensors on the host."""
-
-    def epoch(self, number: int) -> Epoch:
-        """The plan of epoch `number`, counted from 0."""
-        return Epoch.of(self.arrays(number))
-
-
-def prepare(engine: Engine, job: Job) -> float:
-    """Let `engine` compile, capture and allocate; returns the seconds it took. The weights end as they began."""
-    sample = Plan(job.config, len(job.data)).epoch(0).to(job.device.torch_device)
+def prepare(engine: type[Engine], job: Job) -> Runner:
+    """Let `engine` compile, capture and allocate, timed: `prepare_s`. The weights end as they began."""
+    sample = TrainingPlan(job.config, len(job.data)).epoch(0)
     with matmul_precision(job.device, job.config.execution.precision):
         synchronize(job.device)
         started = time.perf_counter()
-        engine.prepare(job, sample)
+        runner = engine.prepare(job, sample)
         synchronize(job.device)
-    return time.perf_counter() - started
+    return replace(runner, prepare_s=time.perf_counter() - started)
 
 
 def train(
-    engine: Engine, job: Job, *, probe: DeviceSet | None, first_epoch: int = 0, average: WeightAverage | None = None
+    runner: Runner, job: Job, *, probe: DeviceSet | None, first_epoch: int = 0, average: WeightAverage | None = None
 ) -> Iterator[EpochResult]:
     """Train from `first_epoch` to the last, one result an epoch; `probe` is the set whose accuracy each epoch tells.
 
@@ -61,22 +53,24 @@ def train(
     caller's, who saves its state or goes on from one.
     Raises DivergedError at the end of the epoch in which a loss is no longer finite.
     """
-    plan = Plan(job.config, len(job.data))
+    plan = TrainingPlan(job.config, len(job.data))
     average = average or WeightAverage(job.model, job.config.training.averaging)
     for number in range(first_epoch, job.config.training.epochs):
-        losses, train_s = _timed_epoch(engine, job, plan, number, average)
+        losses, train_s = _timed_epoch(runner, job, plan, number, average)
         check_finite(losses, job.config, first_step=number * plan.steps)
         yield EpochResult(epoch_figures(job, plan, number, losses, train_s, probe), losses)
 
 
-def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int, average: WeightAverage) -> tuple[Tensor, float]:
+def _timed_epoch(
+    runner: Runner, job: Job, plan: TrainingPlan, number: int, average: WeightAverage
+) -> tuple[Tensor, float]:
     with matmul_precision(job.device, job.config.execution.precision):
         synchronize(job.device)
         started = time.perf_counter()
         average.resume_training()
         if job.augmentation is not None:
             job.augmentation.write(number)
-        losses = engine.train_epoch(plan.epoch(number).to(job.device.torch_device))
+        losses = runner.train_epoch(runner.upload(plan.epoch(number)))
         average.take_in(number + 1)
         synchronize(job.device)
         train_s = time.perf_counter() - started
@@ -84,7 +78,7 @@ def _timed_epoch(engine: Engine, job: Job, plan: Plan, number: int, average: Wei
 
 
 def epoch_figures(
-    job: Job, plan: Plan, number: int, losses: Tensor, train_s: float, probe: DeviceSet | None
+    job: Job, plan: TrainingPlan, number: int, losses: Tensor, train_s: float, probe: DeviceSet | None
 ) -> EpochFigures:
     """The figures of epoch `number`, counted from 0, which took `train_s` and had these `losses` (steps,)."""
     precision = job.config.execution.precision

@@ -176,11 +176,10 @@ class Bench:
         """Train `config` to its end; only then is the held-out set looked at."""
         model = MLP(config.model, seed=config.training.seed)
         job = Job(config, self.device, model, self.training)
-        engine = engine_class(config.execution.engine)()
-        prepare(engine, job)
+        runner = prepare(engine_class(config.execution.engine), job)
         started = time.perf_counter()
         try:
-            train_s = sum(result.figures.train_s for result in train(engine, job, probe=None))
+            train_s = sum(result.figures.train_s for result in train(runner, job, probe=None))
         except DivergedError:
             return Trial(config=config, accuracy=None, train_s=time.perf_counter() - started)
         return Trial(config=config, accuracy=self._accuracy(model, self.validation), train_s=train_s)

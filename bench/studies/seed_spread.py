@@ -87,9 +87,8 @@ def train_once(config: RunConfig, data: Dataset, execution: ExecutionConfig, *, 
     device = resolve("cpu")
     model = MLP(config.model, seed=seed)
     job = Job(config, device, model, upload(data.train, device))
-    engine = engine_class(execution.engine)()
-    prepare(engine, job)
-    losses = torch.cat([result.losses for result in train(engine, job, probe=None)])
+    runner = prepare(engine_class(execution.engine), job)
+    losses = torch.cat([result.losses for result in train(runner, job, probe=None)])
     evaluation = evaluate(model, upload(data.test, device), device=device, precision=execution.precision)
     return Trained(config, model, evaluation, losses)
 

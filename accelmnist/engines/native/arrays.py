@@ -12,7 +12,7 @@ from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.data.types import ImageSet
 from accelmnist.engines import native
 from accelmnist.engines.initial_weights import initial_parameters
-from accelmnist.engines.plan import EpochArrays
+from accelmnist.engines.plan import HostEpoch
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
 _LEAST_UNITS = 16  # of the widest layer for each thread; with fewer, meeting costs more than it brings
@@ -37,7 +37,7 @@ class NativeNetwork:
         self._labels = images.labels
         self._pixels = native.list_pixels(images.images, threads=self._team, level=native.chosen_level())
 
-    def train(self, plan: EpochArrays) -> Floats:
+    def train(self, plan: HostEpoch) -> Floats:
         """Run the steps of an epoch; returns their losses (steps,)."""
         losses = run_epoch(
             self.config,
@@ -78,7 +78,7 @@ def run_epoch(
     slots: Mapping[str, Sequence[Floats]],
     pixels: Any,
     labels: NDArray[np.int64],
-    plan: EpochArrays,
+    plan: HostEpoch,
     *,
     count: float,
     threads: int,

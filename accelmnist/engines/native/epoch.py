@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist.engines import native
-from accelmnist.engines.contract import Classifier, Epoch, Job, State
+from accelmnist.engines.contract import Classifier, Job, State
 from accelmnist.engines.model import MLP
 from accelmnist.engines.native.arrays import array_classifier, run_epoch, useful_threads
-from accelmnist.engines.plan import EpochArrays
+from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.rules import SLOTS
 from accelmnist.engines.step.state import export_state, import_state
 
@@ -37,7 +37,7 @@ class NativeEpochs:
         self.threads = useful_threads(job.config.model.hidden, torch.get_num_threads())
         self._pixels = ListedPixels(job.data.images, threads=self.threads)
 
-    def __call__(self, epoch: Epoch) -> Tensor:
+    def __call__(self, epoch: DeviceEpoch) -> Tensor:
         """Run all steps; returns their losses (steps,) float32."""
         count = self.scalars.get("count", torch.zeros(()))
         losses = run_epoch(
@@ -46,7 +46,7 @@ class NativeEpochs:
             {name: _arrays(row) for name, row in self.slots.items()},
             self._pixels.current(),
             self.job.data.labels.numpy(),
-            _plan_of(epoch),
+            epoch.map(lambda part: part.contiguous().numpy()),
             count=count.item(),
             threads=self.threads,
         )
@@ -94,11 +94,6 @@ def native_classifier(model: MLP) -> Classifier:
         return torch.from_numpy(by_arrays(images.contiguous().numpy()))
 
     return classify
-
-
-def _plan_of(epoch: Epoch) -> EpochArrays:
-    parts = (epoch.order, epoch.learning_rates, epoch.dropout_seeds)
-    return EpochArrays(*(part.contiguous().numpy() for part in parts))
 
 
 def _arrays(tensors: list[Tensor]) -> tuple[NDArray[np.float32], ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from accelmnist.engines.contract import Epoch
+from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.functional import FunctionalStep
 
 _MOST_STEPS = 64  # a call: what a call costs is then below 1 % of what it does
@@ -21,14 +21,10 @@ _MOST_OPERATIONS = 5e10  # a call, a second or so: Ctrl-C waits for its end
 class StepLoop:
     """Calls of up to `room` steps of `step`, in place; `sample` has the batch shape of all that follow."""
 
-    def __init__(self, step: FunctionalStep, sample: Epoch) -> None:
+    def __init__(self, step: FunctionalStep, sample: DeviceEpoch) -> None:
         self._step = step
         room = min(len(sample), _most_steps(step, batch_size=sample.order.shape[1]))
-        self._plan = Epoch(
-            torch.zeros_like(sample.order[:room]),
-            torch.zeros_like(sample.learning_rates[:room]),
-            torch.zeros_like(sample.dropout_seeds[:room]),
-        )
+        self._plan = sample[:room].map(torch.zeros_like)
         self._steps = torch.zeros((), dtype=torch.int64, device=sample.order.device)
 
     @property
@@ -36,7 +32,7 @@ class StepLoop:
         """The most steps of a call."""
         return len(self._plan)
 
-    def plan(self, part: Epoch) -> None:
+    def plan(self, part: DeviceEpoch) -> None:
         """Set the steps of the next call, `room` at most."""
         steps = len(part)
         assert part.order.shape[1:] == self._plan.order.shape[1:], "the batch of an epoch is the sample's"

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, Replay, capture_graph, capture_graphs, is_out_of_memory
-from accelmnist.engines.contract import Classifier, Epoch, State
+from accelmnist.engines.contract import Classifier
+from accelmnist.engines.step.device_runner import DeviceEpoch
 
 MOST_STEPS = 32  # of a chunk: a replay then costs the host less than a hundredth of what the device does
 
@@ -28,7 +29,7 @@ MOST_STEPS = 32  # of a chunk: a replay then costs the host less than a hundredt
 class StepInputs:
     """The plan of up to `room` steps, in tensors that never move; `sample` has the batch shape of all that follow."""
 
-    def __init__(self, sample: Epoch, room: int) -> None:
+    def __init__(self, sample: DeviceEpoch, room: int) -> None:
         # The sample's first step throughout: capturing runs the steps, and must find images that are there.
         self.order = sample.order[:1].repeat(room, 1)
         self.learning_rates = sample.learning_rates[:1].repeat(room)
@@ -37,7 +38,7 @@ class StepInputs:
     def __len__(self) -> int:
         return len(self.order)
 
-    def fill(self, part: Epoch) -> None:
+    def fill(self, part: DeviceEpoch) -> None:
         """Set the first steps, `room` at most: three copies, within the device where `part` is there."""
         steps = len(part)
         assert part.order.shape[1:] == self.order.shape[1:], "the batch of an epoch is the sample's"
@@ -63,14 +64,6 @@ class GraphChunk(ABC):
     def tensors(self) -> list[Tensor]:
         """Everything that a step changes, so that the runs of a capture can be undone."""
 
-    @abstractmethod
-    def state(self) -> State:
-        """As an engine's."""
-
-    @abstractmethod
-    def load_state(self, state: State) -> None:
-        """As an engine's."""
-
 
 class ReplayedEpochs:
     """Runs epochs as replays of `chunk`, which is captured here, a graph a size; its weights end as they began."""
@@ -80,13 +73,13 @@ class ReplayedEpochs:
         sizes = chunk_sizes(len(chunk.window))
         self._replays = dict(zip(sizes, _capture(chunk, sizes, device), strict=True))
 
-    def __call__(self, epoch: Epoch) -> Tensor:
+    def __call__(self, epoch: DeviceEpoch) -> Tensor:
         """Run all steps; returns their losses (steps,) float32 on the device."""
         losses = torch.empty_like(epoch.learning_rates)
         start = 0
         for size in split_steps(len(epoch), list(self._replays)):
             here = slice(start, start + size)
-            self.chunk.window.fill(Epoch(epoch.order[here], epoch.learning_rates[here], epoch.dropout_seeds[here]))
+            self.chunk.window.fill(epoch[here])
             self._replays[size]()
             losses[here] = self.chunk.losses[:size]
             start += size

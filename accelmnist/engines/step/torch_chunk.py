@@ -13,8 +13,9 @@ from torch import Tensor
 
 from accelmnist.core.config import INPUTS
 from accelmnist.device import AMP_DTYPES
-from accelmnist.engines.contract import Epoch, Job, State
+from accelmnist.engines.contract import Job
 from accelmnist.engines.model import apply_output, image_losses, scale_images, target_table
+from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.loss import training_network
 from accelmnist.engines.step.replay import MOST_STEPS, GraphChunk, StepInputs
 from accelmnist.engines.step.scaled_update import ScaledUpdate
@@ -23,13 +24,13 @@ _MOST_INPUT_BYTES = 2**26  # of the float32 inputs of a chunk, which are all mad
 
 
 class TorchChunk(GraphChunk):
-    """The steps of `job`; it owns the optimizer's state."""
+    """The steps of `job`; its `update` owns the optimizer's state, which graphs read where it lies."""
 
-    def __init__(self, job: Job, sample: Epoch) -> None:
+    def __init__(self, job: Job, sample: DeviceEpoch) -> None:
         self.window = StepInputs(sample, room_of(sample))
         self.losses = torch.zeros_like(self.window.learning_rates)
         self._data = job.data
-        self._update = ScaledUpdate(job)
+        self.update = ScaledUpdate(job)
         self._output = job.config.model.output
         self._batch = sample.order.shape[1]
         self._network = training_network(job.config, job.device)
@@ -50,28 +51,20 @@ class TorchChunk(GraphChunk):
 
     def _step(self, inputs: Tensor, targets: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
         """One step on inputs (batch, 784) and targets (batch, 10); returns the logits."""
-        parameters = self._update.parameters
+        parameters = self.update.parameters
         with torch.enable_grad():
             logits = self._network(parameters, inputs, seed)
         said = apply_output(logits.detach().float(), self._output)
-        gradient = self._update.scaled((said - targets) * (1 / self._batch))
-        self._update.update(torch.autograd.grad(logits, parameters, gradient.to(logits.dtype)), rate)
+        gradient = self.update.scaled((said - targets) * (1 / self._batch))
+        self.update.update(torch.autograd.grad(logits, parameters, gradient.to(logits.dtype)), rate)
         return logits.detach()
 
     def tensors(self) -> list[Tensor]:
         """Weights, optimizer's state, loss scale."""
-        return self._update.tensors()
-
-    def state(self) -> State:
-        """The optimizer's state and the loss scale under their common names, as copies on the host."""
-        return self._update.state()
-
-    def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave; graphs read it where it lies."""
-        self._update.load_state(state)
+        return self.update.tensors()
 
 
-def room_of(sample: Epoch) -> int:
+def room_of(sample: DeviceEpoch) -> int:
     """The most steps of a chunk: no more than an epoch has, and no more than memory should hold inputs of."""
     step_bytes = sample.order.shape[1] * INPUTS * torch.float32.itemsize
     return max(1, min(MOST_STEPS, len(sample), _MOST_INPUT_BYTES // step_bytes))

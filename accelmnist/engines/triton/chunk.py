@@ -1,6 +1,6 @@
 """Several steps by our own Triton kernels as one function, which a CUDA graph captures.
 
-`triton_launches` says which kernels a step starts. All that they work on is made here once; Adam's corrections are made
+`launches` says which kernels a step starts. All that they work on is made here once; Adam's corrections are made
 before the first step of a chunk, and losses added up after its last.
 
 16-bit training takes no loss scale: the kernels keep gradients as many times as large as the batch has images, which
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.device import AMP_DTYPES
-from accelmnist.engines.contract import Epoch, Job, State
+from accelmnist.engines.contract import Job, State
+from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.functional_update import bias_corrections
 from accelmnist.engines.step.replay import MOST_STEPS, GraphChunk, StepInputs
 from accelmnist.engines.step.rules import SLOTS
@@ -29,7 +30,7 @@ _MOST_NUMBERS = 2**31  # of a matrix: the kernels count in 32 bits, since 64 tak
 class TritonChunk(GraphChunk):
     """The steps of `job`; it owns the optimizer's state. `launches` are those of one step, in order."""
 
-    def __init__(self, job: Job, sample: Epoch) -> None:
+    def __init__(self, job: Job, sample: DeviceEpoch) -> None:
         room, device = max(1, min(MOST_STEPS, len(sample))), job.device.torch_device
         self.window = StepInputs(sample, room)
         self.losses = torch.zeros(room, device=device)

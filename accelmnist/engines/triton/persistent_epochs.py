@@ -13,7 +13,8 @@ from torch import Tensor
 
 from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.device import AMP_DTYPES
-from accelmnist.engines.contract import Epoch, Job, State
+from accelmnist.engines.contract import Job, State
+from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.functional_update import bias_corrections
 from accelmnist.engines.step.rules import SLOTS
 from accelmnist.engines.step.state import export_state, import_state
@@ -46,7 +47,7 @@ class PersistentEpochs:
         self._fixed |= self._named_parameters() | _exchange(config, cut, device)
         self.constants = _constants(config, cut)
 
-    def __call__(self, epoch: Epoch) -> Tensor:
+    def __call__(self, epoch: DeviceEpoch) -> Tensor:
         """Run all steps in one launch; returns their losses (steps,) float32 on the device."""
         arguments = self.arguments(epoch)
         self._arrivals.zero_()
@@ -54,7 +55,7 @@ class PersistentEpochs:
         self._count += len(epoch)
         return arguments["losses"].sum(dim=1)
 
-    def arguments(self, epoch: Epoch) -> dict[str, Tensor]:
+    def arguments(self, epoch: DeviceEpoch) -> dict[str, Tensor]:
         """The kernel's tensors by name, for the steps of `epoch`."""
         rates = epoch.learning_rates.contiguous()
         means, roots = rates, rates  # not used where the rule is not Adam's

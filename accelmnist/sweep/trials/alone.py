@@ -34,9 +34,8 @@ def train_alone(
         with memory_errors(device, REMEDY):
             require_memory(trial.config, device, checked=False)
             job = job_of(trial, data, device)
-            engine = engine_class(trial.config.execution.engine)()
-            prepare(engine, job)
-            for result in train(engine, job, probe=data.probe):
+            runner = prepare(engine_class(trial.config.execution.engine), job)
+            for result in train(runner, job, probe=data.probe):
                 done.append(result)
                 on_epoch(trial.key, result.figures)
                 if is_abandoned():

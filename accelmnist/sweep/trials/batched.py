@@ -15,19 +15,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.device import Device, free_memory_bytes, matmul_precision, memory_errors, synchronize
-from accelmnist.engines.contract import Epoch, Job
+from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
+from accelmnist.engines.plan import Epoch, TrainingPlan
+from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
 from accelmnist.engines.step.memory import require_memory, training_bytes
 from accelmnist.sweep.trials.alone import REMEDY, job_of, result_of
 from accelmnist.sweep.trials.batched_step import BatchedEpochs, BatchedStep
 from accelmnist.sweep.trials.contract import DeviceData, OnEpoch, Trial, TrialResult
-from accelmnist.training.loop import EpochResult, Plan, check_finite, epoch_figures
+from accelmnist.training.loop import EpochResult, check_finite, epoch_figures
 
 
 def train_in_batches(
@@ -87,7 +90,7 @@ class Batch:
 
     def __init__(self, trials: Sequence[Trial], data: DeviceData, device: Device) -> None:
         self.trials, self.data, self.device = trials, data, device
-        self.plans = [Plan(trial.config, len(data.training)) for trial in trials]
+        self.plans = [TrainingPlan(trial.config, len(data.training)) for trial in trials]
         self.epochs: list[list[EpochResult]] = [[] for _ in trials]
         self.causes: list[AccelmnistError | None] = [None for _ in trials]
         self.jobs: list[Job] = []
@@ -104,14 +107,14 @@ class Batch:
                 for place in range(len(self.trials)):
                     self._keep(place, number, losses[place], train_s, on_epoch)
 
-    def _plan(self, number: int) -> Epoch:
+    def _plan(self, number: int) -> DeviceEpoch:
         epochs = [plan.epoch(number) for plan in self.plans]
         together = Epoch(
-            torch.stack([epoch.order for epoch in epochs], dim=1),
-            torch.stack([epoch.learning_rates for epoch in epochs], dim=1),
-            torch.stack([epoch.dropout_seeds for epoch in epochs], dim=1),
+            np.stack([epoch.order for epoch in epochs], axis=1),
+            np.stack([epoch.learning_rates for epoch in epochs], axis=1),
+            np.stack([epoch.dropout_seeds for epoch in epochs], axis=1),
         )
-        return together.to(self.device.torch_device)
+        return upload_epoch(together, self.device)
 
     def _timed_epoch(self, epochs: BatchedEpochs, number: int) -> tuple[Tensor, float]:
         """The losses (networks, steps) on the host, and the seconds that all networks took together."""

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from accelmnist.device import Device, capture_graph
-from accelmnist.engines.contract import Epoch, Job
+from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
+from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.functional import FunctionalStep
 
 
@@ -64,14 +65,14 @@ class BatchedEpochs:
     networks, batch), rates and seeds (steps, networks). `sample` has the shape of all plans that follow.
     """
 
-    def __init__(self, step: BatchedStep, sample: Epoch, device: Device) -> None:
+    def __init__(self, step: BatchedStep, sample: DeviceEpoch, device: Device) -> None:
         self._step = step
-        self._plan = Epoch(*(tensor.clone() for tensor in (sample.order, sample.learning_rates, sample.dropout_seeds)))
+        self._plan = sample.map(torch.clone)
         self._losses = torch.zeros_like(sample.learning_rates)
         self._position = torch.zeros(1, dtype=torch.int64, device=sample.order.device)
         self._run = self._captured(device) if device.kind == "cuda" else self._next_step
 
-    def train_epoch(self, plan: Epoch) -> Tensor:
+    def train_epoch(self, plan: DeviceEpoch) -> Tensor:
         """Run all steps; returns their losses (steps, networks) float32 on the device, without a host sync."""
         self._plan.order.copy_(plan.order)
         self._plan.learning_rates.copy_(plan.learning_rates)
@@ -83,11 +84,9 @@ class BatchedEpochs:
 
     def _next_step(self) -> None:
         here = self._position
-        index, rates, seeds = (
-            tensor.index_select(0, here).squeeze(0)
-            for tensor in (self._plan.order, self._plan.learning_rates, self._plan.dropout_seeds)
-        )
-        self._losses.index_copy_(0, here, self._step(index, rates, seeds).unsqueeze(0))
+        step = self._plan.map(lambda tensor: tensor.index_select(0, here).squeeze(0))
+        losses = self._step(step.order, step.learning_rates, step.dropout_seeds)
+        self._losses.index_copy_(0, here, losses.unsqueeze(0))
         self._position += 1
 
     def _captured(self, device: Device) -> Callable[[], None]:

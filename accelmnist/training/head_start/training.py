@@ -18,7 +18,7 @@ from accelmnist.core.records import EpochFigures
 from accelmnist.data.split import RunImages, load_images
 from accelmnist.data.types import ImageSet
 from accelmnist.engines.native.arrays import NativeNetwork
-from accelmnist.engines.plan import EpochPlans
+from accelmnist.engines.plan import TrainingPlan
 from accelmnist.training.head_start.foresight import LONGEST_S, expected_epoch_s, threads_of
 
 
@@ -77,13 +77,13 @@ def _train(
     config: RunConfig, network: NativeNetwork, probe: ImageSet, count: int
 ) -> tuple[list[NDArray[np.float32]], list[EpochFigures]]:
     """The losses and figures of the epochs that end in time."""
-    plans, begun = EpochPlans(config, count), time.perf_counter()
+    plans, begun = TrainingPlan(config, count), time.perf_counter()
     losses: list[NDArray[np.float32]] = []
     epochs: list[EpochFigures] = []
     takes_s = expected_epoch_s(config, count)
     while len(epochs) < config.training.epochs and time.perf_counter() - begun + takes_s <= LONGEST_S:
         number, started = len(epochs), time.perf_counter()
-        losses.append(network.train(plans.arrays(number)))
+        losses.append(network.train(plans.epoch(number)))
         takes_s = time.perf_counter() - started
         accuracy = accuracy_of(network, probe)
         epochs.append(plans.figures(number, losses[-1], train_s=takes_s, accuracy=accuracy))

@@ -33,9 +33,9 @@ from accelmnist.core.errors import OutputError
 from accelmnist.core.files import write_atomically
 from accelmnist.core.records import Launches, OperationFigures, ProfileSummary
 from accelmnist.device import Device, matmul_precision, synchronize
-from accelmnist.engines.contract import Engine, Epoch, Job
+from accelmnist.engines.contract import Job, Runner
+from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.training.checkpoint import load_weights, weights_of
-from accelmnist.training.loop import Plan
 from accelmnist.training.profiling.events import Event, is_compiled_graph, within
 from accelmnist.training.profiling.hot_spots import HOST_ROW, tabulate
 from accelmnist.training.profiling.launches import count_launches, has_driver_calls
@@ -59,33 +59,33 @@ class Profile:
     summary: ProfileSummary
 
 
-def profile_training(engine: Engine, job: Job, *, steps: int = PROFILED_STEPS, trace: Path | None = None) -> Profile:
-    """Profile the first steps of `job` by the engine that trains it; weights and engine end as they began.
+def profile_training(runner: Runner, job: Job, *, steps: int = PROFILED_STEPS, trace: Path | None = None) -> Profile:
+    """Profile the first steps of `job` by the runner that trains it; weights and state end as they began.
 
     The Chrome trace goes to `trace`; raises OutputError where that can't be written.
     """
-    epoch = Plan(job.config, len(job.data)).epoch(0).to(job.device.torch_device)
-    weights, state = weights_of(job.model), engine.state()
+    epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
+    weights, state = weights_of(job.model), runner.state()
     try:
         with matmul_precision(job.device, job.config.execution.precision):
-            return profile_steps(engine, epoch, job.device, steps=steps, trace=trace)
+            return profile_steps(runner, epoch, job.device, steps=steps, trace=trace)
     finally:
         load_weights(job.model, weights, source="the profile's copy")
-        engine.load_state(state)
+        runner.load_state(state)
 
 
 def profile_steps(
-    engine: Engine, epoch: Epoch, device: Device, *, steps: int = COUNTED_STEPS, trace: Path | None = None
+    runner: Runner, epoch: Epoch[Any], device: Device, *, steps: int = COUNTED_STEPS, trace: Path | None = None
 ) -> Profile:
-    """Profile the first `steps` steps of `epoch`, which lies on the device, by an engine that is prepared.
+    """Profile the first `steps` steps of `epoch`, which lies on the device.
 
-    They run three times and change the weights and the engine's state: what is needed afterwards, the caller keeps and
+    They run three times and change the weights and the runner's state: what is needed afterwards, the caller keeps and
     restores. TF32 is the caller's to set, as for training. The Chrome trace goes to `trace`, gzip's where the name ends
     in .gz; raises OutputError where that can't be written.
     """
     steps = min(steps, len(epoch))
-    few = Epoch(epoch.order[:steps], epoch.learning_rates[:steps], epoch.dropout_seeds[:steps])
-    return _profile(lambda: engine.train_epoch(few), device, steps=steps, trace=trace)
+    few = epoch[:steps]
+    return _profile(lambda: runner.train_epoch(few), device, steps=steps, trace=trace)
 
 
 def profile_calls(

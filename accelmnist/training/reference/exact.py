@@ -19,10 +19,11 @@ from accelmnist.data.augment import BLOCK, PARTS, epoch_maps
 from accelmnist.data.types import ImageSet
 from accelmnist.device import resolve
 from accelmnist.engines.model import MLP, PIXEL_SCALE
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.engines.step.loss import training_loss
 from accelmnist.engines.step.torch_update import TorchUpdate
 from accelmnist.training.evaluation import Evaluation
-from accelmnist.training.loop import Plan
 from accelmnist.training.reference.tolerances import FIRST_STEPS, Tolerances
 
 _MARGIN = 2  # black pixels around an image
@@ -104,10 +105,11 @@ def check_first_steps(config: RunConfig, training: ImageSet, losses: torch.Tenso
 def replay_first_steps(config: RunConfig, training: ImageSet, *, steps: int) -> torch.Tensor:
     """Losses (steps,) float64 of the first `steps` of the run, recomputed on the host."""
     exact = dataclasses.replace(config, execution=ExecutionConfig(device="cpu", precision="fp32"))
-    loss_of = training_loss(exact, resolve("cpu"))
+    device = resolve("cpu")
+    loss_of = training_loss(exact, device)
     parameters = list(MLP(config.model, seed=config.training.seed).double().parameters())
     update = TorchUpdate(parameters, config.training, fused=False)
-    plan = Plan(config, len(training.labels)).epoch(0)
+    plan = upload_epoch(TrainingPlan(config, len(training.labels)).epoch(0), device)
     losses = []
     for step in range(min(steps, len(plan))):
         index = plan.order[step].numpy()

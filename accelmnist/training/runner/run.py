@@ -106,7 +106,7 @@ class Run:
         self.average = WeightAverage(model, self.config.training.averaging)
         self.device_probe: DeviceSet = upload(self.images.probe, device)
         self.journal.time(upload_s=time.perf_counter() - started)
-        self.engine = self.setup.engine.engine()
+        self.engine = self.setup.engine.engine
         self.journal.open(self.request.folder)
         self.observer.planned(self.journal.record)
         self.journal.save()
@@ -116,11 +116,11 @@ class Run:
         compiles = self.engine.compiles_on(self.setup.device.kind)
         if compiles:
             self.observer.stage("compiling the step")
-        prepare_s = prepare(self.engine, self.job)
-        self.journal.time(compile_s=prepare_s if compiles else None)
+        self.runner = prepare(self.engine, self.job)
+        self.journal.time(compile_s=self.runner.prepare_s if compiles else None)
         if (done := self.done) is not None:
             load_weights(self.job.model, done.weights, source=CHECKPOINT_NAME)
-            self.engine.load_state(done.state)
+            self.runner.load_state(done.state)
             self.average.load_state(done.state)
 
     def _train(self) -> None:
@@ -128,7 +128,7 @@ class Run:
         self.observer.training_begins()
         if self.head_start:
             self._tell_head_start(self.head_start)
-        epochs = train(self.engine, self.job, probe=self.device_probe, first_epoch=first, average=self.average)
+        epochs = train(self.runner, self.job, probe=self.device_probe, first_epoch=first, average=self.average)
         for result in epochs:
             self._keep(result)
             number, last = result.figures.epoch, self.config.training.epochs
@@ -156,7 +156,7 @@ class Run:
         checkpoint = Checkpoint(
             config=self.config,
             weights=weights_of(self.job.model),
-            state=self.engine.state() | self.average.state(),
+            state=self.runner.state() | self.average.state(),
             losses=torch.cat(self.losses),
             epochs=self.journal.record.epochs,
         )
@@ -203,7 +203,7 @@ class Run:
         self.observer.stage("profiling a few steps")
         folder = self.journal.folder
         trace = None if folder is None else folder / TRACE_NAME
-        profile = profile_training(self.engine, self.job, trace=trace)
+        profile = profile_training(self.runner, self.job, trace=trace)
         self.journal.change(profile=profile.summary)
         self.journal.save()
 

@@ -12,11 +12,12 @@ from accelmnist.core.config import ExecutionConfig, ModelConfig, Optimizer, RunC
 from accelmnist.data.on_device import upload
 from accelmnist.device import matmul_precision, resolve
 from accelmnist.engines.choose import engine_class
-from accelmnist.engines.contract import Classifier, Epoch
+from accelmnist.engines.contract import Classifier
 from accelmnist.engines.contract import Job as EngineJob
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
-from accelmnist.training.loop import Plan, prepare
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.training.loop import prepare
 from bench.peers.contract import Contender, Digits, as_digits
 from bench.peers.workloads import Floats, Job, Workload
 
@@ -67,10 +68,9 @@ class Ours(Contender):
         self.kind = engine_class(variant)
         if job.workload.mode == "training":
             data = upload(job.data.train, self.device)
-            self.engine = self.kind()
-            prepare(self.engine, EngineJob(self.config, self.device, self.model, data))
-            self.first_state = self.engine.state()
-            self.plan = Plan(self.config, len(data))
+            self.runner = prepare(self.kind, EngineJob(self.config, self.device, self.model, data))
+            self.first_state = self.runner.state()
+            self.plan = TrainingPlan(self.config, len(data))
             self.number, self.position = -1, self.plan.steps
         else:
             self.classifier = self._new_classifier()
@@ -82,19 +82,18 @@ class Ours(Contender):
     def reset(self) -> None:
         """Start weights, the state after `prepare`, the first epoch."""
         self._set_weights()
-        self.engine.load_state(self.first_state)
+        self.runner.load_state(self.first_state)
         self.number, self.position = -1, self.plan.steps
 
     def train(self, steps: int) -> Floats:
         """A slice of the epoch's plan; the plan itself is made when an epoch begins."""
         if self.position + steps > self.plan.steps:
             self.number, self.position = self.number + 1, 0
-            self.epoch = self.plan.epoch(self.number).to(self.device.torch_device)
+            self.epoch = self.runner.upload(self.plan.epoch(self.number))
         part = slice(self.position, self.position + steps)
         self.position += steps
-        epoch = Epoch(self.epoch.order[part], self.epoch.learning_rates[part], self.epoch.dropout_seeds[part])
         with matmul_precision(self.device, self.precision):
-            losses: Floats = self.engine.train_epoch(epoch).cpu().numpy().astype(np.float32)
+            losses: Floats = self.runner.train_epoch(self.epoch[part]).cpu().numpy().astype(np.float32)
         return losses
 
     def classify(self) -> Digits:

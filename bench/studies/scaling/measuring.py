@@ -82,7 +82,7 @@ class Scaling:
         self.prepared.add(case)
 
     def _judge(self, timed: TimedTraining) -> Verdict:
-        losses = timed.engine.train_epoch(timed.first_steps(FIRST_STEPS)).detach()
+        losses = timed.runner.train_epoch(timed.first_steps(FIRST_STEPS)).detach()
         timed.restore()
         config = timed.job.config
         check = check_first_steps(config, self.dataset.train, losses, tolerances(config.execution.precision))
