@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from accelmnist.measure.compare.compared_record import bench_side
+from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.statistics.summary import summarize
 from bench.studies.agreement import pairs_of, report
 from tests.test_compare import EAGER, sample_bench, with_case
 
 
 def sides(*records):
-    return [bench_side(record, f"runs/{number}") for number, record in enumerate(records, start=1)]
+    return [compared_bench(record, f"runs/{number}") for number, record in enumerate(records, start=1)]
 
 
 def test_records_alike_agree():

@@ -11,10 +11,11 @@ from accelmnist.core.config import ModelConfig
 from accelmnist.core.records import Launches
 from accelmnist.measure.limits import bound as module
 from accelmnist.measure.limits.bound import explain, find_bound
+from accelmnist.measure.limits.case_limits import CaseLimits, working_set_key, workload_key
 from accelmnist.measure.limits.cost import cost_of, product_flops
-from accelmnist.measure.limits.limit_keys import CaseLimits, limit_key, size_detail, working_set_size, workload_detail
+from accelmnist.measure.limits.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.plan import Case, case_fields
-from accelmnist.measure.record import Bound, CaseResult, Limit, LimitKind
+from accelmnist.measure.record import Bound, CaseResult, Limit, new_limit
 from accelmnist.measure.statistics.summary import summarize
 
 CASE = Case(
@@ -30,19 +31,13 @@ COST = cost_of(CASE)
 PRODUCTS = product_flops(ModelConfig(hidden=(256,)), 256, "training")
 
 
-def limit(kind: LimitKind, rate: float | None, *, case: Case = CASE, detail: str = "any") -> Limit:
-    precision = case.precision if kind in ("matmul", "workload") else None
-    key = limit_key(device=case.device, kind=kind, detail=detail, precision=precision, threads=case.threads)
-    return Limit(
-        key=key,
-        kind=kind,
-        device=case.device,
-        precision=precision,
-        threads=case.threads,
-        unit="flop/s" if precision else "bytes/s",
-        detail=detail,
-        rate=None if rate is None else summarize([rate]),
-    )
+def limit(kind: LimitKind, rate: float | None, *, case: Case = CASE) -> Limit:
+    """The limit of this kind that `case` depends on."""
+    by_case = {"workload": workload_key(case), "working set": working_set_key(case)}
+    precision = case.precision if kind == "matmul" else None
+    shape = {"matmul": (1024,), "memory": (1 << 28,)}.get(kind, ())
+    what = LimitKey(kind=kind, device=case.device, precision=precision, threads=case.threads, shape=shape)
+    return replace(new_limit(by_case.get(kind, what)), rate=None if rate is None else summarize([rate]))
 
 
 def limits_taking(
@@ -293,10 +288,6 @@ def measured(**fields: Any) -> CaseResult:
 def recorded_limits() -> list[Limit]:
     """Those of CASE among those of another, as a record has them."""
     other = replace(CASE, precision="bf16", threads=2)
-    details: dict[LimitKind, str] = {
-        "workload": workload_detail(CASE),
-        "working set": size_detail(working_set_size(CASE)),
-    }
     rates: dict[LimitKind, float] = {
         "matmul": COST.flops / 0.87e-3,
         "workload": PRODUCTS / 0.9e-3,
@@ -305,9 +296,7 @@ def recorded_limits() -> list[Limit]:
         "dispatch": 1e6,
     }
     return [
-        limit(kind, rate if case is CASE else 1.0, case=case, detail=details.get(kind, "any"))
-        for kind, rate in rates.items()
-        for case in (other, CASE)
+        limit(kind, rate if case is CASE else 1.0, case=case) for kind, rate in rates.items() for case in (other, CASE)
     ]
 
 

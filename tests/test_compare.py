@@ -23,10 +23,20 @@ from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig
 from accelmnist.core.records import Environment, save_record
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
-from accelmnist.measure.compare.compared_record import ComparedRecord, Series, bench_side
-from accelmnist.measure.compare.comparison_report import ComparisonReport, holm, judge
+from accelmnist.measure.compare.compared_record import ComparedRecord, Series, compared_bench
+from accelmnist.measure.compare.comparison_report import ComparisonReport, compare_records, holm
+from accelmnist.measure.limits.limit_keys import LimitKey
 from accelmnist.measure.plan import BenchConfig
-from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Round, encode_bench, save_bench
+from accelmnist.measure.record import (
+    BenchRecord,
+    CaseResult,
+    DeviceInfo,
+    Limit,
+    Round,
+    encode_bench,
+    new_limit,
+    save_bench,
+)
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.controls import machine_speeds
 from accelmnist.measure.statistics.summary import summarize
@@ -34,7 +44,13 @@ from tests.samples import sample_environment, sample_record, sample_verdict
 
 ROUNDS = 30
 JITTER = 0.004
-LIMITS = ("matmul cpu fp32", "workload cpu fp32", "memory cpu", "dispatch cpu")
+LIMIT_KEYS = (
+    LimitKey(kind="matmul", device="cpu", precision="fp32", threads=2, shape=(1024,)),
+    LimitKey(kind="workload", device="cpu", precision="fp32", threads=2, shape=(64, 784, 256, 10), mode="training"),
+    LimitKey(kind="memory", device="cpu", threads=2, shape=(1 << 28,)),
+    LimitKey(kind="dispatch", device="cpu", threads=2),
+)
+LIMITS = tuple(limit.name for limit in LIMIT_KEYS)
 EAGER, COMPILED, FUSED = (f"training cpu {engine} fp32 784-256-10 batch 64 adamw" for engine in
                           ("eager", "compiled", "fused"))  # fmt: skip
 GIVE = "Give the folder of a benchmark, its bench.json, or the JSON of pytest-benchmark"
@@ -99,11 +115,9 @@ def measured(case: CaseResult, samples: list[float]) -> CaseResult:
     )
 
 
-def sample_limits(detail: str = "1024 x 1024 x 1024") -> tuple[Limit, ...]:
-    return tuple(
-        Limit(key=key, kind="matmul", device="cpu", precision="fp32", threads=2, unit="flop/s", detail=detail)
-        for key in LIMITS
-    )
+def sample_limits(**changes: Any) -> tuple[Limit, ...]:
+    """By the names that the rounds know; with `changes`, measured in another way."""
+    return tuple(replace(new_limit(replace(what, **changes)), key=what.name) for what in LIMIT_KEYS)
 
 
 def without_limits(record: BenchRecord) -> BenchRecord:
@@ -126,7 +140,7 @@ def without_case(record: BenchRecord, key: str) -> BenchRecord:
 
 
 def judged(base: BenchRecord, new: BenchRecord, **rules: Any) -> ComparisonReport:
-    return judge(bench_side(base, "base"), bench_side(new, "new"), Rules(**rules))
+    return compare_records(compared_bench(base, "base"), compared_bench(new, "new"), Rules(**rules))
 
 
 def rows(found: ComparisonReport) -> dict[str, CaseComparison]:
@@ -264,7 +278,7 @@ def test_the_limits_of_another_device_say_nothing_of_this_one():
     [
         (without_limits, "has no limit of the device beside every sample"),
         (lambda record: replace(record, rounds=record.rounds[1:]), "has no limit of the device beside every sample"),
-        (lambda record: replace(record, limits=sample_limits("512 x 512 x 512")), "measured in the same way in both"),
+        (lambda record: replace(record, limits=sample_limits(threads=1)), "measured in the same way in both"),
     ],
     ids=["no rates", "one round missing", "other probes"],
 )
@@ -376,7 +390,7 @@ def side(
     factors[: len(shifts)] = shifts
     speeds = factors[:, None] * random.lognormal(0, jitter, (cases, samples))
     series = {
-        str(place): Series(key=str(place), axes={"case": str(place)}, speeds=tuple(row))
+        place: Series(key=place, label=str(place), axes={"case": str(place)}, speeds=tuple(row))
         for place, row in enumerate(speeds.tolist())
     }
     return ComparedRecord(name="side", tool="accelmnist bench", created="", series=series, facts={}, machine={})
@@ -386,7 +400,7 @@ def simulate(trials: int, **shape: Any) -> list[ComparisonReport]:
     random = np.random.default_rng(0)
     rules = Rules(threshold=0.01, fail_on=0.01)
     shifts = shape.pop("shifts", ())
-    return [judge(side(random, **shape), side(random, **shape, shifts=shifts), rules) for _ in range(trials)]
+    return [compare_records(side(random, **shape), side(random, **shape, shifts=shifts), rules) for _ in range(trials)]
 
 
 def test_the_same_thing_twice_fails_in_5_percent_at_most():
@@ -565,7 +579,7 @@ def test_the_axes_are_the_parts_of_the_key():
         replace(unmeasured("eager"), threads=2, mode="inference", optimizer=None),
     ):
         record = replace(sample_bench(seed=1), cases=(replace(case, images_per_s=None, rounds=()),))
-        [series] = bench_side(record, "base").series.values()
+        [series] = compared_bench(record, "base").series.values()
         assert " ".join(filter(None, series.axes.values())) == case.case.label
 
 

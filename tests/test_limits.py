@@ -21,13 +21,14 @@ from accelmnist.measure import clock
 from accelmnist.measure.limits import probe as module
 from accelmnist.measure.limits import probes as limits
 from accelmnist.measure.limits import samplers
+from accelmnist.measure.limits.case_limits import limits_of, working_set_key
 from accelmnist.measure.limits.cost import product_flops
-from accelmnist.measure.limits.limit_keys import limits_of, size_detail, working_set_size
+from accelmnist.measure.limits.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits.probe import ProbeWorkload, Scratch
 from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, probes_for
 from accelmnist.measure.limits.samplers import limit_samplers
 from accelmnist.measure.plan import BenchConfig, Case, expand
-from accelmnist.measure.record import BenchRecord, Limit, LimitKind
+from accelmnist.measure.record import BenchRecord, new_limit
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.statistics.summary import summarize
 from tests.training_helpers import make_job, run_epoch, small_config
@@ -56,7 +57,7 @@ def run_once(probe: Probe) -> None:
 
 
 def operations_of(probe: Probe) -> list[Callable[[], object]]:
-    return list(probe.recipe.operations(*probe._scratch.tensors(probe.recipe)))
+    return list(probe.workload.operations(*probe._scratch.tensors(probe.workload)))
 
 
 class ProductShapes(TorchDispatchMode):
@@ -102,7 +103,7 @@ def test_the_flops_of_a_product_probe_are_those_that_torch_counts(case):
 def test_the_products_are_right_ones():
     """Operands lie in memory as the layers have them: (units, inputs) for weights."""
     probe = probe_of("workload", INFERENCE)
-    sources, sinks = probe._scratch.tensors(probe.recipe)
+    sources, sinks = probe._scratch.tensors(probe.workload)
     run_once(probe)
     assert [tuple(source.shape) for source in sources] == [
         (64, 784),
@@ -119,19 +120,19 @@ def test_the_products_are_right_ones():
 @pytest.mark.parametrize("kind", ["memory", "working set"])
 def test_a_copy_copies_and_counts_both_ways(kind):
     probe = probe_of(kind)
-    sources, sinks = probe._scratch.tensors(probe.recipe)
+    sources, sinks = probe._scratch.tensors(probe.workload)
     run_once(probe)
     assert torch.equal(sources[0], sinks[0])
     assert sources[0].data_ptr() != sinks[0].data_ptr()
     assert probe.amount == sources[0].nbytes + sinks[0].nbytes
-    assert probe.limit.detail == size_detail(probe.amount)
+    assert probe.limit.shape == (probe.amount,)
 
 
 def test_the_dispatch_probe_starts_what_it_counts():
     probe = probe_of("dispatch")
     operations = operations_of(probe)
     assert len(operations) == probe.amount == 1000
-    sources, sinks = probe._scratch.tensors(probe.recipe)
+    sources, sinks = probe._scratch.tensors(probe.workload)
     sinks[0].zero_()
     for operation in operations:
         operation()
@@ -140,11 +141,11 @@ def test_the_dispatch_probe_starts_what_it_counts():
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_an_addition_of_the_meeting_probe_gives_every_thread_a_part(threads):
+def test_an_addition_of_the_fork_join_probe_gives_every_thread_a_part(threads):
     probe = probe_of("meeting", replace(TRAINING, threads=threads))
     operations = operations_of(probe)
     assert len(operations) == probe.amount == 50
-    sources, sinks = probe._scratch.tensors(probe.recipe)
+    sources, sinks = probe._scratch.tensors(probe.workload)
     assert {tensor.numel() for tensor in (*sources, *sinks)} == {threads * 32_768}
     operations[0]()
     torch.testing.assert_close(sinks[0], sources[0] + sources[1])
@@ -160,8 +161,7 @@ class Clock:
 
     def __init__(self, probe: Probe, run_s: float) -> None:
         self.run_s, self.runs, self.calls = run_s, 0, list[int]()
-        recipe = replace(probe.recipe, operations=lambda sources, sinks: [self.count])
-        probe.recipe = recipe
+        probe.workload = replace(probe.workload, operations=lambda sources, sinks: [self.count])
 
     def count(self) -> None:
         self.runs += 1
@@ -218,9 +218,9 @@ def test_rates_of_a_real_device_are_plausible(kind, device):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_sixteen_bit_operands_have_their_own_type(precision):
     probe = probe_of("workload", replace(TRAINING, precision=precision))
-    assert probe.recipe.dtype.itemsize == 2
-    sources, sinks = probe._scratch.tensors(probe.recipe)
-    assert {tensor.dtype for tensor in (*sources, *sinks)} == {probe.recipe.dtype}
+    assert probe.workload.dtype.itemsize == 2
+    sources, sinks = probe._scratch.tensors(probe.workload)
+    assert {tensor.dtype for tensor in (*sources, *sinks)} == {probe.workload.dtype}
     assert math.isfinite(probe.sample())
 
 
@@ -230,13 +230,13 @@ def test_a_cpu_without_sixteen_bits_is_held_to_its_float32_rate(native, detail, 
     probe = probe_of("matmul", replace(TRAINING, precision="bf16"))
     assert probe.limit.detail == detail
     assert probe.limit.precision == "bf16"
-    assert probe.recipe.dtype == (torch.bfloat16 if native else torch.float32)
+    assert probe.workload.dtype == (torch.bfloat16 if native else torch.float32)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_operands_are_sane_numbers_in_every_type(dtype):
-    recipe = ProbeWorkload(dtype=dtype, sources=((999, 333),), sinks=(), operations=lambda *_: [], amount=1)
-    (values,), _ = Scratch(CPU, [recipe], budget_bytes=10**7).tensors(recipe)
+    workload = ProbeWorkload(dtype=dtype, sources=((999, 333),), sinks=(), operations=lambda *_: [], amount=1)
+    (values,), _ = Scratch(CPU, [workload], budget_bytes=10**7).tensors(workload)
     sizes = values.double().abs()
     assert sizes.min() >= 0.5
     assert sizes.max() <= 2
@@ -246,7 +246,7 @@ def test_operands_are_sane_numbers_in_every_type(dtype):
 
 def test_what_is_read_is_never_written():
     probes = {probe.limit.kind: probe for probe in probes_for([TRAINING], {"cpu": CPU})}
-    source, sink = probes["matmul"]._scratch.tensors(probes["memory"].recipe)
+    source, sink = probes["matmul"]._scratch.tensors(probes["memory"].workload)
     before = source[0].clone()
     for probe in probes.values():
         sink[0].fill_(7.0)
@@ -259,8 +259,8 @@ def test_probes_share_memory_within_the_budget():
     cases = [*expand(BenchConfig(effort="full", hidden=((256,), (512, 512))), ("cpu",))]
     probes = probes_for(cases, {"cpu": CPU})
     assert len({id(probe._scratch) for probe in probes}) == 1
-    assert all(probe._scratch.refusal(probe.recipe) is None for probe in probes)
-    needs = [probe.recipe.source_bytes + probe.recipe.sink_bytes for probe in probes]
+    assert all(probe._scratch.refusal(probe.workload) is None for probe in probes)
+    needs = [probe.workload.source_bytes + probe.workload.sink_bytes for probe in probes]
     assert max(needs) <= probes[0]._scratch.bytes <= HOST_BUDGET_BYTES == 400_000_000
 
 
@@ -287,7 +287,7 @@ def test_a_probe_that_fails_gives_the_reason(error, reason):
         raise error
 
     probe = probe_of("matmul")
-    probe.recipe = replace(probe.recipe, operations=lambda sources, sinks: [fail])
+    probe.workload = replace(probe.workload, operations=lambda sources, sinks: [fail])
     with pytest.raises(DeviceError, match=reason):
         probe.sample()
 
@@ -297,7 +297,7 @@ def test_keys_say_what_is_measured():
         replace(TRAINING, threads=2, hidden=(256,)),
         replace(INFERENCE, threads=2, hidden=(256,), batch_size=10_000),
     ]
-    assert [probe.limit.key for probe in probes_for(cases, {"cpu": CPU})] == [
+    assert [probe.limit.name for probe in probes_for(cases, {"cpu": CPU})] == [
         "cpu/fp32/2 threads/matmul 1024x1024x1024",
         "cpu/fp32/2 threads/workload training 784-256-10 batch 64",
         "cpu/2 threads/memory 256 MiB",
@@ -317,7 +317,7 @@ def test_cases_that_share_a_limit_share_its_probe(monkeypatch):
     more = probes_for([TRAINING, replace(TRAINING, threads=1), replace(TRAINING, threads=2)], {"cpu": CPU})
     assert len(more) == 3 * len(one) + 1, "two threads can meet"
     assert {probe.limit.threads for probe in more} == {None, 1, 2}
-    assert len({probe.limit.key for probe in more}) == len(more)
+    assert len({probe.limit.name for probe in more}) == len(more)
 
 
 def test_cases_of_a_device_that_is_not_there_have_no_probes():
@@ -329,22 +329,21 @@ def test_cases_of_a_device_that_is_not_there_have_no_probes():
 def test_a_case_finds_its_limits_in_the_record(case):
     others = [replace(case, batch_size=128), replace(case, threads=1), replace(case, precision="fp16", hidden=(9,))]
     made = [probe.limit for probe in probes_for([*others, case], {"cpu": CPU})]
-    own = {probe.limit.kind: probe.limit.key for probe in probes_for([case], {"cpu": CPU})}
-    measured = [replace(limit, rate=summarize([1.0])) for limit in made]
+    own = {probe.limit.kind: probe.limit.name for probe in probes_for([case], {"cpu": CPU})}
+    measured = [replace(new_limit(limit), rate=summarize([1.0])) for limit in made]
     found = limits_of(case, measured)
     for name in ("matmul", "workload", "memory", "working_set", "dispatch"):
         limit = getattr(found, name)
         assert limit.key == own[limit.kind]
         assert limit.kind == name.replace("_", " ")
-    assert found.graph_dispatch is None
-    assert limits_of(case, made).matmul is None, "one without a rate is none"
+    assert limits_of(case, map(new_limit, made)).matmul is None, "one without a rate is none"
 
 
 def test_working_sets_are_rounded_so_that_few_result(monkeypatch):
-    sizes = {working_set_size(replace(TRAINING, batch_size=size, hidden=(256,))) for size in range(16, 1025)}
-    assert sizes == {1 << 22, 1 << 23}
-    assert working_set_size(replace(INFERENCE, batch_size=1, hidden=())) == 1 << 20
-    assert working_set_size(replace(INFERENCE, device="cuda:0", batch_size=1)) == 1 << 24
+    sizes = {working_set_key(replace(TRAINING, batch_size=size, hidden=(256,))).shape for size in range(16, 1025)}
+    assert sizes == {(1 << 22,), (1 << 23,)}
+    assert working_set_key(replace(INFERENCE, batch_size=1, hidden=())).shape == (1 << 20,)
+    assert working_set_key(replace(INFERENCE, device="cuda:0", batch_size=1)).shape == (1 << 24,)
 
 
 class CudaLike(Device):
@@ -372,7 +371,7 @@ def test_a_card_has_a_probe_of_every_kind_and_takes_a_tenth_of_its_memory(cuda):
     probes = probes_for(cases, {"cuda:0": cuda})
     assert {probe.limit.kind for probe in probes} == set(get_args(LimitKind)) - {"meeting"}
     assert probes[0]._scratch.bytes <= 800_000_000
-    assert all(probe._scratch.refusal(probe.recipe) is None for probe in probes)
+    assert all(probe._scratch.refusal(probe.workload) is None for probe in probes)
     sides = {probe.limit.precision: probe.limit.detail for probe in probes if probe.limit.kind == "matmul"}
     assert sides == {
         "fp32": "4096 x 4096 x 4096",
@@ -388,10 +387,8 @@ def test_on_cuda_a_replayed_graph_is_measured(kind, cuda, monkeypatch):
     arithmetic: list[str] = []
     probe = on_card(kind, cuda, precision="tf32")
     ran: list[int] = []
-    operations = probe.recipe.operations
-    probe.recipe = replace(
-        probe.recipe, operations=lambda *both: [*operations(*both), lambda: ran.append(1)], unroll=probe.recipe.unroll
-    )
+    operations = probe.workload.operations
+    probe.workload = replace(probe.workload, operations=lambda *both: [*operations(*both), lambda: ran.append(1)])
 
     def capture(device: Device, work: Callable[[], object]) -> Callable[[], None]:
         assert device is cuda
@@ -404,7 +401,7 @@ def test_on_cuda_a_replayed_graph_is_measured(kind, cuda, monkeypatch):
     monkeypatch.setattr(module, "capture_graph", capture)
     monkeypatch.setattr(module, "timed", lambda work, device: (ran.clear(), work(), 0.01 * len(ran))[2])
     passes = 1 if kind == "graph dispatch" else 20
-    assert probe.sample() == pytest.approx(probe.recipe.amount * passes / 0.01)
+    assert probe.sample() == pytest.approx(probe.workload.amount * passes / 0.01)
     assert captured == [passes]
     assert arithmetic == ["tf32" if kind == "workload" else "ieee"]
 
@@ -493,7 +490,7 @@ def test_limits_say_their_unit():
         "dispatch": "operations/s",
         "meeting": "operations/s",
     }
-    assert all(isinstance(probe.limit, Limit) for probe in probes_for([TRAINING], {"cpu": CPU}))
+    assert all(isinstance(probe.limit, LimitKey) for probe in probes_for([TRAINING], {"cpu": CPU}))
 
 
 # --- ready to be sampled
@@ -509,10 +506,10 @@ def test_limits_are_ready_with_their_threads_and_one_that_fails_is_a_note(monkey
     made = limit_samplers([replace(TRAINING, threads=2), INFERENCE], {"cpu": CPU}, writer, threads=3)
     assert threads == [limit.threads or 3 for limit in writer.record.limits]
     assert set(threads) == {2, 3}
-    assert [limit.key for limit in writer.record.limits] == list(made)
+    assert [limit.what for limit in writer.record.limits] == list(made)
     assert {sampler.take() for sampler in made.values()} == {5.0}
     assert writer.record.notes[0] == "The limit cpu/2 threads/memory 256 MiB was not measured: no room"
-    assert not any("memory" in key for key in made)
+    assert not any(key.kind == "memory" for key in made)
 
 
 def prepare_but_not_copies(probe: Probe) -> None:

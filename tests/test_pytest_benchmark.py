@@ -21,8 +21,8 @@ from accelmnist.cli import invoke
 from accelmnist.core.errors import RecordError
 from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord
-from accelmnist.measure.compare.comparison_report import judge
-from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
+from accelmnist.measure.compare.comparison_report import compare_records
+from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
 from accelmnist.measure.record import BenchRecord, encode_bench
 from accelmnist.measure.statistics.comparison import compare
 
@@ -106,7 +106,7 @@ def stretched(document: Document, fullname: str, factor: float) -> Document:
 
 
 def side(document: object) -> ComparedRecord:
-    return pytest_benchmark_side(document, "file")
+    return compared_pytest_benchmark(document, "file")
 
 
 def line_of(told: tuple[int, str, str]) -> str:
@@ -151,7 +151,7 @@ def test_facts_are_the_leaves_of_the_machine_and_the_commit(whole):
 
 
 def test_a_file_against_itself_has_no_difference(whole):
-    found = judge(side(whole), side(whole), Rules())
+    found = compare_records(side(whole), side(whole), Rules())
     assert {row.comparison.ratio for row in found.rows if row.comparison} == {1.0}
     assert (found.differences, found.warnings) == ((), ())
     assert {row.undivided for row in found.rows} == {"pytest-benchmark measures no limits"}
@@ -194,12 +194,12 @@ def test_a_name_longer_than_its_column_is_folded_and_not_cut(other, tell, width,
 def test_extra_info_takes_no_part(whole, other):
     for benchmark in other["benchmarks"]:
         benchmark["extra_info"] = {"images_per_s": 3}
-    assert judge(side(whole), side(other), Rules()) == judge(side(whole), side(whole), Rules())
+    assert compare_records(side(whole), side(other), Rules()) == compare_records(side(whole), side(whole), Rules())
 
 
 def test_a_benchmark_of_one_file_alone_is_listed(whole, other):
     other["benchmarks"] = other["benchmarks"][:1]
-    outcomes = {row.key: row.outcome for row in judge(side(whole), side(other), Rules()).rows}
+    outcomes = {row.key: row.outcome for row in compare_records(side(whole), side(other), Rules()).rows}
     assert outcomes[SUM_INF] == outcomes[SORTED] == "only in base"
 
 
@@ -209,7 +209,7 @@ def test_a_benchmark_of_one_file_alone_is_listed(whole, other):
 )
 def test_times_that_give_no_speed_are_a_reason(whole, other, times, reason):
     other["benchmarks"][0]["stats"]["data"] = times
-    row = judge(side(whole), side(other), Rules()).rows[0]
+    row = compare_records(side(whole), side(other), Rules()).rows[0]
     assert (row.outcome, row.reason) == ("only in base", reason)
 
 
@@ -225,7 +225,7 @@ def test_differences_of_machine_commit_and_settings_are_named(other):
     other["machine_info"]["cpu"] |= {"flags": ["avx2", "fma", "amx_tile"], "hz_actual": [1, 0]}
     other["commit_info"] |= {"id": "abc", "time": "later", "dirty": True}
     other["benchmarks"][0]["options"]["disable_gc"] = True
-    found = judge(side(base), side(other), Rules())
+    found = compare_records(side(base), side(other), Rules())
     named = {one.name: (one.base, one.new) for one in found.differences}
     assert named["torch"] == ("2.14.1", "2.15.0")
     assert named["cpu.flags"] == ((), ("amx_tile",))

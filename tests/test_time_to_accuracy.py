@@ -22,17 +22,17 @@ QUICK = RunConfig(
 
 
 def test_a_reached_target_tells_when_and_after_how_many_epochs():
-    trial = train_to_target(QUICK, resolve("cpu"), "eager", 0.5)
-    assert trial.epochs == 1
-    assert trial.accuracy >= 0.5
-    assert trial.seconds is not None
-    assert trial.seconds == trial.without_compile_s  # eager compiles nothing
+    trained = train_to_target(QUICK, resolve("cpu"), "eager", 0.5)
+    assert trained.epochs == 1
+    assert trained.accuracy >= 0.5
+    assert trained.seconds is not None
+    assert trained.seconds == trained.without_compile_s  # eager compiles nothing
 
 
 def test_a_target_out_of_reach_ends_and_is_a_miss():
-    trial = train_to_target(QUICK, resolve("cpu"), "eager", 0.99999999)
-    assert (trial.seconds, trial.without_compile_s, trial.epochs) == (None, None, None)
-    assert 0.5 < trial.accuracy <= 1.0
+    trained = train_to_target(QUICK, resolve("cpu"), "eager", 0.99999999)
+    assert (trained.seconds, trained.without_compile_s, trained.epochs) == (None, None, None)
+    assert 0.5 < trained.accuracy <= 1.0
 
 
 def test_data_preparation_and_evaluation_are_on_the_clock(monkeypatch):

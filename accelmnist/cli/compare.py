@@ -57,12 +57,12 @@ def compare(
     more than that or failed. A false alarm has a chance of at most 5 %, all cases together (Holm's correction).
     """
     from accelmnist.measure.compare.case_comparison import Rules
-    from accelmnist.measure.compare.comparison_report import judge
+    from accelmnist.measure.compare.comparison_report import compare_records
 
     if as_json and as_markdown:
         raise ConfigError("--json contradicts --markdown", remedy="Give one of them")
     rules = Rules(threshold=threshold, fail_on=fail_on, raw=raw)
-    found = judge(_read(base), _read(new), rules)
+    found = compare_records(_read(base), _read(new), rules)
     _print(found, as_json=as_json, as_markdown=as_markdown)
     return 0 if found.passed else _FAILED
 
@@ -80,17 +80,17 @@ def _read(path: Path) -> ComparedRecord:
 
 def _side(path: Path) -> ComparedRecord:
     from accelmnist.core.record_files import record_file
-    from accelmnist.measure.compare.compared_record import bench_side
-    from accelmnist.measure.compare.pytest_benchmark import is_pytest_benchmark, pytest_benchmark_side
+    from accelmnist.measure.compare.compared_record import compared_bench
+    from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
     from accelmnist.measure.record import load_bench
 
     file = record_file(path, "bench")
     document = _decode(file)
     if is_pytest_benchmark(document):
-        return pytest_benchmark_side(document, str(path))
+        return compared_pytest_benchmark(document, str(path))
     if not isinstance(document, dict) or "schema_version" not in document:
         raise RecordError(f"{file} is neither a benchmark's record nor pytest-benchmark's", remedy=_REMEDY)
-    return bench_side(load_bench(file), str(path))
+    return compared_bench(load_bench(file), str(path))
 
 
 def _decode(file: Path) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 FINISH_S = 2.5  # kept back for the conclusion and the figures
 _FIRST_GUESSES = {True: 12.0, False: 1.5}  # seconds to prepare and verify a case, by whether its engine compiles
@@ -23,7 +23,7 @@ class Budget:
         self._clock = clock
         self._started = clock() - spent_s
         self._ends_after_s = math.inf if ends_after_s is None else ends_after_s
-        self._longest: dict[str, float] = {}
+        self._longest: dict[Hashable, float] = {}
 
     @property
     def elapsed_s(self) -> float:
@@ -35,10 +35,10 @@ class Budget:
         """Seconds left for work, those for the finish kept back; infinite without an end."""
         return self._ends_after_s - self.elapsed_s - min(FINISH_S, 0.1 * self._ends_after_s)
 
-    def expect_s(self, kind: str, *, compiles: bool) -> float:
+    def expect_s(self, kind: Hashable, *, compiles: bool) -> float:
         """What a piece of work of this kind will take: the longest so far, or a guess."""
         return self._longest.get(kind, _FIRST_GUESSES[compiles])
 
-    def learn(self, kind: str, seconds: float) -> None:
+    def learn(self, kind: Hashable, seconds: float) -> None:
         """Remember what a piece of work took."""
         self._longest[kind] = max(seconds, self._longest.get(kind, 0.0))

@@ -7,7 +7,7 @@ two cases can be paired, a drift of the machine divided out, and a stopped bench
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from accelmnist.core.config import Optimizer, Precision
 from accelmnist.core.files import RECORDS
 from accelmnist.core.record_files import SCHEMA_VERSION, encode, load, record_file, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
+from accelmnist.measure.limits.limit_keys import LimitKey, LimitKind, Unit, fields_of_detail
 from accelmnist.measure.plan import BenchConfig, Case, Mode
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary
@@ -23,13 +24,12 @@ from accelmnist.measure.statistics.symptoms import Symptom
 RECORD_NAME = RECORDS["bench"]
 
 CaseStatus = Literal["pending", "measuring", "done", "skipped", "cut", "failed"]
-LimitKind = Literal["matmul", "workload", "memory", "working set", "dispatch", "graph dispatch", "meeting"]
 BoundKind = Literal["launch", "compute", "memory", "shape", "overhead", "above"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """A rate of the hardware, measured in the same rounds as the cases.
+    """A rate of the hardware, measured in the same rounds as the cases; its fields are those of a `LimitKey`, and more.
 
     matmul          flop/s of a large square matrix product: the arithmetic limit
     workload        flop/s of the matrix products of a case's step alone, at their own shapes
@@ -37,7 +37,9 @@ class Limit:
     working set     bytes/s of a copy as large as what a case's step touches: from the cache where it fits
     dispatch        operations/s of one small operation after the other: what a launch costs, inverted
     graph dispatch  the same inside a replayed CUDA graph
-    meeting         operations/s of one that is just large enough for all threads: to send them off and meet again
+    meeting         thread fork-join: operations/s of one that is just large enough for all threads
+
+    By `key` the rounds of the same record name it. `detail` says in words what ran, and nothing is looked up by it.
     """
 
     key: str
@@ -45,9 +47,32 @@ class Limit:
     device: str
     precision: Precision | None
     threads: int | None
-    unit: Literal["flop/s", "bytes/s", "operations/s"]
+    unit: Unit
     detail: str  # such as "1024 x 1024 x 1024"
     rate: Summary | None = None
+    shape: tuple[int, ...] | None = None  # unknown in the record of another program
+    mode: Mode | None = None
+    computed_in: Precision | None = None
+
+    @property
+    def what(self) -> LimitKey | None:
+        """What the rate is of; None if that is unknown."""
+        if self.shape is None:
+            return None
+        return LimitKey(
+            kind=self.kind,
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            shape=self.shape,
+            mode=self.mode,
+            computed_in=self.computed_in,
+        )
+
+
+def new_limit(what: LimitKey) -> Limit:
+    """The limit, not measured yet."""
+    return Limit(key=what.name, unit=what.unit, detail=what.detail, **asdict(what))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,4 +297,10 @@ def save_bench(record: BenchRecord, folder: Path) -> Path:
 
 def load_bench(path: Path) -> BenchRecord:
     """Read and validate a benchmark's record, given the file or its folder; raises RecordError."""
-    return load(record_file(path, "bench"), BenchRecord, kind="bench", noun="a benchmark")
+    record = load(record_file(path, "bench"), BenchRecord, kind="bench", noun="a benchmark")
+    return replace(record, limits=tuple(map(_with_shape, record.limits)))
+
+
+def _with_shape(limit: Limit) -> Limit:
+    """A limit whose record is older than `Limit.shape` and says in words alone what ran."""
+    return limit if limit.shape is not None else replace(limit, **fields_of_detail(limit.detail))

@@ -19,6 +19,8 @@ from statistics import harmonic_mean
 from typing import TypeVar
 
 from accelmnist.core.errors import DeviceError
+from accelmnist.measure.limits.limit_keys import LimitKey
+from accelmnist.measure.plan import Case
 from accelmnist.measure.statistics.summary import relative_half_width, summarize
 
 SLICES = 8  # of a sample, at most
@@ -34,19 +36,20 @@ class Sampler:
 
 
 Key = TypeVar("Key", bound=Hashable)
+Sampled = Case | LimitKey
 
 
-def sample_round(samplers: Mapping[Key, Sampler], chance: Random) -> dict[Key, float | DeviceError]:
+def sample_round(samplers: Mapping[Key, Sampler], rng: Random) -> dict[Key, float | DeviceError]:
     """One sample of each, by key; a DeviceError in place of one that failed.
 
     Each of SLICES turns takes a slice of all in random order; who has fewer slices sits some turns out.
     """
-    turns = {key: set(chance.sample(range(SLICES), sampler.slices)) for key, sampler in samplers.items()}
+    turns = {key: set(rng.sample(range(SLICES), sampler.slices)) for key, sampler in samplers.items()}
     rates: dict[Key, list[float]] = {key: [] for key in samplers}
     failures: dict[Key, DeviceError] = {}
     for turn in range(SLICES):
         order = [key for key in samplers if turn in turns[key] and key not in failures]
-        chance.shuffle(order)
+        rng.shuffle(order)
         for key in order:
             try:
                 rates[key].append(samplers[key].take())

@@ -1,26 +1,18 @@
-"""One benchmark from its configuration to its record: what all kinds of measurement share.
-
-    plan      every combination is a case; one that can't run here is a row with its reason
-    measure   by `throughput` or `time_to_accuracy`
-    conclude  what follows from the samples
-It prints nothing: an observer is told what happens. The record is saved after every case and every round, so that
-nothing that was measured is lost, whatever ends it early.
-"""
+"""What a benchmark is asked, and what its parts share while it runs."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from accelmnist.core.errors import AccelmnistError, OutputError
+from accelmnist.core.errors import AccelmnistError, DeviceError, OutputError
 from accelmnist.core.records import Status
-from accelmnist.device import Device, require_threads, resolve, total_memory_bytes
+from accelmnist.device import Device, memory_errors, require_threads, resolve, set_threads, total_memory_bytes
 from accelmnist.device.environment import describe_environment
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.speeds import keep_speeds
@@ -33,7 +25,7 @@ from accelmnist.measure.observer import BenchObserver
 from accelmnist.measure.plan import BenchConfig, Case, case_fields, expand
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.record_writer import RecordWriter
-from accelmnist.training.early_exit import record_early_exit
+from accelmnist.measure.timed_case import REMEDY
 from accelmnist.training.reference.scores import Oracle, score_here
 
 _SAVE_EVERY_S = 1.0
@@ -86,8 +78,8 @@ def _runs_on(engine: str, kind: str) -> bool:
     return kind in engine_class(engine).kinds
 
 
-class Session(ABC):
-    """A benchmark on its way; `measure` is what kinds of it differ in."""
+class Session:
+    """What the parts of a benchmark share: its record, the time that is left, the devices, and who watches."""
 
     def __init__(self, request: BenchRequest, observer: BenchObserver) -> None:
         self.request, self.observer = request, observer
@@ -100,85 +92,73 @@ class Session(ABC):
         self.peak = PeakMemory()
         self._saved_at = 0.0
 
-    @abstractmethod
-    def measure(self, runnable: list[Case]) -> None:
-        """Measure the cases with these keys: all that are open and can run here."""
-
-    @abstractmethod
-    def finish(self) -> None:
-        """Write down what this process knows only at its end."""
-
-    def execute(self) -> BenchRecord:
-        """Run from beginning to end; whatever ends it early, the record is concluded and saved first."""
-        with record_early_exit(self._stop, interrupted="interrupted"):
-            self.observer.planned(self.writer.record)
-            self.writer.save()
-            self.measure(self._runnable())
-            self.finish()
-            if self.request.is_last:
-                self._close()
-            else:
-                self.writer.save()
-        return self.writer.record
-
-    def _runnable(self) -> list[Case]:
+    def runnable(self) -> list[Case]:
         """The open cases that can run here; the others get their reason."""
-        open_cases = [key for key, result in self.writer.results.items() if result.status != "done"]
-        for key in open_cases:
-            reason = self.builder.refusal(self.writer.results[key].case)
+        open_cases = [case for case, result in self.writer.results.items() if result.status != "done"]
+        refusals = {case: self.builder.refusal(case) for case in open_cases}
+        for case, reason in refusals.items():
             if reason is not None:
-                self.writer.update(key, status="skipped", skipped=reason)
-        return [key for key in open_cases if self.writer.results[key].status != "skipped"]
+                self.writer.update(case, status="skipped", skipped=reason)
+        return [case for case in open_cases if refusals[case] is None]
 
-    def compiles(self, key: Case) -> bool:
+    def compiles(self, case: Case) -> bool:
         """Whether the case's engine compiles."""
-        result = self.writer.results[key]
-        return engine_class(result.engine).compiles_on(result.device.partition(":")[0])
+        return engine_class(case.engine).compiles_on(case.device.partition(":")[0])
 
-    def threads_of(self, key: Case) -> int:
-        """The CPU threads of a case."""
-        return self.writer.results[key].threads or self.threads
+    @property
+    def devices(self) -> dict[str, Device]:
+        """The devices that are here, by name."""
+        return {name: device for name, device in self.builder.devices.items() if isinstance(device, Device)}
 
-    def devices(self) -> list[Device]:
-        """The devices that are here."""
-        return [device for device in self.builder.devices.values() if isinstance(device, Device)]
+    @contextlib.contextmanager
+    def attempt(self, case: Case) -> Iterator[Device]:
+        """The device of `case`, with its threads in force; what fails within is written down as its result."""
+        set_threads(case.threads or self.threads)
+        try:
+            device = self.builder.device(case)
+            with memory_errors(device, REMEDY):
+                yield device
+        except DeviceError as error:
+            self.writer.failed(case, str(error))
 
-    def cut(self, key: Case, takes: float, left: float) -> None:
+    def skip_for_time(self, case: Case, takes_s: float, left_s: float) -> None:
         """Leave a case out for lack of time, and say so."""
-        reason = f"cut for time: it takes about {takes:.0f} s and {max(left, 0):.0f} s are left"
-        self.writer.update(key, status="cut", skipped=reason)
+        reason = f"cut for time: it takes about {takes_s:.0f} s and {max(left_s, 0):.0f} s are left"
+        self.writer.update(case, status="cut", skipped=reason)
         self.writer.note("Cases were cut for time: allow more by --time-limit, or use --full")
 
-    def write(self, *, at_once: bool = False) -> None:
-        """Save, but not more often than the disk's time is worth."""
+    def save(self, *, at_once: bool = False) -> None:
+        """Save the record, but not more often than the disk's time is worth."""
         now = time.monotonic()
         if at_once or now - self._saved_at >= _SAVE_EVERY_S:
             self.writer.save()
             self._saved_at = now
 
-    def _close(self) -> None:
-        """The last process ends the benchmark."""
-        for key, result in self.writer.results.items():
+    def close(self) -> None:
+        """Save what this process measured; the last one ends the benchmark."""
+        if not self.request.is_last:
+            self.writer.save()
+            return
+        for case, result in self.writer.results.items():
             if result.status == "measuring":
-                self.writer.update(key, status="done")
+                self.writer.update(case, status="done")
         self._conclude()
         self.writer.end("done", None)
         if self.request.folder is not None:
-            self._teach()
+            self._save_speeds_for_auto()
 
-    def _teach(self) -> None:
-        """Keep the speeds for `--engine auto`, where they can be kept."""
-        devices = {str(device): device for device in self.devices()}
-        with contextlib.suppress(AccelmnistError):
-            keep_speeds(speeds_of(self.writer.record, devices, threads=self.threads))
-
-    def _conclude(self) -> None:
-        self.writer.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)
-        self.writer.take(conclude(self.writer.record))
-
-    def _stop(self, status: Status, message: str) -> None:
-        """Save what there is; where even that fails, what was saved last stays."""
+    def stop(self, status: Status, message: str) -> None:
+        """Save what there is; if even that fails, what was saved last stays."""
         self._conclude()
         with contextlib.suppress(OutputError):
             self.writer.end(status, message)
         self.request.on_stopped(self.writer.record)
+
+    def _save_speeds_for_auto(self) -> None:
+        """Keep the speeds for `--engine auto`, where they can be kept."""
+        with contextlib.suppress(AccelmnistError):
+            keep_speeds(speeds_of(self.writer.record, self.devices, threads=self.threads))
+
+    def _conclude(self) -> None:
+        self.writer.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)
+        self.writer.take(conclude(self.writer.record))

@@ -14,15 +14,16 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
 from accelmnist.core.config import RunConfig
-from accelmnist.core.errors import DeviceError, DivergedError
+from accelmnist.core.errors import DivergedError
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import upload
-from accelmnist.device import Device, memory_errors, set_threads, synchronize
+from accelmnist.device import Device, set_threads, synchronize
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
@@ -33,12 +34,10 @@ from accelmnist.measure.statistics.summary import CONFIDENCE
 from accelmnist.training.evaluation import accuracy_of
 from accelmnist.training.loop import prepare, train
 
-_REMEDY = "Try a smaller batch size or network, or another device"
-
 
 @dataclass(frozen=True)
-class Trial:
-    """One training: seconds with and without compiling and the epochs that it took, None where it missed."""
+class TrainingToTarget:
+    """One training: seconds with and without compiling and the epochs that it took, None if it missed."""
 
     seconds: float | None
     without_compile_s: float | None
@@ -47,7 +46,7 @@ class Trial:
     accuracy: float
 
 
-def train_to_target(config: RunConfig, device: Device, engine_name: str, target: float) -> Trial:
+def train_to_target(config: RunConfig, device: Device, engine_name: str, target: float) -> TrainingToTarget:
     """Train `config` from untouched files until it reaches `target` on the test set, or its epochs are over."""
     precision = config.execution.precision
     started = time.perf_counter()
@@ -66,10 +65,10 @@ def train_to_target(config: RunConfig, device: Device, engine_name: str, target:
             if best >= target:
                 synchronize(device)
                 seconds = time.perf_counter() - started
-                return Trial(seconds, seconds - (compile_s or 0.0), compile_s, result.figures.epoch, best)
+                return TrainingToTarget(seconds, seconds - (compile_s or 0.0), compile_s, result.figures.epoch, best)
     except DivergedError:
         pass  # it will not come back: a miss like any other
-    return Trial(None, None, compile_s, None, best)
+    return TrainingToTarget(None, None, compile_s, None, best)
 
 
 def summarize_seconds(seconds: Sequence[float | None]) -> Target:
@@ -87,105 +86,100 @@ def _interval_rank(count: int) -> int:
     With `rank` left out, the median lies outside with twice the probability that no more of `count` fair coins show
     heads.
     """
-    tails = accumulate(math.comb(count, heads) for heads in range(count))
-    allowed = sum(2 * tail <= (1 - CONFIDENCE) * 2**count for tail in tails)
-    return max(int(allowed) - 1, 0)
+    from scipy.special import bdtr  # here: a benchmark without a target does without it
+
+    allowed = int((2 * bdtr(np.arange(count), count, 0.5) <= 1 - CONFIDENCE).sum())
+    return max(allowed - 1, 0)
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-class TimeToAccuracySession(Session):
-    """Time to the target accuracy of every training case: one seed of each a round, in random order."""
+def measure_time_to_accuracy(session: Session, cases: list[Case]) -> None:
+    """Measure the time to the target of every training case: judged once, off the clock, then seed after seed.
 
-    def measure(self, runnable: list[Case]) -> None:
-        """Judge every case once, off the clock; then train seed after seed."""
-        right = [key for key in runnable if self._judge(key)]
-        self.observer.stage("training to the target")
-        chance = Random(0)
-        for seed in range(self.config.seeds):
-            chance.shuffle(right)
-            for key in list(right):
-                if seed >= len(_trials(self.writer.results[key].time_to_accuracy)) and not self._train(key, seed):
-                    right.remove(key)
-            self.observer.round_done(self.writer.record)
-        set_threads(self.threads)
+    A round is one seed of each case, in random order.
+    """
+    right = [case for case in cases if _judge(session, case)]
+    session.observer.stage("training to the target")
+    rng = Random(0)
+    for seed in range(session.config.seeds):
+        rng.shuffle(right)
+        for case in list(right):
+            if seed >= _seeds_done(session, case) and not _train(session, case, seed):
+                right.remove(case)
+        session.observer.round_done(session.writer.record)
+    set_threads(session.threads)
+    _note_misses(session)
 
-    def _judge(self, key: Case) -> bool:
-        result = self.writer.results[key]
-        if result.verdict is not None:
-            return True
-        self.observer.stage(f"checking {key.label}")
-        set_threads(self.threads_of(key))
-        try:
-            device = self.builder.device(result.case)
-            with memory_errors(device, _REMEDY):
-                timed = self.builder.timed(result.case)
-                accuracy, verdict = self.builder.verify(timed)
-        except DeviceError as error:
-            self.writer.update(key, status="failed", skipped=str(error))
-            return False
-        self.writer.update(key, status="measuring", skipped=None, accuracy=accuracy, verdict=verdict)
-        self.write(at_once=True)
-        self.observer.case_done(self.writer.record, key)
+
+def _judge(session: Session, case: Case) -> bool:
+    """Give the case its verdict; False if that failed."""
+    if session.writer.results[case].verdict is not None:
         return True
-
-    def _train(self, key: Case, seed: int) -> bool:
-        """Train one seed and write it down; False where the case is over, for lack of time or of memory."""
-        result = self.writer.results[key]
-        takes = self.budget.expect_s(key.label, compiles=self.compiles(key))
-        if takes > self.budget.left_s:
-            done = len(_trials(result.time_to_accuracy))
-            self.writer.note(f"{key.label}: time was up after {done} of {self.config.seeds} seeds")
-            if done == 0:
-                self.cut(key, takes, self.budget.left_s)
-            return False
-        set_threads(self.threads_of(key))
-        started = self.budget.elapsed_s
-        try:
-            device = self.builder.device(result.case)
-            with memory_errors(device, _REMEDY):
-                trial = train_to_target(
-                    run_config(result.case, self.config, seed=seed), device, result.engine, self._target
-                )
-        except DeviceError as error:
-            self.writer.update(key, status="failed", skipped=str(error))
-            return False
-        self.budget.learn(key.label, self.budget.elapsed_s - started)
-        self._keep(key, trial)
+    session.observer.stage(f"checking {case.label}")
+    with session.attempt(case):
+        accuracy, verdict = session.builder.verify(session.builder.timed(case))
+        session.writer.update(case, status="measuring", skipped=None, accuracy=accuracy, verdict=verdict)
+        session.save(at_once=True)
+        session.observer.case_done(session.writer.record, case)
         return True
-
-    @property
-    def _target(self) -> float:
-        assert self.config.target_accuracy is not None
-        return self.config.target_accuracy
-
-    def _keep(self, key: Case, trial: Trial) -> None:
-        result = self.writer.results[key]
-        before = result.time_to_accuracy
-        with_compile = (*(before.with_compile.seconds if before else ()), trial.seconds)
-        without = (*(before.without_compile.seconds if before else ()), trial.without_compile_s)
-        made = TimeToAccuracy(
-            target=self._target,
-            most_epochs=self.config.training_epochs,
-            with_compile=summarize_seconds(with_compile),
-            without_compile=summarize_seconds(without),
-            epochs=(*(before.epochs if before else ()), trial.epochs),
-            accuracies=(*(before.accuracies if before else ()), trial.accuracy),
-        )
-        compile_s = result.compile_s if result.compile_s is not None else trial.compile_s
-        self.writer.update(key, time_to_accuracy=made, compile_s=compile_s)
-        self.write(at_once=True)
-
-    def finish(self) -> None:
-        """Say which cases never reached the target."""
-        for key, result in self.writer.results.items():
-            made = result.time_to_accuracy
-            if made is not None and made.reached == 0:
-                within = f"within {made.most_epochs} epochs; the best was {max(made.accuracies):.2%}"
-                self.writer.note(f"{key.label}: no seed reached {made.target:.2%} {within}")
+    return False
 
 
-def _trials(made: TimeToAccuracy | None) -> tuple[float, ...]:
-    return made.accuracies if made is not None else ()
+def _train(session: Session, case: Case, seed: int) -> bool:
+    """Train one seed and write it down; False if the case is over, for lack of time or of memory."""
+    budget = session.budget
+    takes_s = budget.expect_s(case, compiles=session.compiles(case))
+    if takes_s > budget.left_s:
+        done = _seeds_done(session, case)
+        session.writer.note(f"{case.label}: time was up after {done} of {session.config.seeds} seeds")
+        if done == 0:
+            session.skip_for_time(case, takes_s, budget.left_s)
+        return False
+    started = budget.elapsed_s
+    with session.attempt(case) as device:
+        config = run_config(case, session.config, seed=seed)
+        trained = train_to_target(config, device, case.engine, _target(session))
+        budget.learn(case, budget.elapsed_s - started)
+        _keep(session, case, trained)
+        return True
+    return False
+
+
+def _target(session: Session) -> float:
+    assert session.config.target_accuracy is not None
+    return session.config.target_accuracy
+
+
+def _seeds_done(session: Session, case: Case) -> int:
+    times = session.writer.results[case].time_to_accuracy
+    return 0 if times is None else len(times.accuracies)
+
+
+def _keep(session: Session, case: Case, trained: TrainingToTarget) -> None:
+    result = session.writer.results[case]
+    before = result.time_to_accuracy
+    with_compile = (*(before.with_compile.seconds if before else ()), trained.seconds)
+    without = (*(before.without_compile.seconds if before else ()), trained.without_compile_s)
+    times = TimeToAccuracy(
+        target=_target(session),
+        most_epochs=session.config.training_epochs,
+        with_compile=summarize_seconds(with_compile),
+        without_compile=summarize_seconds(without),
+        epochs=(*(before.epochs if before else ()), trained.epochs),
+        accuracies=(*(before.accuracies if before else ()), trained.accuracy),
+    )
+    compile_s = result.compile_s if result.compile_s is not None else trained.compile_s
+    session.writer.update(case, time_to_accuracy=times, compile_s=compile_s)
+    session.save(at_once=True)
+
+
+def _note_misses(session: Session) -> None:
+    """Say which cases never reached the target."""
+    for case, result in session.writer.results.items():
+        times = result.time_to_accuracy
+        if times is not None and times.reached == 0:
+            within = f"within {times.most_epochs} epochs; the best was {max(times.accuracies):.2%}"
+            session.writer.note(f"{case.label}: no seed reached {times.target:.2%} {within}")

@@ -17,18 +17,22 @@ from itertools import cycle, islice
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet
-from accelmnist.device import Device, matmul_precision
+from accelmnist.device import Device, matmul_precision, memory_errors, set_threads
 from accelmnist.engines.choose import engine_class
+from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.measure.clock import timed
-from accelmnist.measure.plan import Case
+from accelmnist.measure.machine.load import EnergyMeter
+from accelmnist.measure.plan import LATENCY_BATCH, Case
+from accelmnist.measure.record import Latency
 from accelmnist.measure.sampling import SLICES
 from accelmnist.training.loop import prepare
 
@@ -38,6 +42,8 @@ _MOST_STEPS = 1 << 20
 _STEADY = 0.05  # relative spread of the last three warm-ups
 _MOST_WARM_UPS = 8
 _EMPTY_SLICES = 20
+REMEDY = "Try a smaller batch size or network, or another device"
+_LATENCY_CALLS = 16  # a slice
 _FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too much
 
 
@@ -178,3 +184,48 @@ class TimedInference(TimedCase):
         with matmul_precision(self.device, self.case.precision):
             for _ in range(calls):
                 yield timed(self._call, self.device)
+
+
+class WarmCase:
+    """A case that is warm; `sample` takes one slice and keeps what else it tells: latency, energy, compilations."""
+
+    def __init__(self, timed: TimedCase, threads: int) -> None:
+        self.timed, self._threads = timed, threads
+        self.latencies: list[float] = []
+        self.compilations = Compilations()
+        self._energy = EnergyMeter(timed.device)
+        self._joules: list[float] = []
+        self._images = 0
+
+    def sample(self) -> float:
+        """Images a second of one slice; raises DeviceError where it fails."""
+        timed = self.timed
+        set_threads(self._threads)
+        with memory_errors(timed.device, REMEDY), CompileWatch() as watch:
+            self._energy.begin()
+            speed = timed.sample()
+            joules = self._energy.end()
+            if timed.case.batch_size == LATENCY_BATCH and isinstance(timed, TimedInference):
+                self.latencies += timed.latencies(_LATENCY_CALLS)
+        self.compilations += watch.seen
+        if joules is not None:
+            self._joules.append(joules)
+            self._images += timed.slice_steps * timed.case.batch_size
+        return speed
+
+    @property
+    def joules_per_image(self) -> float | None:
+        """All that was counted, over all images: a counter that moves in steps is right on average alone.
+
+        None where nothing counts energy.
+        """
+        return sum(self._joules) / self._images if self._images else None
+
+    @property
+    def latency(self) -> Latency | None:
+        """Quantiles of the single calls so far."""
+        if not self.latencies:
+            return None
+        p50, p90, p99 = np.quantile(self.latencies, [0.5, 0.9, 0.99]).tolist()
+        calls = len(self.latencies)
+        return Latency(calls=calls, p50_s=p50, p90_s=p90, p99_s=p99, worst_s=max(self.latencies))

@@ -13,7 +13,7 @@ from typing import get_args
 
 from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome
 from accelmnist.measure.compare.compared_record import Fact
-from accelmnist.measure.compare.comparison_report import ComparisonReport, Difference, SideSummary
+from accelmnist.measure.compare.comparison_report import ComparisonReport, Difference, RecordName
 from accelmnist.measure.statistics.comparison import are_too_few
 from accelmnist.measure.statistics.summary import minimum_samples
 from accelmnist.show.units import UNKNOWN, plural, size
@@ -23,7 +23,7 @@ APART = ("only in base", "only in new")
 _LEAST_P = 0.001  # below this the number of zeros says nothing more
 
 
-def record_name(one: SideSummary) -> str:
+def record_name(one: RecordName) -> str:
     """The record as it was given, and when it was made."""
     return "  ".join(filter(None, (one.name, one.created)))
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from accelmnist.core.files import write_atomically
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
-from accelmnist.measure.compare.compared_record import ComparedRecord, bench_side
-from accelmnist.measure.compare.comparison_report import judge
+from accelmnist.measure.compare.compared_record import ComparedRecord, compared_bench
+from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.record import load_bench
 from accelmnist.measure.statistics.comparison import compare
 
@@ -63,13 +63,14 @@ class Pair:
 def pairs_of(sides: Sequence[ComparedRecord]) -> Iterator[Pair]:
     """Each record against each later one."""
     for base, new in combinations(sides, 2):
-        rows = tuple(row for row in judge(base, new, Rules()).rows if row.comparison)
+        rows = tuple(row for row in compare_records(base, new, Rules()).rows if row.comparison)
         yield Pair(Path(base.name).name, Path(new.name).name, rows, tuple(_alone(base, new, row) for row in rows))
 
 
 def _alone(base: ComparedRecord, new: ComparedRecord, row: CaseComparison) -> bool:
-    found = compare(base.series[row.key].speeds, new.series[row.key].speeds, paired=False)
-    return _holds_1(found.low, found.high)
+    sides = ({series.label: series.speeds for series in record.series.values()} for record in (base, new))
+    alone = compare(*(speeds[row.key] for speeds in sides), paired=False)
+    return _holds_1(alone.low, alone.high)
 
 
 def _holds_1(low: float, high: float) -> bool:
@@ -128,7 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     if len(options.records) < 2:
         parser.error("one record alone agrees with nothing: give two or more")
-    sides = [bench_side(load_bench(folder / "bench.json"), str(folder)) for folder in options.records]
+    sides = [compared_bench(load_bench(folder / "bench.json"), str(folder)) for folder in options.records]
     write_atomically(options.out, report(sides, options.records, options.out).encode())
 
 

@@ -4,18 +4,20 @@ A wrong result has no speed: a case that is wrong in either record isn't compare
 compared by `comparison.compare`, divided by the median of the limits of its device that both records measured in the
 same way beside every sample, so that a machine that is slower today cancels; and a difference has to stand out from
 what these limits did by themselves (`controls`). Without any, the speeds are compared as they are, and the row says so.
-Where both records have several processes, each counts as one (`runs.widened`).
+If both records have several processes, each counts as one (`runs.widened`). If both hold the very same samples, it is
+one measurement, and the case is as fast as itself.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from accelmnist.core.errors import ConfigError, RecordError
-from accelmnist.measure.compare.compared_record import ComparedRecord, Series
+from accelmnist.measure.compare.compared_record import ComparedRecord, Series, Tool
 from accelmnist.measure.statistics.comparison import (
     THRESHOLD,
     Comparison,
@@ -65,13 +67,13 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseComparison:
-    """One case. Ratios are the speed of new over base, above 1 where new is faster.
+    """One case. Ratios are the speed of new over base, above 1 if new is faster.
 
-    `ratio_of_medians` is that of the speeds as they were taken. `divided_by` are the keys of the limits by whose median
-    `comparison` has them divided; `undivided` says why by none. `spread_of_limits` is how far these moved apart from
-    one record to the other, the standard deviation of their logarithms, and None where they are too few to tell.
-    `by_process` says that a process counted as one. `family_p` is the p-value after Holm's correction. `reason` says
-    why there is no comparison.
+    `key` names the case. `ratio_of_medians` is that of the speeds as they were taken. `divided_by` names the limits by
+    whose median `comparison` has them divided; `undivided` says why by none. `spread_of_limits` is how far these moved
+    apart from one record to the other, the standard deviation of their logarithms, and None if they are too few to
+    tell. `by_process` says that a process counted as one. `family_p` is the p-value after Holm's correction. `reason`
+    says why there is no comparison.
     """
 
     key: str
@@ -90,13 +92,15 @@ class CaseComparison:
     spared: bool = False
 
 
-def match(key: str, base_side: ComparedRecord, new_side: ComparedRecord, rules: Rules) -> CaseComparison:
+def compare_case(
+    key: Hashable, base_record: ComparedRecord, new_record: ComparedRecord, rules: Rules
+) -> CaseComparison:
     """What became of the case `key`, which one of the two holds at least; the decision that takes all cases is open."""
-    base, new = base_side.series.get(key), new_side.series.get(key)
+    base, new = base_record.series.get(key), new_record.series.get(key)
     known = base or new
     assert known is not None, "the keys are those of the two"
     row = CaseComparison(
-        key=key,
+        key=known.label,
         axes=known.axes,
         outcome="ambiguous",
         samples=(len(base.speeds) if base else 0, len(new.speeds) if new else 0),
@@ -107,7 +111,7 @@ def match(key: str, base_side: ComparedRecord, new_side: ComparedRecord, rules: 
         return _without_new(row, new, rules)
     if base.wrong or new.wrong:
         return _wrong(row, base, new)
-    return _compared(row, base, new, rules, _divisors(base, new, base_side, new_side, rules))
+    return _compared(row, base, new, rules, _divisors(base, new, rules, base_record.tool))
 
 
 def _without_base(row: CaseComparison, base: Series | None, new: Series | None) -> CaseComparison:
@@ -138,34 +142,36 @@ def _wrong(row: CaseComparison, base: Series, new: Series) -> CaseComparison:
 
 @dataclass(frozen=True)
 class _Divisors:
-    """The rates of the same limits beside the samples of either side, or the reason why there are none."""
+    """The rates of the same limits beside the samples of either record, or the reason why there are none."""
 
     base: Rates
     new: Rates
     lacking: str | None = None
 
 
-def _divisors(
-    base: Series, new: Series, base_side: ComparedRecord, new_side: ComparedRecord, rules: Rules
-) -> _Divisors:
-    lacking = None
+def _divisors(base: Series, new: Series, rules: Rules, tool: Tool) -> _Divisors:
+    common = [limit for limit in base.rates if limit in new.rates]
     if rules.raw:
         lacking = "--raw leaves it in"
-    elif base_side.tool == "pytest-benchmark":
+    elif tool == "pytest-benchmark":
         lacking = "pytest-benchmark measures no limits"
     elif not base.rates or not new.rates:
         lacking = f"{'new' if base.rates else 'base'} has no limit of the device beside every sample"
-    if lacking:
-        return _Divisors({}, {}, lacking)
-    keys = [key for key in base.rates if key in new.rates and base_side.limits.get(key) == new_side.limits.get(key)]
-    if not keys:
-        return _Divisors({}, {}, "no limit of the device was measured in the same way in both")
-    return _Divisors({key: base.rates[key] for key in keys}, {key: new.rates[key] for key in keys})
+    elif not common:
+        lacking = "no limit of the device was measured in the same way in both"
+    else:
+        rates, others = ({limit.name: one.rates[limit] for limit in common} for one in (base, new))
+        return _Divisors(rates, others)
+    return _Divisors({}, {}, lacking)
 
 
 def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, divisors: _Divisors) -> CaseComparison:
     spread = spread_of_controls(divisors.base, divisors.new)
-    comparison, plain = _comparison(row.key, base, new, divisors, spread, rules.threshold)
+    comparison = _comparison(base, new, divisors, spread, rules.threshold)
+    plain = statistics.median(new.speeds) / statistics.median(base.speeds)
+    if comparison is None or not 0 < plain < math.inf:
+        cause = f"{row.key}: the speeds are further apart than a number can say"
+        raise RecordError(cause, remedy="Measure the case again")
     return replace(
         row,
         outcome=comparison.verdict,
@@ -179,23 +185,22 @@ def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, divi
 
 
 def _comparison(
-    key: str, base: Series, new: Series, divisors: _Divisors, spread: float | None, threshold: float
-) -> tuple[Comparison, float]:
-    """The comparison, and the ratio of the medians as they were taken."""
+    base: Series, new: Series, divisors: _Divisors, spread: float | None, threshold: float
+) -> Comparison | None:
+    """The comparison; None if its ratio is no number."""
+    if base == new:  # however wide its interval
+        return Comparison(ratio=1.0, low=1.0, high=1.0, verdict="same", p_value=1.0)
     try:
         limits = machine_speeds(divisors.base, divisors.new) if divisors.base else None
-        found = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
+        comparison = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
         if base.processes and new.processes:
             logs = logarithms(base.speeds, new.speeds, limits)
-            sides = [Processes(log, side.processes) for log, side in zip(logs, (base, new), strict=True)]
-            found = widened(found, *sides, threshold=threshold)
+            processes = [Processes(log, one.processes) for log, one in zip(logs, (base, new), strict=True)]
+            comparison = widened(comparison, *processes, threshold=threshold)
         if spread is not None:
-            found = against_controls(found, spread, len(divisors.base), threshold=threshold)
-        if are_too_few(*map(len, (base.speeds, new.speeds))):  # whatever processes and limits make of them
-            found = replace(found, verdict="ambiguous")
-        plain = statistics.median(new.speeds) / statistics.median(base.speeds)
-        if found.low > 0 and 0 < plain < math.inf:
-            return found, plain
+            comparison = against_controls(comparison, spread, len(divisors.base), threshold=threshold)
     except OverflowError:
-        pass
-    raise RecordError(f"{key}: the speeds are further apart than a number can say", remedy="Measure the case again")
+        return None
+    if are_too_few(len(base.speeds), len(new.speeds)):  # whatever processes and limits make of them
+        comparison = replace(comparison, verdict="ambiguous")
+    return comparison if comparison.low > 0 else None

@@ -1,19 +1,20 @@
 """What two records have in common for a comparison: cases with speeds, whatever tool measured them.
 
-A `ComparedRecord` is one record as a comparison sees it. `bench_side` makes it of a benchmark's record;
-`pytest_benchmark` makes it of the JSON of pytest-benchmark. Speeds are images or calls per second, higher is better;
-the facts are what else may have moved them.
+A `ComparedRecord` is one record as a comparison sees it. `compared_bench` makes it of a benchmark's record,
+`pytest_benchmark` of the JSON of pytest-benchmark. Speeds are images or calls per second, higher is better; the facts
+are what else may have moved them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from statistics import mean
 from typing import Literal
 
 from accelmnist.core.errors import RecordError
 from accelmnist.core.records import Environment
+from accelmnist.measure.limits.limit_keys import LimitKey
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Round
 from accelmnist.measure.statistics.summary import as_samples
@@ -26,15 +27,17 @@ Fact = str | int | float | tuple[str, ...] | None
 class Series:
     """One case of one record: its speeds, or the `reason` why there are none.
 
-    `axes` are the parts of its name, by what they are. `rates` are the limits of its device that were measured beside
-    every sample, by their key. `processes` numbers the process that took each sample; empty where that is unknown.
-    `failed` says that it was tried and came to no end, `wrong` names the checks of its result that failed.
+    By its `key` it is found in the other record; `label` is its name, and `axes` are the parts of that by what they
+    are. `rates` are the limits of its device that were measured beside every sample. `processes` numbers the process
+    that took each sample, and is empty if that is unknown. `failed` says that it was tried and came to no end, `wrong`
+    names the checks of its result that failed.
     """
 
-    key: str
+    key: Hashable
+    label: str
     axes: dict[str, str]
     speeds: tuple[float, ...] = ()
-    rates: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    rates: dict[LimitKey, tuple[float, ...]] = field(default_factory=dict)
     processes: tuple[int, ...] = ()
     reason: str | None = None
     failed: bool = False
@@ -45,54 +48,52 @@ class Series:
 class ComparedRecord:
     """One of the two records. `name` is the file or folder as it was given, `state` what kept it from being complete.
 
-    `facts` are of the environment, the configuration and the tool. `machine` names the processor and the devices:
-    where these differ, two machines are compared. `limits` says how each limit was measured, by its key. `other_cpu`
-    is the share of the processors' time that other processes used meanwhile, None where nobody looked.
+    `facts` are of the environment, the configuration and the tool. `machine` names the processor and the devices: if
+    these differ, two machines are compared. `other_cpu` is the share of the processors' time that other processes used
+    meanwhile, None if nobody looked.
     """
 
     name: str
     tool: Tool
     created: str
-    series: dict[str, Series]
+    series: dict[Hashable, Series]
     facts: dict[str, Fact]
     machine: dict[str, str]
-    limits: dict[str, str] = field(default_factory=dict)
     other_cpu: float | None = None
     state: str | None = None
 
 
-def bench_side(record: BenchRecord, name: str) -> ComparedRecord:
-    """A benchmark's record, as a comparison sees it; RecordError where it holds no case, or what can't be."""
+def compared_bench(record: BenchRecord, name: str) -> ComparedRecord:
+    """A benchmark's record as a comparison sees it; RecordError if it holds no case, or what can't be."""
     rounds = {round_.number: round_ for round_ in record.rounds}
     environment = record.environment
-    devices = {limit.key: limit.device for limit in record.limits}
+    limits = {limit.key: limit.what for limit in record.limits if limit.what is not None}
     return ComparedRecord(
         name=printable(name),
         tool="accelmnist bench",
         created=printable(record.created),
-        series=by_key((_series(result, rounds, devices, name) for result in record.cases), name),
+        series=by_key((_series(result, rounds, limits, name) for result in record.cases), name),
         facts=_environment_facts(environment) | _config_facts(record.config),
         machine=_machine(record, environment),
-        limits={limit.key: repr(replace(limit, rate=None)) for limit in record.limits},
         other_cpu=_other_cpu(record.rounds),
         state=None if record.status == "done" else printable(f"{record.status}: {record.message or 'not at its end'}"),
     )
 
 
-def by_key(series: Iterable[Series], name: str) -> dict[str, Series]:
-    """The cases by their keys, in order; RecordError where there is none, or two share a key."""
-    found: dict[str, Series] = {}
-    for one in series:
-        if one.key in found:
-            raise RecordError(f"{name} holds {one.key} twice", remedy="Make it again")
-        found[one.key] = one
-    if not found:
+def by_key(series: Iterable[Series], name: str) -> dict[Hashable, Series]:
+    """The cases by their keys, in order; RecordError if there is none, or two share a key."""
+    cases: dict[Hashable, Series] = {}
+    for case in series:
+        if case.key in cases:
+            raise RecordError(f"{name} holds {case.label} twice", remedy="Make it again")
+        cases[case.key] = case
+    if not cases:
         raise RecordError(f"{name} holds no case", remedy="Give one in which something was measured")
-    return found
+    return cases
 
 
 def check_samples(values: Sequence[float], what: str, name: str) -> tuple[float, ...]:
-    """`values`, the samples of `what` in the file `name`; RecordError where one isn't a finite number above 0."""
+    """`values`, the samples of `what` in the file `name`; RecordError if one isn't a finite number above 0."""
     try:
         as_samples(values)
     except RecordError as error:
@@ -105,17 +106,18 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _series(result: CaseResult, rounds: Mapping[int, Round], devices: Mapping[str, str], name: str) -> Series:
-    key = printable(result.case.label)
+def _series(result: CaseResult, rounds: Mapping[int, Round], limits: Mapping[str, LimitKey], name: str) -> Series:
+    label = printable(result.case.label)
     failed = result.status == "failed"
     samples = result.images_per_s.samples if result.images_per_s and not failed else ()
     if len(samples) != len(result.rounds) and not failed:
-        raise RecordError(f"{name}, {key}: {len(samples)} samples of {len(result.rounds)} rounds", remedy="Remake it")
-    own = [_rates_of(rounds.get(number), devices, result.device) for number in result.rounds]
+        raise RecordError(f"{name}, {label}: {len(samples)} samples of {len(result.rounds)} rounds", remedy="Remake it")
+    own = [_rates_of(rounds.get(number), limits, result.device) for number in result.rounds]
     return Series(
-        key=key,
+        key=result.case,
+        label=label,
         axes=_axes(result),
-        speeds=check_samples(samples, key, name) if samples else (),
+        speeds=check_samples(samples, label, name) if samples else (),
         rates=_rates(own, name) if samples else {},
         processes=_processes(result, rounds) if samples else (),
         reason=None if samples else printable(result.skipped or f"not measured: {result.status}"),
@@ -129,20 +131,20 @@ def _other_cpu(rounds: Sequence[Round]) -> float | None:
     return mean(seen) if seen else None
 
 
-def _rates_of(round_: Round | None, devices: Mapping[str, str], device: str) -> dict[str, float]:
+def _rates_of(round_: Round | None, limits: Mapping[str, LimitKey], device: str) -> dict[LimitKey, float]:
     """The limits of this device that the round measured."""
-    taken = round_.limits if round_ else {}
-    return {key: rate for key, rate in taken.items() if devices.get(key) == device}
+    rates = {limits[name]: rate for name, rate in (round_.limits if round_ else {}).items() if name in limits}
+    return {limit: rate for limit, rate in rates.items() if limit.device == device}
 
 
 def _processes(result: CaseResult, rounds: Mapping[int, Round]) -> tuple[int, ...]:
-    """The process of every sample, where the record knows all of them."""
+    """The process of every sample, if the record knows all of them."""
     known = all(number in rounds for number in result.rounds)
     return tuple(rounds[number].process for number in result.rounds) if known else ()
 
 
 def _axes(result: CaseResult) -> dict[str, str]:
-    """The parts of the case's key by name, in their order."""
+    """The parts of the case's label by name, in their order."""
     case = result.case
     axes = {
         "mode": case.mode,
@@ -157,10 +159,13 @@ def _axes(result: CaseResult) -> dict[str, str]:
     return {axis: printable(value) for axis, value in axes.items()}
 
 
-def _rates(rounds: Sequence[Mapping[str, float]], name: str) -> dict[str, tuple[float, ...]]:
+def _rates(rounds: Sequence[Mapping[LimitKey, float]], name: str) -> dict[LimitKey, tuple[float, ...]]:
     """The limits that every one of these rounds has."""
-    everywhere = [key for key in rounds[0] if all(key in round_ for round_ in rounds)]
-    return {key: check_samples([round_[key] for round_ in rounds], f"limit {key}", name) for key in everywhere}
+    everywhere = [limit for limit in rounds[0] if all(limit in round_ for round_ in rounds)]
+    return {
+        limit: check_samples([round_[limit] for round_ in rounds], f"limit {printable(limit.name)}", name)
+        for limit in everywhere
+    }
 
 
 def _wrong(result: CaseResult) -> str | None:

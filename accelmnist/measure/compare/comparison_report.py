@@ -1,6 +1,6 @@
 """Two records against each other: which cases they share, what became of each, and whether that is a failure.
 
-`matched_case` judges a case by itself. A case that is wrong in NEW and was right in BASE is a failure whatever the
+`case_comparison` judges a case by itself. A case that is wrong in NEW and was right in BASE is a failure whatever the
 rules.
 
 With `fail_on`, a regression is a failure too: significant, above the threshold, and base at least `1 + fail_on` times
@@ -22,7 +22,7 @@ from typing import Literal
 
 from accelmnist.core.errors import RecordError
 from accelmnist.core.record_files import SCHEMA_VERSION
-from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome, Rules, match
+from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome, Rules, compare_case
 from accelmnist.measure.compare.compared_record import ComparedRecord, Fact, Tool
 from accelmnist.measure.statistics.comparison import compare, regressed
 from accelmnist.measure.statistics.summary import CONFIDENCE
@@ -42,8 +42,8 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SideSummary:
-    """Which record it was."""
+class RecordName:
+    """Which record it was: as it was given, and when it was made."""
 
     name: str
     created: str
@@ -57,8 +57,8 @@ class ComparisonReport:
     kind: Literal["comparison"] = "comparison"
     passed: bool
     tool: Tool
-    base: SideSummary
-    new: SideSummary
+    base: RecordName
+    new: RecordName
     rules: Rules
     warnings: tuple[str, ...]
     differences: tuple[Difference, ...]
@@ -68,11 +68,13 @@ class ComparisonReport:
     rows: tuple[CaseComparison, ...]
 
 
-def judge(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> ComparisonReport:
-    """Compare every case; RecordError where the two are of different tools, or no case was measured in both."""
-    _require_kin(base, new)
-    keys = [*base.series, *(key for key in new.series if key not in base.series)]
-    rows = _with_family([match(key, base, new, rules) for key in keys], rules)
+def compare_records(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> ComparisonReport:
+    """Compare every case; RecordError if the two are of different tools, or no case was measured in both."""
+    if base.tool != new.tool:
+        raise RecordError(
+            f"{base.name} is of {base.tool} and {new.name} of {new.tool}", remedy="Give two records of one tool"
+        )
+    rows = _with_family([compare_case(key, base, new, rules) for key in base.series | new.series], rules)
     if not any(row.comparison or row.fails or row.outcome.startswith("wrong") for row in rows):
         raise RecordError(
             f"{base.name} and {new.name} have no measured case in common", remedy="Measure the same cases"
@@ -80,8 +82,8 @@ def judge(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> Comparison
     return ComparisonReport(
         passed=not any(row.fails for row in rows),
         tool=base.tool,
-        base=SideSummary(name=base.name, created=base.created),
-        new=SideSummary(name=new.name, created=new.created),
+        base=RecordName(name=base.name, created=base.created),
+        new=RecordName(name=new.name, created=new.created),
         rules=rules,
         warnings=tuple(_warnings(base, new, divided=any(row.divided_by for row in rows))),
         differences=tuple(_differences(base, new)),
@@ -95,17 +97,10 @@ def judge(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> Comparison
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the order given: below 5 % where the step-down procedure rejects at 5 %."""
     adjusted, least = [1.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = least
     return adjusted
-
-
-def _require_kin(base: ComparedRecord, new: ComparedRecord) -> None:
-    if base.tool != new.tool:
-        raise RecordError(
-            f"{base.name} is of {base.tool} and {new.name} of {new.tool}", remedy="Give two records of one tool"
-        )
 
 
 def _with_family(rows: Sequence[CaseComparison], rules: Rules) -> list[CaseComparison]:
@@ -147,12 +142,13 @@ def _warnings(base: ComparedRecord, new: ComparedRecord, *, divided: bool) -> It
         verb = "differs" if len(parts) == 1 else "differ"
         shares = ", and a ratio is one of shares of each machine's limits; --raw compares the speeds" if divided else ""
         yield f"{' and '.join(parts)} {verb}: this compares machines, not versions{shares}"
-    for side in (base, new):
-        if side.state is not None:
-            yield f"{side.name} is of a benchmark that is {side.state}"
-        if side.other_cpu is not None and side.other_cpu > _BUSY_SHARE:
+    for record in (base, new):
+        if record.state is not None:
+            yield f"{record.name} is of a benchmark that is {record.state}"
+        if record.other_cpu is not None and record.other_cpu > _BUSY_SHARE:
+            used = f"{100 * record.other_cpu:.0f} % of the processors"
             yield (
-                f"{side.name} was measured while other processes used {100 * side.other_cpu:.0f} % of the processors: "
+                f"{record.name} was measured while other processes used {used}: "
                 "some cases lose more by that than others, and than the limits"
             )
 

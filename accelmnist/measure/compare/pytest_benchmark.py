@@ -1,4 +1,4 @@
-"""The JSON of pytest-benchmark as a side of a comparison.
+"""The JSON of pytest-benchmark as one of the two records of a comparison.
 
 A benchmark is a case, named by its `fullname`. Its samples are `stats.data`, the seconds of one call in each round,
 and a speed is one over them. What benchmarks put into `extra_info` is their own, and not read. pytest-benchmark knows
@@ -49,10 +49,10 @@ def is_pytest_benchmark(document: object) -> bool:
     return isinstance(document, dict) and {"benchmarks", "machine_info"} <= document.keys()
 
 
-def pytest_benchmark_side(document: object, name: str) -> ComparedRecord:
-    """A decoded document as a side, `name` being its file.
+def compared_pytest_benchmark(document: object, name: str) -> ComparedRecord:
+    """A decoded document as a comparison sees it; `name` is its file.
 
-    RecordError where a part is missing or of another type, there is no benchmark, or it was saved without raw times.
+    RecordError if a part is missing or of another type, there is no benchmark, or it was saved without raw times.
     """
     try:
         known = msgspec.convert(document, _Document)
@@ -70,19 +70,20 @@ def pytest_benchmark_side(document: object, name: str) -> ComparedRecord:
 
 
 def _series(benchmark: _Benchmark, name: str) -> Series:
-    key, times = printable(benchmark.fullname), benchmark.stats.data
+    label, times = printable(benchmark.fullname), benchmark.stats.data
     if times is None:
         raise RecordError(
             f"{name} has no raw times",
             remedy="Save it with --benchmark-json, or add --benchmark-save-data to --benchmark-save",
         )
-    file, found, test = key.partition("::")
-    axes = {"file": file if found else "", "benchmark": test or key}
+    file, separator, test = label.partition("::")
+    axes = {"file": file if separator else "", "benchmark": test or label}
     if not times or 0 in times:
         reason = "no round was timed" if not times else "a time is 0: below what the clock tells apart"
-        return Series(key=key, axes=axes, reason=reason)
-    check_samples(times, key, name)
-    return Series(key=key, axes=axes, speeds=check_samples([1 / time for time in times], key, name))
+        return Series(key=label, label=label, axes=axes, reason=reason)
+    check_samples(times, label, name)
+    speeds = check_samples([1 / time for time in times], label, name)
+    return Series(key=label, label=label, axes=axes, speeds=speeds)
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, Fact]]:

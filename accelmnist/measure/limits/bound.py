@@ -28,8 +28,8 @@ from dataclasses import replace
 from accelmnist.core.config import ModelConfig
 from accelmnist.core.records import Launches
 from accelmnist.measure.limits.bound_words import describe_bound
+from accelmnist.measure.limits.case_limits import CaseLimits, limits_of, rate_of
 from accelmnist.measure.limits.cost import product_flops
-from accelmnist.measure.limits.limit_keys import CaseLimits, limits_of, rate_of
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Bound, BoundKind, CaseResult, Limit, StepCost
 

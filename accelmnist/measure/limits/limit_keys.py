@@ -1,80 +1,98 @@
-"""Which limits of the hardware a case depends on, and their names. No torch: what is concluded needs no device.
+"""What a limit is the rate of, as data, and the words made from it. No torch: a record is read without a device.
 
-A limit is found again in a saved record by what it says of itself: kind, device, precision, threads and detail.
+Limits with equal keys were measured in the same way, in one record or in two: by its key a case finds its limits, and a
+comparison finds the same limit in both records. No text is looked up, so any text here may be put better.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
+from typing import Any, Literal, assert_never
 
-from accelmnist.measure.limits.cost import cost_of
-from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Limit, LimitKind
+from accelmnist.core.config import Precision
+from accelmnist.measure.plan import Mode
 
-# A smaller copy says more of the cost of starting it than of a cache: some 1 µs on a CPU and 3 µs on a GPU.
-_SMALLEST_COPY = {"cpu": 1 << 20, "other": 1 << 24}
+LimitKind = Literal["matmul", "workload", "memory", "working set", "dispatch", "graph dispatch", "meeting"]
+Unit = Literal["flop/s", "bytes/s", "operations/s"]
 
+_UNITS: dict[LimitKind, Unit] = {
+    "matmul": "flop/s",
+    "workload": "flop/s",
+    "memory": "bytes/s",
+    "working set": "bytes/s",
+    "dispatch": "operations/s",
+    "graph dispatch": "operations/s",
+    "meeting": "operations/s",
+}
 
-def limit_key(*, device: str, kind: LimitKind, detail: str, precision: str | None, threads: int | None) -> str:
-    """A readable name that no other limit has, such as "cpu/fp32/2 threads/matmul 1024x1024x1024"."""
-    parts = (device, precision, None if threads is None else f"{threads} threads", f"{kind} {detail}")
-    return "/".join(part.replace(" x ", "x") for part in parts if part)
-
-
-def workload_detail(case: Case) -> str:
-    """What names the matrix products of a case's step: the engine and the optimizer don't change them."""
-    return f"{case.mode} {case.network} batch {case.batch_size}"
-
-
-def working_set_size(case: Case) -> int:
-    """Bytes of the copy that stands for what a step of `case` touches: the nearest power of two, so that few result."""
-    touched = cost_of(case).working_set_bytes
-    nearest: int = 1 << round(math.log2(touched))
-    return max(nearest, _SMALLEST_COPY.get(case.device, _SMALLEST_COPY["other"]))
-
-
-def size_detail(size: int) -> str:
-    """A power of two in words: "4 MiB"."""
-    return f"{size >> 20} MiB"
+# What a record says of a limit in words, from before it held the `shape`.
+_DETAIL = re.compile(
+    r"(?P<side>\d{1,9}) x (?P=side) x (?P=side)(?: in (?P<computed_in>fp32))?"
+    r"|(?P<mode>training|inference) (?P<sizes>\d{1,9}(?:-\d{1,9})+) batch (?P<batch>\d{1,9})"
+    r"|(?P<mebibytes>\d{1,9}) MiB"
+    r"|of (?P<threads>\d{1,9}) threads"
+    r"|one element"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseLimits:
-    """The limits that a case depends on; None for one that was not measured. `rate` gives a limit's median."""
+class LimitKey:
+    """`precision` is None if the kind has none, `threads` None for torch's own number of them.
 
-    matmul: Limit | None = None
-    workload: Limit | None = None
-    memory: Limit | None = None
-    working_set: Limit | None = None
-    dispatch: Limit | None = None
-    graph_dispatch: Limit | None = None
+    `shape` is (side,) of a matmul; (batch size, inputs, units of every layer) of a workload, which has a `mode` too;
+    (bytes,) of a copy; (threads,) of a thread fork-join; and empty for a dispatch. `computed_in` names the precision
+    that a matmul was computed in if the device has no instructions for its own.
+    """
+
+    kind: LimitKind
+    device: str
+    precision: Precision | None = None
+    threads: int | None = None
+    shape: tuple[int, ...] = ()
+    mode: Mode | None = None
+    computed_in: Precision | None = None
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of the rate."""
+        return _UNITS[self.kind]
+
+    @property
+    def detail(self) -> str:
+        """What ran: "1024 x 1024 x 1024", "training 784-256-10 batch 64", "4 MiB"."""
+        match self.kind:
+            case "matmul":
+                product = " x ".join(map(str, self.shape * 3))
+                return product if self.computed_in is None else f"{product} in {self.computed_in}"
+            case "workload":
+                batch_size, *sizes = self.shape
+                return f"{self.mode} {'-'.join(map(str, sizes))} batch {batch_size}"
+            case "memory" | "working set":
+                return f"{self.shape[0] >> 20} MiB"
+            case "dispatch" | "graph dispatch":
+                return "one element"
+            case "meeting":
+                return f"of {self.shape[0]} threads"
+            case _:
+                assert_never(self.kind)
+
+    @property
+    def name(self) -> str:
+        """What no other limit is called: "cpu/fp32/2 threads/matmul 1024x1024x1024"."""
+        threads = None if self.threads is None else f"{self.threads} threads"
+        parts = (self.device, self.precision, threads, f"{self.kind} {self.detail.replace(' x ', 'x')}")
+        return "/".join(filter(None, parts))
 
 
-def limits_of(case: Case, limits: Iterable[Limit]) -> CaseLimits:
-    """Those of `limits` that `case` depends on and that have a rate."""
-    own = [
-        limit
-        for limit in limits
-        if limit.rate is not None
-        and (limit.device, limit.threads) == (case.device, case.threads)
-        and limit.precision in (None, case.precision)
-    ]
-
-    def find(kind: LimitKind, detail: str | None = None) -> Limit | None:
-        return next((one for one in own if one.kind == kind and detail in (None, one.detail)), None)
-
-    return CaseLimits(
-        matmul=find("matmul"),
-        workload=find("workload", workload_detail(case)),
-        memory=find("memory"),
-        working_set=find("working set", size_detail(working_set_size(case))),
-        dispatch=find("dispatch"),
-        graph_dispatch=find("graph dispatch"),
-    )
-
-
-def rate_of(limit: Limit | None) -> float | None:
-    """The median of what was measured, or None."""
-    return limit.rate.median if limit is not None and limit.rate is not None else None
+def fields_of_detail(detail: str) -> dict[str, Any]:
+    """The fields of a key that an older record holds as words alone; none if they are words of some other program."""
+    match = _DETAIL.fullmatch(detail)
+    if match is None:
+        return {}
+    parts = match.groupdict()
+    sizes = [*filter(None, (parts["side"], parts["batch"], parts["threads"])), *(parts["sizes"] or "").split("-")]
+    shape = tuple(map(int, filter(None, sizes)))
+    if parts["mebibytes"]:
+        shape = (int(parts["mebibytes"]) << 20,)
+    return {"shape": shape, "mode": parts["mode"], "computed_in": parts["computed_in"]}

@@ -24,7 +24,7 @@ from torch import Tensor
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, is_out_of_memory, matmul_precision
 from accelmnist.measure.clock import timed
-from accelmnist.measure.record import Limit
+from accelmnist.measure.limits.limit_keys import LimitKey
 
 Shape = tuple[int, ...]
 Operation = Callable[[], object]
@@ -66,14 +66,14 @@ class Scratch:
     """The memory that the probes of one device share, taken when a probe first needs it.
 
     `budget_bytes` is the most it may be. The half that is read and the half that is written are as large as the
-    largest of the recipes that fit takes.
+    largest of the workloads that fit takes.
     """
 
-    def __init__(self, device: Device, recipes: Sequence[ProbeWorkload], *, budget_bytes: int) -> None:
+    def __init__(self, device: Device, workloads: Sequence[ProbeWorkload], *, budget_bytes: int) -> None:
         self._device, self._budget = device, budget_bytes
-        fitting = [recipe for recipe in recipes if self.refusal(recipe) is None]
-        self._source_bytes = max((recipe.source_bytes for recipe in fitting), default=0)
-        self._sink_bytes = max((recipe.sink_bytes for recipe in fitting), default=0)
+        fitting = [workload for workload in workloads if self.refusal(workload) is None]
+        self._source_bytes = max((workload.source_bytes for workload in fitting), default=0)
+        self._sink_bytes = max((workload.sink_bytes for workload in fitting), default=0)
         self._buffers: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -81,22 +81,22 @@ class Scratch:
         """What it takes."""
         return self._source_bytes + self._sink_bytes
 
-    def refusal(self, recipe: ProbeWorkload) -> str | None:
-        """Why `recipe` doesn't fit, or None."""
+    def refusal(self, workload: ProbeWorkload) -> str | None:
+        """Why `workload` doesn't fit, or None."""
         half = self._budget // 2
-        need = max(recipe.source_bytes, recipe.sink_bytes)
+        need = max(workload.source_bytes, workload.sink_bytes)
         if need <= half:
             return None
         return f"it takes a buffer of {need / 1e6:,.0f} MB, and a limit may take {half / 1e6:,.0f} MB"
 
-    def tensors(self, recipe: ProbeWorkload) -> tuple[list[Tensor], list[Tensor]]:
-        """The sources and the sinks of `recipe`: views, which other recipes' views overlap."""
+    def tensors(self, workload: ProbeWorkload) -> tuple[list[Tensor], list[Tensor]]:
+        """The sources and the sinks of `workload`: views, which other workloads' views overlap."""
         if self._buffers is None:
             where = self._device.torch_device
             sink = torch.empty(self._sink_bytes, dtype=torch.uint8, device=where)
             self._buffers = _operands(self._source_bytes, where), sink
         source, sink = self._buffers
-        return _views(source, recipe.sources, recipe.dtype), _views(sink, recipe.sinks, recipe.dtype)
+        return _views(source, workload.sources, workload.dtype), _views(sink, workload.sinks, workload.dtype)
 
 
 def _operands(size: int, device: torch.device) -> Tensor:
@@ -137,8 +137,8 @@ class Probe:
     two probes of one device one after the other, since they share memory.
     """
 
-    def __init__(self, limit: Limit, device: Device, recipe: ProbeWorkload, scratch: Scratch) -> None:
-        self.limit, self.recipe = limit, recipe
+    def __init__(self, limit: LimitKey, device: Device, workload: ProbeWorkload, scratch: Scratch) -> None:
+        self.limit, self.workload = limit, workload
         self._device, self._scratch = device, scratch
         self._run: Operation | None = None
         self._repeats = 1
@@ -146,7 +146,7 @@ class Probe:
     @property
     def amount(self) -> int:
         """What one run of the work is worth: flops, bytes or operations."""
-        return self.recipe.amount * (self.recipe.unroll if self._is_captured else 1)
+        return self.workload.amount * (self.workload.unroll if self._is_captured else 1)
 
     @property
     def _is_captured(self) -> bool:
@@ -157,14 +157,14 @@ class Probe:
 
         The first sample does it, if nobody did before.
         """
-        refusal = self._scratch.refusal(self.recipe)
+        refusal = self._scratch.refusal(self.workload)
         if refusal is not None:
             raise DeviceError(refusal)
         with self._failures(), matmul_precision(self._device, self.limit.precision or "fp32"):
-            operations = self.recipe.operations(*self._scratch.tensors(self.recipe))
+            operations = self.workload.operations(*self._scratch.tensors(self.workload))
             work: Operation = partial(_run_all, operations)
             if self._is_captured:
-                work = capture_graph(self._device, partial(_run_all, [*operations] * self.recipe.unroll))
+                work = capture_graph(self._device, partial(_run_all, [*operations] * self.workload.unroll))
             self._repeats = self._repeats_of(work)
             self._run = work
 

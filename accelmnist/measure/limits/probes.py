@@ -6,7 +6,7 @@
     working set     a copy that touches as much as the case's step does
     dispatch        a tiny operation after the other, started from Python: what a launch costs while the queue is full
     graph dispatch  the same operations in a replayed CUDA graph
-    meeting         on a CPU, small operations that all threads share: what it costs to send them off and to meet again
+    meeting         on a CPU, small operations that all threads share: what a fork of the threads and their join cost
 
 The precisions mean what they mean to the engines: fp32 is IEEE float32 on CUDA, tf32 float32 on tensor cores, bf16 and
 fp16 have operands of their own type. Cases that share a limit share its probe.
@@ -15,20 +15,24 @@ fp16 have operands of their own type. Cases that share a limit share its probe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 
 from accelmnist.core.config import ModelConfig, Precision
 from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_bytes
+from accelmnist.measure.limits.case_limits import working_set_key, workload_key
 from accelmnist.measure.limits.cost import step_products
-from accelmnist.measure.limits.limit_keys import limit_key, size_detail, working_set_size, workload_detail
+from accelmnist.measure.limits.limit_keys import LimitKey
 from accelmnist.measure.limits.probe import Probe, ProbeWorkload, Scratch
-from accelmnist.measure.limits.workloads import copy_recipe, meeting_recipe, square_recipe, tiny_recipe, workload_recipe
+from accelmnist.measure.limits.workloads import (
+    copy_workload,
+    fork_join_workload,
+    products_workload,
+    square_workload,
+    tiny_workload,
+)
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Limit, LimitKind
 
 __all__ = ["Probe", "probes_for"]
 
@@ -41,25 +45,6 @@ _CUDA_SIDES: dict[Precision, int] = {"fp32": 4096, "tf32": 8192, "bf16": 8192, "
 _MPS_SIDE = 2048
 _COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30, "mps": 1 << 30}  # read and written
 
-Unit = Literal["flop/s", "bytes/s", "operations/s"]
-_UNITS: dict[LimitKind, Unit] = {
-    "matmul": "flop/s",
-    "workload": "flop/s",
-    "memory": "bytes/s",
-    "working set": "bytes/s",
-    "dispatch": "operations/s",
-    "graph dispatch": "operations/s",
-    "meeting": "operations/s",
-}
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """A limit and the work that measures it."""
-
-    limit: Limit
-    recipe: ProbeWorkload
-
 
 def probes_for(cases: Sequence[Case], devices: Mapping[str, Device]) -> tuple[Probe, ...]:
     """A probe for every limit that one of `cases` depends on, once; `devices` has those of the cases by name.
@@ -70,10 +55,9 @@ def probes_for(cases: Sequence[Case], devices: Mapping[str, Device]) -> tuple[Pr
     probes: list[Probe] = []
     for name, device in devices.items():
         own = [case for case in cases if case.device == name]
-        wanted = {one.limit.key: one for case in own for one in _wanted_by(case, device)}
-        recipes = [one.recipe for one in wanted.values()]
-        scratch = Scratch(device, recipes, budget_bytes=budget_bytes(device))
-        probes += [Probe(one.limit, device, one.recipe, scratch) for one in wanted.values()]
+        work = dict(pair for case in own for pair in _work_of(case, device))
+        scratch = Scratch(device, tuple(work.values()), budget_bytes=budget_bytes(device))
+        probes += [Probe(limit, device, workload, scratch) for limit, workload in work.items()]
     return tuple(probes)
 
 
@@ -83,32 +67,22 @@ def budget_bytes(device: Device) -> int:
     return HOST_BUDGET_BYTES if total is None else total // _LARGEST_SHARE
 
 
-def _wanted_by(case: Case, device: Device) -> Iterator[_Wanted]:
-    limit = partial(_limit, case)
-    size = _copy_bytes(device)
+def _work_of(case: Case, device: Device) -> Iterator[tuple[LimitKey, ProbeWorkload]]:
+    """The limits that `case` depends on, each with the work that measures it."""
+    limit = partial(LimitKey, device=case.device, threads=case.threads)
     yield _square(case, device)
-    yield _workload(case)
-    yield _Wanted(limit("memory", size_detail(size)), copy_recipe(size))
-    if working_set_size(case) < size:
-        yield _Wanted(limit("working set", size_detail(working_set_size(case))), copy_recipe(working_set_size(case)))
-    yield _Wanted(limit("dispatch", "one element"), tiny_recipe())
+    products = step_products(ModelConfig(hidden=case.hidden), case.batch_size, case.mode)
+    yield workload_key(case), products_workload(products, _dtype(case.precision))
+    largest, working_set = _copy_bytes(device), working_set_key(case)
+    yield limit(kind="memory", shape=(largest,)), copy_workload(largest)
+    if working_set.shape < (largest,):
+        yield working_set, copy_workload(*working_set.shape)
+    yield limit(kind="dispatch"), tiny_workload()
     if device.kind == "cuda":
-        yield _Wanted(limit("graph dispatch", "one element"), tiny_recipe())
+        yield limit(kind="graph dispatch"), tiny_workload()
     threads = case.threads or torch.get_num_threads()
     if device.kind == "cpu" and threads > 1:
-        yield _Wanted(limit("meeting", f"of {threads} threads"), meeting_recipe(threads))
-
-
-def _limit(case: Case, kind: LimitKind, detail: str, precision: Precision | None = None) -> Limit:
-    return Limit(
-        key=limit_key(device=case.device, kind=kind, detail=detail, precision=precision, threads=case.threads),
-        kind=kind,
-        device=case.device,
-        precision=precision,
-        threads=case.threads,
-        unit=_UNITS[kind],
-        detail=detail,
-    )
+        yield limit(kind="meeting", shape=(threads,)), fork_join_workload(threads)
 
 
 def _square_side(case: Case, device: Device) -> int:
@@ -140,21 +114,20 @@ def _dtype(precision: Precision) -> torch.dtype:
     return AMP_DTYPES.get(precision, torch.float32)
 
 
-def _square(case: Case, device: Device) -> _Wanted:
+def _square(case: Case, device: Device) -> tuple[LimitKey, ProbeWorkload]:
     """The square product.
 
     A CPU that has no instructions for 16 bits is held to its float32 rate: that is what a program gets which widens the
     operands first. The library's own emulation is no limit: 0.5 to 20 GFLOP/s for one product, by which operands are
     transposed, where float32 had 120.
     """
-    side, precision = _square_side(case, device), case.precision
-    detail = f"{side} x {side} x {side}"
-    emulated = is_emulated(device, precision)
-    limit = _limit(case, "matmul", f"{detail} in fp32" if emulated else detail, precision)
-    return _Wanted(limit, square_recipe(side, torch.float32 if emulated else _dtype(precision)))
-
-
-def _workload(case: Case) -> _Wanted:
-    products = step_products(ModelConfig(hidden=case.hidden), case.batch_size, case.mode)
-    limit = _limit(case, "workload", workload_detail(case), case.precision)
-    return _Wanted(limit, workload_recipe(products, _dtype(case.precision)))
+    side, emulated = _square_side(case, device), is_emulated(device, case.precision)
+    limit = LimitKey(
+        kind="matmul",
+        device=case.device,
+        precision=case.precision,
+        threads=case.threads,
+        shape=(side,),
+        computed_in="fp32" if emulated else None,
+    )
+    return limit, square_workload(side, torch.float32 if emulated else _dtype(case.precision))

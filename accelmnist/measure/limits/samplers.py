@@ -14,32 +14,32 @@ from accelmnist.device import Device, set_threads
 from accelmnist.measure.limits.probes import Probe, probes_for
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record_writer import RecordWriter
-from accelmnist.measure.sampling import SLICES, Sampler
+from accelmnist.measure.sampling import SLICES, Sampled, Sampler
 
 PROBE_S = 0.04  # of a limit a round
 
 
 def limit_samplers(
     cases: Sequence[Case], devices: Mapping[str, Device], writer: RecordWriter, *, threads: int
-) -> dict[str, Sampler]:
-    """A sampler for every limit that `cases` depend on, by its key; `devices` has theirs by name.
+) -> dict[Sampled, Sampler]:
+    """A sampler for every limit that `cases` depend on; `devices` has theirs by name.
 
     The limits go into the `writer`; one that can't be measured becomes a note there. `threads` are set for a sample
     whose limit names none.
     """
-    samplers: dict[str, Sampler] = {}
+    samplers: dict[Sampled, Sampler] = {}
     for probe in probes_for(cases, devices):
         try:
-            samplers[probe.limit.key] = probe_sampler(probe, threads=threads)
+            samplers[probe.limit] = probe_sampler(probe, threads=threads)
         except DeviceError as error:
-            writer.limit_failed(probe.limit.key, str(error))
+            writer.failed(probe.limit, str(error))
         else:
-            writer.add_limits((probe.limit,))
+            writer.add_limit(probe.limit)
     return samplers
 
 
 def probe_sampler(probe: Probe, *, threads: int) -> Sampler:
-    """The probe, ready; raises DeviceError with the reason where it can't be measured."""
+    """The probe, ready; raises DeviceError with the reason if it can't be measured."""
 
     def sample() -> float:
         set_threads(probe.limit.threads or threads)

@@ -15,12 +15,12 @@ from accelmnist.measure.limits.cost import Product
 from accelmnist.measure.limits.probe import Operation, ProbeWorkload, Shape
 
 _OPERATIONS = 1000  # of a pass of a dispatch probe
-_MEETINGS = 50  # of a pass of a meeting probe
+_FORK_JOINS = 50  # of a pass of a fork-join probe
 _PART = 1 << 15  # elements: torch gives no thread fewer (at::internal::GRAIN_SIZE)
 _UNROLL, _UNROLL_BELOW = 20, 1 << 28  # passes a graph, where a pass has fewer flops or bytes: a few µs of a GPU
 
 
-def square_recipe(side: int, dtype: torch.dtype) -> ProbeWorkload:
+def square_workload(side: int, dtype: torch.dtype) -> ProbeWorkload:
     """A product of two square matrices of `side`."""
     shape = (side, side)
     return ProbeWorkload(
@@ -32,7 +32,7 @@ def square_recipe(side: int, dtype: torch.dtype) -> ProbeWorkload:
     )
 
 
-def workload_recipe(products: Sequence[Product], dtype: torch.dtype) -> ProbeWorkload:
+def products_workload(products: Sequence[Product], dtype: torch.dtype) -> ProbeWorkload:
     """The matrix products of a step one after the other, their operands transposed as a layer transposes them."""
     operands = _operand_shapes(products)
     flops = sum(product.flops for product in products)
@@ -81,7 +81,7 @@ def _factors(product: Product, tensors: Mapping[tuple[str, int], Tensor]) -> tup
     return tensors["gradients", layer], tensors["weights", layer]
 
 
-def copy_recipe(size: int) -> ProbeWorkload:
+def copy_workload(size: int) -> ProbeWorkload:
     """A copy that touches `size` bytes: half are read and half written."""
     shape = (size // 2 // torch.float32.itemsize,)
     return ProbeWorkload(
@@ -94,7 +94,7 @@ def copy_recipe(size: int) -> ProbeWorkload:
     )
 
 
-def tiny_recipe() -> ProbeWorkload:
+def tiny_workload() -> ProbeWorkload:
     """Additions in place of one element; the sum can't overflow, since it stops growing at 2^24."""
     return ProbeWorkload(
         dtype=torch.float32,
@@ -105,13 +105,13 @@ def tiny_recipe() -> ProbeWorkload:
     )
 
 
-def meeting_recipe(threads: int) -> ProbeWorkload:
-    """Additions just large enough that every thread gets a part: the cost is that of sending them off and meeting."""
+def fork_join_workload(threads: int) -> ProbeWorkload:
+    """Additions just large enough that every thread gets a part: the cost is that of the fork and the join."""
     shape = (threads * _PART,)
     return ProbeWorkload(
         dtype=torch.float32,
         sources=(shape, shape),
         sinks=(shape,),
-        operations=lambda sources, sinks: [partial(torch.add, *sources, out=sinks[0])] * _MEETINGS,
-        amount=_MEETINGS,
+        operations=lambda sources, sinks: [partial(torch.add, *sources, out=sinks[0])] * _FORK_JOINS,
+        amount=_FORK_JOINS,
     )

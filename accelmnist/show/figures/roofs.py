@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accelmnist.measure.limits.bound import ABOVE
+from accelmnist.measure.limits.limit_keys import LimitKind
 from accelmnist.measure.plan import MODES
-from accelmnist.measure.record import BenchRecord, CaseResult, Limit, LimitKind
+from accelmnist.measure.record import BenchRecord, CaseResult, Limit
 from accelmnist.show.figures.cases import by_speed
 from accelmnist.show.figures.style import GREY, Mark, series_mark
 

@@ -15,7 +15,7 @@ from accelmnist.core.config import ModelConfig
 from accelmnist.device import is_emulated, resolve
 from accelmnist.measure.limits.cost import step_products
 from accelmnist.measure.limits.probe import Scratch
-from accelmnist.measure.limits.workloads import workload_recipe
+from accelmnist.measure.limits.workloads import products_workload
 from bench.peers.contract import Contender, Digits
 from bench.peers.workloads import Floats, Job
 
@@ -37,10 +37,10 @@ class DenseProducts(Contender):
     def __init__(self, job: Job, variant: str) -> None:  # noqa: ARG002
         workload = job.workload
         products = step_products(ModelConfig(hidden=workload.hidden), workload.batch_size, workload.mode)
-        recipe = workload_recipe(products, _DTYPES[job.precision])
-        scratch = Scratch(resolve("cpu"), [recipe], budget_bytes=_BUDGET_BYTES)
-        self.flops = recipe.amount
-        self.operations = recipe.operations(*scratch.tensors(recipe))
+        workload = products_workload(products, _DTYPES[job.precision])
+        scratch = Scratch(resolve("cpu"), [workload], budget_bytes=_BUDGET_BYTES)
+        self.flops = workload.amount
+        self.operations = workload.operations(*scratch.tensors(workload))
 
     def reset(self) -> None:
         """Nothing changes, so there is nothing to go back to."""

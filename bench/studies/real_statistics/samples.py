@@ -17,7 +17,7 @@ SLOWDOWN = 0.05
 CASE = Case(
     mode="training", device="cpu", engine="eager", precision="fp32", batch_size=128, hidden=(128,), optimizer="sgd"
 )
-Samples = dict[str, list[float]]  # of the cases and, by their keys, of the limits
+Samples = dict[str, list[float]]  # of the cases and, by their names, of the limits
 
 _CASES = ("a", "again", "slowed")
 _STEPS = 20  # a slice; 5 % more is a whole step
@@ -39,7 +39,7 @@ def take_samples(rounds: int) -> Samples:
         "a": Sampler(lambda: 1 / subjects["a"].time(_STEPS)),
         "again": Sampler(lambda: 1 / subjects["again"].time(_STEPS)),
         "slowed": Sampler(lambda: 1 / subjects["slowed"].time(slowed)),
-    } | {probe.limit.key: Sampler(probe.sample) for probe in probes}
+    } | {probe.limit.name: Sampler(probe.sample) for probe in probes}
     taken: Samples = {name: [] for name in samplers}
     chance = Random(0)
     for _ in range(rounds):

@@ -25,13 +25,12 @@ from accelmnist.engines.choose import engine_class
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.samplers import limit_samplers
-from accelmnist.measure.machine.load import MachineWatch
+from accelmnist.measure.machine.load import MachineWatch, RoundLoad
 from accelmnist.measure.plan import BenchConfig, Case, case_fields, run_config
-from accelmnist.measure.preparation import WarmCase
-from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Round
+from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.record_writer import RecordWriter
-from accelmnist.measure.sampling import Sampler, sample_round
-from accelmnist.measure.timed_case import TimedTraining
+from accelmnist.measure.sampling import Sampled, Sampler, sample_round
+from accelmnist.measure.timed_case import TimedTraining, WarmCase
 from accelmnist.training.reference.exact import check_first_steps
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
 
@@ -49,8 +48,8 @@ class Scaling:
         self.images: DeviceSet = upload(self.dataset.train, self.device)
         results = tuple(CaseResult(**case_fields(case)) for case in cases)
         self.writer = RecordWriter(_record(self.config, self.device, results), folder)
-        self.samplers: dict[Case | str, Sampler] = {}
-        self.prepared: set[Case] = set()
+        self.samplers: dict[Sampled, Sampler] = {}
+        self.prepared: set[Sampled] = set()
 
     def run(self, seconds: float) -> BenchRecord:
         """Prepare all, sample until `seconds` are over, conclude; returns the record, saved."""
@@ -58,7 +57,7 @@ class Scaling:
             self._prepare(case)
         self._add_limits()
         self._sample(seconds)
-        for case in self.prepared:
+        for case in self.writer.results.keys() & self.prepared:
             self.writer.update(case, status="done")
         self.writer.take(conclude(self.writer.record))
         self.writer.set(elapsed_s=time.perf_counter() - self.started)
@@ -90,42 +89,31 @@ class Scaling:
 
     def _add_limits(self) -> None:
         cases = [case for case in self.writer.results if case in self.prepared]
-        self.samplers.update(limit_samplers(cases, {"cpu": self.device}, self.writer, threads=torch.get_num_threads()))
+        self.samplers |= limit_samplers(cases, {"cpu": self.device}, self.writer, threads=torch.get_num_threads())
 
     def _sample(self, seconds: float) -> None:
         """Rounds until the next one would end too late; so many at least that there is an interval."""
-        watch, chance, longest = MachineWatch(), Random(0), 0.0
+        watch, rng, longest = MachineWatch(), Random(0), 0.0
         while len(self.writer.record.rounds) < FEWEST_ROUNDS or self._elapsed() + longest < seconds:
             began = self._elapsed()
             watch.begin()
-            outcomes = sample_round(self.samplers, chance)
-            self._keep(outcomes, watch.end().other_cpu)
+            outcomes = sample_round(self.samplers, rng)
+            self._keep(outcomes, watch.end())
             longest = max(longest, self._elapsed() - began)
             self.say(f"round {len(self.writer.record.rounds)}")
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started
 
-    def _keep(self, outcomes: Mapping[Case | str, float | DeviceError], other_cpu: float | None) -> None:
+    def _keep(self, outcomes: Mapping[Sampled, float | DeviceError], load: RoundLoad) -> None:
+        for key, outcome in outcomes.items():
+            if isinstance(outcome, DeviceError):
+                del self.samplers[key]
+                self.prepared.discard(key)
+                self.writer.failed(key, str(outcome))
         rates = {key: rate for key, rate in outcomes.items() if not isinstance(rate, DeviceError)}
-        for key in outcomes.keys() - rates.keys():
-            self._drop(key, str(outcomes[key]))
-        round_ = Round(
-            number=len(self.writer.record.rounds) + 1,
-            process=0,
-            limits={key: rate for key, rate in rates.items() if isinstance(key, str)},
-            other_cpu=other_cpu,
-        )
-        self.writer.add_round(round_, {key: rate for key, rate in rates.items() if isinstance(key, Case)})
+        self.writer.add_round(rates, load)
         self.writer.save()
-
-    def _drop(self, key: Case | str, reason: str) -> None:
-        del self.samplers[key]
-        if isinstance(key, Case):
-            self.prepared.remove(key)
-            self.writer.update(key, status="failed", skipped=reason)
-        else:
-            self.writer.limit_failed(key, reason)
 
 
 def _record(config: BenchConfig, device: Device, results: tuple[CaseResult, ...]) -> BenchRecord:
