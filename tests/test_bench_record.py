@@ -14,7 +14,7 @@ from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.conclusion import conclude
-from accelmnist.measure.limits.limit_keys import LimitKey
+from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.machine.load import RoundLoad
 from accelmnist.measure.plan import Case, case_fields
 from accelmnist.measure.record import BenchRecord, CaseResult, encode_bench, load_bench, new_limit

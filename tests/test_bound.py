@@ -9,11 +9,11 @@ import pytest
 
 from accelmnist.core.config import ModelConfig
 from accelmnist.core.records import Launches
+from accelmnist.measure.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits import bound as module
 from accelmnist.measure.limits.bound import explain, find_bound
 from accelmnist.measure.limits.case_limits import CaseLimits, working_set_key, workload_key
 from accelmnist.measure.limits.cost import cost_of, product_flops
-from accelmnist.measure.limits.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.plan import Case, case_fields
 from accelmnist.measure.record import Bound, CaseResult, Limit, new_limit
 from accelmnist.measure.statistics.summary import summarize

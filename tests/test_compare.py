@@ -25,7 +25,7 @@ from accelmnist.core.records import Environment, save_record
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord, Series, compared_bench
 from accelmnist.measure.compare.comparison_report import ComparisonReport, compare_records, holm
-from accelmnist.measure.limits.limit_keys import LimitKey
+from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import (
     BenchRecord,

@@ -18,12 +18,12 @@ from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.measure import clock
+from accelmnist.measure.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits import probe as module
 from accelmnist.measure.limits import probes as limits
 from accelmnist.measure.limits import samplers
 from accelmnist.measure.limits.case_limits import limits_of, working_set_key
 from accelmnist.measure.limits.cost import product_flops
-from accelmnist.measure.limits.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits.probe import ProbeWorkload, Scratch
 from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, probes_for
 from accelmnist.measure.limits.samplers import limit_samplers

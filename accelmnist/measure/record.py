@@ -15,7 +15,7 @@ from accelmnist.core.config import Optimizer, Precision
 from accelmnist.core.files import RECORDS
 from accelmnist.core.record_files import SCHEMA_VERSION, encode, load, record_file, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
-from accelmnist.measure.limits.limit_keys import LimitKey, LimitKind, Unit, fields_of_detail
+from accelmnist.measure.limit_keys import LimitKey, LimitKind, Unit, fields_of_detail
 from accelmnist.measure.plan import BenchConfig, Case, Mode
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary

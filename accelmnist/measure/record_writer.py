@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelmnist.core.records import Status
-from accelmnist.measure.limits.limit_keys import LimitKey
+from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.machine.load import RoundLoad
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, Round, new_limit, save_bench

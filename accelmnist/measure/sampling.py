@@ -19,7 +19,7 @@ from statistics import harmonic_mean
 from typing import TypeVar
 
 from accelmnist.core.errors import DeviceError
-from accelmnist.measure.limits.limit_keys import LimitKey
+from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.plan import Case
 from accelmnist.measure.statistics.summary import relative_half_width, summarize
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from accelmnist.core.errors import RecordError
 from accelmnist.core.records import Environment
-from accelmnist.measure.limits.limit_keys import LimitKey
+from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Round
 from accelmnist.measure.statistics.summary import as_samples

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accelmnist.core.config import ModelConfig
+from accelmnist.measure.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits.cost import cost_of
-from accelmnist.measure.limits.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Limit
 

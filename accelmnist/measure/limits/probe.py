@@ -24,7 +24,7 @@ from torch import Tensor
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, is_out_of_memory, matmul_precision
 from accelmnist.measure.clock import timed
-from accelmnist.measure.limits.limit_keys import LimitKey
+from accelmnist.measure.limit_keys import LimitKey
 
 Shape = tuple[int, ...]
 Operation = Callable[[], object]

@@ -21,9 +21,9 @@ import torch
 
 from accelmnist.core.config import ModelConfig, Precision
 from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_bytes
+from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.limits.case_limits import working_set_key, workload_key
 from accelmnist.measure.limits.cost import step_products
-from accelmnist.measure.limits.limit_keys import LimitKey
 from accelmnist.measure.limits.probe import Probe, ProbeWorkload, Scratch
 from accelmnist.measure.limits.workloads import (
     copy_workload,

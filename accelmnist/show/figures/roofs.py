@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accelmnist.measure.limit_keys import LimitKind
 from accelmnist.measure.limits.bound import ABOVE
-from accelmnist.measure.limits.limit_keys import LimitKind
 from accelmnist.measure.plan import MODES
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit
 from accelmnist.show.figures.cases import by_speed
