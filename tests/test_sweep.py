@@ -19,10 +19,11 @@ from accelmnist.core.records import load_record
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset
 from accelmnist.sweep import session, winner
-from accelmnist.sweep.observer import SilentSweepObserver
+from accelmnist.sweep.contract import SweepRequest
+from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.record import SweepRecord, load_sweep, save_sweep
 from accelmnist.sweep.schedule import trainings_done
-from accelmnist.sweep.session import SweepRequest, execute_sweep
+from accelmnist.sweep.session import execute_sweep
 from tests.sweep_samples import sweep_config, sweep_record, with_winner
 
 BASE = ["sweep", "--synthetic", "--epochs", "2", "--batch-size", "64", "--device", "cpu", "--threads", "1"]
@@ -126,11 +127,11 @@ class Forbidden:
 def test_no_training_of_the_sweep_can_see_the_test_set(monkeypatch):
     """The sweep is given a data set whose test split can't be read; the winner's run loads its own."""
 
-    def load(name, *, folder=None, seed=0) -> Dataset:
-        made = make_synthetic(seed=seed)
+    def load() -> Dataset:
+        made = make_synthetic(seed=0)
         return replace(made, test=Forbidden(len(made.test)))
 
-    monkeypatch.setattr(session, "load_dataset", load)
+    monkeypatch.setattr(session, "load_in_background", lambda _config, *, seed: load)
     assert swept(*RATES).status == "done"
 
 
@@ -278,7 +279,7 @@ def test_another_data_set_is_not_gone_on_with(monkeypatch):
     config = replace(record.config, data=replace(record.config.data, dataset="synthetic", validation=682))
     record = replace(record, config=config)
     with pytest.raises(Exception, match="the data set is not the one that the sweep began with"):
-        execute_sweep(SweepRequest(config=config, record=record), SilentSweepObserver())
+        execute_sweep(SweepRequest(config=config, record=record), SweepObserver())
 
 
 def test_two_programs_do_not_write_into_one_sweep(capsys):
@@ -313,7 +314,7 @@ def test_a_stop_before_anything_leaves_no_winner():
     kept = []
     request = SweepRequest(config=config, should_stop=lambda: True, on_stopped=kept.append)
     with pytest.raises(StoppedError, match="stopped after 0 of 2 trainings"):
-        execute_sweep(request, SilentSweepObserver())
+        execute_sweep(request, SweepObserver())
     assert [record.status for record in kept] == ["interrupted"]
 
 

@@ -106,18 +106,13 @@ def test_the_largest_networks_come_first_and_seeds_in_turn():
     config = sweep_config(hidden=((8,), (64,)), activations=("relu",), outputs=("softmax",))
     small, large = candidates(config)
     record = SweepRecord(config=config, data=data_summary(), candidates=(blank(small), blank(large)))
-    assert [(training.place, training.seed) for training in comparison_left(record)] == [
-        (1, 0),
-        (0, 0),
-        (1, 1),
-        (0, 1),
-        (1, 2),
-        (0, 2),
-    ]
+    left = [(trial.candidate, trial.seed) for trial in comparison_left(record)]
+    assert left == [(1, 0), (0, 0), (1, 1), (0, 1), (1, 2), (0, 2)]
     begun = SweepRecord(
         config=config, data=data_summary(), candidates=(blank(small, [trial(0, 0.9)]), blank(large, [trial(0, 0.9)]))
     )
-    assert [(training.place, training.seed) for training in comparison_left(begun)] == [(1, 1), (0, 1), (1, 2), (0, 2)]
+    left = [(trial.candidate, trial.seed) for trial in comparison_left(begun)]
+    assert left == [(1, 1), (0, 1), (1, 2), (0, 2)]
     assert tuning_left(record) == []
 
 
@@ -139,7 +134,7 @@ def test_a_candidate_without_a_rate_has_no_trainings_ahead():
     record = SweepRecord(config=config, data=data_summary(), candidates=tuple(made))
     assert made[0].error == "it diverged"
     assert trainings_planned(record) == config.trainings - 3
-    assert {training.place for training in tuning_left(record)} == set(range(1, 6))
+    assert {training.candidate for training in tuning_left(record)} == set(range(1, 6))
 
 
 def test_too_many_trainings_need_a_yes():

@@ -23,11 +23,10 @@ from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord
-    from accelmnist.show.sweep.observer import ConsoleSweepObserver
-    from accelmnist.sweep.observer import SilentSweepObserver
+    from accelmnist.sweep.contract import SweepRequest
+    from accelmnist.sweep.observer import SweepObserver
     from accelmnist.sweep.plan import SweepConfig
     from accelmnist.sweep.record import SweepRecord
-    from accelmnist.sweep.session import SweepRequest
 
 _CHECK_FAILED = 1
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures", "accelmnist.show.sweep_pictures")
@@ -131,7 +130,7 @@ class _Run:
         return outcome.winner
 
     def _request(self, stop: StopOnInterrupt) -> SweepRequest:
-        from accelmnist.sweep.session import SweepRequest
+        from accelmnist.sweep.contract import SweepRequest
 
         return SweepRequest(
             config=self.config,
@@ -145,11 +144,11 @@ class _Run:
             on_evaluated=self.pictures.begin,
         )
 
-    def _observer(self) -> ConsoleSweepObserver | SilentSweepObserver:
+    def _observer(self) -> SweepObserver:
         from accelmnist.show.sweep.observer import ConsoleSweepObserver
-        from accelmnist.sweep.observer import SilentSweepObserver
+        from accelmnist.sweep.observer import SweepObserver
 
-        return SilentSweepObserver() if self.options["quiet"] else ConsoleSweepObserver(self.console)
+        return SweepObserver() if self.options["quiet"] else ConsoleSweepObserver(self.console)
 
     def _keep(self, record: SweepRecord) -> None:
         self.record = record

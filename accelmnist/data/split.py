@@ -37,25 +37,25 @@ def load_images(config: RunConfig, load: Callable[[], Dataset] | None) -> RunIma
     whole = dataset.train
     check_fits(config, training_images=len(whole.labels))
     kept, held_out = split_validation(whole.labels, config.data.validation, seed=seed)
-    summary = DataSummary(
-        dataset=dataset.name,
-        source=dataset.source,
-        training_images=len(kept),
-        validation_images=len(held_out),
-        test_images=len(dataset.test.labels),
-        class_names=dataset.class_names,
-    )
     probe = held_out if config.data.validation else np.arange(min(_PROBE_IMAGES, len(kept)))
     return RunImages(
-        training=_part(whole, kept) if config.data.validation else whole,
-        probe=_part(whole, probe),
+        training=whole.part(kept) if config.data.validation else whole,
+        probe=whole.part(probe),
         test=dataset.test,
-        summary=summary,
+        summary=summary_of(dataset, validation_images=config.data.validation),
     )
 
 
-def _part(images: ImageSet, chosen: np.ndarray) -> ImageSet:
-    return ImageSet(images=images.images[chosen], labels=images.labels[chosen])
+def summary_of(dataset: Dataset, *, validation_images: int) -> DataSummary:
+    """What a record says of the images, of which so many are held out."""
+    return DataSummary(
+        dataset=dataset.name,
+        source=dataset.source,
+        training_images=len(dataset.train) - validation_images,
+        validation_images=validation_images,
+        test_images=len(dataset.test),
+        class_names=dataset.class_names,
+    )
 
 
 def split_validation(

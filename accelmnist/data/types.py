@@ -30,6 +30,10 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def part(self, indices: npt.NDArray[np.int64]) -> "ImageSet":
+        """A copy of the images and labels at `indices`."""
+        return ImageSet(images=self.images[indices], labels=self.labels[indices])
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

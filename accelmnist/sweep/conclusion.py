@@ -39,6 +39,25 @@ def conclude(record: SweepRecord) -> SweepRecord:
     return replace(record, findings=findings_of(record))
 
 
+def with_tuned_rates(record: SweepRecord) -> SweepRecord:
+    """`record` with a learning rate for every candidate that was tuned: the one with the best validation accuracy.
+
+    Of equals it is the smaller rate. A candidate whose every rate came to no end keeps none, and is not compared.
+    """
+    if not record.config.tune_rates:
+        return record
+    return replace(record, candidates=tuple(map(_tuned, record.candidates)))
+
+
+def _tuned(result: CandidateResult) -> CandidateResult:
+    tried = [
+        (trial.accuracy, -trial.learning_rate)
+        for trial in result.trials
+        if trial.purpose == "tuning" and trial.accuracy is not None
+    ]
+    return replace(result, learning_rate=-max(tried)[1]) if tried else result
+
+
 def is_whole(result: CandidateResult, seeds: int) -> bool:
     """Whether the candidate has an accuracy from every seed."""
     return result.rank is not None and len(result.compared) == seeds

@@ -1,15 +1,26 @@
-"""Who is told what happens in a sweep. Every call comes from the thread that runs it."""
+"""Who is told what happens in a sweep."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol
+from typing import Self
 
 from accelmnist.sweep.record import SweepRecord
 
 
-class SweepObserver(Protocol):
-    """Told of the record as it grows."""
+class SweepObserver:
+    """Is told what happens in a sweep, from the thread that runs it; this one says nothing of it.
+
+    It is a context manager like those that show something.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
 
     def planned(self, record: SweepRecord) -> None:
         """Every candidate is known; the first training is about to begin."""
@@ -22,27 +33,3 @@ class SweepObserver(Protocol):
 
     def trial_done(self, record: SweepRecord) -> None:
         """A training is over, and saved."""
-
-
-class SilentSweepObserver:
-    """Says nothing; a context manager like those that show something."""
-
-    def __enter__(self) -> SilentSweepObserver:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is open."""
-
-    def planned(self, record: SweepRecord) -> None:
-        """Say nothing."""
-
-    def stage(self, what: str) -> None:
-        """Say nothing."""
-
-    def epoch_done(self) -> None:
-        """Say nothing."""
-
-    def trial_done(self, record: SweepRecord) -> None:
-        """Say nothing."""

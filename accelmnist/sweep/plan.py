@@ -111,11 +111,17 @@ class SweepConfig:
     def trainings(self) -> int:
         """How many there are, the winner's last one not counted."""
         count = len(_combinations(self))
-        count = count if self.sample is None else min(count, self.sample)
-        return count * (self.seeds + (len(self.learning_rates) if self.tune_rates else 0))
+        return (count if self.sample is None else min(count, self.sample)) * self.trainings_each
 
-    def run_config(self, candidate: Candidate, *, learning_rate: float, seed: int) -> RunConfig:
-        """One training of `candidate`, on the images that are not held out."""
+    @property
+    def trainings_each(self) -> int:
+        """How many there are of each candidate."""
+        return self.seeds + (len(self.learning_rates) if self.tune_rates else 0)
+
+    def run_config(
+        self, candidate: Candidate, *, learning_rate: float, seed: int, engine: str | None = None
+    ) -> RunConfig:
+        """One training of `candidate`, on the images that are not held out; by the sweep's own engine if not given."""
         return RunConfig(
             data=self.data,
             model=ModelConfig(
@@ -125,7 +131,7 @@ class SweepConfig:
                 dropout=self.dropout,
             ),
             training=replace(self.training, optimizer=candidate.optimizer, learning_rate=learning_rate, seed=seed),
-            execution=self.execution,
+            execution=self.execution if engine is None else replace(self.execution, engine=engine),
         )
 
 

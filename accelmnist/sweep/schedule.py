@@ -9,56 +9,70 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accelmnist.core.config import RunConfig
 from accelmnist.sweep.record import CandidateResult, Purpose, SweepRecord
 
 
 @dataclass(frozen=True)
-class Training:
-    """One training to do: of the candidate at `place` in the record."""
+class PlannedTrial:
+    """One training to do: of the record's candidate number `candidate`, counted from 0."""
 
-    place: int
+    candidate: int
     purpose: Purpose
     learning_rate: float
     seed: int
 
     @property
     def key(self) -> str:
-        """What names it among the others."""
-        return f"{self.place} {self.purpose} lr {self.learning_rate:g} seed {self.seed}"
+        """Its name among the others."""
+        return f"{self.candidate} {self.purpose} lr {self.learning_rate:g} seed {self.seed}"
+
+    def run_config(self, record: SweepRecord) -> RunConfig:
+        """Its configuration, with device and engine by name."""
+        result = record.candidates[self.candidate]
+        return record.config.run_config(
+            result.candidate, learning_rate=self.learning_rate, seed=self.seed, engine=result.engine
+        )
+
+    def is_done(self, record: SweepRecord) -> bool:
+        """Whether the record has it."""
+        return any(
+            (trial.purpose, trial.learning_rate, trial.seed) == (self.purpose, self.learning_rate, self.seed)
+            for trial in record.candidates[self.candidate].trials
+        )
 
 
-def tuning_left(record: SweepRecord) -> list[Training]:
+def tuning_left(record: SweepRecord) -> list[PlannedTrial]:
     """The trainings that choose learning rates, as far as they are missing."""
     if not record.config.tune_rates:
         return []
-    seed = record.config.tuning_seed
-    return [
-        training
-        for place in _largest_first(record.candidates)
+    planned = [
+        PlannedTrial(candidate, "tuning", rate, record.config.tuning_seed)
+        for candidate in _largest_first(record.candidates)
         for rate in record.config.learning_rates
-        if not _is_done(record, training := Training(place, "tuning", rate, seed))
     ]
+    return [trial for trial in planned if not trial.is_done(record)]
 
 
-def comparison_left(record: SweepRecord) -> list[Training]:
+def comparison_left(record: SweepRecord) -> list[PlannedTrial]:
     """The trainings that are compared, as far as they are missing, of the candidates that have a learning rate."""
-    return [
-        training
+    planned = [
+        PlannedTrial(candidate, "comparison", rate, seed)
         for seed in record.config.seed_numbers
-        for place in _largest_first(record.candidates)
-        if (rate := record.candidates[place].learning_rate) is not None
-        and not _is_done(record, training := Training(place, "comparison", rate, seed))
+        for candidate in _largest_first(record.candidates)
+        if (rate := record.candidates[candidate].learning_rate) is not None
     ]
+    return [trial for trial in planned if not trial.is_done(record)]
 
 
 def trainings_done(record: SweepRecord) -> int:
-    """How many are behind it."""
+    """Number of the trainings that are over."""
     return sum(len(result.trials) for result in record.candidates)
 
 
 def trainings_planned(record: SweepRecord) -> int:
-    """How many there are in all; a candidate whose every rate failed has no seeds to train from."""
-    failed = sum(result.learning_rate is None and result.error is not None for result in record.candidates)
+    """Number of all trainings; a candidate whose every rate failed has no seeds to train from."""
+    failed = sum(_has_no_rate(result) for result in record.candidates)
     return record.config.trainings - failed * record.config.seeds
 
 
@@ -67,8 +81,7 @@ def seconds_left(record: SweepRecord, spent_s: float) -> float | None:
 
     A training takes what others of its candidate took, or else in proportion to its parameters.
     """
-    trials = [trial for result in record.candidates for trial in result.trials]
-    worked_s = sum(trial.train_s for trial in trials)
+    worked_s = sum(trial.train_s for result in record.candidates for trial in result.trials)
     if worked_s == 0:
         return None
     parameters = sum(len(result.trials) * result.parameters for result in record.candidates)
@@ -77,23 +90,17 @@ def seconds_left(record: SweepRecord, spent_s: float) -> float | None:
 
 
 def _left_s(record: SweepRecord, result: CandidateResult, s_per_parameter: float) -> float:
-    config = record.config
-    each_s = (
-        sum(trial.train_s for trial in result.trials) / len(result.trials)
-        if result.trials
-        else result.parameters * s_per_parameter
-    )
-    planned = config.seeds + (len(config.learning_rates) if config.tune_rates else 0)
-    gone = result.learning_rate is None and result.error is not None
-    return 0.0 if gone else (planned - len(result.trials)) * each_s
+    if _has_no_rate(result):
+        return 0.0
+    config, done = record.config, len(result.trials)
+    each_s = sum(trial.train_s for trial in result.trials) / done if done else result.parameters * s_per_parameter
+    return (config.trainings_each - done) * each_s
+
+
+def _has_no_rate(result: CandidateResult) -> bool:
+    """Whether every rate that was tried for it failed."""
+    return result.learning_rate is None and result.error is not None
 
 
 def _largest_first(results: Sequence[CandidateResult]) -> list[int]:
-    return sorted(range(len(results)), key=lambda place: -results[place].parameters)
-
-
-def _is_done(record: SweepRecord, training: Training) -> bool:
-    return any(
-        (trial.purpose, trial.learning_rate, trial.seed) == (training.purpose, training.learning_rate, training.seed)
-        for trial in record.candidates[training.place].trials
-    )
+    return sorted(range(len(results)), key=lambda candidate: -results[candidate].parameters)

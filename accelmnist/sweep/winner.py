@@ -1,86 +1,74 @@
 """The winner's own run: on all training images, from the first seed, as `accelmnist run` would do it, verdict included.
 
-It was chosen, so its validation accuracy is a little too good to be true. What the test set says of it is not: this is
-the one time that a network of the sweep meets it. It is one network, not a mean over seeds; the interval is that of the
-10,000 images (Wilson's).
+It was chosen, so its validation accuracy is a little too good to be true. The test set's is not: this is the one time
+that a network of the sweep meets it. It is one network, not a mean over seeds; the interval is that of the 10,000
+images (Wilson's).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import StoppedError
 from accelmnist.core.metrics import wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord
-from accelmnist.data.types import ImageSet
-from accelmnist.engines.model import MLP
+from accelmnist.sweep.contract import SweepRequest
 from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.plan import SweepConfig
 from accelmnist.sweep.record import CandidateResult, Winner
-from accelmnist.training.reference.scores import Oracle
 from accelmnist.training.runner import RunRequest, execute
 from accelmnist.training.setup import choose_setup
 
 
-@dataclass(frozen=True, kw_only=True)
-class WinnerRequest:
-    """The best candidate, and what its run is to tell whom."""
+def retrain_winner(
+    request: SweepRequest, sweep: SweepConfig, best: CandidateResult, observer: SweepObserver, *, folder: Path | None
+) -> tuple[Winner, RunRecord]:
+    """Train and judge the winner, saved into `folder`; raises StoppedError if the user stopped it, and a run's errors.
 
-    config: SweepConfig
-    best: CandidateResult
-    folder: Path | None
-    oracle: Oracle
-    should_stop: Callable[[], bool]
-    on_trained: Callable[[], None]
-    on_evaluated: Callable[[RunRecord, MLP, ImageSet], None]
-
-
-def winner_config(config: SweepConfig, best: CandidateResult) -> RunConfig:
-    """The run of the winner: nothing is held out."""
-    assert best.learning_rate is not None
-    seed = config.training.seed
-    made = config.run_config(best.candidate, learning_rate=best.learning_rate, seed=seed)
-    execution = replace(made.execution, engine=best.engine)
-    return replace(made, data=replace(made.data, validation=0), execution=execution)
-
-
-def retrain_winner(request: WinnerRequest, observer: SweepObserver) -> tuple[Winner, RunRecord]:
-    """Train and judge the winner; raises StoppedError where the user stopped it, and what a run raises."""
-    config = winner_config(request.config, request.best)
+    `sweep` is the configuration as it was settled, `request` says whom the run tells what.
+    """
+    config = _winner_config(sweep, best)
     run_request = RunRequest(
         config=config,
-        folder=request.folder,
+        folder=folder,
         save_every=0,
         should_stop=request.should_stop,
         on_trained=request.on_trained,
         oracle=request.oracle,
         on_evaluated=request.on_evaluated,
     )
-    record = execute(run_request, choose_setup(config), _Forwarding(observer)).record
-    if record.status != "done":
-        raise StoppedError(f"the winner's training {record.message}")
-    return _winner(request, record), record
+    run = execute(run_request, choose_setup(config), _Forwarding(observer)).record
+    if run.status != "done":
+        raise StoppedError(f"the winner's training {run.message}")
+    return _winner(best, run, folder), run
 
 
-def _winner(request: WinnerRequest, record: RunRecord) -> Winner:
-    metrics = record.metrics
+def _winner_config(sweep: SweepConfig, best: CandidateResult) -> RunConfig:
+    """The run of the winner: nothing is held out."""
+    assert best.learning_rate is not None
+    seed = sweep.training.seed
+    config = sweep.run_config(best.candidate, learning_rate=best.learning_rate, seed=seed, engine=best.engine)
+    return replace(config, data=replace(config.data, validation=0))
+
+
+def _winner(best: CandidateResult, run: RunRecord, folder: Path | None) -> Winner:
+    metrics = run.metrics
     assert metrics is not None
-    assert record.data is not None
+    assert run.data is not None
     right = sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
     low, high = wilson_interval(right, metrics.images)
     return Winner(
-        candidate=request.best.candidate,
-        seed=record.config.training.seed,
-        training_images=record.data.training_images,
-        train_s=record.timing.train_s,
-        folder=None if request.folder is None else request.folder.name,
+        candidate=best.candidate,
+        seed=run.config.training.seed,
+        training_images=run.data.training_images,
+        train_s=run.timing.train_s,
+        folder=None if folder is None else folder.name,
         metrics=metrics,
         low=low,
         high=high,
-        verdict=record.verdict,
+        verdict=run.verdict,
     )
 
 

@@ -17,6 +17,7 @@ from accelmnist.show.sweep.progress import format_progress
 from accelmnist.show.theme import BAD
 from accelmnist.show.units import plural
 from accelmnist.sweep.naming import parts_of
+from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.record import CandidateResult, SweepRecord
 from accelmnist.sweep.schedule import trainings_done, trainings_planned
 
@@ -24,7 +25,7 @@ _DRAW_EVERY_S = 0.5
 _LINE_EVERY_S = 5.0
 
 
-class ConsoleSweepObserver(LivePage):
+class ConsoleSweepObserver(LivePage, SweepObserver):
     """A context manager around the sweep; `clock` gives seconds."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,0 +1,76 @@
+"""How a sweep begins: its device and threads, and its record before the first training, or that of a stopped sweep."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from accelmnist.core.config import check_fits
+from accelmnist.core.errors import ConfigError
+from accelmnist.core.records import DataSummary
+from accelmnist.data.split import summary_of
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device
+from accelmnist.device.environment import describe_environment
+from accelmnist.engines.choose import choose_engine
+from accelmnist.sweep.contract import SweepRequest
+from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
+from accelmnist.sweep.record import CandidateResult, SweepRecord
+from accelmnist.training.setup import Setup, choose_setup
+
+
+def sweep_setup(config: SweepConfig) -> Setup:
+    """Device, engine, precision and threads, by the first candidate; the others may take another engine."""
+    first = candidates(config)[0]
+    return choose_setup(config.run_config(first, learning_rate=first.learning_rate or 1.0, seed=config.training.seed))
+
+
+def first_record(request: SweepRequest, setup: Setup, dataset: Dataset) -> SweepRecord:
+    """The record that the sweep begins with, a new one or that of `request`.
+
+    Raises ConfigError if the images are too few, or not those that a stopped sweep began with.
+    """
+    record = request.record or _new_record(request.config, setup, dataset)
+    if record.data != _summary(record.config, dataset):
+        raise ConfigError(
+            f"--resume: the data set is not the one that the sweep began with ({dataset.source})",
+            remedy="Put its files back, or start a new sweep",
+        )
+    environment = describe_environment(setup.device)
+    return replace(record, status="running", message=None, choices=setup.choices, environment=environment)
+
+
+def _new_record(config: SweepConfig, setup: Setup, dataset: Dataset) -> SweepRecord:
+    """Every candidate without a training yet.
+
+    Device, threads and engines are settled here, so that a stopped sweep goes on as it began.
+    """
+    images = len(dataset.train)
+    held_out = config.data.validation or images // VALIDATION_SHARE
+    execution = replace(setup.config.execution, engine=config.execution.engine)
+    config = replace(config, data=replace(config.data, validation=held_out), execution=execution)
+    tried = candidates(config)
+    check_fits(config.run_config(tried[0], learning_rate=1.0, seed=0), training_images=images)
+    return SweepRecord(
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        config=config,
+        data=_summary(config, dataset),
+        candidates=tuple(_untrained(config, candidate, setup.device) for candidate in tried),
+    )
+
+
+def _untrained(config: SweepConfig, candidate: Candidate, device: Device) -> CandidateResult:
+    run_config = config.run_config(candidate, learning_rate=candidate.learning_rate or 1.0, seed=0)
+    return CandidateResult(
+        hidden=candidate.hidden,
+        activation=candidate.activation,
+        output=candidate.output,
+        optimizer=candidate.optimizer,
+        learning_rate=candidate.learning_rate,
+        parameters=candidate.parameters,
+        engine=choose_engine(run_config, device).name,
+    )
+
+
+def _summary(config: SweepConfig, dataset: Dataset) -> DataSummary:
+    return summary_of(dataset, validation_images=config.data.validation)
