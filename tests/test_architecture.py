@@ -223,8 +223,24 @@ def test_the_readme_names_every_room():
     assert set(re.findall(r"^  ([a-z_]+)/ ", listed, re.MULTILINE)) == set(LAYER)
 
 
-def test_every_link_of_the_readme_leads_somewhere():
-    text = (ROOT.parent / "README.md").read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)#]+)\)", text)
+@pytest.mark.parametrize("document", ["README.md", "bench/README.md", "results/README.md"])
+def test_every_link_of_a_readme_leads_somewhere(document: str) -> None:
+    """Files and pictures from the document's own folder, and headings where a link names one."""
+    path = ROOT.parent / document
+    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
     assert len(links) > 5
-    assert [link for link in links if not link.startswith("http") and not (ROOT.parent / link).exists()] == []
+    assert [link for link in links if not link.startswith("http") and not leads_somewhere(path, link)] == []
+
+
+def leads_somewhere(document: Path, link: str) -> bool:
+    """Whether `link`, of `document`, names a file that is there, and if it names a heading, one of that file's."""
+    name, _, anchor = link.partition("#")
+    target = document.parent / name if name else document
+    if not target.exists():
+        return False
+    titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+    return not anchor or anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_readme_is_short_enough_to_be_read():
+    assert len((ROOT.parent / "README.md").read_text(encoding="utf-8").splitlines()) <= 250

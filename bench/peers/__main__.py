@@ -8,8 +8,8 @@ every contender, samples all of them round by round in random order, and then tr
 it reaches the same accuracy. A contender that is missing, refuses or dies is a row with its reason. Last come whole
 processes, one after the other, from their start to 98.0 % on the test set; --starts-alone measures these only and
 leaves the other tables as they are. The record is saved after every round; Ctrl-C ends the measuring and keeps what
-there is. The tables go into a Markdown file beside the record, and with --readme between the marks in README.md.
---from makes the tables of a saved record again.
+there is. The tables go into a Markdown file beside the record, and with --readme between the marks in
+results/README.md and README.md. --from makes the tables of a saved record again.
 
 Where the processor has no bfloat16 arithmetic, that precision is left out unless it is asked for: it would be computed
 in float32 with a conversion around every operation.
@@ -29,9 +29,10 @@ from bench.peers.catalogue import CATALOGUE
 from bench.peers.process import default_threads
 from bench.peers.record import load_record
 from bench.peers.session import Options, Session
+from bench.peers.start.table import start_sentence
 from bench.peers.table import document, readme_part
 from bench.peers.workloads import PRECISIONS, WORKLOADS, PeerPrecision
-from bench.studies.readme import ROOT, write_part
+from bench.studies.tables import README, ROOT, write_part
 
 COMMAND = "python -m bench.peers"
 _STARTED = time.perf_counter()
@@ -63,7 +64,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "peers.json", help="the record to write")
     parser.add_argument("--from", dest="saved", type=Path, help="make the tables of this record again")
-    parser.add_argument("--readme", action="store_true", help="write the short table into README.md")
+    parser.add_argument(
+        "--readme",
+        action="store_true",
+        help="write the short table into results/README.md, and its last sentence into README.md",
+    )
     return parser.parse_args(arguments)
 
 
@@ -136,6 +141,7 @@ def main() -> None:
     write_atomically(path.with_suffix(".md"), document(record).encode())
     if arguments.readme:
         write_part(COMMAND, readme_part(record))
+        write_part(COMMAND, start_sentence(record.starts), README)
     print(document(record))
 
 

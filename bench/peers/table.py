@@ -1,4 +1,4 @@
-"""The tables: results/peers.md with every case, and the short one that goes into README.md. Both are Markdown text."""
+"""The tables as Markdown: results/peers.md with every case, and the short one for results/README.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.peers.judgement import Board, Judged, boards
 from bench.peers.limit_words import limit_lines
 from bench.peers.record import CaseRecord, PeersRecord
 from bench.peers.start.table import chapter as start_chapter
-from bench.peers.start.table import readme_lines
+from bench.peers.start.table import start_sentence
 from bench.peers.workloads import WORKLOADS, Workload
 
 PRECISION_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -41,7 +41,8 @@ _EXPLANATION = (
     "its 95 % interval: below 1, ours is faster. The first call is what building and compiling take beyond a later "
     "call; what an earlier workload compiled alike is found again. Who is not as accurate as our eager float32 "
     "training after as many steps is wrong, and not ranked. The matrix products alone are no contender but a limit: "
-    "the same rounds run torch.mm at the shapes of a step, with nothing before, between or after the products."
+    "the same rounds run torch.mm at the shapes of a step, with nothing before, between or after the products. Our "
+    "fused engine can exceed it, since it skips the pixels that are zero."
 )
 
 
@@ -120,7 +121,18 @@ def readme_part(record: PeersRecord) -> str:
     titles = [f"({board.workload.key}) {PRECISION_NAMES[board.precision]}" for board in found]
     lines += [f"| who | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(found)}"]
     lines += [f"| {' | '.join(row)} |" for row in _matrix(found)]
-    return "\n".join(lines + readme_lines(record.starts))
+    sentence = start_sentence(record.starts)
+    return "\n".join([*lines, *_limit_note(found), *(["", sentence] if sentence else [])])
+
+
+def _limit_note(measured: list[Board]) -> list[str]:
+    """Why an engine can be faster than the matrix products alone, if they were measured."""
+    if not any(row.case.limit for board in measured for row in board.rows):
+        return []
+    return [
+        "",
+        "Fused can exceed the matrix products alone: they take every pixel, and fused skips those that are zero.",
+    ]
 
 
 def _lower(title: str) -> str:

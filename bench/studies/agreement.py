@@ -123,7 +123,11 @@ def report(sides: Sequence[ComparedRecord], folders: Sequence[Path], out: Path) 
 
 def main() -> None:
     """Read, compare, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.agreement",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("records", type=Path, nargs="+", help="folders of benchmarks of one command")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

@@ -262,7 +262,9 @@ def _hidden_text(hidden: tuple[int, ...]) -> str:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     model, training = ModelConfig(), TrainingConfig(optimizer="adamw")
     parser = argparse.ArgumentParser(
-        prog="python -m bench.studies.choose_defaults", description=(__doc__ or "").split("\n")[0]
+        prog="python -m bench.studies.choose_defaults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="the Markdown file; trials go beside it as .json")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each candidate (default %(default)s)")

@@ -4,8 +4,8 @@
 
 Five seeds, one process each after one that is not counted (it fills the file cache). Wall time and peak memory are
 those of the whole process as the operating system counts them; accuracy and images/s come from the run's own record.
-The medians go into results/default-run.json, and with --readme between the marks in README.md, with the pictures of
-the first seed and the atlas of its neurons.
+The processes go into results/default-run.json, and with --readme their medians between the marks in results/README.md,
+with the pictures of the first seed and the atlas of its neurons.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from accelmnist.core.files import make_folder, write_atomically
 from accelmnist.core.records import RunRecord, load_record
-from bench.studies.readme import ROOT, write_part
+from bench.studies.tables import ROOT, write_part
 
 RESULTS = ROOT / "results"
 COMMAND = "python -m bench.studies.default_run --readme"
@@ -82,7 +82,7 @@ def _to(descriptor: int) -> list[tuple[int, int, int]]:
 
 
 def markdown(processes: list[Process], record: RunRecord) -> str:
-    """The table for the README: median, smallest and largest of each figure."""
+    """The table for results/README.md: median, smallest and largest of each figure."""
     environment = record.environment
     assert environment is not None
     rows = [
@@ -113,9 +113,13 @@ def _three(processes: list[Process], name: str) -> tuple[float, float, float]:
 
 def main() -> None:
     """Measure, and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.default_run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--readme", action="store_true", help="write the table and the pictures for README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table for results/README.md, and the pictures")
     arguments = parser.parse_args()
     processes, records = [], []
     with tempfile.TemporaryDirectory() as scratch:

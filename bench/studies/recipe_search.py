@@ -37,7 +37,7 @@ from accelmnist.core.files import write_atomically
 from accelmnist.core.recipes import RECIPES, Recipe
 from accelmnist.device import set_threads
 from bench.studies.choose_defaults import HELD_OUT, Bench, Search, Trial, known_search
-from bench.studies.readme import ROOT
+from bench.studies.tables import ROOT
 
 ALLOWANCE = {"mnist-98": 0.0010, "mnist-98.5": 0.0010, "mnist-99": 0.0}
 HOPELESS = 0.0010
@@ -250,7 +250,9 @@ def _line(texts: Sequence[str]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Search, and keep table and trials current; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench.studies.recipe_search", description=(__doc__ or "").split("\n")[0]
+        prog="python -m bench.studies.recipe_search",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--recipe", choices=tuple(RECIPES), nargs="*", default=list(RECIPES))
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each candidate (default %(default)s)")

@@ -7,7 +7,7 @@ Accuracy, verdict and times are those of each run's own record: from the start o
 known, and training and evaluation alone. Here the repetition on the reference is left out: it comes after both, and the
 float64 checks stay. The mean accuracy has the 95 % interval of Student's t over the seeds, times their median and
 quartiles. Processes go into results/recipes.json, from which a stopped study goes on (`--anew` forgets it); the table
-into results/recipes.md and between the marks in README.md. None of the seeds was used in the search.
+into results/recipes.md and between the marks in results/README.md. None of the seeds was used in the search.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from accelmnist.core.files import write_atomically
 from accelmnist.core.recipes import RECIPES, Recipe
 from accelmnist.core.records import Environment, RunRecord, load_record
 from accelmnist.show.units import plural
-from bench.studies.readme import ROOT, write_part
+from bench.studies.tables import ROOT, write_part
 
 COMMAND = "python -m bench.studies.recipe_study"
 STUDY, TABLE = ROOT / "results" / "recipes.json", ROOT / "results" / "recipes.md"
@@ -170,7 +170,7 @@ def _seconds(values: Sequence[float]) -> str:
 
 
 def table(study: Study) -> str:
-    """The table for README.md and results/recipes.md."""
+    """The table for results/README.md and results/recipes.md."""
     heads = ["recipe", "what it is", "test accuracy, mean", "range", "from start to accuracy"]
     heads += ["training and evaluation alone", "PASS"]
     seeds = max((len(study.of(recipe)) for recipe in study.recipes), default=0)
@@ -198,7 +198,11 @@ def write(study: Study) -> None:
 
 def main() -> int:
     """Run what is missing; returns the exit code, 1 where a mean lies below its recipe's name or a run failed."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.recipe_study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--recipe", choices=tuple(RECIPES), nargs="*", default=list(RECIPES))
     parser.add_argument("--anew", action="store_true", help="forget the processes that ran before")
     parser.add_argument("--busy", action="store_true", help="say that other work ran on the machine meanwhile")

@@ -149,7 +149,11 @@ def measure(seeds: int, drift_seeds: int) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Measure all configurations and write the file after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.seed_spread",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of each configuration")
     parser.add_argument("--drift-seeds", type=int, default=2, help="seeds of each other way of running")

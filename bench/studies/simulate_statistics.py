@@ -373,7 +373,11 @@ def report(simulator: Simulator, rounds: int) -> str:
 
 def main() -> None:
     """Run all simulations and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.simulate_statistics",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, required=True, help="Markdown file to write")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of a comparison [{ROUNDS}]")
     parser.add_argument("--trials", type=int, default=2000, help="simulations behind a figure [2000]")

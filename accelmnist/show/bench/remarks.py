@@ -92,6 +92,8 @@ def legend_of(view: BenchView) -> str:
         parts.append(f"Speed-up is over {over} doing the same work; 'same' is within {percent(THRESHOLD, digits=0)}.")
     if any(result.share_of_limit is not None for result in record.cases):
         parts.append("'Of limit' is the share of the speed that the measured limits of the hardware allow.")
+    if any((result.share_of_limit or 0.0) > 1 for result in record.cases):
+        parts.append("It can exceed 100 %: the limit counts every product, and fused skips pixels that are zero.")
     if any(result.break_even_epochs is not None for result in record.cases):
         parts.append("After the 'epochs to pay', compiling has paid for itself.")
     if any(result.time_to_accuracy is not None for result in record.cases):

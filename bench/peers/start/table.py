@@ -127,8 +127,8 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def readme_lines(cases: tuple[StartCase, ...]) -> list[str]:
-    """The sentence for README.md, where there is something to say."""
+def start_sentence(cases: tuple[StartCase, ...]) -> str:
+    """The conclusion for a README, or nothing if ours or every peer is missing."""
     if ours_of(cases) is None or best_peer(cases) is None:
-        return []
-    return ["", f"From the start of a process to 98.0 % on the test set: {conclusion(cases)}"]
+        return ""
+    return f"From the start of a process to 98.0 % on the test set: {conclusion(cases)}"

@@ -70,7 +70,11 @@ def _relative_iqr(values: Sequence[float]) -> float:
 
 def main() -> None:
     """Sample, count, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.real_statistics",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--rounds", type=int, default=480)
     parser.add_argument("--block", type=int, default=30)
     parser.add_argument("--out", type=Path, required=True, help="the report; its samples are kept beside it as JSON")
