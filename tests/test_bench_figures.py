@@ -19,6 +19,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from accelmnist.core.errors import OutputError
@@ -29,9 +30,9 @@ from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.show.bench_pictures import write_bench_pictures
 from accelmnist.show.figures import png_bytes, roofline_figure, scaling_figure, target_figure, throughput_figure
-from accelmnist.show.figures.layout import text_width, wrap
-from accelmnist.show.figures.placing import Box, place_around, spread
+from accelmnist.show.figures.labels import CLEAR, box_around, place_around, spread
 from accelmnist.show.figures.scales import log_ticks, tick_name
+from accelmnist.show.figures.sheet import text_width, wrap
 from accelmnist.show.figures.style import PALETTE, figure_style, series_mark
 from tests.bench_samples import Spec, measured, ranked, sample_bench, sample_targets, with_speedups
 
@@ -180,13 +181,12 @@ def drawn(kind: str) -> Figure:
     return figure
 
 
-def boxes(figure: Figure) -> list[tuple[str, Box]]:
-    """Every text that is seen and where it stands, in pixels from the bottom left."""
+def boxes(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Every text that is seen, and where it stands without a line that leads to it, in pixels from the bottom left."""
     with figure_style():
         figure.draw_without_rendering()
     found = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
-    extents = [(text.get_text(), text.get_window_extent()) for text in found]
-    return [(text, Box(extent.x0, extent.y0, extent.x1, extent.y1)) for text, extent in extents]
+    return [(text.get_text(), Text.get_window_extent(text)) for text in found]
 
 
 @pytest.mark.parametrize(("name", "kind"), list(itertools.product(RECORDS, FIGURES)))
@@ -195,13 +195,14 @@ def test_no_text_is_cut_or_covers_another(name: str, kind: str) -> None:
     assert (figure is None) == ((kind, name) in NOTHING)
     if figure is None:
         return
-    width, height = (float(inches) * figure.dpi for inches in figure.get_size_inches())
     found = boxes(figure)
-    assert [text for text, box in found if not Box(20, 10, width - 20, height - 10).holds(box)] == []
+    width, height = figure.bbox.size
+    cut = [text for text, box in found if not (20 <= box.x0 <= box.x1 <= width - 20 and box.y0 >= 10)]
+    assert cut == []
+    assert [text for text, box in found if box.y1 > height - 10] == []
     # A pixel on every side: the box of a text holds the room of letters that it may not have.
-    inner = [(text, Box(box.left + 1, box.top + 1, box.right - 1, box.bottom - 1)) for text, box in found]
-    pairs = itertools.combinations(inner, 2)
-    assert [(text, other) for (text, box), (other, rest) in pairs if box.meets(rest)] == []
+    pairs = itertools.combinations([(text, box.padded(-1)) for text, box in found], 2)
+    assert [(text, other) for (text, box), (other, rest) in pairs if box.overlaps(rest)] == []
 
 
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
@@ -519,7 +520,7 @@ def test_target_draws_seeds_medians_and_intervals() -> None:
             targets["without"] = made.without_compile
         for which, target in targets.items():
             name = f"{result.case.label}, {which} compiling"
-            assert dots(figure, f"seeds of {name}") == [value for value in target.seconds if value is not None]
+            assert dots(figure, f"samples of {name}") == [value for value in target.seconds if value is not None]
             assert [line(figure, f"median of {name}")[0]] == [[target.median_s]] if target.median_s else True
             assert bool(named(figure, f"median of {name}")) == (target.median_s is not None)
             low, high = line(figure, f"interval of {name}")[0][0], line(figure, f"interval of {name}")[0][-1]
@@ -606,7 +607,7 @@ def test_a_text_is_as_wide_as_it_is_drawn() -> None:
     assert figure is not None
     found = dict(boxes(figure))
     for text, bold in (("compiled", False), ("cuda:0", False), ("Training, adamw", True)):
-        assert text_width(text, bold=bold) == pytest.approx(found[text].right - found[text].left, abs=1)
+        assert text_width(text, bold=bold) == pytest.approx(found[text].width, abs=1)
     assert text_width("one\nthree") == text_width("three")
 
 
@@ -634,10 +635,18 @@ def test_places_along_a_side_keep_their_order_and_distance() -> None:
 def test_labels_around_points_meet_neither_each_other_nor_the_points() -> None:
     random = np.random.default_rng(2)
     points = [(float(x), float(y)) for x, y in random.uniform(200, 320, (40, 2))]
-    wall = Box(240, 0, 260, 600)
-    placed = place_around(points, [(26.0, 20.0)] * 40, within=Box(0, 0, 600, 600), clear=8, obstacles=[wall])
-    taken = [*placed, wall, *(Box.around(*point, 16, 16) for point in points)]
-    assert not any(one.meets(other) for one, other in itertools.product(placed, taken) if one is not other)
+    wall, page = Bbox.from_extents(240, 0, 260, 600), Bbox.from_extents(0, 0, 600, 600)
+    placed = [box for box in place_around(points, [(26.0, 20.0)] * 40, within=page, obstacles=[wall]) if box]
+    assert len(placed) == 40
+    taken = [*placed, wall, *(box_around(point, 2 * CLEAR, 2 * CLEAR) for point in points)]
+    assert not any(
+        one.padded(-1e-9).overlaps(other) for one, other in itertools.product(placed, taken) if one is not other
+    )
+    assert Bbox.union([*placed, page]).extents.tolist() == [0, 0, 600, 600]
+
+
+def test_a_label_without_room_is_left_out() -> None:
+    assert place_around([(5.0, 5.0)], [(26.0, 20.0)], within=Bbox.from_extents(0, 0, 10, 10)) == [None]
 
 
 @pytest.mark.parametrize(
@@ -649,7 +658,7 @@ def test_ticks_have_prefixes(value: float, name: str) -> None:
 
 @pytest.mark.parametrize(("limits", "ticks"), [((90, 1100), [100, 200, 500, 1000]), ((0.9, 1.1e8), None)])
 def test_ticks_are_round_and_as_many_as_fit(limits: tuple[float, float], ticks: list[float] | None) -> None:
-    found = log_ticks(limits, pixels=400)
+    found = log_ticks(*limits, pixels=400, apart=80)
     assert ticks is None or found == pytest.approx(ticks)
     assert 2 <= len(found) <= 8
 

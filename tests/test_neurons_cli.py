@@ -26,7 +26,7 @@ from accelmnist.engines.model import MLP
 from accelmnist.measure.record import BenchRecord
 from accelmnist.show.figures.atlas import MOST_ALIKE, MOST_CLEAR, atlas_figure
 from accelmnist.show.figures.atlas_card import CARD_WIDTH
-from accelmnist.show.figures.layout import text_width
+from accelmnist.show.figures.sheet import text_width
 from accelmnist.show.figures.style import size_px
 from accelmnist.training.checkpoint import MODEL_NAME, save_model
 from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, ZERO, Planted, planted, random_network

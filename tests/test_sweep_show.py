@@ -13,7 +13,7 @@ from matplotlib.text import Text as FigureText
 from rich.console import Console
 
 from accelmnist.show.figures import fronts_figure, groups_figure, png_bytes, sizes_figure
-from accelmnist.show.figures.accuracy_axis import error_of
+from accelmnist.show.figures.scales import error_of
 from accelmnist.show.sweep.line import format_line
 from accelmnist.show.sweep.live import format_live
 from accelmnist.show.sweep.observer import ConsoleSweepObserver

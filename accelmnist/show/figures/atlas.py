@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from accelmnist.analysis.neurons.images import Weights, signed_colours, signed_images
 from accelmnist.analysis.neurons.record import NeuronsRecord
 from accelmnist.show.figures.atlas_card import CARD_HEIGHT, CARD_WIDTH, Card, draw_card
-from accelmnist.show.figures.style import SOFT_INK, Sheet, figure_style
+from accelmnist.show.figures.sheet import FigureSheet
+from accelmnist.show.figures.style import SOFT_INK, figure_style
 from accelmnist.show.names import class_kind, row_names
 from accelmnist.show.units import count, percent
 
@@ -39,7 +40,7 @@ def atlas_figure(record: NeuronsRecord, *, weights: Weights, images: Pixels) -> 
     height += 0 if class_kind(record.class_names) == "digit" else 38
     canvas = np.full((height, width, 3), 255, dtype=np.uint8)
     with figure_style():
-        sheet = Sheet(width, height)
+        sheet = FigureSheet(width, height)
         sheet.text(_MARGIN, 70, _title(record), size=25, weight="bold")
         for place, line in enumerate(_subtitle(record)):
             sheet.text(_MARGIN, 126 + 40 * place, line, size=15, color=SOFT_INK)
@@ -110,7 +111,7 @@ def _subtitle(record: NeuronsRecord) -> list[str]:
 
 
 def _draw_cards(
-    sheet: Sheet,
+    sheet: FigureSheet,
     canvas: Pixels,
     record: NeuronsRecord,
     shown: tuple[int, ...],
@@ -130,7 +131,7 @@ def _draw_cards(
         draw_card(sheet, canvas, record, card, left=left, top=top + row * CARD_HEIGHT)
 
 
-def _draw_legend(sheet: Sheet, canvas: Pixels, record: NeuronsRecord, *, top: int) -> None:
+def _draw_legend(sheet: FigureSheet, canvas: Pixels, record: NeuronsRecord, *, top: int) -> None:
     """What the hues, the bars and the grey line below each image stand for."""
     sheet.text(_MARGIN, top + _BAR_HEIGHT / 2, "weight  −", size=13.5, color=SOFT_INK)
     left = _MARGIN + 146

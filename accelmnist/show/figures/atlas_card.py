@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
 from accelmnist.core.config import IMAGE_SIDE
-from accelmnist.show.figures.style import BLUE, INK, SOFT_INK, Sheet
+from accelmnist.show.figures.sheet import FigureSheet
+from accelmnist.show.figures.style import BLUE, INK, SOFT_INK
 from accelmnist.show.units import percent
 
 CARD_WIDTH, CARD_HEIGHT = 545, 432
@@ -45,7 +46,7 @@ class Card:
     strength: float
 
 
-def draw_card(sheet: Sheet, canvas: Pixels, record: NeuronsRecord, card: Card, *, left: int, top: int) -> None:
+def draw_card(sheet: FigureSheet, canvas: Pixels, record: NeuronsRecord, card: Card, *, left: int, top: int) -> None:
     """Draw `card` with its corner at (left, top): pixels on `canvas`, uint8 (h, w, 3), and words on `sheet`."""
     _paste_picture(canvas, card, left, top)
     _paste_bars(canvas, card.neuron, left + _BARS_LEFT, top + _TOP)
@@ -56,7 +57,7 @@ def draw_card(sheet: Sheet, canvas: Pixels, record: NeuronsRecord, card: Card, *
         middle = left + _BARS_LEFT + label * _PITCH + _BAR / 2
         is_own = label in card.neuron.task.classes
         style = {"color": INK if is_own else SOFT_INK, "weight": "bold" if is_own else "normal"}
-        sheet.text(middle, top + _TOP + _BARS_HEIGHT + 18, str(label), size=13, across="center", **style)
+        sheet.text(middle, top + _TOP + _BARS_HEIGHT + 18, str(label), size=13, ha="center", **style)
     for place, line in enumerate(_lines(record, card.neuron)):
         sheet.text(left, top + _WORDS_TOP + place * _LINE, line, size=12.5, color=SOFT_INK)
 

@@ -13,7 +13,7 @@ from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.bench.naming import TRAITS, Trait
 from accelmnist.show.bench.view import BenchView
-from accelmnist.show.figures.layout import COLUMN_GAP, Column
+from accelmnist.show.figures.table import TableColumn
 from accelmnist.show.units import plural, significant
 
 MOST_CASES = 40
@@ -76,16 +76,15 @@ def shared(results: Sequence[CaseResult], *, but: Sequence[str] = ()) -> list[st
     return [words for part in kept if (words := phrase(results[0], (part,)))] if results else []
 
 
-def columns(results: Sequence[CaseResult], parts: Sequence[str]) -> tuple[Column, ...]:
+def columns(results: Sequence[CaseResult], parts: Sequence[str]) -> tuple[TableColumn, ...]:
     """A column for each of `parts`."""
     return tuple(
-        Column(
+        TableColumn(
             heading=part,
             cells=tuple(part_text(result, part) for result in results),
-            across="right" if PARTS[part].is_number else "left",
-            gap=COLUMN_GAP if place else 0,
+            ha="right" if PARTS[part].is_number else "left",
         )
-        for place, part in enumerate(parts)
+        for part in parts
     )
 
 

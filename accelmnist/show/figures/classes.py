@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from accelmnist.core.metrics import Metrics, wilson_interval
-from accelmnist.show.figures.style import INK, PALETTE, RULE, Mark, add_axes, figure_style, new_figure
+from accelmnist.show.figures.sheet import FigureSheet
+from accelmnist.show.figures.style import INK, PALETTE, RULE, Mark, figure_style
 
 _WIDTH, _ROW, _TOP, _BELOW = 700, 46, 56, 56  # so narrow that it can be read on a phone
 _LONGEST = 20  # characters of a name
@@ -21,13 +22,13 @@ def classes_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
     left = 60 + 14 * max(map(len, names))
     height = len(class_names) * _ROW
     with figure_style():
-        figure = new_figure(_WIDTH, _TOP + height + _BELOW)
-        axes = add_axes(figure, left=left, top=_TOP, width=_WIDTH - left - 40, height=height)
+        sheet = FigureSheet(_WIDTH, _TOP + height + _BELOW)
+        axes = sheet.add_axes(left=left, top=_TOP, width=_WIDTH - left - 40, height=height)
         hits = [round(scores.recall * scores.support) for scores in metrics.per_class]
         _draw(axes, hits, [scores.support for scores in metrics.per_class], -_APART, PALETTE[0], "recall")
         _draw(axes, hits, [scores.predicted for scores in metrics.per_class], _APART, PALETTE[1], "precision")
         _finish(axes, names)
-    return figure
+    return sheet.figure
 
 
 def _draw(axes: Axes, hits: list[int], totals: list[int], shift: float, mark: Mark, label: str) -> None:

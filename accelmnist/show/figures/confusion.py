@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from accelmnist.core.metrics import Metrics
-from accelmnist.show.figures.style import HEADING, MARGIN, SMALL_SIZE, SOFT_INK, Sheet, add_heading, figure_style
+from accelmnist.show.figures.sheet import MARGIN, FigureSheet
+from accelmnist.show.figures.style import SMALL_SIZE, SOFT_INK, figure_style
 from accelmnist.show.heat import DIAGONAL, HIGH_SHARE, LOW_SHARE, RGB, cell_colours, hex_colour, ink_on, ramp_colour
 from accelmnist.show.names import class_kind
 from accelmnist.show.units import fraction, percent
@@ -22,7 +23,8 @@ from accelmnist.show.units import fraction, percent
 _CELL = 88
 _EDGE = 16  # between the matrix and its scores
 _SCORE_WIDTH = 128
-_FOOTER = 96
+_ABOVE = 92  # the names of the columns, and what they are
+_FOOTER = 56
 _SCORE_COLOUR: RGB = (238, 240, 243)
 _RULE = 214  # grey
 _BAR_WIDTH, _BAR_HEIGHT = 300, 18
@@ -31,15 +33,14 @@ _BAR_WIDTH, _BAR_HEIGHT = 300, 18
 def confusion_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
     """The matrix of `metrics` with its counts, precision, recall and accuracy."""
     counts = np.array(metrics.confusion_matrix, dtype=np.int64)
-    classes, longest = len(counts), max(map(len, class_names))
+    side, longest = len(counts) * _CELL, max(map(len, class_names))
     left = MARGIN + 84 + 13 * longest
-    top = HEADING + 112 + (8 * longest if _are_words(class_names) else 0)
-    side = classes * _CELL
-    width = left + side + _EDGE + _SCORE_WIDTH + MARGIN
-    height = top + side + _EDGE + _CELL + _FOOTER
+    above = _ABOVE + (8 * longest if _are_words(class_names) else 0)
+    body = above + side + _EDGE + _CELL + _FOOTER
     with figure_style():
-        sheet = Sheet(width, height)
-        add_heading(sheet.figure, "Confusion matrix", _subtitle(metrics))
+        width = left + side + _EDGE + _SCORE_WIDTH + MARGIN
+        sheet = FigureSheet.headed(width, body, title="Confusion matrix", lines=[_subtitle(metrics)])
+        top = sheet.top + above
         _draw_cells(sheet, counts, left=left, top=top)
         _draw_names(sheet, class_names, left=left, top=top)
         _draw_scores(sheet, metrics, left=left, top=top)
@@ -53,18 +54,13 @@ def _subtitle(metrics: Metrics) -> str:
     return f"{right:,} of {metrics.images:,} test images right: {scores}"
 
 
-def _draw_cells(sheet: Sheet, counts: NDArray[np.int64], *, left: int, top: int) -> None:
+def _draw_cells(sheet: FigureSheet, counts: NDArray[np.int64], *, left: int, top: int) -> None:
     colours = cell_colours(counts)
     sheet.raster(_block(np.array(colours, dtype=np.uint8)), left=left, top=top)
     for row, column in np.argwhere(counts > 0):
-        sheet.text(
-            left + (column + 0.5) * _CELL,
-            top + (row + 0.5) * _CELL,
-            f"{counts[row, column]:,}",
-            across="center",
-            weight="bold" if row == column else "normal",
-            color=hex_colour(ink_on(colours[row][column])),
-        )
+        style = {"weight": "bold" if row == column else "normal", "color": hex_colour(ink_on(colours[row][column]))}
+        across, down = left + (column + 0.5) * _CELL, top + (row + 0.5) * _CELL
+        sheet.text(across, down, f"{counts[row, column]:,}", ha="center", **style)
 
 
 def _block(colours: NDArray[np.uint8], *, width: int = _CELL) -> NDArray[np.uint8]:
@@ -75,20 +71,20 @@ def _block(colours: NDArray[np.uint8], *, width: int = _CELL) -> NDArray[np.uint
     return block
 
 
-def _draw_names(sheet: Sheet, names: tuple[str, ...], *, left: int, top: int) -> None:
-    """The names of the rows and the columns, those of the columns slanted where they are words."""
-    words = _are_words(names)
+def _draw_names(sheet: FigureSheet, names: tuple[str, ...], *, left: int, top: int) -> None:
+    """The names of the rows and the columns, those of the columns slanted if they are words."""
     kind = class_kind(names)
+    slanted: dict[str, Any] = {"rotation": 45.0, "rotation_mode": "anchor"}
     for label, name in enumerate(names):
         middle = (label + 0.5) * _CELL
-        sheet.text(left - 16, top + middle, name, across="right")
-        if words:
-            sheet.text(left + middle - 18, top - 14, name, down="baseline", rotation=45.0, rotation_mode="anchor")
+        sheet.text(left - 16, top + middle, name, ha="right")
+        if _are_words(names):
+            sheet.text(left + middle - 18, top - 14, name, va="baseline", **slanted)
         else:
-            sheet.text(left + middle, top - 14, name, across="center", down="baseline")
+            sheet.text(left + middle, top - 14, name, ha="center", va="baseline")
     middle = len(names) * _CELL / 2
-    sheet.text(left + middle, HEADING + 46, f"Actual {kind}", across="center", weight="bold")
-    beside: dict[str, Any] = {"across": "center", "down": "center", "rotation": 90.0, "weight": "bold"}
+    sheet.text(left + middle, sheet.top + 26, f"Actual {kind}", ha="center", weight="bold")
+    beside: dict[str, Any] = {"ha": "center", "va": "center", "rotation": 90.0, "weight": "bold"}
     sheet.text(MARGIN + 14, top + middle, f"Predicted {kind}", **beside)
 
 
@@ -96,31 +92,32 @@ def _are_words(names: tuple[str, ...]) -> bool:
     return max(map(len, names)) > 3
 
 
-def _draw_scores(sheet: Sheet, metrics: Metrics, *, left: int, top: int) -> None:
+def _draw_scores(sheet: FigureSheet, metrics: Metrics, *, left: int, top: int) -> None:
     """Precision at the end of every row, recall below every column."""
-    classes = len(metrics.per_class)
-    right, below = left + classes * _CELL + _EDGE, top + classes * _CELL + _EDGE
-    colour = np.array(_SCORE_COLOUR, dtype=np.uint8)
-    sheet.raster(_block(np.tile(colour, (classes, 1, 1)), width=_SCORE_WIDTH), left=right, top=top)
-    sheet.raster(_block(np.tile(colour, (1, classes, 1))), left=left, top=below)
+    side = len(metrics.per_class) * _CELL
+    right, below = left + side + _EDGE, top + side + _EDGE
+    colour = np.full((len(metrics.per_class), 1, 3), _SCORE_COLOUR, dtype=np.uint8)
+    sheet.raster(_block(colour, width=_SCORE_WIDTH), left=right, top=top)
+    sheet.raster(_block(colour.swapaxes(0, 1)), left=left, top=below)
     end, row = right + _SCORE_WIDTH / 2, below + _CELL / 2
-    sheet.text(end, top - 14, "Precision", across="center", down="baseline", weight="bold")
-    sheet.text(left - 16, row, "Recall", across="right", weight="bold")
+    sheet.text(end, top - 14, "Precision", ha="center", va="baseline", weight="bold")
+    sheet.text(left - 16, row, "Recall", ha="right", weight="bold")
     for scores in metrics.per_class:
         middle = (scores.label + 0.5) * _CELL
-        sheet.text(end, top + middle, percent(scores.precision), across="center", size=SMALL_SIZE)
-        sheet.text(left + middle, row, percent(scores.recall, digits=1), across="center", size=SMALL_SIZE)
+        sheet.text(end, top + middle, percent(scores.precision), ha="center", size=SMALL_SIZE)
+        sheet.text(left + middle, row, percent(scores.recall, digits=1), ha="center", size=SMALL_SIZE)
 
 
-def _draw_scale(sheet: Sheet, *, left: int, top: int) -> None:
+def _draw_scale(sheet: FigureSheet, *, left: int, top: int) -> None:
     """What the two scales of colour stand for."""
     ramp = np.array([[ramp_colour(step / (_BAR_WIDTH - 1)) for step in range(_BAR_WIDTH)]], dtype=np.uint8)
-    key = np.tile(np.array(DIAGONAL, dtype=np.uint8), (_BAR_HEIGHT, _BAR_HEIGHT, 1))
-    bar, middle = left + 200, top + _BAR_HEIGHT / 2
-    sheet.raster(key, left=left, top=top)
+    bar = left + 200
+    sheet.raster(np.full((_BAR_HEIGHT, _BAR_HEIGHT, 3), DIAGONAL, dtype=np.uint8), left=left, top=top)
     sheet.raster(ramp.repeat(_BAR_HEIGHT, axis=0), left=bar, top=top)
-    style: dict[str, Any] = {"size": SMALL_SIZE, "color": SOFT_INK}
-    sheet.text(left + 28, middle, "right", **style)
-    sheet.text(bar - 10, middle, f"≤ {percent(LOW_SHARE, digits=1)}", across="right", **style)
-    most = f"≥ {percent(HIGH_SHARE, digits=0)} of the column wrong in this way (log scale)"
-    sheet.text(bar + _BAR_WIDTH + 10, middle, most, **style)
+    high = f"≥ {percent(HIGH_SHARE, digits=0)} of the column wrong in this way (log scale)"
+    for across, ha, text in (
+        (left + 28, "left", "right"),
+        (bar - 10, "right", f"≤ {percent(LOW_SHARE, digits=1)}"),
+        (bar + _BAR_WIDTH + 10, "left", high),
+    ):
+        sheet.text(across, top + _BAR_HEIGHT / 2, text, ha=ha, size=SMALL_SIZE, color=SOFT_INK)

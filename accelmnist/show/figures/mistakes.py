@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.core.records import Mistake, RunRecord
 from accelmnist.show.figures.mosaic import Tiling, draw_mosaic
-from accelmnist.show.figures.style import HEADING, MARGIN, Sheet, add_heading, figure_style
+from accelmnist.show.figures.sheet import MARGIN, FigureSheet
+from accelmnist.show.figures.style import figure_style
 
 MOST_MISTAKES = 25
 _COLUMNS = 5
@@ -34,14 +35,13 @@ def mistakes_figure(record: RunRecord, mistake_images: NDArray[np.uint8]) -> Fig
         caption_lines=_lines(record),
         frame=_FRAME,
     )
-    height = HEADING + MARGIN // 2 + (tiling.size[1] if shown else 0) + MARGIN
     with figure_style():
-        sheet = Sheet(_WIDTH + 2 * MARGIN, height)
-        add_heading(sheet.figure, _title(record), _subtitle(record))
+        body = tiling.size[1] if shown else 0
+        sheet = FigureSheet.headed(_WIDTH + 2 * MARGIN, body, title=_title(record), lines=[_subtitle(record)])
         if shown:
             captions = [_caption(mistake, record) for mistake in shown]
             mosaic = draw_mosaic(_on_paper(mistake_images[: len(shown)]), captions, tiling)
-            sheet.raster(mosaic, left=MARGIN, top=HEADING + MARGIN // 2)
+            sheet.raster(mosaic, left=MARGIN, top=sheet.top)
     return sheet.figure
 
 

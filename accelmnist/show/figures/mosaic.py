@@ -78,11 +78,6 @@ def draw_mosaic(images: NDArray[np.uint8], captions: Sequence[str], tiling: Tili
     return _with_captions(raster, captions, tiling)
 
 
-def text_width(text: str, font_px: float) -> int:
-    """Pixels that `text` takes in the font of all figures."""
-    return math.ceil(_load_font(font_px).getlength(text))
-
-
 def _with_captions(raster: NDArray[np.uint8], captions: Sequence[str], tiling: Tiling) -> NDArray[np.uint8]:
     picture = Image.fromarray(raster)
     pen = ImageDraw.Draw(picture)

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from accelmnist.measure.plan import MODES, Case, Mode
 from accelmnist.measure.record import CaseResult
 from accelmnist.show.figures.cases import PARTS, WAY, median, part_text, phrase, varying
-from accelmnist.show.figures.style import GREY, Mark, series_mark
+from accelmnist.show.figures.style import WRONG, Mark, series_mark
 
 AXES = {"batch": "batch size", "network": "width of the hidden layer", "threads": "threads"}
-WRONG = Mark(GREY, "X", GREY)
 
 
 @dataclass(frozen=True, kw_only=True)

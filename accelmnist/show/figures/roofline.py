@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib.patheffects as effects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from accelmnist.measure.plan import MODES
 from accelmnist.measure.record import BenchRecord
 from accelmnist.show.figures.cases import columns, foremost, measured, setting, varying
-from accelmnist.show.figures.layout import Column, Heading, draw_table, text_width
-from accelmnist.show.figures.placing import Box, place_around
+from accelmnist.show.figures.labels import box_around, label_points
 from accelmnist.show.figures.roofs import Point, Roof, points_of, roofs_of
 from accelmnist.show.figures.scales import scale_by_decades
-from accelmnist.show.figures.style import DPI, INK, MARGIN, SOFT_INK, Mark, Sheet, add_axes, figure_style
+from accelmnist.show.figures.sheet import MARGIN, FigureSheet
+from accelmnist.show.figures.style import DPI, Mark, figure_style
+from accelmnist.show.figures.table import TableColumn, draw_table, table_width
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, significant
 
 _LEAST_WIDTH = 1000
@@ -34,7 +34,6 @@ _ROW = 30
 _BETWEEN = 24
 _LEAST_RANGE = 50.0  # of an axis, largest over smallest
 _TICK = 11.0  # points of the width of a tick
-_CLEAR = 9.0  # pixels round a point that stay free of numbers
 _DASHES = (0, (5, 2))
 _EXPLAINED = (
     "Each point is a case: the higher, the more arithmetic it gets done a second. No program that does all the counted "
@@ -44,16 +43,16 @@ _EXPLAINED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Table:
+class _MarkedTable:
     """Rows below the chart, each with the marks of a roof or a point at its head."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     marks: tuple[Mark, ...]
     is_line: bool
 
     @property
     def width(self) -> int:
-        return _KEY + sum(column.width + column.gap for column in self.columns)
+        return _KEY + table_width(self.columns)
 
     @property
     def height(self) -> int:
@@ -77,17 +76,15 @@ def _draw(record: BenchRecord, points: Sequence[Point], roofs: Sequence[Roof], *
     width = max(_LEAST_WIDTH, *(2 * MARGIN + table.width for table in tables))
     results = [point.result for point in points]
     lines = [_EXPLAINED, _remark(points, left_out), *setting(record, results, but=varying(results))]
-    heading = Heading.fit(_title(points), lines, width)
-    top = heading.height + _ABOVE
-    lists_top = top + _HEIGHT + _BELOW
-    sheet = Sheet(width, lists_top + tables[0].height + _BETWEEN + tables[1].height + MARGIN)
-    heading.draw(sheet)
+    body = _ABOVE + _HEIGHT + _BELOW + tables[0].height + _BETWEEN + tables[1].height
+    sheet = FigureSheet.headed(width, body, title=_title(points), lines=lines)
+    top, chart_width = sheet.top + _ABOVE, width - _LEFT - MARGIN
     sheet.text(MARGIN, top - _ABOVE / 2 - 4, "Arithmetic done, flop/s", weight="bold")
-    axes = add_axes(sheet.figure, left=_LEFT, top=top, width=width - _LEFT - MARGIN, height=_HEIGHT)
-    _draw_chart(axes, points, roofs, width - _LEFT - MARGIN)
-    _draw_numbers(sheet, axes, points, Box(_LEFT, top, width - MARGIN, top + _HEIGHT))
-    _draw_list(sheet, tables[0], lists_top)
-    _draw_list(sheet, tables[1], lists_top + tables[0].height + _BETWEEN)
+    axes = sheet.add_axes(left=_LEFT, top=top, width=chart_width, height=_HEIGHT)
+    _draw_chart(axes, points, roofs, chart_width)
+    _number_points(axes, points)
+    _draw_list(sheet, tables[0], top + _HEIGHT + _BELOW)
+    _draw_list(sheet, tables[1], top + _HEIGHT + _BELOW + tables[0].height + _BETWEEN)
     return sheet.figure
 
 
@@ -113,7 +110,7 @@ def _title(points: Sequence[Point]) -> str:
     return f"Up to {', '.join(said)}" if said else f"Roofline of {plural(len(points), 'case')}"
 
 
-def _roof_table(roofs: Sequence[Roof]) -> _Table:
+def _roof_table(roofs: Sequence[Roof]) -> _MarkedTable:
     names = [f"{roof.matmul.device} {roof.matmul.precision}" for roof in roofs]
     ways = [(roof.matmul.device, roof.matmul.precision) for roof in roofs]
     if len(set(ways)) < len(ways):
@@ -126,27 +123,25 @@ def _roof_table(roofs: Sequence[Roof]) -> _Table:
     }
     if not any(roof.working_set for roof in roofs):
         del cells["from the cache, dashed"]
-    numbers = (Column(heading=name, cells=tuple(own), across="right") for name, own in cells.items())
-    first = Column(heading="roof", cells=tuple(names), gap=0)
-    return _Table(columns=(first, *numbers), marks=tuple(roof.mark for roof in roofs), is_line=True)
+    numbers = (TableColumn(heading=name, cells=tuple(own), ha="right") for name, own in cells.items())
+    first = TableColumn(heading="roof", cells=tuple(names))
+    return _MarkedTable(columns=(first, *numbers), marks=tuple(roof.mark for roof in roofs), is_line=True)
 
 
-def _point_table(points: Sequence[Point]) -> _Table:
+def _point_table(points: Sequence[Point]) -> _MarkedTable:
     results = [point.result for point in points]
-    modes = [result.mode for result in results]
-    numbers = Column(heading="", cells=tuple(str(place) for place in range(1, len(points) + 1)), across="right", gap=0)
-    named = columns(results, varying(results))
-    first = Column(heading="mode", cells=tuple(modes)) if len(set(modes)) > 1 else None
+    numbers = TableColumn(heading="", cells=tuple(str(number) for number in range(1, len(points) + 1)), ha="right")
+    modes = TableColumn(heading="mode", cells=tuple(result.mode for result in results))
+    names = (modes, *columns(results, varying(results)))[0 if len(set(modes.cells)) > 1 else 1 :]
     figures = {
         "flop/byte": [significant(point.intensity) for point in points],
         "done": [prefixed(point.flops_per_s, "FLOP/s") for point in points],
         "of limit": [percent(point.share, digits=0 if point.share >= 0.1 else 1) for point in points],
     }
-    bounds = Column(heading="bound", cells=tuple(_bound(point) for point in points))
-    right = [Column(heading=name, cells=tuple(cells), across="right") for name, cells in figures.items()]
-    names = [Column(heading=c.heading, cells=c.cells, across=c.across) for c in ((first, *named) if first else named)]
+    right = [TableColumn(heading=name, cells=tuple(cells), ha="right") for name, cells in figures.items()]
+    bounds = TableColumn(heading="bound", cells=tuple(_bound(point) for point in points))
     marks = tuple(point.mark for point in points)
-    return _Table(columns=(numbers, *names, *right, bounds), marks=marks, is_line=False)
+    return _MarkedTable(columns=(numbers, *names, *right, bounds), marks=marks, is_line=False)
 
 
 def _bound(point: Point) -> str:
@@ -156,9 +151,9 @@ def _bound(point: Point) -> str:
     return UNKNOWN if point.result.bound is None else point.result.bound.kind
 
 
-def _draw_list(sheet: Sheet, table: _Table, top: float) -> None:
+def _draw_list(sheet: FigureSheet, table: _MarkedTable, top: float) -> None:
     downs = [top + _ROW * (row + 1.5) for row in range(len(table.marks))]
-    draw_table(sheet, table.columns, downs, left=MARGIN + _KEY, heading_down=top + _ROW / 2)
+    draw_table(sheet, table.columns, downs, left=MARGIN + _KEY, heading=top + _ROW / 2)
     for mark, down in zip(table.marks, downs, strict=True):
         if table.is_line:
             sheet.line([(MARGIN, down), (MARGIN + 32, down)], color=mark.colour)
@@ -168,12 +163,12 @@ def _draw_list(sheet: Sheet, table: _Table, top: float) -> None:
 
 def _draw_chart(axes: Axes, points: Sequence[Point], roofs: Sequence[Roof], width: int) -> None:
     intensities = [point.intensity for point in points] + [ridge for roof in roofs for ridge in roof.ridges]
-    scale_by_decades(axes, "x", min(intensities), max(intensities), pixels=width, least=_LEAST_RANGE)
+    scale_by_decades(axes, "x", intensities, pixels=width, least=_LEAST_RANGE)
     axes.set_xlabel("arithmetic intensity, flop a byte moved")
     lowest = min(point.intensity for point in points)
     rates = [point.flops_per_s for point in points] + [point.products_alone for point in points if point.products_alone]
     rates += [rate for roof in roofs for rate in (roof.flops_per_s, roof.at(lowest))]
-    scale_by_decades(axes, "y", min(rates), max(rates), pixels=_HEIGHT, least=_LEAST_RANGE)
+    scale_by_decades(axes, "y", rates, pixels=_HEIGHT, least=_LEAST_RANGE)
     axes.grid(visible=True, axis="both")
     for roof in roofs:
         _draw_roof(axes, roof)
@@ -202,23 +197,10 @@ def _draw_roof(axes: Axes, roof: Roof) -> None:
     axes.set_xlim(first, last)
 
 
-def _draw_numbers(sheet: Sheet, axes: Axes, points: Sequence[Point], within: Box) -> None:
-    """The number of each point at the nearest free place, with a thin line to it where that is not beside it."""
-    pixels = _pixels(sheet, axes, [(point.intensity, point.flops_per_s) for point in points])
-    ticks = _pixels(sheet, axes, [(point.intensity, point.products_alone) for point in points if point.products_alone])
-    names = [str(place) for place in range(1, len(points) + 1)]
-    sizes = [(text_width(name) + 4, 22.0) for name in names]
-    obstacles = [Box.around(*tick, _TICK * DPI / 72, 4) for tick in ticks]
-    boxes = place_around(pixels, sizes, within=within, clear=_CLEAR, obstacles=obstacles)
-    halo = [effects.withStroke(linewidth=2.5, foreground="white")]
-    for name, size, box, (across, down) in zip(names, sizes, boxes, pixels, strict=True):
-        left, top = box.middle
-        if abs(left - across) > _CLEAR + size[0] / 2 + 1 or abs(top - down) > _CLEAR + size[1] / 2 + 1:
-            sheet.line([(across, down), (left, top)], color=SOFT_INK, linewidth=0.6)
-        sheet.text(left, top, name, across="center", color=INK, path_effects=halo)
-
-
-def _pixels(sheet: Sheet, axes: Axes, data: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Where points of the chart lie on the sheet, from its top left."""
-    places = axes.transData.transform(data) if data else ()
-    return [(float(across), float(sheet.height - down)) for across, down in places]
+def _number_points(axes: Axes, points: Sequence[Point]) -> None:
+    """The number of each point, over no point and no tick."""
+    ticks = [(point.intensity, point.products_alone) for point in points if point.products_alone]
+    pixels = axes.transData.transform(ticks) if ticks else ()
+    obstacles = [box_around(tick, _TICK * DPI / 72, 4) for tick in pixels]
+    places = [(point.intensity, point.flops_per_s) for point in points]
+    label_points(axes, places, [str(number) for number in range(1, len(points) + 1)], obstacles=obstacles)

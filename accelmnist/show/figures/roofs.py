@@ -17,7 +17,7 @@ from accelmnist.measure.limits.bound import ABOVE
 from accelmnist.measure.plan import MODES
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit
 from accelmnist.show.figures.cases import by_speed
-from accelmnist.show.figures.style import GREY, Mark, series_mark
+from accelmnist.show.figures.style import WRONG, Mark, series_mark
 
 _NOTABLE = 1.1  # a working set's rate over that of memory, from which on it has a roof of its own
 
@@ -55,7 +55,7 @@ class Point:
     @property
     def mark(self) -> Mark:
         """That of its roof, or a grey cross for what is wrong."""
-        return Mark(GREY, "X", GREY) if self.result.is_wrong else self.roof.mark
+        return WRONG if self.result.is_wrong else self.roof.mark
 
     @property
     def share(self) -> float:

@@ -1,7 +1,11 @@
 """Axes for quantities over many orders of magnitude: where they begin and end, which ticks they have, what is written.
 
-Numbers on an axis have an SI prefix: "250 k", "1.5 M", "170 G". All ticks are chosen here,
-none by a locator that would have to draw its labels first to see whether they fit.
+Numbers on an axis have an SI prefix: "250 k", "1.5 M", "170 G". Ticks on a logarithmic axis are chosen here
+from the room that it has, and fixed: matplotlib would measure every label to choose, and again while drawing.
+
+An axis for accuracies is logarithmic in what is wrong. From 90 to 95 % half of the mistakes go, and from 98 to 99 %
+again: on this scale both are one step, while a linear axis presses all good networks together. What is drawn is the
+error rate; what is written at the ticks is the accuracy.
 """
 
 from __future__ import annotations
@@ -12,24 +16,30 @@ from itertools import pairwise
 from typing import Literal
 
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from accelmnist.show.figures.layout import text_width
+from accelmnist.show.figures.sheet import text_width
 
 Which = Literal["x", "y"]
+Steps = tuple[tuple[float, ...], ...]  # the digits that ticks may have, the closest first
 
-_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 _LOG_FROM = 30.0  # largest over smallest: beyond, a linear axis presses the small ones together
 _TICK_GAP = 18.0  # pixels between two names on a horizontal axis
-_LINE_GAP = 44.0  # pixels from a name to the next on a vertical one
+_APART = {"x": 80.0, "y": 44.0}  # pixels from a tick to the next: the width of "500 k" with a gap, or of a line
+_STEPS: Steps = ((1, 2, 5), (1, 3), (1,))
+_LEAST_ERROR = 1e-4  # a perfect score has a place too
+_ERROR_STEPS: Steps = (
+    (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2, 2.2, 2.4, 2.6, 2.8, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
+    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 8),
+    (1, 1.5, 2, 3, 4, 5, 7),
+    (1, 2, 3, 5),
+    *_STEPS,
+)
 
 
 def tick_name(value: float) -> str:
-    """A round number with its SI prefix: "250 k", "1.5 M", "0.25"."""
-    power = math.floor(math.log10(value) / 3 + 1e-9) if value else 0
-    power = min(max(power, 0), len(_PREFIXES) - 1)
-    return f"{value / 1000**power:.3g} {_PREFIXES[power]}".rstrip()
+    """A round number, with its SI prefix from 1,000 on: "0.25", "250 k", "1.5 M"."""
+    return EngFormatter(sep=" ")(value) if value >= 1000 else f"{value:.3g}"
 
 
 def spans_decades(values: Sequence[float]) -> bool:
@@ -37,112 +47,90 @@ def spans_decades(values: Sequence[float]) -> bool:
     return max(values) > _LOG_FROM * min(values)
 
 
-def scale_from_zero(axes: Axes, which: Which, highest: float, *, pixels: float, free: float = 0.0) -> None:
-    """A linear axis from zero to a little above `highest`, and on for `free` pixels that have no ticks."""
-    end = 1.04 * highest
-    ticks = [tick for tick in MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(0.0, end) if 0 <= tick <= end]
-    _set(axes, which, (0.0, end * pixels / (pixels - free)), ticks, pixels=pixels)
-
-
-def scale_by_decades(
-    axes: Axes,
-    which: Which,
-    lowest: float,
-    highest: float,
-    *,
-    pixels: float,
-    least: float = 4.0,
-    free: float = 0.0,
-) -> None:
-    """A logarithmic axis from a little below `lowest` to a little above `highest`, a factor of `least` or more.
+def scale_across(axes: Axes, values: Sequence[float], *, pixels: float, label: str, free: float = 0.0) -> None:
+    """A horizontal axis for `values`: from zero, or logarithmic if they span decades, which the label says.
 
     It goes on for `free` pixels that have no ticks.
     """
-    low, high = math.log10(lowest), math.log10(highest)
+    if spans_decades(values):
+        scale_by_decades(axes, "x", values, pixels=pixels, free=free)
+        axes.set_xlabel(f"{label}, logarithmic")
+    else:
+        end = 1.04 * max(values)
+        ticks = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(0.0, end)
+        axes.set_xlim(0.0, end * pixels / (pixels - free))
+        _set_ticks(axes, "x", [float(tick) for tick in ticks if 0 <= tick <= end])
+        axes.set_xlabel(label)
+
+
+def scale_by_decades(
+    axes: Axes, which: Which, values: Sequence[float], *, pixels: float, least: float = 4.0, free: float = 0.0
+) -> None:
+    """A logarithmic axis from a little below to a little above all `values`, a factor of `least` or more.
+
+    It goes on for `free` pixels that have no ticks.
+    """
+    low, high = math.log10(min(values)), math.log10(max(values))
     margin = max(0.05 * (high - low), (math.log10(least) - (high - low)) / 2, 0.04)
     low, high = low - margin, high + margin
-    room = pixels - free
-    ticks = log_ticks((10**low, 10**high), pixels=room, apart=None if which == "x" else _LINE_GAP)
-    _set_log(axes, which)
-    _set(axes, which, (10**low, 10 ** (low + (high - low) * pixels / room)), ticks, pixels=pixels)
+    used = pixels - free
+    _set_logarithmic(axes, which, (10**low, 10 ** (low + (high - low) * pixels / used)))
+    _set_ticks(axes, which, log_ticks(10**low, 10**high, pixels=used, apart=_APART[which]))
 
 
 def scale_at(axes: Axes, sizes: Sequence[int], *, pixels: float) -> None:
-    """A logarithmic horizontal axis with a tick at each of `sizes`, as far as their labels have room."""
+    """A logarithmic horizontal axis with a tick at each of `sizes`, and a label as far as there is room."""
     low, high = math.log10(min(sizes)), math.log10(max(sizes))
     margin = max(0.05 * (high - low), 0.1)
-    _set_log(axes, "x")
-    names = [f"{size:,}" for size in sizes]
-    _set(axes, "x", (10 ** (low - margin), 10 ** (high + margin)), sizes, pixels=pixels, names=names)
+    _set_logarithmic(axes, "x", (10 ** (low - margin), 10 ** (high + margin)))
+    names, end = [], -math.inf
+    for size in sizes:
+        name = f"{size:,}"
+        middle, half = pixels * (math.log10(size) - low + margin) / (high - low + 2 * margin), text_width(name) / 2
+        has_room = middle - half >= end
+        names.append(name if has_room else "")
+        end = middle + half + _TICK_GAP if has_room else end
+    _set_ticks(axes, "x", sizes, names)
 
 
-def log_ticks(limits: tuple[float, float], *, pixels: float, apart: float | None = None) -> list[float]:
-    """Round numbers within `limits`: 1, 2 and 5 times powers of ten, or fewer where those would come too close.
+def error_of(accuracy: float) -> float:
+    """The error rate that is drawn for an accuracy."""
+    return max(1 - accuracy, _LEAST_ERROR)
 
-    Too close is less than `apart` pixels of all `pixels`, or, where that is None, so that their names would touch.
+
+def scale_accuracy(axes: Axes, which: Which, accuracies: Sequence[float], *, pixels: float, apart: float) -> None:
+    """An axis that holds all `accuracies`, the best at the top or the right; its ticks are `apart` pixels or more."""
+    errors = [error_of(accuracy) for accuracy in accuracies]
+    low, high = math.log10(min(errors)), math.log10(max(errors))
+    margin = max(0.06 * (high - low), 0.02)
+    worst, best = 10 ** (high + margin), 10 ** (low - margin)
+    _set_logarithmic(axes, which, (worst, best))
+    ticks = log_ticks(best, min(worst, 0.999), _ERROR_STEPS, pixels=pixels, apart=apart)
+    _set_ticks(axes, which, ticks, [f"{100 * (1 - tick):.4g} %" for tick in ticks])
+
+
+def log_ticks(low: float, high: float, steps: Steps = _STEPS, *, pixels: float, apart: float) -> list[float]:
+    """Round numbers from `low` to `high` with digits of the first of `steps` that keeps them `apart` pixels or more.
+
+    (`LogLocator` counts ticks instead of pixels, and goes over to linear ticks within one decade.)
     """
-    low, high = (math.log10(limit) for limit in limits)
-    powers = range(math.floor(low), math.ceil(high) + 1)
+    decade = pixels / math.log10(high / low)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
-    for digits, stride in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3), ((1,), 6)):
+    for stride, digits in (*((1, digits) for digits in steps), (2, (1.0,)), (3, (1.0,)), (6, (1.0,))):
         numbers = [digit * 10.0**power for power in powers if power % stride == 0 for digit in digits]
-        ticks = [number for number in numbers if limits[0] <= number <= limits[1]]
-        places = [pixels * (math.log10(tick) - low) / (high - low) for tick in ticks]
-        if _have_room(places, [tick_name(tick) for tick in ticks], apart):
+        ticks = [number for number in numbers if low <= number <= high]
+        if all(decade * math.log10(after / before) >= apart for before, after in pairwise(ticks)):
             break
     return ticks
 
 
-def _have_room(places: Sequence[float], names: Sequence[str], apart: float | None) -> bool:
-    widths = [text_width(name) if apart is None else 0.0 for name in names]
-    least = _TICK_GAP if apart is None else apart
-    neighbours = zip(pairwise(places), pairwise(widths), strict=True)
-    return all(after - before >= (width + other) / 2 + least for (before, after), (width, other) in neighbours)
+def _set_logarithmic(axes: Axes, which: Which, limits: tuple[float, float]) -> None:
+    axes.set(**{f"{which}scale": "log", f"{which}lim": limits})
+    (axes.xaxis if which == "x" else axes.yaxis).set_ticks([], minor=True)
 
 
-def _set_log(axes: Axes, which: Which) -> None:
-    """Logarithmic, with no ticks of its own."""
-    if which == "x":
-        axes.set_xscale("log")
-    else:
-        axes.set_yscale("log")
-    _axis(axes, which).set_minor_locator(NullLocator())
-
-
-def _set(
-    axes: Axes,
-    which: Which,
-    limits: tuple[float, float],
-    ticks: Sequence[float],
-    *,
-    pixels: float,
-    names: Sequence[str] | None = None,
-) -> None:
-    axis = _axis(axes, which)
-    names = [tick_name(tick) for tick in ticks] if names is None else names
-    if which == "x":
-        axes.set_xlim(limits)
-        names = _thinned(axes, limits, ticks, names, pixels)
-    else:
-        axes.set_ylim(limits)
-    axis.set_major_locator(FixedLocator(list(ticks)))
-    axis.set_major_formatter(FixedFormatter(list(names)))
-
-
-def _axis(axes: Axes, which: Which) -> Axis:
-    return axes.xaxis if which == "x" else axes.yaxis
-
-
-def _thinned(
-    axes: Axes, limits: tuple[float, float], ticks: Sequence[float], names: Sequence[str], pixels: float
-) -> list[str]:
-    """The names, those left out that would touch the one before."""
-    is_log = axes.get_xscale() == "log"
-    low, high, *places = [math.log10(value) if is_log else value for value in (*limits, *ticks)]
-    kept, end = [], -math.inf
-    for place, name in zip(places, names, strict=True):
-        middle, half = pixels * (place - low) / (high - low), text_width(name) / 2
-        fits = middle - half >= end
-        kept.append(name if fits else "")
-        end = middle + half + _TICK_GAP if fits else end
-    return kept
+def _set_ticks(axes: Axes, which: Which, ticks: Sequence[float], names: Sequence[str] | None = None) -> None:
+    """These ticks and no others, called by `names` or by their own."""
+    labels = [tick_name(tick) for tick in ticks] if names is None else names
+    (axes.xaxis if which == "x" else axes.yaxis).set_ticks(ticks, labels)

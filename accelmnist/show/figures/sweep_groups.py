@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accelmnist.show.figures.accuracy_axis import error_of, scale_accuracy
-from accelmnist.show.figures.layout import Column
-from accelmnist.show.figures.rows import CHART, Block, draw_rows
-from accelmnist.show.figures.style import Mark, figure_style
+from accelmnist.show.figures.scales import error_of, scale_accuracy
+from accelmnist.show.figures.style import figure_style
 from accelmnist.show.figures.sweep_parts import best_text, drawn, interval_of, mean_of, series_of, setting
+from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows
 from accelmnist.show.units import percent
 from accelmnist.sweep.record import CandidateResult, SweepRecord
 
-_SPREAD = 20  # pixels from the first dot to the last
 _TICK_GAP = 74
 _NOTE = (
     "Dots: every network of the row; large mark: the best of them, with its 95 % interval. The scale is logarithmic in "
@@ -38,15 +34,25 @@ def groups_figure(record: SweepRecord) -> Figure | None:
     title = f"Accuracy by {' and '.join(_varying(record))}: {best_text(record)}"
     with figure_style():
         block = _block(record, groups)
-        sheet, (chart,) = draw_rows([block], title=title, lines=[setting(record)], footer=[_NOTE])
+        figure, (axes,) = draw_rows([block], title=title, lines=[setting(record)], notes=[_NOTE])
         name, marks = series_of(record)
         seen = [mean_of(result) for group in groups for result in group]
         seen += [end for group in groups for end in interval_of(group[0])]
-        scale_accuracy(chart.axes, "x", seen, pixels=CHART, apart=_TICK_GAP)
-        chart.axes.set_xlabel("validation accuracy")
-        for group, middle in zip(groups, chart.middles, strict=True):
-            _draw_row(chart.axes, group, middle, marks[name(group[0])])
-    return sheet.figure
+        scale_accuracy(axes, "x", seen, pixels=CHART, apart=_TICK_GAP)
+        axes.set_xlabel("validation accuracy")
+        for group, middle in zip(groups, block.middles, strict=True):
+            best = group[0]
+            low, high = interval_of(best)
+            draw_estimate(
+                axes,
+                middle,
+                mark=marks[name(best)],
+                samples=[error_of(mean_of(result)) for result in group],
+                interval=(error_of(high), error_of(low)),
+                centre=error_of(mean_of(best)),
+                name=f"{best.activation} {best.output}",
+            )
+    return figure
 
 
 def _varying(record: SweepRecord) -> list[str]:
@@ -62,20 +68,19 @@ def _groups(record: SweepRecord) -> list[Group]:
     return list(found.values())
 
 
-def _block(record: SweepRecord, groups: Sequence[Group]) -> Block:
+def _block(record: SweepRecord, groups: Sequence[Group]) -> RowBlock:
     best = [group[0] for group in groups]
     parts = [
-        Column(heading=part, cells=tuple(getattr(result, part) for result in best), gap=22 if place else 0)
-        for place, part in enumerate(_varying(record))
+        TableColumn(heading=part, cells=tuple(getattr(result, part) for result in best)) for part in _varying(record)
     ]
     behind = tuple(_behind(result) for result in best)
-    return Block(
+    return RowBlock(
         title="Validation accuracy",
         before=tuple(parts),
         after=(
-            Column(heading="best network", cells=tuple(result.network for result in best)),
-            Column(heading="accuracy", cells=tuple(percent(mean_of(result)) for result in best), across="right"),
-            Column(heading="behind", cells=behind, bold=frozenset({0})),
+            TableColumn(heading="best network", cells=tuple(result.network for result in best)),
+            TableColumn(heading="accuracy", cells=tuple(percent(mean_of(result)) for result in best), ha="right"),
+            TableColumn(heading="behind", cells=behind, bold=frozenset({0})),
         ),
     )
 
@@ -89,12 +94,3 @@ def _behind(result: CandidateResult) -> str:
         return "best"
     points = f"{100 * standing.gap:.2f}"
     return f"{points}, may be noise" if standing.verdict == "within noise" else points
-
-
-def _draw_row(axes: Axes, group: Group, middle: float, mark: Mark) -> None:
-    downs = middle + np.linspace(-0.5, 0.5, len(group)) * (_SPREAD if len(group) > 1 else 0)
-    errors = [error_of(mean_of(result)) for result in group]
-    axes.scatter(errors, downs, s=9, color=mark.colour, alpha=0.4, linewidths=0)
-    ends = [error_of(end) for end in interval_of(group[0])]
-    axes.plot(np.repeat(ends, 3), middle + np.array([-8, 8, 0, 0, 8, -8]), color=mark.colour, linewidth=1.4)
-    axes.plot([errors[0]], [middle], linestyle="none", gid=f"best of {group[0].activation}", **mark.style)

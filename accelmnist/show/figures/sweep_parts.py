@@ -1,18 +1,21 @@
-"""What the figures of a sweep share: which candidates they draw, in which colours, and what they say of them."""
+"""Parts that the figures of a sweep share: which candidates they draw, in which colours, and what they say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping
 
-from accelmnist.show.figures.layout import text_width
-from accelmnist.show.figures.style import MARGIN, Mark, Sheet, series_mark
+from matplotlib.lines import Line2D
+
+from accelmnist.show.figures.sheet import MARGIN, FigureSheet, text_width
+from accelmnist.show.figures.style import Mark, series_mark
 from accelmnist.show.units import percent, plural
 from accelmnist.sweep.naming import label, labels_of
 from accelmnist.sweep.record import CandidateResult, SweepRecord
 
-_KEY = 34  # pixels of the line and marker before a name
-_KEY_GAP = 30
-_LINE_WIDTHS = (0, 12, 24)
+_LEGEND_LINE = 28
+_LEGEND_MARGIN = 16  # below it
+_HANDLE = 60  # pixels before and after a name: the piece of its line, and the gap to the next
 
 
 def drawn(record: SweepRecord) -> list[CandidateResult]:
@@ -41,14 +44,14 @@ def interval_of(result: CandidateResult) -> tuple[float, float]:
 
 
 def series_of(record: SweepRecord) -> tuple[Callable[[CandidateResult], str], dict[str, Mark]]:
-    """What a candidate's series is called, by activation, and by optimizer where several are; and the mark of each."""
+    """The name of a candidate's series, by activation and by optimizer if there are several; and the mark of each."""
     several = len({result.optimizer for result in record.candidates}) > 1
 
     def name(result: CandidateResult) -> str:
         return f"{result.activation}, {result.optimizer}" if several else result.activation
 
     names = sorted({name(result) for result in record.candidates}, key=_familiar)
-    return name, {made: series_mark(place) for place, made in enumerate(names)}
+    return name, {series: series_mark(index) for index, series in enumerate(names)}
 
 
 def _familiar(name: str) -> tuple[int, str]:
@@ -73,15 +76,26 @@ def best_text(record: SweepRecord) -> str:
     return f"the best is {label(best, labels_of(record))} with {percent(mean_of(best))}"
 
 
-def draw_key(sheet: Sheet, marks: dict[str, Mark], *, left: float, top: float) -> None:
-    """The series beside each other, each with a piece of its line."""
-    for name, mark in marks.items():
-        ends = [(left + step, top) for step in _LINE_WIDTHS]
-        sheet.line(ends, markevery=[1], **mark.style)
-        sheet.text(left + _KEY, top, name)
-        left += _KEY + text_width(name) + _KEY_GAP
+def legend_height(marks: Mapping[str, Mark], width: int) -> int:
+    """Pixels that `draw_legend` takes on a sheet of this width."""
+    return _LEGEND_LINE * math.ceil(len(marks) / _legend_columns(marks, width)) + _LEGEND_MARGIN
 
 
-def key_width(names: Sequence[str]) -> float:
-    """Pixels that `draw_key` takes, margins included."""
-    return 2 * MARGIN + sum(_KEY + text_width(name) + _KEY_GAP for name in names)
+def draw_legend(sheet: FigureSheet, marks: Mapping[str, Mark]) -> None:
+    """The series below the heading, each with a piece of its line, in as many rows as it takes."""
+    sheet.figure.legend(
+        handles=[Line2D([], [], label=name, **mark.style) for name, mark in marks.items()],
+        loc="upper left",
+        bbox_to_anchor=(MARGIN / sheet.width, 1 - (sheet.top + _LEGEND_MARGIN / 2) / sheet.height),
+        ncols=_legend_columns(marks, sheet.width),
+        borderaxespad=0,
+        borderpad=0.2,
+        handlelength=1.6,
+        handletextpad=0.5,
+        columnspacing=1.6,
+    )
+
+
+def _legend_columns(marks: Mapping[str, Mark], width: int) -> int:
+    longest = max(map(text_width, marks))
+    return min(len(marks), max(1, int((width - 2 * MARGIN) // (longest + _HANDLE))))

@@ -5,22 +5,20 @@ Only networks whose layers all have one width have a place here. Bars are 95 % i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accelmnist.show.figures.accuracy_axis import error_of, scale_accuracy
-from accelmnist.show.figures.layout import LINE, Heading, draw_lines, wrap
-from accelmnist.show.figures.scales import scale_at
-from accelmnist.show.figures.style import MARGIN, Mark, Sheet, add_axes, figure_style
+from accelmnist.show.figures.scales import error_of, scale_accuracy, scale_at
+from accelmnist.show.figures.sheet import MARGIN, FigureSheet
+from accelmnist.show.figures.style import figure_style
 from accelmnist.show.figures.sweep_parts import (
     best_text,
-    draw_key,
+    draw_legend,
     drawn,
     interval_of,
-    key_width,
+    legend_height,
     mean_of,
     series_of,
     setting,
@@ -31,61 +29,45 @@ from accelmnist.sweep.record import CandidateResult, SweepRecord
 _PANEL_WIDTH, _PANEL_HEIGHT = 350, 300
 _LEFT = MARGIN + 70  # room for the accuracies
 _ACROSS, _DOWN = 30, 74  # between panels: their titles and numbers
-_KEY = 44
-_ABOVE = 40
-_BELOW = 76
+_ABOVE = 40  # the title of a panel
+_LEAST_WIDTH = 760
 _TICK_GAP = 34
-
-
-def sizes_figure(record: SweepRecord) -> Figure | None:
-    """Accuracy by width of the layers; None where no two widths were compared."""
-    results = [result for result in drawn(record) if len(set(result.hidden)) == 1]
-    widths = sorted({result.hidden[0] for result in results})
-    if len(widths) < 2:
-        return None
-    with figure_style():
-        return _draw(record, results, widths)
-
-
-def _draw(record: SweepRecord, results: Sequence[CandidateResult], widths: Sequence[int]) -> Figure:
-    outputs = [output for output in record.config.outputs if any(result.output == output for result in results)]
-    depths = sorted({len(result.hidden) for result in results})
-    _, marks = series_of(record)
-    width = _LEFT + len(outputs) * (_PANEL_WIDTH + _ACROSS) + MARGIN - _ACROSS
-    width = math.ceil(max(width, key_width(list(marks)), 760))
-    heading = Heading.fit(_title(record), [setting(record)], width)
-    notes = wrap(_NOTE, width - 2 * MARGIN).split("\n")
-    top = heading.height + _KEY
-    height = top + len(depths) * (_ABOVE + _PANEL_HEIGHT + _DOWN) + LINE * len(notes) + MARGIN
-    sheet = Sheet(width, height)
-    heading.draw(sheet)
-    draw_key(sheet, marks, left=MARGIN, top=heading.height + _KEY / 2)
-    draw_lines(sheet, notes, left=MARGIN, top=height - MARGIN - LINE * len(notes))
-    for row, depth in enumerate(depths):
-        for place, output in enumerate(outputs):
-            own = [result for result in results if (len(result.hidden), result.output) == (depth, output)]
-            corner = _LEFT + place * (_PANEL_WIDTH + _ACROSS), top + row * (_ABOVE + _PANEL_HEIGHT + _DOWN)
-            if own:
-                axes = _panel(sheet, corner, f"{plural(depth, 'hidden layer')}, {output}")
-                _scale(axes, results, widths, is_first=place == 0, is_last=row == len(depths) - 1)
-                _draw_lines(axes, record, own)
-    return sheet.figure
-
-
 _NOTE = (
     "Bars: 95 % intervals of the mean, where they are longer than the mark. The scale is logarithmic in the mistakes: "
     "the same step up takes away the same share of them."
 )
 
 
-def _title(record: SweepRecord) -> str:
-    return f"Accuracy by size: {best_text(record)}"
+def sizes_figure(record: SweepRecord) -> Figure | None:
+    """Accuracy by width of the layers; None if no two widths were compared."""
+    results = [result for result in drawn(record) if len(set(result.hidden)) == 1]
+    widths = sorted({result.hidden[0] for result in results})
+    if len(widths) < 2:
+        return None
+    outputs = [output for output in record.config.outputs if any(result.output == output for result in results)]
+    depths = sorted({len(result.hidden) for result in results})
+    _, marks = series_of(record)
+    width = max(_LEFT + len(outputs) * (_PANEL_WIDTH + _ACROSS) + MARGIN - _ACROSS, _LEAST_WIDTH)
+    key, row_height = legend_height(marks, width), _ABOVE + _PANEL_HEIGHT + _DOWN
+    title = f"Accuracy by size: {best_text(record)}"
+    with figure_style():
+        body = key + len(depths) * row_height
+        sheet = FigureSheet.headed(width, body, title=title, lines=[setting(record)], notes=[_NOTE])
+        draw_legend(sheet, marks)
+        for row, depth in enumerate(depths):
+            for column, output in enumerate(outputs):
+                own = [result for result in results if (len(result.hidden), result.output) == (depth, output)]
+                if own:
+                    left, top = _LEFT + column * (_PANEL_WIDTH + _ACROSS), sheet.top + key + row * row_height
+                    axes = _add_panel(sheet, left, top, f"{plural(depth, 'hidden layer')}, {output}")
+                    _scale(axes, results, widths, is_first=column == 0, is_last=row == len(depths) - 1)
+                    _draw_lines(axes, record, own)
+    return sheet.figure
 
 
-def _panel(sheet: Sheet, corner: tuple[int, int], title: str) -> Axes:
-    left, top = corner
+def _add_panel(sheet: FigureSheet, left: int, top: int, title: str) -> Axes:
     sheet.text(left, top + _ABOVE / 2, title, weight="bold")
-    return add_axes(sheet.figure, left=left, top=top + _ABOVE, width=_PANEL_WIDTH, height=_PANEL_HEIGHT)
+    return sheet.add_axes(left=left, top=top + _ABOVE, width=_PANEL_WIDTH, height=_PANEL_HEIGHT)
 
 
 def _scale(
@@ -95,8 +77,7 @@ def _scale(
     scale_at(axes, widths, pixels=_PANEL_WIDTH)
     seen = [end for result in results for end in interval_of(result)]
     scale_accuracy(axes, "y", seen, pixels=_PANEL_HEIGHT, apart=_TICK_GAP)
-    if not is_first:
-        axes.set_yticklabels([])
+    axes.tick_params(axis="y", labelleft=is_first)
     if is_last:
         axes.set_xlabel("units in each layer")
 
@@ -105,13 +86,9 @@ def _draw_lines(axes: Axes, record: SweepRecord, results: Sequence[CandidateResu
     name, marks = series_of(record)
     for series, mark in marks.items():
         own = sorted((result for result in results if name(result) == series), key=lambda result: result.hidden[0])
-        _draw_line(axes, own, mark, series)
-
-
-def _draw_line(axes: Axes, results: Sequence[CandidateResult], mark: Mark, series: str) -> None:
-    for result in results:
-        ends = [error_of(end) for end in interval_of(result)]
-        axes.plot([result.hidden[0]] * 2, ends, color=mark.colour, linewidth=1.2, gid=f"interval of {series}")
-    if results:
-        places = [result.hidden[0] for result in results]
-        axes.plot(places, [error_of(mean_of(result)) for result in results], gid=series, **mark.style)
+        for result in own:
+            ends = [error_of(end) for end in interval_of(result)]
+            axes.plot([result.hidden[0]] * 2, ends, color=mark.colour, linewidth=1.2, gid=f"interval of {series}")
+        if own:
+            errors = [error_of(mean_of(result)) for result in own]
+            axes.plot([result.hidden[0] for result in own], errors, gid=series, **mark.style)

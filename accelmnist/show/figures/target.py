@@ -13,21 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from accelmnist.measure.record import BenchRecord, CaseResult, Target, TimeToAccuracy
 from accelmnist.show.figures.cases import columns, phrase, setting, varying
-from accelmnist.show.figures.layout import LINE, Column, wrap
-from accelmnist.show.figures.rows import CHART, Block, draw_rows
-from accelmnist.show.figures.scales import scale_by_decades, scale_from_zero, spans_decades
-from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, SOFT_INK, Mark, figure_style
+from accelmnist.show.figures.scales import scale_across
+from accelmnist.show.figures.sheet import LINE, wrap
+from accelmnist.show.figures.style import BLUE, ORANGE, RULE, SOFT_INK, WRONG, Mark, figure_style
+from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows, draw_wrong_band
 from accelmnist.show.units import significant
 
 _WITH, _WITHOUT = Mark(BLUE, "o", BLUE), Mark(ORANGE, "D", "white")
-_WRONG = Mark(GREY, "X", GREY)
-_SPREAD = 17  # pixels from the first seed's dot to the last one's
 _EDGE = 112  # pixels at the right of a chart for what was missed
 _NOTE_WIDTH = 130
 
@@ -54,10 +51,10 @@ class _Row:
     @property
     def targets(self) -> list[tuple[Mark, Target]]:
         """What is drawn: with compiling, and without where that is another time."""
-        first = (_WRONG if self.result.is_wrong else _WITH, self.made.with_compile)
+        first = (WRONG if self.result.is_wrong else _WITH, self.made.with_compile)
         if self.made.with_compile == self.made.without_compile:
             return [first]
-        return [first, (_WRONG if self.result.is_wrong else _WITHOUT, self.made.without_compile)]
+        return [first, (WRONG if self.result.is_wrong else _WITHOUT, self.made.without_compile)]
 
 
 def target_figure(record: BenchRecord) -> Figure | None:
@@ -71,11 +68,12 @@ def target_figure(record: BenchRecord) -> Figure | None:
     title, certainty = _title(rows, parts)
     lines = [certainty, *setting(record, results, but=parts)]
     with figure_style():
-        sheet, (chart,) = draw_rows([_block(rows, parts)], title=title, lines=lines, footer=[_key(rows)])
-        _scale(chart.axes, rows)
-        for row, middle in zip(rows, chart.middles, strict=True):
-            _draw_row(chart.axes, row, middle)
-    return sheet.figure
+        block = _block(rows, parts)
+        figure, (axes,) = draw_rows([block], title=title, lines=lines, notes=[_key(rows)])
+        _scale(axes, rows)
+        for row, middle in zip(rows, block.middles, strict=True):
+            _draw_row(axes, row, middle)
+    return figure
 
 
 def _title(rows: Sequence[_Row], parts: Sequence[str]) -> tuple[str, str]:
@@ -109,21 +107,21 @@ def _number(value: float | None) -> str:
     return "∞" if value is None else significant(value)
 
 
-def _block(rows: Sequence[_Row], parts: Sequence[str]) -> Block:
+def _block(rows: Sequence[_Row], parts: Sequence[str]) -> RowBlock:
     results = [row.result for row in rows]
     after = [
-        Column(heading="compile", cells=tuple(_lines(row, ("with", "without")) for row in rows)),
-        Column(heading="median, s", cells=_cells(rows, lambda target: _number(target.median_s)), across="right"),
-        Column(heading="95 %", cells=_cells(rows, _interval)),
-        Column(heading="seeds", cells=tuple(str(len(row.made.epochs)) for row in rows), across="right"),
+        TableColumn(heading="compile", cells=tuple(_lines(row, ("with", "without")) for row in rows)),
+        TableColumn(heading="median, s", cells=_cells(rows, lambda target: _number(target.median_s)), ha="right"),
+        TableColumn(heading="95 %", cells=_cells(rows, _interval)),
+        TableColumn(heading="seeds", cells=tuple(str(len(row.made.epochs)) for row in rows), ha="right"),
     ]
     if not any(len(row.targets) > 1 for row in rows):
         del after[0]
     wrong = frozenset(place for place, result in enumerate(results) if result.is_wrong)
     if wrong:
-        after.append(Column(heading="", cells=tuple(_fault(result) for result in results), bold=wrong))
+        after.append(TableColumn(heading="", cells=tuple(_fault(result) for result in results), bold=wrong))
     title = f"Seconds from untouched files to {100 * rows[0].made.target:g} % of the test images right"
-    return Block(title=title, before=columns(results, parts), after=tuple(after), faint=wrong)
+    return RowBlock(title=title, before=columns(results, parts), after=tuple(after), faint=wrong)
 
 
 def _lines(row: _Row, texts: Sequence[str]) -> str:
@@ -145,11 +143,7 @@ def _scale(axes: Axes, rows: Sequence[_Row]) -> None:
     times = [value for row in rows for _, target in row.targets for value in target.seconds if value is not None]
     free = _EDGE if any(row.missed for row in rows) else 0
     times = times or [1.0]  # where every seed of every case missed
-    if spans_decades(times):
-        scale_by_decades(axes, "x", min(times), max(times), pixels=CHART, free=free)
-    else:
-        scale_from_zero(axes, "x", max(times), pixels=CHART, free=free)
-    axes.set_xlabel("seconds, logarithmic" if spans_decades(times) else "seconds")
+    scale_across(axes, times, pixels=CHART, label="seconds", free=free)
     if free:
         axes.axvline(_edge(axes), color=RULE, linewidth=1.0, linestyle=(0, (2, 2)))
 
@@ -161,39 +155,25 @@ def _edge(axes: Axes) -> float:
 
 
 def _draw_row(axes: Axes, row: _Row, middle: float) -> None:
+    """Each time of the row on its own line; an interval without an end reaches to where what was missed begins."""
     key = row.result.case.label
     if row.result.is_wrong:
-        axes.axhspan(middle - 16, middle + 16, facecolor="none", edgecolor=RULE, hatch="////", linewidth=0, gid=key)
-    for place, (mark, target) in enumerate(row.targets):
-        down = middle + LINE * (place - (len(row.targets) - 1) / 2)
-        _draw_target(axes, mark, target, down, f"{key}, {('with', 'without')[place]} compiling")
+        draw_wrong_band(axes, middle, key)
+    for index, (mark, target) in enumerate(row.targets):
+        high_s = _edge(axes) if target.high_s is None else target.high_s
+        draw_estimate(
+            axes,
+            middle + LINE * (index - (len(row.targets) - 1) / 2),
+            mark=mark,
+            samples=target.seconds,
+            interval=None if target.low_s is None else (target.low_s, high_s),
+            centre=target.median_s,
+            name=f"{key}, {('with', 'without')[index]} compiling",
+            is_open=target.high_s is None,
+        )
     if row.missed:
         style: dict[str, Any] = {"ha": "right", "va": "center_baseline", "color": SOFT_INK}
         axes.text(1.0, middle, f"{row.missed} missed", transform=axes.get_yaxis_transform(), **style)
-
-
-def _draw_target(axes: Axes, mark: Mark, target: Target, down: float, name: str) -> None:
-    """The seeds, over them the interval, to the edge where it is infinite, and the median."""
-    downs = down + np.linspace(-0.5, 0.5, len(target.seconds)) * (_SPREAD if len(target.seconds) > 1 else 0)
-    reached = [(value, at) for value, at in zip(target.seconds, downs, strict=True) if value is not None]
-    if reached:
-        across, at = zip(*reached, strict=True)
-        axes.scatter(across, at, s=9, color=mark.colour, alpha=0.5, linewidths=0, zorder=2.5, gid=f"seeds of {name}")
-    if target.low_s is not None:
-        high = _edge(axes) if target.high_s is None else target.high_s
-        bar: dict[str, Any] = {"color": mark.colour, "linewidth": 1.4, "gid": f"interval of {name}"}
-        axes.plot([target.low_s, target.low_s, target.low_s, high], down + np.array([-6, 6, 0, 0]), **bar)
-        end = ">" if target.high_s is None else "|"
-        axes.plot([high], [down], color=mark.colour, marker=end, markersize=6, markeredgewidth=1.4)
-    if target.median_s is not None:
-        axes.plot(
-            [target.median_s],
-            [down],
-            markersize=7.4 if mark is _WRONG else 5.4,
-            zorder=3,
-            gid=f"median of {name}",
-            **mark.style,
-        )
 
 
 def _key(rows: Sequence[_Row]) -> str:

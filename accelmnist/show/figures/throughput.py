@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -29,13 +28,12 @@ from accelmnist.show.figures.cases import (
     shared,
     varying,
 )
-from accelmnist.show.figures.layout import Column, wrap
-from accelmnist.show.figures.rows import CHART, Block, Chart, draw_rows
-from accelmnist.show.figures.scales import scale_by_decades, scale_from_zero, spans_decades
-from accelmnist.show.figures.style import BLUE, GREY, ORANGE, RULE, figure_style
+from accelmnist.show.figures.scales import scale_across
+from accelmnist.show.figures.sheet import wrap
+from accelmnist.show.figures.style import BLUE, ORANGE, WRONG, Mark, figure_style
+from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows, draw_wrong_band
 from accelmnist.show.units import UNKNOWN, plural, rate, significant, spread
 
-_SAMPLES_HEIGHT = 22  # pixels from the first sample to the last
 _NOTE_WIDTH, _WIDE_NOTE = 130, 240  # the latter where a case has more than two symptoms
 
 
@@ -54,10 +52,10 @@ def throughput_figure(record: BenchRecord) -> Figure | None:
     title = said[0] if said else _plain_title(everything, parts)
     lines = [said[1] if said else "", *setting(record, results, but=parts)]
     with figure_style():
-        sheet, charts = draw_rows(blocks, title=title, lines=lines, footer=[_key(results), _left_out(record, results)])
-        for group, chart in zip(groups, charts, strict=True):
-            _draw(chart, group, bases)
-    return sheet.figure
+        figure, charts = draw_rows(blocks, title=title, lines=lines, notes=[_key(results), _left_out(record, results)])
+        for group, block, axes in zip(groups, blocks, charts, strict=True):
+            _draw(axes, group, block.middles, bases)
+    return figure
 
 
 def _plain_title(results: Sequence[CaseResult], parts: Sequence[str]) -> str:
@@ -68,18 +66,18 @@ def _plain_title(results: Sequence[CaseResult], parts: Sequence[str]) -> str:
 
 def _block(
     group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[Case], everywhere: set[str]
-) -> Block:
+) -> RowBlock:
     own = [words for words in shared(group, but=parts) if words not in common]
     bold = frozenset(place for place, result in enumerate(group) if _is_claim(result) or result.is_wrong)
     room = _WIDE_NOTE if any(len(_codes(result, everywhere)) > 2 for result in group) else _NOTE_WIDTH
     speeds = tuple(rate(median(result)).removesuffix(" images/s") for result in group)
-    return Block(
+    return RowBlock(
         title=", ".join([group[0].mode.capitalize(), *own]),
         before=columns(group, parts),
         after=(
-            Column(heading="images/s", cells=speeds, across="right"),
-            Column(heading="95 %", cells=tuple(map(_half_width, group)), across="right", gap=14),
-            Column(
+            TableColumn(heading="images/s", cells=speeds, ha="right"),
+            TableColumn(heading="95 %", cells=tuple(map(_half_width, group)), ha="right", gap=14),
+            TableColumn(
                 heading="speed-up",
                 cells=tuple(_said(result, bases, _codes(result, everywhere), room) for result in group),
                 bold=bold,
@@ -131,34 +129,31 @@ def _is_claim(result: CaseResult) -> bool:
     return result.speedup is not None and result.speedup.verdict in ("faster", "slower")
 
 
-def _draw(chart: Chart, group: list[CaseResult], bases: set[Case]) -> None:
-    for result, middle in zip(group, chart.middles, strict=True):
-        _draw_row(chart.axes, result, middle, is_baseline=result.case in bases)
+def _draw(axes: Axes, group: list[CaseResult], middles: list[float], bases: set[Case]) -> None:
+    """Every row of a block, and its axis."""
+    for result, middle in zip(group, middles, strict=True):
+        speed, key = _speed(result), result.case.label
+        if result.is_wrong:
+            draw_wrong_band(axes, middle, key)
+        draw_estimate(
+            axes,
+            middle,
+            mark=_mark(result, is_baseline=result.case in bases),
+            samples=speed.samples,
+            interval=(speed.low, speed.high),
+            centre=speed.median,
+            name=key,
+        )
     seen = [value for result in group for value in (_speed(result).low, _speed(result).high, *_speed(result).samples)]
-    if spans_decades(seen):
-        scale_by_decades(chart.axes, "x", min(seen), max(seen), pixels=CHART)
-        chart.axes.set_xlabel("images/s, logarithmic")
-    else:
-        scale_from_zero(chart.axes, "x", max(seen), pixels=CHART)
-        chart.axes.set_xlabel("images/s")
+    scale_across(axes, seen, pixels=CHART, label="images/s")
 
 
-def _draw_row(axes: Axes, result: CaseResult, middle: float, *, is_baseline: bool) -> None:
-    """The samples, over them the interval and the median; the `gid` of each says of what it is."""
-    speed, key = _speed(result), result.case.label
-    colour, marker = (GREY, "X") if result.is_wrong else (ORANGE, "s") if is_baseline else (BLUE, "o")
+def _mark(result: CaseResult, *, is_baseline: bool) -> Mark:
+    """A square for a baseline, hollow if the case is doubtful."""
     if result.is_wrong:
-        axes.axhspan(middle - 16, middle + 16, facecolor="none", edgecolor=RULE, hatch="////", linewidth=0, gid=key)
-    height = _SAMPLES_HEIGHT if len(speed.samples) > 1 else 0
-    downs = middle + np.linspace(-0.5, 0.5, len(speed.samples)) * height
-    axes.scatter(speed.samples, downs, s=7, color=colour, alpha=0.35, linewidths=0, gid=f"samples of {key}")
-    bar = np.repeat([speed.low, speed.high], 3), middle + np.array([-9, 9, 0, 0, 9, -9])
-    axes.plot(*bar, color=colour, linewidth=1.6, gid=f"interval of {key}")
-    is_hollow = bool(result.symptoms) and not result.is_wrong
-    style = {"marker": marker, "markersize": 7.4 if result.is_wrong else 5.4}
-    style |= {"markeredgewidth": 1.6 if is_hollow else 0.0}
-    face = "white" if is_hollow else colour
-    axes.plot([speed.median], [middle], color=colour, markerfacecolor=face, gid=f"median of {key}", **style)  # type: ignore[arg-type]
+        return WRONG
+    colour, marker = (ORANGE, "s") if is_baseline else (BLUE, "o")
+    return Mark(colour, marker, "white" if result.symptoms else colour)
 
 
 def _key(results: Sequence[CaseResult]) -> str:

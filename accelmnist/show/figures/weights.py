@@ -6,21 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from accelmnist.analysis.neurons.images import Weights, weight_images
-from accelmnist.show.figures.mosaic import Tiling, choose_columns, draw_mosaic, text_width
-from accelmnist.show.figures.style import (
-    DPI,
-    HEADING,
-    MARGIN,
-    SMALL_SIZE,
-    SOFT_INK,
-    Sheet,
-    add_heading,
-    figure_style,
-)
+from accelmnist.show.figures.mosaic import Tiling, choose_columns, draw_mosaic
+from accelmnist.show.figures.sheet import MARGIN, FigureSheet, text_width
+from accelmnist.show.figures.style import SMALL_SIZE, SOFT_INK, figure_style
 
 MOST_NEURONS = 256  # on one page; more could not be told apart
 _PAGE_WIDTH = 1440
-_LEAST_WIDTH = 1020  # room for the heading and the scale bar
+_LEAST_WIDTH = 1040  # room for the heading and the scale bar
 _FOOTER = 84
 _BAR_WIDTH, _BAR_HEIGHT = 256, 18
 
@@ -37,12 +29,11 @@ def weights_figure(
     tiling = _tiling(len(images))
     mosaic = draw_mosaic(images, _captions(len(images), class_names), tiling)
     width = max(tiling.size[0], _LEAST_WIDTH) + 2 * MARGIN
-    height = HEADING + MARGIN // 2 + tiling.size[1] + _FOOTER
+    title, subtitle = _title(len(weights), class_names), _subtitle(len(weights), class_names)
     with figure_style():
-        sheet = Sheet(width, height)
-        add_heading(sheet.figure, _title(len(weights), class_names), _subtitle(len(weights), class_names))
-        sheet.raster(mosaic, left=MARGIN, top=HEADING + MARGIN // 2)
-        _draw_scale(sheet, _ends(weights, shared_scale), top=height - _FOOTER + 34)
+        sheet = FigureSheet.headed(width, tiling.size[1] + _FOOTER - MARGIN, title=title, lines=[subtitle])
+        sheet.raster(mosaic, left=MARGIN, top=sheet.top)
+        _draw_scale(sheet, _ends(weights, shared_scale), top=sheet.top + tiling.size[1] + 34)
     return sheet.figure
 
 
@@ -85,13 +76,12 @@ def _ends(weights: Weights, shared_scale: bool) -> tuple[str, str]:
     return "0 = smallest weight", "255 = largest weight of the same image, each on its own scale"
 
 
-def _draw_scale(sheet: Sheet, ends: tuple[str, str], *, top: int) -> None:
+def _draw_scale(sheet: FigureSheet, ends: tuple[str, str], *, top: int) -> None:
     """The grey scale bar, with what its two ends stand for."""
     low, high = ends
-    left = MARGIN + text_width(low, SMALL_SIZE * DPI / 72) + 12
+    left = MARGIN + round(text_width(low, size=SMALL_SIZE)) + 12
     greys = np.tile(np.arange(_BAR_WIDTH, dtype=np.uint8), (_BAR_HEIGHT, 1))
     greys[[0, -1], :] = greys[:, [0, -1]] = 96  # a frame, so that the white end shows on white paper
     sheet.raster(greys, left=left, top=top)
-    middle = top + _BAR_HEIGHT / 2
-    sheet.text(MARGIN, middle, low, size=SMALL_SIZE, color=SOFT_INK)
-    sheet.text(left + _BAR_WIDTH + 12, middle, high, size=SMALL_SIZE, color=SOFT_INK)
+    for across, text in ((MARGIN, low), (left + _BAR_WIDTH + 12, high)):
+        sheet.text(across, top + _BAR_HEIGHT / 2, text, size=SMALL_SIZE, color=SOFT_INK)
