@@ -11,8 +11,8 @@ ARGS ?=
 run: $(VENV)/.installed ## set up, then train, check, show and save: the main job
 	$(BIN)/accelmnist run $(ARGS)
 
-test: $(VENV)/.installed ## set up, then the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed ## set up, then the tests, on every core, but for those marked slow
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup -m "not slow" $(ARGS)
 
 check: $(VENV)/.installed ## linter, formatter and strict types
 	$(BIN)/ruff check

@@ -21,6 +21,7 @@ from accelmnist.training.checkpoint import Checkpoint, load_checkpoint, save_che
 from accelmnist.training.evaluation import evaluate
 from accelmnist.training.loop import prepare
 from bench.pairs import synchronized
+from tests.rounding import assert_logits
 
 
 @pytest.fixture
@@ -49,8 +50,7 @@ def test_classify_test_set(benchmark: Any, model: MLP, test_set: DeviceSet, devi
     work = synchronized(lambda: classify(test_set.images), device)
     work()  # what compiles for this number of images does it here
     logits = benchmark.pedantic(work, rounds=15, iterations=1, warmup_rounds=2)
-    expected = logits_of(model, test_set.images, device=device, precision="fp32")
-    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    assert_logits(logits, model, test_set.images)
 
 
 @pytest.mark.benchmark(group="latency of one image")
@@ -61,8 +61,7 @@ def test_latency(benchmark: Any, model: MLP, test_set: DeviceSet, device: Device
         return logits_of(model, test_set.images[:1], device=device, precision="fp32").cpu()
 
     alone = benchmark.pedantic(synchronized(answer, device), rounds=300, iterations=1, warmup_rounds=20)
-    among_others = logits_of(model, test_set.images, device=device, precision="fp32")[:1].cpu()
-    torch.testing.assert_close(alone, among_others, rtol=1e-4, atol=1e-4)
+    assert_logits(alone, model, test_set.images[:1])
 
 
 @pytest.fixture(scope="module")

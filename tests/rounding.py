@@ -37,6 +37,7 @@ NUDGES = 3
 FACTOR = 4.0
 QUANTILES = (0.5, 0.95, 1.0)  # the worst can be a weight that Adam turns round; the others are not
 UNIT = 2.0**-24  # float32's roundoff
+SUM_ERROR = SURE * sqrt(INPUTS) * UNIT  # 1.0e-5: of a sum of 784 products, over the sum of their magnitudes
 
 Nudge = Callable[[Iterable[torch.Tensor]], None]
 Run = Callable[[Nudge], Sequence[torch.Tensor]]

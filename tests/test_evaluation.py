@@ -10,8 +10,8 @@ from accelmnist.core.config import ModelConfig
 from accelmnist.data.on_device import upload
 from accelmnist.data.types import ImageSet
 from accelmnist.engines.model import MLP
-from accelmnist.training import evaluation as module
 from accelmnist.training.evaluation import accuracy_of, confident_mistakes, evaluate
+from tests.rounding import SUM_ERROR, assert_logits
 
 
 def numpy_logits(model: MLP, images: np.ndarray) -> np.ndarray:
@@ -24,20 +24,20 @@ def numpy_logits(model: MLP, images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 10_000])
 def test_every_image_counts_whatever_the_chunk(chunk, device, synthetic, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
+    monkeypatch.setattr("accelmnist.engines.model._CHUNK", chunk)
     test = ImageSet(synthetic.test.images[:101], synthetic.test.labels[:101])
     model = MLP(ModelConfig(hidden=(16,)), seed=3)
     expected = numpy_logits(model, test.images)
     on_device = upload(test, device)
     found = evaluate(model.to(device.torch_device), on_device, device=device, precision="fp32")
-    np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-5)
+    assert_logits(found.logits, model, test.images)
     assert (found.predictions == expected.argmax(axis=1)).all()
     assert found.metrics.images == 101
     assert found.metrics.accuracy == (expected.argmax(axis=1) == test.labels).mean()
     assert accuracy_of(model, on_device, device=device, precision="fp32") == found.metrics.accuracy
     shifted = expected - expected.max(axis=1, keepdims=True)
     log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    assert found.metrics.loss == pytest.approx(-log_softmax[np.arange(101), test.labels].mean(), rel=1e-5)
+    assert found.metrics.loss == pytest.approx(-log_softmax[np.arange(101), test.labels].mean(), rel=SUM_ERROR)
 
 
 def test_mistakes_are_wrong_and_sorted(device, synthetic):

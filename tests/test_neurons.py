@@ -37,6 +37,7 @@ from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
 from accelmnist.engines.model import MLP
 from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, SINGLE, ZERO, Planted, fill, planted, random_network
+from tests.rounding import SUM_ERROR
 
 Real = NDArray[np.float64]
 FUNCTIONS: dict[Activation, Callable[[Real], Real]] = {
@@ -207,24 +208,34 @@ def test_ablation_has_the_loss_of_the_output(mnist: Dataset, output: Output) -> 
 
 
 def check_ablation(model: MLP, data: Dataset) -> None:
-    """Recall and images to the image, losses to 1e-5: float32's rounding of ten logits of about 1."""
+    """Recall and images to the image where the best logit is the best by more than rounding; all logits are about 1."""
     labels, found = data.test.labels, describe_neurons(model, data)
     whole = evaluated(model, data.test.images)
     right, members = whole.argmax(1) == labels, np.eye(10, dtype=bool)[labels].T
+    assert np.abs(whole).max() < 10
     for neuron in found.neurons:
         assert neuron.ablation is not None
         logits = evaluated(model, data.test.images, without=neuron.index)
         now = logits.argmax(1) == labels
         rise = losses(logits, labels, model.config.output) - losses(whole, labels, model.config.output)
-        assert neuron.ablation.recall == pytest.approx([now[of].mean() for of in members], abs=1e-9)
-        assert neuron.ablation.lost == tuple((right & ~now & of).sum() for of in members)
-        assert neuron.ablation.gained == tuple((~right & now & of).sum() for of in members)
-        assert neuron.ablation.loss_rise == pytest.approx([rise[of].mean() for of in members], abs=1e-5)
+        unsure = tied(whole) | tied(logits)
+        for place, of in enumerate(members):
+            few = (unsure & of).sum()
+            assert neuron.ablation.recall[place] == pytest.approx(now[of].mean(), abs=few / of.sum() + 1e-9)
+            assert abs(neuron.ablation.lost[place] - (right & ~now & of).sum()) <= few
+            assert abs(neuron.ablation.gained[place] - (~right & now & of).sum()) <= few
+        assert neuron.ablation.loss_rise == pytest.approx([rise[of].mean() for of in members], abs=SUM_ERROR)
         moved = whole - logits
         moved -= moved.mean(axis=1, keepdims=True)
-        assert neuron.strength == pytest.approx(np.sqrt(moved.var(axis=0).mean()), abs=1e-5)
+        assert neuron.strength == pytest.approx(np.sqrt(moved.var(axis=0).mean()), abs=SUM_ERROR)
         on = first_drive(model, data)[neuron.index] > 0
-        assert neuron.support == pytest.approx(moved[on].mean(axis=0) if on.any() else np.zeros(10), abs=1e-4)
+        assert neuron.support == pytest.approx(moved[on].mean(axis=0) if on.any() else np.zeros(10), abs=10 * SUM_ERROR)
+
+
+def tied(logits: Real) -> NDArray[np.bool_]:
+    """Images whose two best logits are as close as rounding may bring them."""
+    ranked = np.sort(logits, axis=1)
+    return np.asarray(ranked[:, -1] - ranked[:, -2] < 2 * SUM_ERROR * np.abs(logits).max())
 
 
 def first_drive(model: MLP, data: Dataset) -> Real:
@@ -239,7 +250,7 @@ def test_support_in_one_hidden_layer_is_the_outgoing_weight_times_the_activation
     for neuron in describe_neurons(model, mnist).neurons:
         mean = activations[neuron.index][activations[neuron.index] > 0].mean()
         weights = outgoing[:, neuron.index]
-        assert neuron.support == pytest.approx(mean * (weights - weights.mean()), abs=1e-4)
+        assert neuron.support == pytest.approx(mean * (weights - weights.mean()), abs=10 * SUM_ERROR)
         assert (neuron.argues_for, neuron.argues_against) == votes(neuron.support)
 
 
@@ -251,14 +262,16 @@ def test_activation_by_class(mnist: Dataset, activation: Activation) -> None:
     rest = FUNCTIONS[activation](np.zeros(1))[0]
     for neuron in describe_neurons(model, mnist).neurons:
         own, by_class = values[neuron.index], [labels == label for label in range(10)]
-        assert neuron.activation.mean == pytest.approx([own[of].mean() for of in by_class], abs=1e-5)
-        assert neuron.activation.deviation == pytest.approx([own[of].std() for of in by_class], abs=1e-5)
-        assert neuron.activation.share_on == pytest.approx([(drive[neuron.index][of] > 0).mean() for of in by_class])
+        assert neuron.activation.mean == pytest.approx([own[of].mean() for of in by_class], abs=SUM_ERROR)
+        assert neuron.activation.deviation == pytest.approx([own[of].std() for of in by_class], abs=SUM_ERROR)
+        near = np.abs(drive[neuron.index]) < SUM_ERROR  # on or off, as rounding has it
+        for share_on, of in zip(neuron.activation.share_on, by_class, strict=True):
+            assert share_on == pytest.approx((drive[neuron.index][of] > 0).mean(), abs=near[of].mean() + 1e-9)
         assert neuron.activation.on_above == pytest.approx(rest)
         excitation = np.array([np.maximum(own[of] - rest, 0).mean() for of in by_class])
         highest = excitation.max()
         others = (excitation.sum() - highest) / 9
-        assert neuron.selectivity == pytest.approx((highest - others) / (highest + others), abs=1e-4)
+        assert neuron.selectivity == pytest.approx((highest - others) / (highest + others), abs=10 * SUM_ERROR)
         assert neuron.prefers == excitation.argmax()
 
 
@@ -278,12 +291,13 @@ def test_separation_is_the_area_under_the_roc_curve(mnist: Dataset) -> None:
 def test_the_outputs_of_a_network_without_hidden_layers_are_its_neurons(mnist: Dataset) -> None:
     model = random_network(())
     record = describe_neurons(model, mnist)
-    said, labels = evaluated(model, mnist.test.images).argmax(1), mnist.test.labels
+    logits, labels = evaluated(model, mnist.test.images), mnist.test.labels
+    said, unsure = logits.argmax(1), tied(logits)
     assert (record.rows, len(record.neurons), record.dead) == ("output", 10, 0)
     for neuron in record.neurons:
-        assert neuron.activation.share_on == pytest.approx(
-            [(said == neuron.index)[labels == d].mean() for d in range(10)]
-        )
+        for digit, share_on in enumerate(neuron.activation.share_on):
+            of = labels == digit
+            assert share_on == pytest.approx((said == neuron.index)[of].mean(), abs=unsure[of].mean() + 1e-9)
         assert neuron.ablation is None
         assert neuron.activation.on_above is None
         assert neuron.sentence.startswith(f"output {neuron.index} ")
@@ -397,7 +411,7 @@ def test_shapes_are_compared_within_the_classes(mnist: Dataset) -> None:
         values[:, of] -= values[:, of].mean(axis=1, keepdims=True)
         shapes[of] -= shapes[of].mean(axis=0)
     expected = np.corrcoef(values, shapes.T)[:8, 8:]
-    assert found == pytest.approx(expected, abs=1e-3)
+    assert found == pytest.approx(expected, abs=100 * SUM_ERROR)  # over deviations of a hundredth and more
     assert [feature.correlation for feature in features_of(np.array([0.1, -0.5, 0.31, 0.2]))] == [-0.5, 0.31]
 
 

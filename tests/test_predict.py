@@ -31,6 +31,7 @@ from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
 from accelmnist.training.checkpoint import MODEL_NAME, Checkpoint, save_checkpoint, save_model, weights_of
 from accelmnist.training.loop import prepare, train
+from tests.rounding import SUM_ERROR
 
 Grey = NDArray[np.uint8]
 
@@ -167,8 +168,8 @@ def test_the_scores_are_the_networks_own(tell: Tell, models: Path, mnist: Datase
         "linear": logits,
     }[output]
     [prediction] = tell(seven, "--model", models / output, "--json").predictions
-    np.testing.assert_allclose(prediction["scores"], expected, atol=1e-5)
-    assert (abs(sum(prediction["scores"]) - 1) < 1e-5) == (output == "softmax")
+    np.testing.assert_allclose(prediction["scores"], expected, atol=SUM_ERROR * max(1, np.abs(logits).max()))
+    assert (abs(sum(prediction["scores"]) - 1) < SUM_ERROR) == (output == "softmax")
     assert prediction["predicted"] == int(np.argmax(expected))
 
 
@@ -207,7 +208,7 @@ def test_idx_files_are_taken_up_to_the_limit(tell: Tell, models: Path, mnist: Da
     three = tell(path, "--model", models / "softmax", "--json", "--limit", 3).predictions
     assert [prediction["source"] for prediction in three] == [f"{path}[{index}]" for index in range(3)]
     for few, many in zip(three, ten, strict=False):
-        np.testing.assert_allclose(few["scores"], many["scores"], atol=1e-5)
+        np.testing.assert_allclose(few["scores"], many["scores"], atol=SUM_ERROR)
     assert three[2]["notes"] == ["the last of 3 taken; the file holds 12"]
 
 
