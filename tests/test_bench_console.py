@@ -26,17 +26,18 @@ from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.show import units
-from accelmnist.show.bench.columns import sheet_of
-from accelmnist.show.bench.headline import leaders, nothing_text, outcome_of
-from accelmnist.show.bench.limits import limit_rows
+from accelmnist.show.bench import headline
+from accelmnist.show.bench.cases import cases_table, limit_row
 from accelmnist.show.bench.line import format_line
 from accelmnist.show.bench.live import format_live, format_progress
-from accelmnist.show.bench.markdown import escape, format_markdown
 from accelmnist.show.bench.observer import ConsoleBenchObserver
-from accelmnist.show.bench.pages import PartTable
+from accelmnist.show.bench.page import bench_note, bench_page
 from accelmnist.show.bench.parts import Part, parts_of
-from accelmnist.show.bench.table import format_bench, print_bench
 from accelmnist.show.bench.view import BenchView
+from accelmnist.show.document import Document
+from accelmnist.show.render.console import as_renderable, print_document
+from accelmnist.show.render.console_table import ConsoleTable
+from accelmnist.show.render.markdown import escape, render_markdown
 from tests.bench_samples import Spec, sample_bench, sample_targets, step_cost, target
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -53,9 +54,9 @@ def targets() -> BenchRecord:
     return sample_targets()
 
 
-def lines(renderable: RenderableType, width: int = 80) -> list[str]:
+def lines(page: Document | RenderableType, width: int = 80) -> list[str]:
     console = Console(width=width, file=io.StringIO(), force_terminal=False, no_color=True)
-    console.print(renderable)
+    console.print(as_renderable(page) if isinstance(page, Document) else page)
     return written(console)
 
 
@@ -64,9 +65,9 @@ def written(console: Console) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def coloured(renderable: RenderableType, width: int = 80) -> str:
+def coloured(page: Document, width: int = 80) -> str:
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="standard", no_color=False)
-    console.print(renderable)
+    print_document(page, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -81,6 +82,22 @@ def under(title: str, said: list[str]) -> list[str]:
 def words(line: str) -> str:
     """A line with single spaces."""
     return " ".join(line.split())
+
+
+def format_markdown(record: BenchRecord) -> str:
+    return render_markdown(bench_note(record))
+
+
+def leaders(record: BenchRecord) -> tuple[str, ...]:
+    return headline.leaders(BenchView(record))
+
+
+def nothing_text(record: BenchRecord) -> str:
+    return headline.nothing_text(BenchView(record))
+
+
+def outcome_of(record: BenchRecord) -> headline.Outcome:
+    return headline.outcome_of(BenchView(record))
 
 
 def only(record: BenchRecord, *places: int) -> BenchRecord:
@@ -98,14 +115,14 @@ def part(record: BenchRecord, kind: str) -> Part:
 
 
 def training_lines(record: BenchRecord, width: int = 160) -> list[str]:
-    return under("Training", lines(format_bench(record), width))
+    return under("Training", lines(bench_page(record), width))
 
 
 # The page
 
 
 def test_the_answer_comes_first(bench: BenchRecord) -> None:
-    assert under("Result", lines(format_bench(bench))) == [
+    assert under("Result", lines(bench_page(bench))) == [
         "FAIL  17 of 19 cases measured in 24 rounds, 2 min 51 s",
         "cuda:0 eager batch 1,024 trains fastest, 2,270,000 images/s, 19.3 times as fast",
         "as cpu eager batch 1,024 (±4.7 %)",
@@ -116,7 +133,7 @@ def test_the_answer_comes_first(bench: BenchRecord) -> None:
 
 
 def test_the_training_table_at_80_columns(bench: BenchRecord) -> None:
-    assert under("Training", lines(format_bench(bench)))[:18] == [
+    assert under("Training", lines(bench_page(bench)))[:18] == [
         "                                                             ms a      of",
         " #  device  engine    batch          images/s     speed-up   step   limit",
         "───────────────────────────────────────────────────────────────────────────────",
@@ -139,7 +156,7 @@ def test_the_training_table_at_80_columns(bench: BenchRecord) -> None:
 
 
 def test_what_does_not_fit_into_the_line_stands_in_a_table_below(bench: BenchRecord) -> None:
-    narrow = under("Training", lines(format_bench(bench)))
+    narrow = under("Training", lines(bench_page(bench)))
     assert narrow[19:24] == [
         "                                      epochs           µJ an",
         " #  device  engine    batch  compile  to pay   memory  image  accuracy",
@@ -184,7 +201,7 @@ def test_a_legend_says_what_the_figures_mean(bench: BenchRecord) -> None:
 
 
 def test_latency_at_80_columns(bench: BenchRecord) -> None:
-    assert under("Inference, one image a call", lines(format_bench(bench)))[:5] == [
+    assert under("Inference, one image a call", lines(bench_page(bench)))[:5] == [
         "#  device  engine    p50 µs  p90 µs  p99 µs       images/s     speed-up",
         "─────────────────────────────────────────────────────────────────────────────",
         "1  cpu     compiled    48.1    54.0    59.9  24,331 ±0.7 %  2.45 ±0.7 %  PASS",
@@ -194,7 +211,7 @@ def test_latency_at_80_columns(bench: BenchRecord) -> None:
 
 
 def test_batches_of_inference_are_told_as_throughput(bench: BenchRecord) -> None:
-    said = under("Inference in batches", lines(format_bench(bench)))
+    said = under("Inference in batches", lines(bench_page(bench)))
     assert said[3:5] == [
         "1  cuda:0  eager     38,901,264 ±0.8 %  96.5 ±0.8 %  0.257   31 %  PASS",
         "2  cpu     compiled     402,393 ±0.8 %         same   24.9   96 %  PASS",
@@ -203,7 +220,7 @@ def test_batches_of_inference_are_told_as_throughput(bench: BenchRecord) -> None
 
 
 def test_time_to_accuracy_at_80_columns(targets: BenchRecord) -> None:
-    said = lines(format_bench(targets))
+    said = lines(bench_page(targets))
     assert "PASS  4 of 4 cases measured, 6 min 42 s" in said
     assert under("Time to 98 % accuracy", said)[:12] == [
         "#  device  engine    precision           with compile   reached",
@@ -222,7 +239,7 @@ def test_time_to_accuracy_at_80_columns(targets: BenchRecord) -> None:
 
 
 def test_each_case_has_the_sentence_of_its_bound(bench: BenchRecord) -> None:
-    said = under("What holds it back", lines(format_bench(bench), 120))
+    said = under("What holds it back", lines(bench_page(bench), 120))
     assert said[0] == "Training"
     assert said[4] == "cpu compiled batch 256     compute-bound: 83 % of this CPU's fp32 rate"
     assert "Inference, one image a call" in said
@@ -230,12 +247,12 @@ def test_each_case_has_the_sentence_of_its_bound(bench: BenchRecord) -> None:
 
 
 def test_crossovers_are_told(bench: BenchRecord) -> None:
-    said = under("Crossovers", lines(format_bench(bench), 120))
-    assert said[0] == "cuda:0 is faster than cpu in eager fp32 from batch size 64 on, the smallest measured"
+    said = under("Crossovers", lines(bench_page(bench), 120))
+    assert said[0] == "• cuda:0 is faster than cpu in eager fp32 from batch size 64 on, the smallest measured"
 
 
 def test_doubts_at_120_columns(bench: BenchRecord) -> None:
-    assert under("Doubts", lines(format_bench(bench), 120)) == [
+    assert under("Doubts", lines(bench_page(bench), 120)) == [
         "unstable   close other programs, take longer regions",
         "           training cpu eager batch 1,024: half of the samples lie 12 % apart",
         "ambiguous  more rounds, longer regions or a quieter machine would tell whether there is a difference",
@@ -250,17 +267,17 @@ def test_doubts_at_120_columns(bench: BenchRecord) -> None:
 def test_a_symptom_of_all_cases_is_told_once(bench: BenchRecord) -> None:
     busy = Symptom("machine busy", "other processes used 9 % of the processors: stop them and measure again")
     record = replace(bench, cases=tuple(replace(case, symptoms=(busy,)) for case in bench.cases[:5]))
-    said = under("Doubts", lines(format_bench(record), 120))
+    said = under("Doubts", lines(bench_page(record), 120))
     assert said[0] == "machine busy  stop them and measure again"
     assert said[1] == "              all cases: other processes used 9 % of the processors"
 
 
 def test_no_symptom_is_told_too(bench: BenchRecord) -> None:
-    assert under("Doubts", lines(format_bench(only(bench, 0, 1))))[0] == "No figure has a symptom."
+    assert under("Doubts", lines(bench_page(only(bench, 0, 1))))[0] == "No figure has a symptom."
 
 
 def test_limits_have_their_units(bench: BenchRecord) -> None:
-    said = under("Limits", lines(format_bench(bench)))
+    said = under("Limits", lines(bench_page(bench)))
     assert said[2:4] == [
         "cpu     matmul fp32      170 GFLOP/s  ±0.5 %  1024 x 1024 x 1024, 2 threads",
         "cpu     workload fp32    138 GFLOP/s  ±0.6 %  784-256-10 at batch 256, 2 threads",
@@ -271,8 +288,8 @@ def test_limits_have_their_units(bench: BenchRecord) -> None:
 
 
 def test_a_limit_that_was_not_measured_has_dashes(bench: BenchRecord) -> None:
-    record = replace(bench, limits=(replace(bench.limits[0], rate=None),))
-    assert limit_rows(record) == [("cpu", "matmul fp32", "–", "–", "1024 x 1024 x 1024, 2 threads")]
+    limit = replace(bench.limits[0], rate=None)
+    assert limit_row(limit) == ("cpu", "matmul fp32", "–", "–", "1024 x 1024 x 1024, 2 threads")
 
 
 def test_a_profiled_case_has_its_profile(bench: BenchRecord) -> None:
@@ -281,7 +298,7 @@ def test_a_profiled_case_has_its_profile(bench: BenchRecord) -> None:
         steps=20, operations=31.0, host_syncs=0.0, graph_replays=0.0, rows=(row,), notes=("31 operations a step.",)
     )
     record = changed(bench, 1, profile=profile)
-    said = lines(format_bench(record))
+    said = lines(bench_page(record))
     place = next(place for place, line in enumerate(said) if line.startswith("Profile of 20 steps"))
     assert said[place - 1] == "training cpu eager batch 256"
     assert any(line.startswith("aten::addmm ") for line in said[place:])
@@ -290,7 +307,7 @@ def test_a_profiled_case_has_its_profile(bench: BenchRecord) -> None:
 
 def test_files_stand_with_their_folder(bench: BenchRecord) -> None:
     record = replace(bench, files=("bench.json", "throughput.png"))
-    assert lines(format_bench(record, Path("results/now")))[-3:] == ["results/now", "bench.json, throughput.png", ""]
+    assert lines(bench_page(record, Path("results/now")))[-3:] == ["results/now", "bench.json, throughput.png", ""]
 
 
 # Widths
@@ -301,17 +318,18 @@ def test_files_stand_with_their_folder(bench: BenchRecord) -> None:
 def test_no_line_is_too_wide_and_no_figure_is_lost(kind: str, width: int) -> None:
     record = RECORDS[kind]()
     console = Console(width=width, file=io.StringIO(), force_terminal=False, no_color=True)
-    print_bench(record, console, Path("results/bench"))
+    print_document(bench_page(record, Path("results/bench")), console)
     said = written(console)
     assert max(map(len, said)) <= width
     assert not any("…" in line or "\x1b" in line for line in said)
     for part in parts_of(record):
-        sheet = sheet_of(part, BenchView(record))
-        for row in part.rows:
-            start = [column.cell(row) for column in sheet.identity]
+        table = cases_table(part, BenchView(record))
+        names = len([column for column in table.columns if column.role == "name"])
+        for row in table.rows:
+            start = [cell.text for cell in row[:names]]
             own = [line for line in under(part.title, said) if is_row(line, start)]
-            for column in (*sheet.figures, *sheet.costs, sheet.verdict):
-                assert any(column.cell(row) in line for line in own), (column.heading, column.cell(row))
+            for column, cell in zip(table.columns[names:], row[names:], strict=True):
+                assert any(cell.text in line for line in own), (column.heading, cell.text)
 
 
 def is_row(line: str, identity: list[str]) -> bool:
@@ -323,19 +341,19 @@ def is_row(line: str, identity: list[str]) -> bool:
 @pytest.mark.parametrize("width", [1, 10, 25, 40])
 def test_the_narrowest_terminals_are_survived(bench: BenchRecord, targets: BenchRecord, width: int) -> None:
     for record in (bench, targets):
-        assert max(map(len, lines(format_bench(record), width))) <= width
+        assert max(map(len, lines(bench_page(record), width))) <= width
 
 
 def test_every_column_stands_in_one_table_and_the_costs_together(bench: BenchRecord) -> None:
-    training = part(bench, "training")
-    sheet = sheet_of(training, BenchView(bench))
-    everything = [*sheet.figures, *sheet.costs, sheet.verdict]
+    table = cases_table(part(bench, "training"), BenchView(bench))
+    roles = [column.role for column in table.columns]
+    names, costs = roles.index("figure"), roles.index("cost")
     for width in range(20, 200):
-        pages = PartTable(training, sheet).pages(width)
-        once = [column for page in pages for column in page if column not in sheet.identity]
-        assert sorted(once, key=everything.index) == everything
-        assert all(page[: len(sheet.identity)] == sheet.identity for page in pages)
-    assert PartTable(training, sheet).pages(121)[0] == (*sheet.identity, *sheet.figures, sheet.verdict)
+        parts = ConsoleTable(table).parts(width)
+        once = [column for columns in parts for column in columns if column >= names]
+        assert sorted(once) == list(range(names, len(roles)))
+        assert all(columns[:names] == list(range(names)) for columns in parts)
+    assert ConsoleTable(table).parts(121)[0] == [*range(costs), roles.index("mark")]
 
 
 def test_two_hundred_cases(bench: BenchRecord) -> None:
@@ -350,18 +368,18 @@ def test_two_hundred_cases(bench: BenchRecord) -> None:
 def test_colours_only_repeat_what_the_text_says() -> None:
     for make in RECORDS.values():
         for width in (80, 120):
-            page = format_bench(make(), Path("results/bench"))
+            page = bench_page(make(), Path("results/bench"))
             plain = ANSI.sub("", coloured(page, width))
             assert [line.rstrip() for line in plain.splitlines()] == lines(page, width)
 
 
 def test_a_wrong_row_is_red_all_over_and_has_no_rank(bench: BenchRecord) -> None:
-    said = [line for line in coloured(format_bench(bench), 160).splitlines() if "1,369,647" in line]
+    said = [line for line in coloured(bench_page(bench), 160).splitlines() if "1,369,647" in line]
     assert len(said) == 1
     cells = re.findall(r"(\x1b\[[0-9;]*m)([^\x1b]*)", said[0])
     assert all(style == "\x1b[1;31m" for style, text in cells if text.strip())
     assert ANSI.sub("", said[0]).startswith("    cuda:0  compiled")
-    right = next(line for line in coloured(format_bench(bench), 160).splitlines() if "413,705" in line)
+    right = next(line for line in coloured(bench_page(bench), 160).splitlines() if "413,705" in line)
     assert "31m" not in right
 
 
@@ -370,11 +388,11 @@ def test_wrong_rows_come_after_right_ones_even_where_they_are_faster(bench: Benc
     rows = part(record, "training").rows
     assert [row.is_wrong for row in rows] == [False] * 9 + [True] * 2
     assert "2,270,672" in training_lines(record)[12]
-    assert leaders(BenchView(record))[0].startswith("cuda:0 eager batch 256 trains fastest, 590,000 images/s")
+    assert leaders(record)[0].startswith("cuda:0 eager batch 256 trains fastest, 590,000 images/s")
 
 
 def test_a_skipped_row_is_dim_with_its_reason(bench: BenchRecord) -> None:
-    said = next(line for line in coloured(format_bench(bench), 160).splitlines() if "skipped: the fused" in line)
+    said = next(line for line in coloured(bench_page(bench), 160).splitlines() if "skipped: the fused" in line)
     cells = re.findall(r"\x1b\[([0-9;]*)m([^\x1b]*)", said)
     assert all(style == "2" for style, text in cells if text.strip())
 
@@ -406,7 +424,7 @@ def test_an_ambiguous_speedup_is_not_claimed(bench: BenchRecord) -> None:
     said = next(line for line in training_lines(bench) if "123,714" in line)
     assert "ambiguous" in said
     assert units.significant(row.speedup.ratio) not in said
-    assert leaders(BenchView(only(bench, 2, 5))) == (
+    assert leaders(only(bench, 2, 5)) == (
         "cpu compiled trains fastest, 124,000 images/s, not to be told apart from cpu eager",
     )
 
@@ -424,7 +442,7 @@ def test_a_speedup_says_what_its_verdict_allows(bench: BenchRecord, verdict: str
     over = Comparison(ratio=1.5, low=1.44, high=1.55, verdict=verdict, p_value=0.5)  # type: ignore[arg-type]
     record = changed(only(bench, 1, 4), 1, speedup=over)
     assert f" {cell} " in next(line for line in training_lines(record) if "172,365" in line)
-    assert leaders(BenchView(record)) == (f"cpu compiled trains fastest, 172,000 images/s, {words}",)
+    assert leaders(record) == (f"cpu compiled trains fastest, 172,000 images/s, {words}",)
 
 
 def test_too_few_rounds_are_no_likeness(bench: BenchRecord) -> None:
@@ -432,27 +450,27 @@ def test_too_few_rounds_are_no_likeness(bench: BenchRecord) -> None:
     few = summarize(record.cases[1].images_per_s.samples[:5])
     over = Comparison(ratio=1.5, low=1.4, high=1.6, verdict="ambiguous", p_value=0.06)
     record = changed(record, 1, speedup=over, images_per_s=few)
-    (said,) = leaders(BenchView(record))
+    (said,) = leaders(record)
     assert said.endswith("images/s, too few rounds to compare it with cpu eager")
 
 
 def test_the_baseline_itself_may_be_the_fastest(bench: BenchRecord) -> None:
-    assert leaders(BenchView(only(bench, 1))) == ("cpu eager trains fastest, 98,900 images/s",)
+    assert leaders(only(bench, 1)) == ("cpu eager trains fastest, 98,900 images/s",)
 
 
 def test_cases_that_may_be_as_fast_are_named(bench: BenchRecord) -> None:
     record = changed(only(bench, 16, 17, 17), 2, engine="fused")
     pace = "cpu compiled classifies batches fastest, 402,000 images/s, as fast as cpu eager"
-    assert leaders(BenchView(record)) == (f"{pace}; not clearly slower: cpu fused",)
-    assert "not clearly slower" not in leaders(BenchView(only(bench, 1, 4, 6)))[0]
+    assert leaders(record) == (f"{pace}; not clearly slower: cpu fused",)
+    assert "not clearly slower" not in leaders(only(bench, 1, 4, 6))[0]
 
 
 def test_the_quickest_to_a_target_is_no_sure_winner_where_intervals_overlap(targets: BenchRecord) -> None:
-    assert leaders(BenchView(targets)) == (
+    assert leaders(targets) == (
         "Time to 98 % accuracy: cpu eager fp32 is quickest, 3.63 s (2.29 to 4.28), 10 of 10 seeds; "
         "not clearly slower: cpu fused fp32",
     )
-    assert "not clearly slower" not in leaders(BenchView(only(targets, 0, 1)))[0]
+    assert "not clearly slower" not in leaders(only(targets, 0, 1))[0]
 
 
 def test_unknown_is_a_dash_and_a_column_of_dashes_is_left_out(bench: BenchRecord) -> None:
@@ -523,41 +541,41 @@ def test_why_nothing_was_measured_is_said_by_the_reason_that_most_cases_share(be
     assert nothing_text(replace(record, cases=tuple(unmeasured[:1]))) == "Nothing was measured: no GPU"
     assert nothing_text(replace(record, status="interrupted")) == ""
     assert nothing_text(only(bench, 0, 11)) == ""
-    assert lines(format_bench(record))[-1].rstrip() == nothing_text(record)
+    assert lines(bench_page(record))[-1].rstrip() == nothing_text(record)
     assert "Nothing was measured: no GPU" in format_markdown(record)
 
 
 def test_a_target_that_nobody_reached_has_no_ranks(targets: BenchRecord) -> None:
     record = missing_all(targets)
-    assert leaders(BenchView(record)) == ("Time to 98 % accuracy: no right case gets there with half of its seeds",)
-    said = under("Time to 98 % accuracy", lines(format_bench(record)))
+    assert leaders(record) == ("Time to 98 % accuracy: no right case gets there with half of its seeds",)
+    said = under("Time to 98 % accuracy", lines(bench_page(record)))
     assert words(said[2]).startswith("cpu eager fp32 ∞ (∞ to ∞) 0 of 10")
 
 
 def test_an_interrupted_benchmark_shows_the_table_so_far(bench: BenchRecord) -> None:
-    said = lines(format_bench(replace(bench, status="interrupted", message="its output was closed")), 120)
+    said = lines(bench_page(replace(bench, status="interrupted", message="its output was closed")), 120)
     assert said[1].startswith("INTERRUPTED, FAIL  17 of 19 cases measured in 24 rounds")
     assert "its output was closed" in said
     assert any("413,705" in line for line in said)
-    again = lines(format_bench(replace(bench, status="interrupted", message="interrupted")), 120)
+    again = lines(bench_page(replace(bench, status="interrupted", message="interrupted")), 120)
     assert "interrupted" not in again
 
 
 def test_a_benchmark_that_has_only_begun_can_be_shown(bench: BenchRecord) -> None:
-    said = lines(format_bench(replace(planned(bench), status="running")))
+    said = lines(bench_page(replace(planned(bench), status="running")))
     assert said[1].startswith("RUNNING  0 of 19 cases measured")
     assert sum(line.endswith("not reached") for line in said) == 19
-    assert lines(format_bench(BenchRecord()))[1] == "RUNNING  0 of 0 cases measured, 0 s"
+    assert lines(bench_page(BenchRecord()))[1] == "RUNNING  0 of 0 cases measured, 0 s"
 
 
 def test_the_measurement_may_cost_too_much(bench: BenchRecord) -> None:
     heavy = replace(bench, harness=Harness(empty_region_s=0.002, share=0.02))
-    assert "\x1b[1;33mMeasuring costs 2 ms a region, at most 2.00 % of one." in coloured(format_bench(heavy))
-    assert "\x1b[2mMeasuring costs" in coloured(format_bench(bench))
+    assert "\x1b[1;33mMeasuring costs 2 ms a region, at most 2.00 % of one." in coloured(bench_page(heavy))
+    assert "\x1b[2mMeasuring costs" in coloured(bench_page(bench))
     light = replace(bench, harness=Harness(empty_region_s=2e-6, share=2e-6))
-    assert "Measuring costs 2 µs a region, at most 0.01 % of one." in lines(format_bench(light))
+    assert "Measuring costs 2 µs a region, at most 0.01 % of one." in lines(bench_page(light))
     unknown = replace(bench, harness=Harness(empty_region_s=2e-6, share=None))
-    assert "Measuring costs 2 µs a region." in lines(format_bench(unknown))
+    assert "Measuring costs 2 µs a region." in lines(bench_page(unknown))
 
 
 # The line
@@ -911,8 +929,7 @@ def test_the_samples_are_as_a_record_would_be(bench: BenchRecord, targets: Bench
 
 def test_showing_a_benchmark_needs_no_torch() -> None:
     code = (
-        "import sys; import accelmnist.show.bench.table, accelmnist.show.bench.observer, "
-        "accelmnist.show.bench.markdown, accelmnist.show.bench.line; "
+        "import sys; import accelmnist.show.bench.page, accelmnist.show.bench.observer, accelmnist.show.bench.line; "
         "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

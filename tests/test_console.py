@@ -14,12 +14,15 @@ from accelmnist.analysis.prediction import ModelSummary, Prediction
 from accelmnist.core.records import RunRecord
 from accelmnist.data.picture import Picture
 from accelmnist.show import units
-from accelmnist.show.confusion import format_confusion, format_pairs
+from accelmnist.show.confusion import confusion_matrix, pairs_table
 from accelmnist.show.digit import Digit
-from accelmnist.show.plan import format_plan, print_plan
+from accelmnist.show.document import Block, Document, Section
+from accelmnist.show.plan import plan_page
 from accelmnist.show.prediction import format_answer, print_answer
 from accelmnist.show.progress import TrainingProgress
-from accelmnist.show.summary import format_checks, format_summary, print_summary
+from accelmnist.show.render.console import as_renderable, print_document
+from accelmnist.show.run_tables import checks_table
+from accelmnist.show.summary import run_page
 from tests.samples import DIGITS, FASHION, sample_epoch, sample_images, sample_metrics, sample_record
 
 PROBABILITIES = (0.0, 0.001, 0.002, 0.003, 0.95, 0.0, 0.0, 0.004, 0.0, 0.04)
@@ -36,10 +39,15 @@ def plain_console(width: int = 80) -> Console:
     return Console(width=width, file=io.StringIO(), force_terminal=False, no_color=True)
 
 
-def lines(renderable: RenderableType, width: int = 80) -> list[str]:
+def lines(page: Document | RenderableType, width: int = 80) -> list[str]:
     console = plain_console(width)
-    console.print(renderable)
+    console.print(as_renderable(page) if isinstance(page, Document) else page)
     return written(console)
+
+
+def alone(block: Block) -> Document:
+    """A page of one block."""
+    return Document((Section(title="", blocks=(block,)),))
 
 
 def written(console: Console) -> list[str]:
@@ -48,7 +56,7 @@ def written(console: Console) -> list[str]:
 
 
 def test_plan_gives_every_choice_with_its_reason() -> None:
-    assert lines(format_plan(sample_record()))[:6] == [
+    assert lines(plan_page(sample_record()))[:6] == [
         "How it will run ────────────────────────────────────────────────────────────────",
         "device     cpu    no CUDA and no MPS device was found",
         "engine     fused  the fastest on a CPU for one hidden layer: a native kernel",
@@ -59,14 +67,14 @@ def test_plan_gives_every_choice_with_its_reason() -> None:
 
 
 def test_plan_describes_the_training() -> None:
-    said = lines(format_plan(sample_record(validation=10_000)), 120)
+    said = lines(plan_page(sample_record(validation=10_000)), 120)
     assert any(line.endswith("784-256-10, relu, softmax output, 203,530 parameters") for line in said)
     assert any("50,000 training, 10,000 validation and 10,000 test images" in line for line in said)
     assert any(line.endswith("5 epochs of 97 steps in batches of 512") for line in said)
 
 
 def test_key_figures_stand_side_by_side() -> None:
-    said = lines(format_summary(sample_record(), None))
+    said = lines(run_page(sample_record(), None))
     start = said.index("PASS  784-256-10 on cpu, engine fused, fp32")
     assert said[start + 2 : start + 7] == [
         "test accuracy      98.06 %     training, 5 epochs            770 ms",
@@ -80,25 +88,25 @@ def test_key_figures_stand_side_by_side() -> None:
 def test_checks_at_80_columns() -> None:
     verdict = sample_record(passed=False).verdict
     assert verdict is not None
-    assert lines(format_checks(verdict)) == [
-        "       check                  value    limit   what it is",
-        "─────────────────────────────────────────────────────────────────────────────",
-        "FAIL   accuracy              0.9412     0.97   share of the test images right",
-        "PASS   accuracy difference   0.0008    0.005   to the reference",
-        "PASS   finite losses              –        –   no NaN",
-        "PASS   below perfect         0.9812   0.9999   below 100 %",
+    assert lines(alone(checks_table(verdict))) == [
+        "      check                 value   limit  what it is",
+        "─────────────────────────────────────────────────────────────────────────",
+        "FAIL  accuracy             0.9412    0.97  share of the test images right",
+        "PASS  accuracy difference  0.0008   0.005  to the reference",
+        "PASS  finite losses             –       –  no NaN",
+        "PASS  below perfect        0.9812  0.9999  below 100 %",
         "held against the same training on the CPU in eager float32",
     ]
 
 
 def test_a_failed_check_is_named_with_its_value_and_limit() -> None:
-    said = lines(format_summary(sample_record(passed=False), None))
+    said = lines(run_page(sample_record(passed=False), None))
     assert "FAIL  784-256-10 on cpu, engine fused, fp32" in said
     assert "failed: accuracy is 0.9412, limit 0.97" in said
 
 
 def test_confusion_at_80_columns() -> None:
-    assert lines(format_confusion(sample_metrics(), DIGITS)) == [
+    assert lines(alone(confusion_matrix(sample_metrics(), DIGITS))) == [
         "A row for each predicted digit, a column for each actual digit.",
         "",
         "             0    1    2    3    4    5    6    7    8    9  precision",
@@ -118,24 +126,24 @@ def test_confusion_at_80_columns() -> None:
 
 def test_most_confused_pairs() -> None:
     metrics = sample_metrics()
-    assert lines(format_pairs(metrics.confused_pairs[:2], metrics, FASHION)) == [
-        "actual    taken for   images   share of the actual",
-        "──────────────────────────────────────────────────",
-        "8 Bag     6 Shirt         14                1.40 %",
-        "6 Shirt   1 Trouser       10                1.00 %",
+    assert lines(alone(pairs_table(metrics.confused_pairs[:2], metrics, FASHION))) == [
+        "actual   taken for  images  share of the actual",
+        "───────────────────────────────────────────────",
+        "8 Bag    6 Shirt        14               1.40 %",
+        "6 Shirt  1 Trouser      10               1.00 %",
     ]
 
 
 def test_the_reference_stands_beside_the_run() -> None:
-    said = lines(format_summary(sample_record(), None))
-    assert "accuracy                 98.06 %            98.67 %   -0.61 points" in said
-    assert "speed           390,000 images/s   112,000 images/s     3.49 times" in said
-    assert "0                 99.00 %   98.80 %   0.9890                0.9840    1,000" in said
+    said = lines(run_page(sample_record(), None))
+    assert "accuracy                98.06 %           98.67 %  -0.61 points" in said
+    assert "speed          390,000 images/s  112,000 images/s    3.49 times" in said
+    assert "0                99.00 %  98.80 %  0.9890               0.9840   1,000" in said
 
 
 def test_files_are_told_with_their_folder() -> None:
     record = replace(sample_record(), files=("run.json", "weights/neuron-000.png", "weights/neuron-001.png"))
-    assert lines(format_summary(record, Path("results/run")))[-3:] == [
+    assert lines(run_page(record, Path("results/run")))[-3:] == [
         "results/run",
         "run.json, weights/ (2 files)",
         "",
@@ -149,8 +157,8 @@ def test_no_line_is_wider_than_the_console(width: int, fashion: bool, passed: bo
     record = sample_record(fashion=fashion, passed=passed, validation=10_000)
     names = FASHION if fashion else DIGITS
     console = plain_console(width)
-    print_plan(record, console)
-    print_summary(record, console, Path("results/2025-03-01"))
+    print_document(plan_page(record), console)
+    print_document(run_page(record, Path("results/2025-03-01")), console)
     print_answer(*sample_answer(names), console)
     said = written(console)
     assert max(map(len, said)) <= width
@@ -161,14 +169,14 @@ def test_no_line_is_wider_than_the_console(width: int, fashion: bool, passed: bo
 @pytest.mark.parametrize("status", ["running", "interrupted", "diverged", "failed"])
 def test_a_run_that_did_not_finish_says_so(status: str) -> None:
     record = RunRecord(status=status, message="the loss is not finite")  # type: ignore[arg-type]
-    said = lines(format_summary(record, None))
+    said = lines(run_page(record, None))
     assert any(line.startswith(status.upper()) for line in said)
     assert "the loss is not finite" in said
 
 
 def test_the_matrix_carries_its_colours_to_a_terminal() -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system="truecolor", no_color=False)
-    console.print(format_confusion(sample_metrics(), DIGITS))
+    print_document(alone(confusion_matrix(sample_metrics(), DIGITS)), console)
     assert isinstance(console.file, io.StringIO)
     assert "48;2;214;226;240" in console.file.getvalue()  # the background of the diagonal
 

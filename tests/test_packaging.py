@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_published_digits(wheel, file):
 def test_the_wheel_holds_every_module_and_no_tests(wheel):
     names = set(wheel.namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "accelmnist").rglob("*.py")}
-    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "accelmnist/show/report/templates").iterdir()}
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "accelmnist/show/render/templates").iterdir()}
     assert len(templates) > 3
     assert modules | templates <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "results/"))]

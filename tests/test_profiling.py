@@ -28,7 +28,9 @@ from accelmnist.engines.contract import Engine
 from accelmnist.engines.eager import EagerEngine, EagerSteps
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.device_runner import device_runner
-from accelmnist.show.profile import format_profile, write_profile
+from accelmnist.show.profile import profile_page
+from accelmnist.show.render.console import print_document
+from accelmnist.show.run_files import write_profile
 from accelmnist.training.checkpoint import weights_of
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.profiling import launches
@@ -573,7 +575,7 @@ def sample_profile(*, on_device: bool) -> ProfileSummary:
 
 def shown(profile: ProfileSummary, width: int = 80) -> list[str]:
     console = Console(width=width, file=io.StringIO(), color_system=None, highlight=False)
-    console.print(format_profile(profile))
+    print_document(profile_page(profile), console)
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -584,21 +586,21 @@ def test_the_table_at_80_columns():
         "What was found",
         "A caveat",
         "",
-        "where                          calls a step   on the host     share",
-        "───────────────────────────────────────────────────────────────────",
-        "aten::addmm                               1         13 µs    14.3 %",
-        "autograd: AddmmBackward0                  1         12 µs    13.2 %",
-        "at::native::vectorized_elem…              1         11 µs    12.1 %",
-        "between calls                             1         10 µs    11.0 %",
-        "aten::an_operator_with_a_ra…              1          9 µs     9.9 %",
-        "aten::an_operator_with_a_ra…              1          8 µs     8.8 %",
-        "aten::an_operator_with_a_ra…              1          7 µs     7.7 %",
-        "aten::an_operator_with_a_ra…              1          6 µs     6.6 %",
-        "aten::an_operator_with_a_ra…              1          5 µs     5.5 %",
-        "aten::an_operator_with_a_ra…              1          4 µs     4.4 %",
-        "3 more                                    3          6 µs     6.6 %",
+        "where                         calls a step  on the host    share",
+        "────────────────────────────────────────────────────────────────",
+        "aten::addmm                              1        13 µs   14.3 %",
+        "autograd: AddmmBackward0                 1        12 µs   13.2 %",
+        "at::native::vectorized_elem…             1        11 µs   12.1 %",
+        "between calls                            1        10 µs   11.0 %",
+        "aten::an_operator_with_a_ra…             1         9 µs    9.9 %",
+        "aten::an_operator_with_a_ra…             1         8 µs    8.8 %",
+        "aten::an_operator_with_a_ra…             1         7 µs    7.7 %",
+        "aten::an_operator_with_a_ra…             1         6 µs    6.6 %",
+        "aten::an_operator_with_a_ra…             1         5 µs    5.5 %",
+        "aten::an_operator_with_a_ra…             1         4 µs    4.4 %",
+        "3 more                                   3         6 µs    6.6 %",
         "",
-        "all                                      13         91 µs   100.0 %",
+        "all                                     13        91 µs  100.0 %",
         "times of a step, without those of the calls made in turn",
         "",
     ]

@@ -17,7 +17,7 @@ from accelmnist.core.config import DataConfig, RunConfig
 from accelmnist.core.recipes import RECIPES, changes
 from accelmnist.core.records import encode_record, load_record
 from accelmnist.measure.plan import BenchConfig, expand, run_config
-from accelmnist.show.summary import format_summary
+from accelmnist.show.summary import run_page
 from bench.studies import recipe_search, recipe_study
 from bench.studies.choose_defaults import Search
 from tests.samples import sample_metrics, sample_record
@@ -150,7 +150,7 @@ def said_of(config: RunConfig, accuracy: float, **timing) -> list[str]:
         metrics=dataclasses.replace(sample_metrics(), accuracy=accuracy),
         timing=dataclasses.replace(record.timing, train_s=0.4, evaluate_s=0.02, **timing),
     )
-    return lines(format_summary(record, None))[2:4]
+    return lines(run_page(record, None))[2:4]
 
 
 def test_the_summary_tells_the_time_to_accuracy():
@@ -180,7 +180,7 @@ def test_an_older_record_still_loads_and_means_the_same(tmp_path):
 def test_a_record_of_an_unknown_recipe_is_shown_without_it():
     record = sample_record()
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, recipe="mnist-99.9"))
-    assert "mnist-99.9" not in "\n".join(lines(format_summary(record, None)))
+    assert "mnist-99.9" not in "\n".join(lines(run_page(record, None)))
 
 
 # --- what they rest on

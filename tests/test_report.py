@@ -18,9 +18,9 @@ from accelmnist.cli import invoke
 from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import load_record, save_record
 from accelmnist.measure.record import save_bench
+from accelmnist.show.document import Atlas, Matrix, Missing, Points, Report, Table, Text
+from accelmnist.show.render.html import render_html
 from accelmnist.show.report.compose import ReportOptions, compose
-from accelmnist.show.report.document import Atlas, Matrix, Missing, Points, Report, Table, Text
-from accelmnist.show.report.html import render_html
 from accelmnist.show.report.notes import parse_notes, read_notes
 from accelmnist.show.report.observations import class_sentences, confusion_sentences, likeness_sentence
 from accelmnist.show.report.sources import Sources, load_sources

@@ -12,10 +12,10 @@ from PIL import Image
 
 from accelmnist.analysis.evidence.answers import MissingEvidence, find_evidence
 from accelmnist.core.records import Check, Verdict
+from accelmnist.show.document import Matrix, Report, Table, Text
+from accelmnist.show.render.typst import render_pdf
 from accelmnist.show.report.compose import ReportOptions, compose
-from accelmnist.show.report.document import Matrix, Report, Table, Text
 from accelmnist.show.report.notes import parse_notes
-from accelmnist.show.report.pdf import render_pdf
 from accelmnist.show.report.sources import Sources, load_sources
 from tests.bench_samples import sample_bench
 from tests.report_samples import make_run, tool

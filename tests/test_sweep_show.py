@@ -14,10 +14,11 @@ from rich.console import Console
 
 from accelmnist.show.figures import fronts_figure, groups_figure, png_bytes, sizes_figure
 from accelmnist.show.figures.scales import error_of
+from accelmnist.show.render.console import print_document
 from accelmnist.show.sweep.line import format_line
 from accelmnist.show.sweep.live import format_live
 from accelmnist.show.sweep.observer import ConsoleSweepObserver
-from accelmnist.show.sweep.table import format_sweep
+from accelmnist.show.sweep.page import sweep_page
 from accelmnist.show.sweep_pictures import SWEEP_FIGURES, write_sweep_pictures
 from accelmnist.sweep.conclusion import conclude
 from tests.samples import sample_verdict
@@ -28,7 +29,7 @@ FIGURES = (sizes_figure, groups_figure, fronts_figure)
 
 def said(record, *, width: int = 120, folder: Path | None = None) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(format_sweep(record, folder, width=width))
+    print_document(sweep_page(record, folder), console)
     return console.file.getvalue()
 
 
@@ -118,7 +119,7 @@ def test_a_stopped_sweep_says_so_and_claims_nothing():
 
 def live(record, *, height: int = 30, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(format_live(record, stage="training", spent_s=10.0, height=height, width=width))
+    console.print(format_live(record, stage="training", spent_s=10.0, height=height))
     return console.file.getvalue()
 
 
@@ -277,7 +278,7 @@ def test_pictures_of_an_earlier_sweep_go(tmp_path):
 def test_a_sweep_is_shown_without_torch():
     import subprocess
 
-    parts = "table", "observer", "live", "line"
+    parts = "page", "observer", "live", "line"
     imports = "".join(f"import accelmnist.show.sweep.{part};" for part in parts)
     code = f"import sys; {imports} import accelmnist.show.sweep_pictures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

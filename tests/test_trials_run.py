@@ -21,12 +21,15 @@ from accelmnist.core.errors import ConfigError
 from accelmnist.core.records import RunRecord, TrialFigures, TrialsSummary, load_record
 from accelmnist.device import Device
 from accelmnist.engines import native
+from accelmnist.show.document import Document, Section
 from accelmnist.show.line import format_line
 from accelmnist.show.observer import SilentObserver
-from accelmnist.show.plan import format_plan
-from accelmnist.show.summary import format_summary
-from accelmnist.show.trials import TrialsProgress, format_trials
-from accelmnist.show.trials_markdown import format_trials_markdown
+from accelmnist.show.plan import plan_page
+from accelmnist.show.progress import TrialsProgress
+from accelmnist.show.render.console import print_document
+from accelmnist.show.render.markdown import render_markdown
+from accelmnist.show.summary import run_page
+from accelmnist.show.trials import trials_blocks, trials_note
 from accelmnist.sweep.trials import run as run_module
 from accelmnist.sweep.trials.run import execute_trials
 from accelmnist.sweep.trials.scores import check_seeds, spread_of
@@ -99,7 +102,7 @@ def test_the_record_the_table_and_the_figures(capsys):
     assert record.trials.total_s >= max(trial.train_s for trial in record.trials.trials)
     assert record.verdict.checks[-1].name == "all seeds"
     assert "trials.md" in record.files
-    assert Path("run/trials.md").read_text() == format_trials_markdown(replace(record, files=()), record.trials)
+    assert Path("run/trials.md").read_text() == render_markdown(trials_note(replace(record, files=()), record.trials))
     assert not Path("run/checkpoint.safetensors").exists()
 
 
@@ -298,31 +301,35 @@ def console(width: int = 80, *, terminal: bool = False) -> Console:
     return Console(width=width, file=io.StringIO(), force_terminal=terminal, no_color=True)
 
 
-def lines(renderable, width: int = 80) -> list[str]:
+def trials_page(summary) -> Document:
+    return Document((Section(title="", blocks=trials_blocks(summary)),))
+
+
+def lines(page: Document, width: int = 80) -> list[str]:
     made = console(width)
-    made.print(renderable)
+    print_document(page, made)
     return [line.rstrip() for line in made.file.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table(width):
-    assert lines(format_trials(sample_trials()), width) == [
-        "seed               test accuracy           macro F1   training",
-        "──────────────────────────────────────────────────────────────",
-        "0                        98.00 %             0.9798     412 ms",
-        "1                        98.10 %             0.9808     412 ms",
-        "2                        98.20 %             0.9818     412 ms",
-        "3                        98.30 %             0.9828     412 ms",
+    assert lines(trials_page(sample_trials()), width) == [
+        "seed              test accuracy          macro F1  training",
+        "───────────────────────────────────────────────────────────",
+        "0                       98.00 %            0.9798    412 ms",
+        "1                       98.10 %            0.9808    412 ms",
+        "2                       98.20 %            0.9818    412 ms",
+        "3                       98.30 %            0.9828    412 ms",
         "",
-        "mean                     98.15 %             0.9813",
-        "95 % interval   97.94 to 98.36 %   0.9792 to 0.9834",
-        "deviation                0.129 %            0.00129",
+        "mean                    98.15 %            0.9813",
+        "95 % interval  97.94 to 98.36 %  0.9792 to 0.9834",
+        "deviation               0.129 %           0.00129",
         "4 seeds in 931 ms, 1,030,000 images/s together; interval of the mean by t",
     ]
 
 
 def test_a_failed_seed_has_its_reason_and_many_seeds_are_cut():
-    said = lines(format_trials(sample_trials(40, error="the loss is nan at step 6 of epoch 1, before it 0.2")))
+    said = lines(trials_page(sample_trials(40, error="the loss is nan at step 6 of epoch 1, before it 0.2")))
     assert "seed 1: the loss is nan at step 6 of epoch 1, before it 0.2" in said
     assert "28 more" in said
     assert max(map(len, said)) <= 80
@@ -331,7 +338,7 @@ def test_a_failed_seed_has_its_reason_and_many_seeds_are_cut():
 
 def test_the_markdown_has_every_seed():
     record = sample_record()
-    said = format_trials_markdown(record, sample_trials(40, error="the loss is nan")).splitlines()
+    said = render_markdown(trials_note(record, sample_trials(40, error="the loss is nan"))).splitlines()
     assert said[0].startswith("784-256-10 on ")
     assert "| seed | test accuracy | macro F1 | training |" in said
     assert "| 39 | 101.90 % | 1.0188 | 412 ms |" in said
@@ -341,10 +348,10 @@ def test_the_markdown_has_every_seed():
 
 def test_the_summary_the_plan_and_the_line_tell_of_the_seeds():
     record = replace(sample_record(), trials=sample_trials())
-    assert any(line.startswith("All seeds ──") for line in lines(format_summary(record, None)))
+    assert any(line.startswith("All seeds ──") for line in lines(run_page(record, None)))
     assert "; 4 seeds: mean 98.15 ± 0.21 %" in format_line(record)
-    assert not any(line.startswith("seed ") for line in lines(format_plan(record)))
-    assert not any(line.startswith("All seeds") for line in lines(format_summary(sample_record(), None)))
+    assert not any(line.startswith("seed ") for line in lines(plan_page(record)))
+    assert not any(line.startswith("All seeds") for line in lines(run_page(sample_record(), None)))
 
 
 def test_progress_in_a_pipe_is_a_line_a_seed():

@@ -178,15 +178,16 @@ class _Run:
 
     def _show(self) -> None:
         from accelmnist.show.bench.line import format_line
-        from accelmnist.show.bench.markdown import format_markdown
-        from accelmnist.show.bench.table import print_bench
+        from accelmnist.show.bench.page import bench_note, bench_page
+        from accelmnist.show.render.console import print_document
+        from accelmnist.show.render.markdown import render_markdown
 
         if self.options["quiet"]:
             click.echo(format_line(self.record))
         else:
-            print_bench(self.record, self.console, self.folder)
+            print_document(bench_page(self.record, self.folder), self.console)
         if self.options["markdown"]:
-            click.echo(format_markdown(self.record))
+            click.echo(render_markdown(bench_note(self.record)))
         if self.options["as_json"]:
             import msgspec
 

@@ -109,11 +109,13 @@ def _print(found: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None
 
         click.echo(encode(found).decode(), nl=False)
     elif as_markdown:
-        from accelmnist.show.compare_markdown import format_markdown
+        from accelmnist.show.compare import comparison_note
+        from accelmnist.show.render.markdown import render_markdown
 
-        click.echo(format_markdown(found))
+        click.echo(render_markdown(comparison_note(found)), nl=False)
     else:
-        from accelmnist.show.compare import print_comparison
+        from accelmnist.show.compare import comparison_page
+        from accelmnist.show.render.console import print_document
         from accelmnist.show.terminal import make_terminal
 
-        print_comparison(found, make_terminal(stderr=False))
+        print_document(comparison_page(found), make_terminal(stderr=False))

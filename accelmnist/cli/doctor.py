@@ -43,7 +43,8 @@ def _diagnose() -> Diagnosis:
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    from accelmnist.show.doctor import print_diagnosis
+    from accelmnist.show.doctor import doctor_page
+    from accelmnist.show.render.console import print_document
     from accelmnist.show.terminal import make_terminal
 
-    print_diagnosis(diagnosis, make_terminal(stderr=False))
+    print_document(doctor_page(diagnosis), make_terminal(stderr=False))

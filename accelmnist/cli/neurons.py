@@ -91,11 +91,12 @@ def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord
 
 
 def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: bool) -> None:
-    from accelmnist.show.neurons import print_neurons
+    from accelmnist.show.neurons import neurons_page
+    from accelmnist.show.render.console import print_document
     from accelmnist.show.terminal import make_terminal
 
     if as_json:
         from accelmnist.core.record_files import encode
 
         click.echo(encode(record), nl=False)
-    print_neurons(record, make_terminal(stderr=as_json), top=top, folder=folder)
+    print_document(neurons_page(record, top=top, folder=folder), make_terminal(stderr=as_json))

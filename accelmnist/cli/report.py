@@ -13,7 +13,7 @@ from accelmnist.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
-    from accelmnist.show.report.document import Notes, Report
+    from accelmnist.show.document import Notes, Report
     from accelmnist.show.report.sources import Sources
 
 _NAME = "report.html"
@@ -109,12 +109,12 @@ def _compose(
 def _write(made: Report, file: Path, *, pdf: bool) -> list[Path]:
     """The HTML first: it stays where the PDF can't be written."""
     from accelmnist.core.files import write_atomically
-    from accelmnist.show.report.html import render_html
+    from accelmnist.show.render.html import render_html
 
     write_atomically(file, render_html(made))
     if not pdf:
         return [file]
-    from accelmnist.show.report.pdf import render_pdf
+    from accelmnist.show.render.typst import render_pdf
 
     second = file.with_suffix(".pdf")
     write_atomically(second, render_pdf(made))

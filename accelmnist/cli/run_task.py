@@ -115,7 +115,7 @@ def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:
     if record.profile is None or folder is None:
         return record
     from accelmnist.core.records import save_record
-    from accelmnist.show.profile import write_profile
+    from accelmnist.show.run_files import write_profile
     from accelmnist.training.profiling.profile import TRACE_NAME
 
     table = write_profile(record.profile, folder)
@@ -139,8 +139,9 @@ def _print_json(record: RunRecord) -> None:
 
 def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:
     from accelmnist.show.line import format_line
-    from accelmnist.show.profile import print_profile
-    from accelmnist.show.summary import print_summary
+    from accelmnist.show.profile import profile_page
+    from accelmnist.show.render.console import print_document
+    from accelmnist.show.summary import run_page
 
     if record.status != "done":
         return
@@ -149,6 +150,6 @@ def _show(record: RunRecord, folder: Path | None, console: Console, options: dic
     if options["quiet"]:
         click.echo(format_line(record))
     else:
-        print_summary(record, console, folder)
+        print_document(run_page(record, folder), console)
         if record.profile is not None:
-            print_profile(record.profile, console, saved=folder is not None)
+            print_document(profile_page(record.profile, saved=folder is not None), console)

@@ -165,15 +165,16 @@ class _Run:
         save_sweep(self.record, self.folder)
 
     def _show(self) -> None:
+        from accelmnist.show.render.console import print_document
         from accelmnist.show.sweep.line import format_line
-        from accelmnist.show.sweep.table import print_sweep
+        from accelmnist.show.sweep.page import sweep_page
 
         if self.record is None:
             return
         if self.options["quiet"]:
             click.echo(format_line(self.record))
         else:
-            print_sweep(self.record, self.console, self.folder)
+            print_document(sweep_page(self.record, self.folder), self.console)
         if self.options["as_json"]:
             from accelmnist.core.record_files import encode
 

@@ -52,7 +52,7 @@ def write_trials_of(record: RunRecord, folder: Path | None) -> RunRecord:
     if record.trials is None or folder is None:
         return record
     from accelmnist.core.records import save_record
-    from accelmnist.show.trials_markdown import write_trials
+    from accelmnist.show.run_files import write_trials
 
     record = replace(record, files=(*record.files, write_trials(record, record.trials, folder)))
     save_record(record, folder)

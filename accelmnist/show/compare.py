@@ -1,15 +1,12 @@
-"""Two records side by side on the console: which they are, what else differs, case by case, and the answer."""
+"""Two records side by side: which they are, what else differs, case by case, and the answer.
+
+The page for a console ends with the answer, where it stays on the screen; the note for a pull request begins with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from accelmnist.measure.compare.case_comparison import CaseComparison
-from accelmnist.measure.compare.comparison_report import ComparisonReport, Difference
+from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome
+from accelmnist.measure.compare.comparison_report import ComparisonReport
 from accelmnist.show.compare_text import (
     APART,
     difference_cells,
@@ -25,89 +22,114 @@ from accelmnist.show.compare_text import (
     summary_line,
     varying_axes,
 )
-from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, UNSURE, mark, pairs, section, table
+from accelmnist.show.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Facts,
+    Headline,
+    Points,
+    Remark,
+    Remarks,
+    Section,
+    Table,
+    Text,
+    Tone,
+)
 
-_STYLES = {"slower": BAD, "faster": GOOD, "ambiguous": UNSURE, "wrong in new": BAD, "wrong in both": BAD}
-
-
-def format_comparison(found: ComparisonReport) -> RenderableType:
-    """The whole page."""
-    parts: list[RenderableType] = [section("Records", _records(found))]
-    if found.differences:
-        parts.append(section("What else differs", _differences(found.differences)))
-    parts.append(section("Cases", _cases(found)))
-    apart = [row for row in found.rows if row.outcome in APART]
-    if apart:
-        parts.append(section("In one record alone", _one_sided(apart, varying_axes(found.rows))))
-    parts.append(section("Answer", _answer(found)))
-    return Group(*parts)
-
-
-def print_comparison(found: ComparisonReport, console: Console) -> None:
-    """Print `format_comparison`."""
-    console.print(format_comparison(found))
-
-
-def _records(found: ComparisonReport) -> RenderableType:
-    rows = [("base", found.base), ("new", found.new)]
-    grid = pairs([(side, record_name(one)) for side, one in rows])
-    return Group(grid, *(Text(f"warning: {warning}", style=UNSURE) for warning in found.warnings))
+_TONES: dict[CaseOutcome, Tone] = {
+    "slower": "bad",
+    "faster": "good",
+    "ambiguous": "unsure",
+    "wrong in new": "bad",
+    "wrong in both": "bad",
+}
 
 
-def _differences(differences: Sequence[Difference]) -> Table:
-    made = table(("", "left"), ("base", "left"), ("new", "left"))
-    for column in made.columns:
-        column.overflow = "fold"
-    for one in differences:
-        made.add_row(*map(Text, difference_cells(one)))
-    return made
+def comparison_page(report: ComparisonReport) -> Document:
+    """The whole page; a part that there is nothing for is left out."""
+    return _document(report, "Records", "What else differs", "Cases", "In one record alone", "Answer")
 
 
-def _cases(found: ComparisonReport) -> RenderableType:
-    axes, shared = varying_axes(found.rows), shared_label(found.rows)
-    rows = [row for row in found.rows if row.outcome not in (*APART, "in neither")]
-    plain = any(plain_ratio(row, found) for row in rows)
-    made = table(
-        ("case", "left"),
-        ("ratio", "right"),
-        ("95 % interval", "right"),
-        *([("plain", "right")] if plain else []),
-        ("verdict", "left"),
-        ("p", "right"),
+def comparison_note(report: ComparisonReport) -> Document:
+    """The same for a pull request."""
+    return _document(report, "Answer", "Records", "Cases", "In one record alone", "What else differs")
+
+
+def _document(report: ComparisonReport, *order: str) -> Document:
+    """The parts in this order; one that comes first needs no title if it is the answer."""
+    parts = {
+        "Records": _records(report),
+        "What else differs": _differences(report),
+        "Cases": _cases(report),
+        "In one record alone": _one_sided(report),
+        "Answer": _answer(report),
+    }
+    titles = {title: title for title in order} | ({"Answer": ""} if order[0] == "Answer" else {})
+    return Document(tuple(Section(title=titles[title], blocks=parts[title]) for title in order if parts[title]))
+
+
+def _records(report: ComparisonReport) -> tuple[Block, ...]:
+    rows = (("base", record_name(report.base)), ("new", record_name(report.new)))
+    warnings = (Text(text=f"warning: {warning}", tone="unsure") for warning in report.warnings)
+    return (Facts(rows=rows), *warnings)
+
+
+def _differences(report: ComparisonReport) -> tuple[Block, ...]:
+    if not report.differences:
+        return ()
+    columns = (Column("fact", role="name"), Column("base"), Column("new"))
+    rows = tuple(tuple(map(Cell, difference_cells(one))) for one in report.differences)
+    return (Table(ident="differences", columns=columns, rows=rows),)
+
+
+def _cases(report: ComparisonReport) -> tuple[Block, ...]:
+    """A row for each case that both records have, and how to read the ratios."""
+    axes, shared = varying_axes(report.rows), shared_label(report.rows)
+    compared = [row for row in report.rows if row.outcome not in (*APART, "in neither")]
+    plain = any(plain_ratio(row, report) for row in compared)
+    columns = (
+        Column("case"),
+        Column("ratio", True),
+        Column("95 % interval", True),
+        *([Column("plain", True)] if plain else []),
+        Column("verdict"),
+        Column("p", True),
     )
-    made.columns[0].overflow = "fold"
-    made.columns[-2].no_wrap = True
-    for row in rows:
-        ratio, interval, p_value = figures(row)
-        own = [plain_ratio(row, found)] if plain else []
-        verdict = Text(row.outcome, style=_STYLES.get(row.outcome, ""))
-        made.add_row(_named(row, axes, found), ratio, interval, *own, verdict, p_value)
-    lines = [Text(line, style=LABEL) for line in explanations(found)]
-    return Group(*([Text(f"All are {shared}", style=STRONG)] if shared else []), made, Text(), *lines)
+    rows = tuple(_case(row, axes, report, plain=plain) for row in compared)
+    return (
+        Table(ident="cases", caption="Case by case.", columns=columns, rows=rows, shared=shared),
+        Points(items=tuple(explanations(report)), tone="faint"),
+    )
 
 
-def _named(row: CaseComparison, axes: Sequence[str], found: ComparisonReport) -> Text:
-    text = Text(label(row, axes))
-    for remark in remarks(row, found):
-        text.append(f"\n{remark}", style=LABEL)
-    return text
+def _case(row: CaseComparison, axes: tuple[str, ...], report: ComparisonReport, *, plain: bool) -> tuple[Cell, ...]:
+    ratio, interval, p_value = figures(row)
+    return (
+        Cell(label(row, axes), details=tuple(remarks(row, report))),
+        Cell(ratio),
+        Cell(interval),
+        *([Cell(plain_ratio(row, report))] if plain else []),
+        Cell(row.outcome, tone=_TONES.get(row.outcome, "")),
+        Cell(p_value),
+    )
 
 
-def _one_sided(rows: Sequence[CaseComparison], axes: Sequence[str]) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(overflow="fold")
-    grid.add_column(style=UNSURE, no_wrap=True)
-    grid.add_column(overflow="fold")
-    for row in rows:
-        grid.add_row(Text(label(row, axes)), row.outcome, Text(row.reason or "no case of the other"))
-    return grid
+def _one_sided(report: ComparisonReport) -> tuple[Block, ...]:
+    axes = varying_axes(report.rows)
+    items = tuple(
+        Remark(name=label(row, axes), text=f"{row.outcome}: {row.reason or 'no case of the other'}")
+        for row in report.rows
+        if row.outcome in APART
+    )
+    return (Remarks(items=items),) if items else ()
 
 
-def _answer(found: ComparisonReport) -> Text:
-    text = Text(summary_line(found), style=STRONG)
-    if has_gate(found):
-        first, *others = gate_lines(found)
-        text.append("\n").append_text(mark(found.passed)).append(f"  {first}", style="not bold")
-        for line in others:
-            text.append(f"\n{line}", style="not bold")
-    return text
+def _answer(report: ComparisonReport) -> tuple[Block, ...]:
+    summary = Text(text=summary_line(report), tone="strong")
+    if not has_gate(report):
+        return (summary,)
+    first, *others = gate_lines(report)
+    headline = Headline.of_check(passed=report.passed, text=first)
+    return (summary, headline, *([Points(items=tuple(others))] if others else []))

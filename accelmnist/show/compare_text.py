@@ -52,80 +52,80 @@ def figures(row: CaseComparison) -> tuple[str, str, str]:
     if comparison is None:
         return UNKNOWN, "", ""
     interval = f"{factor(comparison.low)} to {factor(comparison.high)}"
-    return factor(comparison.ratio), interval, chance(comparison.p_value)
+    return factor(comparison.ratio), interval, p_text(comparison.p_value)
 
 
-def plain_ratio(row: CaseComparison, found: ComparisonReport) -> str:
+def plain_ratio(row: CaseComparison, report: ComparisonReport) -> str:
     """The ratio of the medians as they were taken, where it differs from the other by more than the threshold."""
     if row.comparison is None or row.ratio_of_medians is None or not row.divided_by:
         return ""
-    apart = abs(math.log(row.ratio_of_medians / row.comparison.ratio)) > math.log1p(found.rules.threshold)
+    apart = abs(math.log(row.ratio_of_medians / row.comparison.ratio)) > math.log1p(report.rules.threshold)
     return factor(row.ratio_of_medians) if apart else ""
 
 
-def remarks(row: CaseComparison, found: ComparisonReport) -> list[str]:
+def remarks(row: CaseComparison, report: ComparisonReport) -> list[str]:
     """What is to be said of this row alone."""
-    said = [] if row.reason is None else [row.reason if row.outcome in APART else f"failed checks: {row.reason}"]
+    lines = [] if row.reason is None else [row.reason if row.outcome in APART else f"failed checks: {row.reason}"]
     if row.comparison is not None and are_too_few(*row.samples):
-        said.append(f"too few samples: {row.samples[0]} and {row.samples[1]} of the {minimum_samples()} a side")
-    if row.undivided is not None and _undivided_reasons(found)[row.undivided] < found.compared:
-        said.append(UNDIVIDED)
+        lines.append(f"too few samples: {row.samples[0]} and {row.samples[1]} of the {minimum_samples()} a side")
+    if row.undivided is not None and _undivided_reasons(report)[row.undivided] < report.compared:
+        lines.append(UNDIVIDED)
     if row.spared and row.family_p is not None:
-        said.append(f"no failure: p is {chance(row.family_p)} once all cases count")
-    return said
+        lines.append(f"no failure: p is {p_text(row.family_p)} once all cases count")
+    return lines
 
 
-def explanations(found: ComparisonReport) -> list[str]:
+def explanations(report: ComparisonReport) -> list[str]:
     """How the ratios are to be read."""
     lines = ["Ratio: speed of new over base, above 1 where new is faster."]
-    if any(row.divided_by for row in found.rows):
+    if any(row.divided_by for row in report.rows):
         lines.append(
             "Speeds are divided by the median of the limits that the same round measured; --raw leaves this out."
         )
-    for spread, number in _controls(found).items():
+    for spread, number in _controls(report).items():
         lines.append(
             f"The machine: its {number} limits, which no program changes, moved apart by {100 * spread:.1f} %, so the "
             "intervals allow a case as much."
         )
-    if any(plain_ratio(row, found) for row in found.rows):
+    if any(plain_ratio(row, report) for row in report.rows):
         lines.append("Plain: the ratio of the medians as they were taken.")
-    if any(row.by_process for row in found.rows if row.comparison):
+    if any(row.by_process for row in report.rows if row.comparison):
         lines.append("A process counts as one: the intervals hold what changes from one to the next.")
-    for reason, number in _undivided_reasons(found).items():
-        where = f" in {plural(number, 'case')}" if number < found.compared else ""
+    for reason, number in _undivided_reasons(report).items():
+        where = f" in {plural(number, 'case')}" if number < report.compared else ""
         lines.append(f"{UNDIVIDED.capitalize()}{where}: {reason}.")
-    neither = found.counts.get("in neither", 0)
+    neither = report.counts.get("in neither", 0)
     return [*lines, *([f"Measured in neither: {plural(neither, 'case')}."] if neither else [])]
 
 
-def summary_line(found: ComparisonReport) -> str:
+def summary_line(report: ComparisonReport) -> str:
     """How many cases came to what: "2 slower, 1 faster, 7 same"."""
     outcomes: tuple[CaseOutcome, ...] = get_args(CaseOutcome)
-    return ", ".join(f"{found.counts[one]} {one}" for one in outcomes if one in found.counts and one != "in neither")
+    return ", ".join(f"{report.counts[one]} {one}" for one in outcomes if one in report.counts and one != "in neither")
 
 
-def gate_lines(found: ComparisonReport) -> list[str]:
+def gate_lines(report: ComparisonReport) -> list[str]:
     """What failed and what nearly did; the first line is the finding, with PASS or FAIL before it elsewhere."""
-    axes = varying_axes(found.rows)
-    failures = [row for row in found.rows if row.fails]
-    lines = [_finding(found, failures), *(f"{label(row, axes)}: {_failure(row, found)}" for row in failures)]
-    spared = [f"{label(row, axes)} (p {chance(row.family_p)})" for row in found.rows if row.spared]
+    axes = varying_axes(report.rows)
+    failures = [row for row in report.rows if row.fails]
+    lines = [_finding(report, failures), *(f"{label(row, axes)}: {_failure(row, report)}" for row in failures)]
+    spared = [f"{label(row, axes)} (p {p_text(row.family_p)})" for row in report.rows if row.spared]
     if spared:
         lines.append(
-            f"Slower by more than {_share(found.rules.fail_on)} by itself, but not significant once all "
-            f"{found.compared} cases count (Holm's correction), so no failure: {', '.join(spared)}"
+            f"Slower by more than {_share(report.rules.fail_on)} by itself, but not significant once all "
+            f"{report.compared} cases count (Holm's correction), so no failure: {', '.join(spared)}"
         )
-    if found.cannot_fail:
+    if report.cannot_fail:
         lines.append(
-            f"--fail-on can't find a regression of one case alone in {len(found.cannot_fail)} of "
-            f"{plural(found.compared, 'case')}: too few samples for so many. Measure more rounds, or fewer cases"
+            f"--fail-on can't find a regression of one case alone in {len(report.cannot_fail)} of "
+            f"{plural(report.compared, 'case')}: too few samples for so many. Measure more rounds, or fewer cases"
         )
     return lines
 
 
-def has_gate(found: ComparisonReport) -> bool:
+def has_gate(report: ComparisonReport) -> bool:
     """Whether there is a PASS or FAIL to tell: it was asked for, or a result is wrong."""
-    return found.rules.fail_on is not None or not found.passed
+    return report.rules.fail_on is not None or not report.passed
 
 
 def difference_cells(one: Difference) -> tuple[str, str, str]:
@@ -140,39 +140,39 @@ def factor(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.4g}"
 
 
-def chance(p_value: float | None) -> str:
+def p_text(p_value: float | None) -> str:
     """A p-value to three decimals."""
     if p_value is None:
         return UNKNOWN
     return f"<{_LEAST_P}" if p_value < _LEAST_P else f"{p_value:.3f}"
 
 
-def _finding(found: ComparisonReport, failures: Sequence[CaseComparison]) -> str:
+def _finding(report: ComparisonReport, failures: Sequence[CaseComparison]) -> str:
     if not failures:
-        return f"no case is slower by more than {_share(found.rules.fail_on)}"
+        return f"no case is slower by more than {_share(report.rules.fail_on)}"
     kinds = Counter(row.outcome for row in failures)
     words: dict[CaseOutcome, str] = {
-        "slower": f"slower by more than {_share(found.rules.fail_on)}",
+        "slower": f"slower by more than {_share(report.rules.fail_on)}",
         "wrong in new": "wrong that was right",
         "only in base": "that failed",
     }
-    return ", ".join(f"{plural(kinds[kind], 'case')} {said}" for kind, said in words.items() if kind in kinds)
+    return ", ".join(f"{plural(kinds[kind], 'case')} {text}" for kind, text in words.items() if kind in kinds)
 
 
-def _failure(row: CaseComparison, found: ComparisonReport) -> str:
+def _failure(row: CaseComparison, report: ComparisonReport) -> str:
     if row.comparison is None:
         return f"wrong: {row.reason}" if row.outcome == "wrong in new" else row.reason or row.outcome
     ratio, interval, _ = figures(row)
-    return f"{ratio} ({interval}), p {chance(row.family_p)} with all {plural(found.compared, 'case')} counted"
+    return f"{ratio} ({interval}), p {p_text(row.family_p)} with all {plural(report.compared, 'case')} counted"
 
 
-def _undivided_reasons(found: ComparisonReport) -> Counter[str]:
-    return Counter(row.undivided for row in found.rows if row.undivided is not None)
+def _undivided_reasons(report: ComparisonReport) -> Counter[str]:
+    return Counter(row.undivided for row in report.rows if row.undivided is not None)
 
 
-def _controls(found: ComparisonReport) -> dict[float, int]:
+def _controls(report: ComparisonReport) -> dict[float, int]:
     """How far the limits moved apart, and how many they are; one entry for each set of them."""
-    return {row.spread_of_limits: len(row.divided_by) for row in found.rows if row.spread_of_limits is not None}
+    return {row.spread_of_limits: len(row.divided_by) for row in report.rows if row.spread_of_limits is not None}
 
 
 def _share(share: float | None) -> str:

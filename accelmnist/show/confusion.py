@@ -1,69 +1,87 @@
-"""The confusion matrix on the console: rows predicted, columns actual, errors by colour as in the figure.
-
-Through a pipe there is no colour; then a dot for every empty cell lets the errors stand out. Class names that are words
-stand before the rows, and the columns keep their numbers: so the matrix fits into 80 columns.
-"""
+"""A network's confusions as blocks: the matrix, rows predicted and columns actual, and the most confused pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from rich.console import Group
-from rich.style import Style
-from rich.table import Table
-from rich.text import Text
 
 from accelmnist.core.metrics import ConfusedPair, Metrics
-from accelmnist.show.heat import FAINT_INK, RGB, cell_colours, hex_colour, ink_on
+from accelmnist.show.document import Cell, Column, Matrix, MatrixCell, Table, Tile
+from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
 from accelmnist.show.names import class_kind, row_names
-from accelmnist.show.theme import LABEL, STRONG, table
 from accelmnist.show.units import count, percent
 
-__all__ = ["format_confusion", "format_pairs", "row_names"]
+TilesOf = Callable[[int, int], tuple[Tile, ...]]
 
 
-def format_confusion(metrics: Metrics, class_names: tuple[str, ...]) -> Group:
-    """The counts, with precision at the end of every row and recall below every column, and what they mean."""
+def confusion_matrix(
+    metrics: Metrics,
+    class_names: tuple[str, ...],
+    *,
+    label_of: Callable[[int, int, int], str] = lambda _count, _predicted, _actual: "",
+    tiles_of: TilesOf = lambda _predicted, _actual: (),
+    gap: str = "",
+) -> Matrix:
+    """The counts, with precision at the end of every row and recall below every column.
+
+    Of a cell, given by its predicted and its actual class, `label_of` says what its count means and `tiles_of` shows
+    some of its images; `gap` says why there are none.
+    """
     kind = class_kind(class_names)
-    legend = f"A row for each predicted {kind}, a column for each actual {kind}."
-    return Group(Text(legend, style=LABEL), Text(), _grid(metrics, class_names))
-
-
-def _grid(metrics: Metrics, class_names: tuple[str, ...]) -> Table:
     counts = np.array(metrics.confusion_matrix, dtype=np.int64)
     colours = cell_colours(counts)
-    width = max(len(str(counts.max())), 4) + 1
-    grid = Table.grid()
-    for justify in ("left", *("right" for _ in counts), "right"):
-        grid.add_column(justify="left" if justify == "left" else "right", no_wrap=True)
-    heads = [Text(_entry(str(label), width), STRONG) for label in range(len(counts))]
-    grid.add_row(Text(), *heads, Text("  precision", LABEL))
-    for scores, name in zip(metrics.per_class, row_names(class_names), strict=True):
-        row = zip(counts[scores.label], colours[scores.label], strict=True)
-        cells = [_cell(int(number), colour, width) for number, colour in row]
-        grid.add_row(Text(f"{name} ", STRONG), *cells, Text(percent(scores.precision)))
-    recalls = [Text(_entry(f"{100 * scores.recall:.1f}", width)) for scores in metrics.per_class]
-    grid.add_row(Text("recall % ", LABEL), *recalls, Text())
-    return grid
+
+    def cell(row: int, column: int) -> MatrixCell:
+        background, number = colours[row][column], int(counts[row, column])
+        return MatrixCell(
+            count=number,
+            background="" if background == EMPTY else hex_colour(background),
+            ink="" if background == EMPTY else hex_colour(ink_on(background)),
+            label=label_of(number, row, column),
+            tiles=tiles_of(row, column) if number else (),
+        )
+
+    return Matrix(
+        caption=f"Confusion matrix: a row for each predicted {kind}, a column for each actual one. Mistakes are "
+        "coloured by their share of the column, on a logarithmic scale.",
+        names=class_names,
+        class_kind=kind,
+        cells=tuple(tuple(cell(row, column) for column in range(len(counts))) for row in range(len(counts))),
+        precision=tuple(percent(scores.precision) for scores in metrics.per_class),
+        recall=tuple(percent(scores.recall, digits=1) for scores in metrics.per_class),
+        accuracy=percent(metrics.accuracy),
+        gap=gap,
+    )
 
 
-def format_pairs(pairs: tuple[ConfusedPair, ...], metrics: Metrics, class_names: tuple[str, ...]) -> Table:
-    """The most confused pairs, with their share of the actual class's images."""
+def pairs_table(pairs: tuple[ConfusedPair, ...], metrics: Metrics, class_names: tuple[str, ...]) -> Table:
+    """The most confused pairs, with their shares of the actual class's images and of all mistakes."""
     names = row_names(class_names)
-    made = table(("actual", "left"), ("taken for", "left"), ("images", "right"), ("share of the actual", "right"))
-    for pair in pairs:
-        support = metrics.per_class[pair.actual].support
-        share = percent(pair.count / support if support else None)
-        made.add_row(names[pair.actual], names[pair.predicted], count(pair.count), share)
-    return made
+    wrong = metrics.images - sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
+    return Table(
+        ident="pairs",
+        caption="The most frequent mistakes.",
+        columns=(
+            Column("actual"),
+            Column("taken for"),
+            Column("images", True),
+            Column("share of the actual", True),
+            Column("of all mistakes", True, only_large=True),
+        ),
+        rows=tuple(
+            (
+                Cell(names[pair.actual], pair.actual),
+                Cell(names[pair.predicted], pair.predicted),
+                Cell(count(pair.count), pair.count),
+                _share(pair.count, metrics.per_class[pair.actual].support),
+                _share(pair.count, wrong),
+            )
+            for pair in pairs
+        ),
+    )
 
 
-def _cell(number: int, background: RGB, width: int) -> Text:
-    """Empty cells have a background too: the matrix is a light card on a dark terminal and on a light one."""
-    ink = FAINT_INK if number == 0 else ink_on(background)
-    style = Style(color=hex_colour(ink), bgcolor=hex_colour(background))
-    return Text(_entry(str(number) if number else "·", width), style=style)
-
-
-def _entry(text: str, width: int) -> str:
-    """One column of every cell stays free at the right, so that neighbours with coloured backgrounds do not touch."""
-    return f"{text} ".rjust(width)
+def _share(part: int, whole: int) -> Cell:
+    share = part / whole if whole else None
+    return Cell(percent(share), share)

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
-from accelmnist.show.theme import GOOD, LABEL, STRONG, UNSURE, pairs, section
+from accelmnist.show.document import Block, Cell, Column, Document, Facts, Points, Section, Table, Tone
+from accelmnist.show.files import files_section
 from accelmnist.show.units import count, fraction, percent, plural, seconds, significant
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_ASCII = " .:-=+*#%@"
-_STYLES = {"clear": GOOD, "leaning": UNSURE, "none": LABEL}
+_TONES: dict[str, Tone] = {"clear": "good", "leaning": "unsure", "none": "faint"}
 
 
-def print_neurons(record: NeuronsRecord, console: Console, *, top: int, folder: Path | None) -> None:
-    """Print the summary, and the first `top` neurons in the order of the atlas."""
-    console.print(section("Neurons" if record.rows == "hidden" else "Outputs", _whole(record)))
+def neurons_page(record: NeuronsRecord, *, top: int, folder: Path | None) -> Document:
+    """The summary, and the first `top` neurons in the order of the atlas. `folder` is where the files lie."""
     shown = [record.neurons[index] for index in record.order[:top]]
-    console.print(section(_title(record, len(shown)), _rows(record, shown, ascii_only=console.options.ascii_only)))
+    sections = [
+        Section(title="Neurons" if record.rows == "hidden" else "Outputs", blocks=_summary(record)),
+        Section(title=_title(record, len(shown)), blocks=(_table(record, shown),)),
+    ]
     if folder is not None and record.files:
-        console.print(section("Files", _files(record, folder)))
+        sections.append(files_section(folder, record.files))
+    return Document(tuple(sections))
 
 
-def _whole(record: NeuronsRecord) -> RenderableType:
-    network = f"{record.network}, {record.network.activation}, trained on {record.dataset}"
-    if record.rows == "output":
-        network = f"{record.network}, trained on {record.dataset}"
-    accuracy = f"{percent(record.accuracy)} of {plural(record.test_images, 'test image')}"
-    rows = [("network", network), ("accuracy", accuracy), ("took", seconds(record.analysis_s))]
+def _summary(record: NeuronsRecord) -> tuple[Block, ...]:
+    activation = "" if record.rows == "output" else f", {record.network.activation}"
+    rows = [
+        ("network", f"{record.network}{activation}, trained on {record.dataset}"),
+        ("accuracy", f"{percent(record.accuracy)} of {plural(record.test_images, 'test image')}"),
+        ("took", seconds(record.analysis_s)),
+    ]
     if record.ablation_images < record.test_images:
         rows.insert(2, ("taken away", f"on {count(record.ablation_images)} of the test images"))
-    facts = pairs(rows)
-    return Group(facts, Text(), *(Text(f"{sentence}.") for sentence in record.summary))
+    sentences = tuple(f"{sentence}." for sentence in record.summary)
+    return (Facts(rows=tuple(rows)), *([Points(items=sentences)] if sentences else []))
 
 
 def _title(record: NeuronsRecord, shown: int) -> str:
@@ -44,18 +44,22 @@ def _title(record: NeuronsRecord, shown: int) -> str:
     return f"The clearest {count(shown)} of {count(len(record.neurons))}"
 
 
-def _rows(record: NeuronsRecord, neurons: list[Neuron], *, ascii_only: bool) -> Table:
-    """A row each: its number and figures, ten bars of the shares of images that turn it on, and its sentence."""
-    grid = Table.grid(padding=(0, 2))
-    for heading, justify in (("number", "right"), ("bars", "left"), ("sentence", "left")):
-        grid.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=heading != "sentence")
-    grid.add_row(Text("#", STRONG), Text(_initials(record), STRONG), Text("on for, by class", LABEL))
-    for neuron in neurons:
-        style = _STYLES[neuron.task.certainty]
-        text = Text(neuron.sentence.partition(f" {neuron.index} ")[2])
-        text.append(f"\n{_figures(neuron)}", LABEL)
-        grid.add_row(Text(str(neuron.index), STRONG), Text(_bars(neuron, ascii_only=ascii_only), style), text)
-    return grid
+def _table(record: NeuronsRecord, neurons: list[Neuron]) -> Table:
+    """A row each: its number, ten bars of the shares of images that turn it on, and its sentence with its figures."""
+    columns = (
+        Column("#", True, role="name"),
+        Column(_initials(record), role="name"),
+        Column("on for, by class"),
+    )
+    rows = tuple(
+        (
+            Cell(str(neuron.index), tone="strong"),
+            Cell(_bars(neuron), tone=_TONES[neuron.task.certainty]),
+            Cell(neuron.sentence.partition(f" {neuron.index} ")[2], details=(_figures(neuron),)),
+        )
+        for neuron in neurons
+    )
+    return Table(ident="neurons", caption="The neurons.", columns=columns, rows=rows)
 
 
 def _initials(record: NeuronsRecord) -> str:
@@ -63,9 +67,8 @@ def _initials(record: NeuronsRecord) -> str:
     return "".join(str(label) for label in range(len(record.class_names)))
 
 
-def _bars(neuron: Neuron, *, ascii_only: bool) -> str:
-    ramp = _ASCII if ascii_only else _BLOCKS
-    return "".join(ramp[round(share * (len(ramp) - 1))] for share in neuron.activation.share_on)
+def _bars(neuron: Neuron) -> str:
+    return "".join(_BLOCKS[round(share * (len(_BLOCKS) - 1))] for share in neuron.activation.share_on)
 
 
 def _figures(neuron: Neuron) -> str:
@@ -75,10 +78,3 @@ def _figures(neuron: Neuron) -> str:
         f"strength {significant(neuron.strength, 2)}",
     ]
     return ", ".join(parts)
-
-
-def _files(record: NeuronsRecord, folder: Path) -> RenderableType:
-    top = [name for name in record.files if "/" not in name]
-    below = len(record.files) - len(top)
-    more = f", neurons/ ({plural(below, 'file')})" if below else ""
-    return Group(Text(str(folder), style=STRONG, overflow="fold"), Text(", ".join(top) + more, style=LABEL))

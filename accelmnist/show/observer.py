@@ -8,10 +8,10 @@ from types import TracebackType
 from rich.console import Console
 
 from accelmnist.core.records import EpochFigures, RunRecord, TrialFigures
-from accelmnist.show.plan import print_plan
-from accelmnist.show.progress import TrainingProgress
+from accelmnist.show.plan import plan_page
+from accelmnist.show.progress import TrainingProgress, TrialsProgress
+from accelmnist.show.render.console import print_document
 from accelmnist.show.theme import LABEL
-from accelmnist.show.trials import TrialsProgress
 
 
 class SilentObserver:
@@ -59,7 +59,7 @@ class ConsoleObserver:
 
     def planned(self, record: RunRecord) -> None:
         """Print what will run and why."""
-        print_plan(record, self._console)
+        print_document(plan_page(record), self._console)
         epochs = record.config.training.epochs
         if record.trials is not None:
             self._progress = TrialsProgress(record.trials.planned, epochs, self._console)

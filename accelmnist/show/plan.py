@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from accelmnist.core.config import ModelConfig, TrainingConfig, steps_per_epoch
 from accelmnist.core.records import Choice, RunRecord
-from accelmnist.show.theme import LABEL, STRONG, pairs, section
+from accelmnist.show.document import Cell, Column, Document, Facts, Section, Table
 from accelmnist.show.units import count, plural
 
 
-def format_plan(record: RunRecord) -> RenderableType:
+def plan_page(record: RunRecord) -> Document:
     """Every choice with its reason, then the network, the data and the hyper-parameters."""
-    parts: list[RenderableType] = []
-    if record.choices:
-        parts.append(section("How it will run", _choices(record.choices)))
-    parts.append(section("What will be trained", pairs(_rows(record))))
-    return Group(*parts)
+    trained = Section(title="What will be trained", blocks=(Facts(rows=tuple(_rows(record))),))
+    if not record.choices:
+        return Document((trained,))
+    return Document((Section(title="How it will run", blocks=(choices_table(record.choices),)), trained))
 
 
-def print_plan(record: RunRecord, console: Console) -> None:
-    """Print `format_plan`."""
-    console.print(format_plan(record))
-
-
-def _choices(choices: tuple[Choice, ...]) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style=LABEL, no_wrap=True)
-    grid.add_column(style=STRONG, overflow="fold")
-    grid.add_column(overflow="fold", ratio=1)
-    for choice in choices:
-        grid.add_row(choice.what, Text(choice.value), Text(choice.reason))
-    return grid
+def choices_table(choices: tuple[Choice, ...]) -> Table:
+    """What was decided before the run, and why."""
+    return Table(
+        ident="choices",
+        caption="What was decided before the run, and why.",
+        columns=(Column("what", role="name"), Column("choice"), Column("reason")),
+        rows=tuple(
+            (Cell(choice.what, tone="faint"), Cell(choice.value, tone="strong"), Cell(choice.reason))
+            for choice in choices
+        ),
+        has_head=False,
+    )
 
 
 def _rows(record: RunRecord) -> list[tuple[str, str]]:

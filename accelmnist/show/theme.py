@@ -7,11 +7,15 @@ sixteen colours where a meaning is enough, because they follow the user's light 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Group, RenderableType
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
+
+from accelmnist.show.document import Tone
 
 GOOD = "bold green"
 BAD = "bold red"
@@ -19,6 +23,9 @@ UNSURE = "bold yellow"
 HEADING = "bold cyan"
 LABEL = "dim"
 STRONG = "bold"
+STYLES: dict[Tone, str] = {"": "", "good": GOOD, "bad": BAD, "unsure": UNSURE, "faint": LABEL, "strong": STRONG}
+
+GAP = 2  # characters between two columns
 
 
 def section(title: str, body: RenderableType) -> Group:
@@ -27,24 +34,24 @@ def section(title: str, body: RenderableType) -> Group:
     return Group(rule, body, Text())
 
 
-def table(*columns: tuple[str, str]) -> Table:
-    """A table with a light rule under its head; a column is its heading and `left` or `right`."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style=STRONG)
-    for heading, justify in columns:
-        made.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
-    return made
+def table(*, show_header: bool = True) -> Table:
+    """A table with a light rule under its head, its columns two characters apart."""
+    padding = (0, GAP - 1, 0, 0)  # the box adds one
+    return Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=padding,
+        header_style=STRONG,
+        show_header=show_header,
+    )
 
 
-def pairs(rows: list[tuple[str, str]]) -> Table:
+def pairs(rows: Sequence[tuple[str, str]]) -> Table:
     """Names and their values in two columns; a long value folds within its own column."""
-    grid = Table.grid(padding=(0, 2))
+    grid = Table.grid(padding=(0, GAP))
     grid.add_column(style=LABEL, no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(name, Text(value))
     return grid
-
-
-def mark(passed: bool) -> Text:
-    """PASS or FAIL."""
-    return Text("PASS", style=GOOD) if passed else Text("FAIL", style=BAD)

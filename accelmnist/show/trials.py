@@ -1,114 +1,75 @@
-"""Many seeds of one run: the progress of their training, a row a seed, and what they say together.
+"""Many seeds of one run: a row a seed, and what they say together, on the page and in trials.md.
 
-Seeds beyond the first rows are in the record; the mean, its interval and the total are of all of them.
+A console shows the first rows and leaves the other seeds to the record; the mean, its interval and the total are of
+all of them.
 """
 
 from __future__ import annotations
 
-from types import TracebackType
-
-from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
-
-from accelmnist.core.records import EpochFigures, SeedSpread, TrialFigures, TrialsSummary
-from accelmnist.show.theme import BAD, LABEL, STRONG, table
+from accelmnist.core.records import RunRecord, SeedSpread, TrialFigures, TrialsSummary
+from accelmnist.show.document import Block, Cell, Column, Document, Points, Section, Table, Text
 from accelmnist.show.units import UNKNOWN, fraction, percent, plural, rate, seconds
 
 _MOST_ROWS = 12
 
 
-class TrialsProgress:
-    """A context manager around the training of `trials` seeds of `epochs` epochs: a bar, or plain lines in a pipe.
-
-    The bar moves with every epoch; a line comes with every seed that is over. Like the bar of one training, it is drawn
-    only when it is told something.
-    """
-
-    def __init__(self, trials: int, epochs: int, console: Console) -> None:
-        self._trials, self._done, self._console = trials, 0, console
-        self._bar = _make_bar(console) if console.is_terminal else None
-        self._task = None if self._bar is None else self._bar.add_task("", total=trials * epochs, done=self._said())
-
-    def __enter__(self) -> TrialsProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, _epoch: EpochFigures) -> None:
-        """An epoch of one of the seeds is over."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, advance=1, refresh=True)
-
-    def trial_done(self, trial: TrialFigures) -> None:
-        """A seed is over."""
-        self._done += 1
-        if self._bar is None or self._task is None:
-            line = f"seed {trial.seed} ({self._said()}): {_came_of(trial)}"
-            self._console.print(line, highlight=False, soft_wrap=True)
-        else:
-            self._bar.update(self._task, done=self._said(), refresh=True)
-
-    def _said(self) -> str:
-        return f"{self._done} of {self._trials}"
-
-
-def _came_of(trial: TrialFigures) -> str:
-    if trial.error is not None:
-        return trial.error
-    return f"test accuracy {percent(trial.accuracy)}, trained in {seconds(trial.train_s)}"
-
-
-def _make_bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("training {task.fields[done]} seeds"),
-        BarColumn(bar_width=None),
-        TextColumn("epoch {task.completed}/{task.total}"),
-        console=console,
-        auto_refresh=False,
-        expand=True,
-    )
-
-
-def format_trials(summary: TrialsSummary) -> RenderableType:
+def trials_blocks(summary: TrialsSummary) -> tuple[Block, ...]:
     """A row a seed, mean and interval below, what ended a seed early, and what all of them took."""
-    errors = [Text(f"seed {trial.seed}: {trial.error}", style=BAD) for trial in summary.trials if trial.error]
-    return Group(_table(summary), *errors, Text(total_text(summary), style=LABEL))
+    return (_table(summary), *_errors(summary), Text(text=total_text(summary), tone="faint"))
+
+
+def trials_note(record: RunRecord, summary: TrialsSummary) -> Document:
+    """The seeds of a run for a report or an issue: the sentence, a row a seed, mean and interval."""
+    sentence = f"{record.config.model}{_where(record)}: {total_text(summary)}."
+    errors = _errors(summary)
+    points = (Points(items=tuple(error.text for error in errors)),) if errors else ()
+    return Document((Section(title="", blocks=(Text(text=sentence), _table(summary), *points)),))
+
+
+def _where(record: RunRecord) -> str:
+    """On what it ran, with what, when."""
+    environment = record.environment
+    if environment is None:
+        return ""
+    return f" on {environment.hardware}, torch {environment.torch}, {record.created[:10]}"
+
+
+def _errors(summary: TrialsSummary) -> tuple[Text, ...]:
+    return tuple(Text(text=f"seed {trial.seed}: {trial.error}", tone="bad") for trial in summary.trials if trial.error)
 
 
 def _table(summary: TrialsSummary) -> Table:
-    made = table(("seed", "left"), ("test accuracy", "right"), ("macro F1", "right"), ("training", "right"))
-    shown = summary.trials[:_MOST_ROWS]
-    for trial in shown:
-        made.add_row(*row_of(trial))
-    if len(summary.trials) > len(shown):
-        made.add_row(Text(f"{len(summary.trials) - len(shown)} more", style=LABEL))
-    made.add_section()
-    for name, accuracy, macro_f1 in spread_rows(summary):
-        made.add_row(name, accuracy, macro_f1, "", style=STRONG if name == "mean" else "")
-    return made
+    return Table(
+        ident="trials",
+        caption="All seeds.",
+        columns=(
+            Column("seed"),
+            Column("test accuracy", True),
+            Column("macro F1", True),
+            Column("training", True),
+        ),
+        rows=tuple(map(_row, summary.trials)),
+        totals=_spread_rows(summary),
+        most_on_screen=_MOST_ROWS,
+    )
 
 
-def row_of(trial: TrialFigures) -> tuple[str, str, str, str]:
-    """The cells of a seed."""
-    return (str(trial.seed), percent(trial.accuracy), fraction(trial.macro_f1), seconds(trial.train_s))
+def _row(trial: TrialFigures) -> tuple[Cell, ...]:
+    figures = (percent(trial.accuracy), fraction(trial.macro_f1), seconds(trial.train_s))
+    return tuple(map(Cell, (str(trial.seed), *figures)))
 
 
-def spread_rows(summary: TrialsSummary) -> list[tuple[str, str, str]]:
+def _spread_rows(summary: TrialsSummary) -> tuple[tuple[Cell, ...], ...]:
     """What the seeds say together, of accuracy and of macro F1: the mean, its interval, the deviation."""
     accuracy, macro_f1 = summary.accuracy, summary.macro_f1
-    return [
-        ("mean", percent(accuracy.mean if accuracy else None), fraction(macro_f1.mean if macro_f1 else None)),
-        ("95 % interval", _interval(accuracy, 100, 2, " %"), _interval(macro_f1, 1, 4, "")),
-        ("deviation", percent(accuracy.deviation if accuracy else None, digits=3), _deviation(macro_f1)),
-    ]
+    mean = (percent(accuracy.mean if accuracy else None), fraction(macro_f1.mean if macro_f1 else None))
+    interval = (_interval(accuracy, 100, 2, " %"), _interval(macro_f1, 1, 4, ""))
+    deviation = (percent(accuracy.deviation if accuracy else None, digits=3), _deviation(macro_f1))
+    return (
+        tuple(Cell(text, tone="strong") for text in ("mean", *mean, "")),
+        tuple(map(Cell, ("95 % interval", *interval, ""))),
+        tuple(map(Cell, ("deviation", *deviation, ""))),
+    )
 
 
 def _interval(spread: SeedSpread | None, scale: float, digits: int, unit: str) -> str:

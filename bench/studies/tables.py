@@ -25,7 +25,8 @@ from typing import Any
 from accelmnist.core.files import write_atomically
 from accelmnist.core.records import RunRecord, load_record
 from accelmnist.measure.record import BenchRecord, load_bench
-from accelmnist.show.bench.markdown import format_markdown
+from accelmnist.show.bench.page import bench_note
+from accelmnist.show.render.markdown import render_markdown
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -59,12 +60,12 @@ def bench_part(folder: Path) -> str:
     inside = os.path.relpath(folder, RESULTS_README.parent)
     pictures = [f"![{words}]({inside}/{name})" for name, words in _FIGURES.items() if (folder / name).exists()]
     more = f"[What holds each case back, what begins to pay and when, the doubts and the limits]({inside}/bench.md)."
-    return "\n\n".join([format_markdown(load_bench(folder), brief=True).strip(), more, *pictures])
+    return "\n\n".join([render_markdown(bench_note(load_bench(folder), brief=True)).strip(), more, *pictures])
 
 
 def training_part(record: BenchRecord) -> str:
     """The part of README.md on a benchmark: what was measured, the answer, the table of training, how to read it."""
-    blocks = format_markdown(record, brief=True).strip().split("\n\n")
+    blocks = render_markdown(bench_note(record, brief=True)).strip().split("\n\n")
     titles = [index for index, block in enumerate(blocks) if block.startswith("**Training**")]
     last_table = max(index for index, block in enumerate(blocks) if block.startswith("| "))
     return "\n\n".join([*blocks[:2], *blocks[titles[0] : titles[0] + 2], *blocks[last_table + 1 :]])
@@ -74,7 +75,7 @@ def write_bench(folder: Path) -> None:
     """Write `bench.md` and both parts on the benchmark in `folder`."""
     record = load_bench(folder)
     command = f"{COMMAND} bench {folder.resolve().relative_to(ROOT)}"
-    write_atomically(folder / "bench.md", format_markdown(record).encode())
+    write_atomically(folder / "bench.md", render_markdown(bench_note(record)).encode())
     write_part(command, bench_part(folder))
     write_part(command, training_part(record), README)
 

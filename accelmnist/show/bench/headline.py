@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from accelmnist.core.records import Check
 from accelmnist.measure.limits.crossover import paired
-from accelmnist.measure.record import BenchRecord, CaseResult, Target
+from accelmnist.measure.record import CaseResult, Target
 from accelmnist.measure.statistics.comparison import Comparison, are_too_few
+from accelmnist.show.bench.cases import reason_text
 from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text
 from accelmnist.show.bench.naming import one_line
-from accelmnist.show.bench.pages import reason_text
-from accelmnist.show.bench.parts import Part, is_measured
+from accelmnist.show.bench.parts import Part
 from accelmnist.show.bench.view import BenchView
+from accelmnist.show.document import Headline, Tone
 from accelmnist.show.units import plural, rate, seconds, significant, spread
 
 NOTHING = "NOTHING MEASURED"
@@ -22,30 +23,35 @@ _DOES = {"training": "trains", "latency": "classifies single images", "throughpu
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a benchmark ended, in a `word`; `passed` is None where that is no judgement of its results."""
+    """How a benchmark ended, in a `word`; its tone is "unsure" if that is no judgement of the results."""
 
     word: str
-    passed: bool | None
+    tone: Tone
 
 
-def outcome_of(record: BenchRecord) -> Outcome:
-    """FAIL where a row is wrong or no seed reached the target, PASS where every measured row is right."""
-    measured = [result for result in record.cases if is_measured(result)]
-    timed = [made for made in (result.time_to_accuracy for result in record.cases) if made is not None]
-    if record.status == "done" and not measured and not wrong_of(record):
-        return Outcome(NOTHING, None)
-    if wrong_of(record) or (timed and not any(made.reached for made in timed)):
-        return Outcome("FAIL" if record.status == "done" else f"{record.status.upper()}, FAIL", False)
+def headline(view: BenchView) -> Headline:
+    """The outcome and how much was measured, what is fastest, and every wrong row with what failed."""
+    outcome, record = outcome_of(view), view.record
+    lines: list[tuple[str, Tone]] = [(sentence, "strong") for sentence in leaders(view)]
+    if message := message_of(view):
+        lines.append((message, "unsure" if record.status == "interrupted" else "bad"))
+    lines += [(f"wrong: {view.label(result)}: {failures_text(result)}", "bad") for result in view.wrong]
+    return Headline(word=outcome.word, tone=outcome.tone, text=extent(view), lines=tuple(lines))
+
+
+def outcome_of(view: BenchView) -> Outcome:
+    """FAIL if a row is wrong or no seed reached the target, PASS if every measured row is right."""
+    record = view.record
+    timed = [result.time_to_accuracy for result in record.cases if result.time_to_accuracy is not None]
+    if record.status == "done" and not view.measured and not view.wrong:
+        return Outcome(NOTHING, "unsure")
+    if view.wrong or (timed and not any(times.reached for times in timed)):
+        return Outcome("FAIL" if record.status == "done" else f"{record.status.upper()}, FAIL", "bad")
     if record.status != "done":
-        return Outcome(record.status.upper(), None)
-    if any(result.verdict is None for result in measured):
-        return Outcome("DONE, not verified", None)
-    return Outcome("PASS", True)
-
-
-def wrong_of(record: BenchRecord) -> tuple[CaseResult, ...]:
-    """The rows whose result is not right."""
-    return tuple(result for result in record.cases if result.is_wrong)
+        return Outcome(record.status.upper(), "unsure")
+    if any(result.verdict is None for result in view.measured):
+        return Outcome("DONE, not verified", "unsure")
+    return Outcome("PASS", "good")
 
 
 def failures_text(result: CaseResult) -> str:
@@ -59,31 +65,32 @@ def _failure(check: Check) -> str:
     return f"{check.name} is {check.value:.4g}" + ("" if check.limit is None else f", limit {check.limit:.4g}")
 
 
-def nothing_text(record: BenchRecord) -> str:
-    """One sentence on why no case has a figure, by the reason that most of them share; nothing where one has."""
-    if outcome_of(record).word != NOTHING:
+def nothing_text(view: BenchView) -> str:
+    """One sentence on why no case has a figure, by the reason that most of them share; empty if one has."""
+    if outcome_of(view).word != NOTHING:
         return ""
-    (reason, number), *others = Counter(
-        reason_text(result).removeprefix("skipped: ") for result in record.cases
-    ).most_common()
-    of_how_many = f" ({number} of {plural(len(record.cases), 'case')})" if others else ""
+    cases = view.record.cases
+    (reason, number), *others = Counter(reason_text(result).removeprefix("skipped: ") for result in cases).most_common()
+    of_how_many = f" ({number} of {plural(len(cases), 'case')})" if others else ""
     return f"Nothing was measured: {reason}{of_how_many}"
 
 
-def message_of(record: BenchRecord) -> str:
-    """Why the benchmark ended as it did, where the outcome doesn't say it already."""
+def message_of(view: BenchView) -> str:
+    """Why the benchmark ended as it did, unless the outcome says it already."""
+    record = view.record
     return "" if record.message is None or record.message == record.status else one_line(record.message)
 
 
-def extent(record: BenchRecord) -> str:
+def extent(view: BenchView) -> str:
     """How much was measured: "17 of 19 cases measured in 24 rounds, 2 min 51 s"."""
-    done = sum(map(is_measured, record.cases))
+    record = view.record
     rounds = f" in {plural(len(record.rounds), 'round')}" if record.rounds else ""
-    return f"{done} of {plural(len(record.cases), 'case')} measured{rounds}, {seconds(record.elapsed_s)}"
+    cases = plural(len(record.cases), "case")
+    return f"{len(view.measured)} of {cases} measured{rounds}, {seconds(record.elapsed_s)}"
 
 
 def leaders(view: BenchView) -> tuple[str, ...]:
-    """A sentence for the fastest right row of every table of training, or of inference where nothing was trained."""
+    """A sentence for the fastest right row of every table of training, or of inference if nothing was trained."""
     trained = [part for part in view.parts if part.kind in ("training", "target")]
     return tuple(filter(None, (_leader(part, view) for part in trained or view.parts)))
 
@@ -129,9 +136,9 @@ def _is_level(first: CaseResult, other: CaseResult) -> bool:
 def _quickest(timed: list[CaseResult], part: Part, view: BenchView) -> str:
     if not timed or timed[0].time_to_accuracy is None:
         return f"{part.title}: no right case gets there with half of its seeds" if part.rows else ""
-    made = timed[0].time_to_accuracy.with_compile
-    level = [result for result in timed[1:] if _overlaps(made, result)]
-    took = f"{target_text(made)}, {reached_text(timed[0])} seeds"
+    fastest = timed[0].time_to_accuracy.with_compile
+    level = [result for result in timed[1:] if _overlaps(fastest, result)]
+    took = f"{target_text(fastest)}, {reached_text(timed[0])} seeds"
     return f"{part.title}: {view.brief(timed[0])} is quickest, {took}{_also(level, view)}"
 
 

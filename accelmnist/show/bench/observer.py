@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord
+from accelmnist.show.bench.cases import reason_text
 from accelmnist.show.bench.live import format_live, format_progress, time_text
-from accelmnist.show.bench.pages import reason_text
 from accelmnist.show.bench.view import BenchView
 from accelmnist.show.live_page import LivePage
 from accelmnist.show.theme import BAD

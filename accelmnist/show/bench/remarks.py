@@ -6,13 +6,14 @@ and what was seen in each stands below it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from statistics import mean
 
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import THRESHOLD
-from accelmnist.show.bench.parts import is_measured
+from accelmnist.show.bench.naming import one_line
 from accelmnist.show.bench.view import BenchView
+from accelmnist.show.document import Block, Remark, Remarks, Text
 from accelmnist.show.units import percent, seconds, significant
 
 _HARNESS_LIMIT = 0.01  # of a region
@@ -20,26 +21,45 @@ _LEAST_SHARE = 0.0001  # what two digits can say
 _AMBIGUOUS = "more rounds, longer regions or a quieter machine would tell whether there is a difference"
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """A reason not to trust some figures: its name, what to do, and what was seen in which cases."""
+def bounds(view: BenchView) -> tuple[Remarks, ...]:
+    """By table, every case that was explained, with the sentence that does."""
+    explained = []
+    for part in view.parts:
+        items = tuple(
+            Remark(name=part.naming.label(row), text=row.bound.sentence) for row in part.rows if row.bound is not None
+        )
+        if items and part.kind != "target":
+            explained.append(Remarks(title=part.title, items=items))
+    return tuple(explained) if len(explained) > 1 else tuple(replace(remarks, title="") for remarks in explained)
 
-    code: str
-    advice: str
-    seen: tuple[str, ...]
+
+def doubts(view: BenchView) -> tuple[Block, ...]:
+    """Every symptom by its name and advice, what came to nothing, and what the measurement itself took."""
+    record, symptoms = view.record, _symptoms(view)
+    blocks: list[Block] = [Remarks(items=symptoms, tone="unsure")] if symptoms else []
+    if not symptoms and any(result.images_per_s for result in record.cases):
+        blocks.append(Text(text="No figure has a symptom."))
+    if cost := _harness_text(record):
+        blocks.append(Text(text=cost, tone="unsure" if _harness_is_heavy(record) else "faint"))
+    if load := _load_text(record):
+        blocks.append(Text(text=load, tone="faint"))
+    return (*blocks, *(Text(text=f"Note: {one_line(note)}", tone="unsure") for note in record.notes))
 
 
-def doubts_of(view: BenchView) -> list[Doubt]:
-    """Every symptom by its name and advice, and the comparisons that came to nothing."""
-    measured = sum(map(is_measured, view.record.cases))
-    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+def _symptoms(view: BenchView) -> tuple[Remark, ...]:
+    """Each with its advice once, and what was seen in which cases."""
+    seen: dict[tuple[str, str], dict[str, list[str]]] = {}
     for result in view.record.cases:
         for code, sight, advice in _doubts(result):
-            found.setdefault((code, advice), {}).setdefault(sight, []).append(view.label(result))
-    return [
-        Doubt(code, advice, tuple(f"{_listed(labels, measured)}: {sight}" for sight, labels in sights.items()))
-        for (code, advice), sights in found.items()
-    ]
+            seen.setdefault((code, advice), {}).setdefault(sight, []).append(view.label(result))
+    return tuple(
+        Remark(
+            name=code,
+            text=advice,
+            details=tuple(f"{_listed(labels, len(view.measured))}: {sight}" for sight, labels in sights.items()),
+        )
+        for (code, advice), sights in seen.items()
+    )
 
 
 def _listed(labels: list[str], measured: int) -> str:
@@ -48,19 +68,19 @@ def _listed(labels: list[str], measured: int) -> str:
 
 def _doubts(result: CaseResult) -> list[tuple[str, str, str]]:
     """Name, what was seen, what to do."""
-    found: list[tuple[str, str, str]] = []
+    seen: list[tuple[str, str, str]] = []
     for symptom in result.symptoms:
         sight, _, advice = symptom.hint.partition(": ")
-        found.append((symptom.code, sight, advice))
+        seen.append((symptom.code, sight, advice))
     over = result.speedup
     if over is not None and over.verdict == "ambiguous":
         interval = f"between {significant(over.low)} and {significant(over.high)} times its baseline"
-        found.append(("ambiguous", interval, _AMBIGUOUS))
-    return found
+        seen.append(("ambiguous", interval, _AMBIGUOUS))
+    return seen
 
 
-def harness_text(record: BenchRecord) -> str:
-    """What the measurement itself costs, or nothing where that is unknown."""
+def _harness_text(record: BenchRecord) -> str:
+    """What the measurement itself costs, or nothing if that is unknown."""
     harness = record.harness
     if harness is None:
         return ""
@@ -69,13 +89,13 @@ def harness_text(record: BenchRecord) -> str:
     return f"Measuring costs {seconds(harness.empty_region_s)} a region{share}."
 
 
-def harness_is_heavy(record: BenchRecord) -> bool:
+def _harness_is_heavy(record: BenchRecord) -> bool:
     """Whether the measurement takes more than it may."""
     return record.harness is not None and (record.harness.share or 0.0) > _HARNESS_LIMIT
 
 
-def load_text(record: BenchRecord) -> str:
-    """What other processes took meanwhile, or nothing where that was not seen."""
+def _load_text(record: BenchRecord) -> str:
+    """What other processes took meanwhile, or nothing if that was not seen."""
     shares = [round_.other_cpu for round_ in record.rounds if round_.other_cpu is not None]
     if not shares:
         return ""
@@ -84,11 +104,10 @@ def load_text(record: BenchRecord) -> str:
 
 def legend_of(view: BenchView) -> str:
     """How to read the figures of a record."""
-    record = view.record
-    parts = []
+    record, parts = view.record, []
     if any(result.images_per_s for result in record.cases):
         parts.append("± is the 95 % interval of the median.")
-    if over := baselines_text(view):
+    if over := _baselines_text(view):
         parts.append(f"Speed-up is over {over} doing the same work; 'same' is within {percent(THRESHOLD, digits=0)}.")
     if any(result.share_of_limit is not None for result in record.cases):
         parts.append("'Of limit' is the share of the speed that the measured limits of the hardware allow.")
@@ -104,11 +123,8 @@ def legend_of(view: BenchView) -> str:
     return " ".join(parts)
 
 
-def baselines_text(view: BenchView) -> str:
-    """What the speed-ups divide by: "eager fp32 on cpu", or nothing where there are none."""
-    found: dict[str, None] = {}
-    for result in view.record.cases:
-        base = view.baseline(result) if result.speedup is not None else None
-        if base is not None:
-            found[f"{base.engine} {base.precision} on {base.device}"] = None
-    return " or ".join(found)
+def _baselines_text(view: BenchView) -> str:
+    """What the speed-ups divide by: "eager fp32 on cpu", or nothing if there are none."""
+    bases = [view.baseline(result) for result in view.record.cases if result.speedup is not None]
+    named = (f"{base.engine} {base.precision} on {base.device}" for base in bases if base is not None)
+    return " or ".join(dict.fromkeys(named))

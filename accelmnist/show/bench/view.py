@@ -1,4 +1,4 @@
-"""A benchmark's record with what its pages look up in it: names, tables, baselines, bounds, each worked out once."""
+"""A benchmark's record with what its pages look up in it: names, tables and baselines, each worked out once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from accelmnist.measure.conclusion import baseline_of
 from accelmnist.measure.plan import Case, Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.bench.naming import Naming
-from accelmnist.show.bench.parts import Part, parts_of
-
-Bounds = list[tuple[Part, list[tuple[str, str]]]]
+from accelmnist.show.bench.parts import Part, is_measured, parts_of
 
 
 class BenchView:
@@ -23,6 +21,16 @@ class BenchView:
     def parts(self) -> tuple[Part, ...]:
         """The tables, in the order in which they are shown."""
         return parts_of(self.record)
+
+    @cached_property
+    def measured(self) -> tuple[CaseResult, ...]:
+        """The cases that have any figure."""
+        return tuple(filter(is_measured, self.record.cases))
+
+    @cached_property
+    def wrong(self) -> tuple[CaseResult, ...]:
+        """The cases whose result is not right."""
+        return tuple(result for result in self.record.cases if result.is_wrong)
 
     @cached_property
     def _names(self) -> dict[Mode, Naming]:
@@ -54,13 +62,3 @@ class BenchView:
     def is_baseline(self, result: CaseResult) -> bool:
         """Whether others are compared with `result`."""
         return result.speedup is None and self.baseline(result) is result
-
-    @cached_property
-    def bounds(self) -> Bounds:
-        """By table, the name of every case that was explained and the sentence that does."""
-        bounds = []
-        for part in self.parts:
-            lines = [(part.naming.label(row), row.bound.sentence) for row in part.rows if row.bound is not None]
-            if lines and part.kind != "target":
-                bounds.append((part, lines))
-        return bounds

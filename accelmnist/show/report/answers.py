@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,47 +11,35 @@ from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnsw
 from accelmnist.analysis.evidence.confusions import class_means, images_of, likeness_of
 from accelmnist.core.metrics import ConfusedPair, Metrics
 from accelmnist.core.records import RunRecord
-from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
-from accelmnist.show.names import row_names
-from accelmnist.show.report.class_scores import class_figure, class_table
-from accelmnist.show.report.document import (
-    Block,
-    Cell,
-    Chapter,
-    Column,
-    Gallery,
-    Image,
-    Matrix,
-    MatrixCell,
-    Missing,
-    Points,
-    Table,
-    Text,
-    Tile,
-)
+from accelmnist.show.confusion import confusion_matrix, pairs_table
+from accelmnist.show.document import Block, Gallery, Image, Matrix, Missing, Points, Section, Text, Tile
+from accelmnist.show.render.pictures import DIGITS, Collector
+from accelmnist.show.report.class_scores import class_figure
 from accelmnist.show.report.observations import (
     accuracy_sentence,
     class_sentences,
     confusion_sentences,
     likeness_sentence,
 )
-from accelmnist.show.report.opening import DIGITS
-from accelmnist.show.report.pictures import Collector
-from accelmnist.show.report.words import ClassWords, begun, class_names_of, sentence
-from accelmnist.show.units import count, percent
+from accelmnist.show.report.words import ClassWords, begun, sentence
+from accelmnist.show.run_tables import class_names_of, classes_table
 
 _PAIRS = 5  # shown with their images
 _PAIR_IMAGES = 8
 _MISTAKES = 24  # images that a cell of the matrix shows at most
 _RIGHT = 8  # of a cell on the diagonal
+_PAIRS_CAPTION = (
+    "The most frequent mistakes. Below, the images of the first ones; the figure under each is the score of the wrong "
+    "answer."
+)
 
 
-def answers_chapter(record: RunRecord, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> Chapter:
+def answers_chapter(record: RunRecord, answers: RecomputedAnswers | MissingEvidence, collector: Collector) -> Section:
     """What the network says of the test images."""
     metrics, words = record.metrics, ClassWords(class_names_of(record))
     if metrics is None:
         missing = Missing(text="The test images were not classified: the run ended before that.")
-        return Chapter(ident="answers", title="The answers", blocks=(missing,))
+        return Section(ident="answers", title="The answers", blocks=(missing,))
     blocks: list[Block] = [
         Text(text=accuracy_sentence(metrics), lead=True),
         Points(
@@ -60,99 +50,61 @@ def answers_chapter(record: RunRecord, found: RecomputedAnswers | MissingEvidenc
                 *map(sentence, metrics.notes),
             ),
         ),
-        _matrix(metrics, words, found, collector),
-        *_moved(found),
-        *_pairs(metrics, words, found, collector),
+        _matrix(metrics, words, answers, collector),
+        *_moved(answers),
+        *_pairs(metrics, words, answers, collector),
         class_figure(metrics, words),
-        class_table(record, metrics, words),
+        classes_table(metrics, words.names, None if record.reference is None else record.reference.metrics),
     ]
-    return Chapter(ident="answers", title="The answers", blocks=tuple(blocks))
+    return Section(ident="answers", title="The answers", blocks=tuple(blocks))
 
 
 # --- the confusion matrix
 
 
 def _matrix(
-    metrics: Metrics, words: ClassWords, found: RecomputedAnswers | MissingEvidence, collector: Collector
+    metrics: Metrics, words: ClassWords, answers: RecomputedAnswers | MissingEvidence, collector: Collector
 ) -> Matrix:
-    counts = np.array(metrics.confusion_matrix, dtype=np.int64)
-    colours = cell_colours(counts)
-    cells = tuple(
-        tuple(
-            _cell(int(counts[row, column]), colours[row][column], row, column, words, found, collector)
-            for column in range(len(counts))
-        )
-        for row in range(len(counts))
-    )
-    return Matrix(
-        caption=f"Confusion matrix: a row for each predicted {words.kind}, a column for each actual one. Mistakes are "
-        "coloured by their share of the column, on a logarithmic scale.",
-        names=words.names,
-        class_kind=words.kind,
-        cells=cells,
-        precision=tuple(percent(scores.precision, digits=1) for scores in metrics.per_class),
-        recall=tuple(percent(scores.recall, digits=1) for scores in metrics.per_class),
-        accuracy=percent(metrics.accuracy),
-        gap=_gap_text(found),
-    )
+    def label_of(number: int, predicted: int, actual: int) -> str:
+        who = begun(words.counted(number, actual))
+        return f"{who} recognized" if predicted == actual else f"{who} taken for {words.names[predicted]}"
+
+    def tiles_of(predicted: int, actual: int) -> tuple[Tile, ...]:
+        if isinstance(answers, MissingEvidence):
+            return ()
+        most = _RIGHT if predicted == actual else _MISTAKES
+        chosen = images_of(answers, predicted, actual)[:most]
+        return tuple(_tile(int(index), answers, words, collector) for index in chosen)
+
+    return confusion_matrix(metrics, words.names, label_of=label_of, tiles_of=tiles_of, gap=_gap_text(answers))
 
 
-def _moved(found: RecomputedAnswers | MissingEvidence) -> list[Block]:
+def _moved(answers: RecomputedAnswers | MissingEvidence) -> list[Block]:
     """Says so where the images are not quite those of the record's counts."""
-    if isinstance(found, MissingEvidence) or found.moved == 0:
+    if isinstance(answers, MissingEvidence) or answers.moved == 0:
         return []
     return [
         Text(
-            text=f"The images are those of a second evaluation, on the CPU in float32: {found.moved:,} of them fall "
+            text=f"The images are those of a second evaluation, on the CPU in float32: {answers.moved:,} of them fall "
             "into another cell than in the record."
         )
     ]
 
 
-def _gap_text(found: RecomputedAnswers | MissingEvidence) -> str:
-    return f"The images of its cells can't be shown: {found.reason}." if isinstance(found, MissingEvidence) else ""
+def _gap_text(answers: RecomputedAnswers | MissingEvidence) -> str:
+    return f"The images of its cells can't be shown: {answers.reason}." if isinstance(answers, MissingEvidence) else ""
 
 
-def _cell(
-    number_of: int,
-    background: tuple[int, int, int],
-    predicted: int,
-    actual: int,
-    words: ClassWords,
-    found: RecomputedAnswers | MissingEvidence,
-    collector: Collector,
-) -> MatrixCell:
-    is_right = predicted == actual
-    who = begun(words.counted(number_of, actual))
-    label = f"{who} recognized" if is_right else f"{who} taken for {words.names[predicted]}"
-    most = _RIGHT if is_right else _MISTAKES
-    places = (
-        [] if isinstance(found, MissingEvidence) or number_of == 0 else list(images_of(found, predicted, actual)[:most])
-    )
-    tiles = (
-        ()
-        if isinstance(found, MissingEvidence)
-        else tuple(_tile(int(place), found, words, collector) for place in places)
-    )
-    return MatrixCell(
-        count=number_of,
-        background="" if background == EMPTY else hex_colour(background),
-        ink="" if background == EMPTY else hex_colour(ink_on(background)),
-        label=label,
-        tiles=tiles,
-    )
-
-
-def _tile(place: int, evidence: RecomputedAnswers, words: ClassWords, collector: Collector) -> Tile:
+def _tile(index: int, evidence: RecomputedAnswers, words: ClassWords, collector: Collector) -> Tile:
     """A test image with what was said of it, and how sure the network was."""
-    actual, predicted = int(evidence.labels[place]), int(evidence.predictions[place])
-    score = f"{float(evidence.scores[place, predicted]):.2f}"
-    said = "recognized" if actual == predicted else f"taken for {words.names[predicted]}"
+    actual, predicted = int(evidence.labels[index]), int(evidence.predictions[index])
+    score = f"{float(evidence.scores[index, predicted]):.2f}"
+    answer = "recognized" if actual == predicted else f"taken for {words.names[predicted]}"
     return Tile(
         image=Image(
             DIGITS,
-            collector.place(DIGITS, place),
-            f"test image {place:,}, {words.one(actual)} {said} with score {score}",
+            collector.place(DIGITS, index),
+            f"test image {index:,}, {words.one(actual)} {answer} with score {score}",
         ),
         caption=score,
     )
@@ -162,56 +114,24 @@ def _tile(place: int, evidence: RecomputedAnswers, words: ClassWords, collector:
 
 
 def _pairs(
-    metrics: Metrics, words: ClassWords, found: RecomputedAnswers | MissingEvidence, collector: Collector
+    metrics: Metrics, words: ClassWords, answers: RecomputedAnswers | MissingEvidence, collector: Collector
 ) -> list[Block]:
     """The most confused pairs with their images and, as far as it shows, why."""
     if not metrics.confused_pairs:
         return []
-    blocks: list[Block] = [_pair_table(metrics, words)]
-    if isinstance(found, MissingEvidence):
-        return [*blocks, Missing(text=f"Images of the confused pairs can't be shown: {found.reason}.")]
-    means = class_means(found, len(words.names))
-    shown = [pair for pair in metrics.confused_pairs[:_PAIRS] if len(images_of(found, pair.predicted, pair.actual))]
-    return [*blocks, *(_pair(pair, found, means, words, collector) for pair in shown)]
+    blocks: list[Block] = [replace(pairs_table(metrics.confused_pairs, metrics, words.names), caption=_PAIRS_CAPTION)]
+    if isinstance(answers, MissingEvidence):
+        return [*blocks, Missing(text=f"Images of the confused pairs can't be shown: {answers.reason}.")]
+    means = class_means(answers, len(words.names))
+    shown = [pair for pair in metrics.confused_pairs[:_PAIRS] if len(images_of(answers, pair.predicted, pair.actual))]
+    return [*blocks, *(_pair(pair, answers, means, words, collector) for pair in shown)]
 
 
 def _pair(
     pair: ConfusedPair, evidence: RecomputedAnswers, means: NDArray[np.float64], words: ClassWords, collector: Collector
 ) -> Gallery:
-    places = images_of(evidence, pair.predicted, pair.actual)[:_PAIR_IMAGES]
+    chosen = images_of(evidence, pair.predicted, pair.actual)[:_PAIR_IMAGES]
     return Gallery(
         caption=likeness_sentence(likeness_of(pair, evidence, means), words),
-        tiles=tuple(_tile(int(place), evidence, words, collector) for place in places),
+        tiles=tuple(_tile(int(index), evidence, words, collector) for index in chosen),
     )
-
-
-def _pair_table(metrics: Metrics, words: ClassWords) -> Table:
-    names = row_names(words.names)
-    wrong = metrics.images - sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
-    return Table(
-        ident="pairs",
-        caption="The most frequent mistakes. Below, the images of the first ones; the figure under each is the score "
-        "of the wrong answer.",
-        columns=(
-            Column("actual"),
-            Column("taken for"),
-            Column("images", True),
-            Column(f"of the {words.kind}", True),
-            Column("of all mistakes", True),
-        ),
-        rows=tuple(
-            (
-                Cell(names[pair.actual], pair.actual),
-                Cell(names[pair.predicted], pair.predicted),
-                Cell(count(pair.count), pair.count),
-                _share(pair.count, metrics.per_class[pair.actual].support),
-                _share(pair.count, wrong),
-            )
-            for pair in metrics.confused_pairs
-        ),
-    )
-
-
-def _share(part: int, whole: int) -> Cell:
-    share = part / max(whole, 1)
-    return Cell(percent(share, digits=1), share)

@@ -5,25 +5,24 @@ from __future__ import annotations
 from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
 from accelmnist.analysis.neurons.images import signed_images, weight_images
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
-from accelmnist.show.report.document import (
+from accelmnist.show.document import (
     Atlas,
     Bar,
     Block,
     Card,
     Cell,
-    Chapter,
     Column,
     Image,
     Missing,
     Points,
+    Section,
     Table,
     Text,
 )
-from accelmnist.show.report.opening import DIGITS
-from accelmnist.show.report.pictures import Collector
+from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report.sources import Sources
-from accelmnist.show.report.training import number
 from accelmnist.show.report.words import ClassWords, sentence
+from accelmnist.show.run_tables import number
 from accelmnist.show.units import UNKNOWN, count, percent, plural
 
 GREY, SIGNED = "weights", "signed-weights"
@@ -33,7 +32,7 @@ _EXCITING = 8
 _GREYS = 48  # places kept for neurons at the end of the order, where not all have room
 
 
-def atlas_chapter(sources: Sources, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> Chapter:
+def atlas_chapter(sources: Sources, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> Section:
     """What has become of the first layer."""
     record = found.neurons if isinstance(found, RecomputedAnswers) else sources.neurons
     if record is None:
@@ -49,8 +48,8 @@ def atlas_chapter(sources: Sources, found: RecomputedAnswers | MissingEvidence, 
     return _chapter(*blocks, _table(record), *_how(record))
 
 
-def _chapter(*blocks: Block) -> Chapter:
-    return Chapter(ident="neurons", title="The neurons", blocks=blocks)
+def _chapter(*blocks: Block) -> Section:
+    return Section(ident="neurons", title="The neurons", blocks=blocks)
 
 
 def _lead(record: NeuronsRecord) -> str:

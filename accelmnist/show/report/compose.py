@@ -9,19 +9,21 @@ from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnsw
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.bench.headline import outcome_of
 from accelmnist.show.bench.view import BenchView
+from accelmnist.show.document import Notes, Report, Section, Tone
+from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
-from accelmnist.show.report.document import Chapter, Notes, Report, Tone
-from accelmnist.show.report.judgement import judgement_chapter, outcome
+from accelmnist.show.report.judgement import judgement_chapter
 from accelmnist.show.report.observations import accuracy_sentence, confusion_sentences, seed_sentences
-from accelmnist.show.report.opening import DIGITS, data_chapter, method_chapter, question_chapter
-from accelmnist.show.report.pictures import Collector
+from accelmnist.show.report.opening import data_chapter, method_chapter, question_chapter
 from accelmnist.show.report.remake import environment_chapter, remake_chapter
 from accelmnist.show.report.search import search_chapter, winner_sentence
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.speed import answer, speed_chapter
 from accelmnist.show.report.training import training_chapter
-from accelmnist.show.report.words import ClassWords, class_names_of, sentence
+from accelmnist.show.report.words import ClassWords, sentence
+from accelmnist.show.run_tables import class_names_of
+from accelmnist.show.summary import outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +37,16 @@ class ReportOptions:
     made_by: str = "accelmnist"
 
 
-def compose(sources: Sources, found: RecomputedAnswers | MissingEvidence, wishes: ReportOptions) -> Report:
+def compose(sources: Sources, found: RecomputedAnswers | MissingEvidence, options: ReportOptions) -> Report:
     """The whole report; `found` is what the network of the run answers, or why that is not known."""
     collector = Collector()
     if isinstance(found, RecomputedAnswers):
         collector.offer(DIGITS, found.images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE))
-    chapters = tuple(chapter for chapter in _chapters(sources, found, wishes, collector) if chapter is not None)
+    chapters = tuple(chapter for chapter in _chapters(sources, found, options, collector) if chapter is not None)
     word, tone = _verdict(sources)
     return Report(
-        title=wishes.title or _title(sources),
-        author=wishes.author,
+        title=options.title or _title(sources),
+        author=options.author,
         date=_date(sources),
         subtitle=_subtitle(sources),
         verdict=word,
@@ -52,16 +54,16 @@ def compose(sources: Sources, found: RecomputedAnswers | MissingEvidence, wishes
         summary=_summary(sources, found),
         chapters=chapters,
         pictures=collector.pictures(),
-        made_by=wishes.made_by,
+        made_by=options.made_by,
     )
 
 
 def _chapters(
-    sources: Sources, found: RecomputedAnswers | MissingEvidence, wishes: ReportOptions, collector: Collector
-) -> list[Chapter | None]:
+    sources: Sources, found: RecomputedAnswers | MissingEvidence, options: ReportOptions, collector: Collector
+) -> list[Section | None]:
     evidence = found if isinstance(found, RecomputedAnswers) else None
-    notes = None if wishes.notes is None else Chapter(ident="notes", title="Notes", blocks=(wishes.notes,))
-    chapters: list[Chapter | None] = [question_chapter(sources), notes]
+    notes = None if options.notes is None else Section(ident="notes", title="Notes", blocks=(options.notes,))
+    chapters: list[Section | None] = [question_chapter(sources), notes]
     if (run := sources.run) is not None:
         chapters += [data_chapter(run, evidence, collector), method_chapter(run)]
     if sources.sweep is not None:
@@ -76,15 +78,15 @@ def _chapters(
         chapters.append(speed_chapter(sources.bench))
     if run is not None:
         chapters.append(judgement_chapter(run))
-    return [*chapters, environment_chapter(sources), remake_chapter(sources, wishes.command)]
+    return [*chapters, environment_chapter(sources), remake_chapter(sources, options.command)]
 
 
 def _verdict(sources: Sources) -> tuple[str, Tone]:
     if sources.run is not None:
         return outcome(sources.run)
     if sources.bench is not None:
-        made = outcome_of(sources.bench)
-        return made.word, "good" if made.passed else "unsure" if made.passed is None else "bad"
+        ending = outcome_of(BenchView(sources.bench))
+        return ending.word, ending.tone
     return "", ""
 
 

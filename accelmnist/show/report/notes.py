@@ -15,7 +15,7 @@ from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
 from accelmnist.core.errors import DataError
-from accelmnist.show.report.document import Notes
+from accelmnist.show.document import Notes
 
 _DEEPEST = 6
 _BELOW = 2  # the report's own headings: its title and its chapters

@@ -7,13 +7,12 @@ import numpy as np
 from accelmnist.analysis.evidence.answers import RecomputedAnswers
 from accelmnist.analysis.evidence.confusions import class_means
 from accelmnist.core.records import DataSummary, RunRecord
-from accelmnist.show.report.document import Block, Chapter, Facts, Gallery, Image, Points, Text, Tile
-from accelmnist.show.report.pictures import Collector
+from accelmnist.show.document import Block, Facts, Gallery, Image, Points, Section, Text, Tile
+from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report.sources import Sources
-from accelmnist.show.report.words import ClassWords, class_names_of
+from accelmnist.show.report.words import ClassWords
+from accelmnist.show.run_tables import class_names_of
 from accelmnist.show.units import count, percent, plural
-
-DIGITS = "digits"  # the sheet of the test images
 
 _LOSSES = {
     "softmax": "softmax outputs and cross-entropy",
@@ -27,7 +26,7 @@ _SCHEDULES = {
 }
 
 
-def question_chapter(sources: Sources) -> Chapter:
+def question_chapter(sources: Sources) -> Section:
     """What is asked, as far as the records answer it."""
     asked = []
     if sources.sweep is not None:
@@ -43,7 +42,7 @@ def question_chapter(sources: Sources) -> Chapter:
     lead = (
         "A small network, a multilayer perceptron, is to tell from 28 by 28 grey pixels which of ten classes they show."
     )
-    return Chapter(
+    return Section(
         ident="question",
         title="The question",
         blocks=(Text(text=lead, lead=True), Points(title="Asked", items=tuple(asked))),
@@ -53,7 +52,7 @@ def question_chapter(sources: Sources) -> Chapter:
 # --- data
 
 
-def data_chapter(record: RunRecord, evidence: RecomputedAnswers | None, collector: Collector) -> Chapter | None:
+def data_chapter(record: RunRecord, evidence: RecomputedAnswers | None, collector: Collector) -> Section | None:
     """Where the images come from and which serve for what; one typical image of every class."""
     data = record.data
     if data is None:
@@ -61,7 +60,7 @@ def data_chapter(record: RunRecord, evidence: RecomputedAnswers | None, collecto
     blocks: list[Block] = [Text(text=_split(data), lead=True), Facts(rows=_data_rows(record, data))]
     if evidence is not None:
         blocks.append(_typical(evidence, ClassWords(class_names_of(record)), collector))
-    return Chapter(ident="data", title="The data", blocks=tuple(blocks))
+    return Section(ident="data", title="The data", blocks=tuple(blocks))
 
 
 def _split(data: DataSummary) -> str:
@@ -110,9 +109,9 @@ def _typical(evidence: RecomputedAnswers, words: ClassWords, collector: Collecto
 # --- method
 
 
-def method_chapter(record: RunRecord) -> Chapter:
+def method_chapter(record: RunRecord) -> Section:
     """The network, its training, and how it is scored."""
-    return Chapter(
+    return Section(
         ident="method",
         title="The method",
         blocks=(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from accelmnist.core.records import Choice, Environment
-from accelmnist.show.report.document import Block, Cell, Chapter, Code, Column, Facts, Missing, Table, Text
+from accelmnist.core.records import Environment
+from accelmnist.show.document import Block, Code, Facts, Missing, Section, Text
+from accelmnist.show.plan import choices_table
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.units import UNKNOWN, count, size
 
 
-def environment_chapter(sources: Sources) -> Chapter:
+def environment_chapter(sources: Sources) -> Section:
     """On what it was made."""
     known = [(name, environment) for name, environment in sources.environments if environment is not None]
     if not known:
         missing = Missing(text="The records do not say on what machine they were made.")
-        return Chapter(ident="environment", title="The environment", blocks=(missing,))
+        return Section(ident="environment", title="The environment", blocks=(missing,))
     blocks: list[Block] = []
     for place, (name, environment) in enumerate(known):
         same = [other for other, before in known[:place] if _machine(before) == _machine(environment)]
@@ -22,8 +23,8 @@ def environment_chapter(sources: Sources) -> Chapter:
         else:
             blocks.append(Facts(title=f"Of the {name}", rows=_machine(environment)))
     if sources.run is not None and sources.run.choices:
-        blocks.append(_choices(sources.run.choices))
-    return Chapter(ident="environment", title="The environment", blocks=tuple(blocks))
+        blocks.append(choices_table(sources.run.choices))
+    return Section(ident="environment", title="The environment", blocks=tuple(blocks))
 
 
 def _machine(environment: Environment) -> tuple[tuple[str, str], ...]:
@@ -50,16 +51,7 @@ def _machine(environment: Environment) -> tuple[tuple[str, str], ...]:
     return tuple((name, text) for name, text in rows if text and text != UNKNOWN)
 
 
-def _choices(choices: tuple[Choice, ...]) -> Table:
-    return Table(
-        ident="choices",
-        caption="What was decided before the run, and why.",
-        columns=(Column("what"), Column("choice"), Column("reason")),
-        rows=tuple((Cell(choice.what), Cell(choice.value), Cell(choice.reason)) for choice in choices),
-    )
-
-
-def remake_chapter(sources: Sources, command: str) -> Chapter:
+def remake_chapter(sources: Sources, command: str) -> Section:
     """The commands, as they were given, and the one that made this report."""
     commands = [environment.command for _, environment in sources.environments if environment is not None]
     lines = (*dict.fromkeys(commands), command)
@@ -67,7 +59,7 @@ def remake_chapter(sources: Sources, command: str) -> Chapter:
         f"These commands make the records and this report again{_software(sources)}. On the CPU, with as many threads, "
         f"a run comes to the same weights to the bit; a time never comes to the same figure.{_places(sources)}"
     )
-    return Chapter(ident="remake", title="How to remake it", blocks=(Text(text=text), Code(lines=lines)))
+    return Section(ident="remake", title="How to remake it", blocks=(Text(text=text), Code(lines=lines)))
 
 
 def _software(sources: Sources) -> str:

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from matplotlib.figure import Figure as Drawing
 
 from accelmnist.analysis.neurons.words import listed
-from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
-from accelmnist.show.report.document import (
+from accelmnist.show.document import (
     Block,
-    Chapter,
     Facts,
     Figure,
     Missing,
     Points,
+    Section,
     Text,
 )
-from accelmnist.show.report.pictures import panel_of
+from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
+from accelmnist.show.render.pictures import panel_of
 from accelmnist.show.report.search_tables import candidates_table, effect_table, range_text
 from accelmnist.show.report.words import sentence
 from accelmnist.show.units import UNKNOWN, count, percent, plural, seconds
@@ -32,7 +32,7 @@ _FIGURES: tuple[tuple[str, _Draw, str], ...] = (
 )
 
 
-def search_chapter(record: SweepRecord) -> Chapter:
+def search_chapter(record: SweepRecord) -> Section:
     """Which networks were compared, and by what."""
     blocks: list[Block] = []
     if record.status != "done":
@@ -47,7 +47,7 @@ def search_chapter(record: SweepRecord) -> Chapter:
     blocks += [*_figures(record), candidates_table(record), *map(effect_table, record.effects)]
     if record.notes:
         blocks.append(Points(title="To be known", items=tuple(map(sentence, record.notes))))
-    return Chapter(ident="search", title="What was tried", blocks=tuple(blocks))
+    return Section(ident="search", title="What was tried", blocks=tuple(blocks))
 
 
 def winner_sentence(record: SweepRecord) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from accelmnist.show.report.document import Cell, Column, Table, Tone
-from accelmnist.show.report.training import number
+from accelmnist.show.document import Cell, Column, Table, Tone
+from accelmnist.show.run_tables import number
 from accelmnist.show.units import UNKNOWN, count, percent, seconds
 from accelmnist.sweep.record import CandidateResult, Effect, Estimate, Level, SweepRecord
 

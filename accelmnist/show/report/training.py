@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from accelmnist.core.records import EpochFigures, RunRecord
+from accelmnist.show.document import Block, Cell, Column, Facts, Figure, Missing, Points, Section, Table, Text
 from accelmnist.show.figures.curves import curve_panels
-from accelmnist.show.report.document import Block, Cell, Chapter, Column, Facts, Figure, Missing, Points, Table, Text
+from accelmnist.show.render.pictures import panel_of
 from accelmnist.show.report.observations import training_sentences
-from accelmnist.show.report.pictures import panel_of
+from accelmnist.show.run_tables import number
 from accelmnist.show.units import fraction, percent, plural, rate, seconds, size
 
 _ENDED = {
@@ -19,7 +18,7 @@ _ENDED = {
 }
 
 
-def training_chapter(record: RunRecord) -> Chapter:
+def training_chapter(record: RunRecord) -> Section:
     """How the network learned."""
     blocks: list[Block] = []
     if record.status in _ENDED:
@@ -31,7 +30,7 @@ def training_chapter(record: RunRecord) -> Chapter:
     if record.epochs:
         blocks.append(_epochs(record))
     blocks.append(Facts(rows=_times(record)))
-    return Chapter(ident="training", title="The training", blocks=tuple(blocks))
+    return Section(ident="training", title="The training", blocks=tuple(blocks))
 
 
 def _lead(record: RunRecord) -> str:
@@ -77,12 +76,6 @@ def _epoch(figures: EpochFigures) -> tuple[Cell, ...]:
         number(figures.train_s, seconds(figures.train_s)),
         number(figures.images_per_s, f"{figures.images_per_s:,.0f}"),
     )
-
-
-def number(value: float | None, text: str, **style: str) -> Cell:
-    """A cell that is sorted by `value`; one that is not a number is sorted last."""
-    known = value if value is not None and math.isfinite(value) else None
-    return Cell(text, known, **style)  # type: ignore[arg-type]
 
 
 def _times(record: RunRecord) -> tuple[tuple[str, str], ...]:

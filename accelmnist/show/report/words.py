@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from accelmnist.analysis.neurons.words import ClassWords as NeuronWords
 from accelmnist.core.metrics import wilson_interval
-from accelmnist.core.records import RunRecord
 from accelmnist.show.names import class_kind
-
-
-def class_names_of(record: RunRecord) -> tuple[str, ...]:
-    """The names of the classes; digits where the record doesn't say."""
-    if record.data is not None:
-        return record.data.class_names
-    classes = 10 if record.metrics is None else len(record.metrics.per_class)
-    return tuple(map(str, range(classes)))
 
 
 class ClassWords:

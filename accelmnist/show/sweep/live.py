@@ -7,9 +7,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from accelmnist.show.sweep.columns import Column, candidate_table, figure_columns, rank_column, varying_columns
+from accelmnist.show.document import Tone
+from accelmnist.show.render.console_table import ConsoleTable
+from accelmnist.show.sweep.candidates import (
+    CandidateColumn,
+    candidates_table,
+    figure_columns,
+    rank_column,
+    varying_columns,
+)
 from accelmnist.show.sweep.progress import count_text, time_text
-from accelmnist.show.theme import BAD, LABEL, STRONG, section
+from accelmnist.show.theme import LABEL, section
 from accelmnist.show.units import plural
 from accelmnist.sweep.record import CandidateResult, SweepRecord
 from accelmnist.sweep.schedule import trainings_done, trainings_planned
@@ -20,13 +28,10 @@ _BAR_WIDTH = 28
 _BAR = "cyan"
 
 
-def format_live(record: SweepRecord, *, stage: str, spent_s: float, height: int, width: int) -> RenderableType:
-    """The live page for a terminal of `height` lines and `width` characters.
-
-    `spent_s` are the seconds that the trainings so far took.
-    """
+def format_live(record: SweepRecord, *, stage: str, spent_s: float, height: int) -> RenderableType:
+    """The live page for a terminal of `height` lines; `spent_s` are the seconds that the trainings so far took."""
     shown, hidden = _rows(record, max(height - _AROUND_ROWS, _FEWEST_ROWS))
-    parts: list[RenderableType] = [_table(record, shown, width)] if shown else []
+    parts: list[RenderableType] = [_table(record, shown)] if shown else []
     if hidden:
         parts.append(
             Text(f"and {plural(hidden, 'more candidate')}" if shown else plural(hidden, "candidate"), style=LABEL)
@@ -48,16 +53,16 @@ def _best_tried(result: CandidateResult) -> float:
     return max((trial.accuracy or 0.0 for trial in result.trials), default=0.0)
 
 
-def _table(record: SweepRecord, shown: list[CandidateResult], width: int) -> Table:
-    seeds = Column("seeds", True, lambda result: f"{len(result.compared)}/{record.config.seeds}", spare=1)
+def _table(record: SweepRecord, shown: list[CandidateResult]) -> ConsoleTable:
+    seeds = CandidateColumn("seeds", True, lambda result: f"{len(result.compared)}/{record.config.seeds}", spare=1)
     columns = (rank_column(), *varying_columns(record), *figure_columns(record), seeds)
-    return candidate_table(columns, shown, _style, width=width)
+    return ConsoleTable(candidates_table(columns, shown, _tone))
 
 
-def _style(result: CandidateResult) -> str:
+def _tone(result: CandidateResult) -> Tone:
     if result.error:
-        return BAD
-    return STRONG if result.rank == 1 else "" if result.rank else LABEL
+        return "bad"
+    return "strong" if result.rank == 1 else "" if result.rank else "faint"
 
 
 def _bar(record: SweepRecord, spent_s: float) -> RenderableType:

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from rich.console import Console, RenderableType
 
 from accelmnist.show.live_page import LivePage
-from accelmnist.show.sweep.columns import shared_text
+from accelmnist.show.sweep.candidates import name_of, shared_text
 from accelmnist.show.sweep.live import format_live
 from accelmnist.show.sweep.progress import format_progress
 from accelmnist.show.theme import BAD
 from accelmnist.show.units import plural
-from accelmnist.sweep.naming import parts_of
 from accelmnist.sweep.observer import SweepObserver
-from accelmnist.sweep.record import CandidateResult, SweepRecord
+from accelmnist.sweep.record import SweepRecord
 from accelmnist.sweep.schedule import trainings_done, trainings_planned
 
 _DRAW_EVERY_S = 0.5
@@ -69,15 +68,9 @@ class ConsoleSweepObserver(LivePage, SweepObserver):
     def _page(self, now: float) -> RenderableType | None:
         if self._record is None:
             return None
-        width, height = self._console.size
+        height = self._console.size.height
         spent_s = self._spent_before_s + now - self._started
-        return format_live(self._record, stage=self._stage, spent_s=spent_s, height=height, width=width)
-
-
-def name_of(result: CandidateResult) -> str:
-    """A candidate by all of its parts."""
-    *parts, rate = parts_of(result)
-    return f"{' '.join(parts)} lr {rate}"
+        return format_live(self._record, stage=self._stage, spent_s=spent_s, height=height)
 
 
 def _plan(record: SweepRecord) -> str:

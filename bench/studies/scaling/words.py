@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.show.bench.markdown import escape
+from accelmnist.show.render.markdown import escape
 from accelmnist.show.units import UNKNOWN, count, percent, plural, prefixed, rate, seconds, spread
 from bench.studies.scaling.growth import Growth, Interval, Speedup
 

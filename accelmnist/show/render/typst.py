@@ -15,10 +15,9 @@ import matplotlib
 import msgspec
 
 from accelmnist.core.errors import OutputError
-from accelmnist.show.report.document import Atlas, Block, Figure, Gallery, Image, Report
-from accelmnist.show.report.html import template_text
-from accelmnist.show.report.opening import DIGITS
-from accelmnist.show.report.pictures import png_of
+from accelmnist.show.document import Atlas, Block, Figure, Gallery, Image, Report
+from accelmnist.show.render.html import template_text
+from accelmnist.show.render.pictures import DIGITS, png_of
 
 _TEMPLATE = "report.typ"
 

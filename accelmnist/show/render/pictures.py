@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image as Raster
 
 from accelmnist.core.config import IMAGE_SIDE
+from accelmnist.show.document import Panel, Pictures
 from accelmnist.show.figures.style import DPI, figure_style, size_px
-from accelmnist.show.report.document import Panel, Pictures
 
+DIGITS = "digits"  # the sheet of the test images, whose ink is light; paper shows it dark
 SHEET_COLUMNS = 32
 _CSS_PX = 96  # an inch
 _PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)

@@ -9,35 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len
-from rich.table import Table
-
-from accelmnist.show.theme import table
+from accelmnist.show.document import Cell, Column, Table, Tone
 from accelmnist.show.units import UNKNOWN, count, percent, seconds
 from accelmnist.sweep.naming import parts_of
 from accelmnist.sweep.record import CandidateResult, SweepRecord
 
-_GAP = 2
 _PARTS = ("hidden", "activation", "output", "optimizer", "lr")
 _FRONTS = {(): "", ("parameters",): "size", ("time",): "time", ("parameters", "time"): "both"}
 
 
 @dataclass(frozen=True)
-class Column:
+class CandidateColumn:
     """A heading, whether its cells are numbers, the cell of a candidate, and how readily it is left out (0: never)."""
 
     heading: str
     is_number: bool
-    cell: Callable[[CandidateResult], str]
+    text: Callable[[CandidateResult], str]
     spare: int = 0
 
 
-def rank_column() -> Column:
+def rank_column() -> CandidateColumn:
     """The place by mean accuracy."""
-    return Column("#", True, lambda result: str(result.rank or ""))
+    return CandidateColumn("#", True, lambda result: str(result.rank or ""))
 
 
-def varying_columns(record: SweepRecord) -> tuple[Column, ...]:
+def varying_columns(record: SweepRecord) -> tuple[CandidateColumn, ...]:
     """A column for the hidden layers and for every other part that has several values."""
     rows = [parts_of(result) for result in record.candidates]
     shown = [place for place in range(len(_PARTS)) if place == 0 or len({row[place] for row in rows}) > 1]
@@ -56,20 +52,22 @@ def shared_text(record: SweepRecord) -> str:
     return ", ".join([*same, f"{training.epochs} epochs", f"batches of {training.batch_size}"])
 
 
-def figure_columns(record: SweepRecord) -> tuple[Column, ...]:
+def figure_columns(record: SweepRecord) -> tuple[CandidateColumn, ...]:
     """Accuracy with its interval, how far it is behind, parameters and time."""
-    behind = [Column("behind", True, behind_text)] if any(result.standing for result in record.candidates) else []
+    behind = (
+        [CandidateColumn("behind", True, behind_text)] if any(result.standing for result in record.candidates) else []
+    )
     return (
-        Column("accuracy", True, accuracy_text),
+        CandidateColumn("accuracy", True, accuracy_text),
         *behind,
-        Column("parameters", True, lambda result: count(result.parameters), spare=1),
-        Column("time", True, lambda result: seconds(result.train_s), spare=2),
+        CandidateColumn("parameters", True, lambda result: count(result.parameters), spare=1),
+        CandidateColumn("time", True, lambda result: seconds(result.train_s), spare=2),
     )
 
 
-def front_column() -> Column:
+def front_column() -> CandidateColumn:
     """On which fronts a candidate lies: no other one is both more accurate and smaller, or quicker."""
-    return Column("front", False, lambda result: _FRONTS[result.on_front], spare=3)
+    return CandidateColumn("front", False, lambda result: _FRONTS[result.on_front], spare=3)
 
 
 def accuracy_text(result: CandidateResult) -> str:
@@ -92,43 +90,39 @@ def behind_text(result: CandidateResult) -> str:
     return f"{'≈ ' if standing.verdict == 'within noise' else ''}{100 * standing.gap:.2f}"
 
 
-def candidate_table(
-    columns: Sequence[Column],
+def name_of(result: CandidateResult) -> str:
+    """A candidate by all of its parts."""
+    *parts, rate = parts_of(result)
+    return f"{' '.join(parts)} lr {rate}"
+
+
+def candidates_table(
+    columns: Sequence[CandidateColumn],
     results: Sequence[CandidateResult],
-    style: Callable[[CandidateResult], str],
+    tone_of: Callable[[CandidateResult], Tone],
     *,
-    width: int,
+    shared: str = "",
+    legend: tuple[tuple[str, str], ...] = (),
+    note: str = "",
 ) -> Table:
-    """A row for each of `results`, in a table that fits into `width` characters."""
-    fitting = _fitting(columns, results, width)
-    made = table(*((column.heading, "right" if column.is_number else "left") for column in fitting))
-    made.padding = (0, _GAP - 1, 0, 0)  # the box adds one
-    for column in made.columns:
-        column.no_wrap = True
-    for result in results:
-        made.add_row(*(column.cell(result) for column in fitting), style=style(result))
-    return made
+    """A row for each of `results`, without the columns that have no room on the console."""
+    return Table(
+        ident="candidates",
+        caption="The candidates.",
+        columns=tuple(Column(column.heading, column.is_number, spare=column.spare) for column in columns),
+        rows=tuple(tuple(Cell(column.text(result), tone=tone_of(result)) for column in columns) for result in results),
+        has_names=False,
+        shared=shared,
+        legend=legend,
+        note=note,
+        fit="drop",
+    )
 
 
-def _fitting(columns: Sequence[Column], results: Sequence[CandidateResult], width: int) -> list[Column]:
-    """The columns without those that have no room, the readiest to be spared first."""
-    kept = list(columns)
-    while sum(_width(column, results) + _GAP for column in kept) - _GAP > width:
-        sparing = max(kept, key=lambda column: column.spare)
-        if sparing.spare == 0:
-            break
-        kept.remove(sparing)
-    return kept
-
-
-def _width(column: Column, results: Sequence[CandidateResult]) -> int:
-    return max(cell_len(text) for text in (column.heading, *(column.cell(result) for result in results)))
-
-
-def _part(place: int, *, is_tuned: bool) -> Column:
+def _part(place: int, *, is_tuned: bool) -> CandidateColumn:
     if place == 0:
-        return Column("hidden", False, lambda result: "-".join(map(str, result.hidden)) or "none")
+        return CandidateColumn("hidden", False, lambda result: "-".join(map(str, result.hidden)) or "none")
     is_rate = place == 4
-    return Column(
+    return CandidateColumn(
         _PARTS[place], is_rate, lambda result: parts_of(result)[place], spare=4 if is_rate and is_tuned else 0
     )

@@ -18,9 +18,9 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from accelmnist.show.document import Atlas, Block, Image, Matrix, Panel, Report
 from accelmnist.show.figures.style import BLUE, GREY, INK, ORANGE, PALETTE, RULE, SOFT_INK
-from accelmnist.show.report.document import Atlas, Block, Image, Matrix, Panel, Report
-from accelmnist.show.report.pictures import SHEET_COLUMNS, sheet_png
+from accelmnist.show.render.pictures import SHEET_COLUMNS, sheet_png
 
 TEMPLATES = "templates"
 _VARIABLES = {
@@ -72,7 +72,7 @@ class Sheet:
 
 def template_text(name: str) -> str:
     """A file of the templates' folder."""
-    return (resources.files("accelmnist.show.report") / TEMPLATES / name).read_text(encoding="utf-8")
+    return (resources.files("accelmnist.show.render") / TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _environment() -> jinja2.Environment:

@@ -1,0 +1,248 @@
+"""The tables of a benchmark: its cases with their figures, and the limits of the hardware.
+
+A column that no row has a figure for is left out, and so is a part of the name that all rows share. A speed-up is a
+number only if the comparison says "faster" or "slower"; else it is the word "same" or "ambiguous".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from accelmnist.measure.record import CaseResult, Latency, Limit
+from accelmnist.show.bench.figures import (
+    has_median,
+    ratio_text,
+    reached_text,
+    share_text,
+    speed_text,
+    target_text,
+    width_text,
+)
+from accelmnist.show.bench.naming import Trait, one_line
+from accelmnist.show.bench.parts import Part
+from accelmnist.show.bench.view import BenchView
+from accelmnist.show.document import Cell, Column, ColumnRole, Reason, Table, Tone
+from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, seconds, significant, size
+
+_RANK = "#"
+_BASELINE = "baseline"
+_NUMBER = re.compile(r"^-?[\d,]*\.?\d+")
+
+
+def _plain(_: CaseResult) -> Tone:
+    return ""
+
+
+@dataclass(frozen=True)
+class CaseColumn:
+    """The `text` of every row under `heading`, and the `tone` that repeats it in colour; empty text is unknown.
+
+    A heading that is wider than its figures stands in two lines.
+    """
+
+    heading: str
+    text: Callable[[CaseResult], str]
+    is_number: bool = True
+    tone: Callable[[CaseResult], Tone] = _plain
+    role: ColumnRole = "figure"
+
+    def cell(self, result: CaseResult) -> Cell:
+        """The text, with a dash for what is unknown; no rank is no rank. In a wrong row everything is red."""
+        text = self.text(result) or ("" if self.heading == _RANK else UNKNOWN)
+        number = _NUMBER.match(text) if self.is_number else None
+        value = float(number.group().replace(",", "")) if number else None
+        return Cell(text, value, "bad" if result.is_wrong else self.tone(result))
+
+
+def cases_table(part: Part, view: BenchView, *, note: str = "") -> Table:
+    """One part of the benchmark: its rows, then the cases that were not measured, each with its reason."""
+    names = (
+        CaseColumn(_RANK, _ranks(part), tone=lambda _: "strong", role="name"),
+        *map(_trait_column, part.naming.varying),
+    )
+    figures = _target_figures() if part.kind == "target" else _speed_figures(part, view)
+    columns = (
+        *names,
+        *_known((*figures, *_COSTS), part.rows),
+        CaseColumn("verdict", _verdict, is_number=False, tone=_verdict_tone, role="mark"),
+    )
+    return Table(
+        ident="cases-" + re.sub(r"[^a-z0-9]+", "-", part.title.lower()).strip("-"),
+        caption=part.title,
+        columns=tuple(Column(column.heading, column.is_number, column.role) for column in columns),
+        rows=tuple(tuple(column.cell(result) for column in columns) for result in part.rows),
+        reasons=tuple(_reason(result, names, part) for result in part.unmeasured),
+        has_names=False,
+        shared=part.naming.shared,
+        note=note,
+        fit="continue",
+    )
+
+
+def _reason(result: CaseResult, names: Sequence[CaseColumn], part: Part) -> Reason:
+    return Reason(
+        names=("", *(column.text(result) for column in names[1:])),
+        label=part.naming.label(result),
+        text=reason_text(result),
+        tone="bad" if result.is_wrong else "unsure" if result.status == "failed" else "",
+    )
+
+
+def reason_text(result: CaseResult) -> str:
+    """Why a case has no figures, or was given up, led by what became of it if the reason doesn't say so itself."""
+    if result.skipped is None:
+        return "the result is wrong" if result.is_wrong else "not reached"
+    reason = one_line(result.skipped)
+    return reason if reason.startswith(result.status) else f"{result.status}: {reason}"
+
+
+def _known(columns: Sequence[CaseColumn], rows: tuple[CaseResult, ...]) -> tuple[CaseColumn, ...]:
+    return tuple(column for column in columns if any(column.cell(result).text != UNKNOWN for result in rows))
+
+
+def _trait_column(trait: Trait) -> CaseColumn:
+    return CaseColumn(trait.heading, trait.value, trait.is_number, role="name")
+
+
+def _ranks(part: Part) -> Callable[[CaseResult], str]:
+    """The record's own rank; of a time to a target the place among those that have a median."""
+    if part.kind != "target":
+        return lambda result: "" if result.rank is None else str(result.rank)
+    timed = [result for result in part.rows if not result.is_wrong and has_median(result)]
+    ranks = {result.case: str(rank) for rank, result in enumerate(timed, start=1)}
+    return lambda result: ranks.get(result.case, "")
+
+
+def _speed_figures(part: Part, view: BenchView) -> tuple[CaseColumn, ...]:
+    speed = CaseColumn("images/s", lambda result: speed_text(result.images_per_s), tone=_speed_tone)
+    over = CaseColumn("speed-up", lambda result: _over(result, view), tone=_over_tone)
+    step = CaseColumn("ms a\ncall" if part.kind == "throughput" else "ms a\nstep", _milliseconds)
+    limit = CaseColumn("of\nlimit", lambda result: share_text(result.share_of_limit))
+    between = CaseColumn("between\nprocesses", lambda result: percent(result.process_spread, digits=1))
+    if part.kind == "latency":
+        return (*_LATENCIES, speed, over, limit, between)
+    return speed, over, step, limit, between
+
+
+def _milliseconds(result: CaseResult) -> str:
+    return significant(None if result.step_s is None else 1e3 * result.step_s)
+
+
+def _speed_tone(result: CaseResult) -> Tone:
+    """Doubtful figures stand out; what the doubt is stands below the tables."""
+    return "unsure" if result.symptoms else "strong"
+
+
+def _quantile(heading: str, pick: Callable[[Latency], float], tone: Tone = "") -> CaseColumn:
+    def text(result: CaseResult) -> str:
+        return _millionths(None if result.latency is None else pick(result.latency))
+
+    return CaseColumn(heading, text, tone=lambda _: tone)
+
+
+_LATENCIES = (
+    _quantile("p50 µs", lambda latency: latency.p50_s, "strong"),
+    _quantile("p90 µs", lambda latency: latency.p90_s),
+    _quantile("p99 µs", lambda latency: latency.p99_s),
+)
+
+
+def _over(result: CaseResult, view: BenchView) -> str:
+    over = result.speedup
+    if over is None:
+        return _BASELINE if view.is_baseline(result) else ""
+    return ratio_text(over) if over.verdict in ("faster", "slower") else over.verdict
+
+
+def _over_tone(result: CaseResult) -> Tone:
+    tones: dict[str, Tone] = {"faster": "", "slower": "", "same": "faint", "ambiguous": "unsure"}
+    return tones[result.speedup.verdict if result.speedup else "same"]
+
+
+def _target_figures() -> tuple[CaseColumn, ...]:
+    return (
+        CaseColumn("with compile", lambda result: _middle(result, with_compile=True), tone=lambda _: "strong"),
+        CaseColumn("reached", reached_text, tone=_reached_tone),
+        CaseColumn("without compile", lambda result: _middle(result, with_compile=False)),
+        CaseColumn("epochs", _epochs),
+    )
+
+
+def _middle(result: CaseResult, *, with_compile: bool) -> str:
+    timed = result.time_to_accuracy
+    if timed is None:
+        return ""
+    return target_text(timed.with_compile if with_compile else timed.without_compile)
+
+
+def _reached_tone(result: CaseResult) -> Tone:
+    timed = result.time_to_accuracy
+    return "unsure" if timed is not None and timed.reached < len(timed.epochs) else ""
+
+
+def _epochs(result: CaseResult) -> str:
+    timed = result.time_to_accuracy
+    taken = sorted(epochs for epochs in timed.epochs if epochs is not None) if timed else []
+    if not taken:
+        return ""
+    return str(taken[0]) if taken[0] == taken[-1] else f"{taken[0]} to {taken[-1]}"
+
+
+def _cost(heading: str, text: Callable[[CaseResult], str]) -> CaseColumn:
+    return CaseColumn(heading, text, role="cost")
+
+
+_COSTS = (
+    _cost("compile", lambda result: seconds(result.compile_s)),
+    _cost("epochs\nto pay", lambda result: significant(result.break_even_epochs, 2)),
+    _cost("memory", lambda result: size(result.peak_memory_bytes)),
+    _cost("µJ an\nimage", lambda result: _millionths(result.joules_per_image)),
+    _cost("accuracy", lambda result: percent(result.accuracy)),
+)
+
+
+def _millionths(value: float | None) -> str:
+    return significant(None if value is None else 1e6 * value)
+
+
+def _verdict(result: CaseResult) -> str:
+    if result.verdict is None:
+        return ""
+    return "PASS" if result.verdict.passed else "FAIL"
+
+
+def _verdict_tone(result: CaseResult) -> Tone:
+    return "good" if _verdict(result) == "PASS" else ""
+
+
+# --- the limits
+
+
+def limits_table(limits: Sequence[Limit]) -> Table:
+    """A row for each limit of the hardware."""
+    return Table(
+        ident="limits",
+        caption="What the hardware can do, measured in the same rounds.",
+        columns=(Column("device"), Column("limit"), Column("rate", True), Column("±", True), Column("what ran")),
+        rows=tuple(tuple(map(Cell, limit_row(limit))) for limit in limits),
+        has_names=False,
+    )
+
+
+def limit_row(limit: Limit) -> tuple[str, ...]:
+    """Its device, what it is of, how fast that is, with which interval, and what ran."""
+    details = [limit.detail, "" if limit.threads is None else plural(limit.threads, "thread")]
+    kind = limit.kind if limit.precision is None else f"{limit.kind} {limit.precision}"
+    width = UNKNOWN if limit.rate is None else width_text(limit.rate)
+    return limit.device, kind, rate_text(limit), width, ", ".join(filter(None, details))
+
+
+def rate_text(limit: Limit) -> str:
+    """The rate with its unit; operations as what one of them takes: "170 GFLOP/s", "21.0 GB/s", "4.02 µs each"."""
+    if limit.rate is None:
+        return UNKNOWN
+    if limit.unit == "operations/s":
+        return f"{significant(1e6 / limit.rate.median)} µs each"
+    return prefixed(limit.rate.median, {"flop/s": "FLOP/s", "bytes/s": "B/s"}[limit.unit])

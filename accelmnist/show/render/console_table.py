@@ -1,0 +1,153 @@
+"""A table on the console that never cuts a figure, however narrow the line.
+
+How wide a line is, is known only where it is printed. A table that is too wide folds its words; or it is continued in a
+second table below, with the names of its rows again, the costs together; or the columns that can be spared are left
+out, and with them what explains them. `Table.fit` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from accelmnist.show.document import Cell, Column, Table
+from accelmnist.show.theme import BAD, GAP, LABEL, STYLES, table
+
+_BLOCKS, _ASCII = "▁▂▃▄▅▆▇█•✓", ".:-=+*#@*v"
+_TO_ASCII = str.maketrans(_BLOCKS, _ASCII)
+
+
+class ConsoleTable:
+    """A renderable: the rows, those that have no figures with their reasons, and what is to be said below."""
+
+    def __init__(self, content: Table) -> None:
+        self._table = content
+        self._columns = [place for place, column in enumerate(content.columns) if not column.only_large]
+        self._widths = [_width(content, place) for place in range(len(content.columns))]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        content, width = self._table, options.max_width
+        parts = self.parts(width) if content.rows or not content.reasons else []
+        for columns in parts[:1]:
+            yield self._part(columns, width, ascii_only=options.ascii_only)
+        if content.reasons:
+            yield self._reasons()
+        for columns in parts[1:]:
+            yield Text()
+            yield self._part(columns, width, ascii_only=options.ascii_only)
+        shown = {content.columns[place].heading for columns in parts for place in columns}
+        if below := "\n".join(self._below(shown)):
+            yield Text(below, LABEL)
+
+    def parts(self, width: int) -> list[list[int]]:
+        """The columns, by their places, of each table that it takes in lines of `width` characters."""
+        if self._extent(self._columns) <= width or self._table.fit == "fold":
+            return [self._columns]
+        return [self._spared(width)] if self._table.fit == "drop" else self._continued(width)
+
+    def _spared(self, width: int) -> list[int]:
+        """The columns without those that have no room, the readiest to be spared first."""
+        kept, spare = list(self._columns), [column.spare for column in self._table.columns]
+        while self._extent(kept) > width and any(spare[place] for place in kept):
+            kept.remove(max(kept, key=spare.__getitem__))
+        return kept
+
+    def _continued(self, width: int) -> list[list[int]]:
+        names, figures, costs, marks = map(self._of_role, ("name", "figure", "cost", "mark"))
+        first, rest = self._fitting([*names, *marks], figures, width)
+        parts = [[*names, *first, *marks]]
+        rest = [*rest, *costs]
+        while rest:
+            taken, rest = self._fitting(names, rest, width)
+            parts.append([*names, *taken])
+        return parts
+
+    def _of_role(self, role: str) -> list[int]:
+        return [place for place in self._columns if self._table.columns[place].role == role]
+
+    def _fitting(self, fixed: list[int], columns: list[int], width: int) -> tuple[list[int], list[int]]:
+        """As many of `columns` as fit beside the `fixed` ones, at least one of them so that it ends; and the rest."""
+        fits = (end for end in range(len(columns), 0, -1) if self._extent([*fixed, *columns[:end]]) <= width)
+        taken = next(fits, 1)
+        return columns[:taken], columns[taken:]
+
+    def _extent(self, places: Sequence[int]) -> int:
+        return sum(self._widths[place] for place in places) + GAP * (len(places) - 1)
+
+    def _part(self, places: list[int], width: int, *, ascii_only: bool) -> RichTable:
+        content = self._table
+        shown = table(show_header=content.has_head)
+        fits = self._extent(places) <= width
+        lines = max(_heading(content.columns[place]).count("\n") for place in places)
+        for place in places:
+            column = content.columns[place]
+            keeps = fits or (content.fit == "fold" and (column.is_number or column.role in ("name", "mark")))
+            shown.add_column(
+                "\n" * (lines - _heading(column).count("\n")) + _heading(column),
+                justify=_justify(column),
+                no_wrap=keeps,
+                min_width=self._widths[place] if fits else None,
+                overflow="fold",
+            )
+        for row in self._rows():
+            shown.add_row(*(_text(row[place], ascii_only=ascii_only) for place in places))
+        if content.totals:
+            shown.add_section()
+        for row in content.totals:
+            shown.add_row(*(_text(row[place], ascii_only=ascii_only) for place in places))
+        return shown
+
+    def _rows(self) -> Iterator[tuple[Cell, ...]]:
+        """The rows that are shown, and how many more there are."""
+        content = self._table
+        yield from content.rows[: content.most_on_screen]
+        if content.most_on_screen is not None and (more := len(content.rows) - content.most_on_screen) > 0:
+            yield (Cell(f"{more} more", tone="faint"), *(Cell("") for _ in content.columns[1:]))
+
+    def _reasons(self) -> RichTable:
+        """The names in columns as wide as those above, and the reason in what is left of the line."""
+        content, grid = self._table, RichTable.grid(padding=(0, GAP, 0, 0))
+        for place in self._of_role("name"):
+            grid.add_column(justify=_justify(content.columns[place]), no_wrap=True, min_width=self._widths[place])
+        grid.add_column(overflow="fold")
+        for reason in content.reasons:
+            grid.add_row(*map(Text, reason.names), Text(reason.text, STYLES[reason.tone]), style=LABEL)
+        return grid
+
+    def _below(self, shown: set[str]) -> Iterator[str]:
+        content = self._table
+        explained = " ".join(words for heading, words in content.legend if heading in shown)
+        yield from filter(None, (content.shared, explained, content.note))
+
+
+def _width(content: Table, place: int) -> int:
+    """How many characters a column takes."""
+    column = content.columns[place]
+    cells = [row[place] for row in (*content.rows, *content.totals)]
+    texts = [line for cell in cells for line in (cell.text, *cell.details)]
+    if column.role == "name":
+        names = [index for index, other in enumerate(content.columns) if other.role == "name"]
+        texts += [reason.names[names.index(place)] for reason in content.reasons]
+    heads = _heading(column).splitlines() if content.has_head else []
+    return max(map(cell_len, (*heads, *texts)), default=0)
+
+
+def _heading(column: Column) -> str:
+    """A mark says itself what it is."""
+    return "" if column.role == "mark" else column.heading
+
+
+def _justify(column: Column) -> Literal["left", "right"]:
+    return "right" if column.is_number else "left"
+
+
+def _text(cell: Cell, *, ascii_only: bool) -> Text:
+    own = STYLES[cell.tone]
+    below = [(f"\n{detail}", BAD if own == BAD else LABEL) for detail in cell.details]
+    return Text.assemble((cell.text.translate(_TO_ASCII) if ascii_only else cell.text, own), *below)

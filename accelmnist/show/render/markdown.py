@@ -1,0 +1,188 @@
+"""A document as GitHub Markdown, for a README, an issue or a pull request.
+
+No title is a heading, so that the text fits below any. What comes from a record is escaped: a reason may contain a
+pipe, an engine's name has an underscore. Drawings and small images are left out; their captions say what there is to be
+seen. Source: "GitHub Flavored Markdown Spec", 4.10.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from accelmnist.show.document import (
+    Atlas,
+    Block,
+    Cell,
+    Code,
+    Column,
+    Document,
+    Facts,
+    Figure,
+    Gallery,
+    Headline,
+    Matrix,
+    Missing,
+    Notes,
+    Points,
+    Remark,
+    Remarks,
+    Section,
+    Table,
+    Text,
+)
+
+_SPECIAL = re.compile(r"([\\|`*_~<\[\]])")
+_AT_THE_START = re.compile(r"^([#>+-]|\d+(?=[.)]))")  # a heading, a quotation, an item of a list
+_TICKS = re.compile(r"`+")
+
+
+def render_markdown(document: Document) -> str:
+    """The whole text, ending in a line feed; its paragraphs are a blank line apart."""
+    return "\n\n".join(filter(None, (text for part in document.sections for text in _section(part)))) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _section(part: Section) -> Iterator[str]:
+    if part.title:
+        shared = [block.shared for block in part.blocks if isinstance(block, Table) and block.shared]
+        yield _strong(part.title) + "".join(f" ({escape(text)})" for text in shared[:1])
+    yield from _with_lists_joined(part.blocks)
+
+
+def _with_lists_joined(blocks: Sequence[Block]) -> Iterator[str]:
+    """The paragraphs of the blocks. Lists one below the other are one list, and text below a list is its last item."""
+    items: list[str] = []
+    for block in blocks:
+        if isinstance(block, (Facts, Points, Remarks)):
+            items += _block(block)
+        elif items and isinstance(block, Text):
+            items.append(f"- {_paragraph(block)}")
+        else:
+            yield from ("\n".join(items), *_block(block))
+            items = []
+    yield "\n".join(items)
+
+
+def _block(block: Block) -> Iterable[str]:
+    """The paragraphs of a block."""
+    match block:
+        case Text():
+            return [_paragraph(block)]
+        case Headline():
+            return [f"**{block.word}**: {'. '.join(escape(text) for text in (block.text, *_texts(block)) if text)}."]
+        case Missing():
+            return [f"Not shown: {escape(block.text)}"]
+        case Facts():
+            return [_items(block.title, (f"{name}: {text}" for name, text in (*block.rows, *block.beside)))]
+        case Points():
+            return [_items(block.title, block.items)]
+        case Remarks():
+            return [_items(block.title, map(_remark, block.items))]
+        case Table():
+            return _table_with_notes(block)
+        case Matrix():
+            return [_matrix(block)]
+        case Code():
+            return ["\n".join(("```sh", *block.lines, "```"))]
+        case Figure() | Gallery() | Atlas():
+            return [escape(block.caption)]
+        case Notes():
+            return ["The author's notes are in the file."]
+
+
+def _paragraph(block: Text) -> str:
+    if block.code:
+        before, _, after = block.text.partition("{}")
+        return f"{escape(before)} {_code(block.code)}{escape(after)}"
+    return _strong(block.text) if block.tone == "strong" else _start(block.text)
+
+
+def _texts(headline: Headline) -> Iterator[str]:
+    return (text for text, _ in headline.lines)
+
+
+def _start(text: str) -> str:
+    """Text at the start of a line, where some characters are marks that are none elsewhere."""
+    return _AT_THE_START.sub(r"\\\1", escape(text))
+
+
+def _strong(text: str) -> str:
+    return f"**{escape(text)}**" if text else ""
+
+
+def _items(title: str, texts: Iterable[str]) -> str:
+    """A list, whose items begin with its title if it has one."""
+    return "\n".join(f"- {_start(f'{title}: {text}' if title else text)}" for text in texts)
+
+
+def _remark(remark: Remark) -> str:
+    """The name, the details if there are any, and what is said."""
+    details = f" {', '.join(remark.details)};" if remark.details else ""
+    return f"{remark.name}:{details} {remark.text}"
+
+
+def _code(text: str) -> str:
+    """A code span; its fence is longer than any row of backticks within."""
+    line = " ".join(text.split())
+    fence = "`" * (max(map(len, _TICKS.findall(line)), default=0) + 1)
+    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
+
+
+# --- tables
+
+
+def _table_with_notes(table: Table) -> Iterator[str]:
+    if table.rows:
+        yield _table(table)
+    yield _items("", (f"{reason.label}: {reason.text}" for reason in table.reasons))
+    yield escape(" ".join(filter(None, (*(words for _, words in table.legend), table.note))))
+
+
+def _table(table: Table) -> str:
+    """All rows; what is said of single cells stands in a column of its own, the last one."""
+    columns = [column for column in table.columns if not column.only_large]
+    rows = [_cells(row, table) for row in table.rows]
+    notes = [escape("; ".join(detail for cell in row for detail in cell.details)) for row in rows]
+    note = ["note"] if any(notes) else []
+    heads = [*(escape(column.heading) for column in columns), *note]
+    rules = [*("---:" if column.is_number else "---" for column in columns), *("---" for _ in note)]
+    lines = [[*_texts_of(row, columns), *([said] if note else [])] for row, said in zip(rows, notes, strict=True)]
+    totals = ([*_total(_cells(row, table)), *("" for _ in note)] for row in table.totals)
+    return _grid([heads, rules, *lines, *totals])
+
+
+def _cells(row: Sequence[Cell], table: Table) -> list[Cell]:
+    return [cell for cell, column in zip(row, table.columns, strict=True) if not column.only_large]
+
+
+def _total(row: Sequence[Cell]) -> list[str]:
+    """A row below the others, whose name stands out."""
+    return [_strong(row[0].text), *(escape(cell.text) for cell in row[1:])]
+
+
+def _texts_of(row: Sequence[Cell], columns: Sequence[Column]) -> list[str]:
+    """What must not be overlooked is bold, as Markdown has no colour; of a row that is bad as a whole, its mark."""
+    all_bad = all(cell.tone == "bad" for cell in row)
+    return [
+        _strong(cell.text) if cell.tone == "bad" and (column.role == "mark" or not all_bad) else escape(cell.text)
+        for cell, column in zip(row, columns, strict=True)
+    ]
+
+
+def _matrix(matrix: Matrix) -> str:
+    classes = len(matrix.names)
+    heads = ["predicted", *map(escape, matrix.names), "precision"]
+    rows = [
+        [_strong(name), *(str(cell.count) for cell in cells), precision]
+        for name, cells, precision in zip(matrix.names, matrix.cells, matrix.precision, strict=True)
+    ]
+    return _grid([heads, ["---", *["---:"] * (classes + 1)], *rows, ["recall", *matrix.recall, matrix.accuracy]])
+
+
+def _grid(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

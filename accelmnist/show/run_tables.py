@@ -1,0 +1,134 @@
+"""The tables of a run: its checks, the reference beside it, and the scores of every class."""
+
+from __future__ import annotations
+
+import math
+
+from accelmnist.core.metrics import ClassScores, Metrics, wilson_interval
+from accelmnist.core.records import Check, ReferenceRun, RunRecord, Verdict
+from accelmnist.show.document import Cell, Column, Table
+from accelmnist.show.names import class_kind, row_names
+from accelmnist.show.units import UNKNOWN, count, fraction, percent, rate, seconds
+
+
+def class_names_of(record: RunRecord) -> tuple[str, ...]:
+    """The names of the classes; digits if the record doesn't say."""
+    if record.data is not None:
+        return record.data.class_names
+    classes = 10 if record.metrics is None else len(record.metrics.per_class)
+    return tuple(map(str, range(classes)))
+
+
+def number(value: float | None, text: str) -> Cell:
+    """A cell that is sorted by `value`; one that is not a number is sorted last."""
+    return Cell(text, value if value is not None and math.isfinite(value) else None)
+
+
+def figure(value: float | None) -> str:
+    """A value or a limit of a check, to four digits."""
+    return UNKNOWN if value is None else f"{value:.4g}"
+
+
+def checks_table(verdict: Verdict) -> Table:
+    """Each check with its value, its limit, what the value is, and where there is room why the limit is that."""
+    return Table(
+        ident="checks",
+        caption="The checks, their limits, and where the limits come from.",
+        columns=(
+            Column("verdict", role="mark"),
+            Column("check"),
+            Column("value", True),
+            Column("limit", True),
+            Column("what it is"),
+            Column("why this limit", only_large=True),
+        ),
+        rows=tuple(map(_check, verdict.checks)),
+        has_names=False,
+        note=f"held against {verdict.reference}",
+    )
+
+
+def _check(check: Check) -> tuple[Cell, ...]:
+    return (
+        Cell("PASS", 1.0, "good") if check.passed else Cell("FAIL", 0.0, "bad"),
+        Cell(check.name),
+        number(check.value, figure(check.value)),
+        number(check.limit, figure(check.limit)),
+        Cell(check.detail),
+        Cell(check.reason),
+    )
+
+
+def reference_table(record: RunRecord, metrics: Metrics, reference: ReferenceRun) -> Table:
+    """The run beside the same training on the CPU in eager float32."""
+    ours, theirs = record.timing.images_per_s, reference.images_per_s
+    other = reference.metrics
+    points = f"{100 * (metrics.accuracy - other.accuracy):+.2f} points"
+    f1_difference = f"{metrics.macro_f1 - other.macro_f1:+.4f}"
+    rows = (
+        ("accuracy", percent(metrics.accuracy), percent(other.accuracy), points),
+        ("macro F1", fraction(metrics.macro_f1), fraction(other.macro_f1), f1_difference),
+        ("training time", seconds(record.timing.train_s), seconds(reference.train_s), ""),
+        ("speed", rate(ours), rate(theirs), f"{ours / theirs:.2f} times" if ours and theirs else ""),
+    )
+    return Table(
+        ident="reference",
+        caption="Beside the same training on the CPU in eager float32.",
+        columns=(Column("figure"), Column("this run", True), Column("reference", True), Column("difference", True)),
+        rows=tuple(tuple(map(Cell, row)) for row in rows),
+    )
+
+
+def classes_table(metrics: Metrics, class_names: tuple[str, ...], reference: Metrics | None) -> Table:
+    """Precision, recall and F1 of every class and their means, beside the reference's F1 if there is one.
+
+    The interval of a recall is Wilson's, 95 %.
+    """
+    other = [Column("F1 of the reference", True)] if reference is not None else []
+    columns = (
+        Column("precision", True),
+        Column("recall", True),
+        Column("recall, 95 %", True, only_large=True),
+        Column("F1", True),
+        *other,
+        Column("images", True),
+    )
+    return Table(
+        ident="classes",
+        caption="Scores by class.",
+        columns=(Column(class_kind(class_names)), *columns),
+        rows=tuple(
+            _class(name, scores, reference)
+            for name, scores in zip(row_names(class_names), metrics.per_class, strict=True)
+        ),
+        totals=_means(metrics, reference),
+    )
+
+
+def _class(name: str, scores: ClassScores, reference: Metrics | None) -> tuple[Cell, ...]:
+    low, high = wilson_interval(round(scores.recall * scores.support), scores.support)
+    other = [] if reference is None else [reference.per_class[scores.label].f1]
+    return (
+        Cell(name, scores.label),
+        number(scores.precision, percent(scores.precision)),
+        number(scores.recall, percent(scores.recall)),
+        number(low, f"{100 * low:.1f} to {100 * high:.1f} %"),
+        *(number(f1, fraction(f1)) for f1 in (scores.f1, *other)),
+        Cell(count(scores.support), scores.support),
+    )
+
+
+def _means(metrics: Metrics, reference: Metrics | None) -> tuple[tuple[Cell, ...], ...]:
+    macro = (metrics.macro_precision, metrics.macro_recall, metrics.macro_f1)
+    weighted = (metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1)
+    others = (None, None) if reference is None else (reference.macro_f1, reference.weighted_f1)
+    return (
+        tuple(Cell(text, tone="strong") for text in _mean("macro mean", macro, others[0], count(metrics.images))),
+        tuple(map(Cell, _mean("weighted mean", weighted, others[1], ""))),
+    )
+
+
+def _mean(name: str, scores: tuple[float, float, float], other: float | None, images: str) -> tuple[str, ...]:
+    precision, recall, f1 = scores
+    own = [] if other is None else [fraction(other)]
+    return (name, percent(precision), percent(recall), "", fraction(f1), *own, images)
