@@ -1,6 +1,6 @@
-"""What the saved network says of every test image, once more: the record keeps counts, a report shows the images.
+"""The saved network's answers to all test images, computed again: the record keeps counts, a report shows the images.
 
-The network answers on the CPU in float32, whatever it was trained by. Where its record has another confusion matrix,
+The network answers on the CPU in float32, whatever it was trained by. If its record has another confusion matrix,
 because the device rounds otherwise or the data is not the same, `moved` counts the images that are in another cell: a
 report says so. What is missing is no error but a `MissingEvidence`, which a report shows in place of the images.
 """
@@ -54,33 +54,33 @@ def find_evidence(
 ) -> RecomputedAnswers | MissingEvidence:
     """The answers of the network in `folder` on the test images of its data set, which may lie in the folder `data`.
 
-    `neurons` is what was said of its first layer before; without it, or where it is of another run, that is done here.
-    Raises DataError or ConfigError where `data` is given and is not the run's; anything else that is missing is a
+    `neurons` is the record of its first layer; without it, or if it is of another run, the neurons are described here.
+    Raises DataError or ConfigError if `data` is given and is not the run's; anything else that is missing is a
     MissingEvidence.
     """
     from accelmnist.analysis.neurons.source import describe_run, find_source
 
     try:
         source = find_source(folder, data_folder=data, dataset=None)
-        found = _evidence(record, source)
-        if isinstance(found, RecomputedAnswers):
-            known = neurons if neurons is not None and _is_of(neurons, record) else describe_run(source)
-            return replace(found, neurons=known)
-        return found
+        answers = _recompute(record, source)
+        if isinstance(answers, MissingEvidence):
+            return answers
+        known = neurons if neurons is not None and _is_of(neurons, record) else describe_run(source)
+        return replace(answers, neurons=known)
     except AccelmnistError as error:
         if data is not None and isinstance(error, DataError | ConfigError):
             raise
         return MissingEvidence(error.message)
 
 
-def _evidence(record: RunRecord, source: Source) -> RecomputedAnswers | MissingEvidence:
+def _recompute(record: RunRecord, source: Source) -> RecomputedAnswers | MissingEvidence:
     model, test = source.saved.model, source.data.test
     if model.config != record.config.model:
         return MissingEvidence(f"the saved weights are of {model.config}, not of {record.config.model}")
-    said = _scores(model, test.images)
-    if not np.isfinite(said).all():
+    scores = _scores(model, test.images)
+    if not np.isfinite(scores).all():
         return MissingEvidence("the network's answers are not finite: its training diverged")
-    predictions = said.argmax(axis=1)
+    predictions = scores.argmax(axis=1)
     moved = _moved(record, predictions, test.labels)
     if moved > _ANOTHER_SET * len(test):
         raise DataError(
@@ -91,7 +91,7 @@ def _evidence(record: RunRecord, source: Source) -> RecomputedAnswers | MissingE
         images=test.images,
         labels=test.labels,
         predictions=predictions,
-        scores=said,
+        scores=scores,
         weights=np.where(source.data.train.images.any(axis=0), model.first_layer_weights(), 0.0),
         moved=moved,
     )
@@ -109,15 +109,14 @@ def _scores(model: MLP, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     with torch.no_grad():
         logits = logits_of(model, torch.from_numpy(images), device=resolve("cpu"), precision="fp32")
-        found: NDArray[np.float32] = apply_output(logits, model.config.output).numpy()
-    return found
+        return np.asarray(apply_output(logits, model.config.output), dtype=np.float32)
 
 
 def _moved(record: RunRecord, predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> int:
-    """How many images are in another cell of the confusion matrix than the record has them, at least."""
+    """The least number of images that are in another cell of the confusion matrix than in the record."""
     if record.metrics is None:
         return 0
     recorded = np.array(record.metrics.confusion_matrix, dtype=np.int64)
-    found = np.zeros_like(recorded)
-    np.add.at(found, (predictions, labels), 1)
-    return int(np.abs(found - recorded).sum() + 1) // 2
+    recomputed = np.zeros_like(recorded)
+    np.add.at(recomputed, (predictions, labels), 1)
+    return int(np.abs(recomputed - recorded).sum() + 1) // 2

@@ -1,12 +1,12 @@
-"""Does a weight image show strokes or grey noise? Moran's I, over the pixels where there is ink.
+"""Whether a weight image shows strokes or grey noise: Moran's I, over the pixels where there is ink.
 
 Moran's I is the correlation of each pixel's weight with those of its neighbours above, below, left and right: 0 (to be
 exact -1 / (n - 1)) for independent noise, towards 1 for smooth strokes, below 0 for a chequerboard. Source: Moran,
 "Notes on continuous stochastic phenomena", Biometrika 37, 1950.
 
 Pixels at the border are inked in no training image. Their inputs are always 0, so no gradient reaches their weights:
-they still show what they were initialized with, shrunk by weight decay. They stay out of the clarity, and pictures
-leave them blank. Pixels with ink in a few images only are drawn, but stay out of the clarity as well.
+they still show their first values, shrunk by weight decay. They stay out of the clarity, and pictures leave them blank.
+Pixels with ink in a few images only are drawn, but stay out of the clarity as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def ink_area(share: NDArray[np.float64]) -> Mask:
 
 
 def morans_i(weights: NDArray[np.floating[Any]], area: Mask) -> NDArray[np.float64]:
-    """Moran's I of each row of `weights` (n, 784) within `area` (28, 28); NaN where a row is constant there."""
+    """Moran's I of each row of `weights` (n, 784) within `area` (28, 28); NaN for a row that is constant there."""
     pictures = weights.astype(np.float64).reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
     inside = pictures[:, area]
     apart = np.where(area, pictures - inside.mean(axis=1)[:, None, None], 0.0)

@@ -1,9 +1,9 @@
-"""What a neuron does to the network's answers: how far it moves each logit, and what is lost without it.
+"""A neuron's effect on the network's answers: how far it moves each logit, and what is lost without it.
 
-A neuron is taken away by setting its output to 0 for every image: its outgoing weights times its activation are taken
-off the inputs of the next layer, which are computed once, and only the layers after that run again, for the images
-whose activation isn't 0. That is exact, to float32's rounding, and for one hidden layer costs no product of matrices at
-all. In a deep network the images are as many as `images_within` allows, the same share of every class.
+A neuron is taken away by setting its output to 0 for every image: its outgoing weights times its activation are
+subtracted from the inputs of the next layer, which are computed once, and only the layers after that run again, for the
+images whose activation isn't 0. That is exact, to float32's rounding, and for one hidden layer costs no product of
+matrices at all. In a deep network the images are as many as `images_within` allows, the same share of every class.
 
 All of it follows from the logits with and without the neuron: their difference, less its mean over the classes since a
 common shift changes no answer, is what the neuron argues. For one hidden layer that is its activation times its
@@ -116,7 +116,7 @@ def _centred(logits: Tensor) -> Tensor:
 
 
 def _argument(moved: Tensor, on: Tensor, images: int) -> tuple[tuple[float, ...], float]:
-    """Mean shift by class where the neuron is on, and its spread over all `images`, of which the others don't move."""
+    """Mean shift by class where the neuron is on, and its spread over all `images`; those not in `moved` don't move."""
     wide = moved.double()
     support = wide[on].mean(dim=0) if bool(on.any()) else torch.zeros(CLASSES)
     variance = wide.square().sum(dim=0) / images - (wide.sum(dim=0) / images).square()

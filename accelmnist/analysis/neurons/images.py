@@ -3,8 +3,8 @@
 A neuron of the first layer holds one weight for each of the 784 pixels, so its weights are a picture of what it looks
 for: a digit with ink where the image is bright moves it up, ink where the image is dark moves it down. The picture is
 8-bit, 0 to 255. On its own scale a neuron's smallest weight is 0 and its largest is 255, which shows the shape of every
-neuron but says nothing about their sizes; on the shared scale the smallest and the largest weight of all neurons are,
-which shows at once which neurons learned much and which little.
+neuron but nothing of their sizes; on the shared scale the smallest and the largest weight of all neurons are, which
+shows at once which neurons learned much and which little.
 
 A grey does not say which weights are above 0 and which below. The signed picture does: zero is white, positive weights
 go over orange to brown, negative ones over light to dark blue, hues that stay apart for every common form of colour

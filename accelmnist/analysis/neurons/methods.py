@@ -2,69 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accelmnist.analysis.neurons.record import Method
 from accelmnist.core.config import ModelConfig
 
-_ON = "On: the neuron's input is positive for the image, so that its activation is above the one at rest."
-_ON_OUTPUT = "On: the output is the largest of the ten, so that the network says its class."
+_ON = Method("on", "On: the neuron's input is positive for the image, so that its activation is above the one at rest.")
+_ON_OUTPUT = Method("on", "On: the output is the largest of the ten, so that the network says its class.")
 
 _SHARED: tuple[Method, ...] = (
     Method(
-        name="answers for",
-        explanation="The shares of each class's images that turn the neuron on are cut into two groups where they "
-        "differ most; the thresholds decide whether that is clear, a leaning or nothing. Every class counts alike.",
-        source="Fisher, On grouping for maximum homogeneity, 1958",
+        "answers for",
+        "The shares of each class's images that turn the neuron on are cut into two groups where they differ most; the "
+        "thresholds decide whether that is clear, a leaning or nothing. Every class counts alike.",
+        "Fisher, On grouping for maximum homogeneity, 1958",
     ),
     Method(
-        name="selectivity",
-        explanation="(m - r) / (m + r): m the mean activation on the class with the highest, r that over the other "
-        "classes, both counted from rest. 0: no class is preferred; 1: no other excites it.",
-        source="Morcos et al., On the importance of single directions for generalization, ICLR 2018",
+        "selectivity",
+        "(m - r) / (m + r): m the mean activation on the class with the highest, r that over the other classes, both "
+        "counted from rest. 0: no class is preferred; 1: no other excites it.",
+        "Morcos et al., On the importance of single directions for generalization, ICLR 2018",
     ),
     Method(
-        name="separation",
-        explanation="The chance that an image of the classes excites the neuron more than one of the rest, ties as "
-        "half.",
-        source="Mann and Whitney, 1947; Hanley and McNeil, The meaning and use of the area under a ROC curve, 1982",
+        "separation",
+        "The chance that an image of the classes excites the neuron more than one of the rest, ties as half.",
+        "Mann and Whitney, 1947; Hanley and McNeil, The meaning and use of the area under a ROC curve, 1982",
     ),
     Method(
-        name="argues for and against",
-        explanation="How far the neuron moves each logit, averaged over the images that turn it on, less the mean over "
-        "the classes, through all layers that follow. Strength is the spread of that over all test images.",
-        source="Li, Monroe and Jurafsky, Understanding neural networks through representation erasure, 2016",
+        "argues for and against",
+        "How far the neuron moves each logit, averaged over the images that turn it on, less the mean over the classes,"
+        " through all layers that follow. Strength is the spread of that over all test images.",
+        "Li, Monroe and Jurafsky, Understanding neural networks through representation erasure, 2016",
     ),
     Method(
-        name="clarity",
-        explanation="Moran's I of the weights with those of the four pixels around, where there is ink: about 0 for "
-        "grey noise, towards 1 for strokes.",
-        source="Moran, Notes on continuous stochastic phenomena, 1950",
+        "clarity",
+        "Moran's I of the weights with those of the four pixels around, where there is ink: about 0 for grey noise, "
+        "towards 1 for strokes.",
+        "Moran, Notes on continuous stochastic phenomena, 1950",
     ),
+    Method("border", "Pixels that are inked in no training image have untrained weights: pictures leave them blank."),
     Method(
-        name="border",
-        explanation="Pixels that are inked in no training image have untrained weights: pictures leave them blank.",
-    ),
-    Method(
-        name="shape",
-        explanation="Correlation of the activation with loops, upright strokes, slant and ink, each class within "
-        "itself.",
-        source="Hu, Visual pattern recognition by moment invariants, 1962",
+        "shape",
+        "Correlation of the activation with loops, upright strokes, slant and ink, each class within itself.",
+        "Hu, Visual pattern recognition by moment invariants, 1962",
     ),
 )
 
 _ABLATION = Method(
-    name="without it",
-    explanation="The neuron's output is set to 0 for every image and the layers that follow run again. A fall of "
-    "recall is told where McNemar's exact test, divided by all classes of all neurons, rules out chance.",
-    source="Morcos et al., 2018; McNemar, 1947",
+    "without it",
+    "The neuron's output is set to 0 for every image and the layers that follow run again. A drop of recall is stated "
+    "if McNemar's exact test, divided by all classes of all neurons, rules out chance.",
+    "Morcos et al., 2018; McNemar, 1947",
 )
 
 
 def methods_of(config: ModelConfig, *, images: int, ablation_images: int) -> tuple[Method, ...]:
     """The methods as they were used on a network of `config`."""
-    on = Method(name="on", explanation=_ON if config.hidden else _ON_OUTPUT)
     if not config.hidden:
-        return (on, *_SHARED)
+        return (_ON_OUTPUT, *_SHARED)
     part = f" On {ablation_images:,} of the {images:,} test images, the same share of every class."
     more = part if ablation_images < images else ""
-    ablation = Method(name=_ABLATION.name, explanation=_ABLATION.explanation + more, source=_ABLATION.source)
-    return (on, *_SHARED, ablation)
+    return (_ON, *_SHARED, replace(_ABLATION, explanation=_ABLATION.explanation + more))

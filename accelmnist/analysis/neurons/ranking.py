@@ -1,7 +1,7 @@
 """The order in which neurons are shown: the clearest first, then those that do something else, then the grey ones.
 
-Clear before leaning before none. Within each, first those that are missed where they are taken away, then by how much a
-neuron tells about its task: the difference of its two shares. Half of that counts by the part of its most exciting
+Clear before leaning before none. Within each, first those that are missed when they are taken away, then by how well a
+neuron separates its own classes: the difference of its two shares. Half of that counts by the part of its most exciting
 images that are of its own classes: a neuron can be on for every 1 and yet far more so for a few odd 3s. A neuron that
 is hardly heard comes after those that are, however clear: it answers, and nothing follows.
 """
@@ -34,7 +34,7 @@ def _key(neuron: Neuron) -> tuple[float, ...]:
 
 
 def _contrast(neuron: Neuron) -> float:
-    """The difference of the two shares; without a task the separation of the class that it tells best."""
+    """The difference of the two shares; without a preference the separation of the class that it separates best."""
     task = neuron.task
     if task.share_on is None or task.share_on_rest is None:
         return max(abs(value - 0.5) for value in neuron.separation)
@@ -42,7 +42,7 @@ def _contrast(neuron: Neuron) -> float:
 
 
 def _agreement(neuron: Neuron) -> float:
-    """The part of the most exciting images that its task would lead one to expect."""
+    """The part of the most exciting images that its preference would lead one to expect."""
     task = neuron.task
     expected = [(label in task.classes) == (task.sense == "on") for label in neuron.exciting_labels]
     return sum(expected) / max(len(expected), 1)

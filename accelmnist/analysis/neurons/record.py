@@ -1,7 +1,7 @@
 """The record of the neurons: what each one does on the test set, argues for, and is worth, with its one sentence.
 
 Every tuple "by class" has one entry a class, in the order of `class_names`. Shares, recalls and separations are 0 to 1,
-activations and logits have no unit, and unknown is null. Classes are told by their number. Names of files are relative
+activations and logits have no unit, and unknown is null. Classes are given by their number. Names of files are relative
 to the folder of the record.
 """
 
@@ -25,8 +25,7 @@ Certainty = Literal["clear", "leaning", "none"]
 class Activation:
     """What comes out of a neuron on the test images; `mean`, `deviation` and `share_on` are by class.
 
-    It is on for an image where its activation lies above `on_above`, or, where that is null, where it is the largest of
-    the outputs.
+    It is on for an image if its activation lies above `on_above`, or, if that is null, is the largest of the outputs.
     """
 
     lowest: float
@@ -42,8 +41,8 @@ class ClassPreference:
     """Which classes a neuron answers for, and how sure that is; without any, `certainty` is "none".
 
     `sense` "on": it is on for `classes` and off for the rest; "off": the other way round. `share_on` and
-    `share_on_rest` average the shares of the classes, each class alike. `separation` is the chance that an image of
-    `classes` excites it more (where `sense` is "off", less) than one of the rest: 0.5 is none, 1 is complete.
+    `share_on_rest` average the shares of the classes, each class alike. `separation` is the probability that an image
+    of `classes` excites it more (if `sense` is "off", less) than one of the rest: 0.5 is none, 1 is complete.
     """
 
     certainty: Certainty
@@ -67,7 +66,7 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """What changes where the neuron's output is 0 for every image; all but `macro_recall_change` are by class.
+    """What changes if the neuron's output is 0 for every image; all but `macro_recall_change` are by class.
 
     `recall` is what is left without it. `lost` are images that are right with it and wrong without it, `gained` the
     other way round. `loss_rise` is the mean rise of the loss, more sensitive than the recall.
@@ -84,13 +83,14 @@ class Ablation:
 class Neuron:
     """One neuron of the first layer.
 
-    `duplicate_of` is the neuron that it copies. `selectivity` is the class selectivity index, 0 to 1, of the class
-    `prefers`. `support`, by class, is how far it moves each logit where it is on, less the mean over the classes:
-    positive argues for the class, negative against; `argues_for` and `argues_against` are the classes with the
-    strongest, in that order. `strength` is the spread of that over the test images; `is_faint` says that it is hardly
-    heard. `missed_by` are the classes whose recall falls without it by more than chance, the largest fall first.
-    `clarity` is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test images, the
-    most exciting first, of the classes `exciting_labels`. The two files are its weights in 0 to 255, and signed.
+    `duplicate_of` is the neuron that it copies. `task` is what it answers for. `selectivity` is the class selectivity
+    index, 0 to 1, of the class `prefers`. `support`, by class, is how far it moves each logit where it is on, less the
+    mean over the classes: positive argues for the class, negative against; `argues_for` and `argues_against` are the
+    classes with the strongest, in that order. `strength` is the spread of that over the test images; `is_faint` means
+    that it is hardly heard. `missed_by` are the classes whose recall drops without it by more than chance, the largest
+    drop first. `clarity` is Moran's I of its weights, about 0 for noise and towards 1 for strokes. `exciting` are test
+    images, the most exciting first, of the classes `exciting_labels`. The two files are its weights in 0 to 255, and
+    signed.
     """
 
     index: int
@@ -102,13 +102,13 @@ class Neuron:
     activation: Activation
     selectivity: float | None
     prefers: int | None
-    separation: tuple[float, ...]  # by class: the chance that an image of it excites more than one of another class
+    separation: tuple[float, ...]  # by class: the probability that an image of it excites more than one of another
     support: tuple[float, ...]
     argues_for: tuple[int, ...] = ()
     argues_against: tuple[int, ...] = ()
     strength: float
     is_faint: bool = False
-    ablation: Ablation | None  # None for an output: without it, its class could not be said
+    ablation: Ablation | None  # None for an output: without it, the network could not answer its class
     missed_by: tuple[int, ...] = ()
     clarity: float | None
     exciting: tuple[int, ...]
@@ -131,7 +131,7 @@ class Baseline:
     recall: tuple[float, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Threshold:
     """A number that decides what is said, and what it means."""
 
@@ -140,9 +140,9 @@ class Threshold:
     meaning: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Method:
-    """How a figure is found, and the source of it where it has one."""
+    """How a figure is found, and its source if it has one."""
 
     name: str
     explanation: str
@@ -153,10 +153,10 @@ class Method:
 class NeuronsRecord:
     """Everything that is known of the first layer of one network.
 
-    `rows` says what its neurons are: hidden units, or the outputs of a network without any. `order` is that of the
-    atlas: the clearest first, then those without a clear task, dead and duplicate ones last. `accuracy` is the
-    network's on all test images. `ablation_images` are all of them, or in deep networks as many, the same share of
-    every class, as end in a few seconds.
+    Its neurons, the `rows`, are hidden units, or the outputs of a network without any. `order` is that of the atlas:
+    the clearest first, then those without a clear task, dead and duplicate ones last. `accuracy` is the network's on
+    all test images. `ablation_images` are all of them, or in deep networks as many, the same share of every class, as
+    take a few seconds.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -10,7 +10,7 @@ _PLURALS = ("zeros", "ones", "twos", "threes", "fours", "fives", "sixes", "seven
 
 @dataclass(frozen=True)
 class ClassWords:
-    """What the classes are called: digits by their number and "the zeros", others by name and "the images of Shirt"."""
+    """Names of the classes: digits by their number and "the zeros", others by name and "the images of Shirt"."""
 
     names: tuple[str, ...]
 
