@@ -4,16 +4,13 @@
     record.py     the record: one JSON document, from which all that is shown follows
     source.py     a run's network and its images
     analysis.py   from these to the record:
-      response.py            the neurons' activations, and how well they separate the classes
-      effect.py              a neuron's effect on the answers, and what is lost without it
-      class_preference.py    the classes it answers for
-      claims.py              the figures that are worth a word
+      response.py            the neurons' activations, how well they separate the classes, and who copies whom
+      effect.py              a neuron's effect on the answers, what is lost without it, and what of it is worth a word
+      class_preference.py    the classes it answers for, and the order by how clearly it does
       clarity.py             strokes or grey noise
       shape.py               loops, strokes and slant that it goes with
-      twins.py               neurons that do the same
       thresholds.py, methods.py    what decides, and how each figure is found
-    sentences.py, summary.py, words.py    all of it in words
-    ranking.py    the clearest first
+    sentences.py, words.py    all of it in words
 
 The first layer is the one whose weights are pictures. Without a hidden layer the ten outputs are its neurons. Only the
 analysis needs torch; images and record are NumPy and the standard library.

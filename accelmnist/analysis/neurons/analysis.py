@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist.analysis.neurons import shape
-from accelmnist.analysis.neurons.claims import is_faint, recall_drops, votes
 from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
-from accelmnist.analysis.neurons.class_preference import class_preference_of
-from accelmnist.analysis.neurons.effect import Effect, Network, effect_of, images_within, output_effect, spread_of
+from accelmnist.analysis.neurons.class_preference import atlas_order, class_preference_of
+from accelmnist.analysis.neurons.effect import (
+    Effect,
+    Network,
+    effect_of,
+    images_within,
+    is_faint,
+    output_effect,
+    recall_drops,
+    spread_of,
+    votes,
+)
 from accelmnist.analysis.neurons.methods import methods_of
-from accelmnist.analysis.neurons.ranking import atlas_order
 from accelmnist.analysis.neurons.record import (
     Activation,
     Baseline,
@@ -30,11 +38,9 @@ from accelmnist.analysis.neurons.record import (
     NeuronsRecord,
     NeuronStatus,
 )
-from accelmnist.analysis.neurons.response import Response, respond, selectivity_of
-from accelmnist.analysis.neurons.sentences import Speaker
-from accelmnist.analysis.neurons.summary import summary_of
+from accelmnist.analysis.neurons.response import Response, duplicates_of, respond, selectivity_of
+from accelmnist.analysis.neurons.sentences import Speaker, summary_of
 from accelmnist.analysis.neurons.thresholds import DEAD, THRESHOLDS
-from accelmnist.analysis.neurons.twins import duplicates_of
 from accelmnist.analysis.neurons.words import ClassWords
 from accelmnist.core.config import CLASSES
 from accelmnist.data.types import Dataset
@@ -45,11 +51,12 @@ _EXCITING = 8  # images kept of every neuron
 
 @dataclass(frozen=True)
 class _Figures:
-    """What was measured of all neurons, before one is described."""
+    """What was measured of all neurons, before one is described; `shapes` (images, 4) are those of the images."""
 
     response: Response
     effects: list[Effect]
     clarity: NDArray[np.float64]
+    shapes: NDArray[np.float32]
     correlations: NDArray[np.float64]
     status: list[tuple[NeuronStatus, int | None]]
     baseline: Baseline
@@ -65,8 +72,8 @@ def describe_neurons(model: MLP, data: Dataset) -> NeuronsRecord:
     inputs, labels = scale_images(torch.from_numpy(data.test.images)), torch.from_numpy(data.test.labels)
     accuracy = float((model(inputs).argmax(dim=1) == labels).double().mean())
     response, ablated = _responses(model, inputs, labels)
-    figures, shapes = _measure(model, data, response, ablated)
-    speaker = _speaker(data, figures, shapes)
+    figures = _measure(model, data, response, ablated)
+    speaker = _speaker(data, figures)
     neurons = tuple(_describe(figures, neuron, speaker) for neuron in range(len(response.on)))
     counts = Counter(neuron.status for neuron in neurons)
     record = NeuronsRecord(
@@ -109,22 +116,22 @@ def _same_share(labels: Tensor, images: int) -> Tensor:
     return torch.cat([indices[: round(share * len(indices))] for indices in members]).sort().values
 
 
-def _measure(model: MLP, data: Dataset, response: Response, ablated: Response) -> tuple[_Figures, NDArray[np.float32]]:
-    shapes = shape.shapes_of(data.test.images)
-    logits, effects = _effects(model, ablated)
-    baseline = _baseline(logits, ablated)
+def _measure(model: MLP, data: Dataset, response: Response, ablated: Response) -> _Figures:
     weights = model.first_layer_weights()
     if not np.isfinite(weights).all():
         raise ValueError("weights hold a NaN or an infinity")
-    figures = _Figures(
+    logits, effects = _effects(model, ablated)
+    baseline = _baseline(logits, ablated)
+    shapes = shape.shapes_of(data.test.images)
+    return _Figures(
         response=response,
         effects=effects,
         clarity=morans_i(weights, ink_area(inked_share(data.train.images))),
+        shapes=shapes,
         correlations=shape.feature_correlations(response, shapes),
         status=_status(response, effects, baseline),
         baseline=baseline,
     )
-    return figures, shapes
 
 
 def _effects(model: MLP, response: Response) -> tuple[Tensor, list[Effect]]:
@@ -159,9 +166,9 @@ def _baseline(logits: Tensor, response: Response) -> Baseline:
     )
 
 
-def _speaker(data: Dataset, figures: _Figures, shapes: NDArray[np.float32]) -> Speaker:
+def _speaker(data: Dataset, figures: _Figures) -> Speaker:
     words, response = ClassWords(data.class_names), figures.response
-    means = response.by_class(torch.from_numpy(shapes.T)).T.numpy()
+    means = response.by_class(torch.from_numpy(figures.shapes.T)).T.numpy()
     comparable = words.are_digits and bool(response.images.all())
     return Speaker(
         words=words,
@@ -176,7 +183,7 @@ def _describe(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
     status, copied = figures.status[neuron]
     selectivity, prefers = selectivity_of(response.excitation[neuron])
     argues_for, argues_against = votes(effect.support)
-    exciting = _exciting(response, neuron)
+    exciting, looked_at = _exciting(response, neuron), CLASSES * len(figures.effects)
     clarity = float(figures.clarity[neuron])
     described = Neuron(
         index=neuron,
@@ -195,18 +202,12 @@ def _describe(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:
         strength=effect.strength,
         is_faint=is_faint(effect.strength, figures.baseline),
         ablation=effect.ablation,
-        missed_by=_missed_by(figures, effect),
+        missed_by=recall_drops(effect.ablation, figures.baseline, looked_at=looked_at) if effect.ablation else (),
         clarity=None if np.isnan(clarity) else clarity,
         exciting=exciting,
         exciting_labels=tuple(int(response.labels[index]) for index in exciting),
     )
     return replace(described, sentence=speaker.sentence(described))
-
-
-def _missed_by(figures: _Figures, effect: Effect) -> tuple[int, ...]:
-    if effect.ablation is None:
-        return ()
-    return recall_drops(effect.ablation, figures.baseline, looked_at=CLASSES * len(figures.effects))
 
 
 def _activation(response: Response, neuron: int) -> Activation:

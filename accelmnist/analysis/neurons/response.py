@@ -20,10 +20,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from accelmnist.analysis.neurons.thresholds import DUPLICATE
 from accelmnist.core.config import CLASSES
 from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP
 
 _BLOCK = 64  # neurons that are sorted together: 5 MB of activations each time
+_CORRELATED = 1024  # rows of the correlations at a time: 4 MB for each thousand neurons
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,26 @@ def selectivity_of(excitation: Tensor) -> tuple[float | None, int | None]:
         return None, None
     others = (float(excitation.sum()) - highest) / (len(excitation) - 1)
     return (highest - others) / (highest + others), prefers
+
+
+def duplicates_of(activations: Tensor, live: Tensor) -> list[int | None]:
+    """For every neuron the earlier one whose activations rise and fall with its own, or None.
+
+    `activations` are (neurons, images); `live` (neurons,) marks those that take part. By activations and not by
+    weights: two neurons whose weights differ only where there is never ink are the same neuron. By Pearson's
+    correlation, so that a copy with a larger scale counts. A duplicate of a duplicate is one of the first of them.
+    """
+    centred = activations - activations.mean(dim=1, keepdim=True)
+    length = centred.norm(dim=1, keepdim=True)
+    unit = torch.where(live[:, None] & (length > 0), centred / length.clamp(min=1e-30), 0.0)
+    originals: list[int | None] = [None] * len(activations)
+    for start in range(0, len(activations), _CORRELATED):
+        correlations = unit[start : start + _CORRELATED] @ unit.T
+        for row, other in (correlations >= DUPLICATE.value).nonzero().tolist():
+            neuron = start + row
+            if other < neuron and originals[neuron] is None and originals[other] is None:
+                originals[neuron] = other
+    return originals
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -1,24 +1,25 @@
-"""One plain sentence about a neuron, computed from its figures, and no surer than they are.
+"""One plain sentence about a neuron, and a few about all, computed from their figures and no surer than they are.
 
-It has up to four parts: what the neuron answers for, what it argues for and against, what is lost without it, and what
-shape goes with it. "Answers for", "leans to" and "no clear task" follow the rules in `thresholds.py`. A drop of recall
-that a single test would call real, but that may well be chance among so many classes and neurons, is stated with that
-doubt. No drop is no proof that a neuron does nothing: others may do the same.
+A neuron's sentence has up to four parts: what it answers for, what it argues for and against, what is lost without it,
+and what shape goes with it. "Answers for", "leans to" and "no clear task" follow the rules in `thresholds.py`. A drop
+of recall that a single test would call real, but that may well be chance among so many classes and neurons, is stated
+with that doubt. No drop is no proof that a neuron does nothing: others may do the same.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from accelmnist.analysis.neurons.claims import recall_drops, recall_gains
-from accelmnist.analysis.neurons.record import Ablation, Baseline, ClassPreference, Feature, Neuron
+from accelmnist.analysis.neurons.effect import recall_drops, recall_gains
+from accelmnist.analysis.neurons.record import Ablation, Baseline, ClassPreference, Feature, Neuron, NeuronsRecord
 from accelmnist.analysis.neurons.shape import NAMES, OPPOSITES
 from accelmnist.analysis.neurons.thresholds import GREY
-from accelmnist.analysis.neurons.words import ClassWords, fall, share
+from accelmnist.analysis.neurons.words import ClassWords, fall, listed, share
 
 
 @dataclass(frozen=True)
@@ -133,3 +134,75 @@ def _shape(features: tuple[Feature, ...]) -> str:
         return ""
     name, correlation = features[0].name, features[0].correlation
     return f"inside a class it goes with {name if correlation > 0 else OPPOSITES[NAMES.index(name)]}"
+
+
+# --- the neurons as a whole
+
+
+def summary_of(record: NeuronsRecord) -> tuple[str, ...]:
+    """What the neurons are like as a whole, the most telling sentence first."""
+    live = [neuron for neuron in record.neurons if neuron.status == "live"]
+    sentences = (_counts(record), _preferences(record, live), _classes(record, live), _need(live), _grey_images(record))
+    return tuple(filter(None, sentences))
+
+
+def _counts(record: NeuronsRecord) -> str:
+    kind = "outputs" if record.rows == "output" else "neurons"
+    rest = [f"{record.dead} dead"] * (record.dead > 0)
+    rest += [f"{record.duplicate} doing the same as another one"] * (record.duplicate > 0)
+    more = f", {listed(rest)}" if rest else ""
+    return f"{record.live:,} of {len(record.neurons):,} {kind} are live{more}"
+
+
+def _preferences(record: NeuronsRecord, live: list[Neuron]) -> str:
+    if not live:
+        return ""
+    if record.rows == "output":
+        own = sum(neuron.task.classes == (neuron.index,) and neuron.task.certainty == "clear" for neuron in live)
+        return f"{own} answer clearly for their own class"
+    counts = Counter(neuron.task.certainty for neuron in live)
+    single = sum(neuron.task.certainty == "clear" and len(neuron.task.classes) == 1 for neuron in live)
+    return (
+        f"{counts['clear']} answer for classes of their own ({single} of them for a single one), "
+        f"{counts['leaning']} lean to some, {counts['none']} have no clear task"
+    )
+
+
+def _classes(record: NeuronsRecord, live: list[Neuron]) -> str:
+    """Which class has most neurons of its own, if one has, and which have none; empty for outputs."""
+    clear = [neuron for neuron in live if neuron.task.certainty == "clear" and neuron.task.sense == "on"]
+    counts = Counter(label for neuron in clear for label in neuron.task.classes)
+    if not counts or record.rows == "output":
+        return ""
+    missing = [name for label, name in enumerate(record.class_names) if label not in counts]
+    none = f"None answers clearly for {' or '.join(missing)}" if missing else ""
+    return ". ".join(filter(None, (_commonest(counts, ClassWords(record.class_names)), none)))
+
+
+def _commonest(counts: Counter[int], words: ClassWords) -> str:
+    (most, number), *others = counts.most_common(2)
+    if others and others[0][1] == number:
+        return ""
+    kind = "digit" if words.are_digits else "class"
+    return f"More of them answer for {words.classes((most,))} than for any other {kind}, {number}"
+
+
+def _need(live: list[Neuron]) -> str:
+    """How much hangs on a single neuron."""
+    drops = [(neuron.ablation.macro_recall_change, neuron.index) for neuron in live if neuron.ablation is not None]
+    if not drops:
+        return ""
+    worst, index = min(drops)
+    if worst >= 0:
+        return "No neuron is missed: whichever one is taken away, the mean recall does not fall"
+    half = float(np.median([abs(change) for change, _ in drops]))
+    return (
+        f"Without neuron {index} alone the mean recall falls by {-100 * worst:.2f} points, the most; "
+        f"for half of the neurons it moves by at most {100 * half:.2f}"
+    )
+
+
+def _grey_images(record: NeuronsRecord) -> str:
+    known = [neuron.clarity for neuron in record.neurons if neuron.clarity is not None]
+    grey = sum(value < GREY.value for value in known)
+    return f"{grey} of {len(known)} weight images are grey noise (Moran's I below {GREY.value})" if grey else ""
