@@ -28,12 +28,10 @@ from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.show import units
 from accelmnist.show.bench import headline
 from accelmnist.show.bench.cases import cases_table, limit_row
-from accelmnist.show.bench.line import format_line
-from accelmnist.show.bench.live import format_live, format_progress
-from accelmnist.show.bench.observer import ConsoleBenchObserver
+from accelmnist.show.bench.headline import format_line
+from accelmnist.show.bench.live import ConsoleBenchObserver, format_live, format_progress
 from accelmnist.show.bench.page import bench_note, bench_page
-from accelmnist.show.bench.parts import Part, parts_of
-from accelmnist.show.bench.view import BenchView
+from accelmnist.show.bench.view import BenchView, Part, parts_of
 from accelmnist.show.document import Document
 from accelmnist.show.render.console import as_renderable, print_document
 from accelmnist.show.render.console_table import ConsoleTable
@@ -929,7 +927,7 @@ def test_the_samples_are_as_a_record_would_be(bench: BenchRecord, targets: Bench
 
 def test_showing_a_benchmark_needs_no_torch() -> None:
     code = (
-        "import sys; import accelmnist.show.bench.page, accelmnist.show.bench.observer, accelmnist.show.bench.line; "
+        "import sys; import accelmnist.show.bench.page, accelmnist.show.bench.live, accelmnist.show.bench.headline; "
         "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

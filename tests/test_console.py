@@ -14,14 +14,13 @@ from accelmnist.analysis.prediction import ModelSummary, Prediction
 from accelmnist.core.records import RunRecord
 from accelmnist.data.picture import Picture
 from accelmnist.show import units
-from accelmnist.show.confusion import confusion_matrix, pairs_table
 from accelmnist.show.digit import Digit
 from accelmnist.show.document import Block, Document, Section
+from accelmnist.show.observer import TrainingProgress
 from accelmnist.show.plan import plan_page
 from accelmnist.show.prediction import format_answer, print_answer
-from accelmnist.show.progress import TrainingProgress
 from accelmnist.show.render.console import as_renderable, print_document
-from accelmnist.show.run_tables import checks_table
+from accelmnist.show.run_tables import checks_table, confusion_matrix, pairs_table
 from accelmnist.show.summary import run_page
 from tests.samples import DIGITS, FASHION, sample_epoch, sample_images, sample_metrics, sample_record
 

@@ -16,8 +16,7 @@ from accelmnist.show.figures import fronts_figure, groups_figure, png_bytes, siz
 from accelmnist.show.figures.scales import error_of
 from accelmnist.show.render.console import print_document
 from accelmnist.show.sweep.line import format_line
-from accelmnist.show.sweep.live import format_live
-from accelmnist.show.sweep.observer import ConsoleSweepObserver
+from accelmnist.show.sweep.live import ConsoleSweepObserver, format_live
 from accelmnist.show.sweep.page import sweep_page
 from accelmnist.show.sweep_pictures import SWEEP_FIGURES, write_sweep_pictures
 from accelmnist.sweep.conclusion import conclude
@@ -278,7 +277,7 @@ def test_pictures_of_an_earlier_sweep_go(tmp_path):
 def test_a_sweep_is_shown_without_torch():
     import subprocess
 
-    parts = "page", "observer", "live", "line"
+    parts = "page", "live", "line"
     imports = "".join(f"import accelmnist.show.sweep.{part};" for part in parts)
     code = f"import sys; {imports} import accelmnist.show.sweep_pictures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -22,13 +22,11 @@ from accelmnist.core.records import RunRecord, TrialFigures, TrialsSummary, load
 from accelmnist.device import Device
 from accelmnist.engines import native
 from accelmnist.show.document import Document, Section
-from accelmnist.show.line import format_line
-from accelmnist.show.observer import SilentObserver
+from accelmnist.show.observer import SilentObserver, TrialsProgress
 from accelmnist.show.plan import plan_page
-from accelmnist.show.progress import TrialsProgress
 from accelmnist.show.render.console import print_document
 from accelmnist.show.render.markdown import render_markdown
-from accelmnist.show.summary import run_page
+from accelmnist.show.summary import format_line, run_page
 from accelmnist.show.trials import trials_blocks, trials_note
 from accelmnist.sweep.trials import run as run_module
 from accelmnist.sweep.trials.run import execute_trials

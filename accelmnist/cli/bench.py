@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accelmnist.measure.observer import SilentBenchObserver
     from accelmnist.measure.plan import BenchConfig
     from accelmnist.measure.record import BenchRecord
-    from accelmnist.show.bench.observer import ConsoleBenchObserver
+    from accelmnist.show.bench.live import ConsoleBenchObserver
 
 _CHECK_FAILED = 1
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.bench_pictures")
@@ -95,7 +95,7 @@ class _Run:
     def __init__(
         self, record: BenchRecord, folder: Path | None, options: dict[str, Any], helper: HelperProcess
     ) -> None:
-        from accelmnist.show.terminal import make_terminal
+        from accelmnist.show.render.console import make_terminal
 
         self.record, self.folder, self.options, self.helper = record, folder, options, helper
         self.console = make_terminal(stderr=options["as_json"] or options["markdown"])
@@ -158,7 +158,7 @@ class _Run:
 
     def _observer(self) -> ConsoleBenchObserver | SilentBenchObserver:
         from accelmnist.measure.observer import SilentBenchObserver
-        from accelmnist.show.bench.observer import ConsoleBenchObserver
+        from accelmnist.show.bench.live import ConsoleBenchObserver
 
         if self.options["quiet"]:
             return SilentBenchObserver()
@@ -177,7 +177,7 @@ class _Run:
         save_bench(self.record, self.folder)
 
     def _show(self) -> None:
-        from accelmnist.show.bench.line import format_line
+        from accelmnist.show.bench.headline import format_line
         from accelmnist.show.bench.page import bench_note, bench_page
         from accelmnist.show.render.console import print_document
         from accelmnist.show.render.markdown import render_markdown

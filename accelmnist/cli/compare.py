@@ -115,7 +115,6 @@ def _print(found: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None
         click.echo(render_markdown(comparison_note(found)), nl=False)
     else:
         from accelmnist.show.compare import comparison_page
-        from accelmnist.show.render.console import print_document
-        from accelmnist.show.terminal import make_terminal
+        from accelmnist.show.render.console import make_terminal, print_document
 
         print_document(comparison_page(found), make_terminal(stderr=False))

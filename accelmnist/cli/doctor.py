@@ -44,7 +44,6 @@ def _diagnose() -> Diagnosis:
 
 def _print(diagnosis: Diagnosis) -> None:
     from accelmnist.show.doctor import doctor_page
-    from accelmnist.show.render.console import print_document
-    from accelmnist.show.terminal import make_terminal
+    from accelmnist.show.render.console import make_terminal, print_document
 
     print_document(doctor_page(diagnosis), make_terminal(stderr=False))

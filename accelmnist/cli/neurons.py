@@ -92,8 +92,7 @@ def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord
 
 def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: bool) -> None:
     from accelmnist.show.neurons import neurons_page
-    from accelmnist.show.render.console import print_document
-    from accelmnist.show.terminal import make_terminal
+    from accelmnist.show.render.console import make_terminal, print_document
 
     if as_json:
         from accelmnist.core.record_files import encode

@@ -76,7 +76,7 @@ def _print_json(predictor: Predictor, predictions: list[Prediction]) -> None:
 
 def _print_all(predictor: Predictor, answers: Iterator[tuple[Picture, Prediction]]) -> None:
     from accelmnist.show.prediction import print_answer, print_model
-    from accelmnist.show.terminal import make_terminal
+    from accelmnist.show.render.console import make_terminal
 
     console = make_terminal(stderr=False)
     model = predictor.summary

@@ -52,7 +52,7 @@ class RunTask:
         Raises StoppedError where the user stopped it, with how to go on.
         """
         from accelmnist.show.observer import ConsoleObserver, SilentObserver
-        from accelmnist.show.terminal import make_terminal
+        from accelmnist.show.render.console import make_terminal
 
         console = make_terminal(stderr=options["as_json"])
         pictures = PictureDrawing(helper, self.folder, shared_scale=options["shared_scale"])
@@ -138,10 +138,9 @@ def _print_json(record: RunRecord) -> None:
 
 
 def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:
-    from accelmnist.show.line import format_line
     from accelmnist.show.profile import profile_page
     from accelmnist.show.render.console import print_document
-    from accelmnist.show.summary import run_page
+    from accelmnist.show.summary import format_line, run_page
 
     if record.status != "done":
         return

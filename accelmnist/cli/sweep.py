@@ -96,7 +96,7 @@ class _Run:
         options: dict[str, Any],
         helper: HelperProcess,
     ) -> None:
-        from accelmnist.show.terminal import make_terminal
+        from accelmnist.show.render.console import make_terminal
 
         self.config, self.record, self.folder = config, record, folder
         self.options, self.helper = options, helper
@@ -145,7 +145,7 @@ class _Run:
         )
 
     def _observer(self) -> SweepObserver:
-        from accelmnist.show.sweep.observer import ConsoleSweepObserver
+        from accelmnist.show.sweep.live import ConsoleSweepObserver
         from accelmnist.sweep.observer import SweepObserver
 
         return SweepObserver() if self.options["quiet"] else ConsoleSweepObserver(self.console)

@@ -11,31 +11,63 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from accelmnist.show.theme import LABEL
+from accelmnist.show.theme import GAP, LABEL
 
 _DRAWING_SHARE = 0.02
+_AROUND_ROWS = 8  # lines of the title, the table's head, the footer, and one to spare
+_FEWEST_ROWS = 3
+_BAR_WIDTH = 28
+
+Record = TypeVar("Record")
 
 
-class LivePage(ABC):
-    """A context manager around the measurement; `clock` gives seconds, `draw_every_s` is the least time between two."""
+def rows_in(height: int) -> int:
+    """How many rows of a table have room on a page of `height` lines."""
+    return max(height - _AROUND_ROWS, _FEWEST_ROWS)
 
-    def __init__(self, console: Console, *, clock: Callable[[], float], draw_every_s: float) -> None:
+
+def time_bar(completed: float, total: float, text: str) -> Table:
+    """How far it is, as a bar and in words."""
+    grid = Table.grid(padding=(0, GAP))
+    bar = ProgressBar(total=total, completed=min(completed, total), width=_BAR_WIDTH, complete_style="cyan")
+    grid.add_row(bar, Text(text))
+    return grid
+
+
+class LivePage(ABC, Generic[Record]):
+    """A context manager around the measurement, which has a `_record` once it is planned.
+
+    `clock` gives seconds, `draw_every_s` is the least time between two pages, and `spent_s` are the seconds before it
+    was made.
+    """
+
+    def __init__(
+        self, console: Console, *, clock: Callable[[], float], draw_every_s: float, spent_s: float = 0.0
+    ) -> None:
         self._console, self._clock = console, clock
         self._least_s = self._draw_every_s = draw_every_s
-        self._shown_at = clock()
+        self._started = self._shown_at = clock() - spent_s
+        self._record: Record | None = None
         self._stage = ""
         # A dumb terminal can't move its cursor: it gets the lines of a pipe.
         is_live = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False, transient=True) if is_live else None
 
     @abstractmethod
-    def _page(self, now: float) -> RenderableType | None:
-        """What there is to see when the clock says `now`; None before anything is known."""
+    def _page(self, record: Record, *, spent_s: float, height: int) -> RenderableType:
+        """What there is to see after `spent_s` seconds, in `height` lines."""
+
+    @property
+    def _spent_s(self) -> float:
+        return self._clock() - self._started
 
     def __enter__(self) -> Self:
         return self
@@ -69,8 +101,9 @@ class LivePage(ABC):
 
     def _draw(self) -> None:
         begun = self._clock()
-        if self._live is None or (page := self._page(begun)) is None:
+        if self._live is None or self._record is None:
             return
+        page = self._page(self._record, spent_s=begun - self._started, height=self._console.size.height)
         self._live.update(page, refresh=True)
         self._shown_at = self._clock()
         self._draw_every_s = max(self._least_s, (self._shown_at - begun) / _DRAWING_SHARE)

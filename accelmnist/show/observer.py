@@ -3,15 +3,132 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
 from accelmnist.core.records import EpochFigures, RunRecord, TrialFigures
 from accelmnist.show.plan import plan_page
-from accelmnist.show.progress import TrainingProgress, TrialsProgress
 from accelmnist.show.render.console import print_document
 from accelmnist.show.theme import LABEL
+from accelmnist.show.units import fraction, percent, rate, seconds
+
+
+class _EpochsBar:
+    """A context manager around training: a bar on a terminal, nothing of its own through a pipe."""
+
+    def __init__(self, console: Console, *, before: str, after: str, total: int, **fields: str) -> None:
+        self._console = console
+        columns = (TextColumn(before), BarColumn(bar_width=None), TextColumn(after))
+        self._bar = Progress(*columns, console=console, auto_refresh=False, expand=True)
+        self._is_drawn = console.is_terminal
+        self._task = self._bar.add_task("", total=total, **fields)  # type: ignore[arg-type]
+
+    def __enter__(self) -> Self:
+        if self._is_drawn:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_drawn:
+            self._bar.stop()
+
+    def _show(self, line: str, *, completed: int | None = None, **fields: Any) -> None:
+        """Draw the bar anew, or print the `line` that stands for it through a pipe."""
+        if self._is_drawn:
+            self._bar.update(self._task, completed=completed, refresh=True, **fields)
+        elif line:
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+
+class TrainingProgress(_EpochsBar):
+    """The progress of one training, whose loop calls `update` once an epoch.
+
+    `total_epochs` counts those of an earlier part of the run as well, `accuracy_on` names the images whose accuracy is
+    told of an epoch; `clock` gives seconds and exists for tests.
+    """
+
+    def __init__(
+        self,
+        total_epochs: int,
+        console: Console,
+        *,
+        accuracy_on: str = "training",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(
+            console,
+            before="epoch {task.completed}/{task.total}",
+            after="{task.fields[figures]}",
+            total=total_epochs,
+            figures="",
+        )
+        self._total, self._accuracy_on = total_epochs, accuracy_on
+        self._clock = clock
+        self._started = clock()
+        self._updates = 0
+
+    def __enter__(self) -> Self:
+        self._started = self._clock()
+        return super().__enter__()
+
+    def update(self, epoch: EpochFigures) -> None:
+        """Show that `epoch` is done."""
+        self._updates += 1
+        figures = self._figures(epoch) if self._is_drawn else ""
+        self._show(self._line(epoch), completed=epoch.epoch, figures=figures)
+
+    def _line(self, epoch: EpochFigures) -> str:
+        scores = f"loss {fraction(epoch.train_loss)}, {self._accuracy_on} accuracy {percent(epoch.accuracy)}"
+        return f"epoch {epoch.epoch}/{self._total}: {scores}, {seconds(epoch.train_s)}, {rate(epoch.images_per_s)}"
+
+    def _figures(self, epoch: EpochFigures) -> str:
+        left = f"{seconds(self._time_left(epoch))} left" if epoch.epoch < self._total else "done"
+        return f"loss {fraction(epoch.train_loss)}  {rate(epoch.images_per_s)}  {left}"
+
+    def _time_left(self, epoch: EpochFigures) -> float:
+        """What the remaining epochs take at the mean pace so far, evaluation and all."""
+        pace = (self._clock() - self._started) / self._updates
+        return (self._total - epoch.epoch) * pace
+
+
+class TrialsProgress(_EpochsBar):
+    """The progress of `trials` seeds of `epochs` epochs: the bar moves with every epoch, a line comes with a seed."""
+
+    def __init__(self, trials: int, epochs: int, console: Console) -> None:
+        self._trials, self._done, self._epochs_done = trials, 0, 0
+        super().__init__(
+            console,
+            before="training {task.fields[done]} seeds",
+            after="epoch {task.completed}/{task.total}",
+            total=trials * epochs,
+            done=self._count(),
+        )
+
+    def update(self, _epoch: EpochFigures) -> None:
+        """Show that an epoch of one of the seeds is over."""
+        self._epochs_done += 1
+        self._show("", completed=self._epochs_done)
+
+    def trial_done(self, trial: TrialFigures) -> None:
+        """Show that a seed is over."""
+        self._done += 1
+        self._show(f"seed {trial.seed} ({self._count()}): {_outcome(trial)}", done=self._count())
+
+    def _count(self) -> str:
+        return f"{self._done} of {self._trials}"
+
+
+def _outcome(trial: TrialFigures) -> str:
+    if trial.error is not None:
+        return trial.error
+    return f"test accuracy {percent(trial.accuracy)}, trained in {seconds(trial.train_s)}"
 
 
 class SilentObserver:

@@ -10,7 +10,7 @@ from accelmnist.show.units import count, plural
 
 def plan_page(record: RunRecord) -> Document:
     """Every choice with its reason, then the network, the data and the hyper-parameters."""
-    trained = Section(title="What will be trained", blocks=(Facts(rows=tuple(_rows(record))),))
+    trained = Section(title="What will be trained", blocks=(Facts(rows=plan_rows(record)),))
     if not record.choices:
         return Document((trained,))
     return Document((Section(title="How it will run", blocks=(choices_table(record.choices),)), trained))
@@ -30,7 +30,8 @@ def choices_table(choices: tuple[Choice, ...]) -> Table:
     )
 
 
-def _rows(record: RunRecord) -> list[tuple[str, str]]:
+def plan_rows(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """The network, the data and the hyper-parameters."""
     config = record.config
     rows = [
         ("network", _network(config.model, record.parameters)),
@@ -47,7 +48,7 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
         rows.append(("averaging", f"of the weights over the epochs, {config.training.averaging:g} of its past kept"))
     if record.trials is None:  # many seeds are among the choices
         rows.append(("seed", str(config.training.seed)))
-    return rows
+    return tuple(rows)
 
 
 def _network(model: ModelConfig, parameters: int | None) -> str:

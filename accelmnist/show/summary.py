@@ -7,11 +7,18 @@ from pathlib import Path
 from accelmnist.core.metrics import Metrics
 from accelmnist.core.recipes import RECIPES, changes
 from accelmnist.core.records import Check, RunRecord, Timing
-from accelmnist.show.confusion import confusion_matrix, pairs_table
 from accelmnist.show.document import Block, Document, Facts, Headline, Section, Text, Tone
 from accelmnist.show.files import files_section
-from accelmnist.show.run_tables import checks_table, class_names_of, classes_table, figure, reference_table
-from accelmnist.show.trials import trials_blocks
+from accelmnist.show.run_tables import (
+    checks_table,
+    class_names_of,
+    classes_table,
+    confusion_matrix,
+    figure,
+    pairs_table,
+    reference_table,
+)
+from accelmnist.show.trials import mean_text, trials_blocks
 from accelmnist.show.units import count, fraction, percent, plural, rate, seconds, size
 
 _MOST_PAIRS = 5
@@ -118,3 +125,14 @@ def _taken(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("evaluation", seconds(timing.evaluate_s)),
         ("peak memory", size(record.peak_memory_bytes)),
     )
+
+
+def format_line(record: RunRecord) -> str:
+    """The verdict first, then accuracy, time and speed; where there is no verdict, what became of the run."""
+    if record.verdict is None or record.metrics is None:
+        return f"{record.status}: {record.message}" if record.message else record.status
+    word = "PASS" if record.verdict.passed else "FAIL"
+    figures = f"{percent(record.metrics.accuracy)} on the test set, trained in {seconds(record.timing.train_s)}"
+    failed = "".join(f"; failed: {check.name}" for check in record.verdict.failures)
+    seeds = "" if record.trials is None else f"; {mean_text(record.trials)}"
+    return f"{word} {figures} ({rate(record.timing.images_per_s)}){seeds}{failed}"

@@ -20,9 +20,7 @@ from accelmnist.show.bench.figures import (
     target_text,
     width_text,
 )
-from accelmnist.show.bench.naming import Trait, one_line
-from accelmnist.show.bench.parts import Part
-from accelmnist.show.bench.view import BenchView
+from accelmnist.show.bench.view import BenchView, Part, Trait, one_line
 from accelmnist.show.document import Cell, Column, ColumnRole, Reason, Table, Tone
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, seconds, significant, size
 

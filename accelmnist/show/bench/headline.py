@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 from accelmnist.core.records import Check
 from accelmnist.measure.limits.crossover import paired
-from accelmnist.measure.record import CaseResult, Target
+from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.measure.statistics.comparison import Comparison, are_too_few
 from accelmnist.show.bench.cases import reason_text
 from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text
-from accelmnist.show.bench.naming import one_line
-from accelmnist.show.bench.parts import Part
-from accelmnist.show.bench.view import BenchView
+from accelmnist.show.bench.view import BenchView, Part, one_line
 from accelmnist.show.document import Headline, Tone
 from accelmnist.show.units import plural, rate, seconds, significant, spread
 
@@ -155,3 +153,11 @@ def speedup_text(over: Comparison | None, base: str) -> str:
     if over.verdict in ("faster", "slower"):
         return f"{significant(over.ratio)} times as fast as {base} ({spread(arm_of(over))})"
     return f"as fast as {base}" if over.verdict == "same" else f"not to be told apart from {base}"
+
+
+def format_line(record: BenchRecord) -> str:
+    """The outcome first, then how much was measured, what is fastest, every wrong row; or why nothing was measured."""
+    view = BenchView(record)
+    wrong = [f"wrong: {view.label(result)} ({failures_text(result)})" for result in view.wrong]
+    outcome = f"{outcome_of(view).word} {extent(view)}"
+    return "; ".join(filter(None, (outcome, message_of(view), *leaders(view), *wrong, nothing_text(view))))

@@ -7,36 +7,36 @@ With a target accuracy a round is a seed, and a row shows the median so far.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.sampling import FEWEST_ROUNDS
 from accelmnist.measure.statistics.summary import relative_half_width
+from accelmnist.show.bench.cases import reason_text
 from accelmnist.show.bench.figures import speed_text, target_text
 from accelmnist.show.bench.view import BenchView
-from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, section
+from accelmnist.show.live_page import LivePage, rows_in, time_bar
+from accelmnist.show.theme import BAD, GAP, GOOD, LABEL, STRONG, section
 from accelmnist.show.units import UNKNOWN, count, plural, seconds, spread
 
 Cell = tuple[str, str]  # text and style
 
-_GAP = 2
-_AROUND_ROWS = 8  # lines of the title, the table's head, the footer, and one to spare
-_FEWEST_ROWS = 3
-_BAR_WIDTH = 40
-_BAR = "cyan"
+_DRAW_EVERY_S = 0.25
+_LINE_EVERY_S = 5.0
+_LINE_EVERY_ROUNDS = 10
 _URGENCY = {"measuring": 0, "failed": 1, "wrong": 1, "settled": 2, "done": 2, "pending": 3, "skipped": 4, "cut": 4}
 _STYLES = {"settled": GOOD, "done": GOOD, "failed": BAD, "wrong": BAD, "measuring": ""}
 
 
 def format_live(record: BenchRecord, *, stage: str, spent_s: float, height: int) -> RenderableType:
     """The live page for a terminal of `height` lines, `spent_s` seconds after the command's start."""
-    rows = _rows(record, max(height - _AROUND_ROWS, _FEWEST_ROWS))
+    rows = _rows(record, rows_in(height))
     return section("Benchmark", Group(rows.append("\n".join(_standing(record, stage))), _time_bar(record, spent_s)))
 
 
@@ -84,8 +84,8 @@ def _aligned(rows: Sequence[tuple[Cell, ...]]) -> Text:
     rich's own tables measure every cell several times: with twenty rows a page of them takes three times as long, and
     all of it is taken from the measurement.
     """
-    widths = [max(cell_len(row[place][0]) for row in rows) for place in range(len(rows[0]))]
-    rule = ("─" * (sum(widths) + _GAP * (len(widths) - 1)) + "\n", LABEL)
+    widths = [max(cell_len(text) for text, _ in column) for column in zip(*rows, strict=True)]
+    rule = ("─" * (sum(widths) + GAP * (len(widths) - 1)) + "\n", LABEL)
     lines = [_line(row, widths) for row in rows]
     return Text.assemble(*lines[0], rule, *(piece for line in lines[1:] for piece in line))
 
@@ -96,7 +96,7 @@ def _line(row: tuple[Cell, ...], widths: Sequence[int]) -> list[Cell]:
     pieces: list[Cell] = []
     for place, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
         pad = " " * (width - cell_len(text))
-        gap = " " * _GAP if place < ends[1] else "\n"
+        gap = " " * GAP if place < ends[1] else "\n"
         pieces += [(text + pad, style) if place in ends else (pad + text, style), (gap, "")]
     return pieces
 
@@ -111,8 +111,8 @@ def _most_urgent(results: Sequence[CaseResult], target: float, most: int) -> lis
 
 def _cells(result: CaseResult, view: BenchView, target: float, *, timed: bool) -> tuple[Cell, ...]:
     state = state_of(result, target)
-    made = result.time_to_accuracy
-    figure = (target_text(made.with_compile) if made else "") if timed else speed_text(result.images_per_s)
+    times = result.time_to_accuracy
+    figure = (target_text(times.with_compile) if times else "") if timed else speed_text(result.images_per_s)
     rounds = _seeds(result) if timed else len(result.rounds)
     quiet = LABEL if state in ("pending", "skipped", "cut") else ""
     return (
@@ -130,13 +130,8 @@ def _standing(record: BenchRecord, stage: str) -> list[str]:
 
 
 def _time_bar(record: BenchRecord, spent_s: float) -> RenderableType:
-    left = Text(time_text(record, spent_s))
-    end = record.config.ends_after_s
-    if end is None:
-        return left
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row(ProgressBar(total=end, completed=min(spent_s, end), width=_BAR_WIDTH, complete_style=_BAR), left)
-    return grid
+    left, end = time_text(record, spent_s), record.config.ends_after_s
+    return Text(left) if end is None else time_bar(spent_s, end, left)
 
 
 def _seeds(result: CaseResult) -> int:
@@ -168,3 +163,44 @@ def _widest(record: BenchRecord) -> str:
         return ""
     widest = max(finite, key=_width)
     return f"widest {BenchView(record).label(widest)} {spread(_width(widest))}"
+
+
+class ConsoleBenchObserver(LivePage[BenchRecord]):
+    """A context manager around the benchmark; `clock` gives seconds, `spent_s` are those before it was made."""
+
+    def __init__(self, console: Console, *, spent_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console, clock=clock, draw_every_s=_DRAW_EVERY_S, spent_s=spent_s)
+        self._rounds = 0
+        self._shown_rounds = 0
+
+    def planned(self, record: BenchRecord) -> None:
+        """Show every case."""
+        self._record = record
+        if self._live is None:
+            devices = ", ".join(dict.fromkeys(result.device for result in record.cases))
+            self._print(f"{plural(len(record.cases), 'case')} on {devices}, {time_text(record, self._spent_s)}")
+        self._open()
+
+    def round_done(self, record: BenchRecord) -> None:
+        """Show the figures so far, if it is time."""
+        self._record = record
+        self._rounds += 1
+        if self._live is not None:
+            self._draw_in_time()
+        elif self._rounds - self._shown_rounds >= _LINE_EVERY_ROUNDS or self._is_due(_LINE_EVERY_S):
+            self._print(format_progress(record, spent_s=self._spent_s))
+            self._shown_at, self._shown_rounds = self._clock(), self._rounds
+
+    def case_done(self, record: BenchRecord, case: Case) -> None:
+        """Show what became of the case; through a pipe, only if that is bad."""
+        self._record = record
+        if self._live is not None:
+            self._draw_in_time()
+            return
+        result = next(result for result in record.cases if result.case == case)
+        if result.is_wrong or result.status == "failed":
+            what = "the result is wrong" if result.is_wrong else reason_text(result)
+            self._print(f"{BenchView(record).label(result)}: {what}", BAD)
+
+    def _page(self, record: BenchRecord, *, spent_s: float, height: int) -> RenderableType:
+        return format_live(record, stage=self._stage, spent_s=spent_s, height=height)

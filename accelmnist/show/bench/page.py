@@ -12,9 +12,8 @@ from accelmnist.core.records import Environment
 from accelmnist.measure.record import RECORD_NAME, BenchRecord, CaseResult
 from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import headline, nothing_text
-from accelmnist.show.bench.naming import Naming
 from accelmnist.show.bench.remarks import bounds, doubts, legend_of
-from accelmnist.show.bench.view import BenchView
+from accelmnist.show.bench.view import BenchView, Naming
 from accelmnist.show.document import Block, Document, Points, Section, Text
 from accelmnist.show.files import files_section
 from accelmnist.show.profile import profile_section

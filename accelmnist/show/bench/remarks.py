@@ -11,8 +11,7 @@ from statistics import mean
 
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import THRESHOLD
-from accelmnist.show.bench.naming import one_line
-from accelmnist.show.bench.view import BenchView
+from accelmnist.show.bench.view import BenchView, one_line
 from accelmnist.show.document import Block, Remark, Remarks, Text
 from accelmnist.show.units import percent, seconds, significant
 

@@ -2,13 +2,158 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
+from accelmnist.measure.compare.compared_record import printable
 from accelmnist.measure.conclusion import baseline_of
-from accelmnist.measure.plan import Case, Mode
-from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.show.bench.naming import Naming
-from accelmnist.show.bench.parts import Part, is_measured, parts_of
+from accelmnist.measure.plan import LATENCY_BATCH, Case, Mode
+from accelmnist.measure.record import BenchRecord, CaseResult, Target
+from accelmnist.show.units import count, plural
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One part of a case's name: its `value` in a column under `heading`, and as it is `said` in a sentence.
+
+    Both are empty where the case has none, such as an optimizer in inference.
+    """
+
+    heading: str
+    value: Callable[[CaseResult], str]
+    said: Callable[[CaseResult], str]
+    is_number: bool = False
+
+
+def _threads(result: CaseResult) -> str:
+    return "" if result.threads is None else plural(result.threads, "thread")
+
+
+def _same(heading: str, value: Callable[[CaseResult], str]) -> Trait:
+    return Trait(heading, value, value)
+
+
+DEVICE = _same("device", lambda result: result.device)
+ENGINE = _same("engine", lambda result: result.engine)
+NETWORK = _same("network", lambda result: result.case.network)
+TRAITS = (
+    DEVICE,
+    ENGINE,
+    _same("precision", lambda result: result.precision),
+    NETWORK,
+    _same("optimizer", lambda result: result.optimizer or ""),
+    Trait("threads", lambda result: "" if result.threads is None else count(result.threads), _threads, True),
+    Trait("batch", lambda result: count(result.batch_size), lambda result: f"batch {count(result.batch_size)}", True),
+)
+
+
+def one_line(text: str) -> str:
+    """Text that others wrote, such as a compiler, in one line and without what a terminal would take as a command."""
+    return printable(" ".join(text.split()))
+
+
+class Naming:
+    """Names for cases that are told apart from each other and from no others."""
+
+    def __init__(self, results: Iterable[CaseResult]) -> None:
+        known = tuple(results)
+        values = {trait: {trait.value(result) for result in known} for trait in TRAITS}
+        self.varying = tuple(trait for trait in TRAITS if trait in (DEVICE, ENGINE) or len(values[trait]) > 1)
+        common = [trait for trait in (NETWORK, *TRAITS) if trait not in self.varying]
+        said = [trait.said(result) for result in known[:1] for trait in common]
+        self.shared = ", ".join(filter(None, dict.fromkeys(said)))
+
+    def label(self, result: CaseResult) -> str:
+        """The case in a few words: "cpu compiled batch 64"."""
+        return " ".join(filter(None, (trait.said(result) for trait in self.varying)))
+
+
+Kind = Literal["training", "target", "latency", "throughput"]
+
+_ORDER: tuple[Kind, ...] = ("training", "target", "latency", "throughput")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One table: its measured `rows`, the right ones first and the fastest of them before the others.
+
+    `unmeasured` are the cases that have no figures, or were given up before their end; `naming` tells all apart.
+    """
+
+    kind: Kind
+    title: str
+    rows: tuple[CaseResult, ...]
+    unmeasured: tuple[CaseResult, ...]
+    naming: Naming
+
+
+def parts_of(record: BenchRecord) -> tuple[Part, ...]:
+    """The tables of a record, in the order in which they are shown."""
+    several = len({result.hidden for result in record.cases}) > 1
+    found: dict[tuple[Kind, tuple[int, ...]], list[CaseResult]] = {}
+    for result in record.cases:
+        for kind in _kinds(result, record):
+            found.setdefault((kind, result.hidden), []).append(result)
+    ordered = sorted(found.items(), key=lambda item: _ORDER.index(item[0][0]))
+    return tuple(_part(kind, results, record, several=several) for (kind, _), results in ordered)
+
+
+def is_measured(result: CaseResult) -> bool:
+    """Whether the case has any figure."""
+    return result.images_per_s is not None or result.time_to_accuracy is not None
+
+
+def _kinds(result: CaseResult, record: BenchRecord) -> tuple[Kind, ...]:
+    if result.mode == "inference":
+        return ("latency",) if result.batch_size == LATENCY_BATCH else ("throughput",)
+    if result.images_per_s is not None and result.time_to_accuracy is not None:
+        return "training", "target"
+    timed = result.time_to_accuracy is not None or record.config.target_accuracy is not None
+    return ("target",) if timed and result.images_per_s is None else ("training",)
+
+
+def _part(kind: Kind, results: list[CaseResult], record: BenchRecord, *, several: bool) -> Part:
+    rows = [result for result in results if _figure(kind, result) is not None]
+    title = _title(kind, record)
+    return Part(
+        kind=kind,
+        title=f"{title}, {results[0].case.network}" if several else title,
+        rows=tuple(sorted(rows, key=lambda result: _place(kind, result))),
+        unmeasured=tuple(result for result in results if result.skipped is not None or not is_measured(result)),
+        naming=Naming(results),
+    )
+
+
+def _title(kind: Kind, record: BenchRecord) -> str:
+    target = record.config.target_accuracy
+    return {
+        "training": "Training",
+        "target": f"Time to {100 * target:.4g} % accuracy" if target else "Time to accuracy",
+        "latency": "Inference, one image a call",
+        "throughput": "Inference in batches",
+    }[kind]
+
+
+def _figure(kind: Kind, result: CaseResult) -> object:
+    return result.time_to_accuracy if kind == "target" else result.images_per_s
+
+
+def _place(kind: Kind, result: CaseResult) -> tuple[float, ...]:
+    """What the rows are sorted by: wrong ones last, then the batch size where it is ranked apart, then the speed."""
+    if kind == "target":
+        assert result.time_to_accuracy is not None
+        return result.is_wrong, *_quickness(result.time_to_accuracy.with_compile)
+    assert result.images_per_s is not None
+    return result.is_wrong, result.batch_size if kind == "throughput" else 0, -result.images_per_s.median
+
+
+def _quickness(target: Target) -> tuple[float, float]:
+    """The median, and where both are infinite the share of the seeds that missed."""
+    infinite = float("inf")
+    missed = sum(value is None for value in target.seconds) / max(len(target.seconds), 1)
+    return infinite if target.median_s is None else target.median_s, missed
 
 
 class BenchView:

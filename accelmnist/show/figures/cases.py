@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.show.bench.naming import TRAITS, Trait
-from accelmnist.show.bench.view import BenchView
+from accelmnist.show.bench.view import TRAITS, BenchView, Trait
 from accelmnist.show.figures.table import TableColumn
 from accelmnist.show.units import plural, significant
 

@@ -10,34 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from accelmnist.show.document import (
-    Atlas,
-    Block,
-    Cell,
-    Code,
-    Column,
-    Document,
-    Facts,
-    Figure,
-    Gallery,
-    Headline,
-    Matrix,
-    Missing,
-    Notes,
-    Points,
-    Remark,
-    Remarks,
-    Section,
-    Table,
-    Text,
-)
+from accelmnist.show import document as doc
 
 _SPECIAL = re.compile(r"([\\|`*_~<\[\]])")
 _AT_THE_START = re.compile(r"^([#>+-]|\d+(?=[.)]))")  # a heading, a quotation, an item of a list
 _TICKS = re.compile(r"`+")
 
 
-def render_markdown(document: Document) -> str:
+def render_markdown(document: doc.Document) -> str:
     """The whole text, ending in a line feed; its paragraphs are a blank line apart."""
     return "\n\n".join(filter(None, (text for part in document.sections for text in _section(part)))) + "\n"
 
@@ -47,20 +27,20 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def _section(part: Section) -> Iterator[str]:
+def _section(part: doc.Section) -> Iterator[str]:
     if part.title:
-        shared = [block.shared for block in part.blocks if isinstance(block, Table) and block.shared]
+        shared = [block.shared for block in part.blocks if isinstance(block, doc.Table) and block.shared]
         yield _strong(part.title) + "".join(f" ({escape(text)})" for text in shared[:1])
     yield from _with_lists_joined(part.blocks)
 
 
-def _with_lists_joined(blocks: Sequence[Block]) -> Iterator[str]:
+def _with_lists_joined(blocks: Sequence[doc.Block]) -> Iterator[str]:
     """The paragraphs of the blocks. Lists one below the other are one list, and text below a list is its last item."""
     items: list[str] = []
     for block in blocks:
-        if isinstance(block, (Facts, Points, Remarks)):
+        if isinstance(block, (doc.Facts, doc.Points, doc.Remarks)):
             items += _block(block)
-        elif items and isinstance(block, Text):
+        elif items and isinstance(block, doc.Text):
             items.append(f"- {_paragraph(block)}")
         else:
             yield from ("\n".join(items), *_block(block))
@@ -68,41 +48,41 @@ def _with_lists_joined(blocks: Sequence[Block]) -> Iterator[str]:
     yield "\n".join(items)
 
 
-def _block(block: Block) -> Iterable[str]:
+def _block(block: doc.Block) -> Iterable[str]:
     """The paragraphs of a block."""
     match block:
-        case Text():
+        case doc.Text():
             return [_paragraph(block)]
-        case Headline():
+        case doc.Headline():
             return [f"**{block.word}**: {'. '.join(escape(text) for text in (block.text, *_texts(block)) if text)}."]
-        case Missing():
+        case doc.Missing():
             return [f"Not shown: {escape(block.text)}"]
-        case Facts():
+        case doc.Facts():
             return [_items(block.title, (f"{name}: {text}" for name, text in (*block.rows, *block.beside)))]
-        case Points():
+        case doc.Points():
             return [_items(block.title, block.items)]
-        case Remarks():
+        case doc.Remarks():
             return [_items(block.title, map(_remark, block.items))]
-        case Table():
+        case doc.Table():
             return _table_with_notes(block)
-        case Matrix():
+        case doc.Matrix():
             return [_matrix(block)]
-        case Code():
+        case doc.Code():
             return ["\n".join(("```sh", *block.lines, "```"))]
-        case Figure() | Gallery() | Atlas():
+        case doc.Figure() | doc.Gallery() | doc.Atlas():
             return [escape(block.caption)]
-        case Notes():
+        case doc.Notes():
             return ["The author's notes are in the file."]
 
 
-def _paragraph(block: Text) -> str:
+def _paragraph(block: doc.Text) -> str:
     if block.code:
         before, _, after = block.text.partition("{}")
         return f"{escape(before)} {_code(block.code)}{escape(after)}"
     return _strong(block.text) if block.tone == "strong" else _start(block.text)
 
 
-def _texts(headline: Headline) -> Iterator[str]:
+def _texts(headline: doc.Headline) -> Iterator[str]:
     return (text for text, _ in headline.lines)
 
 
@@ -120,7 +100,7 @@ def _items(title: str, texts: Iterable[str]) -> str:
     return "\n".join(f"- {_start(f'{title}: {text}' if title else text)}" for text in texts)
 
 
-def _remark(remark: Remark) -> str:
+def _remark(remark: doc.Remark) -> str:
     """The name, the details if there are any, and what is said."""
     details = f" {', '.join(remark.details)};" if remark.details else ""
     return f"{remark.name}:{details} {remark.text}"
@@ -136,14 +116,14 @@ def _code(text: str) -> str:
 # --- tables
 
 
-def _table_with_notes(table: Table) -> Iterator[str]:
+def _table_with_notes(table: doc.Table) -> Iterator[str]:
     if table.rows:
         yield _table(table)
     yield _items("", (f"{reason.label}: {reason.text}" for reason in table.reasons))
     yield escape(" ".join(filter(None, (*(words for _, words in table.legend), table.note))))
 
 
-def _table(table: Table) -> str:
+def _table(table: doc.Table) -> str:
     """All rows; what is said of single cells stands in a column of its own, the last one."""
     columns = [column for column in table.columns if not column.only_large]
     rows = [_cells(row, table) for row in table.rows]
@@ -156,16 +136,16 @@ def _table(table: Table) -> str:
     return _grid([heads, rules, *lines, *totals])
 
 
-def _cells(row: Sequence[Cell], table: Table) -> list[Cell]:
+def _cells(row: Sequence[doc.Cell], table: doc.Table) -> list[doc.Cell]:
     return [cell for cell, column in zip(row, table.columns, strict=True) if not column.only_large]
 
 
-def _total(row: Sequence[Cell]) -> list[str]:
+def _total(row: Sequence[doc.Cell]) -> list[str]:
     """A row below the others, whose name stands out."""
     return [_strong(row[0].text), *(escape(cell.text) for cell in row[1:])]
 
 
-def _texts_of(row: Sequence[Cell], columns: Sequence[Column]) -> list[str]:
+def _texts_of(row: Sequence[doc.Cell], columns: Sequence[doc.Column]) -> list[str]:
     """What must not be overlooked is bold, as Markdown has no colour; of a row that is bad as a whole, its mark."""
     all_bad = all(cell.tone == "bad" for cell in row)
     return [
@@ -174,7 +154,7 @@ def _texts_of(row: Sequence[Cell], columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def _matrix(matrix: Matrix) -> str:
+def _matrix(matrix: doc.Matrix) -> str:
     classes = len(matrix.names)
     heads = ["predicted", *map(escape, matrix.names), "precision"]
     rows = [

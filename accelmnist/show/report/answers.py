@@ -11,10 +11,9 @@ from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnsw
 from accelmnist.analysis.evidence.confusions import class_means, images_of, likeness_of
 from accelmnist.core.metrics import ConfusedPair, Metrics
 from accelmnist.core.records import RunRecord
-from accelmnist.show.confusion import confusion_matrix, pairs_table
-from accelmnist.show.document import Block, Gallery, Image, Matrix, Missing, Points, Section, Text, Tile
-from accelmnist.show.render.pictures import DIGITS, Collector
-from accelmnist.show.report.class_scores import class_figure
+from accelmnist.show.document import Block, Figure, Gallery, Image, Matrix, Missing, Points, Section, Text, Tile
+from accelmnist.show.figures.classes import classes_figure
+from accelmnist.show.render.pictures import DIGITS, Collector, panel_of
 from accelmnist.show.report.observations import (
     accuracy_sentence,
     class_sentences,
@@ -22,7 +21,8 @@ from accelmnist.show.report.observations import (
     likeness_sentence,
 )
 from accelmnist.show.report.words import ClassWords, begun, sentence
-from accelmnist.show.run_tables import class_names_of, classes_table
+from accelmnist.show.run_tables import class_names_of, classes_table, confusion_matrix, pairs_table
+from accelmnist.show.units import percent
 
 _PAIRS = 5  # shown with their images
 _PAIR_IMAGES = 8
@@ -134,4 +134,17 @@ def _pair(
     return Gallery(
         caption=likeness_sentence(likeness_of(pair, evidence, means), words),
         tiles=tuple(_tile(int(index), evidence, words, collector) for index in chosen),
+    )
+
+
+def class_figure(metrics: Metrics, words: ClassWords) -> Figure:
+    """Recall and precision with their intervals."""
+    return Figure(
+        ident="class-scores",
+        caption="Recall and precision of every class with their 95 % intervals.",
+        alt="; ".join(
+            f"{name}: recall {percent(scores.recall, digits=1)}, precision {percent(scores.precision, digits=1)}"
+            for name, scores in zip(words.names, metrics.per_class, strict=True)
+        ),
+        panels=(panel_of(classes_figure(metrics, words.names), "class-scores"),),
     )

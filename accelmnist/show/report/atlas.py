@@ -5,20 +5,7 @@ from __future__ import annotations
 from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
 from accelmnist.analysis.neurons.images import signed_images, weight_images
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
-from accelmnist.show.document import (
-    Atlas,
-    Bar,
-    Block,
-    Card,
-    Cell,
-    Column,
-    Image,
-    Missing,
-    Points,
-    Section,
-    Table,
-    Text,
-)
+from accelmnist.show import document as doc
 from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.words import ClassWords, sentence
@@ -32,24 +19,24 @@ _EXCITING = 8
 _GREYS = 48  # places kept for neurons at the end of the order, where not all have room
 
 
-def atlas_chapter(sources: Sources, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> Section:
+def atlas_chapter(sources: Sources, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> doc.Section:
     """What has become of the first layer."""
     record = found.neurons if isinstance(found, RecomputedAnswers) else sources.neurons
     if record is None:
         reason = found.reason if isinstance(found, MissingEvidence) else "they were not analysed"
-        return _chapter(Missing(text=f"The neurons can't be shown: {reason}."))
-    blocks: list[Block] = [Text(text=_lead(record), lead=True)]
+        return _chapter(doc.Missing(text=f"The neurons can't be shown: {reason}."))
+    blocks: list[doc.Block] = [doc.Text(text=_lead(record), lead=True)]
     if record.summary:
-        blocks.append(Points(title="Observed", items=tuple(map(sentence, record.summary))))
+        blocks.append(doc.Points(title="Observed", items=tuple(map(sentence, record.summary))))
     if isinstance(found, MissingEvidence):
-        blocks.append(Missing(text=f"The images of the neurons can't be shown: {found.reason}."))
+        blocks.append(doc.Missing(text=f"The images of the neurons can't be shown: {found.reason}."))
     else:
         blocks.append(_atlas(record, found, collector))
     return _chapter(*blocks, _table(record), *_how(record))
 
 
-def _chapter(*blocks: Block) -> Section:
-    return Section(ident="neurons", title="The neurons", blocks=blocks)
+def _chapter(*blocks: doc.Block) -> doc.Section:
+    return doc.Section(ident="neurons", title="The neurons", blocks=blocks)
 
 
 def _lead(record: NeuronsRecord) -> str:
@@ -63,13 +50,13 @@ def _lead(record: NeuronsRecord) -> str:
 # --- the atlas
 
 
-def _atlas(record: NeuronsRecord, evidence: RecomputedAnswers, collector: Collector) -> Atlas:
+def _atlas(record: NeuronsRecord, evidence: RecomputedAnswers, collector: Collector) -> doc.Atlas:
     words = ClassWords(record.class_names)
     collector.offer(GREY, weight_images(evidence.weights))
     collector.offer(SIGNED, signed_images(evidence.weights))
     shown = _shown(record)
     strongest = max((neuron.strength for neuron in record.neurons), default=0.0) or 1.0
-    return Atlas(
+    return doc.Atlas(
         caption="The weights of the first layer as images, the clearest neurons first: bright where ink excites the "
         "neuron, dark where it calms it." + _left_out(record, shown),
         bars_title=_bars_title(record, words),
@@ -101,26 +88,26 @@ def _left_out(record: NeuronsRecord, shown: list[Neuron]) -> str:
     return f" Shown are {len(shown)} of {len(record.neurons)}: the clearest, and {_GREYS} of the least clear."
 
 
-def _card(neuron: Neuron, record: NeuronsRecord, strongest: float, collector: Collector) -> Card:
+def _card(neuron: Neuron, record: NeuronsRecord, strongest: float, collector: Collector) -> doc.Card:
     words = ClassWords(record.class_names)
     name = f"{'neuron' if record.rows == 'hidden' else 'output'} {neuron.index}"
     own = set(neuron.task.classes)
     bars = tuple(
-        Bar(label=words.names[label], share=share, text=percent(share, digits=0), is_own=label in own)
+        doc.Bar(label=words.names[label], share=share, text=percent(share, digits=0), is_own=label in own)
         for label, share in enumerate(neuron.activation.share_on)
     )
-    return Card(
+    return doc.Card(
         name=name,
         digits=_digits(neuron, words),
         sentence=sentence(neuron.sentence),
         status=neuron.status,
-        grey=Image(GREY, collector.place(GREY, neuron.index), f"weights of {name}"),
-        signed=Image(SIGNED, collector.place(SIGNED, neuron.index), f"signed weights of {name}"),
+        grey=doc.Image(GREY, collector.place(GREY, neuron.index), f"weights of {name}"),
+        signed=doc.Image(SIGNED, collector.place(SIGNED, neuron.index), f"signed weights of {name}"),
         strength=min(neuron.strength / strongest, 1.0),
         bars=bars,
         facts=_facts(neuron, words),
         exciting=tuple(
-            Image(DIGITS, collector.place(DIGITS, place), f"test image {place:,}, which excites {name}")
+            doc.Image(DIGITS, collector.place(DIGITS, place), f"test image {place:,}, which excites {name}")
             for place in neuron.exciting[:_EXCITING]
         ),
     )
@@ -156,18 +143,18 @@ def _argued(neuron: Neuron, labels: tuple[int, ...], words: ClassWords) -> str:
 # --- the table
 
 
-def _table(record: NeuronsRecord) -> Table:
+def _table(record: NeuronsRecord) -> doc.Table:
     words = ClassWords(record.class_names)
-    return Table(
+    return doc.Table(
         ident="neuron-sentences",
         caption="Every neuron in a sentence.",
         columns=(
-            Column("neuron", True),
-            Column("answers for"),
-            Column("clarity", True),
-            Column("strength", True),
-            Column("lost without it", True),
-            Column("in a sentence"),
+            doc.Column("neuron", True),
+            doc.Column("answers for"),
+            doc.Column("clarity", True),
+            doc.Column("strength", True),
+            doc.Column("lost without it", True),
+            doc.Column("in a sentence"),
         ),
         rows=tuple(_row(neuron, words) for neuron in _shown(record)),
         note=_left_out(record, _shown(record)).strip(),
@@ -175,29 +162,29 @@ def _table(record: NeuronsRecord) -> Table:
     )
 
 
-def _row(neuron: Neuron, words: ClassWords) -> tuple[Cell, ...]:
+def _row(neuron: Neuron, words: ClassWords) -> tuple[doc.Cell, ...]:
     lost = None if neuron.ablation is None else sum(neuron.ablation.lost)
     return (
-        Cell(str(neuron.index), neuron.index),
-        Cell(_digits(neuron, words)),
+        doc.Cell(str(neuron.index), neuron.index),
+        doc.Cell(_digits(neuron, words)),
         number(neuron.clarity, UNKNOWN if neuron.clarity is None else f"{neuron.clarity:.2f}"),
         number(neuron.strength, f"{neuron.strength:.3g}"),
-        Cell(UNKNOWN if lost is None else f"{lost:,}", lost),
-        Cell(sentence(neuron.sentence)),
+        doc.Cell(UNKNOWN if lost is None else f"{lost:,}", lost),
+        doc.Cell(sentence(neuron.sentence)),
     )
 
 
-def _how(record: NeuronsRecord) -> list[Block]:
+def _how(record: NeuronsRecord) -> list[doc.Block]:
     """How each figure is found, with its source."""
     if not record.methods:
         return []
     return [
-        Table(
+        doc.Table(
             ident="neuron-methods",
             caption="How the figures are found.",
-            columns=(Column("figure"), Column("how it is found"), Column("source")),
+            columns=(doc.Column("figure"), doc.Column("how it is found"), doc.Column("source")),
             rows=tuple(
-                (Cell(method.name), Cell(sentence(method.explanation)), Cell(method.source or ""))
+                (doc.Cell(method.name), doc.Cell(sentence(method.explanation)), doc.Cell(method.source or ""))
                 for method in record.methods
             ),
         )

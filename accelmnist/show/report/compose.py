@@ -13,10 +13,9 @@ from accelmnist.show.document import Notes, Report, Section, Tone
 from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
-from accelmnist.show.report.judgement import judgement_chapter
+from accelmnist.show.report.closing import environment_chapter, judgement_chapter, remake_chapter
 from accelmnist.show.report.observations import accuracy_sentence, confusion_sentences, seed_sentences
 from accelmnist.show.report.opening import data_chapter, method_chapter, question_chapter
-from accelmnist.show.report.remake import environment_chapter, remake_chapter
 from accelmnist.show.report.search import search_chapter, winner_sentence
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.speed import answer, speed_chapter

@@ -8,6 +8,7 @@ from accelmnist.analysis.evidence.answers import RecomputedAnswers
 from accelmnist.analysis.evidence.confusions import class_means
 from accelmnist.core.records import DataSummary, RunRecord
 from accelmnist.show.document import Block, Facts, Gallery, Image, Points, Section, Text, Tile
+from accelmnist.show.plan import plan_rows
 from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.words import ClassWords
@@ -118,7 +119,7 @@ def method_chapter(record: RunRecord) -> Section:
             Text(text=_network(record), lead=True),
             Text(text=_training(record)),
             Text(text=_scoring()),
-            Facts(rows=_settings(record)),
+            Facts(rows=plan_rows(record)),
         ),
     )
 
@@ -156,19 +157,3 @@ def _scoring() -> str:
         "harmonic mean; macro means count every class alike. Intervals of shares are Wilson's, 95 %: they say how much "
         "other test images would move them, not how much another training would."
     )
-
-
-def _settings(record: RunRecord) -> tuple[tuple[str, str], ...]:
-    training = record.config.training
-    rows = [
-        ("optimizer", training.optimizer),
-        ("learning rate, highest", f"{training.learning_rate:g}"),
-        ("schedule", training.schedule),
-        ("weight decay", f"{training.weight_decay:g}"),
-        ("momentum", f"{training.momentum:g}" if training.optimizer == "sgd-momentum" else ""),
-        ("batch", str(training.batch_size)),
-        ("epochs", str(training.epochs)),
-        ("label smoothing", f"{training.label_smoothing:g}"),
-        ("seed", str(training.seed)),
-    ]
-    return tuple(row for row in rows if row[1])

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure as Drawing
 from accelmnist.measure.record import BenchRecord
 from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import extent, failures_text, leaders, message_of, outcome_of
-from accelmnist.show.bench.parts import Part
 from accelmnist.show.bench.remarks import bounds, doubts, legend_of
-from accelmnist.show.bench.view import BenchView
+from accelmnist.show.bench.view import BenchView, Part
 from accelmnist.show.document import Block, Figure, Points, Remark, Remarks, Section, Table, Text
 from accelmnist.show.figures import roofline_figure, scaling_figure, target_figure, throughput_figure
 from accelmnist.show.render.pictures import panel_of

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+import time
+from collections.abc import Callable
+
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from accelmnist.show.document import Tone
+from accelmnist.show.live_page import LivePage, rows_in, time_bar
 from accelmnist.show.render.console_table import ConsoleTable
 from accelmnist.show.sweep.candidates import (
     CandidateColumn,
     candidates_table,
     figure_columns,
+    name_of,
     rank_column,
+    shared_text,
     varying_columns,
 )
-from accelmnist.show.sweep.progress import count_text, time_text
-from accelmnist.show.theme import LABEL, section
+from accelmnist.show.sweep.line import count_text, format_progress, time_text
+from accelmnist.show.theme import BAD, LABEL, section
 from accelmnist.show.units import plural
+from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.record import CandidateResult, SweepRecord
 from accelmnist.sweep.schedule import trainings_done, trainings_planned
 
-_AROUND_ROWS = 8  # lines of the title, the table's head, the footer, and one to spare
-_FEWEST_ROWS = 3
-_BAR_WIDTH = 28
-_BAR = "cyan"
+_DRAW_EVERY_S = 0.5
+_LINE_EVERY_S = 5.0
 
 
 def format_live(record: SweepRecord, *, stage: str, spent_s: float, height: int) -> RenderableType:
     """The live page for a terminal of `height` lines; `spent_s` are the seconds that the trainings so far took."""
-    shown, hidden = _rows(record, max(height - _AROUND_ROWS, _FEWEST_ROWS))
+    shown, hidden = _rows(record, rows_in(height))
     parts: list[RenderableType] = [_table(record, shown)] if shown else []
     if hidden:
         parts.append(
@@ -38,7 +41,9 @@ def format_live(record: SweepRecord, *, stage: str, spent_s: float, height: int)
         )
     if stage:
         parts.append(Text(f"… {stage}"))
-    return section("Sweep", Group(*parts, _bar(record, spent_s)))
+    text = ", ".join(filter(None, (count_text(record), time_text(record, spent_s))))
+    bar = time_bar(trainings_done(record), trainings_planned(record), text)
+    return section("Sweep", Group(*parts, bar))
 
 
 def _rows(record: SweepRecord, most: int) -> tuple[list[CandidateResult], int]:
@@ -65,9 +70,49 @@ def _tone(result: CandidateResult) -> Tone:
     return "strong" if result.rank == 1 else "" if result.rank else "faint"
 
 
-def _bar(record: SweepRecord, spent_s: float) -> RenderableType:
-    done, planned = trainings_done(record), trainings_planned(record)
-    said = ", ".join(filter(None, (count_text(record), time_text(record, spent_s))))
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row(ProgressBar(total=planned, completed=done, width=_BAR_WIDTH, complete_style=_BAR), Text(said))
-    return grid
+class ConsoleSweepObserver(LivePage[SweepRecord], SweepObserver):
+    """A context manager around the sweep; `clock` gives seconds."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console, clock=clock, draw_every_s=_DRAW_EVERY_S)
+        self._failed: set[int] = set()
+
+    def planned(self, record: SweepRecord) -> None:
+        """Say how much there is to do."""
+        self._record, self._started = record, self._clock() - record.elapsed_s
+        self._failed = {index for index, result in enumerate(record.candidates) if result.error}
+        self._print(_plan(record))
+        self._open()
+
+    def epoch_done(self) -> None:
+        """Let the time left go on."""
+        if self._live is not None:
+            self._draw_in_time()
+
+    def trial_done(self, record: SweepRecord) -> None:
+        """Show the ranks as they are now; through a pipe, how far it is, and what came to no end."""
+        self._record = record
+        if self._live is not None:
+            self.epoch_done()
+            return
+        for index, result in enumerate(record.candidates):
+            if result.error and index not in self._failed:
+                self._failed.add(index)
+                self._print(f"{name_of(result)}: {result.error}", BAD)
+        is_last = trainings_done(record) == trainings_planned(record)
+        if is_last or self._is_due(_LINE_EVERY_S):
+            self._print(format_progress(record, spent_s=self._spent_s))
+            self._shown_at = self._clock()
+
+    def _page(self, record: SweepRecord, *, spent_s: float, height: int) -> RenderableType:
+        return format_live(record, stage=self._stage, spent_s=spent_s, height=height)
+
+
+def _plan(record: SweepRecord) -> str:
+    data = record.data
+    images = f", {data.training_images:,} images to train, {data.validation_images:,} to judge" if data else ""
+    left = trainings_planned(record) - trainings_done(record)
+    return (
+        f"{plural(len(record.candidates), 'candidate')}, {plural(record.config.seeds, 'seed')}, "
+        f"{plural(left, 'training')} to do ({shared_text(record)}){images}"
+    )

@@ -1,12 +1,39 @@
-"""The last chapters: the machine and the software, what was decided before, and the commands that remake it all."""
+"""The last chapters: whether the result is right, on what it was made, and the commands that remake it all."""
 
 from __future__ import annotations
 
-from accelmnist.core.records import Environment
-from accelmnist.show.document import Block, Code, Facts, Missing, Section, Text
+from accelmnist.core.records import Environment, RunRecord, Verdict
+from accelmnist.show.document import Block, Code, Facts, Missing, Points, Section, Text
 from accelmnist.show.plan import choices_table
 from accelmnist.show.report.sources import Sources
+from accelmnist.show.run_tables import checks_table, reference_table
 from accelmnist.show.units import UNKNOWN, count, size
+
+
+def judgement_chapter(record: RunRecord) -> Section:
+    """PASS or FAIL, and by which figures."""
+    blocks: list[Block] = []
+    verdict = record.verdict
+    if verdict is None:
+        blocks.append(Missing(text=f"The result was not verified: the run is {record.status}."))
+    else:
+        blocks += [Text(text=_lead(verdict), lead=True), *_failures(verdict), checks_table(verdict)]
+    if record.reference is not None and record.metrics is not None:
+        blocks.append(reference_table(record, record.metrics, record.reference))
+    return Section(ident="judgement", title="Is it right?", blocks=tuple(blocks))
+
+
+def _lead(verdict: Verdict) -> str:
+    checks = len(verdict.checks)
+    held = f"The result was held against {verdict.reference}"
+    if verdict.passed:
+        return f"PASS. {held}: all {checks} checks hold."
+    return f"FAIL. {held}: {len(verdict.failures)} of {checks} checks do not hold."
+
+
+def _failures(verdict: Verdict) -> list[Block]:
+    lines = tuple(f"{check.name}: {check.detail}. {check.reason}." for check in verdict.failures)
+    return [Points(title="Failed", items=lines)] if lines else []
 
 
 def environment_chapter(sources: Sources) -> Section:
@@ -35,10 +62,7 @@ def _machine(environment: Environment) -> tuple[tuple[str, str], ...]:
         ("vector instructions", environment.cpu_capability),
         ("threads", str(environment.threads)),
         ("device", f"{environment.device} ({environment.hardware})"),
-        (
-            "memory of the device",
-            None if environment.device_memory_bytes is None else size(environment.device_memory_bytes),
-        ),
+        ("memory of the device", size(environment.device_memory_bytes)),
         ("driver", environment.driver),
         ("CUDA", environment.cuda),
         ("torch", environment.torch),
