@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from accelmnist.measure.statistics.comparison import compare
-from accelmnist.measure.statistics.runs import Processes, widened
+from accelmnist.measure.statistics.runs import medians_by_process, widened
 
 ROUNDS = 12  # of a process
 
@@ -24,8 +24,8 @@ def drawn(random, processes, *, between, factor=1.0):
 def judged(base, new, *, threshold=0.02):
     """Both verdicts: of the samples alone, and counting processes."""
     plain = compare(base[0], new[0], paired=False, threshold=threshold)
-    sides = [Processes(np.log(speeds), numbers) for speeds, numbers in (base, new)]
-    return plain, widened(plain, *sides, threshold=threshold)
+    medians = [medians_by_process(np.log(speeds), numbers) for speeds, numbers in (base, new)]
+    return plain, widened(plain, *medians, threshold=threshold)
 
 
 def claims(random, trials, *, between, factor=1.0):

@@ -14,6 +14,7 @@ from accelmnist.measure.limits.bound import explain
 from accelmnist.measure.limits.crossover import find_crossovers, paired, with_break_even
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
+from accelmnist.measure.statistics.runs import medians_by_process
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Load, find_symptoms
 
@@ -22,10 +23,10 @@ Results = Mapping[Case, CaseResult]
 
 def summarize_limits(limits: tuple[Limit, ...], rounds: tuple[Round, ...]) -> tuple[Limit, ...]:
     """The limits with the summary of their rates over the rounds."""
-    taken = {
-        limit.key: [round_.limits[limit.key] for round_ in rounds if limit.key in round_.limits] for limit in limits
-    }
-    return tuple(replace(limit, rate=summarize(taken[limit.key]) if taken[limit.key] else None) for limit in limits)
+    rates = [[round_.limits[limit.key] for round_ in rounds if limit.key in round_.limits] for limit in limits]
+    return tuple(
+        replace(limit, rate=summarize(taken) if taken else None) for limit, taken in zip(limits, rates, strict=True)
+    )
 
 
 def with_symptoms(result: CaseResult, rounds: Mapping[int, Round]) -> CaseResult:
@@ -36,7 +37,7 @@ def with_symptoms(result: CaseResult, rounds: Mapping[int, Round]) -> CaseResult
     load = Load(
         other_cpu=tuple(round_.other_cpu for round_ in own), throttled=tuple(round_.throttled for round_ in own)
     )
-    medians = _process_medians(result, own)
+    medians = tuple(medians_by_process(result.images_per_s.samples, [round_.process for round_ in own]).tolist())
     return replace(
         result,
         symptoms=find_symptoms(result.images_per_s.samples, load=load),
@@ -45,20 +46,12 @@ def with_symptoms(result: CaseResult, rounds: Mapping[int, Round]) -> CaseResult
     )
 
 
-def _process_medians(result: CaseResult, rounds: list[Round]) -> tuple[float, ...]:
-    assert result.images_per_s is not None
-    by_process: dict[int, list[float]] = {}
-    for round_, sample in zip(rounds, result.images_per_s.samples, strict=True):
-        by_process.setdefault(round_.process, []).append(sample)
-    return tuple(float(np.median(samples)) for samples in by_process.values())
-
-
 def baseline_of(case: Case, results: Results, asked: str | None) -> Case | None:
-    """The case that `case`'s speed-up divides by, or None where it wasn't measured.
+    """The case that `case`'s speed-up divides by, or None if it wasn't measured.
 
-    It does the same work (mode, network, batch size, optimizer) in eager float32 on the CPU. Where the CPU takes no
-    part it is eager float32 on the case's own device. `asked` names another device, engine or precision, such as
-    `cuda:0/compiled/bf16`; what it leaves out stays.
+    It does the same work (mode, network, batch size, optimizer) in eager float32 on the CPU, or on the case's own
+    device if the CPU takes no part. `asked` names another device, engine or precision, such as `cuda:0/compiled/bf16`;
+    what it leaves out stays.
     """
     wanted = {"cuda:0" if part == "cuda" else part for part in asked.split("/")} if asked else set()
     same_work = [
@@ -70,9 +63,9 @@ def baseline_of(case: Case, results: Results, asked: str | None) -> Case | None:
         and not result.is_wrong
     ]
     for device in ("cpu", case.device):
-        found = [result for result in same_work if _fits(result, device, wanted)]
-        if found:
-            return min(found, key=lambda result: result.threads != case.threads).case
+        fitting = [result for result in same_work if _fits(result, device, wanted)]
+        if fitting:
+            return min(fitting, key=lambda result: result.threads != case.threads).case
     return None
 
 

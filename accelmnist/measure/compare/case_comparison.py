@@ -26,7 +26,7 @@ from accelmnist.measure.statistics.comparison import (
     logarithms,
 )
 from accelmnist.measure.statistics.controls import Rates, against_controls, machine_speeds, spread_of_controls
-from accelmnist.measure.statistics.runs import FEWEST_PROCESSES, Processes, widened
+from accelmnist.measure.statistics.runs import FEWEST_PROCESSES, medians_by_process, widened
 
 CaseOutcome = Literal[
     "slower",
@@ -195,8 +195,8 @@ def _comparison(
         comparison = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
         if base.processes and new.processes:
             logs = logarithms(base.speeds, new.speeds, limits)
-            processes = [Processes(log, one.processes) for log, one in zip(logs, (base, new), strict=True)]
-            comparison = widened(comparison, *processes, threshold=threshold)
+            medians = [medians_by_process(log, one.processes) for log, one in zip(logs, (base, new), strict=True)]
+            comparison = widened(comparison, *medians, threshold=threshold)
         if spread is not None:
             comparison = against_controls(comparison, spread, len(divisors.base), threshold=threshold)
     except OverflowError:

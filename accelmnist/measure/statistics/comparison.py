@@ -71,12 +71,12 @@ def compare(
 
     `limits` are the hardware's rates beside the samples of base and of new, one each; pairs need none. With fewer than
     6 pairs, or 6 samples a side, the verdict is ambiguous, and of fewer than 4 the interval is all that was seen.
-    RecordError where a sample isn't a finite number above 0, or the numbers of samples don't match.
+    RecordError if a sample isn't a finite number above 0, or the numbers of samples don't match.
     """
     assert limits is None or not paired, "within a round the limit cancels"
     before, after = (thinned(log) for log in logarithms(base, new, limits))
-    found = _judge(_of_pairs(before, after) if paired else _of_records(before, after), threshold)
-    return replace(found, verdict="ambiguous") if are_too_few(before.size, after.size) else found
+    comparison = _judge(_of_pairs(before, after) if paired else _of_records(before, after), threshold)
+    return replace(comparison, verdict="ambiguous") if are_too_few(before.size, after.size) else comparison
 
 
 def are_too_few(*counts: int) -> bool:
@@ -89,7 +89,7 @@ def are_too_few(*counts: int) -> bool:
 
 
 def logarithms(base: Sequence[float], new: Sequence[float], limits: Limits | None) -> tuple[Samples, Samples]:
-    """Of the samples of both sides, divided by their limits where there are any."""
+    """Logarithms of the samples of both sides, divided by their limits if there are any."""
     logs = [np.log(as_samples(side)) for side in (base, new)]
     if limits:
         logs = [_share_of_limit(log, limit) for log, limit in zip(logs, limits, strict=True)]

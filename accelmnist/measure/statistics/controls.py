@@ -1,4 +1,4 @@
-"""What a machine's parts do between two records, told by things that did not change: its limits.
+"""What a machine's parts do between two records, seen in things that did not change: its limits.
 
 A machine that is slower today is not slower in everything alike: beside a busy neighbour, small operations that live
 in the caches lose more than large products, and a copy less. So no single rate divides the difference out. But both
@@ -26,7 +26,7 @@ from accelmnist.measure.statistics.comparison import Comparison, verdict_of
 from accelmnist.measure.statistics.summary import CONFIDENCE, Samples, as_samples
 
 FEWEST_CONTROLS = 3
-_LEAST_LOG_CHANCE, _HALVINGS = -600.0, 60
+_LEAST_LOG_P, _HALVINGS = -600.0, 60
 _ARM = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)  # of the samples' interval, in standard errors
 Rates = Mapping[str, Sequence[float]]
 
@@ -51,24 +51,19 @@ def spread_of_controls(base: Rates, new: Rates) -> float | None:
     return float((after - before).std(ddof=1))
 
 
-def against_controls(found: Comparison, spread: float, controls: int, *, threshold: float) -> Comparison:
-    """`found`, with an interval, a p-value and a verdict that take as much for the machine's as the controls did."""
+def against_controls(comparison: Comparison, spread: float, controls: int, *, threshold: float) -> Comparison:
+    """`comparison`, with an interval, a p-value and a verdict that allow the machine as much as the controls moved."""
     if spread == 0.0:
-        return found
-    apart, own = math.log(found.ratio), spread * math.sqrt(1 + math.pi / 2 / controls)
+        return comparison
+    apart, own = math.log(comparison.ratio), spread * math.sqrt(1 + math.pi / 2 / controls)
     lower, upper = (
         _Error(own, controls - 1, math.log(one / other) / _ARM)
-        for one, other in ((found.ratio, found.low), (found.high, found.ratio))
+        for one, other in ((comparison.ratio, comparison.low), (comparison.high, comparison.ratio))
     )
     low, high = apart - lower.arm(1 - CONFIDENCE), apart + upper.arm(1 - CONFIDENCE)
-    p_value = max(found.p_value, (lower if apart > 0 else upper).chance_of(abs(apart)))
-    return replace(
-        found,
-        low=math.exp(low),
-        high=math.exp(high),
-        p_value=p_value,
-        verdict=verdict_of(apart, low, high, p_value, threshold),
-    )
+    p_value = max(comparison.p_value, (lower if apart > 0 else upper).p_value_of(abs(apart)))
+    verdict = verdict_of(apart, low, high, p_value, threshold)
+    return replace(comparison, low=math.exp(low), high=math.exp(high), p_value=p_value, verdict=verdict)
 
 
 @dataclass(frozen=True)
@@ -79,17 +74,16 @@ class _Error:
     freedom: int
     of_samples: float
 
-    def arm(self, chance: float) -> float:
-        """From the estimate to the end of the interval that misses the truth by `chance`."""
+    def arm(self, missed: float) -> float:
+        """From the estimate to the end of the interval that misses the truth with the probability `missed`."""
         from scipy.special import ndtri, stdtrit  # here: a comparison without limits does without it
 
-        return math.hypot(
-            self.own * float(stdtrit(self.freedom, chance / 2)), self.of_samples * float(ndtri(chance / 2))
-        )
+        tail = missed / 2
+        return math.hypot(self.own * float(stdtrit(self.freedom, tail)), self.of_samples * float(ndtri(tail)))
 
-    def chance_of(self, apart: float) -> float:
-        """The p-value: the chance of the interval that just reaches `apart`, by bisection of its logarithm."""
-        low, high = _LEAST_LOG_CHANCE, 0.0
+    def p_value_of(self, apart: float) -> float:
+        """What the interval that just reaches `apart` misses, by bisection of its logarithm."""
+        low, high = _LEAST_LOG_P, 0.0
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if self.arm(math.exp(middle)) > apart else (low, middle)

@@ -1,7 +1,7 @@
 """What changes from one process to the next, such as where memory lies and what the neighbours do, and no sample shows.
 
 Samples of one process share it, so a test that takes them as independent finds differences between two runs of the
-same program. The remedy is to count a process as one: with several on either side, their medians are compared by
+same program. The remedy is to count a process as one: if both records have several, their medians are compared by
 Welch's test, and the wider of the two answers holds.
 
 Sources: Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time" (2013); Welch, "The generalization of Student's
@@ -12,48 +12,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from accelmnist.measure.statistics.comparison import Comparison, verdict_of
 from accelmnist.measure.statistics.summary import CONFIDENCE, Samples
 
-FEWEST_PROCESSES = 2  # of each side
+FEWEST_PROCESSES = 2  # of each record
 
 
-@dataclass(frozen=True)
-class Processes:
-    """The logarithms of one side's samples, and the number of the process that took each."""
-
-    logs: Samples
-    numbers: Sequence[int]
-
-    @property
-    def are_enough(self) -> bool:
-        """Whether there are several."""
-        return len(set(self.numbers)) >= FEWEST_PROCESSES
-
-    @property
-    def medians(self) -> Samples:
-        """One for each process."""
-        numbers = np.asarray(self.numbers)
-        return np.array([np.median(self.logs[numbers == number]) for number in np.unique(numbers)])
+def medians_by_process(samples: Sequence[float] | Samples, processes: Sequence[int]) -> Samples:
+    """The median of each process's samples, in the order of the processes; `processes` has that of every sample."""
+    values, numbers = np.asarray(samples), np.asarray(processes)
+    return np.array([np.median(values[numbers == number]) for number in np.unique(numbers)])
 
 
-def widened(found: Comparison, base: Processes, new: Processes, *, threshold: float) -> Comparison:
-    """`found`, with an interval, a p-value and a verdict that count a process as one; as it is where a side has one."""
-    if not (base.are_enough and new.are_enough):
-        return found
-    low, high, p_value = _welch(base.medians, new.medians)
-    low, high, p_value = min(found.low, low), max(found.high, high), max(found.p_value, p_value)
-    return replace(
-        found,
-        low=low,
-        high=high,
-        p_value=p_value,
-        verdict=verdict_of(math.log(found.ratio), math.log(low), math.log(high), p_value, threshold),
-    )
+def widened(comparison: Comparison, base: Samples, new: Samples, *, threshold: float) -> Comparison:
+    """`comparison`, with an interval, a p-value and a verdict that count a process as one.
+
+    `base` and `new` are the medians of the processes' logarithms. Unchanged if either record has a single process.
+    """
+    if min(base.size, new.size) < FEWEST_PROCESSES:
+        return comparison
+    low, high, p_value = _welch(base, new)
+    low, high, p_value = min(comparison.low, low), max(comparison.high, high), max(comparison.p_value, p_value)
+    verdict = verdict_of(math.log(comparison.ratio), math.log(low), math.log(high), p_value, threshold)
+    return replace(comparison, low=low, high=high, p_value=p_value, verdict=verdict)
 
 
 def _welch(base: Samples, new: Samples) -> tuple[float, float, float]:

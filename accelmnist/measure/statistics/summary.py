@@ -48,7 +48,7 @@ class Summary:
 
 
 def summarize(samples: Sequence[float], *, confidence: float = CONFIDENCE) -> Summary:
-    """The summary of speeds or times; RecordError where one isn't a finite number above 0, or there is none."""
+    """The summary of speeds or times; RecordError if one isn't a finite number above 0, or there is none."""
     ordered = np.sort(as_samples(samples))
     q1, median, q3 = np.quantile(ordered, [0.25, 0.5, 0.75]).tolist()
     low, high = _median_interval(ordered, confidence)
@@ -56,7 +56,7 @@ def summarize(samples: Sequence[float], *, confidence: float = CONFIDENCE) -> Su
 
 
 def as_samples(values: Sequence[float]) -> Samples:
-    """`values` as an array; RecordError where one isn't a finite number above 0, or there is none."""
+    """`values` as an array; RecordError if one isn't a finite number above 0, or there is none."""
     samples = np.asarray(values, dtype=np.float64)
     if samples.ndim != 1 or samples.size == 0:
         raise RecordError("there are no samples", remedy="Measure the case again")
@@ -67,7 +67,7 @@ def as_samples(values: Sequence[float]) -> Samples:
 
 
 def thinned(samples: Samples) -> Samples:
-    """Every k-th sample where there are more than a thousand: for methods whose work grows with the square.
+    """Every k-th sample if there are more than a thousand: for methods whose work grows with the square.
 
     A cautious answer at once instead of an exact one late; the summary uses all of them.
     """

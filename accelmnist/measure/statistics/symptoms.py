@@ -52,7 +52,7 @@ class Symptom:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What else went on, round by round; None where it could not be seen, empty where nobody looked.
+    """What else went on, round by round; None if it could not be seen, empty if nobody looked.
 
     `other_cpu` is the share of all processors' time that other processes used, `throttled` whether the driver said
     that it held the GPU's clock down for heat or power.
@@ -65,9 +65,9 @@ class Load:
 def find_symptoms(samples: Sequence[float], *, load: Load | None = None) -> tuple[Symptom, ...]:
     """Every symptom of speeds in the order they were taken, and of the machine's `load` meanwhile."""
     speeds = thinned(as_samples(samples))
-    found = [_too_few(speeds)] if speeds.size < minimum_samples() else [rule(speeds) for rule in _RULES]
-    found += [_machine_busy(load), _gpu_throttled(load)] if load else []
-    return tuple(symptom for symptom in found if symptom)
+    symptoms = [_too_few(speeds)] if speeds.size < minimum_samples() else [rule(speeds) for rule in _RULES]
+    symptoms += [_machine_busy(load), _gpu_throttled(load)] if load else []
+    return tuple(filter(None, symptoms))
 
 
 def _percent(share: float) -> str:
