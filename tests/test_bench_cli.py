@@ -135,7 +135,7 @@ def test_a_wrong_case_is_told_and_the_exit_code_is_1(capsys, monkeypatch):
         return replace(runner, train_epoch=forgetful)
 
     monkeypatch.setattr(EagerEngine, "prepare", prepare)
-    monkeypatch.setattr("accelmnist.measure.verification.is_reference", lambda *_, **__: False)
+    monkeypatch.setattr("accelmnist.measure.case_builder.is_reference", lambda *_, **__: False)
     monkeypatch.setattr(
         "accelmnist.training.reference.training.EagerEngine", type("Right", (EagerEngine,), {"prepare": original})
     )
@@ -217,17 +217,17 @@ def test_a_target_out_of_reach_ends_says_so_and_fails(capsys):
 
 def stop_after(monkeypatch, rounds: int) -> None:
     """Press Ctrl-C in the middle of a round."""
-    from accelmnist.measure import throughput
+    from accelmnist.measure import benchmark
 
-    original, calls = throughput.sample_round, []
+    original, calls = benchmark.sample_round, []
 
-    def sample_round(samplers, chance):
+    def sample_round(samplers, rng):
         calls.append(1)
         if len(calls) > rounds:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(samplers, chance)
+        return original(samplers, rng)
 
-    monkeypatch.setattr(throughput, "sample_round", sample_round)
+    monkeypatch.setattr(benchmark, "sample_round", sample_round)
 
 
 def test_ctrl_c_saves_shows_and_can_be_gone_on_with(capsys, monkeypatch):

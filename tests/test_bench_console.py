@@ -19,9 +19,9 @@ from rich.console import Console, RenderableType
 
 from accelmnist.core.records import Check, OperationFigures, ProfileSummary, Verdict
 from accelmnist.measure.conclusion import conclude
-from accelmnist.measure.observer import BenchObserver, SilentBenchObserver
-from accelmnist.measure.plan import BenchConfig, case_fields
+from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Harness, TimeToAccuracy, load_bench, save_bench
+from accelmnist.measure.session import BenchObserver, SilentBenchObserver
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Symptom
@@ -515,7 +515,7 @@ def missing_all(record: BenchRecord) -> BenchRecord:
 
 def planned(record: BenchRecord) -> BenchRecord:
     """The record before anything is measured."""
-    return replace(record, cases=tuple(CaseResult(**case_fields(case.case)) for case in record.cases), rounds=())
+    return replace(record, cases=tuple(CaseResult.of(case.case) for case in record.cases), rounds=())
 
 
 def test_the_outcome_is_as_the_record_says(bench: BenchRecord, targets: BenchRecord) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from accelmnist.core.config import ENGINES, TrainingConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.measure.plan import EFFORTS, BenchConfig, case_fields, expand, run_config
+from accelmnist.measure.plan import EFFORTS, BenchConfig, expand, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench, save_bench
 
 
@@ -100,7 +100,7 @@ def test_what_can_not_be_is_refused_by_name(fields, line):
 
 def test_a_record_comes_back_as_it_was_saved(tmp_path):
     config = BenchConfig(effort="quick", hidden=((), (64, 32)))
-    cases = tuple(CaseResult(**case_fields(case)) for case in expand(config, ("cpu",)))
+    cases = tuple(CaseResult.of(case) for case in expand(config, ("cpu",)))
     record = BenchRecord(config=config, cases=cases)
     save_bench(record, tmp_path)
     assert load_bench(tmp_path) == record

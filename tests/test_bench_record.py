@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from accelmnist.core.errors import DeviceError
+from accelmnist.core.record_files import encode
 from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.limit_keys import LimitKey
-from accelmnist.measure.machine.load import RoundLoad
-from accelmnist.measure.plan import Case, case_fields
-from accelmnist.measure.record import BenchRecord, CaseResult, encode_bench, load_bench, new_limit
+from accelmnist.measure.machine import RoundLoad
+from accelmnist.measure.plan import Case
+from accelmnist.measure.record import BenchRecord, CaseResult, load_bench, new_limit
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.statistics.summary import summarize
 from tests.samples import sample_verdict
@@ -76,14 +77,14 @@ def old_limit(key: str) -> dict[str, Any]:
 def old_record(folder: Path, rounds: int = 8) -> BenchRecord:
     """A benchmark of one case as it was written before the limits had shapes, read again."""
     samples = [1e5 + number for number in range(rounds)]
-    case = CaseResult(
-        **case_fields(CASE),
+    case = CaseResult.of(
+        CASE,
         status="measuring",
         images_per_s=summarize(samples),
         rounds=tuple(range(1, rounds + 1)),
         verdict=sample_verdict(),
     )
-    document = json.loads(encode_bench(BenchRecord(cases=(case,))))
+    document = json.loads(encode(BenchRecord(cases=(case,))))
     document["limits"] = list(map(old_limit, OLD_LIMITS))
     document["rounds"] = [
         {"number": number + 1, "process": 0, "limits": dict.fromkeys(OLD_LIMITS, 1e9 + number)}

@@ -11,10 +11,9 @@ from accelmnist.core.config import ModelConfig
 from accelmnist.core.records import Launches
 from accelmnist.measure.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits import bound as module
-from accelmnist.measure.limits.bound import explain, find_bound
-from accelmnist.measure.limits.case_limits import CaseLimits, working_set_key, workload_key
+from accelmnist.measure.limits.bound import Rates, explain, find_bound, working_set_key, workload_key
 from accelmnist.measure.limits.cost import cost_of, product_flops
-from accelmnist.measure.plan import Case, case_fields
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Bound, CaseResult, Limit, new_limit
 from accelmnist.measure.statistics.summary import summarize
 
@@ -40,27 +39,28 @@ def limit(kind: LimitKind, rate: float | None, *, case: Case = CASE) -> Limit:
     return replace(new_limit(by_case.get(kind, what)), rate=None if rate is None else summarize([rate]))
 
 
-def limits_taking(
+def rates_taking(
     *,
     compute_s: float | None = 1e-9,
     memory_s: float | None = 1e-9,
     dispatch_s: float | None = 1e-12,
     workload_s: float | None = -1.0,
-    **others: Limit,
-) -> CaseLimits:
-    """Limits at which COST takes so long: the parts of the bound; `dispatch_s` is of one operation.
+    working_set: float | None = None,
+) -> Rates:
+    """Rates of the limits at which COST takes so long: the parts of the bound; `dispatch_s` is of one operation.
 
     The products run at the square one's rate unless told otherwise.
     """
     if workload_s == -1.0:
         workload_s = compute_s and compute_s * PRODUCTS / COST.flops
-    made = {
-        "matmul": compute_s and limit("matmul", COST.flops / compute_s),
-        "memory": memory_s and limit("memory", COST.bytes / memory_s),
-        "dispatch": dispatch_s and limit("dispatch", 1 / dispatch_s),
-        "workload": workload_s and limit("workload", PRODUCTS / workload_s),
+    rates: dict[LimitKind, float | None] = {
+        "matmul": compute_s and COST.flops / compute_s,
+        "memory": memory_s and COST.bytes / memory_s,
+        "dispatch": dispatch_s and 1 / dispatch_s,
+        "workload": workload_s and PRODUCTS / workload_s,
+        "working set": working_set,
     }
-    return CaseLimits(**(made | others))
+    return {kind: rate for kind, rate in rates.items() if rate}
 
 
 def launches(operations: float = 31, *, replays: float = 0.0) -> Launches:
@@ -70,21 +70,15 @@ def launches(operations: float = 31, *, replays: float = 0.0) -> Launches:
 COUNTED = launches()
 
 
-def bound_of(limits: CaseLimits, *, step_s: float = 1e-3, counted: Launches | None = COUNTED, **fields: Any) -> Bound:
-    found = find_bound(replace(CASE, **fields), step_s=step_s, cost=COST, limits=limits, launches=counted)
+def bound_of(rates: Rates, *, step_s: float = 1e-3, counted: Launches | None = COUNTED, **fields: Any) -> Bound:
+    found = find_bound(replace(CASE, **fields), step_s=step_s, cost=COST, rates=rates, launches=counted)
     assert found is not None
     return found
 
 
 def test_the_parts_to_the_digit():
-    limits = CaseLimits(
-        matmul=limit("matmul", 400e9),
-        workload=limit("workload", 50e9),
-        memory=limit("memory", 10e9),
-        working_set=limit("working set", 40e9),
-        dispatch=limit("dispatch", 1e6),
-    )
-    found = bound_of(limits, step_s=2e-3)
+    rates: Rates = {"matmul": 400e9, "workload": 50e9, "memory": 10e9, "working set": 40e9, "dispatch": 1e6}
+    found = bound_of(rates, step_s=2e-3)
     assert found.compute_s == COST.flops / 400e9
     assert found.memory_s == COST.bytes / 40e9
     assert found.launch_s == pytest.approx(31e-6, rel=1e-12)
@@ -92,46 +86,46 @@ def test_the_parts_to_the_digit():
     assert found.bound_s == found.compute_s > found.memory_s, "the larger of the two"
     assert found.share == pytest.approx(found.compute_s / 2e-3, rel=1e-12)
     assert found.flops_per_s == pytest.approx(COST.flops / 2e-3, rel=1e-12)
-    slow = bound_of(replace(limits, working_set=None), step_s=2e-3)
+    slow = bound_of({kind: rate for kind, rate in rates.items() if kind != "working set"}, step_s=2e-3)
     assert slow.bound_s == slow.memory_s == COST.bytes / 10e9 > slow.compute_s
     assert found.step_s == 2e-3
 
 
 def test_products_that_are_faster_than_the_square_one_set_the_limit():
-    limits = CaseLimits(matmul=limit("matmul", 100e9), workload=limit("workload", 120e9), memory=limit("memory", 1e12))
-    found = bound_of(limits, step_s=COST.flops / 120e9)
+    rates: Rates = {"matmul": 100e9, "workload": 120e9, "memory": 1e12}
+    found = bound_of(rates, step_s=COST.flops / 120e9)
     assert found.compute_s == COST.flops / 120e9
     assert found.share == pytest.approx(1.0), "eager does all of the work: it is not above the limit"
-    assert bound_of(replace(limits, workload=limit("workload", 80e9))).compute_s == COST.flops / 100e9
+    assert bound_of(rates | {"workload": 80e9}).compute_s == COST.flops / 100e9
 
 
 def test_a_small_copy_that_is_slower_than_the_memory_is_no_limit():
-    slow = limits_taking(memory_s=1e-4, working_set=limit("working set", 1e6))
+    slow = rates_taking(memory_s=1e-4, working_set=1e6)
     assert bound_of(slow).memory_s == pytest.approx(1e-4)
-    alone = CaseLimits(matmul=limit("matmul", 1e12), working_set=limit("working set", 1e9))
+    alone: Rates = {"matmul": 1e12, "working set": 1e9}
     assert bound_of(alone).memory_s == pytest.approx(COST.bytes / 1e9)
 
 
 def test_compute_bound():
-    found = bound_of(limits_taking(compute_s=0.87e-3), precision="bf16")
+    found = bound_of(rates_taking(compute_s=0.87e-3), precision="bf16")
     assert found.kind == "compute"
     assert found.sentence == "compute-bound: 87 % of this CPU's bf16 rate"
-    assert bound_of(limits_taking(compute_s=0.8e-3), device="cuda:1").sentence == (
+    assert bound_of(rates_taking(compute_s=0.8e-3), device="cuda:1").sentence == (
         "compute-bound: 80 % of cuda:1's fp32 rate"
     )
-    assert bound_of(limits_taking(compute_s=0.8e-3), engine="fused").sentence == (
+    assert bound_of(rates_taking(compute_s=0.8e-3), engine="fused").sentence == (
         "compute-bound: 80 % of this CPU's fp32 rate by the dense count; it leaves out zeros"
     )
 
 
 def test_memory_bound():
-    found = bound_of(limits_taking(memory_s=0.71e-3, compute_s=0.5e-3))
+    found = bound_of(rates_taking(memory_s=0.71e-3, compute_s=0.5e-3))
     assert found.kind == "memory"
     assert found.sentence == "memory-bound: 71 % of this CPU's copy rate at 4.01 MB"
 
 
 def test_launch_bound():
-    limits = limits_taking(dispatch_s=190e-6 / 31)
+    limits = rates_taking(dispatch_s=190e-6 / 31)
     eager = bound_of(limits, step_s=214e-6, device="cuda:0")
     assert eager.kind == "launch"
     start = "launch-bound: 31 launches a step cost 190 of 214 µs; "
@@ -152,18 +146,18 @@ def test_launch_bound():
     ],
 )
 def test_nobody_is_told_to_do_what_they_do(device, engine, replays, advice):
-    limits = limits_taking(dispatch_s=0.9e-3 / 31)
+    limits = rates_taking(dispatch_s=0.9e-3 / 31)
     found = bound_of(limits, device=device, engine=engine, counted=launches(replays=replays))
     assert found.sentence.endswith(f"ms; {advice} would help")
 
 
 def test_one_launch_of_a_call():
-    found = bound_of(limits_taking(dispatch_s=40e-6), step_s=42e-6, counted=launches(1), mode="inference")
+    found = bound_of(rates_taking(dispatch_s=40e-6), step_s=42e-6, counted=launches(1), mode="inference")
     assert found.sentence == "launch-bound: 1 launch a call cost 40 of 42 µs; a compiled call would help"
 
 
 def test_shape_bound():
-    found = bound_of(limits_taking(compute_s=0.4e-3, workload_s=0.9e-3))
+    found = bound_of(rates_taking(compute_s=0.4e-3, workload_s=0.9e-3))
     assert found.kind == "shape"
     share = 100 * 0.4 / 0.9 * PRODUCTS / COST.flops
     assert 40 < share < 44
@@ -173,41 +167,41 @@ def test_shape_bound():
 
 
 def test_overhead_bound():
-    found = bound_of(limits_taking(compute_s=0.2e-3, workload_s=0.25e-3))
+    found = bound_of(rates_taking(compute_s=0.2e-3, workload_s=0.25e-3))
     assert found.kind == "overhead"
     assert found.sentence == (
         "overhead-bound: the matrix products take 0.25 of 1 ms, the operations in between the rest; "
         "a compiled step would help"
     )
-    near = bound_of(limits_taking(compute_s=0.55e-3, workload_s=0.6e-3))
+    near = bound_of(rates_taking(compute_s=0.55e-3, workload_s=0.6e-3))
     assert near.kind == "overhead", "the products run near the square rate: their shape is not to blame"
 
 
 def test_products_that_take_longer_alone():
     """A compiler may make better products than the library: then their time says nothing of the step."""
-    all_of_it = bound_of(limits_taking(compute_s=0.4e-3, workload_s=1.2e-3), engine="compiled")
+    all_of_it = bound_of(rates_taking(compute_s=0.4e-3, workload_s=1.2e-3), engine="compiled")
     assert all_of_it.kind == "shape"
     assert "the matrix products take all of 1 ms" in all_of_it.sentence
-    fused = bound_of(limits_taking(compute_s=0.4e-3, workload_s=1.2e-3), engine="fused")
+    fused = bound_of(rates_taking(compute_s=0.4e-3, workload_s=1.2e-3), engine="fused")
     assert "the matrix products would take all of 1 ms" in fused.sentence
 
 
 def test_above_the_limit():
-    found = bound_of(limits_taking(compute_s=1.3e-3), engine="fused")
+    found = bound_of(rates_taking(compute_s=1.3e-3), engine="fused")
     assert found.kind == "above"
     assert found.share == pytest.approx(1.3)
     assert found.sentence == (
         "above the dense limit: 130 % of this CPU's fp32 rate, so it does less than the dense count"
     )
-    assert bound_of(limits_taking(compute_s=1.3e-3)).sentence == (
+    assert bound_of(rates_taking(compute_s=1.3e-3)).sentence == (
         "above the dense limit: 130 % of this CPU's fp32 rate, so it does less than the dense count or the limit is "
         "too low"
     )
-    copies = bound_of(limits_taking(memory_s=1.3e-3))
+    copies = bound_of(rates_taking(memory_s=1.3e-3))
     assert copies.sentence == (
         "above the memory limit: 130 % of this CPU's copy rate at 4.01 MB, so it moves less than the count"
     )
-    assert bound_of(limits_taking(compute_s=1.04e-3)).kind == "compute", "some percent may be noise"
+    assert bound_of(rates_taking(compute_s=1.04e-3)).kind == "compute", "some percent may be noise"
 
 
 @pytest.mark.parametrize(
@@ -231,37 +225,37 @@ def test_above_the_limit():
 )
 def test_the_edges_between_the_kinds(parts, kind):
     """A share within a thousandth of a threshold; what isn't named takes no time."""
-    assert bound_of(limits_taking(**parts)).kind == kind
+    assert bound_of(rates_taking(**parts)).kind == kind
 
 
 @pytest.mark.parametrize(("square_share", "kind"), [(0.79, "shape"), (0.81, "overhead")])
 def test_products_are_to_blame_where_they_are_far_from_the_square_rate(square_share, kind):
     own = PRODUCTS / 0.55e-3
-    limits = replace(limits_taking(workload_s=0.55e-3), matmul=limit("matmul", own / square_share))
-    assert bound_of(limits).kind == kind
+    rates = rates_taking(workload_s=0.55e-3) | {"matmul": own / square_share}
+    assert bound_of(rates).kind == kind
 
 
 def test_what_was_not_measured_is_said():
-    uncounted = bound_of(limits_taking(workload_s=0.3e-3), counted=None)
+    uncounted = bound_of(rates_taking(workload_s=0.3e-3), counted=None)
     assert uncounted.launch_s is None
     assert uncounted.kind == "overhead"
     assert uncounted.sentence.endswith("a compiled step would help (the launches not measured)")
-    undispatched = bound_of(limits_taking(workload_s=0.9e-3, compute_s=0.4e-3, dispatch_s=None))
+    undispatched = bound_of(rates_taking(workload_s=0.9e-3, compute_s=0.4e-3, dispatch_s=None))
     assert undispatched.launch_s is None
     assert undispatched.sentence.endswith("of this CPU's fp32 rate (the launches not measured)")
-    unshaped = bound_of(limits_taking(compute_s=0.2e-3, workload_s=None))
+    unshaped = bound_of(rates_taking(compute_s=0.2e-3, workload_s=None))
     assert unshaped.workload_s is None
     assert unshaped.sentence == (
         "overhead-bound: the arithmetic would take 0.2 of 1 ms at this CPU's fp32 rate, what else the step does "
         "the rest (the products at these shapes not measured)"
     )
-    neither = bound_of(limits_taking(workload_s=None), counted=None)
+    neither = bound_of(rates_taking(workload_s=None), counted=None)
     assert neither.sentence.endswith("(the launches and the products at these shapes not measured)")
 
 
 @pytest.mark.parametrize("missing", ["compute_s", "memory_s"])
 def test_there_is_no_bound_without_arithmetic_and_copies(missing):
-    assert find_bound(CASE, step_s=1e-3, cost=COST, limits=limits_taking(**{missing: None}), launches=COUNTED) is None
+    assert find_bound(CASE, step_s=1e-3, cost=COST, rates=rates_taking(**{missing: None}), launches=COUNTED) is None
 
 
 @pytest.mark.parametrize(
@@ -275,14 +269,13 @@ def test_there_is_no_bound_without_arithmetic_and_copies(missing):
     ],
 )
 def test_times_have_the_unit_of_the_whole(step_s, times):
-    found = bound_of(limits_taking(compute_s=1e-12, memory_s=1e-12, dispatch_s=0.9 * step_s / 31), step_s=step_s)
+    found = bound_of(rates_taking(compute_s=1e-12, memory_s=1e-12, dispatch_s=0.9 * step_s / 31), step_s=step_s)
     assert f"31 launches a step cost {times};" in found.sentence
 
 
 def measured(**fields: Any) -> CaseResult:
-    return CaseResult(
-        **(case_fields(CASE) | {"images_per_s": summarize([256 / 1e-3]), "cost": COST, "launches": COUNTED} | fields)
-    )
+    figures = {"images_per_s": summarize([256 / 1e-3]), "cost": COST, "launches": COUNTED}
+    return CaseResult.of(CASE, **(figures | fields))
 
 
 def recorded_limits() -> list[Limit]:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from accelmnist.measure.budget import FINISH_S, Budget
+from accelmnist.measure.session import FINISH_S, Budget
 
 
 class Clock:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from accelmnist.device import Device
-from accelmnist.measure import clock
-from accelmnist.measure.clock import timed
+from accelmnist.measure import sampling
+from accelmnist.measure.sampling import seconds_of
 
 GPU = Device(torch.device("cuda:0"), "a GPU that only exists here", "for the test")
 QUEUE_S, STEP_S = 1e-6, 1e-3
@@ -32,24 +32,24 @@ class LazyDevice:
 @pytest.fixture
 def lazy(monkeypatch: pytest.MonkeyPatch) -> LazyDevice:
     device = LazyDevice()
-    monkeypatch.setattr(clock, "synchronize", device.synchronize)
-    monkeypatch.setattr(clock.time, "perf_counter", lambda: device.now)
+    monkeypatch.setattr(sampling, "synchronize", device.synchronize)
+    monkeypatch.setattr(sampling.time, "perf_counter", lambda: device.now)
     return device
 
 
 def test_all_the_work_is_timed(lazy):
-    assert timed(lambda: lazy.queue(100), GPU) == pytest.approx(100 * (QUEUE_S + STEP_S))
+    assert seconds_of(lambda: lazy.queue(100), GPU) == pytest.approx(100 * (QUEUE_S + STEP_S))
 
 
 def test_work_that_was_queued_before_is_not_timed(lazy):
     lazy.queue(1000)
-    assert timed(lambda: lazy.queue(100), GPU) == pytest.approx(100 * (QUEUE_S + STEP_S))
+    assert seconds_of(lambda: lazy.queue(100), GPU) == pytest.approx(100 * (QUEUE_S + STEP_S))
 
 
 def test_a_missing_synchronize_is_seen(lazy, monkeypatch):
     """Without it the clock reads the queueing alone, a thousandth, whichever device it is."""
-    monkeypatch.setattr(clock, "synchronize", lambda _device: None)
-    assert timed(lambda: lazy.queue(100), GPU) == pytest.approx(100 * QUEUE_S)
+    monkeypatch.setattr(sampling, "synchronize", lambda _device: None)
+    assert seconds_of(lambda: lazy.queue(100), GPU) == pytest.approx(100 * QUEUE_S)
 
 
 @pytest.mark.parametrize(("kind", "calls"), [("cuda", "cuda"), ("mps", "mps"), ("cpu", None)])
@@ -57,5 +57,5 @@ def test_each_kind_of_device_is_synchronized_by_its_own_call_at_both_ends(monkey
     seen: list[str] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: seen.append("cuda"))
     monkeypatch.setattr(torch.mps, "synchronize", lambda: seen.append("mps"))
-    timed(lambda: seen.append("work"), Device(torch.device(kind), kind, "for the test"))
+    seconds_of(lambda: seen.append("work"), Device(torch.device(kind), kind, "for the test"))
     assert seen == (["work"] if calls is None else [calls, "work", calls])

@@ -21,6 +21,7 @@ from scipy import stats
 
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig
+from accelmnist.core.record_files import encode
 from accelmnist.core.records import Environment, save_record
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord, Series, compared_bench
@@ -33,7 +34,6 @@ from accelmnist.measure.record import (
     DeviceInfo,
     Limit,
     Round,
-    encode_bench,
     new_limit,
     save_bench,
 )
@@ -711,7 +711,7 @@ def test_a_threshold_that_is_lowered_too_is_fine(tell):
 
 def document(**changes: object) -> bytes:
     """The JSON of a good record with these keys changed."""
-    return json.dumps(json.loads(encode_bench(sample_bench(seed=1))) | changes).encode()
+    return json.dumps(json.loads(encode(sample_bench(seed=1))) | changes).encode()
 
 
 BAD_FILES: dict[str, tuple[bytes, str]] = {
@@ -844,7 +844,7 @@ def check_answer(*arguments: str) -> None:
         assert (out.getvalue(), err.getvalue().count("\n")) == ("", 1)
 
 
-SMALL = json.loads(encode_bench(sample_bench(seed=1, rounds=4, engines=("eager", "fused"))))
+SMALL = json.loads(encode(sample_bench(seed=1, rounds=4, engines=("eager", "fused"))))
 OUTPUTS = [[], ["--json"], ["--markdown", "--fail-on", "5%"], ["--raw"]]
 MUTATION = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 from accelmnist.core.records import Verdict
 from accelmnist.measure.limits.crossover import break_even_epochs, find_crossovers, paired, with_break_even
-from accelmnist.measure.plan import Case, case_fields
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import CaseResult, Crossover
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.summary import summarize
@@ -33,9 +33,9 @@ def measured(speed: float, *, seed: int = 0, rounds: Sequence[int] = range(ROUND
     """A case's result; its speed follows the machine's in each round."""
     jitter = np.exp(np.random.default_rng([seed, int(speed)]).normal(0.0, 0.003, ROUNDS))
     samples = (speed * MACHINE * jitter)[list(rounds)].tolist()
-    own = {name: fields.pop(name) for name in list(fields) if name in case_fields(CASE)}
+    own = {name: fields.pop(name) for name in list(fields) if name in asdict(CASE)}
     return CaseResult(
-        **(case_fields(CASE) | own), images_per_s=summarize(samples), rounds=tuple(rounds), status="done", **fields
+        **(asdict(CASE) | own), images_per_s=summarize(samples), rounds=tuple(rounds), status="done", **fields
     )
 
 

@@ -17,16 +17,14 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.plan import TrainingPlan
-from accelmnist.measure import clock
+from accelmnist.measure import sampling
 from accelmnist.measure.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits import probe as module
 from accelmnist.measure.limits import probes as limits
-from accelmnist.measure.limits import samplers
-from accelmnist.measure.limits.case_limits import limits_of, working_set_key
+from accelmnist.measure.limits.bound import rates_of, working_set_key
 from accelmnist.measure.limits.cost import product_flops
 from accelmnist.measure.limits.probe import ProbeWorkload, Scratch
-from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, probes_for
-from accelmnist.measure.limits.samplers import limit_samplers
+from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, limit_samplers, probes_for
 from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchRecord, new_limit
 from accelmnist.measure.record_writer import RecordWriter
@@ -181,7 +179,7 @@ class Clock:
 def test_a_sample_takes_some_5_ms_and_is_the_rate_to_the_digit(run_s, repeats, monkeypatch):
     probe = probe_of("matmul")
     clock = Clock(probe, run_s)
-    monkeypatch.setattr(module, "timed", clock.timed)
+    monkeypatch.setattr(module, "seconds_of", clock.timed)
     assert probe.sample() == pytest.approx(2 * 1024**3 / run_s, rel=1e-12)
     assert clock.calls[-1] == pytest.approx(repeats, rel=0.01)
     prepared = len(clock.calls)
@@ -193,7 +191,7 @@ def test_the_first_cold_run_does_not_say_how_often_to_repeat(monkeypatch):
     probe = probe_of("matmul")
     clock = Clock(probe, 0.001)
     seconds = iter([0.4])
-    monkeypatch.setattr(module, "timed", lambda work, device: next(seconds, clock.timed(work, device)))
+    monkeypatch.setattr(module, "seconds_of", lambda work, device: next(seconds, clock.timed(work, device)))
     probe.prepare()
     probe.sample()
     assert clock.calls[-1] == 5
@@ -330,15 +328,13 @@ def test_cases_of_a_device_that_is_not_there_have_no_probes():
 @pytest.mark.parametrize("case", [TRAINING, INFERENCE, replace(TRAINING, threads=2, precision="bf16")])
 def test_a_case_finds_its_limits_in_the_record(case):
     others = [replace(case, batch_size=128), replace(case, threads=1), replace(case, precision="fp16", hidden=(9,))]
-    made = [probe.limit for probe in probes_for([*others, case], {"cpu": CPU})]
-    own = {probe.limit.kind: probe.limit.name for probe in probes_for([case], {"cpu": CPU})}
-    measured = [replace(new_limit(limit), rate=summarize([1.0])) for limit in made]
-    found = limits_of(case, measured)
-    for name in ("matmul", "workload", "memory", "working_set", "dispatch"):
-        limit = getattr(found, name)
-        assert limit.key == own[limit.kind]
-        assert limit.kind == name.replace("_", " ")
-    assert limits_of(case, map(new_limit, made)).matmul is None, "one without a rate is none"
+    limits = [probe.limit for probe in probes_for([*others, case], {"cpu": CPU})]
+    rates = {limit: float(number) for number, limit in enumerate(limits, start=1)}
+    measured = [replace(new_limit(limit), rate=summarize([rate])) for limit, rate in rates.items()]
+    own = [probe.limit for probe in probes_for([case], {"cpu": CPU})]
+    assert {"matmul", "workload", "memory", "working set", "dispatch"} <= {limit.kind for limit in own}
+    assert rates_of(case, measured) == {limit.kind: rates[limit] for limit in own}
+    assert rates_of(case, map(new_limit, limits)) == {}, "one without a rate is none"
 
 
 def test_working_sets_are_rounded_so_that_few_result(monkeypatch):
@@ -360,7 +356,7 @@ class CudaLike(Device):
 def cuda(monkeypatch) -> Device:
     """A made-up card of 8 GB; what is captured is kept in `captured`."""
     monkeypatch.setattr(limits, "total_memory_bytes", lambda device: 8_000_000_000)
-    monkeypatch.setattr(clock, "synchronize", lambda device: None)
+    monkeypatch.setattr(sampling, "synchronize", lambda device: None)
     return CudaLike(torch.device("cpu"), "a card", "asked for")
 
 
@@ -401,7 +397,7 @@ def test_on_cuda_a_replayed_graph_is_measured(kind, cuda, monkeypatch):
         return lambda: ran.append(1)
 
     monkeypatch.setattr(module, "capture_graph", capture)
-    monkeypatch.setattr(module, "timed", lambda work, device: (ran.clear(), work(), 0.01 * len(ran))[2])
+    monkeypatch.setattr(module, "seconds_of", lambda work, device: (ran.clear(), work(), 0.01 * len(ran))[2])
     passes = 1 if kind == "graph dispatch" else 20
     assert probe.sample() == pytest.approx(probe.workload.amount * passes / 0.01)
     assert captured == [passes]
@@ -501,7 +497,7 @@ def test_limits_say_their_unit():
 def test_limits_are_ready_with_their_threads_and_one_that_fails_is_a_note(monkeypatch):
     """The samples are those of the probe; the threads those of the limit, or the ones in force where it names none."""
     threads: list[int] = []
-    monkeypatch.setattr(samplers, "set_threads", threads.append)
+    monkeypatch.setattr(limits, "set_threads", threads.append)
     monkeypatch.setattr(Probe, "prepare", prepare_but_not_copies)
     monkeypatch.setattr(Probe, "sample", lambda probe: 5.0)
     writer = RecordWriter(BenchRecord(), None)
@@ -522,7 +518,7 @@ def prepare_but_not_copies(probe: Probe) -> None:
 @pytest.mark.parametrize(("sample_s", "slices"), [(0.001, 8), (0.01, 4), (1.0, 1)])
 def test_a_limit_takes_so_many_slices_as_fill_its_share_of_a_round(monkeypatch, sample_s, slices):
     now = iter([0.0, sample_s])
-    monkeypatch.setattr(samplers.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(limits.time, "perf_counter", lambda: next(now))
     monkeypatch.setattr(Probe, "prepare", lambda probe: None)
     monkeypatch.setattr(Probe, "sample", lambda probe: 5.0)
-    assert samplers.probe_sampler(probe_of("matmul"), threads=1).slices == slices
+    assert limits.probe_sampler(probe_of("matmul"), threads=1).slices == slices

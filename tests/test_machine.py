@@ -14,9 +14,8 @@ import torch
 
 from accelmnist import device as devices
 from accelmnist.device import Device, nvml_uuid, resolve
-from accelmnist.measure.machine import load as machine
-from accelmnist.measure.machine import nvml
-from accelmnist.measure.machine.load import EnergyMeter, MachineWatch
+from accelmnist.measure import machine
+from accelmnist.measure.machine import EnergyMeter, MachineWatch
 
 CPU = resolve("cpu")
 CUDA = Device(torch.device("cuda:0"), "a card", "asked for")
@@ -155,8 +154,8 @@ def install(monkeypatch):
     """Put a fake NVML in place of the real one."""
 
     def put(fake):
-        monkeypatch.setattr(nvml, "load_nvml", lambda: fake)
-        monkeypatch.setattr(nvml, "nvml_uuid", lambda device: f"GPU-{device.torch_device.index}")
+        monkeypatch.setattr(machine, "load_nvml", lambda: fake)
+        monkeypatch.setattr(machine, "nvml_uuid", lambda device: f"GPU-{device.torch_device.index}")
         return fake
 
     return put
@@ -264,16 +263,16 @@ def test_without_nvml_all_is_unknown(install):
 
 def test_nvml_that_is_not_installed_or_has_no_driver_is_none(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert nvml.load_nvml() is None
+    assert machine.load_nvml() is None
 
     def no_driver():
         raise FakeNvml.NVMLError("driver not loaded")
 
     monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=no_driver))
-    assert nvml.load_nvml() is None
+    assert machine.load_nvml() is None
     ready = SimpleNamespace(nvmlInit=lambda: None)
     monkeypatch.setitem(sys.modules, "pynvml", ready)
-    assert nvml.load_nvml() is ready
+    assert machine.load_nvml() is ready
 
 
 def test_the_uuid_is_written_as_nvml_writes_it(monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accelmnist.device import process_peak_bytes, reset_peak_memory, resolve
-from accelmnist.measure.machine.peak import PeakMemory
+from accelmnist.measure.machine import PeakMemory
 
 MB = 2**20
 SLACK = 16 * MB  # what the interpreter itself may take or give back meanwhile

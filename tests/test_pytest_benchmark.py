@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from accelmnist.cli import invoke
 from accelmnist.core.errors import RecordError
+from accelmnist.core.record_files import encode
 from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord
 from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
-from accelmnist.measure.record import BenchRecord, encode_bench
+from accelmnist.measure.record import BenchRecord
 from accelmnist.measure.statistics.comparison import compare
 
 ROOT = Path(__file__).parents[1]
@@ -122,7 +123,7 @@ def line_of(told: tuple[int, str, str]) -> str:
 
 def test_a_real_file_is_known_by_its_keys(whole):
     assert is_pytest_benchmark(whole)
-    assert not is_pytest_benchmark(json.loads(encode_bench(BenchRecord())))
+    assert not is_pytest_benchmark(json.loads(encode(BenchRecord())))
     assert not is_pytest_benchmark([])
     assert not is_pytest_benchmark({"benchmarks": []})
 
@@ -265,7 +266,7 @@ def test_a_file_without_raw_times_says_how_to_save_them(files, tell):
 def test_a_benchmarks_record_and_a_file_of_pytest_benchmark_do_not_mix(whole, tell, tmp_path):
     cases = [{"mode": "training", "device": "cpu", "engine": "eager", "precision": "fp32", "batch_size": 64}]
     cases[0] |= {"hidden": [256], "optimizer": "adamw"}
-    bench = json.loads(encode_bench(BenchRecord())) | {"cases": cases}
+    bench = json.loads(encode(BenchRecord())) | {"cases": cases}
     assert line_of(tell(bench, whole)) == (
         "base.json is of accelmnist bench and new.json of pytest-benchmark. Give two records of one tool"
     )

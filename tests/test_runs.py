@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from accelmnist.measure.statistics.comparison import compare
-from accelmnist.measure.statistics.runs import medians_by_process, widened
+from accelmnist.measure.statistics.controls import medians_by_process, widened
 
 ROUNDS = 12  # of a process
 

@@ -14,7 +14,7 @@ from accelmnist.core.records import Check, Verdict
 from accelmnist.engines import native
 from accelmnist.measure import timed_case
 from accelmnist.measure.limits.cost import cost_of
-from accelmnist.measure.plan import Case, case_fields
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.show.figures import scaling_figure
@@ -39,7 +39,7 @@ def planted(law: Law, *, noise: float = 0.02, drift: float = 0.0, axes: Axes = A
         seconds = law(case, cost.flops) * machine * np.exp(random.normal(0, noise, ROUNDS))
         speeds = summarize((case.batch_size / seconds).tolist())
         rounds = tuple(range(1, ROUNDS + 1))
-        results.append(CaseResult(**case_fields(case), status="done", images_per_s=speeds, rounds=rounds, cost=cost))
+        results.append(CaseResult.of(case, status="done", images_per_s=speeds, rounds=rounds, cost=cost))
     return BenchRecord(status="done", cases=tuple(results))
 
 

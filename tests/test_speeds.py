@@ -20,7 +20,7 @@ from accelmnist.engines.speeds import (
     setting_distance,
     table_path,
 )
-from accelmnist.measure.known_speeds import FEWEST_SAMPLES, speeds_of
+from accelmnist.measure.session import FEWEST_SAMPLES, speeds_of
 from tests.bench_samples import sample_bench
 from tests.training_helpers import small_config
 

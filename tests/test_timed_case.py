@@ -93,7 +93,7 @@ def test_a_region_takes_a_tenth_of_a_second_or_more(training, inference):
 
 @pytest.mark.parametrize("seconds_a_step", [1e-6, 1e-3, 0.4])
 def test_the_steps_of_a_region_follow_from_what_a_step_takes(training, monkeypatch, seconds_a_step):
-    monkeypatch.setattr(module, "timed", lambda _work, _device: 0.0)
+    monkeypatch.setattr(module, "seconds_of", lambda _work, _device: 0.0)
     monkeypatch.setattr(training, "time", lambda steps: steps * seconds_a_step)
     training.warm_up()
     assert training.region_s >= REGION_S

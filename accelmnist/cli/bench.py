@@ -21,9 +21,9 @@ from accelmnist.core.errors import ConfigError, DeviceError, StoppedError
 from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
-    from accelmnist.measure.observer import SilentBenchObserver
     from accelmnist.measure.plan import BenchConfig
     from accelmnist.measure.record import BenchRecord
+    from accelmnist.measure.session import SilentBenchObserver
     from accelmnist.show.bench.live import ConsoleBenchObserver
 
 _CHECK_FAILED = 1
@@ -157,7 +157,7 @@ class _Run:
             raise DeviceError("a fresh process measured nothing", remedy="Allow it more by --time-limit")
 
     def _observer(self) -> ConsoleBenchObserver | SilentBenchObserver:
-        from accelmnist.measure.observer import SilentBenchObserver
+        from accelmnist.measure.session import SilentBenchObserver
         from accelmnist.show.bench.live import ConsoleBenchObserver
 
         if self.options["quiet"]:

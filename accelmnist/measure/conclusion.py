@@ -14,7 +14,7 @@ from accelmnist.measure.limits.bound import explain
 from accelmnist.measure.limits.crossover import find_crossovers, paired, with_break_even
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
-from accelmnist.measure.statistics.runs import medians_by_process
+from accelmnist.measure.statistics.controls import medians_by_process
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Load, find_symptoms
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from accelmnist.core.config import (
     AUTO,
@@ -221,35 +222,20 @@ def expand(
     """
     plan = config.plan
     modes = config.modes if config.target_accuracy is None else ("training",)
-    thread_counts: tuple[int | None, ...] = config.threads or (None,)
     cases = []
     for mode, hidden, device in product(modes, config.hidden, devices):
-        own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
-        optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
-        # A GPU's work depends little on the CPU's threads: the list is the CPU's.
         kind = device.partition(":")[0]
+        optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
+        own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
         engines = config.engines or tuple(name for name in plan.engines if runs_on(name, kind))
-        threads_here = thread_counts if device == "cpu" else (None,)
-        lists = (
-            optimizers,
-            config.batch_sizes or own_sizes,
-            config.precisions or plan.precisions,
-            engines,
-            threads_here,
-        )
-        for optimizer, size, precision, engine, threads in product(*lists):
-            cases.append(
-                Case(
-                    mode=mode,
-                    device=device,
-                    engine=engine,
-                    precision=precision,
-                    batch_size=size,
-                    hidden=hidden,
-                    optimizer=optimizer,
-                    threads=threads,
-                )
-            )
+        # A GPU's work depends little on the CPU's threads: the list is the CPU's.
+        threads: tuple[int | None, ...] = (config.threads if device == "cpu" else ()) or (None,)
+        case = partial(Case, mode=mode, device=device, hidden=hidden)
+        lists = (optimizers, config.batch_sizes or own_sizes, config.precisions or plan.precisions, engines, threads)
+        cases += [
+            case(optimizer=optimizer, batch_size=size, precision=precision, engine=engine, threads=count)
+            for optimizer, size, precision, engine, count in product(*lists)
+        ]
     return tuple(cases)
 
 
@@ -269,8 +255,3 @@ def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
         ),
         recipe=config.recipe,
     )
-
-
-def case_fields(case: Case) -> dict[str, Any]:
-    """The fields of a case by name, for the result that repeats them."""
-    return asdict(case)

@@ -7,13 +7,14 @@ two cases can be paired, a drift of the machine divided out, and a stopped bench
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from accelmnist.core.config import Optimizer, Precision
 from accelmnist.core.files import RECORDS
-from accelmnist.core.record_files import SCHEMA_VERSION, encode, load, record_file, save
+from accelmnist.core.record_files import SCHEMA_VERSION, load, record_file, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
 from accelmnist.measure.limit_keys import LimitKey, LimitKind, Unit, fields_of_detail
 from accelmnist.measure.plan import BenchConfig, Case, Mode
@@ -22,6 +23,7 @@ from accelmnist.measure.statistics.summary import Summary
 from accelmnist.measure.statistics.symptoms import Symptom
 
 RECORD_NAME = RECORDS["bench"]
+_CASE_FIELDS, _KEY_FIELDS = ([field.name for field in fields(key)] for key in (Case, LimitKey))
 
 CaseStatus = Literal["pending", "measuring", "done", "skipped", "cut", "failed"]
 BoundKind = Literal["launch", "compute", "memory", "shape", "overhead", "above"]
@@ -54,20 +56,10 @@ class Limit:
     mode: Mode | None = None
     computed_in: Precision | None = None
 
-    @property
+    @cached_property
     def what(self) -> LimitKey | None:
         """What the rate is of; None if that is unknown."""
-        if self.shape is None:
-            return None
-        return LimitKey(
-            kind=self.kind,
-            device=self.device,
-            precision=self.precision,
-            threads=self.threads,
-            shape=self.shape,
-            mode=self.mode,
-            computed_in=self.computed_in,
-        )
+        return LimitKey(**{name: getattr(self, name) for name in _KEY_FIELDS}) if self.shape is not None else None
 
 
 def new_limit(what: LimitKey) -> Limit:
@@ -209,19 +201,15 @@ class CaseResult:
     time_to_accuracy: TimeToAccuracy | None = None
     profile: ProfileSummary | None = None
 
-    @property
+    @classmethod
+    def of(cls, case: Case, **figures: Any) -> CaseResult:
+        """The row of `case`, pending unless the `figures` say more."""
+        return cls(**asdict(case), **figures)
+
+    @cached_property
     def case(self) -> Case:
         """The case itself."""
-        return Case(
-            mode=self.mode,
-            device=self.device,
-            engine=self.engine,
-            precision=self.precision,
-            batch_size=self.batch_size,
-            hidden=self.hidden,
-            optimizer=self.optimizer,
-            threads=self.threads,
-        )
+        return Case(**{name: getattr(self, name) for name in _CASE_FIELDS})
 
     @property
     def step_s(self) -> float | None:
@@ -283,11 +271,6 @@ class BenchRecord:
     peak_memory_bytes: int | None = None
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know
-
-
-def encode_bench(record: BenchRecord) -> bytes:
-    """The record as indented JSON."""
-    return encode(record)
 
 
 def save_bench(record: BenchRecord, folder: Path) -> Path:

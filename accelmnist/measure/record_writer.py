@@ -9,7 +9,7 @@ from typing import Any
 
 from accelmnist.core.records import Status
 from accelmnist.measure.limit_keys import LimitKey
-from accelmnist.measure.machine.load import RoundLoad
+from accelmnist.measure.machine import RoundLoad
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, Round, new_limit, save_bench
 from accelmnist.measure.statistics.summary import summarize

@@ -1,4 +1,10 @@
-"""Rounds: every case and every limit a sample each, taken in slices that chance mixes.
+"""Samples: the clock, and rounds in which every case and every limit has a sample, in slices that chance mixes.
+
+A GPU runs behind the host: a call returns when its work is queued, not when it is done. So the device is synchronized
+before the clock is read, at both ends: at the first, or work that was queued earlier is counted; at the second, or only
+the queueing is. Inside of a region nothing is synchronized, which would drain the queue that hides launch costs. It is
+the host's clock on every device: MPS's own events can't be trusted, and of regions of 100 ms the microseconds that a
+synchronization takes are a hundred-thousandth.
 
 The machine's speed moves while a benchmark runs. Cases measured one after the other would each see another machine;
 here all see the same one, round by round, and what moves cancels in their ratios.
@@ -12,6 +18,7 @@ all its slices over their time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -19,9 +26,20 @@ from statistics import harmonic_mean
 from typing import TypeVar
 
 from accelmnist.core.errors import DeviceError
+from accelmnist.device import Device, synchronize
 from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.plan import Case
 from accelmnist.measure.statistics.summary import relative_half_width, summarize
+
+
+def seconds_of(work: Callable[[], object], device: Device) -> float:
+    """Seconds that `work` takes on `device`, all of it."""
+    synchronize(device)
+    started = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - started
+
 
 SLICES = 8  # of a sample, at most
 FEWEST_ROUNDS = 10  # before sampling may stop: an interval that is narrow by chance would end it too soon

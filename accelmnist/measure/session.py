@@ -1,12 +1,19 @@
-"""What a benchmark is asked, and what its parts share while it runs."""
+"""What a benchmark is asked, who is told of it, and what its parts share while it runs.
+
+An observer is told by the measuring thread, between two regions and never inside one, and the measurement waits until
+it returns: what an observer does costs time, but falsifies nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol
 
 import torch
 
@@ -14,21 +21,91 @@ from accelmnist.core.errors import AccelmnistError, DeviceError, OutputError
 from accelmnist.core.records import Status
 from accelmnist.device import Device, memory_errors, require_threads, resolve, set_threads, total_memory_bytes
 from accelmnist.device.environment import describe_environment
-from accelmnist.engines.choose import engine_class
-from accelmnist.engines.speeds import keep_speeds
-from accelmnist.measure.budget import Budget
+from accelmnist.engines.choose import engine_class, machine_name
+from accelmnist.engines.speeds import BenchmarkSetting, Speed, keep_speeds
 from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.conclusion import conclude
-from accelmnist.measure.known_speeds import speeds_of
-from accelmnist.measure.machine.peak import PeakMemory
-from accelmnist.measure.observer import BenchObserver
-from accelmnist.measure.plan import BenchConfig, Case, case_fields, expand
+from accelmnist.measure.machine import PeakMemory
+from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.timed_case import REMEDY
 from accelmnist.training.reference.scores import Oracle, score_here
 
+
+class BenchObserver(Protocol):
+    """Told of the record as it grows."""
+
+    def planned(self, record: BenchRecord) -> None:
+        """Every case is known; nothing is measured yet."""
+
+    def stage(self, what: str) -> None:
+        """The benchmark goes on to `what`, such as "compiling training cpu compiled ..."."""
+
+    def round_done(self, record: BenchRecord) -> None:
+        """A round is over: every case has one more sample, or one more seed."""
+
+    def case_done(self, record: BenchRecord, case: Case) -> None:
+        """A stage of this case is over; its row says what came of it."""
+
+
+class SilentBenchObserver:
+    """Says nothing; a context manager like those that show something."""
+
+    def __enter__(self) -> SilentBenchObserver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
+
+    def planned(self, record: BenchRecord) -> None:
+        """Say nothing."""
+
+    def stage(self, what: str) -> None:
+        """Say nothing."""
+
+    def round_done(self, record: BenchRecord) -> None:
+        """Say nothing."""
+
+    def case_done(self, record: BenchRecord, case: Case) -> None:
+        """Say nothing."""
+
+
 _SAVE_EVERY_S = 1.0
+FINISH_S = 2.5  # kept back for the conclusion and the figures
+_FIRST_GUESSES = {True: 12.0, False: 1.5}  # seconds to prepare and verify a case, by whether its engine compiles
+
+
+class Budget:
+    """`ends_after_s` seconds (None for no end) of which `spent_s` were gone when it was made."""
+
+    def __init__(
+        self, ends_after_s: float | None, *, spent_s: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._started = clock() - spent_s
+        self._ends_after_s = math.inf if ends_after_s is None else ends_after_s
+        self._longest: dict[Hashable, float] = {}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start of the command."""
+        return self._clock() - self._started
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left for work, those for the finish kept back; infinite without an end."""
+        return self._ends_after_s - self.elapsed_s - min(FINISH_S, 0.1 * self._ends_after_s)
+
+    def expect_s(self, kind: Hashable, *, compiles: bool) -> float:
+        """What a piece of work of this kind will take: the longest so far, or a guess."""
+        return self._longest.get(kind, _FIRST_GUESSES[compiles])
+
+    def learn(self, kind: Hashable, seconds: float) -> None:
+        """Remember what a piece of work took."""
+        self._longest[kind] = max(seconds, self._longest.get(kind, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +129,16 @@ class BenchRequest:
 
 
 def new_record(config: BenchConfig) -> BenchRecord:
-    """The record of a benchmark that has not begun: every case pending; raises ConfigError for an unknown device.
+    """The record of a benchmark that has not begun: every case pending.
 
-    It raises it for more threads than make sense here, too.
+    Raises ConfigError for an unknown device, and for more threads than make sense here.
     """
     for threads in config.threads:
         require_threads(threads)
     devices = resolve_devices(config.devices)
     here = [device for device in devices.values() if isinstance(device, Device)]
     first = here[0] if here else resolve("cpu")
+    cases = expand(config, tuple(devices), runs_on=lambda engine, kind: kind in engine_class(engine).kinds)
     return BenchRecord(
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         environment=describe_environment(first),
@@ -69,13 +147,8 @@ def new_record(config: BenchConfig) -> BenchRecord:
             for device in here
         ),
         config=config,
-        cases=tuple(CaseResult(**case_fields(case)) for case in expand(config, tuple(devices), runs_on=_runs_on)),
+        cases=tuple(map(CaseResult.of, cases)),
     )
-
-
-def _runs_on(engine: str, kind: str) -> bool:
-    """Whether `engine` can run on devices of `kind` at all."""
-    return kind in engine_class(engine).kinds
 
 
 class Session:
@@ -162,3 +235,41 @@ class Session:
     def _conclude(self) -> None:
         self.writer.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)
         self.writer.take(conclude(self.writer.record))
+
+
+FEWEST_SAMPLES = 5
+
+
+def speeds_of(record: BenchRecord, devices: Mapping[str, Device], *, threads: int) -> list[Speed]:
+    """What a finished benchmark teaches `--engine auto`: an entry for each right case of training with enough samples.
+
+    `threads` are those of cases that name none. What passed no check teaches nothing.
+    """
+    return [
+        _speed(result, machine_name(devices[result.device]), threads, record.created[:10])
+        for result in record.cases
+        if result.mode == "training" and _counts(result) and result.device in devices
+    ]
+
+
+def _counts(result: CaseResult) -> bool:
+    right = result.verdict is not None and result.verdict.passed
+    return right and result.images_per_s is not None and len(result.images_per_s.samples) >= FEWEST_SAMPLES
+
+
+def _speed(result: CaseResult, machine: str, threads: int, day: str) -> Speed:
+    assert result.images_per_s is not None
+    assert result.optimizer is not None
+    setting = BenchmarkSetting(
+        machine=machine,
+        device=result.device,
+        threads=result.threads or threads,
+        precision=result.precision,
+        batch_size=result.batch_size,
+        hidden=result.hidden,
+        optimizer=result.optimizer,
+    )
+    median = result.images_per_s.median
+    return Speed(
+        setting=setting, engine=result.engine, images_per_s=median, compile_s=result.compile_s or 0.0, measured=day
+    )

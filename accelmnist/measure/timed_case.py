@@ -29,11 +29,10 @@ from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, TrainingPlan
-from accelmnist.measure.clock import timed
-from accelmnist.measure.machine.load import EnergyMeter
+from accelmnist.measure.machine import EnergyMeter
 from accelmnist.measure.plan import LATENCY_BATCH, Case
 from accelmnist.measure.record import Latency
-from accelmnist.measure.sampling import SLICES
+from accelmnist.measure.sampling import SLICES, seconds_of
 from accelmnist.training.loop import prepare
 
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
@@ -74,7 +73,7 @@ class TimedCase(ABC):
         with matmul_precision(self.device, self.case.precision):
             if steps >= _FEWEST_TO_WARM:
                 self.run(1)
-            return timed(lambda: self.run(steps), self.device)
+            return seconds_of(lambda: self.run(steps), self.device)
 
     def sample(self) -> float:
         """Images a second of one slice."""
@@ -87,7 +86,7 @@ class TimedCase(ABC):
 
     def overhead_s(self) -> float:
         """Seconds of a region that are the measurement's own."""
-        slices = (timed(lambda: self.run_empty(self.slice_steps), self.device) for _ in range(_EMPTY_SLICES))
+        slices = (seconds_of(lambda: self.run_empty(self.slice_steps), self.device) for _ in range(_EMPTY_SLICES))
         return self.slices * median(slices)
 
     def run_empty(self, steps: int) -> None:  # noqa: B027 - a region that calls the engine once has no loop
@@ -161,8 +160,8 @@ class TimedInference(TimedCase):
         self._batches = torch.split(images[: whole * case.batch_size], case.batch_size)
         self._next = cycle(self._batches)
         with matmul_precision(device, case.precision):
-            first = timed(self._call, device)
-            again = timed(self._call, device)
+            first = seconds_of(self._call, device)
+            again = seconds_of(self._call, device)
         compiles = engine_class(case.engine).compiles_on(device.kind)
         self.compile_s = max(first - again, 0.0) if compiles else None
 
@@ -183,7 +182,7 @@ class TimedInference(TimedCase):
         """Seconds of single calls, each synchronized at both ends."""
         with matmul_precision(self.device, self.case.precision):
             for _ in range(calls):
-                yield timed(self._call, self.device)
+                yield seconds_of(self._call, self.device)
 
 
 class WarmCase:

@@ -25,8 +25,15 @@ from accelmnist.measure.statistics.comparison import (
     compare,
     logarithms,
 )
-from accelmnist.measure.statistics.controls import Rates, against_controls, machine_speeds, spread_of_controls
-from accelmnist.measure.statistics.runs import FEWEST_PROCESSES, medians_by_process, widened
+from accelmnist.measure.statistics.controls import (
+    FEWEST_PROCESSES,
+    Rates,
+    against_controls,
+    machine_speeds,
+    medians_by_process,
+    spread_of_controls,
+    widened,
+)
 
 CaseOutcome = Literal[
     "slower",

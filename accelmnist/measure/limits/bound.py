@@ -22,44 +22,85 @@ launches, and each product is a launch too. What was not measured is None, and t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from accelmnist.core.config import ModelConfig
 from accelmnist.core.records import Launches
+from accelmnist.measure.limit_keys import LimitKey, LimitKind
 from accelmnist.measure.limits.bound_words import describe_bound
-from accelmnist.measure.limits.case_limits import CaseLimits, limits_of, rate_of
-from accelmnist.measure.limits.cost import product_flops
+from accelmnist.measure.limits.cost import cost_of, product_flops
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import Bound, BoundKind, CaseResult, Limit, StepCost
 
+Rates = dict[LimitKind, float]
+
+# A smaller copy says more of the cost of starting it than of a cache: some 1 µs on a CPU and 3 µs on a GPU.
+_SMALLEST_COPY = {"cpu": 1 << 20, "other": 1 << 24}
 ABOVE = 1.05  # rates move by some percent from round to round: only beyond that less work is the explanation
 NEAR_LIMIT = 0.6  # a well written library reaches 70 to 95 % of its own square product's rate; some is lost in between
 MOST = 0.5  # a part that is at least half of the step outweighs all others together
 FAR_FROM_SQUARE = 0.8  # below, a larger batch or width would make the products notably faster
 
 
+def workload_key(case: Case) -> LimitKey:
+    """The matrix products of a case's step: the engine and the optimizer don't change them."""
+    return LimitKey(
+        kind="workload",
+        device=case.device,
+        precision=case.precision,
+        threads=case.threads,
+        shape=(case.batch_size, *ModelConfig(hidden=case.hidden).sizes),
+        mode=case.mode,
+    )
+
+
+def working_set_key(case: Case) -> LimitKey:
+    """The copy that stands for what a step of `case` touches: the nearest power of two, so that few result."""
+    nearest: int = 1 << round(math.log2(cost_of(case).working_set_bytes))
+    size = max(nearest, _SMALLEST_COPY.get(case.device, _SMALLEST_COPY["other"]))
+    return LimitKey(kind="working set", device=case.device, threads=case.threads, shape=(size,))
+
+
+def rates_of(case: Case, limits: Iterable[Limit]) -> Rates:
+    """The medians of those of `limits` that `case` depends on and that were measured."""
+    own = {"workload": workload_key(case), "working set": working_set_key(case)}
+    rates: Rates = {}
+    for limit in limits:
+        ran_as_case = (limit.device, limit.threads) == (case.device, case.threads)
+        if limit.rate is None or not ran_as_case or limit.precision not in (None, case.precision):
+            continue
+        if own.get(limit.kind, limit.what) == limit.what:
+            rates.setdefault(limit.kind, limit.rate.median)
+    return rates
+
+
 def explain(result: CaseResult, limits: Iterable[Limit]) -> CaseResult:
     """`result` with its bound and its share of the limit.
 
-    Both are None where the case has no samples, or the limits that a bound takes were not measured.
+    Both are None if the case has no samples, or the limits that a bound takes were not measured.
     """
-    own = limits_of(result.case, limits)
     bound = None
     if result.step_s is not None and result.cost is not None:
-        bound = find_bound(result.case, step_s=result.step_s, cost=result.cost, limits=own, launches=result.launches)
+        rates = rates_of(result.case, limits)
+        bound = find_bound(result.case, step_s=result.step_s, cost=result.cost, rates=rates, launches=result.launches)
     return replace(result, bound=bound, share_of_limit=bound.share if bound else None)
 
 
-def find_bound(
-    case: Case, *, step_s: float, cost: StepCost, limits: CaseLimits, launches: Launches | None
-) -> Bound | None:
-    """The bound of a step that took `step_s` seconds; None where no matrix product or no copy was measured."""
-    rate, bandwidth = _arithmetic(limits), _bandwidth(limits)
-    if rate is None or bandwidth is None:
+def find_bound(case: Case, *, step_s: float, cost: StepCost, rates: Rates, launches: Launches | None) -> Bound | None:
+    """The bound of a step that took `step_s` seconds; None if no matrix product or no copy was measured."""
+    square, products = rates.get("matmul"), rates.get("workload")
+    # A cache is no slower than the memory, so a small copy that is shows what starting it costs.
+    copies = [rates[kind] for kind in ("working set", "memory") if kind in rates]
+    if square is None or not copies:
         return None
-    compute_s, memory_s = cost.flops / rate, cost.bytes / bandwidth
+    # A rate that other products reached is no higher than what is possible: on a processor that others use too, a large
+    # product is always interrupted and small ones sometimes aren't.
+    compute_s = cost.flops / max(square, products or 0.0)
+    memory_s = cost.bytes / max(copies)
     bound_s = max(compute_s, memory_s)
+    dispatch, flops = rates.get("dispatch"), product_flops(ModelConfig(hidden=case.hidden), case.batch_size, case.mode)
     unnamed = Bound(
         kind="overhead",
         sentence="",
@@ -67,49 +108,14 @@ def find_bound(
         bound_s=bound_s,
         compute_s=compute_s,
         memory_s=memory_s,
-        launch_s=_launch_s(limits, launches),
-        workload_s=_workload_s(case, limits),
+        launch_s=None if launches is None or dispatch is None else launches.operations / dispatch,
+        workload_s=None if products is None else flops / products,
         flops_per_s=cost.flops / step_s,
         share=bound_s / step_s,
     )
-    square_share = _square_share(limits)
+    square_share = None if products is None else products / square
     bound = replace(unnamed, kind=_kind(unnamed, square_share))
     return replace(bound, sentence=describe_bound(case, bound, cost, launches, square_share=square_share))
-
-
-def _arithmetic(limits: CaseLimits) -> float | None:
-    """The square product's rate; a rate that other products reached is no higher than what is possible.
-
-    On a processor that others use too, a large product is always interrupted and small ones sometimes aren't.
-    """
-    square, own = rate_of(limits.matmul), rate_of(limits.workload)
-    return square if square is None or own is None else max(square, own)
-
-
-def _bandwidth(limits: CaseLimits) -> float | None:
-    """The faster copy: a cache is no slower than the memory, so a small copy that is shows what starting it costs."""
-    rates = [rate for rate in (rate_of(limits.working_set), rate_of(limits.memory)) if rate is not None]
-    return max(rates, default=None)
-
-
-def _launch_s(limits: CaseLimits, launches: Launches | None) -> float | None:
-    rate = rate_of(limits.dispatch)
-    if launches is None or rate is None:
-        return None
-    return launches.operations / rate
-
-
-def _workload_s(case: Case, limits: CaseLimits) -> float | None:
-    rate = rate_of(limits.workload)
-    if rate is None:
-        return None
-    return product_flops(ModelConfig(hidden=case.hidden), case.batch_size, case.mode) / rate
-
-
-def _square_share(limits: CaseLimits) -> float | None:
-    """The rate of the products at their own shapes, over that of the square one."""
-    own, square = rate_of(limits.workload), rate_of(limits.matmul)
-    return None if own is None or square is None else own / square
 
 
 def _kind(bound: Bound, square_share: float | None) -> BoundKind:

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, is_out_of_memory, matmul_precision
-from accelmnist.measure.clock import timed
 from accelmnist.measure.limit_keys import LimitKey
+from accelmnist.measure.sampling import seconds_of
 
 Shape = tuple[int, ...]
 Operation = Callable[[], object]
@@ -187,7 +187,7 @@ class Probe:
 
     def _time(self, work: Operation, repeats: int) -> float:
         with self._failures(), matmul_precision(self._device, self.limit.precision or "fp32"):
-            return timed(lambda: _run_all(repeat(work, repeats)), self._device)
+            return seconds_of(lambda: _run_all(repeat(work, repeats)), self._device)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -10,19 +10,24 @@
 
 The precisions mean what they mean to the engines: fp32 is IEEE float32 on CUDA, tf32 float32 on tensor cores, bf16 and
 fp16 have operands of their own type. Cases that share a limit share its probe.
+
+A probe takes its memory, and shows how long it runs, before any round: what it takes to begin must not fall into one.
+So much of it makes a slice that all slices of a round take some `PROBE_S`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
 
 from accelmnist.core.config import ModelConfig, Precision
-from accelmnist.device import AMP_DTYPES, Device, is_emulated, total_memory_bytes
+from accelmnist.core.errors import DeviceError
+from accelmnist.device import AMP_DTYPES, Device, is_emulated, set_threads, total_memory_bytes
 from accelmnist.measure.limit_keys import LimitKey
-from accelmnist.measure.limits.case_limits import working_set_key, workload_key
+from accelmnist.measure.limits.bound import working_set_key, workload_key
 from accelmnist.measure.limits.cost import step_products
 from accelmnist.measure.limits.probe import Probe, ProbeWorkload, Scratch
 from accelmnist.measure.limits.workloads import (
@@ -33,6 +38,8 @@ from accelmnist.measure.limits.workloads import (
     tiny_workload,
 )
 from accelmnist.measure.plan import Case
+from accelmnist.measure.record_writer import RecordWriter
+from accelmnist.measure.sampling import SLICES, Sampled, Sampler
 
 __all__ = ["Probe", "probes_for"]
 
@@ -131,3 +138,39 @@ def _square(case: Case, device: Device) -> tuple[LimitKey, ProbeWorkload]:
         computed_in="fp32" if emulated else None,
     )
     return limit, square_workload(side, torch.float32 if emulated else _dtype(case.precision))
+
+
+PROBE_S = 0.04  # of a limit a round
+
+
+def limit_samplers(
+    cases: Sequence[Case], devices: Mapping[str, Device], writer: RecordWriter, *, threads: int
+) -> dict[Sampled, Sampler]:
+    """A sampler for every limit that `cases` depend on; `devices` has theirs by name.
+
+    The limits go into the `writer`; one that can't be measured becomes a note there. `threads` are set for a sample
+    whose limit names none.
+    """
+    samplers: dict[Sampled, Sampler] = {}
+    for probe in probes_for(cases, devices):
+        try:
+            samplers[probe.limit] = probe_sampler(probe, threads=threads)
+        except DeviceError as error:
+            writer.failed(probe.limit, str(error))
+        else:
+            writer.add_limit(probe.limit)
+    return samplers
+
+
+def probe_sampler(probe: Probe, *, threads: int) -> Sampler:
+    """The probe, ready; raises DeviceError with the reason if it can't be measured."""
+
+    def sample() -> float:
+        set_threads(probe.limit.threads or threads)
+        return probe.sample()
+
+    probe.prepare()
+    started = time.perf_counter()
+    sample()
+    slices = round(PROBE_S / (time.perf_counter() - started))
+    return Sampler(sample, slices=min(max(slices, 1), SLICES))

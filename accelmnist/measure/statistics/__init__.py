@@ -3,8 +3,7 @@
     summary.py     the median of the samples of one case, and how sure it is
     symptoms.py    what makes it doubtful
     comparison.py  two cases: a ratio, its interval, a verdict
-    controls.py    two records: what the machine did between them
-    runs.py        several processes: each counts as one
+    controls.py    two records: what the machine and the processes did between them
 
 Distributions are `scipy.special`'s. `scipy.stats` has some of the tests too, but importing it takes 1.8 s of processor
 time against 0.6 s, and all of `accelmnist compare` takes 0.9 s: it is what the tests hold these functions against.

@@ -24,9 +24,9 @@ from accelmnist.device.environment import describe_environment
 from accelmnist.engines.choose import engine_class
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.limits.cost import cost_of
-from accelmnist.measure.limits.samplers import limit_samplers
-from accelmnist.measure.machine.load import MachineWatch, RoundLoad
-from accelmnist.measure.plan import BenchConfig, Case, case_fields, run_config
+from accelmnist.measure.limits.probes import limit_samplers
+from accelmnist.measure.machine import MachineWatch, RoundLoad
+from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.sampling import Sampled, Sampler, sample_round
@@ -46,7 +46,7 @@ class Scaling:
         self.config = BenchConfig(devices=("cpu",), modes=("training",), optimizers=("sgd",))
         self.dataset: Dataset = load_dataset()
         self.images: DeviceSet = upload(self.dataset.train, self.device)
-        results = tuple(CaseResult(**case_fields(case)) for case in cases)
+        results = tuple(CaseResult.of(case) for case in cases)
         self.writer = RecordWriter(_record(self.config, self.device, results), folder)
         self.samplers: dict[Sampled, Sampler] = {}
         self.prepared: set[Sampled] = set()

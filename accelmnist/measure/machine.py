@@ -9,6 +9,9 @@ throttling    the GPU's own word that heat or the power brake holds its clock do
               work hard, and idle or chosen clocks are none either
 energy        joules by a counter of the hardware: RAPL's packages for the CPU (all that runs on them, this process or
               not), NVML's total for a CUDA device, which moves in steps of some 20 ms or more
+peak memory   of one case among others in one process, which has one peak for all that it ever did: the peak is set back
+              before a case is prepared, and what the case added is the new peak less what was in use. It is a lower
+              bound: memory that another case gave back to the allocator is used again without a trace
 
 Unknown is None: no counter, no driver, no permission. Nothing here raises for that. A reading costs some 100 µs of the
 host, and is taken outside of what is timed.
@@ -23,11 +26,18 @@ import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from accelmnist.device import Device
-from accelmnist.measure.machine.nvml import NvmlDevice
+from accelmnist.device import (
+    Device,
+    nvml_uuid,
+    peak_memory_bytes,
+    process_peak_bytes,
+    reset_peak_memory,
+    used_memory_bytes,
+)
 
 _PROC = Path("/proc")
 _POWERCAP = Path("/sys/class/powercap")
@@ -226,3 +236,60 @@ def _text(file: Path) -> str:
         return file.read_text()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+class NvmlDevice:
+    """One CUDA device to NVML; it is found by its UUID, since NVML's numbers ignore CUDA_VISIBLE_DEVICES."""
+
+    def __init__(self, device: Device) -> None:
+        self._nvml, uuid = load_nvml(), nvml_uuid(device)
+        self._handle = None if uuid is None else self._call("nvmlDeviceGetHandleByUUID", uuid)
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """What NVML's function `name` says of the device; None where it can't: not supported, or in no such driver."""
+        return None if self._handle is None else self._call(name, self._handle, *arguments)
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        if self._nvml is None:
+            return None
+        try:
+            return getattr(self._nvml, name)(*arguments)
+        except (AttributeError, self._nvml.NVMLError):
+            return None
+
+
+def load_nvml() -> Any:
+    """NVML's bindings, ready to be asked; None without the package, the driver or a device."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # whatever an installation lacks, it only means that there is nobody to ask
+        return None
+    return pynvml
+
+
+class PeakMemory:
+    """`begin` and `end` around a case's preparation; `process_bytes` is the peak of the process over all of them."""
+
+    def __init__(self) -> None:
+        self._highest = 0
+        self._before: int | None = None
+
+    @property
+    def process_bytes(self) -> int:
+        """The largest resident set of this process so far."""
+        self._highest = max(self._highest, process_peak_bytes())
+        return self._highest
+
+    def begin(self, device: Device) -> None:
+        """Set the peak back, after remembering it."""
+        self._highest = self.process_bytes
+        self._before = used_memory_bytes(device) if reset_peak_memory(device) else None
+
+    def end(self, device: Device) -> int | None:
+        """What was added since `begin` at most; None where a peak can't be set back."""
+        peak = peak_memory_bytes(device)
+        if self._before is None or peak is None:
+            return None
+        return max(peak - self._before, 0)

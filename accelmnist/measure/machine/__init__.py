@@ -1,1 +1,0 @@
-"""What else goes on in the machine while something is measured: load, throttling, energy, memory."""
