@@ -28,12 +28,12 @@ from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Target, TimeToAccuracy
 from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import Symptom
-from accelmnist.show.bench_pictures import write_bench_pictures
 from accelmnist.show.figures import png_bytes, roofline_figure, scaling_figure, target_figure, throughput_figure
 from accelmnist.show.figures.labels import CLEAR, box_around, place_around, spread
 from accelmnist.show.figures.scales import log_ticks, tick_name
 from accelmnist.show.figures.sheet import text_width, wrap
 from accelmnist.show.figures.style import PALETTE, figure_style, series_mark
+from accelmnist.show.record_pictures import write_bench_pictures
 from tests.bench_samples import Spec, measured, ranked, sample_bench, sample_targets, with_speedups
 
 FIGURES = {
@@ -700,6 +700,6 @@ def test_a_picture_that_cannot_be_removed_is_an_output_error(tmp_path: Path) -> 
 
 def test_bench_figures_need_neither_torch_nor_pyplot() -> None:
     loaded = "[m for m in ('torch', 'matplotlib.pyplot') if m in sys.modules]"
-    check = f"import sys, accelmnist.show.bench_pictures; print({loaded})"
+    check = f"import sys, accelmnist.show.record_pictures; print({loaded})"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from accelmnist.show.figures import fronts_figure, groups_figure, png_bytes, sizes_figure
 from accelmnist.show.figures.scales import error_of
+from accelmnist.show.record_pictures import SWEEP_FIGURES, write_sweep_pictures
 from accelmnist.show.render.console import print_document
 from accelmnist.show.sweep.line import format_line
 from accelmnist.show.sweep.live import ConsoleSweepObserver, format_live
 from accelmnist.show.sweep.page import sweep_page
-from accelmnist.show.sweep_pictures import SWEEP_FIGURES, write_sweep_pictures
 from accelmnist.sweep.conclusion import conclude
 from tests.samples import sample_verdict
 from tests.sweep_samples import sweep_config, sweep_record, trial, with_winner
@@ -279,5 +279,5 @@ def test_a_sweep_is_shown_without_torch():
 
     parts = "page", "live", "line"
     imports = "".join(f"import accelmnist.show.sweep.{part};" for part in parts)
-    code = f"import sys; {imports} import accelmnist.show.sweep_pictures; sys.exit('torch' in sys.modules)"
+    code = f"import sys; {imports} import accelmnist.show.record_pictures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from accelmnist.show.bench.live import ConsoleBenchObserver
 
 _CHECK_FAILED = 1
-_AT_THE_END = ("sklearn.metrics", "accelmnist.show.bench_pictures")
+_AT_THE_END = ("sklearn.metrics", "accelmnist.show.record_pictures")
 
 result_options = in_order(
     click.option("--strict", is_flag=True, help="Exit with 1 where a case was not measured."),
@@ -172,7 +172,7 @@ class _Run:
 
         if self.folder is None or self.options["part"]:
             return
-        pictures = self.helper.start("accelmnist.show.bench_pictures:write_bench_pictures", self.record, self.folder)
+        pictures = self.helper.start("accelmnist.show.record_pictures:write_bench_pictures", self.record, self.folder)
         self.record = replace(self.record, files=("bench.json", *pictures()))
         save_bench(self.record, self.folder)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from accelmnist.sweep.record import SweepRecord
 
 _CHECK_FAILED = 1
-_AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures", "accelmnist.show.sweep_pictures")
+_AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures", "accelmnist.show.record_pictures")
 
 result_options = in_order(
     click.option("--yes", is_flag=True, help="Go on however many trainings it has."),
@@ -158,7 +158,7 @@ class _Run:
 
         if self.folder is None or self.record is None:
             return
-        pictures = self.helper.start("accelmnist.show.sweep_pictures:write_sweep_pictures", self.record, self.folder)
+        pictures = self.helper.start("accelmnist.show.record_pictures:write_sweep_pictures", self.record, self.folder)
         if winner is not None:
             self.pictures.finish(winner)
         self.record = replace(self.record, files=("sweep.json", *pictures()))

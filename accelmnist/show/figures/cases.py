@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.bench.view import TRAITS, BenchView, Trait
+from accelmnist.show.figures.sheet import wrap
 from accelmnist.show.figures.table import TableColumn
 from accelmnist.show.units import plural, significant
 
@@ -73,6 +74,12 @@ def shared(results: Sequence[CaseResult], *, but: Sequence[str] = ()) -> list[st
     """What all of `results` have in common, in words, without the parts in `but`."""
     kept = [part for part in PARTS if part not in but and len({part_text(result, part) for result in results}) == 1]
     return [words for part in kept if (words := phrase(results[0], (part,)))] if results else []
+
+
+def fault_text(result: CaseResult, width: int) -> str:
+    """That the case is wrong, and below it the first check that failed, wrapped to `width` pixels; or nothing."""
+    failures = result.verdict.failures[:1] if result.verdict else ()
+    return "\n".join(["wrong", *(wrap(check.name, width) for check in failures)]) if result.is_wrong else ""
 
 
 def columns(results: Sequence[CaseResult], parts: Sequence[str]) -> tuple[TableColumn, ...]:

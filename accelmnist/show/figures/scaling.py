@@ -1,28 +1,32 @@
 """Scaling: images/s by batch size, by width and by threads, on logarithmic axes, a line for each way of running.
 
-Everything but the way (device, engine, precision) and the axis is the same in a panel, and its title names it. The
-names of the lines stand at the right, where none covers another. Dashed lines are the limit: what the counted work of a
-step takes at the measured rates of the hardware.
+A panel has one axis and holds everything else but the way (device, engine, precision) fixed, at the values that most of
+its cases have; its title names them. So a line is of one network, and two lines differ in the way alone. The names of
+the lines stand at the right, and none covers another. Dashed lines are the limit: what the counted work of a step takes
+at the measured rates of the hardware.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from accelmnist.measure.plan import MODES, Case, Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.show.figures.cases import measured, median, setting, shared
+from accelmnist.show.figures.cases import PARTS, WAY, measured, median, part_text, phrase, setting, shared, varying
 from accelmnist.show.figures.labels import spread
-from accelmnist.show.figures.panels import AXES, Line, Panel, panels_of, size_of
 from accelmnist.show.figures.scales import scale_at, scale_by_decades
-from accelmnist.show.figures.sheet import MARGIN, FigureSheet, text_width
-from accelmnist.show.figures.style import INK, RULE, SOFT_INK, WRONG, figure_style
+from accelmnist.show.figures.sheet import MARGIN, FigureSheet, Points, text_width
+from accelmnist.show.figures.style import INK, RULE, SOFT_INK, WRONG, Mark, figure_style, series_mark
 
+AXES = {"batch": "batch size", "network": "width of the hidden layer", "threads": "threads"}
 PANEL_WIDTH = 560
 _LEAST_HEIGHT = 400
 _LEFT = MARGIN + 76  # room for the numbers of the vertical axis
@@ -32,6 +36,45 @@ _ABOVE = 44  # the title of a panel
 _BELOW = 92  # its numbers, and what they are
 _LABEL_GAP = 28
 _LIMIT_STYLE: dict[str, Any] = {"color": SOFT_INK, "linewidth": 1.2, "linestyle": (0, (5, 2))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One way of running in a panel: its right cases in the order of the axis, and its wrong ones."""
+
+    name: str
+    mark: Mark
+    right: tuple[CaseResult, ...]
+    wrong: tuple[CaseResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Lines, and limits by name as (size, images/s); `axis` is the part of a case that varies along the panel."""
+
+    mode: Mode
+    axis: str
+    lines: tuple[Line, ...]
+    limits: Mapping[str, Points]
+
+    @property
+    def results(self) -> list[CaseResult]:
+        """All cases that are drawn."""
+        return [result for line in self.lines for result in (*line.right, *line.wrong)]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the lines and then of the limits."""
+        return [*(line.name for line in self.lines), *self.limits]
+
+    @property
+    def height(self) -> int:
+        """Pixels of the axes: as many as the names take below each other, if that is more."""
+        return max(_LEAST_HEIGHT, _LABEL_GAP * len(self.names))
+
+    def point(self, result: CaseResult) -> tuple[float, float]:
+        """Size along the axis, and images/s."""
+        return size_of(result, self.axis), median(result)
 
 
 def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequence[str] = ()) -> Figure | None:
@@ -46,7 +89,7 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
     titles = [_panel_title(panel, shared(results, but=("engine",))) for panel in panels]
     needed = [_LEFT + PANEL_WIDTH + _LEADER + _KEY + text_width(name) for panel in panels for name in panel.names]
     needed += [MARGIN + text_width(panel_title, bold=True) for panel_title in titles]
-    heights = [_ABOVE + _height(panel) + _BELOW for panel in panels]
+    heights = [_ABOVE + panel.height + _BELOW for panel in panels]
     with figure_style():
         sheet = FigureSheet.headed(
             math.ceil(max(needed)) + MARGIN,
@@ -55,15 +98,77 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
             lines=setting(record, results, but=("engine",)),
             notes=(_key(panels), *notes),
         )
-        for panel, panel_title, down in zip(panels, titles, accumulate(heights, initial=sheet.top), strict=False):
-            sheet.text(MARGIN, down + _ABOVE / 2 - 4, panel_title, weight="bold")
-            _draw_panel(sheet, panel, down + _ABOVE)
+        for panel, panel_title, top in zip(panels, titles, accumulate(heights, initial=sheet.top), strict=False):
+            sheet.text(MARGIN, top + _ABOVE / 2 - 4, panel_title, weight="bold")
+            _draw_panel(sheet, panel, top + _ABOVE)
     return sheet.figure
 
 
-def _height(panel: Panel) -> int:
-    """Pixels of the axes: as many as the names take below each other, if that is more."""
-    return max(_LEAST_HEIGHT, _LABEL_GAP * len(panel.names))
+def panels_of(results: Sequence[CaseResult]) -> list[Panel]:
+    """A panel for each mode and axis along which one way of running has right results at two sizes or more."""
+    parts = varying(results, WAY)
+    ways = {result.case: phrase(result, parts) for result in results}  # in all panels the same, and so is its mark
+    return [panel for mode in MODES for axis in AXES if (panel := _panel(results, mode, axis, ways))]
+
+
+def _panel(everything: Sequence[CaseResult], mode: Mode, axis: str, ways: Mapping[Case, str]) -> Panel | None:
+    """The panel, or None if no way has right results at two sizes."""
+    results = _fixed([result for result in everything if result.mode == mode and _has(result, axis)], axis)
+    by_way: dict[str, list[CaseResult]] = {}
+    for result in sorted(results, key=lambda result: size_of(result, axis)):
+        by_way.setdefault(ways[result.case], []).append(result)
+    marks = {way: series_mark(index) for index, way in enumerate(dict.fromkeys(ways.values()))}
+    lines = tuple(_line(name, mark, by_way[name]) for name, mark in marks.items() if name in by_way)
+    if not any(len({size_of(result, axis) for result in line.right}) > 1 for line in lines):
+        return None
+    return Panel(mode=mode, axis=axis, lines=lines, limits=_limits(results, axis))
+
+
+def _has(result: CaseResult, axis: str) -> bool:
+    """Whether the case has a size along `axis`: a width belongs to a network of one hidden layer."""
+    return {"network": len(result.hidden) == 1, "threads": result.threads is not None}.get(axis, True)
+
+
+def size_of(result: CaseResult, axis: str) -> int:
+    """Where the case stands along `axis`."""
+    return {"batch": result.batch_size, "network": sum(result.hidden), "threads": result.threads or 0}[axis]
+
+
+def _line(name: str, mark: Mark, results: Sequence[CaseResult]) -> Line:
+    right = tuple(result for result in results if not result.is_wrong)
+    wrong = tuple(result for result in results if result.is_wrong)
+    return Line(name=name if right else f"{name}: wrong", mark=mark if right else WRONG, right=right, wrong=wrong)
+
+
+def _fixed(results: list[CaseResult], axis: str) -> list[CaseResult]:
+    """Those with one value of every part but the way and the axis; a GPU has no threads, and stays in any case."""
+    for part in (part for part in PARTS if part not in WAY and part != axis):
+        values = [part_text(result, part) for result in results if part != "threads" or result.threads is not None]
+        kept = {_commonest(values, part)} if values else {""}
+        kept |= {""} if part == "threads" else set()
+        results = [result for result in results if part_text(result, part) in kept]
+    return results
+
+
+def _commonest(values: Sequence[str], part: str) -> str:
+    """The value that most cases have; of equals the most threads, the middle batch size, or what was named first."""
+    counts = Counter(values)
+    most = [value for value, count in counts.items() if count == max(counts.values())]
+    if part not in ("threads", "batch"):
+        return most[0]
+    most.sort(key=lambda value: int(value.replace(",", "")))
+    return most[-1] if part == "threads" else most[len(most) // 2]
+
+
+def _limits(results: Sequence[CaseResult], axis: str) -> dict[str, Points]:
+    """A limit for each device and precision whose bounds are known at two sizes or more."""
+    parts = [part for part in ("device", "precision") if part in varying(results, WAY)]
+    limits: dict[str, dict[int, float]] = {}
+    for result in results:
+        if result.bound is not None and result.bound.bound_s > 0:
+            rates = limits.setdefault(f"limit {phrase(result, parts)}".rstrip(), {})
+            rates.setdefault(size_of(result, axis), result.batch_size / result.bound.bound_s)
+    return {name: sorted(rates.items()) for name, rates in limits.items() if len(rates) > 1}
 
 
 def _title(record: BenchRecord, panels: Sequence[Panel]) -> str:
@@ -88,16 +193,16 @@ def _key(panels: Sequence[Panel]) -> str:
 
 
 def _draw_panel(sheet: FigureSheet, panel: Panel, top: int) -> None:
-    axes = sheet.add_axes(left=_LEFT, top=top, width=PANEL_WIDTH, height=_height(panel))
+    axes = sheet.add_axes(left=_LEFT, top=top, width=PANEL_WIDTH, height=panel.height)
     axes.set_xlabel(AXES[panel.axis])
-    scale_at(axes, panel.sizes, pixels=PANEL_WIDTH)
+    scale_at(axes, sorted({size_of(result, panel.axis) for result in panel.results}), pixels=PANEL_WIDTH)
     seen = [value for result in panel.results for value in _interval(result)]
-    seen += [rate for limit in panel.limits for _, rate in limit.points]
-    scale_by_decades(axes, "y", seen, pixels=_height(panel))
-    for limit in panel.limits:
-        axes.plot(*zip(*limit.points, strict=True), gid=limit.name, **_LIMIT_STYLE)
+    seen += [rate for points in panel.limits.values() for _, rate in points]
+    scale_by_decades(axes, "y", seen, pixels=panel.height)
+    for name, points in panel.limits.items():
+        axes.plot(*zip(*points, strict=True), gid=name, **_LIMIT_STYLE)
     for line in panel.lines:
-        _draw_line(axes, line, panel.axis)
+        _draw_line(axes, line, panel)
     _draw_names(sheet, axes, panel, top)
 
 
@@ -106,27 +211,26 @@ def _interval(result: CaseResult) -> tuple[float, float]:
     return result.images_per_s.low, result.images_per_s.high
 
 
-def _draw_line(axes: Axes, line: Line, axis: str) -> None:
+def _draw_line(axes: Axes, line: Line, panel: Panel) -> None:
     """The intervals, over them the line and its marks, and crosses for what is wrong and so on no line."""
-    sizes, medians = [size_of(result, axis) for result in line.right], [median(result) for result in line.right]
-    for result, size in zip(line.right, sizes, strict=True):
-        axes.plot([size, size], _interval(result), color=line.mark.colour, gid=f"interval of {result.case.label}")
+    for result in line.right:
+        sizes, name = [size_of(result, panel.axis)] * 2, f"interval of {result.case.label}"
+        axes.plot(sizes, _interval(result), color=line.mark.colour, gid=name)
     if line.right:
-        axes.plot(sizes, medians, gid=line.name, **line.mark.style)
+        axes.plot(*zip(*map(panel.point, line.right), strict=True), gid=line.name, **line.mark.style)
     for result in line.wrong:
-        axes.plot([size_of(result, axis)], [median(result)], gid=f"wrong {result.case.label}", **WRONG.style)
+        axes.plot(*panel.point(result), gid=f"wrong {result.case.label}", **WRONG.style)
 
 
 def _draw_names(sheet: FigureSheet, axes: Axes, panel: Panel, top: int) -> None:
     """At the right of the panel, each at the height of its line's end as far as there is room, and led to it."""
-    ends = [line.end(panel.axis) for line in panel.lines] + [limit.points[-1] for limit in panel.limits]
-    marks = [*(line.mark for line in panel.lines), *(None for _ in panel.limits)]
+    ends = [panel.point((line.right or line.wrong)[-1]) for line in panel.lines]
+    ends += [points[-1] for points in panel.limits.values()]
+    styles = [*({"markevery": [1], **line.mark.style} for line in panel.lines), *(_LIMIT_STYLE for _ in panel.limits)]
     pixels = [(across, sheet.height - up) for across, up in axes.transData.transform(ends)]
-    half, edge = _LABEL_GAP / 2, _LEFT + PANEL_WIDTH
-    heights = spread([down for _, down in pixels], gap=_LABEL_GAP, low=top + half, high=top + _height(panel) - half)
-    for name, mark, (across, down), height in zip(panel.names, marks, pixels, heights, strict=True):
-        key = edge + _LEADER
+    half, edge, key = _LABEL_GAP / 2, _LEFT + PANEL_WIDTH, _LEFT + PANEL_WIDTH + _LEADER
+    heights = spread([down for _, down in pixels], gap=_LABEL_GAP, low=top + half, high=top + panel.height - half)
+    for name, style, (across, down), height in zip(panel.names, styles, pixels, heights, strict=True):
         sheet.line([(across + 8, down), (max(edge, across + 9), down), (key - 6, height)], color=RULE, linewidth=0.8)
-        style = _LIMIT_STYLE if mark is None else {"markevery": [1], **mark.style}
         sheet.line([(key, height), (key + 12, height), (key + 24, height)], **style)
-        sheet.text(key + _KEY, height, name, color=SOFT_INK if mark is None else INK)
+        sheet.text(key + _KEY, height, name, color=SOFT_INK if name in panel.limits else INK)

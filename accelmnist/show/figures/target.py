@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from accelmnist.measure.record import BenchRecord, CaseResult, Target, TimeToAccuracy
-from accelmnist.show.figures.cases import columns, phrase, setting, varying
+from accelmnist.show.figures.cases import columns, fault_text, phrase, setting, varying
 from accelmnist.show.figures.scales import scale_across
-from accelmnist.show.figures.sheet import LINE, wrap
+from accelmnist.show.figures.sheet import LINE
 from accelmnist.show.figures.style import BLUE, ORANGE, RULE, SOFT_INK, WRONG, Mark, figure_style
 from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows, draw_wrong_band
 from accelmnist.show.units import significant
@@ -34,27 +34,26 @@ class _Row:
     """A case and its times."""
 
     result: CaseResult
-    made: TimeToAccuracy
+    times: TimeToAccuracy
 
     @property
     def order(self) -> tuple[bool, float, float]:
         """Right ones first, the quickest first."""
-        times = (self.made.with_compile.median_s, self.made.without_compile.median_s)
-        with_s, without_s = (math.inf if value is None else value for value in times)
+        medians = (self.times.with_compile.median_s, self.times.without_compile.median_s)
+        with_s, without_s = (math.inf if value is None else value for value in medians)
         return self.result.is_wrong, with_s, without_s
 
     @property
     def missed(self) -> int:
         """Seeds that never reached the target."""
-        return len(self.made.epochs) - self.made.reached
+        return len(self.times.epochs) - self.times.reached
 
     @property
     def targets(self) -> list[tuple[Mark, Target]]:
         """What is drawn: with compiling, and without where that is another time."""
-        first = (WRONG if self.result.is_wrong else _WITH, self.made.with_compile)
-        if self.made.with_compile == self.made.without_compile:
-            return [first]
-        return [first, (WRONG if self.result.is_wrong else _WITHOUT, self.made.without_compile)]
+        with_mark, without_mark = (WRONG, WRONG) if self.result.is_wrong else (_WITH, _WITHOUT)
+        both = [(with_mark, self.times.with_compile), (without_mark, self.times.without_compile)]
+        return both[:1] if self.times.with_compile == self.times.without_compile else both
 
 
 def target_figure(record: BenchRecord) -> Figure | None:
@@ -79,23 +78,22 @@ def target_figure(record: BenchRecord) -> Figure | None:
 def _title(rows: Sequence[_Row], parts: Sequence[str]) -> tuple[str, str]:
     """The quickest, where that is sure, and how sure; else what is drawn."""
     right = [row for row in rows if not row.result.is_wrong]
-    goal = f"{100 * rows[0].made.target:g} %"
-    known = [row for row in right if row.made.with_compile.median_s is not None]
-    if not known:
+    goal = f"{100 * rows[0].times.target:g} %"
+    if not any(row.times.with_compile.median_s is not None for row in right):
         return f"No case reaches {goal} accuracy on most of its seeds", ""
-    first, *others = [(row, row.made.with_compile) for row in right]
-    row, best = first
-    took = (
-        f"{significant(best.median_s)} s{', compiling included' if any(len(row.targets) > 1 for row in rows) else ''}"
-    )
-    interval = f"95 % interval of the median: {_interval(best)} s"
+    best, *others = right
+    target, has_compiling = best.times.with_compile, any(len(row.targets) > 1 for row in rows)
+    reaches = f"{phrase(best.result, parts)} reaches {goal} accuracy"
+    took = f"in {significant(target.median_s)} s{', compiling included' if has_compiling else ''}"
+    certainty = f"95 % interval of the median: {_interval(target)} s"
     if not others:
-        return f"{phrase(row.result, parts)} reaches {goal} accuracy in {took}", interval
-    next_s = min(math.inf if other.low_s is None else other.low_s for _, other in others)
-    if best.high_s is None or best.high_s >= next_s:
+        return f"{reaches} {took}", certainty
+    lows = [row.times.with_compile.low_s for row in others]
+    next_s = min(math.inf if low_s is None else low_s for low_s in lows)
+    if target.high_s is None or target.high_s >= next_s:
         return f"Time to {goal} accuracy", ""
     following = f"; the next one's begins at {significant(next_s)} s" if math.isfinite(next_s) else ""
-    return f"{phrase(row.result, parts)} reaches {goal} accuracy first: in {took}", interval + following
+    return f"{reaches} first: {took}", certainty + following
 
 
 def _interval(target: Target) -> str:
@@ -113,14 +111,16 @@ def _block(rows: Sequence[_Row], parts: Sequence[str]) -> RowBlock:
         TableColumn(heading="compile", cells=tuple(_lines(row, ("with", "without")) for row in rows)),
         TableColumn(heading="median, s", cells=_cells(rows, lambda target: _number(target.median_s)), ha="right"),
         TableColumn(heading="95 %", cells=_cells(rows, _interval)),
-        TableColumn(heading="seeds", cells=tuple(str(len(row.made.epochs)) for row in rows), ha="right"),
+        TableColumn(heading="seeds", cells=tuple(str(len(row.times.epochs)) for row in rows), ha="right"),
     ]
     if not any(len(row.targets) > 1 for row in rows):
         del after[0]
     wrong = frozenset(place for place, result in enumerate(results) if result.is_wrong)
     if wrong:
-        after.append(TableColumn(heading="", cells=tuple(_fault(result) for result in results), bold=wrong))
-    title = f"Seconds from untouched files to {100 * rows[0].made.target:g} % of the test images right"
+        after.append(
+            TableColumn(heading="", cells=tuple(fault_text(result, _NOTE_WIDTH) for result in results), bold=wrong)
+        )
+    title = f"Seconds from untouched files to {100 * rows[0].times.target:g} % of the test images right"
     return RowBlock(title=title, before=columns(results, parts), after=tuple(after), faint=wrong)
 
 
@@ -131,12 +131,6 @@ def _lines(row: _Row, texts: Sequence[str]) -> str:
 
 def _cells(rows: Sequence[_Row], form: Callable[[Target], str]) -> tuple[str, ...]:
     return tuple("\n".join(form(target) for _, target in row.targets) for row in rows)
-
-
-def _fault(result: CaseResult) -> str:
-    if not result.is_wrong or result.verdict is None:
-        return ""
-    return "\n".join(["wrong", *(wrap(check.name, _NOTE_WIDTH) for check in result.verdict.failures[:1])])
 
 
 def _scale(axes: Axes, rows: Sequence[_Row]) -> None:

@@ -6,7 +6,6 @@ a drift as a slanted one. A wrong case stands below the ranked ones, grey and ha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -14,12 +13,14 @@ from matplotlib.figure import Figure
 
 from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.measure.statistics.summary import Summary, relative_half_width
+from accelmnist.measure.statistics.summary import Summary
+from accelmnist.show.bench.figures import width_text
 from accelmnist.show.figures.cases import (
     baseline_cases,
     by_speed,
     claim,
     columns,
+    fault_text,
     foremost,
     measured,
     median,
@@ -32,7 +33,7 @@ from accelmnist.show.figures.scales import scale_across
 from accelmnist.show.figures.sheet import wrap
 from accelmnist.show.figures.style import BLUE, ORANGE, WRONG, Mark, figure_style
 from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows, draw_wrong_band
-from accelmnist.show.units import UNKNOWN, plural, rate, significant, spread
+from accelmnist.show.units import plural, rate, significant
 
 _NOTE_WIDTH, _WIDE_NOTE = 130, 240  # the latter where a case has more than two symptoms
 
@@ -76,7 +77,9 @@ def _block(
         before=columns(group, parts),
         after=(
             TableColumn(heading="images/s", cells=speeds, ha="right"),
-            TableColumn(heading="95 %", cells=tuple(map(_half_width, group)), ha="right", gap=14),
+            TableColumn(
+                heading="95 %", cells=tuple(width_text(_speed(result)) for result in group), ha="right", gap=14
+            ),
             TableColumn(
                 heading="speed-up",
                 cells=tuple(_said(result, bases, _codes(result, everywhere), room) for result in group),
@@ -87,12 +90,6 @@ def _block(
     )
 
 
-def _half_width(result: CaseResult) -> str:
-    """The longer arm of the interval as a share; not known with too few samples for one."""
-    half = relative_half_width(_speed(result))
-    return spread(half) if math.isfinite(half) else UNKNOWN
-
-
 def _speed(result: CaseResult) -> Summary:
     assert result.images_per_s is not None
     return result.images_per_s
@@ -101,8 +98,7 @@ def _speed(result: CaseResult) -> Summary:
 def _said(result: CaseResult, bases: set[Case], codes: Sequence[str], room: int) -> str:
     """The speed-up, or why there is none; below it what makes the row doubtful or wrong."""
     if result.is_wrong:
-        failures = result.verdict.failures if result.verdict else ()
-        return "\n".join(["wrong", *(wrap(check.name, room) for check in failures[:1])])
+        return fault_text(result, room)
     first = "baseline" if result.case in bases else _speedup(result)
     return "\n".join(filter(None, (first, wrap(", ".join(codes), room))))
 
