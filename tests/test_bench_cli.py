@@ -20,6 +20,7 @@ from accelmnist.core.errors import OutputError
 from accelmnist.core.files import sole_writer
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.measure import record_writer
+from accelmnist.measure.limits import probes
 from accelmnist.measure.record import BenchRecord, load_bench
 
 SMALL = ["bench", "--dataset", "synthetic", "--hidden", "16", "--devices", "cpu", "--threads", "1"]
@@ -42,9 +43,24 @@ def process_that_has_just_started(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def short_regions(monkeypatch):
-    """A region of a hundredth of a second: here what happens is tested, and nothing is measured."""
+    """A region of a hundredth of a second and probes of less: here what happens is tested, and nothing is measured."""
     monkeypatch.setattr("accelmnist.measure.timed_case.REGION_S", 0.01)
     monkeypatch.setattr("accelmnist.measure.timed_case._AIM_S", 0.01)
+    monkeypatch.setattr("accelmnist.measure.limits.probe.SAMPLE_S", 0.0005)
+    monkeypatch.setattr("accelmnist.measure.limits.samplers.PROBE_S", 0.002)
+    monkeypatch.setitem(probes._COPY_BYTES, "cpu", 1 << 22)
+
+
+@pytest.fixture
+def pictures():
+    """For a test that looks at the pictures."""
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """They take a second of each benchmark."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("accelmnist.show.bench_pictures.write_bench_pictures", lambda *_, **__: ())
 
 
 def fails(capsys, *arguments: str) -> str:
@@ -60,7 +76,7 @@ def measured(folder: str = "out", *arguments: str) -> BenchRecord:
     return load_bench(Path(folder))
 
 
-def test_a_benchmark_ends_with_every_figure_of_every_case(capsys):
+def test_a_benchmark_ends_with_every_figure_of_every_case(capsys, pictures):
     record = measured()
     assert (record.status, len(record.cases)) == ("done", 2)
     assert len(record.rounds) >= 10

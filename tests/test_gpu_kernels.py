@@ -195,6 +195,7 @@ COMPILED = {
 }
 
 
+@pytest.mark.slow  # each compiles every kernel of a step
 @pytest.mark.parametrize("name", COMPILED)
 def test_the_kernels_compile_and_fit(name, synthetic, tmp_path, monkeypatch):
     """The interpreter takes what the compiler refuses, such as a variable that changes its shape in a loop."""

@@ -303,6 +303,7 @@ def test_without_a_compiler_the_package_is_built_without_the_kernels(tmp_path):
 # --- the sanitizers
 
 
+@pytest.mark.slow  # the kernels are compiled anew
 @pytest.mark.parametrize(("sanitizer", "wide", "jobs", "threads"), [("address", True, 60, 3), ("thread", False, 25, 3)])
 def test_random_jobs_are_clean_and_right(sanitizer, wide, jobs, threads, tmp_path):
     reason = driver.why_unusable(sanitizer, tmp_path)

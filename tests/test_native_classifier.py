@@ -238,6 +238,7 @@ def test_no_arrays_crash_it(lengths, kind):
 # --- memory
 
 
+@pytest.mark.slow  # 3,000 calls of a wide network
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_calls_or_with_classifiers():
     parameters, images = network((512,)), some_images(130)

@@ -119,6 +119,7 @@ def compiled(config, synthetic, capability):
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
+@pytest.mark.slow  # each compiles the kernel
 @pytest.mark.parametrize(("capability", "precision"), [(80, "fp32"), (90, "bf16")])
 def test_the_barrier_releases_and_acquires(capability, precision, synthetic, tmp_path, monkeypatch):
     """Two barriers a step; and nothing is loaded ahead of one, as a pipelined loop would."""

@@ -139,7 +139,7 @@ def test_axe_finds_nothing_serious(driver, file, size, scheme):
     assert found["testEngine"]["name"] == "axe-core"
 
 
-@pytest.mark.parametrize("width", [360, 768, 1000, 1500])
+@pytest.mark.parametrize("width", [360, *(pytest.param(width, marks=pytest.mark.slow) for width in (768, 1000, 1500))])
 def test_no_page_scrolls_sideways(driver, file, width):
     show(driver, file, size=(width, 800))
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
