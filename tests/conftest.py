@@ -10,6 +10,8 @@ import itertools
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 # Before torch is imported, here and in the processes that tests start: the tests' networks are so small that a second
@@ -35,6 +37,7 @@ from accelmnist.data.mnist import load_dataset
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device
+from tests.interpreted import interpreter
 
 
 def pytest_report_header() -> str | None:
@@ -45,11 +48,13 @@ def pytest_report_header() -> str | None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make a group of the tests of a module that use a fixture which the module makes once."""
+    """Make groups of the tests that share a fixture which is made once: those of a module, and Triton's."""
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             fixtures = itertools.chain(*item._fixtureinfo.name2fixturedefs.values())
-            if any(fixture.scope == "module" for fixture in fixtures):
+            if "interpreting" in item.fixturenames:
+                item.add_marker(pytest.mark.xdist_group("interpreting"))
+            elif any(fixture.scope == "module" for fixture in fixtures):
                 item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
@@ -63,6 +68,13 @@ def mnist() -> Dataset:
 def synthetic() -> Dataset:
     """A small learnable set: 2,048 training and 512 test images."""
     return make_synthetic(seed=1, train=2048, test=512)
+
+
+@pytest.fixture(scope="session")
+def interpreting() -> Iterator[ProcessPoolExecutor]:
+    """A process that interprets Triton's kernels, which takes seconds to start."""
+    with interpreter() as pool:
+        yield pool
 
 
 @pytest.fixture(params=devices.available())

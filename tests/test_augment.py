@@ -23,6 +23,8 @@ from accelmnist.training.reference.training import train_reference
 from accelmnist.training.reference.verdict import VerdictInputs, judge
 from tests.training_helpers import make_job, small_config, train_with
 
+pytestmark = pytest.mark.numeric
+
 KINDS = [kind for kind in AUGMENTS if kind != "none"]
 CPU = resolve("cpu")
 

@@ -24,6 +24,8 @@ from tests.rounding import UNIT
 from tests.test_resume import same_to_the_bit, stop_after
 from tests.training_helpers import make_job, small_config
 
+pytestmark = pytest.mark.numeric
+
 RUN = ["run", "--synthetic", "--hidden", "24", "--epochs", "5", "--batch-size", "64", "--device", "cpu"]
 RUN += ["--engine", "eager", "--threads", "1", "--no-reference", "--augment", "affine", "--averaging", "0.7"]
 

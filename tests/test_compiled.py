@@ -29,6 +29,8 @@ from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import runs_here
 from tests.training_helpers import make_job, small_config, train_with
 
+pytestmark = pytest.mark.numeric
+
 CPU = resolve("cpu")
 ADAM = {"optimizer": "adamw", "learning_rate": 0.01}
 

@@ -30,6 +30,8 @@ from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import CONFIGURATIONS, STEPS
 from tests.training_helpers import ends_of, make_job, reference, run_epoch, small_config, train_with
 
+pytestmark = pytest.mark.numeric
+
 CPU = resolve("cpu")
 
 

@@ -24,6 +24,8 @@ from accelmnist.training.loop import prepare
 from tests.rounding import Followed, replayed
 from tests.training_helpers import ends_of, make_job, reference, run_epoch, small_config, train_with
 
+pytestmark = pytest.mark.numeric
+
 STEPS = 16
 CONFIGURATIONS = {
     **{name: {"training": {"optimizer": name, "learning_rate": 0.01}} for name in OPTIMIZERS},

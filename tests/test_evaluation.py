@@ -13,6 +13,8 @@ from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import accuracy_of, confident_mistakes, evaluate
 from tests.rounding import SUM_ERROR, assert_logits
 
+pytestmark = pytest.mark.numeric
+
 
 def numpy_logits(model: MLP, images: np.ndarray) -> np.ndarray:
     values = images.astype(np.float64) / 255

@@ -30,7 +30,10 @@ from accelmnist.training.reference.verdict import VerdictInputs, judge
 from tests.rounding import Followed, assert_logits, leave
 from tests.training_helpers import ends_of, make_job, reference, run_epoch, small_config, train_with
 
-pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
+pytestmark = [
+    pytest.mark.numeric,
+    pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing())),
+]
 
 CPU = resolve("cpu")
 NETWORKS = {

@@ -26,9 +26,11 @@ from accelmnist.engines.triton.kernels.tiles import Tile, tile
 from accelmnist.training.loop import prepare
 from accelmnist.training.profiling.profile import profile_training
 from accelmnist.training.reference.tolerances import tolerances
-from tests.interpreted import classify, interpreter, run_steps
+from tests.interpreted import classify, run_steps
 from tests.rounding import Followed, leave, replayed
 from tests.training_helpers import ends_of, make_job, run_epoch, small_config, train_with
+
+pytestmark = pytest.mark.numeric
 
 pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
 
@@ -38,15 +40,9 @@ ODD = {"hidden": (50, 30)}
 STEPS = 2
 
 
-@pytest.fixture(scope="module")
-def process():
-    with interpreter() as pool:
-        yield pool
-
-
 @pytest.fixture
-def interpreted(process):
-    return lambda *arguments, **options: process.submit(partial(run_steps, *arguments, **options)).result()
+def interpreted(interpreting):
+    return lambda *arguments, **options: interpreting.submit(partial(run_steps, *arguments, **options)).result()
 
 
 def by_torch(config, data, *, steps, state=None, nudge=leave):
@@ -142,10 +138,10 @@ def test_a_loss_that_is_no_number_is_not_hidden(synthetic, interpreted):
 
 @pytest.mark.parametrize("hidden", [(), (50, 30)])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_it_classifies_as_the_model_does(precision, hidden, synthetic, process):
+def test_it_classifies_as_the_model_does(precision, hidden, synthetic, interpreting):
     config = small_config(model={"hidden": hidden, "dropout": 0.3}, execution={"precision": precision})
     images = synthetic.test.images[:37]
-    found = process.submit(classify, config, images).result()
+    found = interpreting.submit(classify, config, images).result()
     expected = MLP(config.model, seed=0)(torch.from_numpy(images) / 255).detach()
     assert found.dtype == torch.float32
     error = (found - expected).abs().max() / expected.abs().max()

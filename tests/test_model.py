@@ -12,6 +12,8 @@ from accelmnist.core.config import ACTIVATIONS, OUTPUTS, ModelConfig
 from accelmnist.engines.model import MLP, apply_output, batch_loss, image_losses, scale_images
 from tests.rounding import logits_and_bound
 
+pytestmark = pytest.mark.numeric
+
 NUMPY_ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),
     "leaky-relu": lambda x: np.where(x > 0, x, 0.01 * x),

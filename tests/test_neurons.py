@@ -37,6 +37,8 @@ from accelmnist.engines.model import MLP
 from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, SINGLE, ZERO, Planted, fill, planted, random_network
 from tests.rounding import SUM_ERROR
 
+pytestmark = pytest.mark.numeric
+
 Real = NDArray[np.float64]
 FUNCTIONS: dict[Activation, Callable[[Real], Real]] = {
     "relu": lambda z: np.maximum(z, 0),

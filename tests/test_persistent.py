@@ -19,10 +19,12 @@ from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.engines.triton.kernels.partition import partition, step_s
 from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
-from tests.interpreted import interpreter, run_persistent
+from tests.interpreted import run_persistent
 from tests.rounding import replayed
 from tests.test_gpu_kernels import TYPES, assert_follows, by_torch
 from tests.training_helpers import make_job, small_config
+
+pytestmark = pytest.mark.numeric
 
 pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
 
@@ -30,10 +32,9 @@ CPU = resolve("cpu")
 STEPS = 2
 
 
-@pytest.fixture(scope="module")
-def interpreted():
-    with interpreter() as pool:
-        yield lambda *arguments, **options: pool.submit(partial(run_persistent, *arguments, **options)).result()
+@pytest.fixture
+def interpreted(interpreting):
+    return lambda *arguments, **options: interpreting.submit(partial(run_persistent, *arguments, **options)).result()
 
 
 # --- numbers, several programs one after the other, a launch a part

@@ -13,6 +13,8 @@ from accelmnist.engines.step.loss_scale import LossScale
 from accelmnist.engines.step.torch_update import TorchUpdate
 from tests.rounding import UNIT
 
+pytestmark = pytest.mark.numeric
+
 RULES = [
     TrainingConfig(optimizer="sgd", weight_decay=0.0),
     TrainingConfig(optimizer="sgd", weight_decay=0.1),

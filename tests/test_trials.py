@@ -22,6 +22,8 @@ from accelmnist.sweep.trials import training as training_module
 from accelmnist.training.evaluation import accuracy_of
 from tests.training_helpers import ends_of, reference, small_config, train_with
 
+pytestmark = pytest.mark.numeric
+
 CPU = resolve("cpu")
 needs_kernels = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 

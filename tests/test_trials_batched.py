@@ -25,6 +25,8 @@ from accelmnist.sweep.trials.contract import upload_trial_data
 from accelmnist.training.evaluation import evaluate
 from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
 
+pytestmark = pytest.mark.numeric
+
 RATES = {"sgd": 0.1, "sgd-momentum": 0.05, "adam": 0.004, "adamw": 0.004}
 
 

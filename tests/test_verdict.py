@@ -27,6 +27,8 @@ from accelmnist.training.reference.training import ReferenceTraining, is_referen
 from accelmnist.training.reference.verdict import VerdictInputs, judge
 from tests.training_helpers import Finished, train_with
 
+pytestmark = pytest.mark.numeric
+
 CONFIG = RunConfig(
     model=ModelConfig(hidden=(64,)),
     training=TrainingConfig(
