@@ -23,10 +23,10 @@ from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord
-    from accelmnist.sweep.contract import SweepRequest
     from accelmnist.sweep.observer import SweepObserver
     from accelmnist.sweep.plan import SweepConfig
     from accelmnist.sweep.record import SweepRecord
+    from accelmnist.sweep.start import SweepRequest
 
 _CHECK_FAILED = 1
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures", "accelmnist.show.record_pictures")
@@ -130,7 +130,7 @@ class _Run:
         return outcome.winner
 
     def _request(self, stop: StopOnInterrupt) -> SweepRequest:
-        from accelmnist.sweep.contract import SweepRequest
+        from accelmnist.sweep.start import SweepRequest
 
         return SweepRequest(
             config=self.config,

@@ -1,8 +1,11 @@
-"""Which network is best? Many trainings on one validation split, compared over seeds; the test set is for the winner.
+"""Which network is best: many trainings on one validation split, compared over seeds; the test set is for the winner.
 
 plan        what is tried: networks, learning rates, seeds; no torch, so that the command line can read it
-session     the trainings, in their order, saved one by one
+start       what is wanted of a sweep, and its record before the first training
+session     the trainings, in their order, saved one by one; schedule: which are left
+trials/     many trainings of one device: in a pool, as one batch, or in turn
 statistics  means over seeds, their intervals, and which differences are within the noise
-conclusion  what follows from the trainings: ranks, fronts, sentences
+conclusion  what follows from the trainings: ranks, fronts; effects of single factors; findings in sentences
+winner      the best one trains on all images and meets the test set
 record      all of it as `sweep.json`
 """

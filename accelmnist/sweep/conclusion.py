@@ -1,7 +1,7 @@
-"""What follows from the trainings so far: estimates, ranks, standings, fronts. A function from record to record.
+"""What follows from the trainings so far: learning rates, estimates, ranks, standings, fronts; from record to record.
 
-It can be asked at any time; while seeds are missing, candidates are ranked by those that are there, and nothing is
-called noise. Ties go to the smaller network.
+While seeds are missing, candidates are ranked by those that are there, and nothing is called noise. Ties go to the
+smaller network.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from accelmnist.sweep.statistics import (
 
 def conclude(record: SweepRecord) -> SweepRecord:
     """`record` with everything that follows from its trainings worked out anew."""
-    made = _ranked([_estimated(result) for result in record.candidates])
-    record = replace(record, candidates=_with_fronts(made), noise=None, effects=(), findings=())
+    ranked = _ranked([_estimated(result) for result in record.candidates])
+    record = replace(record, candidates=_with_fronts(ranked), noise=None, effects=(), findings=())
     whole = [result for result in record.candidates if is_whole(result, record.config.seeds)]
     if record.data is None or record.config.seeds < 2 or len(whole) < 2:
         return record
@@ -77,21 +77,21 @@ def accuracies(results: Sequence[CandidateResult]) -> Floats:
 
 def _estimated(result: CandidateResult) -> CandidateResult:
     """With the mean of what is there; the interval takes all candidates, and comes later."""
-    found = [trial.accuracy for trial in result.compared if trial.accuracy is not None]
+    scores = [trial.accuracy for trial in result.compared if trial.accuracy is not None]
     blank = replace(result, accuracy=None, train_s=None, rank=None, standing=None, on_front=())
-    if result.error is not None or not found:
+    if result.error is not None or not scores:
         return blank
-    estimate = Estimate(mean=statistics.fmean(found), low=None, high=None, seeds=len(found))
+    estimate = Estimate(mean=statistics.fmean(scores), low=None, high=None, seeds=len(scores))
     return replace(blank, accuracy=estimate, train_s=statistics.median(trial.train_s for trial in result.compared))
 
 
 def _ranked(results: list[CandidateResult]) -> list[CandidateResult]:
     order = sorted(
-        (place for place, result in enumerate(results) if result.accuracy is not None),
-        key=lambda place: (-mean_of(results[place]), results[place].parameters),
+        (index for index, result in enumerate(results) if result.accuracy is not None),
+        key=lambda index: (-mean_of(results[index]), results[index].parameters),
     )
-    ranks = {place: rank for rank, place in enumerate(order, start=1)}
-    return [replace(result, rank=ranks.get(place)) for place, result in enumerate(results)]
+    ranks = {index: rank for rank, index in enumerate(order, start=1)}
+    return [replace(result, rank=ranks.get(index)) for index, result in enumerate(results)]
 
 
 def mean_of(result: CandidateResult) -> float:
@@ -133,20 +133,20 @@ def _with_noise(record: SweepRecord, whole: Sequence[CandidateResult], images: i
     noise = own_noise(logs)
     widths = relative_half_widths(noise, record.config.seeds)
     compared = against_best(logs, whole.index(best), paired_noise(logs))
-    made = {
+    judged = {
         result.candidate: replace(
-            _with_interval(result, float(width)), standing=_standing(result, best, compared, place)
+            _with_interval(result, float(width)), standing=_standing(result, best, compared, index)
         )
-        for place, (result, width) in enumerate(zip(whole, widths, strict=True))
+        for index, (result, width) in enumerate(zip(whole, widths, strict=True))
     }
-    found = Noise(
+    of_seeds = Noise(
         log_error_sd=math.sqrt(noise.pooled),
         df=noise.df,
         comparisons=len(whole) - 1,
         least_gap=(1 - mean_of(best)) * (compared.least_ratio - 1),
     )
     return replace(
-        record, candidates=tuple(made.get(result.candidate, result) for result in record.candidates), noise=found
+        record, candidates=tuple(judged.get(result.candidate, result) for result in record.candidates), noise=of_seeds
     )
 
 
@@ -157,11 +157,11 @@ def _with_interval(result: CandidateResult, width: float) -> CandidateResult:
     return replace(result, accuracy=replace(result.accuracy, low=max(low, 0.0), high=min(high, 1.0)))
 
 
-def _standing(result: CandidateResult, best: CandidateResult, compared: AgainstBest, place: int) -> Standing:
-    is_worse = bool(compared.is_worse[place])
+def _standing(result: CandidateResult, best: CandidateResult, compared: AgainstBest, index: int) -> Standing:
+    is_worse = bool(compared.is_worse[index])
     return Standing(
         verdict="best" if result is best else "worse" if is_worse else "within noise",
         gap=mean_of(best) - mean_of(result),
-        error_ratio=float(compared.error_ratios[place]),
-        p_value=float(compared.p_values[place]),
+        error_ratio=float(compared.error_ratios[index]),
+        p_value=float(compared.p_values[index]),
     )

@@ -8,7 +8,7 @@ points of accuracy, the small networks, which err most, would decide alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -20,44 +20,29 @@ _LEAST_ERROR = 1e-5  # no mistake at all has no logarithm
 
 def effects_of(results: Sequence[CandidateResult]) -> tuple[Effect, ...]:
     """An effect for each factor that has two values or more in one setting or more."""
-    found = (_effect(factor, results) for factor in _FACTORS)
-    return tuple(effect for effect in found if effect is not None)
+    effects = (_effect(factor, results) for factor in ("activation", "output", "optimizer", "layers"))
+    return tuple(effect for effect in effects if effect is not None)
 
 
-def _is_uniform(result: CandidateResult) -> bool:
-    return len(set(result.hidden)) == 1
+def _value(result: CandidateResult, factor: Factor) -> str:
+    return str(len(result.hidden)) if factor == "layers" else str(getattr(result, factor))
 
 
-def _width(result: CandidateResult) -> Hashable:
-    return result.hidden[0]
-
-
-def _rest(result: CandidateResult, *factors: str) -> tuple[Hashable, ...]:
-    """The values of `factors`."""
-    return tuple(getattr(result, factor) for factor in factors)
-
-
-_FACTORS: dict[Factor, tuple[Callable[[CandidateResult], str], Callable[[CandidateResult], Hashable]]] = {
-    "activation": (lambda result: result.activation, lambda result: _rest(result, "hidden", "output", "optimizer")),
-    "output": (lambda result: result.output, lambda result: _rest(result, "hidden", "activation", "optimizer")),
-    "optimizer": (lambda result: result.optimizer, lambda result: _rest(result, "hidden", "activation", "output")),
-    "layers": (
-        lambda result: str(len(result.hidden)),
-        lambda result: (_width(result), *_rest(result, "activation", "output", "optimizer")),
-    ),
-}
+def _setting(result: CandidateResult, factor: Factor) -> Hashable:
+    """All other factors; the depth is compared at equal width."""
+    network = result.hidden[0] if factor == "layers" else result.hidden
+    return network, *(getattr(result, name) for name in ("activation", "output", "optimizer") if name != factor)
 
 
 def _effect(factor: Factor, results: Sequence[CandidateResult]) -> Effect | None:
-    value_of, setting_of = _FACTORS[factor]
-    fit = [result for result in results if factor != "layers" or (result.hidden and _is_uniform(result))]
+    fit = [result for result in results if factor != "layers" or len(set(result.hidden)) == 1]
     table: dict[Hashable, dict[str, float]] = {}
     for result in fit:
         if result.accuracy is not None:
-            row = table.setdefault(setting_of(result), {})
+            row = table.setdefault(_setting(result, factor), {})
             # Of several learning rates, each value is judged by its best one.
-            row[value_of(result)] = max(result.accuracy.mean, row.get(value_of(result), 0.0))
-    values = list(dict.fromkeys(value_of(result) for result in fit))
+            row[_value(result, factor)] = max(result.accuracy.mean, row.get(_value(result, factor), 0.0))
+    values = list(dict.fromkeys(_value(result, factor) for result in fit))
     rows = [[row[value] for value in values] for row in table.values() if len(row) == len(values)]
     return None if len(values) < 2 or not rows else _levels(factor, values, np.array(rows))
 
@@ -67,20 +52,20 @@ def _levels(factor: Factor, values: Sequence[str], rows: Floats) -> Effect:
     means, logs = rows.mean(axis=0), np.log(np.maximum(1 - rows, _LEAST_ERROR))
     best, first = int(logs.mean(axis=0).argmin()), rows.argmax(axis=1)
     levels = []
-    for place in np.argsort(logs.mean(axis=0), kind="stable"):
-        gap = paired_gap(rows[:, best] - rows[:, place]) if place != best else None
-        ratio = paired_gap(logs[:, place] - logs[:, best]) if place != best else None
+    for index in np.argsort(logs.mean(axis=0), kind="stable"):
+        behind, ratios = rows[:, best] - rows[:, index], logs[:, index] - logs[:, best]
+        gap, ratio = (None, None) if index == best else (paired_gap(behind), paired_gap(ratios))
         levels.append(
             Level(
-                value=values[place],
-                mean=float(means[place]),
-                gap=float(means[best] - means[place]),
+                value=values[index],
+                mean=float(means[index]),
+                gap=float(means[best] - means[index]),
                 low=gap[1] if gap else None,
                 high=gap[2] if gap else None,
-                error_ratio=float(np.exp((logs[:, place] - logs[:, best]).mean())),
+                error_ratio=float(np.exp(ratios.mean())),
                 ratio_low=float(np.exp(ratio[1])) if ratio else None,
                 ratio_high=float(np.exp(ratio[2])) if ratio else None,
-                wins=int((first == place).sum()),
+                wins=int((first == index).sum()),
                 settings=len(rows),
             )
         )

@@ -12,14 +12,14 @@ _CLEARLY_SMALLER = 0.9
 
 
 def findings_of(record: SweepRecord) -> tuple[str, ...]:
-    """The best, what can't be told from it, the smallest of those, the factors, and what the luck of a seed is."""
+    """The best, what isn't known to be worse, the smallest of those, the factors, and what the luck of a seed is."""
     ranked = [result for result in record.ranked if result.standing is not None]
     if not ranked:
         return ()
     names = labels_of(record)
-    said = [_best(ranked[0], names), _level(ranked, names), _smallest(ranked, names)]
-    said += [_effect(effect) for effect in record.effects]
-    return tuple(filter(None, [*said, _noise(record), _edges(record)]))
+    effects = [_effect(effect) for effect in record.effects]
+    sentences = [_best(ranked[0], names), _level(ranked, names), _smallest(ranked, names), *effects]
+    return tuple(filter(None, [*sentences, _noise(record), _edges(record)]))
 
 
 def _best(best: CandidateResult, names: dict[int, str]) -> str:
@@ -33,7 +33,7 @@ def _best(best: CandidateResult, names: dict[int, str]) -> str:
 
 
 def _level(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
-    """How many may be the best one."""
+    """The others that may be the best one."""
     level = [result for result in ranked if result.standing and result.standing.verdict == "within noise"]
     others = len(ranked) - 1
     if not level:
@@ -45,7 +45,7 @@ def _level(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
 
 
 def _smallest(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
-    """The smallest network that may be the best, where it is clearly smaller."""
+    """The smallest network that may be the best, if it is clearly smaller."""
     best, *others = ranked
     level = [result for result in others if result.standing and result.standing.verdict == "within noise"]
     smallest = min(level, key=lambda result: result.parameters, default=best)
@@ -61,10 +61,10 @@ def _effect(effect: Effect) -> str:
     first, *others = effect.levels
     settings = first.settings
     over = f"over {settings} settings" if settings > 1 else "in the one setting they share"
-    said = ", ".join(_behind(effect, level) for level in others)
+    behind = ", ".join(_behind(effect, level) for level in others)
     return (
         f"Of the {_NOUNS[effect.factor]} {_value(effect, first.value)} makes the fewest mistakes {over}, by the mean "
-        f"ratio of the errors with all else alike: {said}"
+        f"ratio of the errors with all else alike: {behind}"
     )
 
 
@@ -83,8 +83,8 @@ def _value(effect: Effect, value: str) -> str:
 
 
 def _behind(effect: Effect, level: Level) -> str:
-    """How many times the mistakes of the best value, with the interval; where that holds 1, they may be no more."""
-    assert level.error_ratio is not None, "it was just worked out"
+    """How many times the mistakes of the best value, with the interval; if that holds 1, they may be no more."""
+    assert level.error_ratio is not None, "it was just computed"
     more = f"{_value(effect, level.value)} {level.error_ratio:.2f} times as many"
     if level.ratio_low is None or level.ratio_high is None:
         return more
@@ -108,12 +108,10 @@ def _edges(record: SweepRecord) -> str:
         return ""
     rates = record.config.learning_rates
     chosen = [result.learning_rate for result in record.candidates if result.learning_rate is not None]
-    said = [
-        f"{sum(rate == end for rate in chosen)} {word}"
-        for word, end in (("are the smallest", min(rates)), ("the largest", max(rates)))
-    ]
+    low, high = min(rates), max(rates)
     return (
-        f"Of {len(chosen)} tuned learning rates {' and '.join(said)} that was tried ({min(rates):g} to {max(rates):g})"
+        f"Of {len(chosen)} tuned learning rates {chosen.count(low)} are the smallest and {chosen.count(high)} the "
+        f"largest that was tried ({low:g} to {high:g})"
     )
 
 

@@ -39,7 +39,7 @@ _MOST_SEEDS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One combination that is compared; `learning_rate` is None where it is still to be tuned."""
+    """One combination that is compared; `learning_rate` is None while it is still to be tuned."""
 
     hidden: tuple[int, ...]
     activation: Activation
@@ -141,11 +141,11 @@ def candidates(config: SweepConfig) -> tuple[Candidate, ...]:
     if config.sample is None or config.sample >= len(everything):
         return everything
     chosen = random.Random(config.training.seed).sample(range(len(everything)), config.sample)
-    return tuple(everything[place] for place in sorted(chosen))
+    return tuple(everything[index] for index in sorted(chosen))
 
 
 def check_size(config: SweepConfig, *, allowed: bool) -> None:
-    """Raise ConfigError where the sweep is larger than what goes without `--yes`."""
+    """Raise ConfigError if the sweep is larger than what goes without `--yes`."""
     if config.trainings > MOST_TRAININGS and not allowed:
         raise ConfigError(
             f"this sweep has {config.trainings:,} trainings, more than {MOST_TRAININGS}",

@@ -29,7 +29,7 @@ Factor = Literal["activation", "output", "layers", "optimizer"]
 class SweepTrial:
     """One training: `tuning` ones choose a learning rate, and only those for `comparison` are compared.
 
-    `accuracy` is that after the last epoch; None where the training came to no end, for the reason in `error`.
+    `accuracy` is that after the last epoch; None if the training came to no end, for the reason in `error`.
     """
 
     purpose: Purpose
@@ -44,7 +44,7 @@ class SweepTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds with its 95 % interval; without an interval where there is one seed alone."""
+    """A mean over seeds with its 95 % interval; without an interval if there is one seed alone."""
 
     mean: float
     low: float | None
@@ -54,7 +54,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How a candidate stands to the best one: `gap` is what it has less, `p_value` corrected for all comparisons.
+    """A candidate against the best one: `gap` is what it has less, `p_value` is corrected for all comparisons.
 
     `error_ratio` is how many times as many mistakes it makes (geometric mean over the seeds).
     """
@@ -206,7 +206,7 @@ class SweepRecord:
     @property
     def ranked(self) -> tuple[CandidateResult, ...]:
         """The candidates that have a rank, the most accurate first."""
-        return tuple(sorted((made for made in self.candidates if made.rank), key=lambda made: made.rank or 0))
+        return tuple(sorted((one for one in self.candidates if one.rank), key=lambda one: one.rank or 0))
 
 
 def save_sweep(record: SweepRecord, folder: Path) -> Path:

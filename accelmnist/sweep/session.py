@@ -23,11 +23,10 @@ from accelmnist.core.records import Status
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import split_validation
 from accelmnist.sweep.conclusion import best_of, conclude, with_tuned_rates
-from accelmnist.sweep.contract import SweepOutcome, SweepRequest
 from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.record import WINNER_FOLDER, SweepRecord, SweepTrial, save_sweep
 from accelmnist.sweep.schedule import PlannedTrial, comparison_left, trainings_done, trainings_planned, tuning_left
-from accelmnist.sweep.start import first_record, sweep_setup
+from accelmnist.sweep.start import SweepOutcome, SweepRequest, first_record, sweep_setup
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.sweep.winner import retrain_winner
 from accelmnist.training.early_exit import record_early_exit

@@ -1,22 +1,52 @@
-"""How a sweep begins: its device and threads, and its record before the first training, or that of a stopped sweep."""
+"""How a sweep begins and ends: what is wanted of it, its device and threads, its first record, and what comes of it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from accelmnist.core.config import check_fits
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.records import DataSummary
+from accelmnist.core.records import DataSummary, RunRecord
 from accelmnist.data.split import summary_of
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import Device
 from accelmnist.device.environment import describe_environment
 from accelmnist.engines.choose import choose_engine
-from accelmnist.sweep.contract import SweepRequest
+from accelmnist.engines.model import MLP
 from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
 from accelmnist.sweep.record import CandidateResult, SweepRecord
+from accelmnist.training.reference.scores import Oracle, score_here
 from accelmnist.training.setup import Setup, choose_setup
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """What is wanted of a sweep. `folder` None saves nothing; `record` is a stopped sweep to go on with.
+
+    `workers` trainings go on side by side, as many as there are threads if it is None. `on_stopped` gets the record of
+    a sweep that ends without a result; `on_trained`, `on_evaluated` and `oracle` are those of the winner's run.
+    """
+
+    config: SweepConfig
+    folder: Path | None = None
+    record: SweepRecord | None = None
+    workers: int | None = None
+    should_stop: Callable[[], bool] = lambda: False
+    on_trained: Callable[[], None] = lambda: None
+    on_stopped: Callable[[SweepRecord], None] = lambda _record: None
+    oracle: Oracle = score_here
+    on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """The record of the sweep, and that of its winner's run; None if no training came to its end."""
+
+    record: SweepRecord
+    winner: RunRecord | None
 
 
 def sweep_setup(config: SweepConfig) -> Setup:

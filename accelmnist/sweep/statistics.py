@@ -1,4 +1,4 @@
-"""Which differences between networks are more than the luck of a seed?
+"""Which differences between networks are more than the luck of a seed.
 
 What is compared is the logarithm of the error rate: the luck of a seed changes the number of mistakes by a few percent,
 whether a network makes many or few, while the spread of the accuracies themselves differs by a factor of ten. What a
@@ -9,11 +9,11 @@ Three seeds leave a candidate two degrees of freedom, and a t test of two tells 
 hundred comparisons. So the variances are shrunk towards the one that all candidates share, as far as they agree on it,
 and gain its degrees of freedom: Smyth's moderated t ("Linear models and empirical Bayes methods for assessing
 differential expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3,
-2004). Where candidates are as noisy as each other, that is nearly a pooled t test; where they are not, each keeps its
+2004). If candidates are as noisy as each other, that is nearly a pooled t test; if they are not, each keeps its
 own variance. The degrees of freedom are never more than all candidates have together.
 
 The best mean is the best by luck too, so it is not enough to test each candidate against it at 5 %. A candidate counts
-as worse where the one-sided p value, times the number of comparisons (Bonferroni), is below 5 %. Then the truly best
+as worse if the one-sided p value, times the number of comparisons (Bonferroni), is below 5 %. Then the truly best
 one is wrongly called worse with a chance of 5 % at most, whichever it is and whichever looked best (Hsu, "Constrained
 simultaneous confidence intervals for multiple comparisons with the best", Annals of Statistics 12, 1984). Holm's
 correction would promise that only for a candidate that was named beforehand.
@@ -75,9 +75,7 @@ class AgainstBest:
 
 def log_errors(accuracies: Floats, images: int) -> Floats:
     """Logarithms of the error rates of accuracies on `images`; half a mistake is added, so that none is infinite."""
-    wrong: Floats = np.round((1 - accuracies) * images)
-    logs: Floats = np.log((wrong + 0.5) / (images + 1))
-    return logs
+    return np.asarray(np.log((np.round((1 - accuracies) * images) + 0.5) / (images + 1)))
 
 
 def moderate(variances: Floats, own_df: float) -> Moderated:
@@ -105,14 +103,14 @@ def _prior(variances: Floats, own_df: float) -> tuple[float, float]:
 
 def _inverse_trigamma(value: float) -> float:
     """The number whose trigamma is `value`, by Newton's method from below, where it converges monotonically."""
-    place = 0.5 + 1 / value
+    x = 0.5 + 1 / value
     for _ in range(50):
-        height = float(polygamma(1, place))
-        step = height * (1 - height / value) / float(polygamma(2, place))
-        place += step
-        if abs(step) < 1e-9 * place:
+        trigamma = float(polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
+        x += step
+        if abs(step) < 1e-9 * x:
             break
-    return place
+    return x
 
 
 def own_noise(logs: Floats) -> Moderated:
@@ -134,8 +132,7 @@ def paired_noise(logs: Floats) -> Moderated:
 
 def relative_half_widths(noise: Moderated, seeds: int) -> Floats:
     """95 % half widths (n,) of the means of error rates over so many seeds, as a share of each, by `own_noise`."""
-    widths: Floats = noise.quantile(1 - _SIGNIFICANCE / 2) * np.sqrt(noise.variances / seeds)
-    return widths
+    return np.asarray(noise.quantile(1 - _SIGNIFICANCE / 2) * np.sqrt(noise.variances / seeds))
 
 
 def against_best(logs: Floats, best: int, noise: Moderated) -> AgainstBest:
@@ -156,8 +153,6 @@ def paired_gap(differences: Floats) -> tuple[float, float, float] | None:
     """Mean of `differences` (n,) with its 95 % interval by Student's t; None for fewer than two."""
     if len(differences) < 2:
         return None
-    mean = float(differences.mean())
-    half = float(
-        stdtrit(len(differences) - 1, 1 - _SIGNIFICANCE / 2) * differences.std(ddof=1) / len(differences) ** 0.5
-    )
+    mean, number = float(differences.mean()), len(differences)
+    half = float(stdtrit(number - 1, 1 - _SIGNIFICANCE / 2) * differences.std(ddof=1) / number**0.5)
     return mean, mean - half, mean + half

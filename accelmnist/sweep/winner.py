@@ -14,10 +14,10 @@ from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import StoppedError
 from accelmnist.core.metrics import wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord
-from accelmnist.sweep.contract import SweepRequest
 from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.plan import SweepConfig
 from accelmnist.sweep.record import CandidateResult, Winner
+from accelmnist.sweep.start import SweepRequest
 from accelmnist.training.runner import RunRequest, execute
 from accelmnist.training.setup import choose_setup
 
