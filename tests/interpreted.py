@@ -81,7 +81,7 @@ def run_steps(
         chunk.load_state(state)
     losses, start = [], 0
     for count in steps:
-        chunk.window.fill(plan[start : start + count])
+        chunk.step_inputs.fill(plan[start : start + count])
         chunk(count)
         losses.append(chunk.losses[:count].clone())
         start += count

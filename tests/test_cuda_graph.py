@@ -22,7 +22,7 @@ from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.engines.step import replay
 from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs, chunk_sizes, split_steps
-from accelmnist.engines.step.torch_chunk import room_of
+from accelmnist.engines.step.torch_chunk import capacity_of
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.profiling.profile import profile_training
 from tests.graph_stand_in import FakeGraphs
@@ -152,8 +152,8 @@ def test_a_chunk_is_no_longer_than_the_epoch(batch_size, largest, synthetic, gra
 
 def test_large_batches_come_in_shorter_chunks(synthetic):
     sample = Epoch(torch.zeros(100, 8192, dtype=torch.int64), torch.zeros(100), torch.zeros(100, dtype=torch.int64))
-    assert room_of(sample) * 8192 * 784 * 4 <= 2**26
-    assert room_of(dataclasses.replace(sample, order=sample.order.repeat(1, 8))) == 1
+    assert capacity_of(sample) * 8192 * 784 * 4 <= 2**26
+    assert capacity_of(dataclasses.replace(sample, order=sample.order.repeat(1, 8))) == 1
 
 
 def test_a_batch_of_another_size_is_refused(synthetic, graphs):

@@ -1,10 +1,10 @@
-"""torch.compile's doings: functions compiled apart from each other, and a watch that tells what was compiled and why.
+"""Functions compiled apart from each other by torch.compile, and a watch that records what was compiled and why.
 
-Compiled code hangs on Python's code object, which all instances of a class share: with thirty engines alive each call
+Compiled code belongs to Python's code object, which all instances of a class share: with thirty engines alive each call
 would try the guards of thirty graphs in turn, and after eight torch stops compiling. `compile_apart` gives each
 function a code object of its own. That code goes when the function goes; nothing is reset for all.
 
-The watch reads what torch's tracer counts anyway, and only where the tracer is loaded: importing it takes two seconds.
+The watch reads what torch's tracer counts anyway, and only if the tracer is loaded: importing it takes two seconds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def compile_apart(function: Callable[P, R], *, name: str, device: Device) -> Cal
 
 
 def _options(device: Device) -> dict[str, Any]:
-    """On the CPU what calls the kernels is C++ too, and a loop is kept in torch's cache on the disk.
+    """torch.compile's options. On the CPU the kernels' caller is C++ too, and a loop is kept in the cache on disk.
 
     torch leaves loops out of that cache unless told; its key holds the loop's body, which a test makes sure of.
     """
@@ -56,7 +56,7 @@ def _options(device: Device) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Compilations:
-    """What was compiled, for the first time or again, and where graphs broke: a cause in words for each."""
+    """What was compiled, for the first time or again, and where graphs broke, each with its cause in words."""
 
     recompiles: tuple[str, ...] = ()
     graph_breaks: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Compilations:
 
 
 class CompileWatch:
-    """A context; afterwards `seen` tells what was compiled within it. Entering and leaving takes microseconds."""
+    """A context; afterwards `seen` has what was compiled within it. Entering and leaving takes microseconds."""
 
     def __init__(self) -> None:
         self.seen = Compilations()
@@ -87,15 +87,15 @@ class CompileWatch:
 
 
 def _compiled() -> list[Any]:
-    """torch's notes on the latest compilations, at most 64, the oldest first; none where nothing was compiled."""
+    """torch's notes on the latest compilations, at most 64, the oldest first; empty if nothing was compiled."""
     read = getattr(sys.modules.get(_TRACER), "get_compilation_metrics", None)
     return read() if read else []
 
 
 def _graph_breaks() -> list[Any]:
     """torch's notes on every graph break so far."""
-    found: list[Any] = getattr(sys.modules.get(_TRACER), "graph_break_reasons", [])
-    return found
+    reasons: list[Any] = getattr(sys.modules.get(_TRACER), "graph_break_reasons", [])
+    return reasons
 
 
 def _compile_cause(metrics: Any) -> str:
@@ -112,9 +112,9 @@ def _break_cause(graph_break: Any) -> str:
     reason = str(getattr(graph_break, "reason", "no cause given"))
     reason = _PLAIN.get(reason.partition(" ")[0], reason)
     stack = getattr(graph_break, "user_stack", None)
-    place = f"{stack[-1].name}, line {stack[-1].lineno}: " if stack else ""
+    position = f"{stack[-1].name}, line {stack[-1].lineno}: " if stack else ""
     explanation = re.search(r"^\s*Explanation: (.*)$", reason, flags=re.MULTILINE)
-    return place + _headline(reason) + (f": {explanation[1].strip()}" if explanation else "")
+    return position + _headline(reason) + (f": {explanation[1].strip()}" if explanation else "")
 
 
 def _headline(text: str) -> str:

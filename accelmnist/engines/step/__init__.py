@@ -1,6 +1,10 @@
-"""What one training step is made of, apart from how an engine runs it.
+"""The parts of a training step that several engines share.
 
-`contract` is what every engine fulfils, `dropout` makes the same masks on every device, `optimizers` holds the update
-rules as torch's optimizers and as pure functions, `functional` is a whole step as one function for engines that
-compile or capture.
+loss               logits and loss in a run's precision, with `dropout`, whose masks are the same on every device
+rules              constants of the optimizers, and the names of their state; `state` exports and imports it
+torch_update       the update by torch's own functions; `scaled_update` adds fp16's `loss_scale`
+functional         a whole step as one function, for compilers; `functional_update` and `functional_loop` are its parts
+torch_chunk        several steps by torch's kernels, for capture; `replay` captures and replays such chunks
+device_runner      the runner of an engine whose steps are torch's work
+memory             whether a network fits into memory, asked before it is made
 """

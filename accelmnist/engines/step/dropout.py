@@ -1,9 +1,9 @@
 """Dropout whose masks are the same on every device and engine.
 
-A device's own generator gives every device other masks, and no run could be held against the CPU reference. Here the
-mask is a hash of (seed of the step, layer, position): integer arithmetic, exact everywhere, and a compiler fuses it
-into the layer. The hash is the two-round xor-multiply mixer "lowbias32" (C. Wellons, hash-prospector, 2018), in int64
-cut to 32 bits because torch has no full set of operations on unsigned integers.
+A device's own generator would make other masks on every device, and no run could be compared with the CPU reference.
+Here the mask is a hash of (seed of the step, layer, position): integer arithmetic, exact everywhere, and a compiler
+fuses it into the layer. The hash is the two-round xor-multiply mixer "lowbias32" (C. Wellons, hash-prospector, 2018),
+in int64 cut to 32 bits because torch has no full set of operations on unsigned integers.
 """
 
 from __future__ import annotations

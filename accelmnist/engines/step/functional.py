@@ -1,6 +1,6 @@
 """A whole training step as one function of tensors: gather, scale, forward, gradient, update.
 
-Nothing in it depends on a value, allocates state or speaks to the host, so that a compiler sees one graph and a CUDA
+Nothing in it depends on a value, allocates state or waits for the host, so that a compiler sees one graph and a CUDA
 graph can capture it. `advance` is pure, for a loop inside compiled code; a call changes the weights and the optimizer's
 state in place.
 
@@ -45,7 +45,7 @@ class FunctionalStep:
         return loss
 
     def corrections(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the update from `tensors` takes besides them: see `functional_update`."""
+        """The bias corrections of the update from `tensors`: see `functional_update`."""
         return self.update.corrections(tensors[len(self.update.tensors()) - 1])
 
     def advance(
@@ -58,7 +58,7 @@ class FunctionalStep:
         *,
         weight_decay: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """The loss of a step from `tensors`, ordered as `tensors()` are, and what becomes of them.
+        """The loss of a step from `tensors`, which are in the order of `tensors()`, and their new values.
 
         `weight_decay` replaces the configuration's: a number of its own for each of many networks.
         """
@@ -99,5 +99,5 @@ class FunctionalStep:
         return export_state(self.names, self.update.slots, self._scalars())
 
     def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave."""
+        """Copy in a state that `state()` of any engine returned."""
         import_state(state, self.names, self.update.slots, self._scalars())

@@ -1,8 +1,8 @@
 """Many steps as one function: a loop that the compiler sees, so that Python, guards and dispatch are paid once for all.
 
 Compiled code reads its plan from buffers that never move and a count that is data, so one graph of fixed shapes serves
-epochs of any number of steps. Compiled size and compile time are those of one step, where steps written out one after
-the other would multiply both. The loop is torch's `while_loop`, whose condition the host reads before every step: free
+epochs of any number of steps. Compiled size and compile time are those of one step, while steps written out one after
+another would multiply both. The loop is torch's `while_loop`, whose condition the host reads before every step: free
 on the CPU, a synchronization elsewhere.
 """
 
@@ -23,7 +23,7 @@ class StepLoop:
 
     def __init__(self, step: FunctionalStep, sample: DeviceEpoch) -> None:
         self._step = step
-        room = min(len(sample), _most_steps(step, batch_size=sample.order.shape[1]))
+        room = min(len(sample), _max_steps_a_call(step, batch_size=sample.order.shape[1]))
         self._plan = sample[:room].map(torch.zeros_like)
         self._steps = torch.zeros((), dtype=torch.int64, device=sample.order.device)
 
@@ -33,7 +33,7 @@ class StepLoop:
         return len(self._plan)
 
     def plan(self, part: DeviceEpoch) -> None:
-        """Set the steps of the next call, `room` at most."""
+        """Set the steps of the next call, at most `room`."""
         steps = len(part)
         assert part.order.shape[1:] == self._plan.order.shape[1:], "the batch of an epoch is the sample's"
         self._plan.order[:steps] = part.order
@@ -42,36 +42,36 @@ class StepLoop:
         self._steps.fill_(steps)
 
     def __call__(self) -> Tensor:
-        """Run the planned steps; returns (room,) float32, of which the first ones are their losses."""
+        """Run the planned steps; returns (room,) float32, which begins with their losses."""
         from torch._higher_order_ops import while_loop  # imports the compiler: two seconds
 
-        def goes_on(position: Tensor, *_: Tensor) -> Tensor:
+        def has_steps_left(position: Tensor, *_: Tensor) -> Tensor:
             return position < self._steps
 
         tensors = self._step.tensors()
         losses = torch.zeros_like(self._plan.learning_rates)
         corrections = self._step.corrections(tensors)
         start = (torch.zeros_like(self._steps), losses, *corrections, *(tensor.clone() for tensor in tensors))
-        end: tuple[Tensor, ...] = while_loop(goes_on, self._advance, start)  # type: ignore[no-untyped-call]
+        end: tuple[Tensor, ...] = while_loop(has_steps_left, self._advance, start)  # type: ignore[no-untyped-call]
         for stored, value in zip(tensors, end[2 + len(corrections) :], strict=True):
             stored.copy_(value)
         return end[1]
 
     def _advance(self, position: Tensor, losses: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
-        ahead = len(carried) - len(self._step.tensors())
-        here = position.view(1)
+        correction_count = len(carried) - len(self._step.tensors())
+        index = position.view(1)
         loss, after = self._step.advance(
-            carried[ahead:],
-            carried[:ahead],
-            self._plan.order.index_select(0, here).view(-1),
-            self._plan.learning_rates.index_select(0, here).view(()),
-            self._plan.dropout_seeds.index_select(0, here).view(()),
+            carried[correction_count:],
+            carried[:correction_count],
+            self._plan.order.index_select(0, index).view(-1),
+            self._plan.learning_rates.index_select(0, index).view(()),
+            self._plan.dropout_seeds.index_select(0, index).view(()),
         )
         losses = torch.where(torch.arange(self.room, device=losses.device) == position, loss, losses)
         return position + 1, losses, *self._step.corrections(after), *after
 
 
-def _most_steps(step: FunctionalStep, *, batch_size: int) -> int:
-    """Steps of a call; a step takes 6 operations for every weight and image: forward and two gradients."""
+def _max_steps_a_call(step: FunctionalStep, *, batch_size: int) -> int:
+    """Steps of a call; a step has 6 operations for every weight and image: forward and two gradients."""
     operations = 6 * batch_size * sum(parameter.numel() for parameter in step.parameters)
     return max(1, min(_MOST_STEPS, int(_MOST_OPERATIONS / operations)))

@@ -1,12 +1,12 @@
 """The update as a pure function of tensors: our own form of torch's rules, for engines that compile or capture a step.
 
 The state is kept under the same names as torch's, so that a checkpoint of one engine resumes in another, and a test
-holds the two forms against each other. The learning rate is a tensor: a Python float would be a constant of compiled
+compares the two forms. The learning rate is a tensor: a Python float would be a constant of compiled
 code and recompile it every step.
 
-Adam's bias corrections, 1 / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), are handed in, so that a compiled loop can make
-them one step ahead. Made where they are used, the compiler puts the two powers into its loop over the weights, once for
-every eight of them: a sixth of a step of 784-256-10 on a CPU with AVX2.
+Adam's bias corrections, 1 / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), are arguments, so that a compiled loop can compute
+them one step ahead. If they are computed at their use, the compiler puts the two powers into its loop over the weights,
+once for every eight of them: a sixth of a step of 784-256-10 on a CPU with AVX2.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FunctionalUpdate:
     """The optimizer of `config`, without a branch that depends on a tensor's value.
 
     `slots` maps a slot's name to one tensor a parameter; `count` is the number of updates made, a scalar float32
-    tensor on the device. `advance` gives new tensors, a call changes those that are kept here.
+    tensor on the device. `advance` returns new tensors, a call changes those that are kept here.
     """
 
     def __init__(self, parameters: Sequence[Tensor], config: TrainingConfig) -> None:
@@ -44,11 +44,11 @@ class FunctionalUpdate:
         return [*self.parameters, *(tensor for slot in self.slots.values() for tensor in slot), self.count]
 
     def corrections(self, count: Tensor) -> tuple[Tensor, ...]:
-        """Adam's factors of the mean and of the square's root in the update after `count` others; none for SGD."""
+        """Adam's factors of the mean and of the square's root in the update after `count` others; empty for SGD."""
         return bias_corrections(count) if self._is_adam else ()
 
     def __call__(self, gradients: Sequence[Tensor], learning_rate: Tensor, *, keep: Tensor | None = None) -> None:
-        """One update in place; where `keep` (scalar bool) is false nothing changes: a step left out by fp16."""
+        """One update in place; if `keep` (scalar bool) is false nothing changes: a step that fp16 leaves out."""
         tensors = self.tensors()
         after = self.advance(tensors, gradients, learning_rate, self.corrections(self.count), keep=keep)
         for stored, value in zip(tensors, after, strict=True):
@@ -64,7 +64,7 @@ class FunctionalUpdate:
         keep: Tensor | None = None,
         weight_decay: Tensor | None = None,
     ) -> list[Tensor]:
-        """What becomes of `tensors`, ordered as `tensors()` are, in one update; `weight_decay` as a tensor is data."""
+        """The values after one update of `tensors`, in the order of `tensors()`; `weight_decay` as a tensor is data."""
         decay = self.config.weight_decay if weight_decay is None else weight_decay
         size = len(self.parameters)
         columns = [tensors[start : start + size] for start in range(0, len(tensors) - 1, size)]
@@ -100,7 +100,7 @@ class FunctionalUpdate:
 
 
 def _is_decayed(decay: Decay) -> bool:
-    """A number may be left out where it is 0; of a tensor nothing is asked."""
+    """Whether weights decay: a number 0 is left out; a tensor is never read."""
     return isinstance(decay, Tensor) or decay != 0
 
 

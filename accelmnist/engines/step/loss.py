@@ -1,4 +1,4 @@
-"""Logits and loss of a batch in the run's precision and with dropout: where every engine in torch starts."""
+"""Logits and loss of a batch in the run's precision and with dropout, for every engine in torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LossWithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def training_network(config: RunConfig, device: Device) -> TrainingNetwork:
     """The function (parameters, inputs (batch, 784), dropout seed) -> logits (batch, 10).
 
-    What depends on the configuration is chosen here, before the loop.
+    All that depends on the configuration is chosen here, before the loop.
     """
     activation = ACTIVATION_FUNCTIONS[config.model.activation]
     probability, precision = config.model.dropout, config.execution.precision
@@ -51,7 +51,7 @@ def training_loss(config: RunConfig, device: Device) -> TrainingLoss:
 def loss_with_gradient(config: RunConfig, device: Device) -> LossWithGradient:
     """The function (logits (batch, 10), labels (batch,)) -> loss, a scalar, and its gradient at the logits (batch, 10).
 
-    Both are float32, or float64 where the logits are.
+    Both are float32, or float64 if the logits are.
     """
     output = config.model.output
     table = target_table(config.training.label_smoothing, device.torch_device)

@@ -1,12 +1,12 @@
 """The loss scale of fp16 training, kept on the device so that no step asks the host.
 
 The loss is multiplied by the scale, so that small gradients don't vanish in 16 bits, and the gradients are divided by
-it (Micikevicius et al. 2018). Where a gradient overflows the step is left out and the scale halved; after
+it (Micikevicius et al. 2018). If a gradient overflows, the step is left out and the scale halved; after
 `_GROWTH_INTERVAL` good steps in a row it is doubled. torch's GradScaler does the same but works with torch's
 optimizer classes alone.
 
 It starts at 2^13 and not at GradScaler's 2^16: the first gradients of these networks then stay within fp16's range
-(65,504), so that the first steps can be held against float64 step by step.
+(65,504), so that the first steps can be compared with float64 step by step.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whether a network fits into memory, asked before it is made.
+"""Whether a network fits into memory, checked before it is made.
 
 On most systems an allocation on the CPU never fails: memory is promised, and the process is killed when it is used. So
-the need is estimated from the shapes and held against what is free.
+the need is estimated from the shapes and compared with the free memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FLOAT32, _FLOAT64 = 4, 8
 
 
 def training_bytes(config: RunConfig, *, element: int = _FLOAT32) -> int:
-    """Bytes that training takes at least: weights, gradients, optimizer's state, and a batch's activations twice."""
+    """The least bytes that training needs: weights, gradients, optimizer's state, and a batch's activations twice."""
     average = 2 if config.training.averaging else 0  # the average itself, and the weights that it stands in for
     copies = 2 + len(SLOTS[config.training.optimizer]) + average
     activations = 2 * config.training.batch_size * sum(config.model.sizes)
@@ -23,7 +23,7 @@ def training_bytes(config: RunConfig, *, element: int = _FLOAT32) -> int:
 
 
 def require_memory(config: RunConfig, device: Device, *, checked: bool = True) -> None:
-    """Raise DeviceError where `config` can't be trained on `device`, or where `checked`, judged on the host."""
+    """Raise DeviceError if `config` can't be trained on `device`, or if `checked`, can't be verified on the host."""
     training, checking = training_bytes(config), training_bytes(config, element=_FLOAT64) if checked else 0
     work = f"{config.model} takes about {{:.1f}} GB to train" + (" and check" if checked else "")
     if device.kind == "cpu":
@@ -33,9 +33,9 @@ def require_memory(config: RunConfig, device: Device, *, checked: bool = True) -
         _require(checking, free_memory_bytes(None), work, "this machine")
 
 
-def _require(need: int, free: int | None, work: str, place: str) -> None:
+def _require(need: int, free: int | None, work: str, owner: str) -> None:
     if free is not None and need > free:
         raise DeviceError(
-            f"{work.format(need / 1e9)}; {place} has {free / 1e9:.1f} GB free",
+            f"{work.format(need / 1e9)}; {owner} has {free / 1e9:.1f} GB free",
             remedy="Try a smaller --hidden or --batch-size",
         )

@@ -1,10 +1,10 @@
-"""Epochs and inference by replay of what was captured once as CUDA graphs.
+"""Epochs and inference by replays of CUDA graphs that were captured once.
 
 A graph repeats the kernels that were started while it was captured, on the same addresses. So everything that differs
-from step to step, the order, the learning rates, the dropout seeds, is read from a window in the device's memory that
-is filled before each replay, and the losses are left in a buffer. The chunks have 1, 2, 4 ... steps, so that a few
-replays make an epoch of any length. The graphs share one pool of memory: they run one after the other on one stream,
-and nothing in the pool outlives a replay.
+from step to step, the order, the learning rates, the dropout seeds, is read from step inputs in the device's memory,
+which are filled before each replay, and the losses are left in a buffer. The chunks have 1, 2, 4 ... steps, so that a
+few replays make an epoch of any length. The graphs share one pool of memory: they run one after the other on one
+stream, and nothing in the pool outlives a replay.
 
 Sources: CUDA C++ Programming Guide, "CUDA Graphs"; PyTorch's notes on CUDA semantics, "CUDA Graphs".
 """
@@ -27,19 +27,19 @@ MOST_STEPS = 32  # of a chunk: a replay then costs the host less than a hundredt
 
 
 class StepInputs:
-    """The plan of up to `room` steps, in tensors that never move; `sample` has the batch shape of all that follow."""
+    """The plan of up to `capacity` steps, in tensors that never move; all plans have the batch shape of `sample`."""
 
-    def __init__(self, sample: DeviceEpoch, room: int) -> None:
+    def __init__(self, sample: DeviceEpoch, capacity: int) -> None:
         # The sample's first step throughout: capturing runs the steps, and must find images that are there.
-        self.order = sample.order[:1].repeat(room, 1)
-        self.learning_rates = sample.learning_rates[:1].repeat(room)
-        self.dropout_seeds = sample.dropout_seeds[:1].repeat(room)
+        self.order = sample.order[:1].repeat(capacity, 1)
+        self.learning_rates = sample.learning_rates[:1].repeat(capacity)
+        self.dropout_seeds = sample.dropout_seeds[:1].repeat(capacity)
 
     def __len__(self) -> int:
         return len(self.order)
 
     def fill(self, part: DeviceEpoch) -> None:
-        """Set the first steps, `room` at most: three copies, within the device where `part` is there."""
+        """Set the first steps, at most `capacity`: three copies, within the device if `part` is there."""
         steps = len(part)
         assert part.order.shape[1:] == self.order.shape[1:], "the batch of an epoch is the sample's"
         self.order[:steps] = part.order
@@ -48,17 +48,17 @@ class StepInputs:
 
 
 class GraphChunk(ABC):
-    """A function of a window's steps that can be captured: it keeps nothing in Python, and never asks the host.
+    """A function of step inputs that can be captured: it keeps nothing in Python, and never waits for the host.
 
-    `losses` (room,) float32 on the device are those of the last call.
+    `losses` (capacity,) float32 on the device are those of the last call.
     """
 
-    window: StepInputs
+    step_inputs: StepInputs
     losses: Tensor
 
     @abstractmethod
     def __call__(self, steps: int) -> None:
-        """Run the first `steps` steps of the window, in place."""
+        """Run the first `steps` of the step inputs, in place."""
 
     @abstractmethod
     def tensors(self) -> list[Tensor]:
@@ -66,11 +66,11 @@ class GraphChunk(ABC):
 
 
 class ReplayedEpochs:
-    """Runs epochs as replays of `chunk`, which is captured here, a graph a size; its weights end as they began."""
+    """Runs epochs as replays of `chunk`, captured once for each size; its weights end as they began."""
 
     def __init__(self, chunk: GraphChunk, device: Device) -> None:
         self.chunk = chunk
-        sizes = chunk_sizes(len(chunk.window))
+        sizes = chunk_sizes(len(chunk.step_inputs))
         self._replays = dict(zip(sizes, _capture(chunk, sizes, device), strict=True))
 
     def __call__(self, epoch: DeviceEpoch) -> Tensor:
@@ -79,7 +79,7 @@ class ReplayedEpochs:
         start = 0
         for size in split_steps(len(epoch), list(self._replays)):
             here = slice(start, start + size)
-            self.chunk.window.fill(epoch[here])
+            self.chunk.step_inputs.fill(epoch[here])
             self._replays[size]()
             losses[here] = self.chunk.losses[:size]
             start += size
@@ -87,7 +87,7 @@ class ReplayedEpochs:
 
 
 class ReplayedClassifier:
-    """Bytes (n, 784) -> logits (n, 10) float32 by replays of `logits_of`, a graph a number of images.
+    """The function bytes (n, 784) -> logits (n, 10) float32 by replays of `logits_of`, one graph a number of images.
 
     A graph is captured at the first call with its number; the next call with it overwrites the logits.
     """
@@ -111,7 +111,7 @@ class ReplayedClassifier:
 
 
 def _capture(chunk: GraphChunk, sizes: list[int], device: Device) -> list[Replay]:
-    """Capturing runs the steps as well; that is undone, also where it fails."""
+    """The captured graphs. Capturing runs the steps as well; that is undone, also if it fails."""
     changed = chunk.tensors()
     before = [tensor.clone() for tensor in changed]
     try:
@@ -125,13 +125,13 @@ def _capture(chunk: GraphChunk, sizes: list[int], device: Device) -> list[Replay
         torch._foreach_copy_(changed, before)
 
 
-def chunk_sizes(room: int) -> list[int]:
-    """The powers of two up to `room`, the largest first."""
-    return [1 << power for power in reversed(range(room.bit_length()))]
+def chunk_sizes(capacity: int) -> list[int]:
+    """The powers of two up to `capacity`, the largest first."""
+    return [1 << power for power in reversed(range(capacity.bit_length()))]
 
 
 def split_steps(steps: int, sizes: list[int]) -> Iterator[int]:
-    """Sizes that add up to `steps`, as few as can be: the largest as often as it fits, then each smaller one once."""
+    """The fewest sizes that add up to `steps`: the largest as often as it fits, then each smaller one at most once."""
     for size in sizes:
         whole, steps = divmod(steps, size)
         yield from [size] * whole

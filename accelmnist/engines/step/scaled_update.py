@@ -1,7 +1,7 @@
-"""torch's fused update together with the loss scale that fp16 takes, and their state under the common names.
+"""torch's fused update together with fp16's loss scale, and their state under the common names.
 
-What is multiplied by the scale, the loss or its gradient at the logits, is the engine's to choose; `update` divides by
-it again, and leaves a step out where a gradient overflowed. No step asks the host.
+The engine chooses what it multiplies by the scale, the loss or its gradient at the logits; `update` divides by it
+again, and leaves a step out if a gradient overflowed. No step waits for the host.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from accelmnist.engines.step.torch_update import TorchUpdate
 class ScaledUpdate:
     """The optimizer of a job over its model's parameters.
 
-    `update` takes the gradients, scaled where `scaled` scales, and the learning rate, and changes the parameters in
-    place.
+    `update` takes the gradients, scaled if `scaled` scales, and the learning rate, and changes the parameters in place.
     """
 
     def __init__(self, job: Job) -> None:
@@ -35,7 +34,7 @@ class ScaledUpdate:
         )
 
     def scaled(self, value: Tensor) -> Tensor:
-        """`value` times the loss scale; the same tensor where there is none."""
+        """`value` times the loss scale; the same tensor if there is none."""
         return value if self.loss_scale is None else value * self.loss_scale.scale
 
     def _unscale_and_update(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
@@ -58,7 +57,7 @@ class ScaledUpdate:
 
     @torch.no_grad()
     def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave, in place."""
+        """Copy in a state that `state()` of any engine returned."""
         import_state(state, self.names, self.torch_update.slots, self._scale())
         for count in self.torch_update.counts:
             import_state(state, [], {}, {"count": count})

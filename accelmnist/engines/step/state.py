@@ -1,4 +1,4 @@
-"""Names of the training state: what an engine keeps besides the weights, the same for all of them.
+"""The training state besides the weights, under names that are the same for all engines.
 
 <slot>/<parameter>      such as exp_avg/layers.0.weight
 scalar/<name>           count (updates made), scale and good_steps (fp16's loss scale)
@@ -16,7 +16,7 @@ from accelmnist.engines.contract import State
 
 
 def export_state(names: Sequence[str], slots: Mapping[str, Sequence[Tensor]], scalars: Mapping[str, Tensor]) -> State:
-    """Copies on the host of one tensor a slot and parameter, and of the scalars."""
+    """Copies on the host: one tensor for each slot and parameter, and the scalars."""
     tensors = {f"{slot}/{name}": tensor for slot, row in slots.items() for name, tensor in zip(names, row, strict=True)}
     tensors |= {f"scalar/{name}": tensor for name, tensor in scalars.items()}
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
@@ -39,8 +39,8 @@ def import_state(
 
 
 def _matching(state: State, name: str, like: Tensor) -> Tensor:
-    found = state.get(name)
-    if found is None or found.shape != like.shape:
-        what = "is missing" if found is None else f"has shape {tuple(found.shape)}, not {tuple(like.shape)}"
-        raise CheckpointError(f"the saved training state: {name} {what}", remedy="Resume with the run's own options")
-    return found
+    saved = state.get(name)
+    if saved is None or saved.shape != like.shape:
+        fault = "is missing" if saved is None else f"has shape {tuple(saved.shape)}, not {tuple(like.shape)}"
+        raise CheckpointError(f"the saved training state: {name} {fault}", remedy="Resume with the run's own options")
+    return saved

@@ -1,9 +1,9 @@
 """Several steps by torch's own kernels as one function, which a CUDA graph captures.
 
-Each kernel costs a small network about as much as its work does, so what doesn't depend on the weights is done for all
-steps of the chunk at once: the images are gathered and scaled before the first step, and the losses, which only people
-read, are made after the last one. The gradient at the logits is written down, (output - target) / batch for all three
-outputs (see `model`).
+For a small network the start of a kernel costs about as much as its work, so all that doesn't depend on the weights is
+done for all steps of the chunk at once: the images are gathered and scaled before the first step, and the losses, which
+no step reads, are computed after the last one. The gradient at the logits is written down, (output - target) / batch
+for all three outputs (see `model`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _MOST_INPUT_BYTES = 2**26  # of the float32 inputs of a chunk, which are all mad
 
 
 class TorchChunk(GraphChunk):
-    """The steps of `job`; its `update` owns the optimizer's state, which graphs read where it lies."""
+    """The steps of `job`; its `update` owns the optimizer's state, which graphs read in place."""
 
     def __init__(self, job: Job, sample: DeviceEpoch) -> None:
-        self.window = StepInputs(sample, room_of(sample))
-        self.losses = torch.zeros_like(self.window.learning_rates)
+        self.step_inputs = StepInputs(sample, capacity_of(sample))
+        self.losses = torch.zeros_like(self.step_inputs.learning_rates)
         self._data = job.data
         self.update = ScaledUpdate(job)
         self._output = job.config.model.output
@@ -38,15 +38,15 @@ class TorchChunk(GraphChunk):
         self._input_type = AMP_DTYPES.get(job.config.execution.precision, torch.float32)
 
     def __call__(self, steps: int) -> None:
-        """Run the first `steps` steps of the window, in place."""
-        order = self.window.order[:steps].view(-1)
+        """Run the first `steps` of the step inputs, in place."""
+        order = self.step_inputs.order[:steps].view(-1)
         shape = steps, self._batch, -1
         inputs = scale_images(self._data.images.index_select(0, order)).to(self._input_type).view(shape)
         targets = self._targets.index_select(0, self._data.labels.index_select(0, order)).view(shape)
-        rates, seeds = self.window.learning_rates, self.window.dropout_seeds
+        rates, seeds = self.step_inputs.learning_rates, self.step_inputs.dropout_seeds
         logits = [self._step(inputs[i], targets[i], rates[i], seeds[i]) for i in range(steps)]
-        every = torch.stack(logits).float().flatten(0, 1)
-        losses = image_losses(every, targets.flatten(0, 1), self._output)
+        all_logits = torch.stack(logits).float().flatten(0, 1)
+        losses = image_losses(all_logits, targets.flatten(0, 1), self._output)
         self.losses[:steps] = losses.view(steps, self._batch).mean(dim=1)
 
     def _step(self, inputs: Tensor, targets: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
@@ -54,17 +54,17 @@ class TorchChunk(GraphChunk):
         parameters = self.update.parameters
         with torch.enable_grad():
             logits = self._network(parameters, inputs, seed)
-        said = apply_output(logits.detach().float(), self._output)
-        gradient = self.update.scaled((said - targets) * (1 / self._batch))
+        outputs = apply_output(logits.detach().float(), self._output)
+        gradient = self.update.scaled((outputs - targets) * (1 / self._batch))
         self.update.update(torch.autograd.grad(logits, parameters, gradient.to(logits.dtype)), rate)
         return logits.detach()
 
     def tensors(self) -> list[Tensor]:
-        """Weights, optimizer's state, loss scale."""
+        """Weights, optimizer's state and loss scale."""
         return self.update.tensors()
 
 
-def room_of(sample: DeviceEpoch) -> int:
-    """The most steps of a chunk: no more than an epoch has, and no more than memory should hold inputs of."""
+def capacity_of(sample: DeviceEpoch) -> int:
+    """The most steps of a chunk: at most an epoch's, and at most as many as memory should hold inputs of."""
     step_bytes = sample.order.shape[1] * INPUTS * torch.float32.itemsize
     return max(1, min(MOST_STEPS, len(sample), _MOST_INPUT_BYTES // step_bytes))

@@ -1,4 +1,4 @@
-"""The update by torch's own rules: what eager training and the float64 replay use.
+"""The update by torch's own functions, for eager training and the float64 replay.
 
 It calls the functions behind torch.optim's classes. The classes import torch's compiler when the first one is made,
 which takes two seconds, a fifth of a whole run, and their `step` costs more host time than the fused kernel that it
@@ -22,7 +22,7 @@ class TorchUpdate:
     """The optimizer of `config` over `parameters`: `slots` is its state, one tensor a parameter.
 
     `counts` are the numbers of updates, float32 scalars, one a parameter as torch keeps them; only Adam has them.
-    `fused` takes torch's one-kernel form, else the plain one.
+    `fused` chooses torch's one-kernel form over the plain one.
     """
 
     def __init__(self, parameters: Sequence[Tensor], config: TrainingConfig, *, fused: bool) -> None:
@@ -44,7 +44,7 @@ class TorchUpdate:
         scale: Tensor | None = None,
         overflowed: Tensor | None = None,
     ) -> None:
-        """One update in place; `scale` divides the gradients, where `overflowed` is 1 nothing changes (fused)."""
+        """One update in place; `scale` divides the gradients; if `overflowed` is 1, nothing changes (fused)."""
         self._update(list(gradients), learning_rate, scale, overflowed)
 
     def _sgd(self, gradients: list[Tensor], rate: Tensor, scale: Tensor | None, overflowed: Tensor | None) -> None:

@@ -1,10 +1,11 @@
 """Several steps by our own Triton kernels as one function, which a CUDA graph captures.
 
-`launches` says which kernels a step starts. All that they work on is made here once; Adam's corrections are made
-before the first step of a chunk, and losses added up after its last.
+`launches` defines the kernels of a step. Their tensors are made here once; Adam's corrections are computed before the
+first step of a chunk, and the losses added up after its last.
 
-16-bit training takes no loss scale: the kernels keep gradients as many times as large as the batch has images, which
-does its work, and add up in float32. A gradient that overflows all the same makes the loss infinite, which is told.
+16-bit training needs no loss scale: the kernels keep gradients as many times as large as the batch has images, which
+has the same effect, and add up in float32. A gradient that overflows all the same makes the loss infinite, which a run
+reports.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class TritonChunk(GraphChunk):
     """The steps of `job`; it owns the optimizer's state. `launches` are those of one step, in order."""
 
     def __init__(self, job: Job, sample: DeviceEpoch) -> None:
-        room, device = max(1, min(MOST_STEPS, len(sample))), job.device.torch_device
-        self.window = StepInputs(sample, room)
-        self.losses = torch.zeros(room, device=device)
+        capacity, device = max(1, min(MOST_STEPS, len(sample))), job.device.torch_device
+        self.step_inputs = StepInputs(sample, capacity)
+        self.losses = torch.zeros(capacity, device=device)
         self._names = [name for name, _ in job.model.named_parameters()]
         self._parameters = [parameter.detach() for parameter in job.model.parameters()]
         slots = SLOTS[job.config.training.optimizer]
@@ -43,7 +44,7 @@ class TritonChunk(GraphChunk):
         self.launches = StepLaunches(job.config, self._memory).all()
 
     def _make_memory(self, job: Job) -> Memory:
-        config, room, device = job.config, len(self.window), job.device.torch_device
+        config, capacity, device = job.config, len(self.step_inputs), job.device.torch_device
         batch, hidden = config.training.batch_size, config.model.hidden
         operand = AMP_DTYPES.get(config.execution.precision, torch.float32)
 
@@ -52,25 +53,25 @@ class TritonChunk(GraphChunk):
 
         return Memory(
             data=job.data,
-            window=self.window,
+            step_inputs=self.step_inputs,
             parameters=self._parameters,
             slots=list(self._slots.values()),
             values=[blank(units, operand) for units in hidden],
-            slopes=[blank(units, torch.float32) for units in hidden],
+            activation_grads=[blank(units, torch.float32) for units in hidden],
             gradients=[blank(units, operand) for units in (*hidden, CLASSES)],
-            shares=torch.zeros(room, head_tile(config).grid(batch, CLASSES)[0], device=device),
-            corrections=torch.zeros(2, room, device=device),
+            loss_parts=torch.zeros(capacity, head_tile(config).grid(batch, CLASSES)[0], device=device),
+            corrections=torch.zeros(2, capacity, device=device),
         )
 
     def __call__(self, steps: int) -> None:
-        """Run the first `steps` steps of the window, in place."""
+        """Run the first `steps` of the step inputs, in place."""
         if "exp_avg" in self._slots:
             before = self._count + torch.arange(steps, device=self._count.device)
             self._memory.corrections[:, :steps] = torch.stack(bias_corrections(before))
         for step in range(steps):
             for launch in self.launches:
                 launch(step)
-        self.losses[:steps] = self._memory.shares[:steps].sum(dim=1)
+        self.losses[:steps] = self._memory.loss_parts[:steps].sum(dim=1)
         self._count += steps
 
     def tensors(self) -> list[Tensor]:
@@ -82,12 +83,12 @@ class TritonChunk(GraphChunk):
         return export_state(self._names, self._slots, {"count": self._count})
 
     def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave; graphs read it where it lies."""
+        """Copy in a state that `state()` of any engine returned; graphs read it in place."""
         import_state(state, self._names, self._slots, {"count": self._count})
 
 
 def why_too_large(config: RunConfig) -> str | None:
-    """Why the kernels can't address the matrices of `config`, or None."""
+    """Why the kernels can't address the matrices of `config`, or None if they can."""
     sizes, batch = config.model.sizes, config.training.batch_size
     largest = max(max(rows * columns for rows, columns in pairwise(sizes)), batch * max(sizes))
     return None if largest < _MOST_NUMBERS else "its kernels take matrices of fewer than 2^31 numbers"

@@ -9,11 +9,11 @@ from accelmnist.core.config import Precision
 from accelmnist.device import AMP_DTYPES
 from accelmnist.engines.model import MLP
 from accelmnist.engines.triton.kernels.tiles import tile
-from accelmnist.engines.triton.launches import Launch, blocks, products
+from accelmnist.engines.triton.launches import Launch, block_sizes, products
 
 
 class TritonForward:
-    """Bytes (n, 784) -> logits (n, 10) float32 with the weights that `model` has at the call."""
+    """The function bytes (n, 784) -> logits (n, 10) float32, with the weights that `model` has at the call."""
 
     def __init__(self, model: MLP, precision: Precision) -> None:
         self._model_config = model.config
@@ -22,7 +22,7 @@ class TritonForward:
         self._products = products(precision)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits of `images`; what is in between lies in memory of the call's own."""
+        """Logits of `images`; the activations in between lie in the call's own memory."""
         values, order = images, torch.arange(len(images), device=images.device)
         last = len(self._parameters) // 2 - 1
         for layer in range(last + 1):
@@ -36,7 +36,7 @@ class TritonForward:
         count, (units, inputs) = len(source), weight.shape
         dtype = torch.float32 if is_last else self._operand
         values = torch.empty(count, units, dtype=dtype, device=source.device)
-        cut = tile(count, units, inputs)
+        block_shape = tile(count, units, inputs)
         arguments = {"source": source, "order": order, "weight": weight, "bias": bias, "values": values}
         constants = {
             "BATCH": count,
@@ -49,7 +49,9 @@ class TritonForward:
             "TRAINING": False,
             "FROM_IMAGES": layer == 0,
         }
-        constants |= self._products | blocks(cut)
-        # Neither slopes nor seeds are touched: the order stands in for the seeds, the values for the slopes.
-        Launch(forward, cut.grid(count, units), arguments | {"slopes": values, "seeds": order}, constants)(0)
+        constants |= self._products | block_sizes(block_shape)
+        # The kernel touches neither activation_grads nor seeds: values and order stand in for them.
+        Launch(
+            forward, block_shape.grid(count, units), arguments | {"activation_grads": values, "seeds": order}, constants
+        )(0)
         return values

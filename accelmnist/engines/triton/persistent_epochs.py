@@ -26,13 +26,13 @@ _PARAMETERS = ("weight", "bias", "out_weight", "out_bias")
 
 
 def partition_of(config: RunConfig, multiprocessors: int) -> Partition | None:
-    """How `config`, of one hidden layer, is cut among `multiprocessors`; None where it does not fit."""
+    """The partition of `config`, of one hidden layer, among `multiprocessors`; None if it does not fit."""
     inputs, units, _ = config.model.sizes
     return partition(config.training.batch_size, inputs, units, multiprocessors=multiprocessors)
 
 
 class PersistentEpochs:
-    """Runs epochs of `job` on a grid that `cut` describes; the optimizer's state lies in torch's tensors."""
+    """Runs epochs of `job` on the grid of `cut`; the optimizer's state lies in torch's tensors."""
 
     def __init__(self, job: Job, cut: Partition) -> None:
         config, device = job.config, job.device.torch_device
@@ -58,7 +58,7 @@ class PersistentEpochs:
     def arguments(self, epoch: DeviceEpoch) -> dict[str, Tensor]:
         """The kernel's tensors by name, for the steps of `epoch`."""
         rates = epoch.learning_rates.contiguous()
-        means, roots = rates, rates  # not used where the rule is not Adam's
+        means, roots = rates, rates  # read by Adam alone
         if "exp_avg" in self._slots:
             means, roots = bias_corrections(self._count + torch.arange(len(epoch), device=self._count.device))
         return self._fixed | {
@@ -81,7 +81,7 @@ class PersistentEpochs:
         return export_state(self._names, self._slots, {"count": self._count})
 
     def load_state(self, state: State) -> None:
-        """Take over a state that `state()` of any engine gave."""
+        """Copy in a state that `state()` of any engine returned."""
         import_state(state, self._names, self._slots, {"count": self._count})
 
     def _options(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class PersistentEpochs:
         return {"num_warps": self.cut.warps, "num_stages": 1, "launch_cooperative_grid": True}
 
     def _named_parameters(self) -> dict[str, Tensor]:
-        """Parameters and slots by the kernel's names; a rule that has fewer slots doesn't touch what stands in."""
+        """Parameters and slots by the kernel's names; a rule with fewer slots doesn't touch the stand-ins for them."""
         named: dict[str, Tensor] = {}
         for position, (name, parameter) in enumerate(zip(_PARAMETERS, self._parameters, strict=True)):
             first, second = [*(slot[position] for slot in self._slots.values()), parameter, parameter][:2]

@@ -10,7 +10,7 @@ import triton.language as tl
 def backward(
     gradients,  # at the sums of the layer after it (BATCH, UNITS)
     weight,  # of that layer, float32 (UNITS, INPUTS)
-    slopes,  # of this layer's activations, float32 (BATCH, INPUTS)
+    activation_grads,  # derivatives of this layer's activations, float32 (BATCH, INPUTS)
     hidden_gradients,  # out: at this layer's sums (BATCH, INPUTS)
     BATCH: tl.constexpr,
     INPUTS: tl.constexpr,
@@ -32,7 +32,7 @@ def backward(
         mask = (units < UNITS)[:, None] & (inputs < INPUTS)[None, :]
         weights = tl.load(weight + units[:, None] * INPUTS + inputs[None, :], mask=mask, other=0.0)
         sums = tl.dot(gradient.to(OPERAND), weights.to(OPERAND), sums, input_precision=PRECISION)
-    places = rows[:, None] * INPUTS + inputs[None, :]
+    offsets = rows[:, None] * INPUTS + inputs[None, :]
     inside = (rows < BATCH)[:, None] & (inputs < INPUTS)[None, :]
-    slope = tl.load(slopes + places, mask=inside, other=0.0)
-    tl.store(hidden_gradients + places, (sums * slope).to(OPERAND), mask=inside)
+    activation_grad = tl.load(activation_grads + offsets, mask=inside, other=0.0)
+    tl.store(hidden_gradients + offsets, (sums * activation_grad).to(OPERAND), mask=inside)

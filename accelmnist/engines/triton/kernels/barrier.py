@@ -1,14 +1,14 @@
 """A barrier across a grid whose programs all run at the same time.
 
-Every program adds itself to one counter and waits until all have. The counter only grows, so there is no moment at
-which it is set back and no race about it: barrier number `passed` of a launch is open once (passed + 1) times as many
+Every program adds itself to one counter and waits until all have. The counter only grows and is never set back, so no
+program can race with its reset: barrier number `passed` of a launch is open once (passed + 1) times as many
 as the grid has programs have arrived.
 
-What a program wrote before the barrier is seen by all after it: the threads of the program meet, then one of them
-arrives by an atomic of release order at the scope of the GPU; the last arrival is read by acquire order, and the
-threads meet again. Every arrival is a read-modify-write, so that an acquire of the last one takes in all before.
+What a program wrote before the barrier is seen by all after it: the threads of the program synchronize, then one of
+them arrives by an atomic of release order at the scope of the GPU; the last arrival is read by acquire order, and the
+threads synchronize again. Every arrival is a read-modify-write, so that an acquire of the last one takes in all before.
 
-A grid that is not there as a whole would wait for ever, so it has to be launched cooperatively: the driver then refuses
+A grid that does not run as a whole would wait for ever, so it has to be launched cooperatively: the driver then refuses
 one that does not fit. Sources: CUDA C++ Programming Guide, "Cooperative Groups"; PTX ISA, "Memory Consistency Model".
 """
 

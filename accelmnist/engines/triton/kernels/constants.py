@@ -1,7 +1,7 @@
-"""What kernels are compiled by, in groups that are handed on whole: plain Python, `tl.constexpr` to a kernel.
+"""The constants that kernels are compiled for, in groups that are passed whole: each a `tl.constexpr` to a kernel.
 
-Triton 3.6 to 3.8 take a NamedTuple of constants as one constexpr, and read its fields by name; made inside a kernel
-it may hold tensors and pointers alone, so constants and pointers are never in one group.
+Triton 3.6 to 3.8 take a NamedTuple of constants as one constexpr, and read its fields by name; one made inside a kernel
+can hold only tensors and pointers, so constants and pointers are never in one group.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Block(NamedTuple):
 
 
 class Head(NamedTuple):
-    """A network's activation and outputs, its loss, and its dropout: dropped is what hashes below `drop_below`."""
+    """A network's activation and outputs, its loss, and its dropout, which drops what hashes below `drop_below`."""
 
     classes: int
     activation: str

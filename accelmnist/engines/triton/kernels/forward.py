@@ -1,6 +1,6 @@
-"""A layer forward: from bytes or activations to activations, and for training their slopes for the way back.
+"""A layer forward: from bytes or activations to activations, and for training their derivatives.
 
-Training takes it for hidden layers, inference also for the outputs, whose activation is then "none".
+Training uses it for hidden layers, inference also for the outputs, with the activation "none".
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from accelmnist.engines.triton.kernels.pieces import activate, kept, load_inputs, row_starts
+from accelmnist.engines.triton.kernels.pieces import activate, is_kept, load_inputs, row_starts
 
 
 @triton.jit(do_not_specialize=["step"])
 def forward(
-    source,  # images uint8 (n, INPUTS) where FROM_IMAGES, else activations (BATCH, INPUTS)
+    source,  # images uint8 (n, INPUTS) if FROM_IMAGES, else activations (BATCH, INPUTS)
     order,  # int64 (steps, BATCH)
     weight,  # float32 (UNITS, INPUTS)
     bias,  # float32 (UNITS,)
     values,  # out: activations (BATCH, UNITS), dropout applied
-    slopes,  # out: float32 (BATCH, UNITS), what a gradient at an activation is multiplied by; nothing if not TRAINING
-    seeds,  # int64 (steps,); not read where nothing is dropped
+    activation_grads,  # out if TRAINING: float32 (BATCH, UNITS), the factors of gradients at activations
+    seeds,  # int64 (steps,); not read without dropout
     step,
     BATCH: tl.constexpr,
     INPUTS: tl.constexpr,
@@ -48,13 +48,13 @@ def forward(
         weights = tl.load(weight + units[None, :] * INPUTS + inputs[:, None], mask=mask, other=0.0)
         sums = tl.dot(block.to(OPERAND), weights.to(OPERAND), sums, input_precision=PRECISION)
     sums += tl.load(bias + units, mask=units < UNITS, other=0.0)[None, :]
-    result, slope = activate(sums, ACTIVATION)
+    result, activation_grad = activate(sums, ACTIVATION)
     if DROP_BELOW > 0:
-        scale = tl.where(kept(tl.load(seeds + step), rows, units, UNITS, LAYER, DROP_BELOW), KEPT_SCALE, 0.0)
+        scale = tl.where(is_kept(tl.load(seeds + step), rows, units, UNITS, LAYER, DROP_BELOW), KEPT_SCALE, 0.0)
         result *= scale
-        slope *= scale
-    places = rows[:, None] * UNITS + units[None, :]
+        activation_grad *= scale
+    offsets = rows[:, None] * UNITS + units[None, :]
     inside = (rows < BATCH)[:, None] & (units < UNITS)[None, :]
-    tl.store(values + places, result.to(values.dtype.element_ty), mask=inside)
+    tl.store(values + offsets, result.to(values.dtype.element_ty), mask=inside)
     if TRAINING:
-        tl.store(slopes + places, slope, mask=inside)
+        tl.store(activation_grads + offsets, activation_grad, mask=inside)

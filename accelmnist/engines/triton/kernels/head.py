@@ -1,6 +1,6 @@
 """The outputs: logits, loss, the gradient at the logits, and from it the gradient of the last hidden layer.
 
-The three pairs of output function and loss, and why their gradient is (output - target), stand in `model`.
+The three pairs of output function and loss, and why their gradient is (output - target), are in `model`.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from accelmnist.engines.triton.kernels.pieces import load_inputs, row_starts
 
 @triton.jit
 def loss_and_gradient(logits, targets, inside, OUTPUT: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    """Of every image: its loss (rows,), and the loss's gradient at its logits (rows, columns), 0 where not `inside`."""
+    """Each image's loss (rows,) and the loss's gradient at its logits (rows, columns), 0 if not `inside`."""
     if OUTPUT == "softmax":
         shifted = logits - tl.max(tl.where(inside, logits, -float("inf")), axis=1)[:, None]
         powers = tl.where(inside, tl.exp(shifted), 0.0)
         sums = tl.sum(powers, axis=1)[:, None]
-        said = powers / sums
+        outputs = powers / sums
         losses = targets * (tl.log(sums) - shifted)
     elif OUTPUT == "sigmoid":
-        said = tl.sigmoid(logits)
+        outputs = tl.sigmoid(logits)
         losses = tl.where(logits < 0, 0.0, logits) - logits * targets + tl.log(1 + tl.exp(-tl.abs(logits)))
     else:
         tl.static_assert(OUTPUT == "linear")
-        said = logits
+        outputs = logits
         losses = 0.5 * (logits - targets) * (logits - targets)
-    return tl.sum(tl.where(inside, losses, 0.0), axis=1), tl.where(inside, said - targets, 0.0)
+    return tl.sum(tl.where(inside, losses, 0.0), axis=1), tl.where(inside, outputs - targets, 0.0)
 
 
 @triton.jit
 def targets_of(
     labels, order, rows, classes, BATCH: tl.constexpr, CLASSES: tl.constexpr, SMOOTHING: tl.constexpr
 ) -> tl.tensor:
-    """What each of `classes` should be for the `rows` of the batch that `order` points to, smoothed."""
+    """The smoothed targets of `classes` for the `rows` of the batch that `order` points to."""
     images = tl.load(order + rows, mask=rows < BATCH, other=0)
     label = tl.load(labels + images, mask=rows < BATCH, other=0)
     return tl.where(label[:, None] == classes[None, :], 1 - SMOOTHING + SMOOTHING / CLASSES, SMOOTHING / CLASSES)
@@ -42,15 +42,15 @@ def targets_of(
 
 @triton.jit(do_not_specialize=["step"])
 def head(
-    source,  # images uint8 (n, INPUTS) where FROM_IMAGES, else activations (BATCH, INPUTS)
+    source,  # images uint8 (n, INPUTS) if FROM_IMAGES, else activations (BATCH, INPUTS)
     order,  # int64 (steps, BATCH)
     labels,  # int64 (n,)
     weight,  # float32 (CLASSES, INPUTS)
     bias,  # float32 (CLASSES,)
-    slopes,  # float32 (BATCH, INPUTS), those of the activations; not read where FROM_IMAGES
+    activation_grads,  # float32 (BATCH, INPUTS), of the activations; not read if FROM_IMAGES
     gradients,  # out: at the logits, BATCH times as large, (BATCH, CLASSES)
-    hidden_gradients,  # out: at the last hidden layer, likewise, (BATCH, INPUTS); nothing where FROM_IMAGES
-    losses,  # out: float32 (steps, programs), a program's share of the mean loss
+    hidden_gradients,  # out: at the last hidden layer, likewise, (BATCH, INPUTS); untouched if FROM_IMAGES
+    losses,  # out: float32 (steps, programs), a program's part of the mean loss
     step,
     BATCH: tl.constexpr,
     INPUTS: tl.constexpr,
@@ -81,8 +81,8 @@ def head(
     targets = targets_of(labels, order, rows, classes, BATCH, CLASSES, SMOOTHING)
     inside = (rows < BATCH)[:, None] & (classes < CLASSES)[None, :]
     image_losses, gradient = loss_and_gradient(logits, targets, (classes < CLASSES)[None, :], OUTPUT)
-    share = tl.sum(tl.where(rows < BATCH, image_losses, 0.0), axis=0) / BATCH
-    tl.store(losses + step * tl.num_programs(0) + tl.program_id(0), share)
+    loss_part = tl.sum(tl.where(rows < BATCH, image_losses, 0.0), axis=0) / BATCH
+    tl.store(losses + step * tl.num_programs(0) + tl.program_id(0), loss_part)
     tl.store(gradients + rows[:, None] * CLASSES + classes[None, :], gradient.to(OPERAND), mask=inside)
 
     if not FROM_IMAGES:
@@ -90,8 +90,8 @@ def head(
             inputs = start + tl.arange(0, DEPTH)
             mask = (classes < CLASSES)[:, None] & (inputs < INPUTS)[None, :]
             weights = tl.load(weight + classes[:, None] * INPUTS + inputs[None, :], mask=mask, other=0.0)
-            places = rows[:, None] * INPUTS + inputs[None, :]
+            offsets = rows[:, None] * INPUTS + inputs[None, :]
             within = (rows < BATCH)[:, None] & (inputs < INPUTS)[None, :]
-            slope = tl.load(slopes + places, mask=within, other=0.0)
-            hidden = tl.dot(gradient.to(OPERAND), weights.to(OPERAND), input_precision=PRECISION) * slope
-            tl.store(hidden_gradients + places, hidden.to(OPERAND), mask=within)
+            activation_grad = tl.load(activation_grads + offsets, mask=within, other=0.0)
+            hidden = tl.dot(gradient.to(OPERAND), weights.to(OPERAND), input_precision=PRECISION) * activation_grad
+            tl.store(hidden_gradients + offsets, hidden.to(OPERAND), mask=within)

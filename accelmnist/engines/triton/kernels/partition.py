@@ -1,12 +1,12 @@
-"""How the persistent kernel divides a network among the multiprocessors of a GPU: plain Python.
+"""The partition of a network among the multiprocessors of a GPU for the persistent kernel, in plain Python.
 
 The first layer's weights are cut into blocks of units by inputs, a program each, which keeps its block in registers for
-a whole launch. Were it cut by units alone, as on a CPU, 128 units would make 8 programs of the 16 that tensor cores
-take at least, and 124 of an H100's 132 multiprocessors would have nothing to do. Cutting the inputs too takes a second
-barrier a step, since sums over the inputs have to meet before the activation. One program more for each block of units
-owns its part of the small second layer.
+a whole launch. If it were cut by units alone, as on a CPU, 128 units in blocks of 16, the least that tensor cores take,
+would make 8 programs, and 124 of an H100's 132 multiprocessors would have nothing to do. Cutting the inputs too needs a
+second barrier a step, since the sums over the inputs have to be added before the activation. One more program for each
+block of units owns its part of the small second layer.
 
-What a step takes is estimated from round figures for an H100 (1.7 GHz), none of them measured by this project:
+The time of a step is estimated from round figures for an H100 (1.7 GHz), none of them measured by this project:
 
     1.3 µs      a barrier: an atomic, and the loads that see it, through the second-level cache
     1 µs        each of the three parts, in latencies of loads that wait for one another
@@ -27,7 +27,7 @@ _BARRIER_S, _LATENCY_S = 1.3e-6, 1e-6
 _BYTES_PER_S, _FMA_PER_S = 40e9, 70e9  # of one multiprocessor
 _LEAST, _MOST_UNITS, _MOST_INPUTS = 16, 128, 128  # of a block
 _KEPT_NUMBERS = 8192  # of a block's weights: with two slots a third of the registers of a multiprocessor
-_HEAD_NUMBERS = 1024  # activations that the outputs are made of at a time: times 16 classes they are in registers too
+_HEAD_NUMBERS = 1024  # activations behind the outputs at a time: times 16 classes they are in registers too
 _MOST_WIDE = 1024  # units
 _STAGED_BYTES, _FLOAT32 = 64 << 10, 4
 _MOST_NUMBERS = 2**31  # the kernel counts in 32 bits
@@ -53,12 +53,12 @@ class Partition(NamedTuple):
 
     @property
     def programs(self) -> int:
-        """The grid: every block of the first layer, and one program more a block of units for the second."""
+        """The grid: every block of the first layer, and one more program a block of units for the second."""
         return self.unit_blocks * (self.input_blocks + 1)
 
     @property
     def head_tiles(self) -> int:
-        """Groups of `head_rows` images of a batch: each has a share of the loss."""
+        """Groups of `head_rows` images of a batch: each has a part of the loss."""
         return math.ceil(self.batch / self.head_rows)
 
     @property
@@ -68,7 +68,7 @@ class Partition(NamedTuple):
 
 
 def partition(batch: int, inputs: int, units: int, *, multiprocessors: int) -> Partition | None:
-    """The cut that is estimated to be fastest on `multiprocessors`, or None where the weights fit in none."""
+    """The partition that is estimated to be fastest on `multiprocessors`, or None if the weights fit in none."""
     if units > _MOST_WIDE:
         return None
     high = [size for size in _powers(_MOST_UNITS) if size < 2 * max(units, _LEAST)]

@@ -1,4 +1,4 @@
-"""Many steps in one launch: the programs stay, keep their weights in registers, and meet at barriers.
+"""Many steps in one launch: the programs stay, keep their weights in registers, and wait for each other at barriers.
 
 A step of a network with one hidden layer has three parts, with a barrier after the first two; the third needs none,
 since nobody reads what it changes before the next step's first barrier.
@@ -7,12 +7,12 @@ since nobody reads what it changes before the next step's first barrier.
     head      a few images a program: partial sums added up, activation, logits, loss, gradients at both layers
     update    each program makes its own block's gradient and update; the last programs do the second layer and biases
 
-`partition` says who owns what. Nothing that is handed over is written again before the barrier that follows its last
-reading, so one copy of it is enough: sums are read in head, and written again after the second barrier; what head
-writes is read in update, and written again after the next step's first barrier. It is read past the first-level cache.
+`partition` defines who owns what. Exchanged data is never written again before the barrier that follows its last
+reading, so one copy of it is enough: sums are read in head and written again after the second barrier; head's results
+are read in update and written again after the next step's first barrier. All are read past the first-level cache.
 
-With `PART` a launch does one part of a step, and its end is the barrier: so several programs can be tested where they
-run one after the other. The loop over the steps must not be pipelined, which would load what is not yet written.
+With `PART` a launch does one part of a step, and its end is the barrier, so that several programs can be tested one
+after the other. The loop over the steps must not be pipelined, which would load what is not yet written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import triton.language as tl
 
 from accelmnist.engines.triton.kernels.barrier import grid_barrier
 from accelmnist.engines.triton.kernels.head import loss_and_gradient, targets_of
-from accelmnist.engines.triton.kernels.pieces import activate, kept, load_inputs, row_starts
+from accelmnist.engines.triton.kernels.pieces import activate, is_kept, load_inputs, row_starts
 from accelmnist.engines.triton.kernels.rule import (
     Factors,
     Parameter,
@@ -38,7 +38,7 @@ _COLUMNS = tl.constexpr(16)  # holds the classes: the least that a product takes
 
 
 class Exchange(NamedTuple):
-    """Pointers to what programs hand to one another within a step.
+    """Pointers to the data that programs exchange within a step.
 
     `sums` float32 (input blocks, batch, units); `activations`, `hidden_gradients` (batch, units) and `gradients`
     (batch, classes) in the products' type, gradients as many times as large as the batch.
@@ -57,14 +57,14 @@ def _forward_part(
     """The partial sums of a block's units over its inputs, for the whole batch."""
     BATCH: tl.constexpr = CUT.batch
     INPUTS: tl.constexpr = CUT.inputs
-    turned = tl.trans(weight).to(PRODUCT.operand)
+    transposed = tl.trans(weight).to(PRODUCT.operand)
     for start in range(0, BATCH, CUT.rows):
         rows = start + tl.arange(0, CUT.rows)
         starts = row_starts(order, rows, BATCH, INPUTS, True)
         block = load_inputs(images, starts, rows, inputs, BATCH, INPUTS, True)
-        part = tl.dot(block.to(PRODUCT.operand), turned, input_precision=PRODUCT.precision)
-        places = (input_block * BATCH + rows)[:, None] * CUT.units + units[None, :]
-        tl.store(exchange.sums + places, part, mask=(rows < BATCH)[:, None] & (units < CUT.units)[None, :])
+        part = tl.dot(block.to(PRODUCT.operand), transposed, input_precision=PRODUCT.precision)
+        offsets = (input_block * BATCH + rows)[:, None] * CUT.units + units[None, :]
+        tl.store(exchange.sums + offsets, part, mask=(rows < BATCH)[:, None] & (units < CUT.units)[None, :])
 
 
 @triton.jit
@@ -82,7 +82,7 @@ def _head_part(
     MODEL: tl.constexpr,
     PRODUCT: tl.constexpr,
 ) -> None:
-    """From sums to gradients for one group of images; `losses` points to the step's shares."""
+    """From sums to gradients for one group of images; `losses` points to the step's parts."""
     BATCH: tl.constexpr = CUT.batch
     UNITS: tl.constexpr = CUT.units
     CLASSES: tl.constexpr = MODEL.classes
@@ -96,34 +96,34 @@ def _head_part(
     rows = tile * ROWS + tl.arange(0, ROWS)
     units = tl.arange(0, WIDTH)
     classes = tl.arange(0, _COLUMNS)
-    places = rows[:, None] * UNITS + units[None, :]
+    offsets = rows[:, None] * UNITS + units[None, :]
     inside = (rows < BATCH)[:, None] & (units < UNITS)[None, :]
     shift = tl.load(bias + units, mask=units < UNITS, other=0.0, cache_modifier=".cg")
     sums = tl.zeros((ROWS, WIDTH), tl.float32) + shift[None, :]
     for block in tl.static_range(INPUT_BLOCKS):
-        there = exchange.sums + block * (BATCH * UNITS) + places
-        sums += tl.load(there, mask=inside, other=0.0, cache_modifier=".cg")
-    hidden, slope = activate(sums, ACTIVATION)
+        pointers = exchange.sums + block * (BATCH * UNITS) + offsets
+        sums += tl.load(pointers, mask=inside, other=0.0, cache_modifier=".cg")
+    hidden, activation_grad = activate(sums, ACTIVATION)
     if DROP_BELOW > 0:
-        scale = tl.where(kept(seed, rows, units, UNITS, 0, DROP_BELOW), MODEL.kept_scale, 0.0)
+        scale = tl.where(is_kept(seed, rows, units, UNITS, 0, DROP_BELOW), MODEL.kept_scale, 0.0)
         hidden *= scale
-        slope *= scale
+        activation_grad *= scale
     hidden = tl.where(inside, hidden, 0.0).to(PRODUCT.operand)
-    tl.store(exchange.activations + places, hidden, mask=inside)
+    tl.store(exchange.activations + offsets, hidden, mask=inside)
 
     within = (classes < CLASSES)[:, None] & (units < UNITS)[None, :]
-    there = out_weight + classes[:, None] * UNITS + units[None, :]
-    weights = tl.load(there, mask=within, other=0.0, cache_modifier=".cg").to(PRODUCT.operand).to(tl.float32)
+    pointers = out_weight + classes[:, None] * UNITS + units[None, :]
+    weights = tl.load(pointers, mask=within, other=0.0, cache_modifier=".cg").to(PRODUCT.operand).to(tl.float32)
     logits = tl.sum(hidden.to(tl.float32)[:, None, :] * weights[None, :, :], axis=2)
     logits += tl.load(out_bias + classes, mask=classes < CLASSES, other=0.0, cache_modifier=".cg")[None, :]
     targets = targets_of(labels, order, rows, classes, BATCH, CLASSES, SMOOTHING)
     image_losses, gradient = loss_and_gradient(logits, targets, (classes < CLASSES)[None, :], OUTPUT)
     tl.store(losses + tile, tl.sum(tl.where(rows < BATCH, image_losses, 0.0), axis=0) / BATCH)
     gradient = gradient.to(PRODUCT.operand)
-    shown = (rows < BATCH)[:, None] & (classes < CLASSES)[None, :]
-    tl.store(exchange.gradients + rows[:, None] * CLASSES + classes[None, :], gradient, mask=shown)
-    back = tl.sum(gradient.to(tl.float32)[:, :, None] * weights[None, :, :], axis=1) * slope
-    tl.store(exchange.hidden_gradients + places, back.to(PRODUCT.operand), mask=inside)
+    written = (rows < BATCH)[:, None] & (classes < CLASSES)[None, :]
+    tl.store(exchange.gradients + rows[:, None] * CLASSES + classes[None, :], gradient, mask=written)
+    hidden_gradient = tl.sum(gradient.to(tl.float32)[:, :, None] * weights[None, :, :], axis=1) * activation_grad
+    tl.store(exchange.hidden_gradients + offsets, hidden_gradient.to(PRODUCT.operand), mask=inside)
 
 
 @triton.jit
@@ -137,8 +137,8 @@ def _first_gradient(images, order, exchange, units, inputs, CUT: tl.constexpr, P
     for start in range(0, BATCH, CUT.rows):
         rows = start + tl.arange(0, CUT.rows)
         mask = (units < CUT.units)[:, None] & (rows < BATCH)[None, :]
-        there = exchange.hidden_gradients + rows[None, :] * CUT.units + units[:, None]
-        gradient = tl.load(there, mask=mask, other=0.0, cache_modifier=".cg")
+        pointers = exchange.hidden_gradients + rows[None, :] * CUT.units + units[:, None]
+        gradient = tl.load(pointers, mask=mask, other=0.0, cache_modifier=".cg")
         starts = row_starts(order, rows, BATCH, INPUTS, True)
         block = load_inputs(images, starts, rows, inputs, BATCH, INPUTS, True)
         sums = tl.dot(gradient, block.to(PRODUCT.operand), sums, input_precision=PRODUCT.precision)
@@ -168,22 +168,22 @@ def _update_second(
     for start in range(0, CUT.batch, CUT.rows):
         rows = start + tl.arange(0, CUT.rows)
         mask = (classes < MODEL.classes)[:, None] & (rows < CUT.batch)[None, :]
-        there = exchange.gradients + rows[None, :] * MODEL.classes + classes[:, None]
-        gradient = tl.load(there, mask=mask, other=0.0, cache_modifier=".cg")
-        places = rows[:, None] * CUT.units + units[None, :]
+        pointers = exchange.gradients + rows[None, :] * MODEL.classes + classes[:, None]
+        gradient = tl.load(pointers, mask=mask, other=0.0, cache_modifier=".cg")
+        offsets = rows[:, None] * CUT.units + units[None, :]
         mask = (rows < CUT.batch)[:, None] & (units < CUT.units)[None, :]
-        hidden = tl.load(exchange.activations + places, mask=mask, other=0.0, cache_modifier=".cg")
-        back = tl.load(exchange.hidden_gradients + places, mask=mask, other=0.0, cache_modifier=".cg")
+        hidden = tl.load(exchange.activations + offsets, mask=mask, other=0.0, cache_modifier=".cg")
+        hidden_gradient = tl.load(exchange.hidden_gradients + offsets, mask=mask, other=0.0, cache_modifier=".cg")
         sums = tl.dot(gradient, hidden, sums, input_precision=PRODUCT.precision)
-        unit_sums += tl.sum(back.to(tl.float32), axis=0)
+        unit_sums += tl.sum(hidden_gradient.to(tl.float32), axis=0)
         class_sums += tl.sum(gradient.to(tl.float32), axis=1)
-    share = 1 / CUT.batch
-    places = classes[:, None] * CUT.units + units[None, :]
+    inverse_batch = 1 / CUT.batch
+    offsets = classes[:, None] * CUT.units + units[None, :]
     inside = (classes < MODEL.classes)[:, None] & (units < CUT.units)[None, :]
-    update_parameter(out_weight, places, inside, sums * share, factors, RULE)
-    update_parameter(bias, units, units < CUT.units, unit_sums * share, factors, RULE)
+    update_parameter(out_weight, offsets, inside, sums * inverse_batch, factors, RULE)
+    update_parameter(bias, units, units < CUT.units, unit_sums * inverse_batch, factors, RULE)
     if unit_block == 0:
-        update_parameter(out_bias, classes, classes < MODEL.classes, class_sums * share, factors, RULE)
+        update_parameter(out_bias, classes, classes < MODEL.classes, class_sums * inverse_batch, factors, RULE)
 
 
 @triton.jit(
@@ -193,12 +193,12 @@ def persistent(
     images,  # uint8 (n, inputs)
     labels,  # int64 (n,)
     order,  # int64 (steps, batch)
-    seeds,  # int64 (steps,); not read where nothing is dropped
+    seeds,  # int64 (steps,); not read without dropout
     rates,  # float32 (steps,)
     means,  # float32 (steps,), Adam's corrections of the mean and of the square's root
     roots,
     weight,  # float32 (units, inputs), in place, as are all parameters and slots
-    weight_first,  # its slots, as many as the rule has; the weight itself where there is none
+    weight_first,  # its slots; the weight itself stands in for those that the rule lacks
     weight_second,
     bias,  # float32 (units,)
     bias_first,
@@ -209,11 +209,11 @@ def persistent(
     out_bias,  # float32 (classes,)
     out_bias_first,
     out_bias_second,
-    sums,  # to be handed over, see Exchange
+    sums,  # exchanged between programs, see Exchange
     activations,
     hidden_gradients,
     gradients,
-    losses,  # out: float32 (steps, head tiles), shares of each step's mean loss
+    losses,  # out: float32 (steps, head tiles), parts of each step's mean loss
     arrivals,  # int64, 0 at the launch
     first,  # the steps to run are `steps` from `first` on
     steps,
@@ -232,10 +232,10 @@ def persistent(
     units = unit_block * CUT.block_units + tl.arange(0, CUT.block_units)
     inputs = input_block * CUT.block_inputs + tl.arange(0, CUT.block_inputs)
     mine = Parameter(weight, weight_first, weight_second)
-    places = units[:, None] * CUT.inputs + inputs[None, :]
+    offsets = units[:, None] * CUT.inputs + inputs[None, :]
     inside = (units < CUT.units)[:, None] & (inputs < CUT.inputs)[None, :]
     exchange = Exchange(sums, activations, hidden_gradients, gradients)
-    kept_weight, kept_first, kept_second = load_parameter(mine, places, inside, RULE)
+    kept_weight, kept_first, kept_second = load_parameter(mine, offsets, inside, RULE)
 
     for step in tl.range(first, first + steps, num_stages=1):
         batch = order + step * CUT.batch
@@ -246,7 +246,7 @@ def persistent(
             grid_barrier(arrivals, 2 * (step - first))
         if PART == "all" or PART == "head":
             seed = tl.load(seeds + step)
-            shares = losses + step * TILES
+            loss_parts = losses + step * TILES
             for tile in range(program, TILES, tl.num_programs(0)):
                 _head_part(
                     labels,
@@ -256,7 +256,7 @@ def persistent(
                     out_weight,
                     out_bias,
                     exchange,
-                    shares,
+                    loss_parts,
                     tile,
                     CUT,
                     MODEL,
@@ -286,4 +286,4 @@ def persistent(
                     RULE,
                 )
     if PART == "all" or PART == "update":
-        store_parameter(mine, places, inside, kept_weight, kept_first, kept_second, RULE)
+        store_parameter(mine, offsets, inside, kept_weight, kept_first, kept_second, RULE)

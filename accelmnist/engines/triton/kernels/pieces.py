@@ -1,4 +1,4 @@
-"""What the kernels have in common: device functions, each a few lines of arithmetic on blocks.
+"""Device functions of several kernels, each a few lines of arithmetic on blocks.
 
 Activations and the dropout mask are those of `model` and of `step.dropout`: the same hash, in unsigned 32-bit
 arithmetic, which wraps around by itself.
@@ -16,7 +16,7 @@ _SCALE = tl.constexpr(PIXEL_SCALE)
 
 @triton.jit
 def row_starts(order, rows, BATCH: tl.constexpr, WIDTH: tl.constexpr, FROM_IMAGES: tl.constexpr) -> tl.tensor:
-    """Where the `rows` of a batch begin: those of the images that `order` names, or of activations in a row."""
+    """The offsets of a batch's `rows`: of the images that `order` names, or of activations in order."""
     if FROM_IMAGES:
         starts = tl.load(order + rows, mask=rows < BATCH, other=0).to(tl.int64) * WIDTH
     else:
@@ -38,32 +38,32 @@ def load_inputs(
 
 @triton.jit
 def activate(values, ACTIVATION: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    """The activation and its slope; one that is not a number stays so."""
+    """The activation and its derivative; a NaN stays a NaN."""
     if ACTIVATION == "relu":
         result = tl.where(values < 0, 0.0, values)
-        slope = tl.where(values > 0, 1.0, 0.0)
+        activation_grad = tl.where(values > 0, 1.0, 0.0)
     elif ACTIVATION == "leaky-relu":
-        slope = tl.where(values > 0, 1.0, 0.01)
-        result = values * slope
+        activation_grad = tl.where(values > 0, 1.0, 0.01)
+        result = values * activation_grad
     elif ACTIVATION == "tanh":
         result = 2 * tl.sigmoid(2 * values) - 1
-        slope = 1 - result * result
+        activation_grad = 1 - result * result
     elif ACTIVATION == "sigmoid":
         result = tl.sigmoid(values)
-        slope = result * (1 - result)
+        activation_grad = result * (1 - result)
     elif ACTIVATION == "silu":
-        share = tl.sigmoid(values)
-        result = values * share
-        slope = share * (1 + values * (1 - share))
+        gate = tl.sigmoid(values)
+        result = values * gate
+        activation_grad = gate * (1 + values * (1 - gate))
     elif ACTIVATION == "none":
         result = values
-        slope = tl.full(values.shape, 1.0, tl.float32)
+        activation_grad = tl.full(values.shape, 1.0, tl.float32)
     else:
         tl.static_assert(ACTIVATION == "gelu")
-        share = 0.5 * (1 + tl.erf(values * 0.7071067811865476))
-        result = values * share
-        slope = share + values * 0.3989422804014327 * tl.exp(-0.5 * values * values)
-    return result, slope
+        cdf = 0.5 * (1 + tl.erf(values * 0.7071067811865476))
+        result = values * cdf
+        activation_grad = cdf + values * 0.3989422804014327 * tl.exp(-0.5 * values * values)
+    return result, activation_grad
 
 
 @triton.jit
@@ -74,7 +74,7 @@ def _mix(bits) -> tl.tensor:
 
 
 @triton.jit
-def kept(seed, rows, units, UNITS: tl.constexpr, LAYER: tl.constexpr, DROP_BELOW: tl.constexpr) -> tl.tensor:
+def is_kept(seed, rows, units, UNITS: tl.constexpr, LAYER: tl.constexpr, DROP_BELOW: tl.constexpr) -> tl.tensor:
     """Whether dropout keeps each of (rows, units): its hash is `DROP_BELOW` (a probability times 2^32) or more."""
     stream = _mix((seed + LAYER * 0x9E3779B9).to(tl.uint32))
     positions = rows.to(tl.uint32)[:, None] * UNITS + units.to(tl.uint32)[None, :]

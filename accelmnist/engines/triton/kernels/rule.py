@@ -1,6 +1,6 @@
-"""The optimizer's update of parameters by their gradient: those of `step.functional_update`, on blocks.
+"""The optimizer's update of parameters by their gradient: the rules of `step.functional_update`, on blocks.
 
-The bias corrections are made before, once for all weights of a step.
+The bias corrections are computed before, once for all weights of a step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Parameter(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """What differs from step to step: learning rate, and Adam's two corrections, scalars."""
+    """A step's scalars: the learning rate, and Adam's two corrections."""
 
     rate: tl.tensor
     mean: tl.tensor
@@ -29,7 +29,7 @@ class Factors(NamedTuple):
 
 @triton.jit
 def updated(value, first, second, gradient, factors, rule: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """A block of a parameter and of its slots after an update; a slot that the rule lacks is given back as it is."""
+    """A block of a parameter and of its slots after an update; a slot that the rule lacks is returned unchanged."""
     if rule.optimizer == "adamw":
         value *= 1 - factors.rate * rule.decay
     else:
@@ -47,31 +47,31 @@ def updated(value, first, second, gradient, factors, rule: tl.constexpr) -> tupl
 
 
 @triton.jit
-def load_parameter(parameter, places, inside, rule: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """What lies at `places`: the values and both slots, zeros where the rule has none."""
-    value = tl.load(parameter.value + places, mask=inside, other=0.0)
+def load_parameter(parameter, offsets, inside, rule: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    """The values at `offsets` and both slots, zeros for those that the rule lacks."""
+    value = tl.load(parameter.value + offsets, mask=inside, other=0.0)
     first = tl.zeros(value.shape, tl.float32)
     second = tl.zeros(value.shape, tl.float32)
     if rule.optimizer != "sgd":
-        first = tl.load(parameter.first + places, mask=inside, other=0.0)
+        first = tl.load(parameter.first + offsets, mask=inside, other=0.0)
     if rule.optimizer == "adam" or rule.optimizer == "adamw":
-        second = tl.load(parameter.second + places, mask=inside, other=0.0)
+        second = tl.load(parameter.second + offsets, mask=inside, other=0.0)
     return value, first, second
 
 
 @triton.jit
-def store_parameter(parameter, places, inside, value, first, second, rule: tl.constexpr) -> None:
-    """The reverse of `load_parameter`; of a slot that the rule lacks nothing is touched."""
-    tl.store(parameter.value + places, value, mask=inside)
+def store_parameter(parameter, offsets, inside, value, first, second, rule: tl.constexpr) -> None:
+    """The reverse of `load_parameter`; a slot that the rule lacks is not touched."""
+    tl.store(parameter.value + offsets, value, mask=inside)
     if rule.optimizer != "sgd":
-        tl.store(parameter.first + places, first, mask=inside)
+        tl.store(parameter.first + offsets, first, mask=inside)
     if rule.optimizer == "adam" or rule.optimizer == "adamw":
-        tl.store(parameter.second + places, second, mask=inside)
+        tl.store(parameter.second + offsets, second, mask=inside)
 
 
 @triton.jit
-def update_parameter(parameter, places, inside, gradient, factors, rule: tl.constexpr) -> None:
-    """Update what lies at `places` of the parameter and of its slots by `gradient`."""
-    value, first, second = load_parameter(parameter, places, inside, rule)
+def update_parameter(parameter, offsets, inside, gradient, factors, rule: tl.constexpr) -> None:
+    """Update the parameter and its slots at `offsets` by `gradient`."""
+    value, first, second = load_parameter(parameter, offsets, inside, rule)
     value, first, second = updated(value, first, second, gradient, factors, rule)
-    store_parameter(parameter, places, inside, value, first, second, rule)
+    store_parameter(parameter, offsets, inside, value, first, second, rule)

@@ -1,7 +1,7 @@
-"""How a product is cut: blocks so small that every multiprocessor gets one, and not smaller.
+"""The blocks of a product: so small that every multiprocessor gets one, and not smaller.
 
 A network of this size is bound by latency: a product of 128 by 128 is four blocks of 64 by 64, and a GPU has a hundred
-multiprocessors. Then small blocks and few, long steps along the sum are best; large products take square blocks, which
+multiprocessors. Then small blocks and few, long steps along the sum are best; large products use square blocks, which
 load less for every operation.
 """
 

@@ -12,7 +12,7 @@ from accelmnist.engines.triton.kernels.rule import Factors, Parameter, update_pa
 
 
 class Sources(NamedTuple):
-    """Pointers to what a layer's gradient is made of: its inputs, the gradient at its sums, and the images' order."""
+    """Pointers to the operands of a layer's gradient: its inputs, the gradient at its sums, and the images' order."""
 
     inputs: tl.tensor
     gradients: tl.tensor
@@ -31,8 +31,8 @@ def _update_block(
     PRODUCT: tl.constexpr,
     RULE: tl.constexpr,
 ) -> None:
-    """One block of `BLOCK.rows` units and `columns` inputs; those of the first inputs have the biases too."""
-    # Triton 3.6 hands a field on to a function as a bare number, which it then refuses; a constexpr of its own works.
+    """One block of `BLOCK.rows` units and `columns` inputs; the blocks of the first inputs update the biases too."""
+    # Triton 3.6 passes a field to a function as a bare number, which it then refuses; a constexpr of its own works.
     BATCH: tl.constexpr = BLOCK.batch
     INPUTS: tl.constexpr = BLOCK.inputs
     UNITS: tl.constexpr = BLOCK.units
@@ -53,19 +53,19 @@ def _update_block(
         sums = tl.dot(gradient.to(PRODUCT.operand), block.to(PRODUCT.operand), sums, input_precision=PRODUCT.precision)
         unit_sums += tl.sum(gradient.to(tl.float32), axis=1)
 
-    places = units[:, None] * INPUTS + inputs[None, :]
+    offsets = units[:, None] * INPUTS + inputs[None, :]
     inside = (units < UNITS)[:, None] & (inputs < INPUTS)[None, :]
-    update_parameter(weight, places, inside, sums * (1 / BATCH), factors, RULE)
+    update_parameter(weight, offsets, inside, sums * (1 / BATCH), factors, RULE)
     if column_block == 0:
         update_parameter(bias, units, units < UNITS, unit_sums * (1 / BATCH), factors, RULE)
 
 
 @triton.jit(do_not_specialize=["step"])
 def update(
-    source,  # images uint8 (n, inputs) where from_images, else activations (batch, inputs)
+    source,  # images uint8 (n, inputs) if from_images, else activations (batch, inputs)
     gradients,  # at the layer's sums, as many times as large as the batch, (batch, units)
     weight,  # float32 (units, inputs), in place, as are all that follow
-    weight_first,  # its slots, as many as the rule has; the weight itself where there is none
+    weight_first,  # its slots; the weight itself stands in for those that the rule lacks
     weight_second,
     bias,  # float32 (units,)
     bias_first,
@@ -79,7 +79,7 @@ def update(
     PRODUCT: tl.constexpr,
     RULE: tl.constexpr,
 ) -> None:
-    """The weights of one layer, a block each program."""
+    """The weights of one layer, one block a program."""
     _update_block(
         tl.program_id(0),
         tl.program_id(1),
@@ -124,7 +124,7 @@ def update_two(
     A_BLOCKS: tl.constexpr,
     B_HIGH: tl.constexpr,
 ) -> None:
-    """The weights of two layers in one launch: the first programs have the blocks of `a`, the others those of `b`."""
+    """The weights of two layers in one launch: the first programs update the blocks of `a`, the others those of `b`."""
     program = tl.program_id(0)
     factors = Factors(tl.load(rates + step), tl.load(mean_corrections + step), tl.load(root_corrections + step))
     order += step * A_BLOCK.batch
