@@ -29,7 +29,6 @@ from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, matmul_precision
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
-from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.training.loop import prepare
 
@@ -59,8 +58,7 @@ class OwnLoop:
     def __init__(self, data: DeviceSet, device: Device, *, engine: str) -> None:
         config = workload(device=device, engine=engine)
         self.device = device
-        model = MLP(config.model, seed=0).to(device.torch_device)
-        self.runner = prepare(engine_class(engine), Job(config, device, model, data))
+        self.runner = prepare(engine_class(engine), Job(config, device, data))
         self.plan = TrainingPlan(config, len(data))
         self.images = self.plan.steps * BATCH_SIZE
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.core.config import ENGINES, ExecutionConfig, RunConfig, steps_per_epoch
-from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.data.on_device import DeviceSet
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
@@ -68,9 +68,9 @@ def test_latency(benchmark: Any, model: MLP, test_set: DeviceSet, device: Device
 def checkpoint(dataset: Dataset) -> Checkpoint:
     """A checkpoint of the default run: the weights, and the state that its optimizer keeps."""
     config, cpu = RunConfig(), resolve("cpu")
-    job = Job(config, cpu, MLP(config.model, seed=0), upload(dataset.train, cpu))
+    job = Job(config, cpu, dataset.train)
     runner = prepare(EagerEngine, job)
-    losses = torch.zeros(steps_per_epoch(len(job.data), config.training.batch_size))
+    losses = torch.zeros(steps_per_epoch(len(job), config.training.batch_size))
     return Checkpoint(config, weights_of(job.model), runner.state(), losses=losses, epochs=())
 
 

@@ -76,7 +76,7 @@ def run_steps(
     data = DeviceSet(torch.from_numpy(images), torch.from_numpy(labels))
     model = MLP(config.model, seed=config.training.seed)
     plan = upload_epoch(TrainingPlan(config, len(data)).epoch(0), resolve("cpu"))
-    chunk = TritonChunk(Job(config, resolve("cpu"), model, data), plan)
+    chunk = TritonChunk(Job(config, resolve("cpu"), data, model), plan)
     if state is not None:
         chunk.load_state(state)
     losses, start = [], 0
@@ -124,7 +124,7 @@ def run_persistent(
     epoch = plan[:steps]
     cut = partition_of(config, multiprocessors)
     assert cut is not None
-    epochs = PersistentEpochs(Job(config, resolve("cpu"), model, data), cut)
+    epochs = PersistentEpochs(Job(config, resolve("cpu"), data, model), cut)
     if state is not None:
         epochs.load_state(state)
     if whole and not steps:

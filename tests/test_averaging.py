@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -41,7 +42,7 @@ def weights_by_epoch(data, device, *, averaging, engine="eager"):
         weights.append([weight.detach().clone().double() for weight in job.model.parameters()])
         told.append((result.figures.accuracy, accuracy_of(job.model, probe, device=device, precision="fp32")))
         losses.append(result.losses)
-    return weights, told, torch.cat(losses)
+    return weights, told, torch.from_numpy(np.concatenate(losses))
 
 
 def test_the_average_by_hand(device, synthetic):

@@ -14,9 +14,9 @@ import pytest
 
 from accelmnist import cli
 from accelmnist.cli import invoke
-from accelmnist.cli.loading import importing
 from accelmnist.core.records import RunRecord, load_record
 from accelmnist.data.idx import write_idx
+from accelmnist.device.loading import importing
 
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
 
@@ -128,9 +128,9 @@ def test_an_unwritable_results_folder(capsys, tmp_path):
 
 def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
     from accelmnist.core.errors import OutputError
-    from accelmnist.training.runner import run as runner
+    from accelmnist.training import checkpoint as module
 
-    saved = runner.save_checkpoint
+    saved = module.save_checkpoint
     calls = []
 
     def fails_the_second_time(checkpoint, path):
@@ -139,7 +139,7 @@ def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
             raise OutputError(f"cannot write {path}: no space left on device", remedy="Make room there")
         saved(checkpoint, path)
 
-    monkeypatch.setattr(runner, "save_checkpoint", fails_the_second_time)
+    monkeypatch.setattr(module, "save_checkpoint", fails_the_second_time)
     code = invoke([*QUICK, "--epochs", "4", "--out", "run", "--quiet"])
     captured = capsys.readouterr()
     assert code == 2
@@ -151,12 +151,12 @@ def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
 
 
 def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
-    from accelmnist.training.runner import run as runner
+    from accelmnist.training import execute as module
 
     def no_memory(*_arguments, **_settings):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(runner, "train", no_memory)
+    monkeypatch.setattr(module, "train", no_memory)
     code = invoke([*QUICK, "--quiet", "--no-save"])
     captured = capsys.readouterr()
     assert code == 2

@@ -9,7 +9,7 @@ from accelmnist.device import Device
 from accelmnist.measure import sampling
 from accelmnist.measure.sampling import seconds_of
 
-GPU = Device(torch.device("cuda:0"), "a GPU that only exists here", "for the test")
+GPU = Device("cuda:0", "a GPU that only exists here", "for the test")
 QUEUE_S, STEP_S = 1e-6, 1e-3
 
 
@@ -57,5 +57,5 @@ def test_each_kind_of_device_is_synchronized_by_its_own_call_at_both_ends(monkey
     seen: list[str] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: seen.append("cuda"))
     monkeypatch.setattr(torch.mps, "synchronize", lambda: seen.append("mps"))
-    seconds_of(lambda: seen.append("work"), Device(torch.device(kind), kind, "for the test"))
+    seconds_of(lambda: seen.append("work"), Device(kind, kind, "for the test"))
     assert seen == (["work"] if calls is None else [calls, "work", calls])

@@ -17,10 +17,11 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
 from accelmnist.engines.compilation import Compilations, CompileWatch
-from accelmnist.engines.compiled import CompiledEngine, epoch_by_loop, epoch_by_steps
+from accelmnist.engines.compiled import CompiledEngine
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step import functional_loop
+from accelmnist.engines.step.compiled_steps import epoch_by_loop, epoch_by_steps
 from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.engines.step.functional_loop import StepLoop

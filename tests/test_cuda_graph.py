@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -199,7 +200,7 @@ def test_a_classifier_reads_the_weights_that_the_model_has_now(synthetic, graphs
 
 
 def test_it_takes_cuda():
-    card = Device(torch.device("cuda:0"), "a card", "asked for")
+    card = Device("cuda:0", "a card", "asked for")
     assert CudaGraphEngine.unsupported(small_config(), card) is None
     assert CudaGraphEngine.unsupported(small_config(), CPU) == "graphs are CUDA's alone, and this is cpu"
     assert CudaGraphEngine.classifier(MLP(small_config().model, seed=0), CPU, "fp32") is None
@@ -269,4 +270,4 @@ def test_two_engines_side_by_side_do_not_disturb_each_other(device, synthetic):
     runs = [train(runner, job, probe=None) for runner, job in zip(runners, jobs, strict=True)]
     turns = [[result.losses for result in pair] for pair in zip(*runs, strict=True)]
     for number, expected in enumerate(alone):
-        expected.hold(torch.cat([turn[number] for turn in turns]))
+        expected.hold(torch.from_numpy(np.concatenate([turn[number] for turn in turns])))

@@ -14,18 +14,20 @@ from accelmnist.device import (
     compile_capability,
     is_out_of_memory,
     memory_errors,
+    names,
     precision_capability,
     require_precision,
     resolve,
 )
 
-CUDA = Device(torch.device("cuda:0"), "a card", "asked for")
-MPS = Device(torch.device("mps"), "a chip", "asked for")
+CUDA = Device("cuda:0", "a card", "asked for")
+MPS = Device("mps", "a chip", "asked for")
 
 
 @pytest.fixture
 def two_cards(monkeypatch):
     """A machine with two CUDA devices, as far as names go."""
+    monkeypatch.setattr(names, "_has_no_driver", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")

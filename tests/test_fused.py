@@ -20,7 +20,7 @@ from accelmnist.engines import native
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.model import MLP, logits_of
-from accelmnist.engines.native.epoch import ListedPixels
+from accelmnist.engines.native.network import NativeNetwork
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.reference.scores import oracle_scores
@@ -58,7 +58,7 @@ def with_threads(threads: int) -> type[FusedEngine]:
         @classmethod
         def prepare(cls, job, sample):
             runner = super().prepare(job, sample)
-            runner.train_epoch.threads = threads
+            runner.train_epoch.__self__.threads = threads
             return runner
 
     return WithThreads
@@ -205,7 +205,7 @@ def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic):
 def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch):
     model = MLP(small_config().model, seed=0)
     assert FusedEngine.classifier(model, CPU, "bf16") is None
-    assert FusedEngine.classifier(model, Device(torch.device("mps"), "a chip", "asked for"), "fp32") is None
+    assert FusedEngine.classifier(model, Device("mps", "a chip", "asked for"), "fp32") is None
     monkeypatch.setenv(native.LEVEL_VARIABLE, "none such")
     assert FusedEngine.classifier(model, CPU, "fp32") is None
 
@@ -214,7 +214,7 @@ def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch):
 
 
 def test_it_says_what_it_cannot_do(monkeypatch):
-    chip = Device(torch.device("mps"), "a chip", "asked for")
+    chip = Device("mps", "a chip", "asked for")
     assert FusedEngine.unsupported(small_config(), CPU) is None
     assert FusedEngine.unsupported(small_config(), chip) == "its kernels are for the CPU and for CUDA, and this is mps"
     half = dataclasses.replace(small_config(), execution=ExecutionConfig(precision="bf16"))
@@ -227,14 +227,14 @@ def test_it_says_what_it_cannot_do(monkeypatch):
 def test_a_small_network_gets_few_threads(hidden, expected, synthetic, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     runner = prepare(FusedEngine, make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
-    assert runner.train_epoch.threads == expected
+    assert runner.train_epoch.__self__.threads == expected
 
 
-def test_pixels_are_listed_anew_when_their_images_have_changed():
-    images = torch.randint(0, 256, (30, 784), dtype=torch.uint8)
-    pixels = ListedPixels(images, threads=2)
-    first = pixels.current()
-    assert pixels.current() is first
+def test_pixels_are_listed_anew_when_their_images_have_changed(synthetic):
+    job = make_job(small_config(training={"augment": "shift"}), synthetic, CPU)
+    network = NativeNetwork(job)
+    first = network._pixels()
+    assert network._pixels() is first
     with torch.inference_mode():
-        images[3] = 0  # as augmentation writes them
-    assert pixels.current() is not first
+        job.augmentation.write(1)
+    assert network._pixels() is not first

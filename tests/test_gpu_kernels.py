@@ -35,7 +35,7 @@ pytestmark = pytest.mark.numeric
 pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
 
 CPU = resolve("cpu")
-CARD = Device(torch.device("cuda:0"), "a card", "asked for")
+CARD = Device("cuda:0", "a card", "asked for")
 ODD = {"hidden": (50, 30)}
 STEPS = 2
 
@@ -243,8 +243,8 @@ def test_it_captures_its_kernels_and_replays_them(synthetic, monkeypatch):
     monkeypatch.setattr(replay, "capture_graphs", capture)
     config = small_config()
     data = DeviceSet(torch.from_numpy(synthetic.train.images), torch.from_numpy(synthetic.train.labels))
-    card = FakeCard(torch.device("cpu"), "a card", "asked for")
-    job = Job(config, card, MLP(config.model, seed=0), data)
+    card = FakeCard("cpu", "a card", "asked for")
+    job = Job(config, card, data)
     plan = TrainingPlan(config, len(data)).epoch(0)
     runner = FusedEngine.prepare(job, plan)
     assert run_epoch(runner, plan[:21]).shape == (21,)
@@ -270,8 +270,8 @@ def test_what_triton_refuses_is_told(synthetic, monkeypatch):
     monkeypatch.setattr(TritonChunk, "__call__", fail)
     monkeypatch.setattr(replay, "capture_graphs", lambda device, works: [work() for work in works])
     data = DeviceSet(torch.from_numpy(synthetic.train.images), torch.from_numpy(synthetic.train.labels))
-    card = FakeCard(torch.device("cpu"), "a card", "asked for")
-    job = Job(small_config(), card, MLP(small_config().model, seed=0), data)
+    card = FakeCard("cpu", "a card", "asked for")
+    job = Job(small_config(), card, data)
     with pytest.raises(DeviceError, match=r"Triton failed: out of resource: shared memory\. Run with --engine"):
         FusedEngine.prepare(job, TrainingPlan(small_config(), len(data)).epoch(0))
 

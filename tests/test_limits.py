@@ -357,7 +357,7 @@ def cuda(monkeypatch) -> Device:
     """A made-up card of 8 GB; what is captured is kept in `captured`."""
     monkeypatch.setattr(limits, "total_memory_bytes", lambda device: 8_000_000_000)
     monkeypatch.setattr(sampling, "synchronize", lambda device: None)
-    return CudaLike(torch.device("cpu"), "a card", "asked for")
+    return CudaLike("cpu", "a card", "asked for")
 
 
 def on_card(kind: LimitKind, device: Device, **fields: Any) -> Probe:
@@ -452,7 +452,7 @@ class FakeCuda:
 def test_work_is_warmed_up_on_the_side_before_it_is_captured(monkeypatch):
     fake = FakeCuda()
     fake.install(monkeypatch)
-    replay = capture_graph(Device(torch.device("cuda:1"), "a card", "asked for"), lambda: fake.log.append("work"))
+    replay = capture_graph(Device("cuda:1", "a card", "asked for"), lambda: fake.log.append("work"))
     warm_up = ["side waits for current", "enter side", "work", "leave side", "current waits for side"]
     capture = ["enter capture on side", "work", "leave capture on side"]
     assert fake.log == ["enter cuda:1", *warm_up, *capture, "leave cuda:1"]

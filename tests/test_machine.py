@@ -18,9 +18,9 @@ from accelmnist.measure import machine
 from accelmnist.measure.machine import EnergyMeter, MachineWatch
 
 CPU = resolve("cpu")
-CUDA = Device(torch.device("cuda:0"), "a card", "asked for")
-SECOND = Device(torch.device("cuda:1"), "a card", "asked for")
-MPS = Device(torch.device("mps"), "a chip", "asked for")
+CUDA = Device("cuda:0", "a card", "asked for")
+SECOND = Device("cuda:1", "a card", "asked for")
+MPS = Device("mps", "a chip", "asked for")
 
 Times = namedtuple("Times", "user nice system idle iowait irq softirq steal guest guest_nice", defaults=(0.0,) * 10)
 

@@ -216,7 +216,7 @@ def test_the_inputs_are_cut_too():
 
 
 def test_what_does_not_fit_is_refused(monkeypatch):
-    card = Device(torch.device("cuda:0"), "a card", "asked for")
+    card = Device("cuda:0", "a card", "asked for")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(engine_module, "multiprocessors", lambda device: 20)
     assert PersistentEngine.unsupported(small_config(), card) is None

@@ -23,7 +23,6 @@ from accelmnist.core.errors import CheckpointError
 from accelmnist.core.records import RunRecord, save_record
 from accelmnist.data.idx import write_idx
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import upload
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
 from accelmnist.device import resolve
 from accelmnist.engines.contract import Job
@@ -96,7 +95,7 @@ def trained(images: ImageSet, output: Output) -> MLP:
         model=ModelConfig(hidden=(32,), output=output), training=TrainingConfig(epochs=4, batch_size=200)
     )
     device = resolve("cpu")
-    job = Job(config, device, MLP(config.model, seed=0), upload(images, device))
+    job = Job(config, device, images)
     assert len(list(train(prepare(EagerEngine, job), job, probe=None))) == 4
     return job.model
 

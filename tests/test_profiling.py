@@ -25,9 +25,10 @@ from accelmnist.core.records import OperationFigures, ProfileSummary, RunRecord,
 from accelmnist.device import Device, compile_capability, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Engine
-from accelmnist.engines.eager import EagerEngine, EagerSteps
+from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.device_runner import device_runner
+from accelmnist.engines.step.eager_steps import EagerSteps
 from accelmnist.show.profile import profile_page
 from accelmnist.show.render.console import print_document
 from accelmnist.show.run_files import write_profile
@@ -48,8 +49,8 @@ from accelmnist.training.profiling.profile import (
 from tests.training_helpers import make_job, small_config
 
 CPU = resolve("cpu")
-CUDA = Device(torch.device("cuda:0"), "a card", "asked for")
-MPS = Device(torch.device("mps"), "a chip", "asked for")
+CUDA = Device("cuda:0", "a card", "asked for")
+MPS = Device("mps", "a chip", "asked for")
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
 QUICK += ["--engine", "eager"]
 

@@ -44,7 +44,7 @@ def same_to_the_bit(folder: Path, expected: dict[str, torch.Tensor]) -> bool:
 
 def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     """Press Ctrl-C in the middle of an epoch, as a signal to this process."""
-    from accelmnist.engines.eager import EagerSteps
+    from accelmnist.engines.step.eager_steps import EagerSteps
 
     original = EagerSteps.train_epoch
     calls = []
@@ -75,7 +75,7 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_same(save_every, uninterrupted,
 
 
 def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(monkeypatch, capsys):
-    from accelmnist.engines.eager import EagerSteps
+    from accelmnist.engines.step.eager_steps import EagerSteps
 
     original, calls = EagerSteps.train_epoch, []
 
@@ -164,11 +164,11 @@ def test_nothing_that_runs_is_stored(monkeypatch):
 
 def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, capsys):
     """Ctrl-C while the result is checked stops at once, and resuming only checks again."""
-    from accelmnist.engines.eager import EagerSteps
-    from accelmnist.training.runner import run as runner
+    from accelmnist.engines.step.eager_steps import EagerSteps
+    from accelmnist.training import proof
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "evaluate", lambda *_args, **_settings: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(proof, "evaluate", lambda *_args, **_settings: os.kill(os.getpid(), signal.SIGINT))
         assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
     assert capsys.readouterr().err == "error: interrupted. Go on with: accelmnist run --resume run\n"
     assert (load_record(Path("run")).status, len(load_record(Path("run")).epochs)) == ("interrupted", 8)

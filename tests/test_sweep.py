@@ -136,16 +136,16 @@ def test_no_training_of_the_sweep_can_see_the_test_set(monkeypatch):
 
 
 def test_only_the_winner_meets_the_test_set_and_once(monkeypatch):
-    from accelmnist.training.runner import run as runner
+    from accelmnist.training import proof
 
-    evaluated, original = [], runner.evaluate
+    evaluated, original = [], proof.evaluate
     test = make_synthetic(seed=0).test
 
     def evaluate(model, data, **settings):
         evaluated.append((model.config, bool(np.array_equal(data.labels.numpy(), test.labels))))
         return original(model, data, **settings)
 
-    monkeypatch.setattr(runner, "evaluate", evaluate)
+    monkeypatch.setattr(proof, "evaluate", evaluate)
     runs, execute = [], winner.execute
     monkeypatch.setattr(winner, "execute", lambda *given: runs.append(1) or execute(*given))
     record = swept(*SMALL)

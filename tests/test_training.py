@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -30,12 +31,12 @@ def test_an_epochs_figures(device, synthetic):
     results = list(train(runner, job, probe=upload(synthetic.test, device)))
     assert [result.figures.epoch for result in results] == [1, 2]
     first, last = results[0].figures, results[-1].figures
-    assert first.train_loss == pytest.approx(results[0].losses.double().mean().item())
+    assert first.train_loss == pytest.approx(results[0].losses.mean(dtype=np.float64))
     assert last.train_loss < first.train_loss
     assert last.accuracy > 0.8
     assert last.images_per_s == pytest.approx(32 * 64 / last.train_s)
     assert last.learning_rate == pytest.approx(0.05 / 10_000, rel=1e-3)
-    assert results[0].losses.device.type == "cpu"
+    assert isinstance(results[0].losses, np.ndarray)
 
 
 def test_the_clock_stops_only_when_the_device_is_done(synthetic, monkeypatch):

@@ -14,7 +14,7 @@ from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
 from accelmnist.engines import native
 from accelmnist.engines.fused import FusedEngine
-from accelmnist.engines.native.epoch import NativeEpochs
+from accelmnist.engines.native.network import NativeNetwork
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.sweep.trials import alone as alone_module
 from accelmnist.sweep.trials import pool as pool_module
@@ -53,7 +53,7 @@ class OneThread(FusedEngine):
     @classmethod
     def prepare(cls, job, sample):
         runner = super().prepare(job, sample)
-        runner.train_epoch.threads = 1
+        runner.train_epoch.__self__.threads = 1
         return runner
 
 
@@ -252,7 +252,7 @@ def test_a_bug_keeps_its_traceback_and_ends_the_others(synthetic, monkeypatch):
         epochs.append(len(epoch))
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(NativeEpochs, "__call__", broken)
+    monkeypatch.setattr(NativeNetwork, "train_epoch", broken)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         trained([trial(str(seed), seed=seed) for seed in range(50)], synthetic, workers=2)
     assert len(epochs) < 10
@@ -293,7 +293,7 @@ def test_a_stop_lets_the_trials_under_way_finish(engine, synthetic):
 @needs_kernels
 def test_an_interrupt_ends_the_trials_under_way_with_their_epoch(synthetic, monkeypatch):
     """After one epoch of one of them, all wait for the interrupt; of a thousand epochs each, few are run then."""
-    original, interrupted, first, begun = NativeEpochs.__call__, threading.Event(), threading.Lock(), []
+    original, interrupted, first, begun = NativeNetwork.train_epoch, threading.Event(), threading.Lock(), []
 
     def train_epoch(self, epoch):
         begun.append(threading.current_thread())
@@ -304,7 +304,7 @@ def test_an_interrupt_ends_the_trials_under_way_with_their_epoch(synthetic, monk
         interrupted.set()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(NativeEpochs, "__call__", train_epoch)
+    monkeypatch.setattr(NativeNetwork, "train_epoch", train_epoch)
     trials = [trial(str(seed), seed=seed, epochs=1000) for seed in range(4)]
     with pytest.raises(KeyboardInterrupt):
         trained(trials, synthetic, workers=2, on_epoch=interrupt)

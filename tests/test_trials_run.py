@@ -34,7 +34,7 @@ from accelmnist.sweep.trials.scores import check_seeds, spread_of
 from accelmnist.sweep.trials.training import way_of
 from accelmnist.training.checkpoint import load_model
 from accelmnist.training.reference.tolerances import seed_spread_limit
-from accelmnist.training.runner import RunRequest
+from accelmnist.training.run import RunRequest
 from accelmnist.training.setup import choose_setup
 from tests.samples import sample_epoch, sample_record
 
@@ -146,14 +146,14 @@ def test_a_mistake_is_one_line(arguments, capsys):
 def test_an_engine_on_a_gpu_has_no_effect(monkeypatch):
     config = RunConfig()
     setup = choose_setup(config)
-    gpu = Device(torch.device("cuda"), "a GPU", "asked for")
+    gpu = Device("cuda", "a GPU", "asked for")
     asked = replace(config, execution=replace(config.execution, engine="eager"))
     with pytest.raises(ConfigError, match="--engine eager has no effect with --trials on cuda: one graph trains all"):
-        execute_trials(RunRequest(config=asked), replace(setup, device=gpu), SilentObserver(), count=2)
+        execute_trials(RunRequest(config=asked), replace(setup, device=gpu), SilentObserver, count=2)
 
 
 def test_the_way_is_told():
-    gpu, cpu = Device(torch.device("cuda"), "a GPU", "asked for"), choose_setup(RunConfig()).device
+    gpu, cpu = Device("cuda", "a GPU", "asked for"), choose_setup(RunConfig()).device
     compiled, fused = (
         replace(RunConfig(), execution=replace(RunConfig().execution, engine=name)) for name in ("compiled", "fused")
     )

@@ -17,9 +17,10 @@ from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import Verdict
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import resolve
-from accelmnist.engines.eager import EagerEngine, EagerSteps
+from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
+from accelmnist.engines.step.eager_steps import EagerSteps
 from accelmnist.training.evaluation import evaluate
 from accelmnist.training.reference.scores import check_scores, oracle_scores
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances

@@ -18,7 +18,7 @@ from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import HostEpoch
 from accelmnist.sweep.trials import TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
-from accelmnist.training.loop import prepare, train
+from accelmnist.training.loop import losses_of, prepare, train
 from tests.rounding import Followed, Nudge, leave
 
 CPU = resolve("cpu")
@@ -52,13 +52,12 @@ def small_config(
 
 def make_job(config: RunConfig, data: Dataset, device: Device) -> Job:
     """The job of `config` on `device`, from the start."""
-    model = MLP(config.model, seed=config.training.seed).to(device.torch_device)
-    return Job(config, device, model, upload(data.train, device))
+    return Job(config, device, data.train)
 
 
 def run_epoch(runner: Runner, epoch: HostEpoch) -> torch.Tensor:
     """The losses (steps,) of the steps of `epoch` by `runner`."""
-    return runner.train_epoch(runner.upload(epoch))
+    return torch.from_numpy(runner.download(runner.train_epoch(runner.upload(epoch))))
 
 
 def train_with(
@@ -76,7 +75,7 @@ def train_with(
     job = make_job(config, data, device)
     nudge(job.model.parameters())
     runner = prepare(engine_class(engine) if isinstance(engine, str) else engine, job)
-    losses = torch.cat([result.losses for result in train(runner, job, probe=None)])
+    losses = torch.from_numpy(losses_of(list(train(runner, job, probe=None))))
     evaluation = evaluate(job.model, upload(data.test, device), device=device, precision=config.execution.precision)
     return Finished(config, job.model, runner, losses, evaluation)
 

@@ -46,9 +46,10 @@ class HelperProcess:
         self._numbers = itertools.count(_READY + 1)
         self._answers: dict[int, tuple[bool, Any]] = {}  # those that came and were not asked for yet
         if at_once:
-            self._begin()
+            self.begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Begin to load the modules over there, unless that has begun or there is no second core."""
         if self._may_begin:
             self._may_begin = False
             self._process = subprocess.Popen(
@@ -78,7 +79,7 @@ class HelperProcess:
 
         Several may be under way, and each gives its own result, whichever is asked for first.
         """
-        self._begin()
+        self.begin()
         number, request = next(self._numbers), (function, arguments, settings)
         is_sent = self._send((number, *request))
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accelmnist.cli.contradictions import given, refuse_configuration
-from accelmnist.cli.head_start import begin_training, keep_if_it_fits
 from accelmnist.cli.helper_process import HelperProcess
-from accelmnist.cli.loading import importing
 from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
 from accelmnist.cli.run_result_options import check_result_options, result_options
 from accelmnist.cli.run_task import RunTask
@@ -24,8 +20,6 @@ from accelmnist.device.threads import limit_spinning
 if TYPE_CHECKING:
     from accelmnist.core.config import RunConfig
     from accelmnist.core.records import RunRecord
-    from accelmnist.data.types import Dataset
-    from accelmnist.training.head_start.training import HeadStart
 
 _CHECK_FAILED = 1
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
@@ -52,50 +46,32 @@ def run(context: click.Context, /, **options: Any) -> int:
     if options["out"]:
         require_new(options["out"])  # before anything is trained for it
     limit_spinning()
-    head_start = begin_training(config, options) if config else None
-    # The time to a recipe's result is what counts: before it is there, the other process would be in the way.
-    with HelperProcess(_AT_THE_END, at_once=head_start is not None or options["recipe"] is None) as helper:
+    with HelperProcess(_AT_THE_END, at_once=False) as helper:
         # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        with importing("torch"):
-            load = _begin_loading(config) if config and head_start is None else None
-            started = time.perf_counter()
-            import accelmnist.training.runner  # noqa: F401 - it brings torch, and its time is told apart
-
-            import_s = time.perf_counter() - started
-        if config:
-            record = _run_new(config, options, helper, load, import_s, head_start)
-        else:
-            record = _resume(options, helper, import_s)
+        record = _run_new(config, options, helper) if config else _resume(options, helper)
     return _exit_code(record)
 
 
-def _begin_loading(config: RunConfig) -> Callable[[], Dataset]:
-    from accelmnist.data.mnist import load_in_background  # imports numpy, which torch would import as well
-
-    return load_in_background(config.data, seed=config.training.seed)
-
-
-def _run_new(
-    config: RunConfig,
-    options: dict[str, Any],
-    helper: HelperProcess,
-    load: Callable[[], Dataset] | None,
-    import_s: float,
-    head_start: HeadStart | None,
-) -> RunRecord:
+def _run_new(config: RunConfig, options: dict[str, Any], helper: HelperProcess) -> RunRecord:
+    from accelmnist.data.mnist import load_in_background
+    from accelmnist.device import is_known_without_torch
     from accelmnist.training.setup import choose_setup
 
-    setup = choose_setup(config, began_with=head_start.threads if head_start else None)
-    head_start = keep_if_it_fits(head_start, setup, options)
+    load = import_s = None
+    if not is_known_without_torch(config.execution.device):
+        load = load_in_background(config.data, seed=config.training.seed)  # while torch is loaded
+        import_s = _load_torch(helper, options)
+    setup = choose_setup(config)
     with result_folder(
         options, label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}"
     ) as folder:
-        task = RunTask(config=config, setup=setup, folder=folder, import_s=import_s, load=load, head_start=head_start)
+        task = RunTask(config=config, setup=setup, folder=folder, import_s=import_s, load=load)
         return task.run(helper, options)
 
 
-def _resume(options: dict[str, Any], helper: HelperProcess, import_s: float) -> RunRecord:
+def _resume(options: dict[str, Any], helper: HelperProcess) -> RunRecord:
+    import_s = _load_torch(helper, options)
     from accelmnist.training.checkpoint import find_stopped_run
     from accelmnist.training.setup import choose_setup
 
@@ -109,6 +85,15 @@ def _resume(options: dict[str, Any], helper: HelperProcess, import_s: float) -> 
         import_s=import_s,
     )
     return task.run(helper, options)
+
+
+def _load_torch(helper: HelperProcess, options: dict[str, Any]) -> float:
+    """Load torch before the run, where its choices or its checkpoint need it; returns the seconds it took."""
+    from accelmnist.device.loading import load_torch
+
+    if options["recipe"] is None:
+        helper.begin()
+    return load_torch()
 
 
 def _exit_code(record: RunRecord) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from accelmnist.data.types import Dataset
     from accelmnist.sweep.trials.run import TrialsObserver
     from accelmnist.training.checkpoint import Checkpoint
-    from accelmnist.training.head_start.training import HeadStart
     from accelmnist.training.setup import Setup
 
 
@@ -34,57 +34,43 @@ if TYPE_CHECKING:
 class RunTask:
     """What is to be run, once it is known.
 
-    `folder` None saves nothing; from a `checkpoint` a stopped run goes on. `import_s` is what importing torch took, and
-    `load` gives the data that was on its way meanwhile; a `head_start` has it already.
+    `folder` None saves nothing; from a `checkpoint` a stopped run goes on. `import_s` is what importing torch took if
+    that came first, and `load` gives the data that was on its way meanwhile.
     """
 
     config: RunConfig
     setup: Setup
     folder: Path | None
-    import_s: float
+    import_s: float | None
     checkpoint: Checkpoint | None = None
     load: Callable[[], Dataset] | None = None
-    head_start: HeadStart | None = None
 
     def run(self, helper: HelperProcess, options: dict[str, Any]) -> RunRecord:
         """Run, draw and save the pictures, and show the summary; returns the finished record.
 
         Raises StoppedError where the user stopped it, with how to go on.
         """
-        from accelmnist.show.observer import ConsoleObserver, SilentObserver
-        from accelmnist.show.render.console import make_terminal
-
-        console = make_terminal(stderr=options["as_json"])
+        stop = stop_on_interrupt(options["trials"])
         pictures = PictureDrawing(helper, self.folder, shared_scale=options["shared_scale"])
-        helper.wait_until_ready()
         try:
-            with (
-                stop_on_interrupt(options["trials"]) as stop,
-                SilentObserver() if options["quiet"] else ConsoleObserver(console) as observer,
-            ):
-                record = self._execute(helper, options, stop, pictures, observer)
+            with ExitStack() as open_:
+                seen = _Seen(options, helper, stop, open_)
+                record = self._execute(options, pictures, seen)
                 try:
                     if record.status == "done":
-                        observer.stage("drawing the pictures")
+                        seen.observer.stage("drawing the pictures")
                         record = _write_profile(pictures.finish(record), self.folder)
                         record = write_trials_of(record, self.folder)
                 finally:  # a picture that can't be written must not hide what was measured
-                    _show(record, self.folder, console, options)
+                    _show(record, self.folder, seen.console, options)
         except (KeyboardInterrupt, BrokenPipeError):
             raise StoppedError("interrupted", remedy=_how_to_go_on(self.folder, options)) from None
         if record.status == "interrupted":
             raise StoppedError(record.message or "interrupted", remedy=_how_to_go_on(self.folder, options))
         return record
 
-    def _execute(
-        self,
-        helper: HelperProcess,
-        options: dict[str, Any],
-        stop: StopOnInterrupt,
-        pictures: PictureDrawing,
-        observer: TrialsObserver,
-    ) -> RunRecord:
-        from accelmnist.training.runner import RunRequest, execute
+    def _execute(self, options: dict[str, Any], pictures: PictureDrawing, seen: _Seen) -> RunRecord:
+        from accelmnist.training.run import RunRequest
 
         request = RunRequest(
             config=self.config,
@@ -93,21 +79,63 @@ class RunTask:
             repeat_on_reference=not options["no_reference"],
             profile=options["profile"],
             checkpoint=self.checkpoint,
-            head_start=self.head_start,
             import_s=self.import_s,
             load=self.load,
             since_start=seconds_since_start if self.checkpoint is None else lambda: None,
-            should_stop=lambda: stop.requested,
-            on_trained=stop.trained,
+            should_stop=lambda: seen.stop.requested,
+            on_loading=seen.loading,
+            on_answer=seen.answer,
+            on_trained=seen.stop.trained,
             on_stopped=_print_json if options["as_json"] else lambda _record: None,
-            oracle=partial(helper.start, "accelmnist.training.reference.scores:oracle_scores"),
+            oracle=partial(seen.helper.start, "accelmnist.training.reference.scores:oracle_scores"),
             on_evaluated=pictures.begin,
         )
         if options["trials"] > 1:
             from accelmnist.sweep.trials.run import execute_trials
 
-            return execute_trials(request, self.setup, observer, count=options["trials"]).record
-        return execute(request, self.setup, observer).record
+            return execute_trials(request, self.setup, seen.open, count=options["trials"]).record
+        from accelmnist.training.execute import execute
+
+        return execute(request, self.setup, seen.open).record
+
+
+class _Seen:
+    """What is seen of a run: nothing but its answer until it opens, which is when `observer` and `console` are there.
+
+    Until then Ctrl-C ends it at once; from then on with its epoch.
+    """
+
+    observer: TrialsObserver
+    console: Console
+
+    def __init__(self, options: dict[str, Any], helper: HelperProcess, stop: StopOnInterrupt, open_: ExitStack) -> None:
+        self.options, self.helper, self.stop = options, helper, stop
+        self._open, self._is_answered = open_, False
+
+    def loading(self) -> None:
+        """Begin to load what the end needs; not before a recipe's answer is there: to its time that would add."""
+        if self._is_answered or self.options["recipe"] is None:
+            self.helper.begin()
+
+    def answer(self, accuracy: float) -> None:
+        """Say the accuracy before torch is there."""
+        self._is_answered = True
+        if not self.options["quiet"]:
+            right = f"{100 * accuracy:.2f} % of the test set are right"
+            click.echo(f"… {right}; now torch is loaded, to check and show it", err=self.options["as_json"])
+
+    def open(self) -> TrialsObserver:
+        """The run's observer."""
+        from accelmnist.show.observer import ConsoleObserver, SilentObserver
+        from accelmnist.show.render.console import make_terminal
+
+        self.console = make_terminal(stderr=self.options["as_json"])
+        self.helper.wait_until_ready()
+        self._open.enter_context(self.stop)
+        observer = SilentObserver() if self.options["quiet"] else ConsoleObserver(self.console)
+        self._open.enter_context(observer)
+        self.observer = observer
+        return observer
 
 
 def _write_profile(record: RunRecord, folder: Path | None) -> RunRecord:

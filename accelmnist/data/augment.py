@@ -81,6 +81,7 @@ class Augmentation:
 
     def __init__(self, kind: Augment, originals: DeviceSet, *, seed: int) -> None:
         self.kind, self.seed = kind, seed
+        self.written = 0  # times that the images were changed
         self.data = DeviceSet(originals.images.clone(), originals.labels)
         black = torch.zeros_like(originals.images[:, :1])
         self._pixels = torch.cat([originals.images, black], dim=1).T.contiguous()
@@ -92,6 +93,7 @@ class Augmentation:
         for block, (taps, shares) in enumerate(zip(numbers, weights, strict=True)):
             here = slice(block * BLOCK, (block + 1) * BLOCK)
             self.data.images[here] = _moved(self._pixels[:, here], taps, shares).T
+        self.written += 1
 
 
 def _taps(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int16]]:

@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-
-import torch
+from typing import TYPE_CHECKING
 
 from accelmnist.core.config import Precision
 from accelmnist.device.names import Device
 
-AMP_DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+if TYPE_CHECKING:
+    import torch
+
+_AMP_NAMES: dict[Precision, str] = {"bf16": "bfloat16", "fp16": "float16"}
+
+
+def operand_dtype(precision: Precision) -> torch.dtype:
+    """The type in which `precision` multiplies: one of 16 bits, else float32."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, _AMP_NAMES.get(precision, "float32"))
+    return dtype
 
 
 @contextlib.contextmanager
@@ -22,6 +32,8 @@ def matmul_precision(device: Device, precision: Precision) -> Iterator[None]:
     if device.kind != "cuda":
         yield
         return
+    import torch
+
     before = torch.backends.cuda.matmul.fp32_precision
     torch.backends.cuda.matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     try:
@@ -35,5 +47,8 @@ def autocast(device: Device, precision: Precision) -> contextlib.AbstractContext
 
     It must be entered anew every step: autocast keeps the 16-bit copies of the weights until it is left.
     """
-    dtype = AMP_DTYPES.get(precision)
-    return contextlib.nullcontext() if dtype is None else torch.autocast(device.kind, dtype=dtype)
+    if precision not in _AMP_NAMES:
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.autocast(device.kind, dtype=operand_dtype(precision))

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from accelmnist.core.config import PRECISIONS, Precision
 from accelmnist.core.errors import DeviceError
 from accelmnist.device.names import Device
@@ -42,6 +40,8 @@ def precision_capability(device: Device, precision: Precision) -> Capability:
 
 
 def _compute_capability(device: Device) -> tuple[int, int]:
+    import torch
+
     return torch.cuda.get_device_capability(device.torch_device)
 
 
@@ -67,6 +67,8 @@ def _amp_on_cpu(precision: Precision) -> Capability:
 
 
 def _is_emulated_on_cpu(precision: Precision) -> bool:
+    import torch
+
     native = {
         "bf16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
         "fp16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
@@ -107,6 +109,8 @@ def _compile_on_cuda(device: Device) -> Capability:
 
 def multiprocessors(device: Device) -> int:
     """How many multiprocessors a CUDA device has."""
+    import torch
+
     return torch.cuda.get_device_properties(device.torch_device).multi_processor_count
 
 

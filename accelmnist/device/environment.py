@@ -15,11 +15,18 @@ from pathlib import Path
 
 import numpy
 import psutil
-import torch
 
 import accelmnist
 from accelmnist.core.records import Environment
-from accelmnist.device import Device, cpu_instructions, driver_version, processor, total_memory_bytes
+from accelmnist.device import (
+    Device,
+    cpu_instructions,
+    driver_version,
+    processor,
+    threads_in_force,
+    torch_version,
+    total_memory_bytes,
+)
 
 _STEERING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_NUM", "CUDA_VISIBLE", "CUBLAS_", "PYTORCH_", "TORCHINDUCTOR_")
 
@@ -30,15 +37,15 @@ def describe_environment(device: Device) -> Environment:
         processor=processor(),
         cores=psutil.cpu_count(logical=False),
         logical_cores=psutil.cpu_count(),
-        threads=torch.get_num_threads(),
+        threads=threads_in_force(None),
         memory_bytes=psutil.virtual_memory().total,
         device=str(device),
         hardware=device.hardware,
         device_memory_bytes=total_memory_bytes(device),
         driver=driver_version(device),
-        cuda=torch.version.cuda if device.kind == "cuda" else None,
+        cuda=_cuda_version() if device.kind == "cuda" else None,
         cpu_capability=cpu_instructions(),
-        torch=str(torch.__version__),
+        torch=torch_version(),
         numpy=numpy.__version__,
         python=platform.python_version(),
         os=f"{platform.system()} {platform.release()}",
@@ -47,6 +54,13 @@ def describe_environment(device: Device) -> Environment:
         command=_command(),
         variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_STEERING)},
     )
+
+
+def _cuda_version() -> str | None:
+    import torch
+
+    version: str | None = torch.version.cuda
+    return version
 
 
 def _command() -> str:

@@ -6,11 +6,12 @@ Sources: CUDA C++ Programming Guide, "CUDA Graphs"; PyTorch's notes on CUDA sema
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from accelmnist.device.names import Device
+
+if TYPE_CHECKING:
+    import torch
 
 Replay = Callable[[], None]
 
@@ -26,6 +27,8 @@ def capture_graph(device: Device, work: Callable[[], object]) -> Replay:
 
 def capture_graphs(device: Device, works: Sequence[Callable[[], object]]) -> list[Replay]:
     """The same for several that share memory: they run one at a time, and what one allocates is gone after it."""
+    import torch
+
     with torch.cuda.device(device.torch_device):
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         pool = torch.cuda.graph_pool_handle()
@@ -34,6 +37,8 @@ def capture_graphs(device: Device, works: Sequence[Callable[[], object]]) -> lis
 
 def _captured(work: Callable[[], object], stream: torch.cuda.Stream, pool: Any) -> Replay:
     """On one stream throughout: cuBLAS has a workspace a stream, and would take another one while it is captured."""
+    import torch
+
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         work()

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import torch
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.device.names import Device
@@ -19,8 +18,12 @@ from accelmnist.device.names import Device
 def peak_memory_bytes(device: Device) -> int | None:
     """Most memory ever used: on CUDA by tensors, on the CPU by the whole process; MPS keeps only the present figure."""
     if device.kind == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device.torch_device)
     if device.kind == "mps":
+        import torch
+
         return torch.mps.driver_allocated_memory()
     return process_peak_bytes()
 
@@ -28,6 +31,8 @@ def peak_memory_bytes(device: Device) -> int | None:
 def reset_peak_memory(device: Device) -> bool:
     """Let the peak start from what is used now; False where it can't be reset (the CPU but on Linux, and MPS)."""
     if device.kind == "cuda":
+        import torch
+
         torch.cuda.reset_peak_memory_stats(device.torch_device)
         return True
     if device.kind == "cpu":
@@ -40,8 +45,12 @@ def reset_peak_memory(device: Device) -> bool:
 def used_memory_bytes(device: Device) -> int:
     """Memory in use now: on CUDA by tensors, on MPS by the driver, on the CPU by the whole process."""
     if device.kind == "cuda":
+        import torch
+
         return torch.cuda.memory_allocated(device.torch_device)
     if device.kind == "mps":
+        import torch
+
         return torch.mps.driver_allocated_memory()
     return int(psutil.Process().memory_info().rss)
 
@@ -63,8 +72,12 @@ def process_peak_bytes() -> int:
 def total_memory_bytes(device: Device) -> int | None:
     """Memory of the device: CUDA's own, MPS's recommended working set; None on the CPU, which has the machine's."""
     if device.kind == "cuda":
+        import torch
+
         return torch.cuda.get_device_properties(device.torch_device).total_memory
     if device.kind == "mps":
+        import torch
+
         return torch.mps.recommended_max_memory()
     return None
 
@@ -73,12 +86,15 @@ def free_memory_bytes(device: Device | None) -> int | None:
     """Memory that is free on a GPU, or with None on the host; None where the device doesn't tell."""
     if device is None or device.kind == "cpu":
         return int(psutil.virtual_memory().available)
+    import torch
+
     return torch.cuda.mem_get_info(device.torch_device)[0] if device.kind == "cuda" else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is a failed allocation; on the CPU and MPS torch says so in words alone."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    torch = sys.modules.get("torch")  # what isn't loaded raises nothing
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     words = ("can't allocate memory", "out of memory", "not enough memory")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

@@ -1,42 +1,64 @@
-"""The devices that are there: by name, with their hardware, driver and queue of work."""
+"""The devices that are there: by name, with their hardware, driver and queue of work.
+
+torch is asked for what it alone knows, and loaded for that: the CPU is there without it, and a Linux machine without
+the driver of a GPU has nothing else.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from accelmnist.core.errors import ConfigError, DeviceError
+from accelmnist.device.threads import usable_threads
+
+if TYPE_CHECKING:
+    import torch
 
 KINDS = ("cpu", "cuda", "mps")
 _MOST_THREADS_EACH = 4  # of a processor: more is a slip of the finger, and can take the machine down
 _MOST_THREADS = 1024  # of the native kernels (kMaxThreads)
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # NVIDIA's, also under WSL, and AMD's
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device that is there: `torch_device` for tensors, `hardware` for people, `reason` why it was chosen."""
+    """A device that is there: its `name`, such as cuda:0, `hardware` for people, `reason` why it was chosen."""
 
-    torch_device: torch.device
+    name: str
     hardware: str
     reason: str
 
     @property
     def kind(self) -> str:
         """One of KINDS."""
-        return self.torch_device.type
+        return self.name.partition(":")[0]
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device for tensors."""
+        import torch
+
+        return torch.device(self.name)
 
     def __str__(self) -> str:
-        return str(self.torch_device)
+        return self.name
 
 
 def available() -> list[str]:
     """Names of the devices that are there, the fastest kind first; `cpu` is always the last."""
+    if _has_no_driver():
+        return ["cpu"]
+    import torch
+
     names = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     if torch.backends.mps.is_available():
         names.append("mps")
@@ -48,6 +70,8 @@ def resolve(name: str) -> Device:
 
     Raises DeviceError for one that is not there and ConfigError for a name that means nothing; both name what is there.
     """
+    if name == "cpu":
+        return _describe(name, "asked for")
     there = available()
     if name == "auto":
         return _describe(there[0], "the fastest kind here" if len(there) > 1 else "no CUDA or MPS device here")
@@ -66,19 +90,32 @@ def resolve(name: str) -> Device:
     return _describe(wanted, "asked for")
 
 
+def is_known_without_torch(name: str) -> bool:
+    """Whether `resolve(name)` does without torch."""
+    return name == "cpu" or (name == "auto" and _has_no_driver())
+
+
+def _has_no_driver() -> bool:
+    """Whether no GPU can be here: other systems than Linux have no driver that a file would tell of."""
+    return sys.platform == "linux" and not any(Path(driver).exists() for driver in _DRIVERS)
+
+
 def _describe(name: str, reason: str) -> Device:
-    device = torch.device(name)
-    return Device(device, _hardware(device), reason)
+    return Device(name, _hardware(name), reason)
 
 
-def _hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{processor()} GPU" if device.type == "mps" else processor()
+def _hardware(name: str) -> str:
+    if name.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(torch.device(name))
+    return f"{processor()} GPU" if name == "mps" else processor()
 
 
 def why_absent(kind: str) -> str:
     """Why this machine has no device of `kind`, or not the one asked for."""
+    import torch
+
     if kind == "cuda":
         if torch.version.cuda is None and torch.version.hip is None:
             return "this torch was built without CUDA"
@@ -103,8 +140,43 @@ def processor() -> str:
 
 
 def cpu_instructions() -> str:
-    """The widest vector instructions that torch uses on this CPU, such as AVX2 or AVX512."""
-    return str(torch.backends.cpu.get_cpu_capability())
+    """The widest vector instructions that torch uses on this CPU, such as AVX2 or AVX512.
+
+    On Linux by torch's own rule: what ATEN_CPU_CAPABILITY asks for, else what the processor has.
+    """
+    flags = _cpu_flags()
+    if not flags:
+        import torch
+
+        return str(torch.backends.cpu.get_cpu_capability())
+    asked = os.environ.get("ATEN_CPU_CAPABILITY", "").lower()
+    if asked in ("avx512", "avx2", "default"):
+        return asked.upper()
+    if {"avx512vl", "avx512bw", "avx512dq", "fma"} <= flags:
+        return "AVX512"
+    return "AVX2" if {"avx2", "fma"} <= flags else "DEFAULT"
+
+
+def _cpu_flags() -> set[str]:
+    """What an x86-64 processor says of itself to Linux; empty elsewhere."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return set(line.partition(":")[2].split())
+    return set()
+
+
+def torch_version() -> str:
+    """torch's version with its build, such as 2.14.1+cu130, which a package's metadata leaves out."""
+    found = find_spec("torch")
+    with contextlib.suppress(OSError):
+        text = Path(found.origin).with_name("version.py").read_text() if found and found.origin else ""
+        written = re.search(r"^__version__ = '([^']+)'", text, re.MULTILINE)
+        if written:
+            return written[1]
+    import torch
+
+    return str(torch.__version__)
 
 
 def _first_line(command: list[str]) -> str | None:
@@ -126,15 +198,21 @@ def nvml_uuid(device: Device) -> str | None:
     """The name by which NVML knows a CUDA device, or None for others."""
     if device.kind != "cuda":
         return None
+    import torch
+
     uuid = getattr(torch.cuda.get_device_properties(device.torch_device), "uuid", None)
     return None if uuid is None else f"GPU-{uuid}"
 
 
 def synchronize(device: Device) -> None:
     """Return when all work queued on `device` is done; on the CPU there is no queue."""
+    if device.kind == "cpu":
+        return
+    import torch
+
     if device.kind == "cuda":
         torch.cuda.synchronize(device.torch_device)
-    elif device.kind == "mps":
+    else:
         torch.mps.synchronize()
 
 
@@ -152,10 +230,27 @@ def require_threads(threads: int) -> None:
 def set_threads(threads: int | None) -> int:
     """Set the CPU threads of torch where a number is given; returns the number in force.
 
-    Raises ConfigError for more than `require_threads` allows.
+    Before torch is loaded it is the number that will be: `load_torch` sets it. Raises ConfigError for more than
+    `require_threads` allows.
     """
     if threads is not None:
         require_threads(threads)
+    if "torch" not in sys.modules:
+        return threads or usable_threads()
+    import torch
+
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+def threads_in_force(asked: int | None) -> int:
+    """The CPU threads that this thread of Python may use: torch's number; before torch is loaded, `asked` or its own.
+
+    torch keeps a number for each thread of Python.
+    """
+    if "torch" not in sys.modules:
+        return asked or usable_threads()
+    import torch
+
     return torch.get_num_threads()

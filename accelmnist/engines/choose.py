@@ -11,12 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 
-import torch
-
 import accelmnist
 from accelmnist.core.config import AUTO, ENGINES, ModelConfig, RunConfig, steps_per_epoch
 from accelmnist.core.errors import AccelmnistError, DeviceError
-from accelmnist.device import Device, cpu_instructions, processor
+from accelmnist.device import Device, cpu_instructions, processor, threads_in_force, torch_version
 from accelmnist.engines.contract import Engine
 from accelmnist.engines.speeds import BenchmarkSetting, FastestEngine, fastest, load_speeds
 
@@ -98,11 +96,11 @@ def _by_the_rule(config: RunConfig, device: Device) -> EngineChoice:
 
 
 def setting_of(config: RunConfig, device: Device) -> BenchmarkSetting:
-    """What the speed of `config` depends on, on `device`, with as many threads as torch uses now."""
+    """What the speed of `config` depends on, on `device`, with as many threads as are in force."""
     return BenchmarkSetting(
         machine=machine_name(device),
         device=str(device),
-        threads=torch.get_num_threads(),
+        threads=threads_in_force(config.execution.threads),
         precision=config.execution.precision,
         batch_size=config.training.batch_size,
         hidden=config.model.hidden,
@@ -113,5 +111,5 @@ def setting_of(config: RunConfig, device: Device) -> BenchmarkSetting:
 def machine_name(device: Device) -> str:
     """Hardware and versions, as far as a speed depends on them."""
     own = () if device.kind == "cpu" else (device.hardware,)
-    versions = (f"torch {torch.__version__}", f"accelmnist {accelmnist.__version__}")
+    versions = (f"torch {torch_version()}", f"accelmnist {accelmnist.__version__}")
     return ", ".join((processor(), cpu_instructions(), *own, *versions))

@@ -1,8 +1,9 @@
 """What an engine is: one way of running the steps of an epoch.
 
-An engine gets a `Job` (weights and data on the device, and the configuration) and prepares a `Runner`, which then runs
-epochs. It says of itself what it can't do. From the same start and the same order every engine follows the eager
-float32 reference on the CPU within a stated tolerance; one parametrised test holds all of them to that.
+An engine gets a `Job` (weights, images and the configuration) and prepares a `Runner`, which then runs epochs. It says
+of itself what it can't do; for that its file is imported, so it imports no torch at its top. From the same start and
+the same order every engine follows the eager float32 reference on the CPU within a stated tolerance; one parametrised
+test holds all of them to that.
 
 A new engine is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsClass`.
 """
@@ -11,42 +12,90 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from accelmnist.core.config import Precision, RunConfig
-from accelmnist.data.augment import Augmentation
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.data.types import ImageSet
 from accelmnist.device import KINDS, Device
-from accelmnist.engines.model import MLP
+from accelmnist.engines.initial_weights import initial_parameters
 from accelmnist.engines.plan import Epoch, HostEpoch
 
-State = dict[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from accelmnist.data.augment import Augmentation
+    from accelmnist.engines.model import MLP
+
+State = dict[str, "Tensor"]
 # Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
-Classifier = Callable[[Tensor], Tensor]
+Classifier = Callable[["Tensor"], "Tensor"]
+Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
 class Job:
-    """What is to be trained: the weights in `model` and the images in `data` lie on `device`.
+    """What is to be trained: the network and the images of `config`, in arrays on the host and in tensors on `device`.
 
-    Where the images are augmented, `data` becomes a copy that `augmentation` writes every epoch's images into.
+    Each form is made when it is first asked for, so that what needs arrays alone does without torch. On the CPU both
+    share their memory. `images` may lie on the device already, and a `model` may be given; else the weights are those
+    that training starts from.
     """
 
-    config: RunConfig
-    device: Device
-    model: MLP
-    data: DeviceSet
-    augmentation: Augmentation | None = field(init=False, default=None)
+    def __init__(
+        self, config: RunConfig, device: Device, images: ImageSet | DeviceSet, model: MLP | None = None
+    ) -> None:
+        self.config, self.device = config, device
+        self._images = images
+        if model is not None:
+            self.model = model
 
-    def __post_init__(self) -> None:
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @cached_property
+    def parameters(self) -> list[Floats]:
+        """Weight (units, inputs) and bias (units,) of every layer in turn, in the host's memory."""
+        if "model" in vars(self):
+            return [parameter.detach().cpu().numpy() for parameter in self.model.parameters()]
+        return initial_parameters(self.config.model, seed=self.config.training.seed)
+
+    @cached_property
+    def model(self) -> MLP:
+        """The network on the device."""
+        from accelmnist.engines.model import MLP
+
+        return MLP(self.config.model, parameters=self.parameters).to(self.device.torch_device)
+
+    @cached_property
+    def _originals(self) -> DeviceSet:
+        return self._images if isinstance(self._images, DeviceSet) else upload(self._images, self.device)
+
+    @cached_property
+    def augmentation(self) -> Augmentation | None:
+        """What writes every epoch's images into `data`, where they are augmented."""
         training = self.config.training
-        if training.augment != "none":
-            augmentation = Augmentation(training.augment, self.data, seed=training.seed)
-            object.__setattr__(self, "augmentation", augmentation)
-            object.__setattr__(self, "data", augmentation.data)
+        if training.augment == "none":
+            return None
+        from accelmnist.data.augment import Augmentation
+
+        return Augmentation(training.augment, self._originals, seed=training.seed)
+
+    @property
+    def data(self) -> DeviceSet:
+        """The images on the device; a copy where they are augmented."""
+        return self._originals if self.augmentation is None else self.augmentation.data
+
+    @property
+    def host_images(self) -> ImageSet:
+        """The images of a job on the CPU in arrays, as they are now: they share the memory of `data`."""
+        if isinstance(self._images, ImageSet) and self.augmentation is None:
+            return self._images
+        return ImageSet(self.data.images.contiguous().numpy(), self.data.labels.numpy())
 
 
 @dataclass(frozen=True)
@@ -56,13 +105,16 @@ class Runner:
     `upload` puts the plan of an epoch where `train_epoch` reads it, on the device. `train_epoch` runs all steps and
     returns their losses (steps,) float32 there, without a host sync. `state` is everything besides the weights that the
     next epoch depends on, by name, as copies on the host; `load_state` goes on from a state of this or another engine
-    that trained the same configuration.
+    that trained the same configuration. `download` brings losses to the host. `classify` gives the logits (n, 10) of
+    the host's images (n, 784) by the weights of now, where the runner has a way to do that without torch.
     """
 
-    train_epoch: Callable[[Epoch[Any]], Tensor]
+    train_epoch: Callable[[Epoch[Any]], Any]
     state: Callable[[], State]
     load_state: Callable[[State], None]
-    upload: Callable[[HostEpoch], Epoch[Any]]
+    upload: Callable[[HostEpoch], Epoch[Any]] = lambda epoch: epoch
+    download: Callable[[Any], Floats] = lambda losses: losses
+    classify: Callable[[NDArray[np.uint8]], Floats] | None = None
     prepare_s: float = 0.0  # what it took to compile, capture and allocate
 
 

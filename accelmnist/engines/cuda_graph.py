@@ -8,15 +8,15 @@ the kernels of a chunk of steps are recorded as a CUDA graph, and one call of th
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.device import Device
 from accelmnist.engines.contract import Classifier, Engine, Job, Runner
-from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.plan import HostEpoch
-from accelmnist.engines.step.device_runner import device_runner, upload_epoch
-from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs
-from accelmnist.engines.step.torch_chunk import TorchChunk
+
+if TYPE_CHECKING:
+    from accelmnist.engines.model import MLP
 
 
 class CudaGraphEngine(Engine):
@@ -34,6 +34,10 @@ class CudaGraphEngine(Engine):
     @classmethod
     def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Capture a graph a size of chunk; the weights and the state end as they began."""
+        from accelmnist.engines.step.device_runner import device_runner, upload_epoch
+        from accelmnist.engines.step.replay import ReplayedEpochs
+        from accelmnist.engines.step.torch_chunk import TorchChunk
+
         chunk = TorchChunk(job, upload_epoch(sample, job.device))
         return device_runner(ReplayedEpochs(chunk, job.device), chunk.update, job.device)
 
@@ -45,6 +49,9 @@ class CudaGraphEngine(Engine):
         """
         if device.kind != "cuda":
             return None
+        from accelmnist.engines.model import logits_of
+        from accelmnist.engines.step.replay import ReplayedClassifier
+
         return ReplayedClassifier(partial(logits_of, model, device=device, precision=precision), device)
 
 

@@ -1,24 +1,23 @@
 """Our own kernels, made for this network: native code for an epoch on the CPU, a few Triton kernels a step on CUDA.
 
-The device decides on the form: `native/epoch.py` multiplies by what is not zero alone, and keeps weights with the
+The device decides on the form: `native/network.py` multiplies by what is not zero alone, and keeps weights with the
 core that owns them; `triton/chunk.py` makes a step of three launches, and three more for every further hidden
 layer, which are captured in a CUDA graph and replayed.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, compile_capability
 from accelmnist.engines import native
 from accelmnist.engines.contract import Classifier, Engine, Job, Runner
-from accelmnist.engines.model import MLP
-from accelmnist.engines.native.epoch import NativeEpochs, native_classifier
 from accelmnist.engines.plan import HostEpoch
-from accelmnist.engines.step.device_runner import device_runner, upload_epoch
-from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs
-from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
-from accelmnist.engines.triton.classifier import TritonForward
+
+if TYPE_CHECKING:
+    from accelmnist.engines.model import MLP
 
 
 class FusedEngine(Engine):
@@ -36,6 +35,8 @@ class FusedEngine(Engine):
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:
         """It runs every network and optimizer: on the CPU in float32, where its kernels were built; on CUDA in all."""
         if device.kind == "cuda":
+            from accelmnist.engines.triton.chunk import why_too_large
+
             capability = compile_capability(device)
             return why_too_large(config) if capability.available else capability.reason
         if device.kind != "cpu":
@@ -49,21 +50,32 @@ class FusedEngine(Engine):
         """Make the optimizer's state; on CUDA also compile and capture. The weights end as they began."""
         if job.device.kind == "cuda":
             return _replayed(job, sample)
-        epochs = NativeEpochs(job)
-        return device_runner(epochs, epochs, job.device)
+        from accelmnist.engines.native.network import NativeNetwork
+
+        network = NativeNetwork(job)
+        return Runner(network.train_epoch, network.state, network.load_state, classify=network.logits)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
         """On CUDA a launch a layer, replayed; on the CPU native inference with a copy of the weights, where it runs."""
         if device.kind == "cuda" and compile_capability(device).available:
+            from accelmnist.engines.step.replay import ReplayedClassifier
+            from accelmnist.engines.triton.classifier import TritonForward
+
             return ReplayedClassifier(TritonForward(model, precision), device)
         if device.kind != "cpu" or precision != "fp32" or native.why_missing():
             return None
+        from accelmnist.engines.native.network import native_classifier
+
         return native_classifier(model)
 
 
 def _replayed(job: Job, sample: HostEpoch) -> Runner:
     from triton.errors import TritonError
+
+    from accelmnist.engines.step.device_runner import device_runner, upload_epoch
+    from accelmnist.engines.step.replay import ReplayedEpochs
+    from accelmnist.engines.triton.chunk import TritonChunk
 
     try:
         chunk = TritonChunk(job, upload_epoch(sample, job.device))

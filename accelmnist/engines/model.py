@@ -41,32 +41,31 @@ ACTIVATION_FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class Layer(nn.Module):
-    """Weights (units, inputs) and biases (units,), without values yet.
+    """Weights (units, inputs) and biases (units,), in the memory of the arrays given.
 
     `nn.Linear` would draw values of its own from the global generator, and its way around that, the meta device, makes
     torch import a second's worth of modules.
     """
 
-    def __init__(self, inputs: int, units: int) -> None:
+    def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(units, inputs))
-        self.bias = nn.Parameter(torch.empty(units))
+        self.weight = nn.Parameter(torch.from_numpy(weight))
+        self.bias = nn.Parameter(torch.from_numpy(bias))
 
 
 class MLP(nn.Module):
-    """The network of `config`, its weights drawn from `seed` on the host: the same to the bit for every device."""
+    """The network of `config`: its weights are `parameters`, whose memory it shares, or drawn from `seed`.
 
-    def __init__(self, config: ModelConfig, *, seed: int) -> None:
+    They are drawn on the host: the same to the bit for every device.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, seed: int = 0, parameters: Sequence[NDArray[np.float32]] | None = None
+    ) -> None:
         super().__init__()
         self.config = config
-        shapes = zip(config.sizes, config.sizes[1:], strict=False)
-        self.layers = nn.ModuleList(Layer(inputs, units) for inputs, units in shapes)
-        self._initialize(seed)
-
-    @torch.no_grad()
-    def _initialize(self, seed: int) -> None:
-        for parameter, values in zip(self.parameters(), initial_parameters(self.config, seed=seed), strict=True):
-            parameter.copy_(torch.from_numpy(values))
+        arrays = initial_parameters(config, seed=seed) if parameters is None else parameters
+        self.layers = nn.ModuleList(map(Layer, arrays[::2], arrays[1::2]))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (n, 10) of scaled inputs (n, 784), without dropout."""

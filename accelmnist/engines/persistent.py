@@ -7,16 +7,16 @@ not run on a GPU yet: its numbers are tested by Triton's interpreter, and its co
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, compile_capability, is_out_of_memory, multiprocessors
 from accelmnist.engines.contract import Classifier, Engine, Job, Runner
-from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import HostEpoch
-from accelmnist.engines.step.device_runner import device_runner, upload_epoch
-from accelmnist.engines.step.replay import ReplayedClassifier
-from accelmnist.engines.triton.classifier import TritonForward
-from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
+
+if TYPE_CHECKING:
+    from accelmnist.engines.model import MLP
 
 
 class PersistentEngine(Engine):
@@ -37,6 +37,8 @@ class PersistentEngine(Engine):
         layers = len(config.model.hidden)
         if layers != 1:
             return f"its kernel is for one hidden layer, and this network has {layers or 'none'}"
+        from accelmnist.engines.triton.persistent_epochs import partition_of
+
         count = multiprocessors(device)
         if partition_of(config, count) is None:
             return f"{config.model} at batch {config.training.batch_size} is too large for its {count} multiprocessors"
@@ -46,6 +48,9 @@ class PersistentEngine(Engine):
     def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Make the optimizer's state and compile: a launch of no steps."""
         from triton.errors import TritonError
+
+        from accelmnist.engines.step.device_runner import device_runner, upload_epoch
+        from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
 
         cut = partition_of(job.config, multiprocessors(job.device))
         assert cut is not None, "unsupported() refused it"
@@ -64,6 +69,9 @@ class PersistentEngine(Engine):
         """As `fused` does on CUDA: a forward pass has no steps that could stay on the device."""
         if device.kind != "cuda" or not compile_capability(device).available:
             return None
+        from accelmnist.engines.step.replay import ReplayedClassifier
+        from accelmnist.engines.triton.classifier import TritonForward
+
         return ReplayedClassifier(TritonForward(model, precision), device)
 
 

@@ -126,13 +126,6 @@ def fastest(
     return FastestEngine(ranked[0], tuple(ranked[1:]), is_alike=setting == wanted)
 
 
-def wins_everywhere(table: SpeedTable, engine: str, *, device: str) -> bool:
-    """Whether no engine was faster than `engine` on `device` in any setting of the table, whatever its versions."""
-    own = {speed.setting: speed.images_per_s for speed in table.speeds if speed.engine == engine}
-    there = [speed for speed in table.speeds if speed.setting.device == device]
-    return all(speed.images_per_s <= own.get(speed.setting, 0.0) for speed in there)
-
-
 def setting_distance(measured: BenchmarkSetting, wanted: BenchmarkSetting) -> float:
     """How far two settings are apart: the logarithms of their sizes' ratios, added up; infinite for other machines."""
     sure = ("machine", "device", "threads", "precision")

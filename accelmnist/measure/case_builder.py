@@ -29,7 +29,7 @@ from accelmnist.engines.step.memory import require_memory
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.evaluation import evaluate, evaluation_of
-from accelmnist.training.loop import train
+from accelmnist.training.loop import losses_of, train
 from accelmnist.training.reference.exact import check_evaluation
 from accelmnist.training.reference.scores import Oracle, check_scores
 from accelmnist.training.reference.tolerances import tolerances
@@ -157,7 +157,7 @@ def verify_training(
     config, job = timed.job.config, timed.job
     timed.restore()
     try:
-        losses = torch.cat([result.losses for result in train(timed.runner, job, probe=None)])
+        losses = torch.from_numpy(losses_of(list(train(timed.runner, job, probe=None))))
     except DivergedError as error:
         return None, _diverged(error)
     evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)

@@ -26,7 +26,6 @@ from accelmnist.data.on_device import upload
 from accelmnist.device import Device, set_threads, synchronize
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
-from accelmnist.engines.model import MLP
 from accelmnist.measure.plan import Case, run_config
 from accelmnist.measure.record import Target, TimeToAccuracy
 from accelmnist.measure.session import Session
@@ -53,15 +52,14 @@ def train_to_target(config: RunConfig, device: Device, engine_name: str, target:
     folder = Path(config.data.folder) if config.data.folder is not None else None
     dataset = load_dataset(config.data.dataset, folder=folder, seed=0)
     test = upload(dataset.test, device)
-    model = MLP(config.model, seed=config.training.seed).to(device.torch_device)
-    job = Job(config, device, model, upload(dataset.train, device))
+    job = Job(config, device, dataset.train)
     engine = engine_class(engine_name)
     runner = prepare(engine, job)
     compile_s = runner.prepare_s if engine.compiles_on(device.kind) else None
     best = 0.0
     try:
         for result in train(runner, job, probe=None):
-            best = max(best, accuracy_of(model, test, device=device, precision=precision))
+            best = max(best, accuracy_of(job.model, test, device=device, precision=precision))
             if best >= target:
                 synchronize(device)
                 seconds = time.perf_counter() - started

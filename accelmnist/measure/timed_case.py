@@ -118,7 +118,7 @@ class TimedTraining(TimedCase):
 
     def __init__(self, case: Case, device: Device, config: RunConfig, data: DeviceSet) -> None:
         super().__init__(case, device)
-        self.job = Job(config, device, MLP(config.model, seed=config.training.seed).to(device.torch_device), data)
+        self.job = Job(config, device, data)
         engine = engine_class(case.engine)
         self.runner = prepare(engine, self.job)
         self.compile_s = self.runner.prepare_s if engine.compiles_on(device.kind) else None

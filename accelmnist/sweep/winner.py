@@ -18,7 +18,8 @@ from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.plan import SweepConfig
 from accelmnist.sweep.record import CandidateResult, Winner
 from accelmnist.sweep.start import SweepRequest
-from accelmnist.training.runner import RunRequest, execute
+from accelmnist.training.execute import execute
+from accelmnist.training.run import RunRequest
 from accelmnist.training.setup import choose_setup
 
 
@@ -39,7 +40,7 @@ def retrain_winner(
         oracle=request.oracle,
         on_evaluated=request.on_evaluated,
     )
-    run = execute(run_request, choose_setup(config), _Forwarding(observer)).record
+    run = execute(run_request, choose_setup(config), lambda: _Forwarding(observer)).record
     if run.status != "done":
         raise StoppedError(f"the winner's training {run.message}")
     return _winner(best, run, folder), run

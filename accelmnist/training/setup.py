@@ -22,20 +22,19 @@ class Setup:
     choices: tuple[Choice, ...]
 
 
-def choose_setup(config: RunConfig, *, resumed_after: int | None = None, began_with: int | None = None) -> Setup:
+def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setup:
     """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there.
 
     `resumed_after` is the number of epochs that a run to go on with has behind it; its choices were made when it began.
-    `began_with` is the number of threads with which training has begun already.
+    torch is loaded only if one of the choices needs it.
     """
     device = resolve(config.execution.device)
     precision = require_precision(device, config.execution.precision)
     # Before the engine is chosen: a speed holds for as many.
-    threads = set_threads(config.execution.threads or began_with)
+    threads = set_threads(config.execution.threads)
     engine = choose_engine(config, device)
     execution = dataclasses.replace(config.execution, device=str(device), engine=engine.name, threads=threads)
-    chosen = "torch's choice: the cores it sees" if began_with is None else "the cores it may use; it began with them"
-    asked = "asked for" if config.execution.threads else chosen
+    asked = "asked for" if config.execution.threads else "the cores that it may use"
     choices: tuple[Choice, ...] = (
         *_recipe_choice(config),
         Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),

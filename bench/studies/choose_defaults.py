@@ -175,7 +175,7 @@ class Bench:
     def try_out(self, config: RunConfig) -> Trial:
         """Train `config` to its end; only then is the held-out set looked at."""
         model = MLP(config.model, seed=config.training.seed)
-        job = Job(config, self.device, model, self.training)
+        job = Job(config, self.device, self.training, model)
         runner = prepare(engine_class(config.execution.engine), job)
         started = time.perf_counter()
         try:

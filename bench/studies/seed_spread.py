@@ -34,7 +34,7 @@ from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import Evaluation, evaluate
-from accelmnist.training.loop import prepare, train
+from accelmnist.training.loop import losses_of, prepare, train
 from accelmnist.training.reference.exact import check_evaluation, check_first_steps
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.training import loss_differences
@@ -85,12 +85,11 @@ def train_once(config: RunConfig, data: Dataset, execution: ExecutionConfig, *, 
     config = replace(config, training=replace(config.training, seed=seed), execution=execution)
     torch.set_num_threads(execution.threads or 1)
     device = resolve("cpu")
-    model = MLP(config.model, seed=seed)
-    job = Job(config, device, model, upload(data.train, device))
+    job = Job(config, device, data.train)
     runner = prepare(engine_class(execution.engine), job)
-    losses = torch.cat([result.losses for result in train(runner, job, probe=None)])
-    evaluation = evaluate(model, upload(data.test, device), device=device, precision=execution.precision)
-    return Trained(config, model, evaluation, losses)
+    losses = torch.from_numpy(losses_of(list(train(runner, job, probe=None))))
+    evaluation = evaluate(job.model, upload(data.test, device), device=device, precision=execution.precision)
+    return Trained(config, job.model, evaluation, losses)
 
 
 def spread_of(runs: list[Trained]) -> dict[str, float]:

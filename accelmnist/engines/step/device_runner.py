@@ -29,7 +29,7 @@ class StateKeeper(Protocol):
 def device_runner(train_epoch: Callable[[DeviceEpoch], Tensor], keeper: StateKeeper, device: Device) -> Runner:
     """The runner whose epochs are `train_epoch`'s, of plans on `device`, and whose state is the `keeper`'s."""
     upload = partial(upload_epoch, device=device)
-    return Runner(train_epoch, keeper.state, keeper.load_state, upload)
+    return Runner(train_epoch, keeper.state, keeper.load_state, upload, download=lambda losses: losses.cpu().numpy())
 
 
 def upload_epoch(epoch: HostEpoch, device: Device) -> DeviceEpoch:

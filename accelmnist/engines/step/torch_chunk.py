@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.core.config import INPUTS
-from accelmnist.device import AMP_DTYPES
+from accelmnist.device import operand_dtype
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import apply_output, image_losses, scale_images, target_table
 from accelmnist.engines.step.device_runner import DeviceEpoch
@@ -35,7 +35,7 @@ class TorchChunk(GraphChunk):
         self._batch = sample.order.shape[1]
         self._network = training_network(job.config, job.device)
         self._targets = target_table(job.config.training.label_smoothing, job.device.torch_device)
-        self._input_type = AMP_DTYPES.get(job.config.execution.precision, torch.float32)
+        self._input_type = operand_dtype(job.config.execution.precision)
 
     def __call__(self, steps: int) -> None:
         """Run the first `steps` of the step inputs, in place."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.core.config import CLASSES, RunConfig
-from accelmnist.device import AMP_DTYPES
+from accelmnist.device import operand_dtype
 from accelmnist.engines.contract import Job, State
 from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.functional_update import bias_corrections
@@ -46,7 +46,7 @@ class TritonChunk(GraphChunk):
     def _make_memory(self, job: Job) -> Memory:
         config, capacity, device = job.config, len(self.step_inputs), job.device.torch_device
         batch, hidden = config.training.batch_size, config.model.hidden
-        operand = AMP_DTYPES.get(config.execution.precision, torch.float32)
+        operand = operand_dtype(config.execution.precision)
 
         def blank(units: int, dtype: torch.dtype) -> Tensor:
             return torch.zeros(batch, units, dtype=dtype, device=device)

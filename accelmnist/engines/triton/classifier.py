@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.core.config import Precision
-from accelmnist.device import AMP_DTYPES
+from accelmnist.device import operand_dtype
 from accelmnist.engines.model import MLP
 from accelmnist.engines.triton.kernels.tiles import tile
 from accelmnist.engines.triton.launches import Launch, block_sizes, products
@@ -18,7 +18,7 @@ class TritonForward:
     def __init__(self, model: MLP, precision: Precision) -> None:
         self._model_config = model.config
         self._parameters = [parameter.detach() for parameter in model.parameters()]
-        self._operand = AMP_DTYPES.get(precision, torch.float32)
+        self._operand = operand_dtype(precision)
         self._products = products(precision)
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.core.config import CLASSES, RunConfig
-from accelmnist.device import AMP_DTYPES
+from accelmnist.device import operand_dtype
 from accelmnist.engines.contract import Job, State
 from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.engines.step.functional_update import bias_corrections
@@ -99,7 +99,7 @@ class PersistentEpochs:
 
 
 def _exchange(config: RunConfig, cut: Partition, device: torch.device) -> dict[str, Tensor]:
-    operand = AMP_DTYPES.get(config.execution.precision, torch.float32)
+    operand = operand_dtype(config.execution.precision)
     return {
         "sums": torch.zeros(cut.input_blocks, cut.batch, cut.units, device=device),
         "activations": torch.zeros(cut.batch, cut.units, dtype=operand, device=device),

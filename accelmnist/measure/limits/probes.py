@@ -25,7 +25,7 @@ import torch
 
 from accelmnist.core.config import ModelConfig, Precision
 from accelmnist.core.errors import DeviceError
-from accelmnist.device import AMP_DTYPES, Device, is_emulated, set_threads, total_memory_bytes
+from accelmnist.device import Device, is_emulated, operand_dtype, set_threads, total_memory_bytes
 from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.limits.bound import working_set_key, workload_key
 from accelmnist.measure.limits.cost import step_products
@@ -79,7 +79,7 @@ def _work_of(case: Case, device: Device) -> Iterator[tuple[LimitKey, ProbeWorklo
     limit = partial(LimitKey, device=case.device, threads=case.threads)
     yield _square(case, device)
     products = step_products(ModelConfig(hidden=case.hidden), case.batch_size, case.mode)
-    yield workload_key(case), products_workload(products, _dtype(case.precision))
+    yield workload_key(case), products_workload(products, operand_dtype(case.precision))
     largest, working_set = _copy_bytes(device), working_set_key(case)
     yield limit(kind="memory", shape=(largest,)), copy_workload(largest)
     if working_set.shape < (largest,):
@@ -103,7 +103,7 @@ def _square_side(case: Case, device: Device) -> int:
 
 
 def _square_bytes(precision: Precision, side: int) -> int:
-    return 2 * side * side * _dtype(precision).itemsize
+    return 2 * side * side * operand_dtype(precision).itemsize
 
 
 def _copy_bytes(device: Device) -> int:
@@ -115,10 +115,6 @@ def _fitting(size: int, device: Device, *, bytes_of: Callable[[int], int]) -> in
     while 2 * bytes_of(size) > budget_bytes(device):
         size //= 2
     return size
-
-
-def _dtype(precision: Precision) -> torch.dtype:
-    return AMP_DTYPES.get(precision, torch.float32)
 
 
 def _square(case: Case, device: Device) -> tuple[LimitKey, ProbeWorkload]:
@@ -137,7 +133,7 @@ def _square(case: Case, device: Device) -> tuple[LimitKey, ProbeWorkload]:
         shape=(side,),
         computed_in="fp32" if emulated else None,
     )
-    return limit, square_workload(side, torch.float32 if emulated else _dtype(case.precision))
+    return limit, square_workload(side, torch.float32 if emulated else operand_dtype(case.precision))
 
 
 PROBE_S = 0.04  # of a limit a round

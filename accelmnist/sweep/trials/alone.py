@@ -13,7 +13,7 @@ from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.step.memory import require_memory
 from accelmnist.sweep.trials.contract import DeviceData, OnEpoch, Trial, TrialResult
-from accelmnist.training.loop import EpochResult, prepare, train
+from accelmnist.training.loop import EpochResult, losses_of, prepare, train
 
 REMEDY = "Try a smaller batch size or network, or fewer workers"
 
@@ -48,8 +48,7 @@ def train_alone(
 
 def job_of(trial: Trial, data: DeviceData, device: Device) -> Job:
     """The trial's network from its start, on `device`, with the images that all trials share."""
-    model = MLP(trial.config.model, seed=trial.config.training.seed).to(device.torch_device)
-    return Job(trial.config, device, model, data.training)
+    return Job(trial.config, device, data.training)
 
 
 def result_of(
@@ -57,12 +56,11 @@ def result_of(
 ) -> TrialResult:
     """The result of the epochs that a trial has behind it; `cause` is what ended it early."""
     figures = tuple(epoch.figures for epoch in epochs)
-    losses = torch.cat([epoch.losses for epoch in epochs]) if epochs else torch.empty(0)
     return TrialResult(
         key=trial.key,
         model=model,
         epochs=figures,
-        losses=losses,
+        losses=torch.from_numpy(losses_of(epochs)),
         train_s=sum(epoch.train_s for epoch in figures),
         error=None if cause is None else cause.message,
         cause=cause,

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
+from accelmnist.data.on_device import DeviceSet
 from accelmnist.device import Device, free_memory_bytes, matmul_precision, memory_errors, synchronize
-from accelmnist.engines.contract import Job
+from accelmnist.engines.contract import Floats, Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
@@ -30,7 +31,8 @@ from accelmnist.engines.step.memory import require_memory, training_bytes
 from accelmnist.sweep.trials.alone import REMEDY, job_of, result_of
 from accelmnist.sweep.trials.batched_step import BatchedEpochs, BatchedStep
 from accelmnist.sweep.trials.contract import DeviceData, OnEpoch, Trial, TrialResult
-from accelmnist.training.loop import EpochResult, check_finite, epoch_figures
+from accelmnist.training.evaluation import accuracy_of
+from accelmnist.training.loop import EpochResult, check_finite
 
 
 def train_in_batches(
@@ -104,8 +106,8 @@ class Batch:
                 if all(self.causes):
                     return
                 losses, train_s = self._timed_epoch(epochs, number)
-                for place in range(len(self.trials)):
-                    self._keep(place, number, losses[place], train_s, on_epoch)
+                for place, own in enumerate(losses.cpu().numpy()):
+                    self._keep(place, number, own, train_s, on_epoch)
 
     def _plan(self, number: int) -> DeviceEpoch:
         epochs = [plan.epoch(number) for plan in self.plans]
@@ -117,14 +119,14 @@ class Batch:
         return upload_epoch(together, self.device)
 
     def _timed_epoch(self, epochs: BatchedEpochs, number: int) -> tuple[Tensor, float]:
-        """The losses (networks, steps) on the host, and the seconds that all networks took together."""
+        """The losses (networks, steps) on the device, and the seconds that all networks took together."""
         synchronize(self.device)
         started = time.perf_counter()
         losses = epochs.train_epoch(self._plan(number))
         synchronize(self.device)
-        return losses.T.contiguous().cpu(), time.perf_counter() - started
+        return losses.T.contiguous(), time.perf_counter() - started
 
-    def _keep(self, place: int, number: int, losses: Tensor, train_s: float, on_epoch: OnEpoch) -> None:
+    def _keep(self, place: int, number: int, losses: Floats, train_s: float, on_epoch: OnEpoch) -> None:
         if self.causes[place]:
             return
         job, plan = self.jobs[place], self.plans[place]
@@ -133,9 +135,14 @@ class Batch:
         except DivergedError as diverged:
             self.causes[place] = diverged
             return
-        figures = epoch_figures(job, plan, number, losses, train_s, self.data.probe)
+        probe = self.data.probe
+        accuracy = None if probe is None else self._accuracy_of(job, probe)
+        figures = plan.figures(number, losses, train_s=train_s, accuracy=accuracy)
         self.epochs[place].append(EpochResult(figures, losses))
         on_epoch(self.trials[place].key, figures)
+
+    def _accuracy_of(self, job: Job, probe: DeviceSet) -> float:
+        return accuracy_of(job.model, probe, device=self.device, precision=job.config.execution.precision)
 
     def results(self, ended: AccelmnistError | None) -> Iterator[TrialResult]:
         """What came of each; `ended` is what ended all of them early."""

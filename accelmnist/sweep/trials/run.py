@@ -16,14 +16,16 @@ from typing import Protocol
 
 from accelmnist.core.config import AUTO, RunConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.records import Choice, EpochFigures, TrialFigures, TrialsSummary
+from accelmnist.core.records import Check, Choice, TrialFigures, TrialsSummary
 from accelmnist.data.on_device import upload
+from accelmnist.engines.contract import Job
+from accelmnist.engines.step.memory import require_memory
 from accelmnist.sweep.trials.contract import Trial, TrialData, TrialResult
 from accelmnist.sweep.trials.scores import check_seeds, spread_of
 from accelmnist.sweep.trials.training import is_together, train_trials, way_of
 from accelmnist.training.evaluation import Evaluation, evaluate
-from accelmnist.training.reference.scores import OracleScores
-from accelmnist.training.runner import Observer, Run, RunOutcome, RunRequest
+from accelmnist.training.proof import Trained, prove
+from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest
 from accelmnist.training.setup import Setup
 
 
@@ -34,8 +36,10 @@ class TrialsObserver(Observer, Protocol):
         """A seed's training is over, and it has met the test set."""
 
 
-def execute_trials(request: RunRequest, setup: Setup, observer: TrialsObserver, *, count: int) -> RunOutcome:
-    """Run `request` with `count` seeds from its own on; see `runner.execute` for what is returned and raised.
+def execute_trials(
+    request: RunRequest, setup: Setup, observe: Callable[[], TrialsObserver], *, count: int
+) -> RunOutcome:
+    """Run `request` with `count` seeds from its own on; see `training.execute` for what is returned and raised.
 
     A first seed that diverges ends the run when the others are over. Raises ConfigError for an engine that was asked
     for on a device where the batched graph takes its place.
@@ -46,53 +50,78 @@ def execute_trials(request: RunRequest, setup: Setup, observer: TrialsObserver, 
             f"--engine {engine} has no effect with --trials on {setup.device}: one graph trains all seeds",
             remedy="Leave out --engine, or --trials",
         )
-    return _TrialsRun(request, setup, observer, count).execute()
+    trials = [_trial(setup.config, place) for place in range(count)]
+    seen: list[TrialsObserver] = []
+
+    def observed() -> TrialsObserver:
+        seen.append(observe())
+        return seen[0]
+
+    run = Run(request, setup, observed)
+    run.writer.change(choices=_choices(setup, trials), trials=TrialsSummary(planned=count))
+    with run.recorded():
+        run.load()
+        require_memory(run.config, setup.device)
+        job = Job(run.config, setup.device, run.images.training)
+        run.open()
+        run.observer.training_begins()
+        trained = _Trainings(run, trials, seen[0]).train()
+        if trained is not None:
+            job = trained.job
+            prove(run, trained)
+    return RunOutcome(run.writer.record, job.model, run.images.test)
 
 
-class _TrialsRun(Run):
-    """A run whose training is that of many seeds, and whose verdict has a check for all of them."""
+class _Trainings:
+    """The trainings of many seeds in the place of a run's one."""
 
-    def __init__(self, request: RunRequest, setup: Setup, observer: TrialsObserver, count: int) -> None:
-        super().__init__(request, setup, observer)
-        self.told = observer
-        self.trials = [_trial(self.config, place) for place in range(count)]
-        self.journal.change(choices=_choices(setup, self.trials), trials=TrialsSummary(planned=len(self.trials)))
+    def __init__(self, run: Run, trials: list[Trial], observer: TrialsObserver) -> None:
+        self.run, self.trials, self.observer = run, trials, observer
+        self.test = upload(run.images.test, run.setup.device)
+        self.images_seen = 0.0
 
-    def _prepare_engine(self) -> None:
-        """Every trial has an engine of its own."""
-
-    def _train(self) -> None:
-        self.observer.training_begins()
-        self.test = upload(self.images.test, self.setup.device)
-        self.images_seen, self.started = 0.0, time.perf_counter()
-        data, first_seed = TrialData(self.images.training, self.images.probe), self.trials[0].key
+    def train(self) -> Trained | None:
+        """Train all, and return the first seed's training; None where the run was stopped. Raises what ended it."""
+        run, images, first = self.run, self.run.images, None
+        started = time.perf_counter()
         for result in train_trials(
-            self.trials, data, self.setup.device, should_stop=self.request.should_stop, on_epoch=self._tell_epoch
+            self.trials,
+            TrialData(images.training, images.probe),
+            run.setup.device,
+            should_stop=run.request.should_stop,
+            on_epoch=lambda _key, figures: run.observer.epoch_done(figures),
         ):
-            took_s = time.perf_counter() - self.started
+            took_s = time.perf_counter() - started
             evaluation = self._evaluation_of(result)
-            if result.key == first_seed:
-                self.journal.time(evaluate_s=time.perf_counter() - self.started - took_s)
-                self._keep_first(result, evaluation)
-            self._keep_trial(result, evaluation, took_s)
-        self._end_training()
+            if result.key == self.trials[0].key:
+                run.writer.time(evaluate_s=time.perf_counter() - started - took_s)
+                run.writer.keep_epochs(result.epochs)
+                first = result, evaluation
+            self._keep(result, evaluation, took_s)
+        if run.request.should_stop():
+            done = len(self._summary.trials)
+            run.writer.stop("interrupted", f"stopped after {done} of {self._summary.planned} seeds")
+            return None
+        assert first is not None, "every trial has a result"
+        return self._trained(*first)
 
-    def _tell_epoch(self, _key: str, figures: EpochFigures) -> None:
-        self.observer.epoch_done(figures)
+    def _trained(self, result: TrialResult, evaluation: Evaluation | None) -> Trained:
+        if result.cause is not None:
+            raise result.cause
+        run = self.run
+        job = Job(run.config, run.setup.device, run.images.training, result.model)
+        return Trained(job, result.losses.numpy(), evaluation=evaluation, checks=self._checks)
+
+    def _checks(self, evaluation: Evaluation) -> tuple[Check, ...]:
+        return (check_seeds(self._summary.trials, images=evaluation.metrics.images),)
 
     def _evaluation_of(self, result: TrialResult) -> Evaluation | None:
         if result.model is None:
             return None
-        precision = self.config.execution.precision
-        return evaluate(result.model, self.test, device=self.setup.device, precision=precision)
+        precision = self.run.config.execution.precision
+        return evaluate(result.model, self.test, device=self.run.setup.device, precision=precision)
 
-    def _keep_first(self, result: TrialResult, evaluation: Evaluation | None) -> None:
-        self.first, self.first_evaluation, self.losses = result, evaluation, [result.losses]
-        if result.model is not None:
-            self.job = replace(self.job, model=result.model)
-        self.journal.keep_epochs(result.epochs)
-
-    def _keep_trial(self, result: TrialResult, evaluation: Evaluation | None, took_s: float) -> None:
+    def _keep(self, result: TrialResult, evaluation: Evaluation | None, took_s: float) -> None:
         figures = TrialFigures(
             seed=int(result.key),
             accuracy=evaluation.metrics.accuracy if evaluation else None,
@@ -101,35 +130,14 @@ class _TrialsRun(Run):
             error=result.error,
         )
         self.images_seen += sum(epoch.train_s * epoch.images_per_s for epoch in result.epochs)
-        self.journal.change(trials=_summary(self._summary, figures, took_s, self.images_seen))
-        self.journal.save()
-        self.told.trial_done(figures)
+        self.run.writer.change(trials=_summary(self._summary, figures, took_s, self.images_seen))
+        self.run.writer.save()
+        self.observer.trial_done(figures)
 
     @property
     def _summary(self) -> TrialsSummary:
-        assert self.journal.record.trials is not None
-        return self.journal.record.trials
-
-    def _end_training(self) -> None:
-        if self.request.should_stop():
-            done = len(self._summary.trials)
-            self.journal.stop("interrupted", f"stopped after {done} of {self._summary.planned} seeds")
-        elif self.first.cause is not None:
-            raise self.first.cause
-
-    def _evaluate(self) -> Evaluation:
-        assert self.first_evaluation is not None
-        return self.first_evaluation  # a test set is met once
-
-    def _judge(self, evaluation: Evaluation, oracle: Callable[[], OracleScores]) -> None:
-        super()._judge(evaluation, oracle)
-        assert self.journal.record.verdict is not None
-        verdict, check = (
-            self.journal.record.verdict,
-            check_seeds(self._summary.trials, images=evaluation.metrics.images),
-        )
-        passed, checks = verdict.passed and check.passed, (*verdict.checks, check)
-        self.journal.change(verdict=replace(verdict, passed=passed, checks=checks))
+        assert self.run.writer.record.trials is not None
+        return self.run.writer.record.trials
 
 
 def _trial(config: RunConfig, place: int) -> Trial:

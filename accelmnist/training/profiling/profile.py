@@ -64,7 +64,7 @@ def profile_training(runner: Runner, job: Job, *, steps: int = PROFILED_STEPS, t
 
     The Chrome trace goes to `trace`; raises OutputError where that can't be written.
     """
-    epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
+    epoch = runner.upload(TrainingPlan(job.config, len(job)).epoch(0))
     weights, state = weights_of(job.model), runner.state()
     try:
         with matmul_precision(job.device, job.config.execution.precision):

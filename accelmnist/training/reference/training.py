@@ -25,7 +25,7 @@ from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import Evaluation, evaluate
-from accelmnist.training.loop import prepare, train
+from accelmnist.training.loop import losses_of, prepare, train
 from accelmnist.training.reference.tolerances import NUDGE_FACTOR, Tolerances, cells_limit, seed_spread_limit
 
 _LEAST_LOSS = 0.1
@@ -56,17 +56,16 @@ def train_reference(config: RunConfig, training: ImageSet, test: ImageSet, *, nu
     device = resolve("cpu")
     execution = ExecutionConfig(device="cpu", engine="eager", threads=config.execution.threads)
     config = dataclasses.replace(config, execution=execution)
-    model = MLP(config.model, seed=config.training.seed)
-    _nudge(model, nudge)
-    job = Job(config, device, model, upload(training, device))
+    job = Job(config, device, training)
+    _nudge(job.model, nudge)
     results = list(train(prepare(EagerEngine, job), job, probe=None))
     train_s = sum(result.figures.train_s for result in results)
     images = sum(result.figures.train_s * result.figures.images_per_s for result in results)
-    evaluation = evaluate(model, upload(test, device), device=device, precision="fp32")
+    evaluation = evaluate(job.model, upload(test, device), device=device, precision="fp32")
     return ReferenceTraining(
-        model=model,
+        model=job.model,
         evaluation=evaluation,
-        losses=torch.cat([result.losses for result in results]),
+        losses=torch.from_numpy(losses_of(results)),
         run=ReferenceRun(metrics=evaluation.metrics, train_s=train_s, images_per_s=images / train_s),
     )
 

@@ -5,7 +5,6 @@ The variant is the engine's name. A region that is shorter than an epoch is a sl
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from accelmnist.core.config import ExecutionConfig, ModelConfig, Optimizer, RunConfig, TrainingConfig
@@ -68,7 +67,7 @@ class Ours(Contender):
         self.kind = engine_class(variant)
         if job.workload.mode == "training":
             data = upload(job.data.train, self.device)
-            self.runner = prepare(self.kind, EngineJob(self.config, self.device, self.model, data))
+            self.runner = prepare(self.kind, EngineJob(self.config, self.device, data, self.model))
             self.first_state = self.runner.state()
             self.plan = TrainingPlan(self.config, len(data))
             self.number, self.position = -1, self.plan.steps
@@ -93,7 +92,7 @@ class Ours(Contender):
         part = slice(self.position, self.position + steps)
         self.position += steps
         with matmul_precision(self.device, self.precision):
-            losses: Floats = self.runner.train_epoch(self.epoch[part]).cpu().numpy().astype(np.float32)
+            losses: Floats = self.runner.download(self.runner.train_epoch(self.epoch[part]))
         return losses
 
     def classify(self) -> Digits:

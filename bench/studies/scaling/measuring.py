@@ -81,7 +81,7 @@ class Scaling:
         self.prepared.add(case)
 
     def _judge(self, timed: TimedTraining) -> Verdict:
-        losses = timed.runner.train_epoch(timed.first_steps(FIRST_STEPS)).detach()
+        losses = torch.from_numpy(timed.runner.download(timed.runner.train_epoch(timed.first_steps(FIRST_STEPS))))
         timed.restore()
         config = timed.job.config
         check = check_first_steps(config, self.dataset.train, losses, tolerances(config.execution.precision))

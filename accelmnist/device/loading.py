@@ -1,4 +1,4 @@
-"""What a command waits for before it begins: imports, kept short.
+"""Loading torch, kept short, and not before somebody needs it.
 
 Python looks through all objects for garbage each time enough new ones are there. An import of torch makes a million
 that all stay, and is interrupted for that again and again: with the collector paused it took 2.60 s for 2.83 (medians
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 def importing(module: str) -> Iterator[None]:
     """Within, `module` is imported and no garbage looked for; afterwards it is again, in new objects alone.
 
-    Where the module is there already it does nothing: what is set aside is never freed, so it is done once.
+    If the module is there already it does nothing: what is set aside is never freed, so it is done once.
     """
     if module in sys.modules:
         yield
@@ -32,3 +33,11 @@ def importing(module: str) -> Iterator[None]:
         gc.freeze()
         if was_enabled:
             gc.enable()
+
+
+def load_torch() -> float:
+    """Import torch; returns the seconds it took."""
+    started = time.perf_counter()
+    with importing("torch"):
+        import torch  # noqa: F401
+    return time.perf_counter() - started

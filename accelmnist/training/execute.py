@@ -1,0 +1,188 @@
+"""One run, trained once: its epochs in their order, then its proof.
+
+    load      the images, and torch unless the run waits for its answer first
+    train     epoch by epoch; a checkpoint and the record are saved as it goes
+    answer    where the runner needs no torch: the accuracy on the test set, before torch is loaded
+    prove     on the device, on the test set, against float64 and the reference: see `proof`
+
+Importing torch takes longer than training a small network does. So a run by the native kernels waits with all that only
+shows and saves it until its answer is there, or until torch would be; from then on it goes on like any other. The
+result is the same to the bit; what differs is when it is there.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from accelmnist.core.config import RunConfig
+from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.data.types import ImageSet
+from accelmnist.engines.contract import Job
+from accelmnist.engines.step.memory import require_memory
+from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train
+from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest
+from accelmnist.training.setup import Setup
+
+LONGEST_S = 2.0  # that a run waits before it shows itself, as torch's import would take
+WEIGHTS_A_SECOND = 1.5e10  # times images: a low estimate for two cores, before an epoch has told the true one
+_IMAGES = 60_000
+
+
+def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) -> RunOutcome:
+    """Run `request` as `setup` says, and return the record with the trained network.
+
+    `observe` makes who is told what happens, when there is something to be told. Raises DivergedError, DeviceError (out
+    of memory), DataError, OutputError; the record is saved with its status before. A stop asked for through
+    `should_stop` ends the run after the present epoch, with the status `interrupted`.
+    """
+    run = Run(request, setup, observe, waits=request.checkpoint is None and answers_first(setup))
+    with run.recorded():
+        run.load()
+        training = Training(run)
+        if training.train():
+            from accelmnist.training.proof import Trained, prove
+
+            prove(
+                run,
+                Trained(training.job, losses_of(training.epochs), training.runner, is_answered=training.is_answered),
+            )
+    return RunOutcome(run.writer.record, training.job.model, run.images.test)
+
+
+def answers_first(setup: Setup) -> bool:
+    """Whether a run trains before torch is loaded: by the native kernels, from images at hand, in short epochs."""
+    config, is_native = setup.config, setup.engine.name == "fused" and setup.device.kind == "cpu"
+    needs_torch = config.training.augment != "none" or config.training.averaging > 0
+    at_hand = config.data.folder is not None or config.data.dataset == "mnist"
+    short = expected_epoch_s(config, _IMAGES) <= LONGEST_S
+    return "torch" not in sys.modules and is_native and not needs_torch and at_hand and short
+
+
+def expected_epoch_s(config: RunConfig, images: int) -> float:
+    """A high estimate of the seconds that an epoch over `images` takes the native kernels."""
+    return config.model.parameters * images / WEIGHTS_A_SECOND
+
+
+class Training:
+    """The one training of a run: its `job` by its `runner`, and the `epochs` so far, those of the checkpoint included.
+
+    `is_answered` says whether the accuracy on the test set was told before torch was loaded.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.is_answered = run, False
+        started = time.perf_counter()
+        require_memory(run.config, run.setup.device)
+        self.job = Job(run.config, run.setup.device, run.images.training)
+        self.probe: ImageSet | DeviceSet = run.images.probe
+        if not run.waits:
+            self.probe = upload(run.images.probe, run.setup.device)
+            assert self.job.model is not None
+            assert self.job.data is not None
+        run.writer.time(upload_s=time.perf_counter() - started)
+        self.average = average_of(self.job)
+        self.epochs = _epochs_of(run.request)
+
+    def train(self) -> bool:
+        """Train to the last epoch, and open the run; False if it stopped before."""
+        run = self.run
+        self._keep()
+        if not run.waits:
+            run.open()
+        self._prepare()
+        if run.is_open:
+            run.observer.training_begins()
+        begun = time.perf_counter()
+        takes_s = expected_epoch_s(run.config, len(self.job))
+        if not run.is_open and takes_s > LONGEST_S:
+            self._open()
+        epochs = train(self.runner, self.job, probe=self.probe, first_epoch=len(self.epochs), average=self.average)
+        for result in epochs:
+            self.epochs = (*self.epochs, result)
+            self._keep()
+            if run.is_open and self._goes_no_further(result):
+                return False
+            late = time.perf_counter() - begun + result.figures.train_s > LONGEST_S
+            if not run.is_open and late and result.figures.epoch < run.config.training.epochs:
+                self._open()
+        if not run.is_open:
+            self._answer()
+            self._open()
+        return True
+
+    def _keep(self) -> None:
+        self.run.writer.keep_epochs(tuple(result.figures for result in self.epochs))
+
+    def _prepare(self) -> None:
+        run, engine = self.run, self.run.setup.engine.engine
+        compiles = engine.compiles_on(run.setup.device.kind)
+        if compiles:
+            run.observer.stage("compiling the step")
+        self.runner = prepare(engine, self.job)
+        run.writer.time(compile_s=self.runner.prepare_s if compiles else None)
+        if run.request.checkpoint is not None:
+            from accelmnist.training.checkpoint import CHECKPOINT_NAME, load_weights
+
+            load_weights(self.job.model, run.request.checkpoint.weights, source=CHECKPOINT_NAME)
+            self.runner.load_state(run.request.checkpoint.state)
+            if self.average is not None:
+                self.average.load_state(run.request.checkpoint.state)
+
+    def _answer(self) -> None:
+        """Tell the accuracy on the test set."""
+        run, started = self.run, time.perf_counter()
+        accuracy = accuracy_by(self.runner, self.job, run.images.test)
+        run.writer.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
+        self.is_answered = True
+        run.request.on_answer(accuracy)
+
+    def _open(self) -> None:
+        """Show and save what is there of a run that waited."""
+        run = self.run
+        run.open()
+        run.observer.training_begins()
+        if run.request.save_every and self.epochs:
+            self._save_checkpoint()
+        for result in self.epochs:
+            run.observer.epoch_done(result.figures)
+
+    def _goes_no_further(self, result: EpochResult) -> bool:
+        """Save what there is to be saved after an epoch; whether the run is to stop here."""
+        run, number = self.run, result.figures.epoch
+        last, every = run.config.training.epochs, run.request.save_every
+        stops = run.request.should_stop()
+        if stops or (every and (number % every == 0 or number == last)):
+            self._save_checkpoint()
+        run.observer.epoch_done(result.figures)
+        if stops:
+            run.writer.stop("interrupted", f"stopped after epoch {number} of {last}")
+        return stops
+
+    def _save_checkpoint(self) -> None:
+        folder = self.run.writer.folder
+        if folder is None:
+            return
+        import torch
+
+        from accelmnist.training.checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint, weights_of
+
+        checkpoint = Checkpoint(
+            config=self.run.config,
+            weights=weights_of(self.job.model),
+            state=self.runner.state() | (self.average.state() if self.average is not None else {}),
+            losses=torch.from_numpy(losses_of(self.epochs)),
+            epochs=self.run.writer.record.epochs,
+        )
+        save_checkpoint(checkpoint, folder / CHECKPOINT_NAME)
+        self.run.writer.save()
+
+
+def _epochs_of(request: RunRequest) -> tuple[EpochResult, ...]:
+    """The epochs that a stopped run has behind it, each with its share of the losses."""
+    done = request.checkpoint
+    if done is None or not done.epochs:
+        return ()
+    parts = done.losses.numpy().reshape(len(done.epochs), -1)
+    return tuple(EpochResult(figures, part) for figures, part in zip(done.epochs, parts, strict=True))

@@ -1,0 +1,119 @@
+"""The proof of a run: its network evaluated on the device, profiled if that is wanted, and judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from accelmnist.core.records import Check, Verdict
+from accelmnist.data.on_device import upload
+from accelmnist.device import peak_memory_bytes
+from accelmnist.engines.contract import Floats, Job, Runner
+from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, save_model
+from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
+from accelmnist.training.reference.scores import OracleScores
+from accelmnist.training.reference.tolerances import tolerances
+from accelmnist.training.reference.training import is_reference, train_reference
+from accelmnist.training.reference.verdict import VerdictInputs, judge
+from accelmnist.training.run import Run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has trained: the network of `job`, with the `losses` of all steps, by `runner`.
+
+    `is_answered` says whether the accuracy was told already; an `evaluation` is there if the network has met the test
+    set, and `checks` are what the verdict holds besides its own.
+    """
+
+    job: Job
+    losses: Floats
+    runner: Runner | None = None
+    is_answered: bool = False
+    evaluation: Evaluation | None = None
+    checks: Callable[[Evaluation], tuple[Check, ...]] = lambda _evaluation: ()
+
+
+def prove(run: Run, trained: Trained) -> None:
+    """Evaluate, profile and judge `trained`; the record of `run` is done then, and saved."""
+    model, writer = trained.job.model, run.writer
+    if writer.folder is not None:
+        summary = run.images.summary
+        save_model(model, writer.folder / MODEL_NAME, class_names=summary.class_names, dataset=summary.dataset)
+    run.request.on_trained()
+    run.observer.stage("evaluating on the test set")
+    evaluation = trained.evaluation or _evaluate(run, trained)
+    writer.change(
+        metrics=evaluation.metrics,
+        mistakes=confident_mistakes(evaluation, model),
+        peak_memory_bytes=peak_memory_bytes(run.setup.device),
+    )
+    writer.save()
+    if not trained.is_answered:
+        run.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
+    if run.request.profile and trained.runner is not None:
+        _profile(run, trained.runner, trained.job)
+    oracle = run.request.oracle(evaluation.labels, evaluation.predictions)
+    run.request.on_evaluated(writer.record, model, run.images.test)
+    _judge(run, trained, evaluation, oracle)
+    writer.change(status="done")
+    writer.save()
+    if writer.folder is not None:
+        (writer.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
+
+
+def _evaluate(run: Run, trained: Trained) -> Evaluation:
+    started = time.perf_counter()
+    device, precision = run.setup.device, run.config.execution.precision
+    evaluation = evaluate(trained.job.model, upload(run.images.test, device), device=device, precision=precision)
+    if not trained.is_answered:
+        run.writer.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
+    return evaluation
+
+
+def _profile(run: Run, runner: Runner, job: Job) -> None:
+    from accelmnist.training.profiling.profile import TRACE_NAME, profile_training  # here: most runs do without it
+
+    run.observer.stage("profiling a few steps")
+    folder = run.writer.folder
+    profile = profile_training(runner, job, trace=None if folder is None else folder / TRACE_NAME)
+    run.writer.change(profile=profile.summary)
+    run.writer.save()
+
+
+def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[[], OracleScores]) -> None:
+    started = time.perf_counter()
+    config, images = run.config, run.images
+    itself = is_reference(config, device_kind=run.setup.device.kind, engine=run.setup.engine.name)
+    reference = None
+    if run.request.repeat_on_reference and not itself:
+        run.observer.stage("repeating the training on the reference")
+        reference = train_reference(config, images.training, images.test)
+    run.observer.stage("checking the result")
+    inputs = VerdictInputs(
+        config=config,
+        model=trained.job.model,
+        training=images.training,
+        test=images.test,
+        evaluation=evaluation,
+        losses=torch.from_numpy(trained.losses),
+    )
+
+    def nudged_losses() -> torch.Tensor:
+        run.observer.stage("measuring how far one rounding moves this training")
+        nudge = tolerances(config.execution.precision).rounding
+        return train_reference(config, images.training, images.test, nudge=nudge).losses
+
+    verdict = judge(inputs, oracle=oracle, reference=reference, nudged=nudged_losses, is_reference=itself)
+    run.writer.time(verify_s=time.perf_counter() - started)
+    run.writer.change(
+        verdict=_with_checks(verdict, trained.checks(evaluation)), reference=reference.run if reference else None
+    )
+
+
+def _with_checks(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
+    passed = verdict.passed and all(check.passed for check in checks)
+    return replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
