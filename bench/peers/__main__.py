@@ -81,11 +81,11 @@ def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     """A comma-separated list of `known` names."""
 
     def names(text: str) -> list[str]:
-        found = [name.strip() for name in text.split(",") if name.strip()]
-        strange = [name for name in found if name not in known]
-        if strange or not found:
+        chosen = [name.strip() for name in text.split(",") if name.strip()]
+        strange = [name for name in chosen if name not in known]
+        if strange or not chosen:
             raise argparse.ArgumentTypeError(f"{', '.join(strange) or 'nothing'} is not one of {', '.join(known)}")
-        return found
+        return chosen
 
     return names
 

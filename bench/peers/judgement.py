@@ -72,19 +72,19 @@ def boards(record: WorkloadRecord) -> list[Board]:
     """One board for each precision that was measured."""
     workload = WORKLOADS[record.workload]
     reference = _reference(record)
-    found = []
+    ranked = []
     for precision in PRECISIONS:
         cases = [case for case in record.cases if case.precision == precision]
         if cases:
             rows = _compared([_judge(case, workload, reference) for case in cases])
-            found.append(Board(workload=workload, precision=precision, rows=rows))
-    return found
+            ranked.append(Board(workload=workload, precision=precision, rows=rows))
+    return ranked
 
 
 def _reference(record: WorkloadRecord) -> Reference:
     """The accuracies of our eager float32 training by the steps from the start."""
-    found = (case.accuracies for case in record.cases if case.key == EAGER and case.precision == "fp32")
-    return dict(next(found, ()))
+    accuracies = (case.accuracies for case in record.cases if case.key == EAGER and case.precision == "fp32")
+    return dict(next(accuracies, ()))
 
 
 def _judge(case: CaseRecord, workload: Workload, reference: Reference) -> Judged:
@@ -106,11 +106,11 @@ def _what_is_wrong(case: CaseRecord, workload: Workload, reference: Reference) -
     common = [(steps, share) for steps, share in case.accuracies if steps in reference]
     if not common:
         return None
-    steps, found = common[-1]
+    steps, accuracy = common[-1]
     limit = accuracy_limit(workload, case.precision, steps, reference[steps])
-    if abs(found - reference[steps]) <= limit:
+    if abs(accuracy - reference[steps]) <= limit:
         return None
-    return f"accuracy {100 * found:.2f} %, {100 * reference[steps]:.2f} ± {100 * limit:.2f} % expected"
+    return f"accuracy {100 * accuracy:.2f} %, {100 * reference[steps]:.2f} ± {100 * limit:.2f} % expected"
 
 
 def accuracy_limit(workload: Workload, precision: PeerPrecision, steps: int, expected: float) -> float:

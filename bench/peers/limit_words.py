@@ -40,8 +40,8 @@ def _short(row: Judged) -> str:
 
 
 def _goal(goal: float, share: Comparison, *, name: str) -> str:
-    said = f"{goal:g} times {name} would be {_percent(share, times=goal)} of it"
-    return said + (", out of reach of whoever multiplies every pixel" if goal * share.low > 1 else "")
+    share_text = f"{goal:g} times {name} would be {_percent(share, times=goal)} of it"
+    return share_text + (", out of reach of whoever multiplies every pixel" if goal * share.low > 1 else "")
 
 
 def _percent(share: Comparison, *, times: float = 1.0) -> str:

@@ -104,8 +104,8 @@ def _verdict(row: Judged, *, is_best: bool) -> str:
         return "limit of dense products"
     if row.wrong:
         return f"**wrong**: {row.wrong}"
-    said = _VERDICTS[row.to_best_of_ours.verdict] if row.to_best_of_ours else "right"
-    return ("our best" if is_best else said) + ("" if row.case.accuracies else ", accuracy unknown")
+    word = _VERDICTS[row.to_best_of_ours.verdict] if row.to_best_of_ours else "right"
+    return ("our best" if is_best else word) + ("" if row.case.accuracies else ", accuracy unknown")
 
 
 def plain(text: str) -> str:
@@ -115,14 +115,14 @@ def plain(text: str) -> str:
 
 def readme_part(record: PeersRecord) -> str:
     """Images/s of everyone at every workload, and how many times as fast our best engine is."""
-    found = [board for workload in record.workloads for board in boards(workload)]
-    keys = ", ".join(f"({board.workload.key}) {_lower(board.workload.title)}" for board in _first_of_each(found))
+    shown = [board for workload in record.workloads for board in boards(workload)]
+    keys = ", ".join(f"({board.workload.key}) {_lower(board.workload.title)}" for board in _first_of_each(shown))
     lines = [f"{keys}; on {head(record)}. Images/s, and in brackets how many times as fast our best engine is:", ""]
-    titles = [f"({board.workload.key}) {PRECISION_NAMES[board.precision]}" for board in found]
-    lines += [f"| who | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(found)}"]
-    lines += [f"| {' | '.join(row)} |" for row in _matrix(found)]
+    titles = [f"({board.workload.key}) {PRECISION_NAMES[board.precision]}" for board in shown]
+    lines += [f"| who | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(shown)}"]
+    lines += [f"| {' | '.join(row)} |" for row in _matrix(shown)]
     sentence = start_sentence(record.starts)
-    return "\n".join([*lines, *_limit_note(found), *(["", sentence] if sentence else [])])
+    return "\n".join([*lines, *_limit_note(shown), *(["", sentence] if sentence else [])])
 
 
 def _limit_note(measured: list[Board]) -> list[str]:
@@ -139,20 +139,20 @@ def _lower(title: str) -> str:
     return title[0].lower() + title[1:]
 
 
-def _first_of_each(found: list[Board]) -> list[Board]:
-    return [next(board for board in found if board.workload.key == key) for key in WORKLOADS if _has(found, key)]
+def _first_of_each(shown: list[Board]) -> list[Board]:
+    return [next(board for board in shown if board.workload.key == key) for key in WORKLOADS if _has(shown, key)]
 
 
-def _has(found: list[Board], key: str) -> bool:
-    return any(board.workload.key == key for board in found)
+def _has(shown: list[Board], key: str) -> bool:
+    return any(board.workload.key == key for board in shown)
 
 
-def _matrix(found: list[Board]) -> list[list[str]]:
+def _matrix(shown: list[Board]) -> list[list[str]]:
     """A row for each contender that has a figure anywhere, in the order of the first board's ranking."""
-    order = {row.case.key: row.case for board in found for row in board.rows if row.speed is not None}
+    order = {row.case.key: row.case for board in shown for row in board.rows if row.speed is not None}
     rows = []
     for key, case in order.items():
-        rows.append([_title(case), *(_cell(board, key) for board in found)])
+        rows.append([_title(case), *(_cell(board, key) for board in shown)])
     return rows
 
 

@@ -212,8 +212,8 @@ def _one_line(error: BaseException) -> str:
     """Type and first line of an exception; where it says nothing, the place that it comes from."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f"{Path(frame.filename).name}, line {frame.lineno}" for frame in last)
-    return f"{type(error).__name__}: {lines[0] if lines else place}"[:300]
+    source = "".join(f"{Path(frame.filename).name}, line {frame.lineno}" for frame in last)
+    return f"{type(error).__name__}: {lines[0] if lines else source}"[:300]
 
 
 def serve(worker: Worker, requests: TextIO, replies: TextIO) -> None:

@@ -315,17 +315,17 @@ def main(arguments: Sequence[str]) -> int:
     set_threads(options.threads)
     try:
         tried, trials_file = candidates(options), options.out.with_suffix(".json")
-        known = found = known_search(trials_file)
-        for found in search(tried, options.seeds, known):
-            table = rows(tried, options.seeds, found)
-            write_atomically(trials_file, msgspec.json.encode(found) + b"\n")
-            write_atomically(options.out, markdown(table, found, command).encode())
+        known = after = known_search(trials_file)
+        for after in search(tried, options.seeds, known):
+            table = rows(tried, options.seeds, after)
+            write_atomically(trials_file, msgspec.json.encode(after) + b"\n")
+            write_atomically(options.out, markdown(table, after, command).encode())
             done = sum(len(row.trials) for row in table)
-            print(f"[{done}/{len(tried) * options.seeds}] {_last_trial(found)}", file=sys.stderr)
+            print(f"[{done}/{len(tried) * options.seeds}] {_last_trial(after)}", file=sys.stderr)
     except (AccelmnistError, ValueError) as error:  # msgspec's errors are ValueErrors
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(markdown(rows(tried, options.seeds, found), found, command), end="")
+    print(markdown(rows(tried, options.seeds, after), after, command), end="")
     return 0
 
 

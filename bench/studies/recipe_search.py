@@ -270,12 +270,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _search_and_write(recipe: Recipe, seeds: int, known: Search) -> Search:
-    found = known
-    for found in search(recipe, seeds, known):
-        last = found.trials[-1]
+    after = known
+    for after in search(recipe, seeds, known):
+        last = after.trials[-1]
         print(recipe.name, *cells(last.config), f"{last.accuracy or 0:.2%} {last.train_s:.2f} s", file=sys.stderr)
-        _write(found, seeds)
-    return found
+        _write(after, seeds)
+    return after
 
 
 def _write(found: Search, seeds: int) -> None:

@@ -122,10 +122,10 @@ def load_study() -> Study | None:
     """The study to go on with, None where there is none; what a recipe of other days reached is forgotten."""
     if not STUDY.exists():
         return None
-    found = msgspec.json.decode(STUDY.read_bytes(), type=Study)
-    kept = {recipe.name for recipe in found.recipes if RECIPES.get(recipe.name) == recipe}
-    processes = tuple(process for process in found.processes if process.recipe in kept)
-    return replace(found, recipes=tuple(RECIPES.values()), processes=processes)
+    saved = msgspec.json.decode(STUDY.read_bytes(), type=Study)
+    kept = {recipe.name for recipe in saved.recipes if RECIPES.get(recipe.name) == recipe}
+    processes = tuple(process for process in saved.processes if process.recipe in kept)
+    return replace(saved, recipes=tuple(RECIPES.values()), processes=processes)
 
 
 # --- the table

@@ -102,8 +102,8 @@ class Ours(Contender):
 
     def _new_classifier(self) -> Classifier:
         """With the weights of now: an engine may keep a copy of them in a form of its own."""
-        found = self.kind.classifier(self.model, self.device, self.precision)
-        return found or EagerEngine.classifier(self.model, self.device, self.precision)
+        own = self.kind.classifier(self.model, self.device, self.precision)
+        return own or EagerEngine.classifier(self.model, self.device, self.precision)
 
 
 CONTENDER = Ours

@@ -54,11 +54,11 @@ def start_ours(seed: int, environment: dict[str, str]) -> Start:
         options = ["--recipe", "mnist-98", "--seed", str(seed), "--out", str(folder)]
         command = [sys.executable, "-m", "accelmnist", "run", *options]
         seconds, line = timed(command, environment, lambda text: _OURS.search(text) is not None)
-        found = _OURS.search(line)
-        assert found is not None
+        match = _OURS.search(line)
+        assert match is not None
         timing = load_record(folder).timing
     data, training = (timing.load_s or 0) + (timing.upload_s or 0), timing.train_s + (timing.evaluate_s or 0)
-    return Start(seconds, float(found[1]) / 100, {"data": data, "training": training})
+    return Start(seconds, float(match[1]) / 100, {"data": data, "training": training})
 
 
 def timed(command: Sequence[str], environment: dict[str, str], wanted: Callable[[str], bool]) -> tuple[float, str]:
@@ -93,8 +93,8 @@ def timed(command: Sequence[str], environment: dict[str, str], wanted: Callable[
 def _first(process: subprocess.Popen[str], started: float, wanted: Callable[[str], bool]) -> tuple[float, str | None]:
     """The time and the text of the first line that is wanted; all others are read away."""
     assert process.stdout is not None
-    found: tuple[float, str | None] = (0.0, None)
+    first: tuple[float, str | None] = (0.0, None)
     for line in process.stdout:
-        if found[1] is None and wanted(line):
-            found = time.perf_counter() - started, line
-    return found
+        if first[1] is None and wanted(line):
+            first = time.perf_counter() - started, line
+    return first

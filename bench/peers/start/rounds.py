@@ -88,8 +88,8 @@ def measure(
     for number in range(rounds):
         for runner in order.sample(runners, len(runners)):
             if number == 0 or not runner.slow:
-                found = _run(runner, start, number)
-                runner.starts += [found] if found else []
+                completed = _run(runner, start, number)
+                runner.starts += [completed] if completed else []
         say(f"start: round {number + 1} of {rounds}")
         yield tuple(runner.case() for runner in runners)
 

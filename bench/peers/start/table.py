@@ -62,14 +62,14 @@ def chapter(cases: tuple[StartCase, ...]) -> list[str]:
 def conclusion(cases: tuple[StartCase, ...]) -> str:
     """Ours against the best peer, in a sentence, with what each spends on starting."""
     ours, peer = ours_of(cases), best_peer(cases)
-    found = share(ours, peer) if ours and peer else None
-    if ours is None or peer is None or found is None:
+    compared = share(ours, peer) if ours and peer else None
+    if ours is None or peer is None or compared is None:
         return "No peer was there to compare with."
     mine, its = _part(ours, "training"), _part(peer, "training")
     assert mine is not None
     assert its is not None
     return (
-        f"{ours.title} takes {_times(found)} the time of the best peer's process, {peer.title}: training and "
+        f"{ours.title} takes {_times(compared)} the time of the best peer's process, {peer.title}: training and "
         f"evaluation {mine / its:.2f} times, start and import {_start(ours) / _start(peer):.2f} times."
     )
 
@@ -99,13 +99,13 @@ def _row(case: StartCase, ours: StartCase | None) -> str:
     interval = f" ({whole.low:.2f} to {whole.high:.2f})" if many else " (one process)"
     parts = [_seconds(_part(case, name)) for name in _PARTS]
     accuracy = f"{100 * statistics.fmean(case.accuracies):.2f} %" + ("" if reached(case) else ", **misses**")
-    found = share(ours, case) if ours and reached(case) else None
+    compared = share(ours, case) if ours and reached(case) else None
     cells = [title, case.version, f"{whole.median:.2f}{interval}", f"{_start(case):.2f}", *parts, accuracy]
-    return f"| {' | '.join([*cells, _times(found) if found else ''])} |"
+    return f"| {' | '.join([*cells, _times(compared) if compared else ''])} |"
 
 
-def _times(found: Comparison) -> str:
-    return f"{found.ratio:.2f} ({found.low:.2f} to {found.high:.2f})"
+def _times(compared: Comparison) -> str:
+    return f"{compared.ratio:.2f} ({compared.low:.2f} to {compared.high:.2f})"
 
 
 def _middle(values: tuple[float, ...]) -> float:
@@ -113,8 +113,8 @@ def _middle(values: tuple[float, ...]) -> float:
 
 
 def _part(case: StartCase, name: str) -> float | None:
-    found = [parts[name] for parts in case.parts if name in parts]
-    return statistics.median(found) if found else None
+    values = [parts[name] for parts in case.parts if name in parts]
+    return statistics.median(values) if values else None
 
 
 def _start(case: StartCase) -> float:

@@ -32,30 +32,30 @@ def across(blocks: Sequence[Samples], name: str, *, by_limits: bool) -> Iterator
 def _by_limits(base: Samples, new: Samples, name: str, threshold: float = THRESHOLD) -> Comparison:
     """As `accelmnist compare` does it."""
     sides = limits_of(base), limits_of(new)
-    found = compare(base["a"], new[name], paired=False, limits=machine_speeds(*sides), threshold=threshold)
+    comparison = compare(base["a"], new[name], paired=False, limits=machine_speeds(*sides), threshold=threshold)
     spread = spread_of_controls(*sides)
-    return found if spread is None else against_controls(found, spread, len(sides[0]), threshold=threshold)
+    return comparison if spread is None else against_controls(comparison, spread, len(sides[0]), threshold=threshold)
 
 
 def row(title: str, same: Iterator[Comparison], slower: Iterator[Comparison]) -> str:
     """Counts of verdicts as shares."""
     verdicts = Counter(comparison.verdict for comparison in same)
-    found = Counter(comparison.verdict for comparison in slower)
+    slower_verdicts = Counter(comparison.verdict for comparison in slower)
     trials = sum(verdicts.values())
     shares = (
         (verdicts["faster"] + verdicts["slower"]) / trials,
         verdicts["same"] / trials,
-        found["slower"] / sum(found.values()),
+        slower_verdicts["slower"] / sum(slower_verdicts.values()),
     )
     return f"| {title} | {trials} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |"
 
 
 def rounds_needed(samples: Samples, slowdown: float, *, threshold: float, paired: bool, trials: int = 200) -> str:
     """The least number of rounds that finds `slowdown`: this run's, drawn anew, with one side slowed on paper."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
-    def found(rounds: int) -> bool:
-        first, second = chance.integers(len(samples["a"]), size=(2, rounds))
+    def finds(rounds: int) -> bool:
+        first, second = rng.integers(len(samples["a"]), size=(2, rounds))
         base, new = _drawn(samples, first), _drawn(samples, first if paired else second)
         new["slowed"] = [speed / (1 + slowdown) for speed in new["again"]]
         if paired:
@@ -65,7 +65,7 @@ def rounds_needed(samples: Samples, slowdown: float, *, threshold: float, paired
         return one.verdict == "slower"
 
     for rounds in _NUMBERS:
-        if np.mean([found(rounds) for _ in range(trials)]) >= 0.95:
+        if np.mean([finds(rounds) for _ in range(trials)]) >= 0.95:
             return str(rounds)
     return f"more than {_NUMBERS[-1]}"
 

@@ -41,9 +41,9 @@ def take_samples(rounds: int) -> Samples:
         "slowed": Sampler(lambda: 1 / subjects["slowed"].time(slowed)),
     } | {probe.limit.name: Sampler(probe.sample) for probe in probes}
     taken: Samples = {name: [] for name in samplers}
-    chance = Random(0)
+    rng = Random(0)
     for _ in range(rounds):
-        for name, speed in sample_round(samplers, chance).items():
+        for name, speed in sample_round(samplers, rng).items():
             assert isinstance(speed, float), speed
             taken[name].append(speed)
     return taken

@@ -87,13 +87,13 @@ def growths_of(record: BenchRecord) -> list[Growth]:
     results = [result for result in record.cases if result.images_per_s is not None and not result.is_wrong]
     most = max((result.threads or 0 for result in results), default=0)
     along = [result for result in results if result.threads == most]
-    found = []
+    growths = []
     for engine in dict.fromkeys(result.engine for result in along):
         own = [result for result in along if result.engine == engine]
         by_width = [result for result in own if result.batch_size == BATCH_SIZE]
         by_batch = [result for result in own if result.hidden == (WIDTH,)]
-        found += [_growth(by_width, "width", _width), _growth(by_batch, "batch size", _batch_size)]
-    return [growth for growth in found if growth is not None]
+        growths += [_growth(by_width, "width", _width), _growth(by_batch, "batch size", _batch_size)]
+    return [growth for growth in growths if growth is not None]
 
 
 def _width(result: CaseResult) -> int:
@@ -120,8 +120,8 @@ def _growth(results: Sequence[CaseResult], axis: Axis, size_of: Callable[[CaseRe
         sizes=sizes,
         exponent=_interval(seconds @ centred / (centred @ centred)),
         pieces=tuple(
-            Piece(start=start, end=end, exponent=_interval(costs[:, place] / steps[place]))
-            for place, (start, end) in enumerate(pairwise(sizes))
+            Piece(start=start, end=end, exponent=_interval(costs[:, index] / steps[index]))
+            for index, (start, end) in enumerate(pairwise(sizes))
         ),
         best=sizes[best],
         last_over_best=_ratio(each[:, -1] - each[:, best]),
@@ -165,12 +165,12 @@ def speedups_of(record: BenchRecord) -> list[Speedup]:
         and not result.is_wrong
         and (result.batch_size, result.hidden) == (BATCH_SIZE, (WIDTH,))
     ]
-    found = []
+    speedups = []
     for one in (result for result in crossing if result.threads == 1):
         alone = _by_round(one)
         for more in crossing:
             if more.engine == one.engine and more.threads is not None and more.threads > 1:
                 together = _by_round(more)
                 ratios = [math.log(alone[number] / together[number]) for number in alone.keys() & together.keys()]
-                found.append(Speedup(engine=one.engine, threads=more.threads, ratio=_ratio(np.array(ratios))))
-    return found
+                speedups.append(Speedup(engine=one.engine, threads=more.threads, ratio=_ratio(np.array(ratios))))
+    return speedups
