@@ -1,6 +1,6 @@
 """Two records side by side in words: what the console's page and the Markdown of a comparison say alike.
 
-A case is named by what varies between the cases; what all share is said once. Where the speeds as they were taken tell
+A case is named by what varies between the cases; what all share is said once. If the speeds as they were taken tell
 another story than those divided by the machine's limit, both ratios are shown.
 """
 
@@ -29,7 +29,7 @@ def record_name(one: RecordName) -> str:
 
 
 def varying_axes(rows: Sequence[CaseComparison]) -> tuple[str, ...]:
-    """The parts of a case's name that tell the cases apart: all of them where there is one case."""
+    """The parts of a case's name that tell the cases apart: all of them if there is one case."""
     shown = [row.axes for row in rows if row.outcome != "in neither"]
     varying = tuple(axis for axis in shown[0] if len({axes[axis] for axes in shown}) > 1)
     return varying or tuple(shown[0])
@@ -41,13 +41,13 @@ def label(row: CaseComparison, axes: Sequence[str]) -> str:
 
 
 def shared_label(rows: Sequence[CaseComparison]) -> str:
-    """What the names of all cases have in common; empty where that is nothing, or all."""
+    """What the names of all cases have in common; empty if that is nothing, or all."""
     varying, row = varying_axes(rows), next(row for row in rows if row.outcome != "in neither")
     return label(row, [axis for axis in row.axes if axis not in varying])
 
 
 def figures(row: CaseComparison) -> tuple[str, str, str]:
-    """Ratio, interval and p-value; dashes where nothing was compared."""
+    """Ratio, interval and p-value; dashes if nothing was compared."""
     comparison = row.comparison
     if comparison is None:
         return UNKNOWN, "", ""
@@ -56,7 +56,7 @@ def figures(row: CaseComparison) -> tuple[str, str, str]:
 
 
 def plain_ratio(row: CaseComparison, report: ComparisonReport) -> str:
-    """The ratio of the medians as they were taken, where it differs from the other by more than the threshold."""
+    """The ratio of the medians as they were taken, if it differs from the other by more than the threshold."""
     if row.comparison is None or row.ratio_of_medians is None or not row.divided_by:
         return ""
     apart = abs(math.log(row.ratio_of_medians / row.comparison.ratio)) > math.log1p(report.rules.threshold)
@@ -136,7 +136,7 @@ def difference_cells(one: Difference) -> tuple[str, str, str]:
 
 
 def factor(value: float) -> str:
-    """A ratio to three decimals, or to four digits where it is large."""
+    """A ratio to three decimals, or to four digits if it is large."""
     return f"{value:.3f}" if value < 10 else f"{value:.4g}"
 
 

@@ -40,7 +40,7 @@ def _title(device: DeviceFindings) -> str:
 def _of_device(device: DeviceFindings) -> list[tuple[str, Finding]]:
     """Its findings, the name of a group before the first one of it."""
     groups = (("precision", device.precisions), ("engine", device.engines), ("compiler", (device.compiler,)))
-    return [("" if place else name, finding) for name, group in groups for place, finding in enumerate(group)]
+    return [("" if index else name, finding) for name, group in groups for index, finding in enumerate(group)]
 
 
 def _findings(named: list[tuple[str, Finding]]) -> Table:

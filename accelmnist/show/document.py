@@ -179,7 +179,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """Drawings side by side, one below the other where the page is narrow; `alt` says what is to be seen."""
+    """Drawings side by side, one below the other if the page is narrow; `alt` says what is to be seen."""
 
     ident: str
     caption: str

@@ -87,7 +87,7 @@ class LivePage(ABC, Generic[Record]):
             self._draw()
 
     def _open(self) -> None:
-        """Begin to draw, where that can be."""
+        """Begin to draw, if that can be."""
         if self._live is not None:
             self._live.start()
             self._draw()

@@ -45,10 +45,10 @@ def _title(record: NeuronsRecord, shown: int) -> str:
 
 
 def _table(record: NeuronsRecord, neurons: list[Neuron]) -> Table:
-    """A row each: its number, ten bars of the shares of images that turn it on, and its sentence with its figures."""
+    """A row each: its number, a bar for each class of the share of images that turn it on, its sentence and figures."""
     columns = (
         Column("#", True, role="name"),
-        Column(_initials(record), role="name"),
+        Column("".join(map(str, range(len(record.class_names)))), role="name"),
         Column("on for, by class"),
     )
     rows = tuple(
@@ -60,11 +60,6 @@ def _table(record: NeuronsRecord, neurons: list[Neuron]) -> Table:
         for neuron in neurons
     )
     return Table(ident="neurons", caption="The neurons.", columns=columns, rows=rows)
-
-
-def _initials(record: NeuronsRecord) -> str:
-    """The ten columns of the bars: digits by themselves, other classes by their number."""
-    return "".join(str(label) for label in range(len(record.class_names)))
 
 
 def _bars(neuron: Neuron) -> str:

@@ -191,7 +191,7 @@ class ConsoleObserver:
         self._open.enter_context(self._progress)
 
     def stage(self, what: str) -> None:
-        """Close the progress where it is open, and print what comes now."""
+        """Close the progress if it is open, and print what comes now."""
         self._open.close()
         self._console.print(f"… {what}", style=LABEL)
 

@@ -34,7 +34,7 @@ def figure(value: float | None) -> str:
 
 
 def checks_table(verdict: Verdict) -> Table:
-    """Each check with its value, its limit, what the value is, and where there is room why the limit is that."""
+    """Each check with its value, its limit, what the value is, and if there is room why the limit is that."""
     return Table(
         ident="checks",
         caption="The checks, their limits, and where the limits come from.",

@@ -75,7 +75,7 @@ def _time_to_accuracy(record: RunRecord) -> tuple[str, ...]:
 
 
 def _took(timing: Timing) -> str:
-    """Training and evaluation alone, and everything from the start of the process on where that is known."""
+    """Training and evaluation alone, and everything from the start of the process on if that is known."""
     alone = f"{seconds(timing.train_s + (timing.evaluate_s or 0.0))} for training and evaluation alone"
     return alone if timing.to_accuracy_s is None else f"{seconds(timing.to_accuracy_s)} from the start, {alone}"
 
@@ -128,7 +128,7 @@ def _taken(record: RunRecord) -> tuple[tuple[str, str], ...]:
 
 
 def format_line(record: RunRecord) -> str:
-    """The verdict first, then accuracy, time and speed; where there is no verdict, what became of the run."""
+    """The verdict first, then accuracy, time and speed; without a verdict, what became of the run."""
     if record.verdict is None or record.metrics is None:
         return f"{record.status}: {record.message}" if record.message else record.status
     word = "PASS" if record.verdict.passed else "FAIL"

@@ -64,7 +64,8 @@ def _spread_rows(summary: TrialsSummary) -> tuple[tuple[Cell, ...], ...]:
     accuracy, macro_f1 = summary.accuracy, summary.macro_f1
     mean = (percent(accuracy.mean if accuracy else None), fraction(macro_f1.mean if macro_f1 else None))
     interval = (_interval(accuracy, 100, 2, " %"), _interval(macro_f1, 1, 4, ""))
-    deviation = (percent(accuracy.deviation if accuracy else None, digits=3), _deviation(macro_f1))
+    deviations = [None if spread is None else spread.deviation for spread in (accuracy, macro_f1)]
+    deviation = (percent(deviations[0], digits=3), fraction(deviations[1], digits=5))
     return (
         tuple(Cell(text, tone="strong") for text in ("mean", *mean, "")),
         tuple(map(Cell, ("95 % interval", *interval, ""))),
@@ -76,10 +77,6 @@ def _interval(spread: SeedSpread | None, scale: float, digits: int, unit: str) -
     if spread is None or spread.low is None or spread.high is None:
         return UNKNOWN
     return f"{scale * spread.low:.{digits}f} to {scale * spread.high:.{digits}f}{unit}"
-
-
-def _deviation(spread: SeedSpread | None) -> str:
-    return fraction(spread.deviation if spread else None, digits=5)
 
 
 def total_text(summary: TrialsSummary) -> str:

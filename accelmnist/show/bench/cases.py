@@ -20,17 +20,13 @@ from accelmnist.show.bench.figures import (
     target_text,
     width_text,
 )
-from accelmnist.show.bench.view import BenchView, Part, Trait, one_line
+from accelmnist.show.bench.view import BenchView, Part, one_line
 from accelmnist.show.document import Cell, Column, ColumnRole, Reason, Table, Tone
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, seconds, significant, size
 
 _RANK = "#"
 _BASELINE = "baseline"
 _NUMBER = re.compile(r"^-?[\d,]*\.?\d+")
-
-
-def _plain(_: CaseResult) -> Tone:
-    return ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class CaseColumn:
     heading: str
     text: Callable[[CaseResult], str]
     is_number: bool = True
-    tone: Callable[[CaseResult], Tone] = _plain
+    tone: Callable[[CaseResult], Tone] = lambda _: ""
     role: ColumnRole = "figure"
 
     def cell(self, result: CaseResult) -> Cell:
@@ -56,14 +52,12 @@ class CaseColumn:
 
 def cases_table(part: Part, view: BenchView, *, note: str = "") -> Table:
     """One part of the benchmark: its rows, then the cases that were not measured, each with its reason."""
-    names = (
-        CaseColumn(_RANK, _ranks(part), tone=lambda _: "strong", role="name"),
-        *map(_trait_column, part.naming.varying),
-    )
-    figures = _target_figures() if part.kind == "target" else _speed_figures(part, view)
+    traits = [CaseColumn(trait.heading, trait.value, trait.is_number, role="name") for trait in part.naming.varying]
+    figures = (*(_TARGETS if part.kind == "target" else _speed_figures(part, view)), *_COSTS)
     columns = (
-        *names,
-        *_known((*figures, *_COSTS), part.rows),
+        CaseColumn(_RANK, _ranks(part), tone=lambda _: "strong", role="name"),
+        *traits,
+        *(column for column in figures if any(column.cell(result).text != UNKNOWN for result in part.rows)),
         CaseColumn("verdict", _verdict, is_number=False, tone=_verdict_tone, role="mark"),
     )
     return Table(
@@ -71,7 +65,7 @@ def cases_table(part: Part, view: BenchView, *, note: str = "") -> Table:
         caption=part.title,
         columns=tuple(Column(column.heading, column.is_number, column.role) for column in columns),
         rows=tuple(tuple(column.cell(result) for column in columns) for result in part.rows),
-        reasons=tuple(_reason(result, names, part) for result in part.unmeasured),
+        reasons=tuple(_reason(result, part) for result in part.unmeasured),
         has_names=False,
         shared=part.naming.shared,
         note=note,
@@ -79,9 +73,9 @@ def cases_table(part: Part, view: BenchView, *, note: str = "") -> Table:
     )
 
 
-def _reason(result: CaseResult, names: Sequence[CaseColumn], part: Part) -> Reason:
+def _reason(result: CaseResult, part: Part) -> Reason:
     return Reason(
-        names=("", *(column.text(result) for column in names[1:])),
+        names=("", *(trait.value(result) for trait in part.naming.varying)),
         label=part.naming.label(result),
         text=reason_text(result),
         tone="bad" if result.is_wrong else "unsure" if result.status == "failed" else "",
@@ -96,16 +90,8 @@ def reason_text(result: CaseResult) -> str:
     return reason if reason.startswith(result.status) else f"{result.status}: {reason}"
 
 
-def _known(columns: Sequence[CaseColumn], rows: tuple[CaseResult, ...]) -> tuple[CaseColumn, ...]:
-    return tuple(column for column in columns if any(column.cell(result).text != UNKNOWN for result in rows))
-
-
-def _trait_column(trait: Trait) -> CaseColumn:
-    return CaseColumn(trait.heading, trait.value, trait.is_number, role="name")
-
-
 def _ranks(part: Part) -> Callable[[CaseResult], str]:
-    """The record's own rank; of a time to a target the place among those that have a median."""
+    """The record's own rank; of a time to a target the rank among those that have a median."""
     if part.kind != "target":
         return lambda result: "" if result.rank is None else str(result.rank)
     timed = [result for result in part.rows if not result.is_wrong and has_median(result)]
@@ -114,9 +100,16 @@ def _ranks(part: Part) -> Callable[[CaseResult], str]:
 
 
 def _speed_figures(part: Part, view: BenchView) -> tuple[CaseColumn, ...]:
-    speed = CaseColumn("images/s", lambda result: speed_text(result.images_per_s), tone=_speed_tone)
+    """Doubtful speeds stand out; what the doubt is stands below the tables."""
+    speed = CaseColumn(
+        "images/s",
+        lambda result: speed_text(result.images_per_s),
+        tone=lambda result: "unsure" if result.symptoms else "strong",
+    )
     over = CaseColumn("speed-up", lambda result: _over(result, view), tone=_over_tone)
-    step = CaseColumn("ms a\ncall" if part.kind == "throughput" else "ms a\nstep", _milliseconds)
+    step = CaseColumn(
+        "ms a\ncall" if part.kind == "throughput" else "ms a\nstep", lambda result: _scaled(1e3, result.step_s)
+    )
     limit = CaseColumn("of\nlimit", lambda result: share_text(result.share_of_limit))
     between = CaseColumn("between\nprocesses", lambda result: percent(result.process_spread, digits=1))
     if part.kind == "latency":
@@ -124,18 +117,13 @@ def _speed_figures(part: Part, view: BenchView) -> tuple[CaseColumn, ...]:
     return speed, over, step, limit, between
 
 
-def _milliseconds(result: CaseResult) -> str:
-    return significant(None if result.step_s is None else 1e3 * result.step_s)
-
-
-def _speed_tone(result: CaseResult) -> Tone:
-    """Doubtful figures stand out; what the doubt is stands below the tables."""
-    return "unsure" if result.symptoms else "strong"
+def _scaled(factor: float, value: float | None) -> str:
+    return significant(None if value is None else factor * value)
 
 
 def _quantile(heading: str, pick: Callable[[Latency], float], tone: Tone = "") -> CaseColumn:
     def text(result: CaseResult) -> str:
-        return _millionths(None if result.latency is None else pick(result.latency))
+        return _scaled(1e6, None if result.latency is None else pick(result.latency))
 
     return CaseColumn(heading, text, tone=lambda _: tone)
 
@@ -159,56 +147,43 @@ def _over_tone(result: CaseResult) -> Tone:
     return tones[result.speedup.verdict if result.speedup else "same"]
 
 
-def _target_figures() -> tuple[CaseColumn, ...]:
-    return (
-        CaseColumn("with compile", lambda result: _middle(result, with_compile=True), tone=lambda _: "strong"),
-        CaseColumn("reached", reached_text, tone=_reached_tone),
-        CaseColumn("without compile", lambda result: _middle(result, with_compile=False)),
-        CaseColumn("epochs", _epochs),
-    )
-
-
 def _middle(result: CaseResult, *, with_compile: bool) -> str:
-    timed = result.time_to_accuracy
-    if timed is None:
+    times = result.time_to_accuracy
+    if times is None:
         return ""
-    return target_text(timed.with_compile if with_compile else timed.without_compile)
+    return target_text(times.with_compile if with_compile else times.without_compile)
 
 
 def _reached_tone(result: CaseResult) -> Tone:
-    timed = result.time_to_accuracy
-    return "unsure" if timed is not None and timed.reached < len(timed.epochs) else ""
+    times = result.time_to_accuracy
+    return "unsure" if times is not None and times.reached < len(times.epochs) else ""
 
 
 def _epochs(result: CaseResult) -> str:
-    timed = result.time_to_accuracy
-    taken = sorted(epochs for epochs in timed.epochs if epochs is not None) if timed else []
+    times = result.time_to_accuracy
+    taken = sorted(epochs for epochs in times.epochs if epochs is not None) if times else []
     if not taken:
         return ""
     return str(taken[0]) if taken[0] == taken[-1] else f"{taken[0]} to {taken[-1]}"
 
 
-def _cost(heading: str, text: Callable[[CaseResult], str]) -> CaseColumn:
-    return CaseColumn(heading, text, role="cost")
-
-
+_TARGETS = (
+    CaseColumn("with compile", lambda result: _middle(result, with_compile=True), tone=lambda _: "strong"),
+    CaseColumn("reached", reached_text, tone=_reached_tone),
+    CaseColumn("without compile", lambda result: _middle(result, with_compile=False)),
+    CaseColumn("epochs", _epochs),
+)
 _COSTS = (
-    _cost("compile", lambda result: seconds(result.compile_s)),
-    _cost("epochs\nto pay", lambda result: significant(result.break_even_epochs, 2)),
-    _cost("memory", lambda result: size(result.peak_memory_bytes)),
-    _cost("µJ an\nimage", lambda result: _millionths(result.joules_per_image)),
-    _cost("accuracy", lambda result: percent(result.accuracy)),
+    CaseColumn("compile", lambda result: seconds(result.compile_s), role="cost"),
+    CaseColumn("epochs\nto pay", lambda result: significant(result.break_even_epochs, 2), role="cost"),
+    CaseColumn("memory", lambda result: size(result.peak_memory_bytes), role="cost"),
+    CaseColumn("µJ an\nimage", lambda result: _scaled(1e6, result.joules_per_image), role="cost"),
+    CaseColumn("accuracy", lambda result: percent(result.accuracy), role="cost"),
 )
 
 
-def _millionths(value: float | None) -> str:
-    return significant(None if value is None else 1e6 * value)
-
-
 def _verdict(result: CaseResult) -> str:
-    if result.verdict is None:
-        return ""
-    return "PASS" if result.verdict.passed else "FAIL"
+    return "" if result.verdict is None else "PASS" if result.verdict.passed else "FAIL"
 
 
 def _verdict_tone(result: CaseResult) -> Tone:

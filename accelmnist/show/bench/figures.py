@@ -13,13 +13,12 @@ from accelmnist.measure.statistics.summary import Summary, relative_half_width
 from accelmnist.show.units import significant, spread
 
 INFINITE = "∞"
-_TOO_FEW = "too few"
 
 
 def width_text(summary: Summary) -> str:
     """The interval's longer arm: "±0.8 %"; too few samples have none."""
     width = relative_half_width(summary)
-    return spread(width) if math.isfinite(width) else _TOO_FEW
+    return spread(width) if math.isfinite(width) else "too few"
 
 
 def speed_text(speed: Summary | None) -> str:
@@ -45,7 +44,7 @@ def share_text(share: float | None) -> str:
 
 
 def target_text(target: Target) -> str:
-    """The median and its interval in seconds: "3.96 s (3.77 to 4.35)", and "∞ (2.35 to ∞)" where most seeds missed."""
+    """The median and its interval in seconds: "3.96 s (3.77 to 4.35)", and "∞ (2.35 to ∞)" if most seeds missed."""
     if target.median_s is None:
         low, high = (INFINITE if end is None else significant(end) for end in (target.low_s, target.high_s))
         return f"{INFINITE} ({low} to {high})"
@@ -57,8 +56,8 @@ def target_text(target: Target) -> str:
 
 def reached_text(result: CaseResult) -> str:
     """How many seeds reached the target: "9 of 10"."""
-    made = result.time_to_accuracy
-    return "" if made is None else f"{made.reached} of {len(made.epochs)}"
+    times = result.time_to_accuracy
+    return "" if times is None else f"{times.reached} of {len(times.epochs)}"
 
 
 def has_median(result: CaseResult) -> bool:

@@ -99,7 +99,7 @@ def _leader(part: Part, view: BenchView) -> str:
         return _quickest([result for result in right if has_median(result)], part, view)
     if not right:
         return ""
-    first = max(right, key=_speed)
+    first = max(right, key=lambda result: result.images_per_s.median if result.images_per_s else 0.0)
     named = (first, view.baseline(first))
     tied = [result for result in right if result not in named and _is_level(first, result)]
     return f"{view.brief(first)} {_DOES[part.kind]} fastest, {_pace(first, view)}{_also(tied, view)}"
@@ -119,10 +119,6 @@ def _pace(first: CaseResult, view: BenchView) -> str:
     base_name = view.brief(base)
     over = f"too few rounds to compare it with {base_name}" if few else speedup_text(first.speedup, base_name)
     return f"{rate(first.images_per_s.median)}, {over}"
-
-
-def _speed(result: CaseResult) -> float:
-    return result.images_per_s.median if result.images_per_s else 0.0
 
 
 def _is_level(first: CaseResult, other: CaseResult) -> bool:

@@ -46,7 +46,7 @@ def format_progress(record: BenchRecord, *, spent_s: float) -> str:
 
 
 def state_of(result: CaseResult, target: float) -> str:
-    """The status of a row; while it is measured, "settled" where its interval is within `target`."""
+    """The status of a row; while it is measured, "settled" if its interval is within `target`."""
     if result.is_wrong:
         return "wrong"
     return "settled" if result.status == "measuring" and _is_settled(result, target) else result.status
@@ -61,7 +61,7 @@ def round_text(record: BenchRecord) -> str:
 
 
 def time_text(record: BenchRecord, spent_s: float) -> str:
-    """The time left, or where there is no end the time spent."""
+    """The time left, or the time spent if there is no end."""
     end = record.config.ends_after_s
     return f"{seconds(spent_s)} so far" if end is None else f"about {seconds(max(end - spent_s, 0.0))} left"
 
@@ -94,10 +94,10 @@ def _line(row: tuple[Cell, ...], widths: Sequence[int]) -> list[Cell]:
     """The cells of one line, padded: words to the right, the numbers in between to the left."""
     ends = (0, len(row) - 1)
     pieces: list[Cell] = []
-    for place, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
+    for index, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
         pad = " " * (width - cell_len(text))
-        gap = " " * GAP if place < ends[1] else "\n"
-        pieces += [(text + pad, style) if place in ends else (pad + text, style), (gap, "")]
+        gap = " " * GAP if index < ends[1] else "\n"
+        pieces += [(text + pad, style) if index in ends else (pad + text, style), (gap, "")]
     return pieces
 
 
@@ -105,8 +105,8 @@ def _most_urgent(results: Sequence[CaseResult], target: float, most: int) -> lis
     """At most `most` cases in the order of the record: those left out are the ones that change least."""
     if len(results) <= most:
         return list(results)
-    ordered = sorted(range(len(results)), key=lambda place: (_URGENCY[state_of(results[place], target)], place))
-    return [results[place] for place in sorted(ordered[: most - 1])]
+    ordered = sorted(range(len(results)), key=lambda index: (_URGENCY[state_of(results[index], target)], index))
+    return [results[index] for index in sorted(ordered[: most - 1])]
 
 
 def _cells(result: CaseResult, view: BenchView, target: float, *, timed: bool) -> tuple[Cell, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from accelmnist.core.records import Environment
+from accelmnist.core.records import Environment, ProfileSummary
 from accelmnist.measure.record import RECORD_NAME, BenchRecord, CaseResult
 from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import headline, nothing_text
@@ -27,8 +27,9 @@ def bench_page(record: BenchRecord, folder: Path | None = None) -> Document:
         table = cases_table(part, view, note=legend_of(view) if number == 0 else "")
         sections.append(Section(title=part.title, blocks=(table,)))
     sections += _remarks(view)
-    for result in _profiled(record):
-        sections += _profile(result, view, saved=folder is not None)
+    for result, profile in _profiled(record):
+        name = Text(text=view.label(result), tone="strong")
+        sections += [_untitled(name), profile_section(profile, saved=folder is not None)]
     if record.limits:
         sections.append(Section(title="Limits", blocks=(limits_table(record.limits),)))
     if folder is not None:
@@ -49,9 +50,8 @@ def bench_note(record: BenchRecord, *, brief: bool = False) -> Document:
     ]
     if not brief:
         sections += _remarks(view)
-        if profiled := _profiled(record):
-            said = tuple(f"{view.label(result)}: {' '.join(_notes(result))}" for result in profiled)
-            sections.append(Section(title="Profiles", blocks=(Points(items=said),)))
+        if notes := [f"{view.label(result)}: {' '.join(profile.notes)}" for result, profile in _profiled(record)]:
+            sections.append(Section(title="Profiles", blocks=(Points(items=tuple(notes)),)))
         if record.limits:
             sections.append(Section(title="Limits", blocks=(limits_table(record.limits),)))
     return Document((*sections, *_origin(record)))
@@ -71,18 +71,8 @@ def _remarks(view: BenchView) -> list[Section]:
     return [Section(title=title, blocks=blocks) for title, blocks in titled if blocks]
 
 
-def _profiled(record: BenchRecord) -> list[CaseResult]:
-    return [result for result in record.cases if result.profile is not None]
-
-
-def _notes(result: CaseResult) -> tuple[str, ...]:
-    return result.profile.notes if result.profile is not None else ()
-
-
-def _profile(result: CaseResult, view: BenchView, *, saved: bool) -> list[Section]:
-    """Where the time of a profiled case goes, below the case's name."""
-    assert result.profile is not None
-    return [_untitled(Text(text=view.label(result), tone="strong")), profile_section(result.profile, saved=saved)]
+def _profiled(record: BenchRecord) -> list[tuple[CaseResult, ProfileSummary]]:
+    return [(result, result.profile) for result in record.cases if result.profile is not None]
 
 
 def _setting(record: BenchRecord) -> str:

@@ -39,7 +39,8 @@ def doubts(view: BenchView) -> tuple[Block, ...]:
     if not symptoms and any(result.images_per_s for result in record.cases):
         blocks.append(Text(text="No figure has a symptom."))
     if cost := _harness_text(record):
-        blocks.append(Text(text=cost, tone="unsure" if _harness_is_heavy(record) else "faint"))
+        is_heavy = record.harness is not None and (record.harness.share or 0.0) > _HARNESS_LIMIT
+        blocks.append(Text(text=cost, tone="unsure" if is_heavy else "faint"))
     if load := _load_text(record):
         blocks.append(Text(text=load, tone="faint"))
     return (*blocks, *(Text(text=f"Note: {one_line(note)}", tone="unsure") for note in record.notes))
@@ -55,14 +56,14 @@ def _symptoms(view: BenchView) -> tuple[Remark, ...]:
         Remark(
             name=code,
             text=advice,
-            details=tuple(f"{_listed(labels, len(view.measured))}: {sight}" for sight, labels in sights.items()),
+            details=tuple(f"{_listed(labels, view)}: {sight}" for sight, labels in sights.items()),
         )
         for (code, advice), sights in seen.items()
     )
 
 
-def _listed(labels: list[str], measured: int) -> str:
-    return "all cases" if len(labels) == measured > 1 else ", ".join(labels)
+def _listed(labels: list[str], view: BenchView) -> str:
+    return "all cases" if len(labels) == len(view.measured) > 1 else ", ".join(labels)
 
 
 def _doubts(result: CaseResult) -> list[tuple[str, str, str]]:
@@ -86,11 +87,6 @@ def _harness_text(record: BenchRecord) -> str:
     known = harness.share is not None
     share = f", at most {percent(max(harness.share or 0.0, _LEAST_SHARE))} of one" if known else ""
     return f"Measuring costs {seconds(harness.empty_region_s)} a region{share}."
-
-
-def _harness_is_heavy(record: BenchRecord) -> bool:
-    """Whether the measurement takes more than it may."""
-    return record.harness is not None and (record.harness.share or 0.0) > _HARNESS_LIMIT
 
 
 def _load_text(record: BenchRecord) -> str:

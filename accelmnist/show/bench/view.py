@@ -16,35 +16,37 @@ from accelmnist.show.units import count, plural
 
 @dataclass(frozen=True)
 class Trait:
-    """One part of a case's name: its `value` in a column under `heading`, and as it is `said` in a sentence.
+    """One part of a case's name: its `value` in a column under `heading`, and as it stands in a sentence, `words`.
 
-    Both are empty where the case has none, such as an optimizer in inference.
+    Both are empty if the case has none, such as an optimizer in inference.
     """
 
     heading: str
     value: Callable[[CaseResult], str]
-    said: Callable[[CaseResult], str]
+    words: Callable[[CaseResult], str]
     is_number: bool = False
 
-
-def _threads(result: CaseResult) -> str:
-    return "" if result.threads is None else plural(result.threads, "thread")
-
-
-def _same(heading: str, value: Callable[[CaseResult], str]) -> Trait:
-    return Trait(heading, value, value)
+    @classmethod
+    def of_word(cls, heading: str, value: Callable[[CaseResult], str]) -> Trait:
+        """A trait that is the same word everywhere."""
+        return cls(heading, value, value)
 
 
-DEVICE = _same("device", lambda result: result.device)
-ENGINE = _same("engine", lambda result: result.engine)
-NETWORK = _same("network", lambda result: result.case.network)
+DEVICE = Trait.of_word("device", lambda result: result.device)
+ENGINE = Trait.of_word("engine", lambda result: result.engine)
+NETWORK = Trait.of_word("network", lambda result: result.case.network)
 TRAITS = (
     DEVICE,
     ENGINE,
-    _same("precision", lambda result: result.precision),
+    Trait.of_word("precision", lambda result: result.precision),
     NETWORK,
-    _same("optimizer", lambda result: result.optimizer or ""),
-    Trait("threads", lambda result: "" if result.threads is None else count(result.threads), _threads, True),
+    Trait.of_word("optimizer", lambda result: result.optimizer or ""),
+    Trait(
+        "threads",
+        lambda result: "" if result.threads is None else count(result.threads),
+        lambda result: "" if result.threads is None else plural(result.threads, "thread"),
+        is_number=True,
+    ),
     Trait("batch", lambda result: count(result.batch_size), lambda result: f"batch {count(result.batch_size)}", True),
 )
 
@@ -62,12 +64,12 @@ class Naming:
         values = {trait: {trait.value(result) for result in known} for trait in TRAITS}
         self.varying = tuple(trait for trait in TRAITS if trait in (DEVICE, ENGINE) or len(values[trait]) > 1)
         common = [trait for trait in (NETWORK, *TRAITS) if trait not in self.varying]
-        said = [trait.said(result) for result in known[:1] for trait in common]
-        self.shared = ", ".join(filter(None, dict.fromkeys(said)))
+        words = [trait.words(result) for result in known[:1] for trait in common]
+        self.shared = ", ".join(filter(None, dict.fromkeys(words)))
 
     def label(self, result: CaseResult) -> str:
         """The case in a few words: "cpu compiled batch 64"."""
-        return " ".join(filter(None, (trait.said(result) for trait in self.varying)))
+        return " ".join(filter(None, (trait.words(result) for trait in self.varying)))
 
 
 Kind = Literal["training", "target", "latency", "throughput"]
@@ -92,11 +94,11 @@ class Part:
 def parts_of(record: BenchRecord) -> tuple[Part, ...]:
     """The tables of a record, in the order in which they are shown."""
     several = len({result.hidden for result in record.cases}) > 1
-    found: dict[tuple[Kind, tuple[int, ...]], list[CaseResult]] = {}
+    groups: dict[tuple[Kind, tuple[int, ...]], list[CaseResult]] = {}
     for result in record.cases:
         for kind in _kinds(result, record):
-            found.setdefault((kind, result.hidden), []).append(result)
-    ordered = sorted(found.items(), key=lambda item: _ORDER.index(item[0][0]))
+            groups.setdefault((kind, result.hidden), []).append(result)
+    ordered = sorted(groups.items(), key=lambda item: _ORDER.index(item[0][0]))
     return tuple(_part(kind, results, record, several=several) for (kind, _), results in ordered)
 
 
@@ -115,12 +117,13 @@ def _kinds(result: CaseResult, record: BenchRecord) -> tuple[Kind, ...]:
 
 
 def _part(kind: Kind, results: list[CaseResult], record: BenchRecord, *, several: bool) -> Part:
-    rows = [result for result in results if _figure(kind, result) is not None]
+    figures = [result.time_to_accuracy if kind == "target" else result.images_per_s for result in results]
+    rows = [result for result, figure in zip(results, figures, strict=True) if figure is not None]
     title = _title(kind, record)
     return Part(
         kind=kind,
         title=f"{title}, {results[0].case.network}" if several else title,
-        rows=tuple(sorted(rows, key=lambda result: _place(kind, result))),
+        rows=tuple(sorted(rows, key=lambda result: _sort_key(kind, result))),
         unmeasured=tuple(result for result in results if result.skipped is not None or not is_measured(result)),
         naming=Naming(results),
     )
@@ -136,12 +139,8 @@ def _title(kind: Kind, record: BenchRecord) -> str:
     }[kind]
 
 
-def _figure(kind: Kind, result: CaseResult) -> object:
-    return result.time_to_accuracy if kind == "target" else result.images_per_s
-
-
-def _place(kind: Kind, result: CaseResult) -> tuple[float, ...]:
-    """What the rows are sorted by: wrong ones last, then the batch size where it is ranked apart, then the speed."""
+def _sort_key(kind: Kind, result: CaseResult) -> tuple[float, ...]:
+    """What the rows are sorted by: wrong ones last, then the batch size if it is ranked apart, then the speed."""
     if kind == "target":
         assert result.time_to_accuracy is not None
         return result.is_wrong, *_quickness(result.time_to_accuracy.with_compile)
@@ -150,7 +149,7 @@ def _place(kind: Kind, result: CaseResult) -> tuple[float, ...]:
 
 
 def _quickness(target: Target) -> tuple[float, float]:
-    """The median, and where both are infinite the share of the seeds that missed."""
+    """The median, and if both are infinite the share of the seeds that missed."""
     infinite = float("inf")
     missed = sum(value is None for value in target.seconds) / max(len(target.seconds), 1)
     return infinite if target.median_s is None else target.median_s, missed

@@ -56,7 +56,7 @@ def part_text(result: CaseResult, part: str) -> str:
 
 def phrase(result: CaseResult, parts: Sequence[str]) -> str:
     """Parts of the case in words: "cpu compiled fp32 batch 256"."""
-    return " ".join(filter(None, (PARTS[part].said(result) for part in parts)))
+    return " ".join(filter(None, (PARTS[part].words(result) for part in parts)))
 
 
 def varying(results: Sequence[CaseResult], parts: Sequence[str] = tuple(PARTS)) -> tuple[str, ...]:

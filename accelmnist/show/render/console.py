@@ -40,8 +40,8 @@ def _section(part: doc.Section) -> RenderableType:
 
 def _spaced(blocks: Sequence[doc.Block]) -> list[RenderableType]:
     shown: list[RenderableType] = []
-    for place, block in enumerate(blocks):
-        if place and not isinstance(block, (doc.Text, doc.Headline, type(blocks[place - 1]))):
+    for index, block in enumerate(blocks):
+        if index and not isinstance(block, (doc.Text, doc.Headline, type(blocks[index - 1]))):
             shown.append(Text())
         shown.append(_block(block))
     return shown
@@ -61,17 +61,13 @@ def _block(block: doc.Block) -> RenderableType:
         case doc.Matrix():
             return _matrix(block)
         case doc.Facts() | doc.Points() | doc.Remarks():
-            return _titled(block.title, _list(block))
+            return Group(Text(block.title, LABEL), _list(block)) if block.title else _list(block)
         case doc.Code():
             return Text("\n".join(block.lines))
         case doc.Figure() | doc.Gallery() | doc.Atlas():
             return Text(block.caption, LABEL)
         case doc.Notes():
             return Text("The author's notes are in the file.", LABEL)
-
-
-def _titled(title: str, body: RenderableType) -> RenderableType:
-    return Group(Text(title, LABEL), body) if title else body
 
 
 def _list(block: doc.Facts | doc.Points | doc.Remarks) -> RenderableType:

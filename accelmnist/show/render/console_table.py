@@ -27,8 +27,8 @@ class ConsoleTable:
 
     def __init__(self, content: Table) -> None:
         self._table = content
-        self._columns = [place for place, column in enumerate(content.columns) if not column.only_large]
-        self._widths = [_width(content, place) for place in range(len(content.columns))]
+        self._columns = [index for index, column in enumerate(content.columns) if not column.only_large]
+        self._widths = [_width(content, index) for index in range(len(content.columns))]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Called by rich."""
@@ -41,12 +41,12 @@ class ConsoleTable:
         for columns in parts[1:]:
             yield Text()
             yield self._part(columns, width, ascii_only=options.ascii_only)
-        shown = {content.columns[place].heading for columns in parts for place in columns}
+        shown = {content.columns[index].heading for columns in parts for index in columns}
         if below := "\n".join(self._below(shown)):
             yield Text(below, LABEL)
 
     def parts(self, width: int) -> list[list[int]]:
-        """The columns, by their places, of each table that it takes in lines of `width` characters."""
+        """The columns, by their indices, of each table that it takes in lines of `width` characters."""
         if self._extent(self._columns) <= width or self._table.fit == "fold":
             return [self._columns]
         return [self._spared(width)] if self._table.fit == "drop" else self._continued(width)
@@ -54,7 +54,7 @@ class ConsoleTable:
     def _spared(self, width: int) -> list[int]:
         """The columns without those that have no room, the readiest to be spared first."""
         kept, spare = list(self._columns), [column.spare for column in self._table.columns]
-        while self._extent(kept) > width and any(spare[place] for place in kept):
+        while self._extent(kept) > width and any(spare[index] for index in kept):
             kept.remove(max(kept, key=spare.__getitem__))
         return kept
 
@@ -69,7 +69,7 @@ class ConsoleTable:
         return parts
 
     def _of_role(self, role: str) -> list[int]:
-        return [place for place in self._columns if self._table.columns[place].role == role]
+        return [index for index in self._columns if self._table.columns[index].role == role]
 
     def _fitting(self, fixed: list[int], columns: list[int], width: int) -> tuple[list[int], list[int]]:
         """As many of `columns` as fit beside the `fixed` ones, at least one of them so that it ends; and the rest."""
@@ -77,30 +77,28 @@ class ConsoleTable:
         taken = next(fits, 1)
         return columns[:taken], columns[taken:]
 
-    def _extent(self, places: Sequence[int]) -> int:
-        return sum(self._widths[place] for place in places) + GAP * (len(places) - 1)
+    def _extent(self, indices: Sequence[int]) -> int:
+        return sum(self._widths[index] for index in indices) + GAP * (len(indices) - 1)
 
-    def _part(self, places: list[int], width: int, *, ascii_only: bool) -> RichTable:
+    def _part(self, indices: list[int], width: int, *, ascii_only: bool) -> RichTable:
         content = self._table
         shown = table(show_header=content.has_head)
-        fits = self._extent(places) <= width
-        lines = max(_heading(content.columns[place]).count("\n") for place in places)
-        for place in places:
-            column = content.columns[place]
+        fits = self._extent(indices) <= width
+        lines = max(_heading(content.columns[index]).count("\n") for index in indices)
+        for index in indices:
+            column = content.columns[index]
             keeps = fits or (content.fit == "fold" and (column.is_number or column.role in ("name", "mark")))
             shown.add_column(
                 "\n" * (lines - _heading(column).count("\n")) + _heading(column),
                 justify=_justify(column),
                 no_wrap=keeps,
-                min_width=self._widths[place] if fits else None,
+                min_width=self._widths[index] if fits else None,
                 overflow="fold",
             )
-        for row in self._rows():
-            shown.add_row(*(_text(row[place], ascii_only=ascii_only) for place in places))
-        if content.totals:
-            shown.add_section()
-        for row in content.totals:
-            shown.add_row(*(_text(row[place], ascii_only=ascii_only) for place in places))
+        rows = list(self._rows())
+        for number, row in enumerate((*rows, *content.totals), start=1):
+            ends = number == len(rows) and bool(content.totals)
+            shown.add_row(*(_text(row[index], ascii_only=ascii_only) for index in indices), end_section=ends)
         return shown
 
     def _rows(self) -> Iterator[tuple[Cell, ...]]:
@@ -113,8 +111,8 @@ class ConsoleTable:
     def _reasons(self) -> RichTable:
         """The names in columns as wide as those above, and the reason in what is left of the line."""
         content, grid = self._table, RichTable.grid(padding=(0, GAP, 0, 0))
-        for place in self._of_role("name"):
-            grid.add_column(justify=_justify(content.columns[place]), no_wrap=True, min_width=self._widths[place])
+        for index in self._of_role("name"):
+            grid.add_column(justify=_justify(content.columns[index]), no_wrap=True, min_width=self._widths[index])
         grid.add_column(overflow="fold")
         for reason in content.reasons:
             grid.add_row(*map(Text, reason.names), Text(reason.text, STYLES[reason.tone]), style=LABEL)
@@ -126,14 +124,14 @@ class ConsoleTable:
         yield from filter(None, (content.shared, explained, content.note))
 
 
-def _width(content: Table, place: int) -> int:
+def _width(content: Table, index: int) -> int:
     """How many characters a column takes."""
-    column = content.columns[place]
-    cells = [row[place] for row in (*content.rows, *content.totals)]
+    column = content.columns[index]
+    cells = [row[index] for row in (*content.rows, *content.totals)]
     texts = [line for cell in cells for line in (cell.text, *cell.details)]
     if column.role == "name":
-        names = [index for index, other in enumerate(content.columns) if other.role == "name"]
-        texts += [reason.names[names.index(place)] for reason in content.reasons]
+        rank = [other for other in content.columns if other.role == "name"].index(column)
+        texts += [reason.names[rank] for reason in content.reasons]
     heads = _heading(column).splitlines() if content.has_head else []
     return max(map(cell_len, (*heads, *texts)), default=0)
 

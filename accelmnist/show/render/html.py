@@ -32,7 +32,7 @@ _VARIABLES = {
     ORANGE: "orange",
     "#ffffff": "page",
 }
-_VARIABLES |= {mark.colour: f"series-{place}" for place, mark in enumerate(PALETTE) if place > 1}
+_VARIABLES |= {mark.colour: f"series-{index}" for index, mark in enumerate(PALETTE) if index > 1}
 _PHONE = 460  # CSS pixels: a drawing of this width can still be read where it is shrunk to a phone's
 _SIZE = re.compile(r'^<svg([^>]*?) width="[^"]*" height="[^"]*"')
 _STYLE = re.compile(r"<style.*?</style>", re.DOTALL)

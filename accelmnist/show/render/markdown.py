@@ -54,7 +54,8 @@ def _block(block: doc.Block) -> Iterable[str]:
         case doc.Text():
             return [_paragraph(block)]
         case doc.Headline():
-            return [f"**{block.word}**: {'. '.join(escape(text) for text in (block.text, *_texts(block)) if text)}."]
+            texts = (block.text, *(text for text, _ in block.lines))
+            return [f"**{block.word}**: {'. '.join(escape(text) for text in texts if text)}."]
         case doc.Missing():
             return [f"Not shown: {escape(block.text)}"]
         case doc.Facts():
@@ -82,12 +83,8 @@ def _paragraph(block: doc.Text) -> str:
     return _strong(block.text) if block.tone == "strong" else _start(block.text)
 
 
-def _texts(headline: doc.Headline) -> Iterator[str]:
-    return (text for text, _ in headline.lines)
-
-
 def _start(text: str) -> str:
-    """Text at the start of a line, where some characters are marks that are none elsewhere."""
+    """Text at the start of a line, at which some characters are marks that are none elsewhere."""
     return _AT_THE_START.sub(r"\\\1", escape(text))
 
 
@@ -131,7 +128,7 @@ def _table(table: doc.Table) -> str:
     note = ["note"] if any(notes) else []
     heads = [*(escape(column.heading) for column in columns), *note]
     rules = [*("---:" if column.is_number else "---" for column in columns), *("---" for _ in note)]
-    lines = [[*_texts_of(row, columns), *([said] if note else [])] for row, said in zip(rows, notes, strict=True)]
+    lines = [[*_texts_of(row, columns), *([text] if note else [])] for row, text in zip(rows, notes, strict=True)]
     totals = ([*_total(_cells(row, table)), *("" for _ in note)] for row in table.totals)
     return _grid([heads, rules, *lines, *totals])
 

@@ -23,7 +23,7 @@ _TEMPLATE = "report.typ"
 
 
 def render_pdf(report: Report) -> bytes:
-    """The whole file; raises OutputError where Typst can't set it."""
+    """The whole file; raises OutputError if Typst can't set it."""
     import typst
 
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -31,13 +31,13 @@ def render_pdf(report: Report) -> bytes:
         folder = Path(name)
         _fill(folder, report)
         try:
-            made = typst.compile(folder / _TEMPLATE, root=folder, font_paths=[fonts], format="pdf")
+            pdf = typst.compile(folder / _TEMPLATE, root=folder, font_paths=[fonts], format="pdf")
         except typst.TypstError as error:
             raise OutputError(
                 f"Typst can't set the PDF: {error}", remedy="Hand in the HTML, and report this"
             ) from error
-    assert isinstance(made, bytes)
-    return made
+    assert isinstance(pdf, bytes)
+    return pdf
 
 
 def _fill(folder: Path, report: Report) -> None:
@@ -49,8 +49,8 @@ def _fill(folder: Path, report: Report) -> None:
     blocks = [block for chapter in report.chapters for block in chapter.blocks]
     for block in blocks:
         if isinstance(block, Figure):
-            for place, panel in enumerate(block.panels):
-                (folder / f"{block.ident}-{place}.svg").write_text(panel.svg, encoding="utf-8")
+            for index, panel in enumerate(block.panels):
+                (folder / f"{block.ident}-{index}.svg").write_text(panel.svg, encoding="utf-8")
     for image in dict.fromkeys(image for block in blocks for image in _images(block)):
         pixels = report.pictures.sheets[image.sheet][image.place]
         ink_on_paper = 255 - pixels if image.sheet == DIGITS else pixels

@@ -76,11 +76,12 @@ def _matrix(
         chosen = images_of(answers, predicted, actual)[:most]
         return tuple(_tile(int(index), answers, words, collector) for index in chosen)
 
-    return confusion_matrix(metrics, words.names, label_of=label_of, tiles_of=tiles_of, gap=_gap_text(answers))
+    gap = f"The images of its cells can't be shown: {answers.reason}." if isinstance(answers, MissingEvidence) else ""
+    return confusion_matrix(metrics, words.names, label_of=label_of, tiles_of=tiles_of, gap=gap)
 
 
 def _moved(answers: RecomputedAnswers | MissingEvidence) -> list[Block]:
-    """Says so where the images are not quite those of the record's counts."""
+    """Says so if the images are not quite those of the record's counts."""
     if isinstance(answers, MissingEvidence) or answers.moved == 0:
         return []
     return [
@@ -89,10 +90,6 @@ def _moved(answers: RecomputedAnswers | MissingEvidence) -> list[Block]:
             "into another cell than in the record."
         )
     ]
-
-
-def _gap_text(answers: RecomputedAnswers | MissingEvidence) -> str:
-    return f"The images of its cells can't be shown: {answers.reason}." if isinstance(answers, MissingEvidence) else ""
 
 
 def _tile(index: int, evidence: RecomputedAnswers, words: ClassWords, collector: Collector) -> Tile:

@@ -16,22 +16,22 @@ GREY, SIGNED = "weights", "signed-weights"
 _MOST_CARDS = 256
 _ON_PAPER = 24
 _EXCITING = 8
-_GREYS = 48  # places kept for neurons at the end of the order, where not all have room
+_GREYS = 48  # cards kept for the end of the order, if not all have room
 
 
-def atlas_chapter(sources: Sources, found: RecomputedAnswers | MissingEvidence, collector: Collector) -> doc.Section:
+def atlas_chapter(sources: Sources, answers: RecomputedAnswers | MissingEvidence, collector: Collector) -> doc.Section:
     """What has become of the first layer."""
-    record = found.neurons if isinstance(found, RecomputedAnswers) else sources.neurons
+    record = answers.neurons if isinstance(answers, RecomputedAnswers) else sources.neurons
     if record is None:
-        reason = found.reason if isinstance(found, MissingEvidence) else "they were not analysed"
+        reason = answers.reason if isinstance(answers, MissingEvidence) else "they were not analysed"
         return _chapter(doc.Missing(text=f"The neurons can't be shown: {reason}."))
     blocks: list[doc.Block] = [doc.Text(text=_lead(record), lead=True)]
     if record.summary:
         blocks.append(doc.Points(title="Observed", items=tuple(map(sentence, record.summary))))
-    if isinstance(found, MissingEvidence):
-        blocks.append(doc.Missing(text=f"The images of the neurons can't be shown: {found.reason}."))
+    if isinstance(answers, MissingEvidence):
+        blocks.append(doc.Missing(text=f"The images of the neurons can't be shown: {answers.reason}."))
     else:
-        blocks.append(_atlas(record, found, collector))
+        blocks.append(_atlas(record, answers, collector))
     return _chapter(*blocks, _table(record), *_how(record))
 
 
@@ -107,8 +107,8 @@ def _card(neuron: Neuron, record: NeuronsRecord, strongest: float, collector: Co
         bars=bars,
         facts=_facts(neuron, words),
         exciting=tuple(
-            doc.Image(DIGITS, collector.place(DIGITS, place), f"test image {place:,}, which excites {name}")
-            for place in neuron.exciting[:_EXCITING]
+            doc.Image(DIGITS, collector.place(DIGITS, index), f"test image {index:,}, which excites {name}")
+            for index in neuron.exciting[:_EXCITING]
         ),
     )
 
@@ -181,7 +181,7 @@ def _how(record: NeuronsRecord) -> list[doc.Block]:
     return [
         doc.Table(
             ident="neuron-methods",
-            caption="How the figures are found.",
+            caption="How the figures are answers.",
             columns=(doc.Column("figure"), doc.Column("how it is found"), doc.Column("source")),
             rows=tuple(
                 (doc.Cell(method.name), doc.Cell(sentence(method.explanation)), doc.Cell(method.source or ""))

@@ -43,8 +43,8 @@ def environment_chapter(sources: Sources) -> Section:
         missing = Missing(text="The records do not say on what machine they were made.")
         return Section(ident="environment", title="The environment", blocks=(missing,))
     blocks: list[Block] = []
-    for place, (name, environment) in enumerate(known):
-        same = [other for other, before in known[:place] if _machine(before) == _machine(environment)]
+    for index, (name, environment) in enumerate(known):
+        same = [other for other, before in known[:index] if _machine(before) == _machine(environment)]
         if same:
             blocks.append(Text(text=f"The {name} was made on the same machine by the same software as the {same[0]}."))
         else:
@@ -87,7 +87,7 @@ def remake_chapter(sources: Sources, command: str) -> Section:
 
 
 def _software(sources: Sources) -> str:
-    """By which versions; several where the records are of several."""
+    """By which versions; several if the records are of several."""
     known = (environment for _, environment in sources.environments if environment is not None)
     versions = dict.fromkeys(f"accelmnist {one.accelmnist} and torch {one.torch}" for one in known)
     return f" with {', or '.join(versions)}" if versions else ""

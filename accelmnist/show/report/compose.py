@@ -36,12 +36,12 @@ class ReportOptions:
     made_by: str = "accelmnist"
 
 
-def compose(sources: Sources, found: RecomputedAnswers | MissingEvidence, options: ReportOptions) -> Report:
-    """The whole report; `found` is what the network of the run answers, or why that is not known."""
+def compose(sources: Sources, answers: RecomputedAnswers | MissingEvidence, options: ReportOptions) -> Report:
+    """The whole report; `answers` are those of the run's network, or why they are not known."""
     collector = Collector()
-    if isinstance(found, RecomputedAnswers):
-        collector.offer(DIGITS, found.images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE))
-    chapters = tuple(chapter for chapter in _chapters(sources, found, options, collector) if chapter is not None)
+    if isinstance(answers, RecomputedAnswers):
+        collector.offer(DIGITS, answers.images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE))
+    chapters = tuple(chapter for chapter in _chapters(sources, answers, options, collector) if chapter is not None)
     word, tone = _verdict(sources)
     return Report(
         title=options.title or _title(sources),
@@ -50,7 +50,7 @@ def compose(sources: Sources, found: RecomputedAnswers | MissingEvidence, option
         subtitle=_subtitle(sources),
         verdict=word,
         verdict_tone=tone,
-        summary=_summary(sources, found),
+        summary=_summary(sources, answers),
         chapters=chapters,
         pictures=collector.pictures(),
         made_by=options.made_by,
@@ -58,9 +58,9 @@ def compose(sources: Sources, found: RecomputedAnswers | MissingEvidence, option
 
 
 def _chapters(
-    sources: Sources, found: RecomputedAnswers | MissingEvidence, options: ReportOptions, collector: Collector
+    sources: Sources, answers: RecomputedAnswers | MissingEvidence, options: ReportOptions, collector: Collector
 ) -> list[Section | None]:
-    evidence = found if isinstance(found, RecomputedAnswers) else None
+    evidence = answers if isinstance(answers, RecomputedAnswers) else None
     notes = None if options.notes is None else Section(ident="notes", title="Notes", blocks=(options.notes,))
     chapters: list[Section | None] = [question_chapter(sources), notes]
     if (run := sources.run) is not None:
@@ -70,8 +70,8 @@ def _chapters(
     if run is not None:
         chapters += [
             training_chapter(run),
-            answers_chapter(run, found, collector),
-            atlas_chapter(sources, found, collector),
+            answers_chapter(run, answers, collector),
+            atlas_chapter(sources, answers, collector),
         ]
     if sources.bench is not None:
         chapters.append(speed_chapter(sources.bench))
@@ -119,7 +119,7 @@ def _is_day(text: str) -> bool:
 
 
 def _other_images(sources: Sources) -> str:
-    """A warning where the sweep's images are not the run's."""
+    """A warning if the sweep's images are not the run's."""
     run, sweep = sources.run, sources.sweep
     if run is None or sweep is None or run.config.data == sweep.config.data:
         return ""
@@ -129,21 +129,21 @@ def _other_images(sources: Sources) -> str:
     return f"That is of {others.folder or others.dataset}; what follows is of {own.folder or own.dataset}."
 
 
-def _summary(sources: Sources, found: RecomputedAnswers | MissingEvidence) -> tuple[str, ...]:
+def _summary(sources: Sources, answers: RecomputedAnswers | MissingEvidence) -> tuple[str, ...]:
     """The answers in short."""
     run, sweep = sources.run, sources.sweep
-    said = list(filter(None, [winner_sentence(sweep), _other_images(sources)])) if sweep is not None else []
+    sentences = list(filter(None, [winner_sentence(sweep), _other_images(sources)])) if sweep is not None else []
     if run is not None and run.metrics is not None:
         words = ClassWords(class_names_of(run))
-        told = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
-        said += [] if told else [accuracy_sentence(run.metrics)]
-        said += seed_sentences(run)
-        said += [*confusion_sentences(run.metrics, words)[:1]]
+        is_known = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
+        sentences += [] if is_known else [accuracy_sentence(run.metrics)]
+        sentences += seed_sentences(run)
+        sentences += [*confusion_sentences(run.metrics, words)[:1]]
     if run is not None and run.status != "done":
-        said.append(f"The run is {run.status}. {run.message or ''}".strip())
-    neurons = found.neurons if isinstance(found, RecomputedAnswers) else sources.neurons
+        sentences.append(f"The run is {run.status}. {run.message or ''}".strip())
+    neurons = answers.neurons if isinstance(answers, RecomputedAnswers) else sources.neurons
     if neurons is not None:
-        said += map(sentence, neurons.summary[:2])
+        sentences += map(sentence, neurons.summary[:2])
     if sources.bench is not None:
-        said.append(answer(BenchView(sources.bench)))
-    return tuple(said)
+        sentences.append(answer(BenchView(sources.bench)))
+    return tuple(sentences)

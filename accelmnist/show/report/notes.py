@@ -23,7 +23,7 @@ _LARGEST = 1_000_000  # bytes
 
 
 def read_notes(file: Path) -> Notes:
-    """The notes in a Markdown file; raises DataError where it can't be read, is not UTF-8, or is too large."""
+    """The notes in a Markdown file; raises DataError if it can't be read, is not UTF-8, or is too large."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -56,10 +56,10 @@ def _lower_heading(token: Token) -> None:
 
 def _node(node: SyntaxTreeNode) -> dict[str, Any]:
     """An element by its `type`, with its `text` or its `children`."""
-    found: dict[str, Any] = {"type": node.type, "text": "" if node.children else node.content}
+    element: dict[str, Any] = {"type": node.type, "text": "" if node.children else node.content}
     if node.type == "link":
-        found["href"] = str(node.attrs.get("href", ""))
+        element["href"] = str(node.attrs.get("href", ""))
     if node.type == "heading":
-        found["level"] = int(node.tag[1:])
-    found["children"] = [_node(child) for child in node.children]
-    return found
+        element["level"] = int(node.tag[1:])
+    element["children"] = [_node(child) for child in node.children]
+    return element

@@ -1,7 +1,7 @@
 """Sentences on what a network gets right and wrong, computed from its confusion matrix and the images themselves.
 
-A sentence claims no more than its figures: an order of digits only where their intervals are apart, a reason only where
-Fisher's exact test finds one, and where images are few it says so.
+A sentence claims no more than its figures: an order of digits only if their intervals are apart, a reason only if
+Fisher's exact test finds one, and if images are few it says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def accuracy_sentence(metrics: Metrics) -> str:
 
 
 def seed_sentences(record: RunRecord) -> tuple[str, ...]:
-    """What all seeds of a run say together, where it trained several."""
+    """What all seeds of a run say together, if it trained several."""
     trials = record.trials
     if trials is None or trials.accuracy is None or trials.accuracy.low is None or trials.accuracy.high is None:
         return ()
@@ -53,12 +53,12 @@ def class_sentences(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
     if len(present) < 2:
         return ()
     best, worst = max(present, key=lambda scores: scores.recall), min(present, key=lambda scores: scores.recall)
-    found = [_extremes(best, worst, words)]
+    sentences = [_extremes(best, worst, words)]
     answered = [scores for scores in present if scores.predicted > 0]
     least = min(answered, key=lambda scores: scores.precision, default=None)
     if least is not None and least.precision < 1:
-        found.append(_least_trusted(least, answered, words))
-    return tuple(found)
+        sentences.append(_least_trusted(least, answered, words))
+    return tuple(sentences)
 
 
 def _least_trusted(least: ClassScores, answered: list[ClassScores], words: ClassWords) -> str:
@@ -130,7 +130,7 @@ def _most_mixed(metrics: Metrics) -> tuple[int, int, int]:
 
 
 def _one_sided(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
-    """The pair whose mistakes go mostly one way, where that is more than a coin would do."""
+    """The pair whose mistakes go mostly one way, if that is more than a coin would do."""
     matrix = metrics.confusion_matrix
     for pair in metrics.confused_pairs:
         there, back = pair.count, matrix[pair.actual][pair.predicted]
@@ -176,11 +176,11 @@ def _alike(likeness: Likeness, words: ClassWords) -> str:
 
 
 def _nearer(trait: Trait, many: str, *, wrong: str, right: str) -> str:
-    said = f"{trait.hits} of the {trait.confused} are nearer to the mean {wrong} than to the mean {right}"
+    nearer = f"{trait.hits} of the {trait.confused} are nearer to the mean {wrong} than to the mean {right}"
     base = f"of all {many} {percent(trait.class_hits / max(trait.images, 1), digits=0)} are"
     if trait.is_sure:
-        return f"{said}; {base}: their pixels already look like {wrong}."
-    return f"{said}; {base}, which is no clear difference." if trait.hits else ""
+        return f"{nearer}; {base}: their pixels already look like {wrong}."
+    return f"{nearer}; {base}, which is no clear difference." if trait.hits else ""
 
 
 def _loops(likeness: Likeness, words: ClassWords) -> str:
@@ -201,15 +201,15 @@ def _loops(likeness: Likeness, words: ClassWords) -> str:
 def training_sentences(record: RunRecord) -> tuple[str, ...]:
     """How the loss fell, and what the accuracy by epoch says of more epochs and of new images."""
     known = [epoch for epoch in record.epochs if epoch.train_loss is not None and math.isfinite(epoch.train_loss)]
-    found = []
+    sentences = []
     if len(known) > 1:
-        found.append(
+        sentences.append(
             f"The training loss fell from {known[0].train_loss:.3f} in epoch {known[0].epoch} to "
             f"{known[-1].train_loss:.3f} in epoch {known[-1].epoch}."
             if (known[-1].train_loss or 0) < (known[0].train_loss or 0)
             else "The training loss did not fall from the first epoch to the last."
         )
-    return (*found, *_accuracy_by_epoch(record))
+    return (*sentences, *_accuracy_by_epoch(record))
 
 
 def _accuracy_by_epoch(record: RunRecord) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def search_chapter(record: SweepRecord) -> Section:
 
 
 def winner_sentence(record: SweepRecord) -> str:
-    """The chosen network and what the test set says of it, or nothing where there is none."""
+    """The chosen network and what the test set says of it, or nothing if there is none."""
     winner = record.winner
     if winner is None:
         return ""
@@ -131,13 +131,13 @@ def _winner(winner: Winner) -> tuple[tuple[str, str], ...]:
 
 
 def _figures(record: SweepRecord) -> list[Block]:
-    found: list[Block] = []
+    figures: list[Block] = []
     for ident, draw, caption in _FIGURES:
         drawing = draw(record)
         if drawing is not None:
             alt = " ".join([caption, *map(sentence, record.findings)])
-            found.append(Figure(ident=ident, caption=caption, alt=alt, panels=(panel_of(drawing, ident),)))
-    return found
+            figures.append(Figure(ident=ident, caption=caption, alt=alt, panels=(panel_of(drawing, ident),)))
+    return figures
 
 
 _TONES: dict[str, Tone] = {"best": "good", "within noise": "", "worse": "faint"}

@@ -57,7 +57,7 @@ class _Kind(msgspec.Struct):
 def load_sources(paths: Sequence[Path]) -> Sources:
     """Read and validate all records of `paths`.
 
-    Raises ConfigError where there is no path or there are two records of a kind, and RecordError for a path without a
+    Raises ConfigError if there is no path or there are two records of a kind, and RecordError for a path without a
     usable record.
     """
     files: dict[str, Path] = {}
@@ -88,7 +88,7 @@ def _load(files: dict[str, Path]) -> Sources:
         folder=folder,
         run=run,
         run_folder=run_folder,
-        neurons=_neurons_beside(run_folder),
+        neurons=load_neurons(run_folder) if run_folder is not None and (run_folder / NEURONS_NAME).exists() else None,
         sweep=sweep,
         bench=load_bench(files["bench"]) if "bench" in files else None,
         places=tuple((_CALLED[kind], files[kind].parent) for kind in _CALLED if kind in files),
@@ -96,24 +96,20 @@ def _load(files: dict[str, Path]) -> Sources:
 
 
 def _winner_of(sweep: SweepRecord, folder: Path) -> dict[str, Path]:
-    """The run of the winner, where there is one."""
+    """The run of the winner, if there is one."""
     name = None if sweep.winner is None else sweep.winner.folder
     file = folder / name / RUN_NAME if name is not None else None
     return {"run": file} if file is not None and file.exists() else {}
-
-
-def _neurons_beside(folder: Path | None) -> NeuronsRecord | None:
-    return load_neurons(folder) if folder is not None and (folder / NEURONS_NAME).exists() else None
 
 
 def _files_of(path: Path) -> dict[str, Path]:
     """The records at `path` by their kind."""
     if not path.is_dir():
         return {_kind_of(path): path}
-    found = {kind: path / name for kind, name in _NAMES.items() if (path / name).exists()}
-    if not found:
+    files = {kind: path / name for kind, name in _NAMES.items() if (path / name).exists()}
+    if not files:
         raise RecordError(f"{path} holds none of {', '.join(_NAMES.values())}", remedy=_REMEDY)
-    return found
+    return files
 
 
 def _kind_of(file: Path) -> str:
@@ -122,6 +118,6 @@ def _kind_of(file: Path) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{file} is no record of accelmnist: {error}", remedy=_REMEDY) from error
     if kind not in _NAMES:
-        said = f"a record of kind {kind!r}, which makes no report" if kind else "no record of accelmnist"
-        raise RecordError(f"{file} is {said}", remedy=_REMEDY)
+        what = f"a record of kind {kind!r}, which makes no report" if kind else "no record of accelmnist"
+        raise RecordError(f"{file} is {what}", remedy=_REMEDY)
     return kind

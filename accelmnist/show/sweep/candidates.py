@@ -29,21 +29,21 @@ class CandidateColumn:
 
 
 def rank_column() -> CandidateColumn:
-    """The place by mean accuracy."""
+    """The rank by mean accuracy."""
     return CandidateColumn("#", True, lambda result: str(result.rank or ""))
 
 
 def varying_columns(record: SweepRecord) -> tuple[CandidateColumn, ...]:
     """A column for the hidden layers and for every other part that has several values."""
     rows = [parts_of(result) for result in record.candidates]
-    shown = [place for place in range(len(_PARTS)) if place == 0 or len({row[place] for row in rows}) > 1]
-    return tuple(_part(place, is_tuned=record.config.tune_rates) for place in shown)
+    shown = [index for index in range(len(_PARTS)) if index == 0 or len({row[index] for row in rows}) > 1]
+    return tuple(_part(index, is_tuned=record.config.tune_rates) for index in shown)
 
 
 def shared_text(record: SweepRecord) -> str:
     """What all candidates have in common, in words."""
     rows = [parts_of(result) for result in record.candidates]
-    same = [rows[0][place] for place in range(1, 4) if len({row[place] for row in rows}) == 1]
+    same = [rows[0][index] for index in range(1, 4) if len({row[index] for row in rows}) == 1]
     if record.config.tune_rates:
         same.append("learning rates tuned")
     elif len({row[4] for row in rows}) == 1:
@@ -81,7 +81,7 @@ def accuracy_text(result: CandidateResult) -> str:
 
 
 def behind_text(result: CandidateResult) -> str:
-    """Points behind the best one, after ≈ where that may be the luck of the seeds."""
+    """Points behind the best one, after ≈ if that may be the luck of the seeds."""
     standing = result.standing
     if standing is None:
         return ""
@@ -119,10 +119,10 @@ def candidates_table(
     )
 
 
-def _part(place: int, *, is_tuned: bool) -> CandidateColumn:
-    if place == 0:
+def _part(index: int, *, is_tuned: bool) -> CandidateColumn:
+    if index == 0:
         return CandidateColumn("hidden", False, lambda result: "-".join(map(str, result.hidden)) or "none")
-    is_rate = place == 4
+    is_rate = index == 4
     return CandidateColumn(
-        _PARTS[place], is_rate, lambda result: parts_of(result)[place], spare=4 if is_rate and is_tuned else 0
+        _PARTS[index], is_rate, lambda result: parts_of(result)[index], spare=4 if is_rate and is_tuned else 0
     )
