@@ -15,7 +15,8 @@ from accelmnist.cli.bench_options import bench_config_from
 from accelmnist.cli.run_options import config_from, with_recipe
 from accelmnist.core.config import DataConfig, RunConfig
 from accelmnist.core.recipes import RECIPES, changes
-from accelmnist.core.records import encode_record, load_record
+from accelmnist.core.record_files import encode
+from accelmnist.core.records import load_record
 from accelmnist.measure.plan import BenchConfig, expand, run_config
 from accelmnist.show.summary import run_page
 from bench.studies import recipe_search, recipe_study
@@ -170,7 +171,7 @@ def test_the_summary_tells_the_time_to_accuracy():
 def test_an_older_record_still_loads_and_means_the_same(tmp_path):
     """One that knows nothing of recipes, augmentation and averages."""
     record = sample_record()
-    document = json.loads(encode_record(record))
+    document = json.loads(encode(record))
     del document["config"]["recipe"], document["timing"]["to_accuracy_s"]
     del document["config"]["training"]["augment"], document["config"]["training"]["averaging"]
     (tmp_path / "run.json").write_text(json.dumps(document))

@@ -10,7 +10,8 @@ import pytest
 
 from accelmnist.core.errors import OutputError, RecordError
 from accelmnist.core.files import make_folder, write_atomically
-from accelmnist.core.records import RunRecord, encode_record, load_record, save_record
+from accelmnist.core.record_files import encode
+from accelmnist.core.records import RunRecord, load_record, save_record
 from tests.samples import sample_record
 
 
@@ -21,7 +22,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 
 
 def test_the_keys_that_others_rely_on(tmp_path):
-    document = json.loads(encode_record(sample_record()))
+    document = json.loads(encode(sample_record()))
     assert document["schema_version"] == 1
     assert document["kind"] == "run"
     assert {"environment", "config"} <= document.keys()
@@ -31,13 +32,13 @@ def test_the_keys_that_others_rely_on(tmp_path):
 
 
 def test_unknown_is_null_and_not_a_number_never_gets_in():
-    document = encode_record(RunRecord()).decode()
+    document = encode(RunRecord()).decode()
     assert '"metrics": null' in document
     assert "NaN" not in document
 
 
 def saved(folder: Path, change) -> Path:
-    document = json.loads(encode_record(sample_record()))
+    document = json.loads(encode(sample_record()))
     change(document)
     (folder / "run.json").write_text(json.dumps(document))
     return folder
@@ -66,7 +67,7 @@ def test_a_damaged_or_foreign_record_is_one_line(change, line, tmp_path):
 
 
 def test_a_truncated_record(tmp_path):
-    (tmp_path / "run.json").write_bytes(encode_record(sample_record())[:500])
+    (tmp_path / "run.json").write_bytes(encode(sample_record())[:500])
     with pytest.raises(RecordError, match="is not whole JSON"):
         load_record(tmp_path)
 

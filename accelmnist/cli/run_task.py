@@ -160,9 +160,9 @@ def _how_to_go_on(folder: Path | None, options: dict[str, Any]) -> str:
 
 
 def _print_json(record: RunRecord) -> None:
-    from accelmnist.core.records import encode_record
+    from accelmnist.core.record_files import encode
 
-    click.echo(encode_record(record), nl=False)
+    click.echo(encode(record), nl=False)
 
 
 def _show(record: RunRecord, folder: Path | None, console: Console, options: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Recipes: networks and trainings by name, each the least time that was found to its accuracy on MNIST's test set.
+"""Recipes: networks and trainings by name, each the fastest one found to its accuracy on MNIST's test set.
 
 A recipe promises that the mean accuracy over seeds reaches its name; single seeds lie on both sides of it. All were
 chosen on images held out of the training set (`bench/studies/recipe_search.py`, `results/recipe-search.md`); the test
-set was met in the end (`bench/studies/recipe_study.py`, `results/recipes.md`). No torch: the command line reads it.
+set was used only in the end (`bench/studies/recipe_study.py`, `results/recipes.md`). No torch: the command line reads
+this.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ class Recipe:
 
     @property
     def config(self) -> RunConfig:
-        """The run that it stands for, where nothing is changed."""
+        """The run that it stands for, if nothing is changed."""
         return RunConfig(model=self.model, training=self.training, recipe=self.name)
 
     @property
     def purpose(self) -> str:
-        """What it is for, in a phrase."""
+        """Its aim, in a phrase."""
         return f"the least time to {100 * self.accuracy:.1f} % on the test set"
 
 
@@ -57,7 +58,7 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 
 
 def changes(config: RunConfig, recipe: Recipe) -> Iterator[str]:
-    """What is otherwise in `config` than in `recipe`, such as "epochs 3"; the seed is anybody's choice."""
+    """The settings of `config` that differ from `recipe`'s, such as "epochs 3"; the seed is anybody's choice."""
     parts = ((config.data, DataConfig()), (config.model, recipe.model), (config.training, recipe.training))
     for mine, its in parts:
         for field in fields(its):

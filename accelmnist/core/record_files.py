@@ -41,7 +41,7 @@ def save(record: object, path: Path) -> Path:
 
 
 def record_file(path: Path, kind: str) -> Path:
-    """The file of a record of `kind`, given it or its folder; RecordError for a folder with another command's."""
+    """The file of a record of `kind`, given it or its folder; raises RecordError for a folder with another command's."""
     if not path.is_dir():
         return path
     if (other := other_kind_in(path, kind)) is not None:
@@ -52,16 +52,16 @@ def record_file(path: Path, kind: str) -> Path:
 
 
 def other_kind_in(path: Path, kind: str) -> str | None:
-    """The kind of what a folder or a file holds in place of a record of `kind`; None where it may hold one."""
-    if not path.is_dir():
-        known = (other for other, name in RECORDS.items() if path.name == name and path.exists())
-        return next((other for other in known if other != kind), None)
-    there = [other for other, name in RECORDS.items() if (path / name).exists()]
-    return None if kind in there or not there else there[0]
+    """The kind of the record that a folder or a file holds in place of one of `kind`; None if it may hold one."""
+    if path.is_dir():
+        kinds = [other for other, name in RECORDS.items() if (path / name).exists()]
+    else:
+        kinds = [other for other, name in RECORDS.items() if path.name == name and path.exists()]
+    return None if kind in kinds or not kinds else kinds[0]
 
 
 def load(file: Path, record_type: type[Record], *, kind: str, noun: str) -> Record:
-    """Read and validate the record in `file`, which has to be of `kind`; `noun` says what that is, as in "a run".
+    """Read and validate the record in `file`, which has to be of `kind`; `noun` is its name, as in "a run".
 
     Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
     """
@@ -84,7 +84,7 @@ def parse(content: bytes, file: Path, record_type: type[Record], *, kind: str, n
 
 
 def read(file: Path, noun: str) -> bytes:
-    """The bytes of a record's file; raises RecordError where it can't be read."""
+    """The bytes of a record's file; raises RecordError if it can't be read."""
     try:
         return file.read_bytes()
     except OSError as error:

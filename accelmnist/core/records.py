@@ -12,7 +12,7 @@ from typing import Literal
 from accelmnist.core.config import RunConfig
 from accelmnist.core.files import RECORDS
 from accelmnist.core.metrics import Metrics
-from accelmnist.core.record_files import SCHEMA_VERSION, encode, load, record_file, save
+from accelmnist.core.record_files import SCHEMA_VERSION, load, record_file, save
 
 RECORD_NAME = RECORDS["run"]
 
@@ -249,11 +249,6 @@ class RunRecord:
     profile: ProfileSummary | None = None
     trials: TrialsSummary | None = None
     files: tuple[str, ...] = ()
-
-
-def encode_record(record: RunRecord) -> bytes:
-    """The record as indented UTF-8 JSON with a closing line feed."""
-    return encode(record)
 
 
 def save_record(record: RunRecord, folder: Path) -> Path:

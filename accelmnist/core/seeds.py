@@ -1,8 +1,8 @@
-"""Random streams: every use of chance has its own seed, mixed from the run's seed, so that none moves another.
+"""Random streams: every use of random numbers has its own seed, mixed from the run's seed, so that none moves another.
 
-All numbers are drawn on the host, by NumPy: every device and engine gets the same ones, whatever version of torch is
-there, and what needs no torch need not wait for it. The mixing is NumPy's SeedSequence (M. O'Neill's seed_seq design),
-which keeps streams of neighbouring seeds independent.
+All numbers are drawn on the host, by NumPy: every device and engine gets the same ones, whatever the version of torch,
+and what needs no torch need not wait for it. The mixing is NumPy's SeedSequence (M. O'Neill's seed_seq design), which
+keeps streams of neighbouring seeds independent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a stream of random numbers is for. The values are part of every run's identity: they never change."""
+    """The use of a stream of random numbers. The values are part of every run's identity: they never change."""
 
     WEIGHTS = 0
     ORDER = 1

@@ -2,9 +2,8 @@
 
     idx.py         the IDX file format: a reader that trusts nothing, and a writer
     types.py       `ImageSet` and `Dataset`, and the checks that files and downloads pass
-    origins.py     how each data set is published, and its peculiarities
-    mnist.py       `load_dataset`: the embedded files, a folder of files, and the two below
-    download.py    the data sets that torchvision fetches
+    origins.py     how each data set is published, its peculiarities, and its download by torchvision
+    mnist.py       `load_dataset`: the embedded files, a folder of files, a download, and the stand-in below
     synthetic.py   a seeded, learnable stand-in that needs no files
     files/         MNIST itself, gzipped (Y. LeCun, C. Cortes, C. J. C. Burges)
     split.py       the images of a run: those that train, validate and test

@@ -1,14 +1,14 @@
-"""Training images moved by chance, anew in every epoch: on the device, from bytes to bytes, the same on every device.
+"""Training images moved at random, anew in every epoch: on the device, from bytes to bytes, the same on every device.
 
     shift    by a whole pixel or none, up or down and left or right
     affine   turned, stretched, slanted and moved, by parts of a pixel (bilinear)
 
-A map says for every pixel of the new image where in the old one it comes from; what lies outside is black. The maps of
-an epoch are drawn on the host from seed and epoch alone, one for every `BLOCK` neighbouring images: the sets are in no
+A map gives for every pixel of the new image its position in the old one; what lies outside is black. The maps of an
+epoch are drawn on the host from seed and epoch alone, one for every `BLOCK` neighbouring images: the sets are in no
 order, so neighbours have nothing in common, and the order of the epoch scatters them over the batches. A shared map
 costs a few calls a block on the device; the images lie transposed there, so that a pixel of all images is one row.
 
-Places are rounded to an eighth of a pixel, and the arithmetic is of integers. So all devices and engines see the same
+Positions are rounded to an eighth of a pixel, and the arithmetic is of integers. So all devices and engines see the same
 bytes, and the reference can train on the very same images. Source of the idea: Simard, Steinkraus and Platt, "Best
 Practices for Convolutional Neural Networks Applied to Visual Document Analysis" (2003).
 """
@@ -27,7 +27,7 @@ from accelmnist.core.seeds import Stream, generator
 from accelmnist.data.on_device import DeviceSet
 
 BLOCK = 250  # images that share a map: 240 maps an epoch of MNIST
-PARTS = 8  # of a pixel, in which places are told
+PARTS = 8  # of a pixel: the unit of positions
 
 _SHIFT = 1  # pixels
 # How far an affine map goes at most.
@@ -47,33 +47,33 @@ def epoch_maps(kind: Augment, images: int, *, seed: int, epoch: int) -> Maps:
 
     Both are counted from the centre of the image.
     """
-    chance = generator(seed, Stream.AUGMENT, epoch)
+    rng = generator(seed, Stream.AUGMENT, epoch)
     blocks = math.ceil(images / BLOCK)
-    return _shifts(chance, blocks) if kind == "shift" else _affine_maps(chance, blocks)
+    return _shifts(rng, blocks) if kind == "shift" else _affine_maps(rng, blocks)
 
 
-def _shifts(chance: np.random.Generator, blocks: int) -> Maps:
+def _shifts(rng: np.random.Generator, blocks: int) -> Maps:
     maps = np.zeros((blocks, 2, 3))
     maps[:, :, :2] = np.eye(2)
-    maps[:, :, 2] = chance.integers(-_SHIFT, _SHIFT, size=(blocks, 2), endpoint=True)
+    maps[:, :, 2] = rng.integers(-_SHIFT, _SHIFT, size=(blocks, 2), endpoint=True)
     return maps
 
 
-def _affine_maps(chance: np.random.Generator, blocks: int) -> Maps:
-    angle = chance.uniform(-_TURN, _TURN, blocks)
+def _affine_maps(rng: np.random.Generator, blocks: int) -> Maps:
+    angle = rng.uniform(-_TURN, _TURN, blocks)
     slant = np.tile(np.eye(2), (blocks, 1, 1))
-    slant[:, 0, 1] = chance.uniform(-_SLANT, _SLANT, blocks)
+    slant[:, 0, 1] = rng.uniform(-_SLANT, _SLANT, blocks)
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(blocks, 2, 2)
-    stretch = 1 + chance.uniform(-_STRETCH, _STRETCH, (blocks, 1, 2))
-    move = chance.uniform(-_MOVE, _MOVE, (blocks, 2, 1))
+    stretch = 1 + rng.uniform(-_STRETCH, _STRETCH, (blocks, 1, 2))
+    move = rng.uniform(-_MOVE, _MOVE, (blocks, 2, 1))
     return np.concatenate([turn @ slant * stretch, move], axis=2)
 
 
 def sources(maps: Maps) -> NDArray[np.int64]:
-    """Where the pixels come from: (blocks, 2, 784) row and column from the top left corner, in eighths of a pixel."""
+    """Positions in the old image: (blocks, 2, 784) row and column from the top left corner, in eighths of a pixel."""
     rows, columns = np.divmod(np.arange(INPUTS), IMAGE_SIDE)
-    places = np.stack([rows - _CENTRE, columns - _CENTRE, np.ones(INPUTS)])
-    return np.rint(PARTS * (maps @ places + _CENTRE)).astype(np.int64)
+    pixels = np.stack([rows - _CENTRE, columns - _CENTRE, np.ones(INPUTS)])
+    return np.rint(PARTS * (maps @ pixels + _CENTRE)).astype(np.int64)
 
 
 class Augmentation:
@@ -88,20 +88,20 @@ class Augmentation:
 
     def write(self, epoch: int) -> None:
         """Make the images of `epoch`, counted from 0; without a host sync."""
-        places = sources(epoch_maps(self.kind, len(self.data), seed=self.seed, epoch=epoch))
-        numbers, weights = (torch.from_numpy(part).to(self._pixels.device) for part in _taps(places))
+        positions = sources(epoch_maps(self.kind, len(self.data), seed=self.seed, epoch=epoch))
+        numbers, weights = (torch.from_numpy(part).to(self._pixels.device) for part in _taps(positions))
         for block, (taps, shares) in enumerate(zip(numbers, weights, strict=True)):
-            here = slice(block * BLOCK, (block + 1) * BLOCK)
-            self.data.images[here] = _moved(self._pixels[:, here], taps, shares).T
+            rows = slice(block * BLOCK, (block + 1) * BLOCK)
+            self.data.images[rows] = _moved(self._pixels[:, rows], taps, shares).T
         self.written += 1
 
 
-def _taps(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+def _taps(positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
     """The pixels that each new one is mixed from and their weights, (blocks, taps, 784) each.
 
-    Four weights add up to 64; where all places are whole pixels, there is one tap.
+    Four weights add up to 64; if all positions are whole pixels, there is one tap.
     """
-    corner, part = np.divmod(places, PARTS)
+    corner, part = np.divmod(positions, PARTS)
     steps = [(down, right) for down in (0, 1) for right in (0, 1)] if part.any() else [(0, 0)]
     numbers = [_numbers(corner[:, 0] + down, corner[:, 1] + right) for down, right in steps]
     weights = [_weights(part[:, 0], down) * _weights(part[:, 1], right) for down, right in steps]

@@ -1,15 +1,15 @@
 """The IDX file format: a reader that trusts nothing in the file, and a small writer.
 
-An IDX file is two zero bytes, a type code, the number of dimensions (rank), one big-endian uint32 a
-dimension, and the elements in C order, big-endian. It was described on the MNIST home page of LeCun, Cortes
-and Burges; a rank of zero is one scalar. Files often come gzipped (RFC 1952), which is told from the first
-two bytes and not from the name.
+An IDX file is two zero bytes, a type code, the number of dimensions (rank), one big-endian uint32 a dimension, and the
+elements in C order, big-endian. It was described on the MNIST home page of LeCun, Cortes and Burges; a rank of zero is
+one scalar. Files often come gzipped (RFC 1952), which their first two bytes show, not their name.
 
-The header is a claim, and twenty bytes can claim an exabyte. So the claim is computed in Python's unbounded
-integers and held against what a file of this size could contain, then against the free memory; and the
-buffer grows with the bytes that really arrive. Reading stops one byte past the claim, which is all that a
-gzip bomb gets to unpack.
+The header is a claim, and twenty bytes can claim an exabyte. So the claim is computed in Python's unbounded integers
+and held against what a file of this size could contain, then against the free memory; and the buffer grows with the
+bytes that really arrive. Reading stops one byte past the claim, which is all that a gzip bomb gets to unpack.
 """
+
+from __future__ import annotations
 
 import gzip
 import math
@@ -57,9 +57,8 @@ class _Header:
 def read_idx(path: Path) -> npt.NDArray[Any]:
     """The array in an IDX file, gzipped or plain, in native byte order and writable.
 
-    Raises `DataError`, and nothing else, for whatever is wrong with the file. Memory stays within the size
-    of the data that the file really holds, plus an eighth (the growth of a bytearray) and some chunks of a
-    megabyte.
+    Raises DataError, and nothing else, for whatever is wrong with the file. Memory stays within the size of the data
+    that the file really holds, plus an eighth (the growth of a bytearray) and some chunks of a megabyte.
     """
     _require_regular_file(path)
     try:
@@ -76,10 +75,9 @@ def read_idx(path: Path) -> npt.NDArray[Any]:
 
 
 def write_idx(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write an array of one of the six types as IDX, gzipped where the name ends in .gz.
+    """Write an array of one of the six types as IDX, gzipped if the name ends in .gz.
 
-    The same array gives the same bytes. Raises `DataError` for another type, `OutputError` where writing
-    fails.
+    The same array gives the same bytes. Raises DataError for another type, OutputError if writing fails.
     """
     content = idx_header(array) + array.astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
     try:
@@ -105,7 +103,7 @@ def idx_header(array: npt.NDArray[Any]) -> bytes:
 
 
 def _require_regular_file(path: Path) -> None:
-    # Asked before opening: to open a pipe would wait for its writer, perhaps for ever.
+    # Checked before opening: to open a pipe would wait for its writer, perhaps for ever.
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -150,11 +148,7 @@ def _read_header(stream: BinaryIO, path: Path) -> _Header:
     if code not in TYPES:
         _fail(path, f"unknown element type code 0x{code:02X}", _NOT_IDX)
     if rank > MAX_RANK:
-        _fail(
-            path,
-            f"{rank} dimensions, where NumPy has at most {MAX_RANK}",
-            "Reshape the data to fewer dimensions",
-        )
+        _fail(path, f"{rank} dimensions, where NumPy has at most {MAX_RANK}", "Reshape the data to fewer dimensions")
     sizes = stream.read(4 * rank)
     if len(sizes) < 4 * rank:
         _fail(path, "the header is cut short", _FETCH_AGAIN)

@@ -24,9 +24,8 @@ import numpy.typing as npt
 
 from accelmnist.core.config import DATASETS, DataConfig
 from accelmnist.core.errors import ConfigError, DataError
-from accelmnist.data.download import download
 from accelmnist.data.idx import idx_header, read_idx
-from accelmnist.data.origins import ORIGINS, finished_set
+from accelmnist.data.origins import ORIGINS, download, finished_set
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet, checked_set
 

@@ -1,13 +1,13 @@
 """A picture of a digit as the network wants it: 28 x 28 bytes, bright on black, placed as the training images are.
 
-Two kinds of file are read, told apart by their first bytes. An IDX file of 28 x 28 bytes an image is taken as it is.
+Two kinds of file are read, distinguished by their first bytes. An IDX file of 28 x 28 bytes an image is taken as it is.
 Everything else goes through Pillow: turned upright (EXIF), transparency laid on white, colours made grey, dark ink on
 light paper inverted. A picture of 28 x 28 pixels then stays as it is; any other is normalized as MNIST's digits were
 (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section III; MNIST's
 home page):
 
     1. the ink's bounding box is fitted into 20 x 20 pixels, the aspect ratio kept, grey levels from the resampling;
-    2. the centre of mass of the result comes to the centre of the 28 x 28 field.
+    2. the centre of mass of the result is put at the centre of the 28 x 28 field.
 
 In the training set the longer side of the box is 20 pixels in all but two of the first 5,000 digits, the brightest
 pixel 254 or 255 everywhere, and the centre of mass within half a pixel of row and column 14, counted from 0. These
@@ -18,7 +18,7 @@ second digit, no frame around it.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ _DRAW = "Give a picture with one dark digit on light paper, or a bright one on b
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One digit: `pixels` uint8 (784,), bright on black; its file, with an index in IDX; what was changed."""
+    """One digit: `pixels` uint8 (784,), bright on black; its file, with an index in IDX; notes of what was changed."""
 
     pixels: Grey
     source: str
@@ -94,15 +94,13 @@ def _idx_pictures(path: Path, limit: int | None) -> list[Picture]:
         _require_contrast(image, name)
     pictures = [Picture(image.reshape(INPUTS), name) for image, name in zip(images, names, strict=True)]
     if len(images) < len(array) and array.ndim == 3:
-        last = pictures[-1]
-        pictures[-1] = Picture(
-            last.pixels, last.source, (f"the last of {len(images)} taken; the file holds {len(array)}",)
-        )
+        note = f"the last of {len(images)} taken; the file holds {len(array)}"
+        pictures[-1] = replace(pictures[-1], notes=(note,))
     return pictures
 
 
 def _checked_images(array: NDArray[Any], path: Path) -> Grey:
-    """The array as (n, 28, 28), where it can be that."""
+    """The array as (n, 28, 28), if it can be that."""
     side = (IMAGE_SIDE, IMAGE_SIDE)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[-2:] != side:
         shape = "x".join(map(str, array.shape))
@@ -166,19 +164,19 @@ def _grey(image: Image.Image) -> Grey:
 def _from_wide(levels: NDArray[np.float64]) -> Grey:
     """Bytes of 16-bit or floating-point levels, whose range is theirs to choose; Pillow would cut them off at 255."""
     known = np.nan_to_num(levels, posinf=0.0, neginf=0.0)
-    grey: Grey = np.rint(known * (255 / _full_scale(float(known.max())))).clip(0, 255).astype(np.uint8)
-    return grey
-
-
-def _full_scale(brightest: float) -> float:
-    """The level that stands for white: that of the narrowest common range which holds `brightest`."""
-    return next((white for white in (1.0, 255.0, 65_535.0) if brightest <= white), brightest)
+    brightest = float(known.max())
+    # White is the end of the narrowest common range that holds the brightest level.
+    white = next((white for white in (1.0, 255.0, 65_535.0) if brightest <= white), brightest)
+    return np.asarray(np.rint(known * (255 / white)).clip(0, 255), dtype=np.uint8)
 
 
 def _has_light_background(grey: Grey) -> bool:
     """Whether the middle level of the border is nearer to the brightest than to the darkest level of the picture."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    return float(np.median(border)) > (int(grey.min()) + int(grey.max())) / 2
+    return _border_level(grey) > (int(grey.min()) + int(grey.max())) / 2
+
+
+def _border_level(grey: Grey) -> float:
+    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
 
 
 # --- MNIST's normalization
@@ -186,8 +184,7 @@ def _has_light_background(grey: Grey) -> bool:
 
 def _normalized(grey: Grey) -> Grey:
     """A bright digit on dark of any size, as 28 x 28 bytes in MNIST's way."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = np.maximum(grey.astype(np.float32) - np.float32(np.median(border)), 0)
+    ink = np.maximum(grey.astype(np.float32) - np.float32(_border_level(grey)), 0)
     small = _fitted(ink / ink.max())
     return _centred(np.rint(255 * small / small.max()).astype(np.uint8))
 
@@ -218,5 +215,5 @@ def _centred(digit: Grey) -> Grey:
 
 
 def _offset(mean: float, length: int) -> int:
-    """Where a digit of `length` begins, so that its `mean` comes to the centre; it never leaves the field."""
+    """Offset of a digit of `length` that puts its `mean` at the centre; the digit never leaves the field."""
     return min(max(round(_CENTRE - mean), 0), IMAGE_SIDE - length)

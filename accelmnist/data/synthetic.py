@@ -1,14 +1,16 @@
 """A seeded, learnable stand-in for MNIST, for tests and for machines that have no data.
 
-Each of the ten classes is a prototype of two smooth strokes (quadratic Bezier curves with a Gaussian pen).
-An image is its class's prototype, shifted by up to two pixels either way, drawn at its own brightness, with
-noise along the stroke and a few speckles beside it; more than four pixels of five stay zero, as in MNIST.
-In each split a fixed share of the labels is replaced by a wrong class, so the best accuracy to hope for is
-1 - LABEL_NOISE: a result of 100 % on this data proves a leak and not a good network.
+Each of the ten classes is a prototype of two smooth strokes (quadratic Bezier curves with a Gaussian pen). An image is
+its class's prototype, shifted by up to two pixels either way, drawn at its own brightness, with noise along the stroke
+and a few speckles beside it; more than four pixels of five stay zero, as in MNIST. In each split a fixed share of the
+labels is replaced by a wrong class, so the best accuracy to hope for is 1 - LABEL_NOISE: a result of 100 % on this data
+proves a leak and not a good network.
 
-One seed fixes everything. Prototypes, training and test split draw from generators of their own
-(`SeedSequence.spawn`), so the size of one split does not change the other.
+One seed fixes everything. Prototypes, training and test split draw from generators of their own (`SeedSequence.spawn`),
+so the size of one split does not change the other.
 """
+
+from __future__ import annotations
 
 import math
 
@@ -33,7 +35,7 @@ _Floats = npt.NDArray[np.float32]
 def make_synthetic(*, seed: int, train: int = 4096, test: int = 1024) -> Dataset:
     """A data set of `train` and `test` images in ten classes; the same arguments give the same bytes.
 
-    Raises `ConfigError` for a negative seed or an empty split.
+    Raises ConfigError for a negative seed or an empty split.
     """
     if seed < 0 or train < 1 or test < 1:
         raise ConfigError(
@@ -54,8 +56,7 @@ def make_synthetic(*, seed: int, train: int = 4096, test: int = 1024) -> Dataset
 def _draw_prototypes(rng: np.random.Generator) -> _Floats:
     """Ten images (10, 28 + 2 shifts, 28 + 2 shifts), 0 to 1; the extra border is what a shift moves in."""
     side = IMAGE_SIDE + 2 * _SHIFT
-    # Control points keep off the border by the shift and some pen widths, as MNIST's digits sit in its
-    # middle.
+    # Control points keep off the border by the shift and some pen widths, as MNIST's digits sit in its middle.
     controls = rng.uniform(7, side - 7, size=(CLASSES, _STROKES, 3, 2))
     t = np.linspace(0, 1, 32)
     bernstein = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2])  # (3, points on a curve)

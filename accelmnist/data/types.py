@@ -1,9 +1,10 @@
-"""What a data set is once it is loaded, and the checks that every file and download passes on its way there.
+"""A data set as it is in memory, and the checks that every file and download passes on its way there.
 
-Images are uint8, shape (n, 784): 28 rows of 28 pixels, row by row from the top left, 0 for the background.
-Labels are int64, shape (n,), in 0 to 9. Both stay raw here; scaling to floats belongs to the device side,
-where it is cheap.
+Images are uint8, shape (n, 784): 28 rows of 28 pixels, row by row from the top left, 0 for the background. Labels are
+int64, shape (n,), in 0 to 9. Both stay raw here; scaling to floats belongs to the device side, where it is cheap.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ DIGIT_NAMES = tuple(str(digit) for digit in range(CLASSES))
 class ImageSet:
     """One split: images uint8 (n, 784) and labels int64 (n,), both on the host.
 
-    Compared by identity: a comparison of two arrays has no single truth value.
+    Sets are compared by identity: a comparison of two arrays has no single truth value.
     """
 
     images: npt.NDArray[np.uint8]
@@ -30,7 +31,7 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def part(self, indices: npt.NDArray[np.int64]) -> "ImageSet":
+    def part(self, indices: npt.NDArray[np.int64]) -> ImageSet:
         """A copy of the images and labels at `indices`."""
         return ImageSet(images=self.images[indices], labels=self.labels[indices])
 
@@ -50,9 +51,9 @@ class Dataset:
 
 
 def checked_set(images: npt.NDArray[Any], labels: npt.NDArray[Any], *, images_from: str, labels_from: str) -> ImageSet:
-    """Make an `ImageSet` of images (n, 28, 28) and labels (n,), both uint8.
+    """An `ImageSet` of images (n, 28, 28) and labels (n,), both uint8.
 
-    Raises `DataError`, which names the file, where the two cannot be a split of ten classes.
+    Raises DataError, which names the file, if the two cannot be a split of ten classes.
     """
     _check_images(images, images_from)
     _check_labels(labels, labels_from)
@@ -67,13 +68,8 @@ def checked_set(images: npt.NDArray[Any], labels: npt.NDArray[Any], *, images_fr
 
 def _check_images(images: npt.NDArray[Any], source: str) -> None:
     remedy = f"Pass grey images of {IMAGE_SIDE}x{IMAGE_SIDE} pixels, one byte a pixel"
-    if images.ndim != 3:
-        raise DataError(f"{source}: images need 3 dimensions, found {images.ndim}", remedy=remedy)
-    if images.dtype != np.uint8:
-        raise DataError(f"{source}: images need elements of type uint8, found {images.dtype}", remedy=remedy)
     # Before the size: an empty file often has no meaningful rows and columns either.
-    if len(images) == 0:
-        raise DataError(f"{source}: no images inside", remedy="Fetch the file again")
+    _check_array(images, f"{source}: images need", "3 dimensions", 3, remedy, empty=f"{source}: no images inside")
     if images.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE):
         rows, columns = images.shape[1:]
         raise DataError(f"{source}: images are {rows}x{columns} pixels, not {IMAGE_SIDE}x{IMAGE_SIDE}", remedy=remedy)
@@ -81,12 +77,16 @@ def _check_images(images: npt.NDArray[Any], source: str) -> None:
 
 def _check_labels(labels: npt.NDArray[Any], source: str) -> None:
     remedy = f"Pass one byte a label, with the classes 0 to {CLASSES - 1}"
-    if labels.ndim != 1:
-        raise DataError(f"{source}: labels need 1 dimension, found {labels.ndim}", remedy=remedy)
-    if labels.dtype != np.uint8:
-        raise DataError(f"{source}: labels need elements of type uint8, found {labels.dtype}", remedy=remedy)
-    if len(labels) == 0:
-        raise DataError(f"{source}: no labels inside", remedy="Fetch the file again")
+    _check_array(labels, f"{source}: labels need", "1 dimension", 1, remedy, empty=f"{source}: no labels inside")
     if labels.max() >= CLASSES:
         at = int(np.argmax(labels >= CLASSES))
         raise DataError(f"{source}: label {labels[at]} at index {at} is above {CLASSES - 1}", remedy=remedy)
+
+
+def _check_array(array: npt.NDArray[Any], need: str, dimensions: str, ndim: int, remedy: str, *, empty: str) -> None:
+    if array.ndim != ndim:
+        raise DataError(f"{need} {dimensions}, found {array.ndim}", remedy=remedy)
+    if array.dtype != np.uint8:
+        raise DataError(f"{need} elements of type uint8, found {array.dtype}", remedy=remedy)
+    if len(array) == 0:
+        raise DataError(empty, remedy="Fetch the file again")
