@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelmnist.analysis.evidence.answers import RecomputedAnswers
+from accelmnist.analysis.evidence import RecomputedAnswers
 from accelmnist.cli import invoke
 from tests.samples import sample_weights
 

@@ -14,9 +14,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from accelmnist.analysis.neurons.analysis import describe_neurons
-from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
 from accelmnist.analysis.neurons.class_preference import atlas_order, natural_break
 from accelmnist.analysis.neurons.effect import images_within, mcnemar, recall_drops, votes
+from accelmnist.analysis.neurons.images import ink_area, inked_share, morans_i
 from accelmnist.analysis.neurons.record import (
     Ablation,
     Baseline,

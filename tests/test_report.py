@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers, find_evidence
+from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers, find_evidence
 from accelmnist.cli import invoke
 from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import load_record, save_record
@@ -505,7 +505,7 @@ def test_few_mistakes_are_hedged():
 
 
 def test_a_reason_is_given_only_where_the_images_have_one():
-    from accelmnist.analysis.evidence.confusions import Likeness, Trait
+    from accelmnist.analysis.evidence import Likeness, Trait
     from accelmnist.core.metrics import ConfusedPair
 
     none = Trait(hits=0, confused=8, class_hits=5, images=100)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from accelmnist.analysis.evidence.confusions import Trait, class_means, fisher_p_value, images_of, likeness_of
+from accelmnist.analysis.evidence import Trait, class_means, fisher_p_value, images_of, likeness_of
 from accelmnist.core.metrics import ConfusedPair, intervals_overlap, wilson_interval
 from tests.report_samples import sample_evidence
 

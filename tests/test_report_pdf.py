@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from accelmnist.analysis.evidence.answers import MissingEvidence, find_evidence
+from accelmnist.analysis.evidence import MissingEvidence, find_evidence
 from accelmnist.core.records import Check, Verdict
 from accelmnist.show.document import Matrix, Report, Table, Text
 from accelmnist.show.render.typst import render_pdf

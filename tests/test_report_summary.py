@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelmnist.analysis.evidence.answers import MissingEvidence
+from accelmnist.analysis.evidence import MissingEvidence
 from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.show.report.compose import ReportOptions, compose

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accelmnist.analysis.evidence.answers import MissingEvidence
+from accelmnist.analysis.evidence import MissingEvidence
 from accelmnist.cli import invoke
 from accelmnist.core.records import save_record
 from accelmnist.show.document import Figure, Missing, Points, Report, Table

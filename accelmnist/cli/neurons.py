@@ -72,7 +72,7 @@ def neurons(
 
 def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord:
     """The record with the names of its files, saved: first without pictures, so that one that fails loses nothing."""
-    from accelmnist.analysis.neurons.clarity import inked_share
+    from accelmnist.analysis.neurons.images import inked_share
     from accelmnist.analysis.neurons.record import save_neurons
     from accelmnist.core.files import make_folder
     from accelmnist.show.neuron_pictures import write_neuron_pictures

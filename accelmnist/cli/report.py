@@ -12,7 +12,7 @@ import click
 from accelmnist.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
+    from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers
     from accelmnist.show.document import Notes, Report
     from accelmnist.show.report.sources import Sources
 
@@ -79,7 +79,7 @@ def _file(out: Path | None, folder: Path) -> Path:
 
 def _evidence(sources: Sources, data: Path | None) -> RecomputedAnswers | MissingEvidence:
     """The network of a run answers once more, where it is there; where it isn't, standard error says so too."""
-    from accelmnist.analysis.evidence.answers import MissingEvidence, find_evidence
+    from accelmnist.analysis.evidence import MissingEvidence, find_evidence
 
     if sources.run is None or sources.run_folder is None:
         return MissingEvidence("there is no run among the records")

@@ -23,8 +23,7 @@ from accelmnist.cli.run_options import (
 )
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS, DataConfig, ModelConfig, TrainingConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.sweep.plan import SweepConfig, check_size
-from accelmnist.sweep.presets import PRESETS
+from accelmnist.sweep.plan import PRESETS, SweepConfig, check_size
 from accelmnist.sweep.ranges import parse_counts, parse_rates, parse_sizes
 
 _LISTS = ("activations", "outputs", "optimizers", "learning_rates")

@@ -41,7 +41,7 @@ def save(record: object, path: Path) -> Path:
 
 
 def record_file(path: Path, kind: str) -> Path:
-    """The file of a record of `kind`, given it or its folder; raises RecordError for a folder with another command's."""
+    """The file of a record of `kind`, given it or its folder; raises RecordError for another command's folder."""
     if not path.is_dir():
         return path
     if (other := other_kind_in(path, kind)) is not None:

@@ -8,8 +8,8 @@ epoch are drawn on the host from seed and epoch alone, one for every `BLOCK` nei
 order, so neighbours have nothing in common, and the order of the epoch scatters them over the batches. A shared map
 costs a few calls a block on the device; the images lie transposed there, so that a pixel of all images is one row.
 
-Positions are rounded to an eighth of a pixel, and the arithmetic is of integers. So all devices and engines see the same
-bytes, and the reference can train on the very same images. Source of the idea: Simard, Steinkraus and Platt, "Best
+Positions are rounded to an eighth of a pixel, and the arithmetic is of integers. So all devices and engines see the
+same bytes, and the reference can train on the very same images. Source of the idea: Simard, Steinkraus and Platt, "Best
 Practices for Convolutional Neural Networks Applied to Visual Document Analysis" (2003).
 """
 

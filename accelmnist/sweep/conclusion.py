@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from accelmnist.sweep.effects import effects_of
 from accelmnist.sweep.findings import findings_of
-from accelmnist.sweep.record import CandidateResult, Cost, Estimate, Noise, Standing, SweepRecord
+from accelmnist.sweep.record import CandidateResult, Cost, Effect, Estimate, Factor, Level, Noise, Standing, SweepRecord
 from accelmnist.sweep.statistics import (
     AgainstBest,
     Floats,
     against_best,
     log_errors,
     own_noise,
+    paired_gap,
     paired_noise,
     relative_half_widths,
 )
+
+_LEAST_ERROR = 1e-5  # no mistake at all has no logarithm
 
 
 def conclude(record: SweepRecord) -> SweepRecord:
@@ -165,3 +167,66 @@ def _standing(result: CandidateResult, best: CandidateResult, compared: AgainstB
         error_ratio=float(compared.error_ratios[index]),
         p_value=float(compared.p_values[index]),
     )
+
+
+# --- what one factor does while all others are held
+
+
+def effects_of(results: Sequence[CandidateResult]) -> tuple[Effect, ...]:
+    """An effect for each factor that has two values or more in one setting or more: all other factors are held.
+
+    A setting is a combination of all other factors. Only settings in which every value was tried count, so that no
+    value gets the easier ones, and differences are paired by setting: the interval says how much they vary from one
+    setting to the next, which is more than the noise of the seeds. Values are ranked by the mean logarithm of their
+    error ratios: by points of accuracy, the small networks, which err most, would decide alone.
+    """
+    effects = (_effect(factor, results) for factor in ("activation", "output", "optimizer", "layers"))
+    return tuple(effect for effect in effects if effect is not None)
+
+
+def _value(result: CandidateResult, factor: Factor) -> str:
+    return str(len(result.hidden)) if factor == "layers" else str(getattr(result, factor))
+
+
+def _setting(result: CandidateResult, factor: Factor) -> Hashable:
+    """All other factors; the depth is compared at equal width."""
+    network = result.hidden[0] if factor == "layers" else result.hidden
+    return network, *(getattr(result, name) for name in ("activation", "output", "optimizer") if name != factor)
+
+
+def _effect(factor: Factor, results: Sequence[CandidateResult]) -> Effect | None:
+    fit = [result for result in results if factor != "layers" or len(set(result.hidden)) == 1]
+    table: dict[Hashable, dict[str, float]] = {}
+    for result in fit:
+        if result.accuracy is not None:
+            row = table.setdefault(_setting(result, factor), {})
+            # Of several learning rates, each value is judged by its best one.
+            row[_value(result, factor)] = max(result.accuracy.mean, row.get(_value(result, factor), 0.0))
+    values = list(dict.fromkeys(_value(result, factor) for result in fit))
+    rows = [[row[value] for value in values] for row in table.values() if len(row) == len(values)]
+    return None if len(values) < 2 or not rows else _levels(factor, values, np.array(rows))
+
+
+def _levels(factor: Factor, values: Sequence[str], rows: Floats) -> Effect:
+    """From accuracies (settings, values)."""
+    means, logs = rows.mean(axis=0), np.log(np.maximum(1 - rows, _LEAST_ERROR))
+    best, first = int(logs.mean(axis=0).argmin()), rows.argmax(axis=1)
+    levels = []
+    for index in np.argsort(logs.mean(axis=0), kind="stable"):
+        behind, ratios = rows[:, best] - rows[:, index], logs[:, index] - logs[:, best]
+        gap, ratio = (None, None) if index == best else (paired_gap(behind), paired_gap(ratios))
+        levels.append(
+            Level(
+                value=values[index],
+                mean=float(means[index]),
+                gap=float(means[best] - means[index]),
+                low=gap[1] if gap else None,
+                high=gap[2] if gap else None,
+                error_ratio=float(np.exp(ratios.mean())),
+                ratio_low=float(np.exp(ratio[1])) if ratio else None,
+                ratio_high=float(np.exp(ratio[2])) if ratio else None,
+                wins=int((first == index).sum()),
+                settings=len(rows),
+            )
+        )
+    return Effect(factor=factor, levels=tuple(levels))

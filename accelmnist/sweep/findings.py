@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from accelmnist.sweep.naming import label, labels_of
-from accelmnist.sweep.record import CandidateResult, Effect, Level, SweepRecord
+from accelmnist.sweep.record import CandidateResult, Effect, Level, SweepRecord, label, labels_of
 
 _MOST_NAMED = 3
 _CLEARLY_SMALLER = 0.9

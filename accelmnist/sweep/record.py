@@ -5,7 +5,7 @@ Accuracies are on the validation images, but for those of `Winner`: a fraction o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,8 @@ from accelmnist.sweep.plan import Candidate, SweepConfig
 
 RECORD_NAME = RECORDS["sweep"]
 WINNER_FOLDER = "best"  # a folder of a run within that of the sweep
+
+_RATE = 4  # which of the parts of a name
 
 Purpose = Literal["tuning", "comparison"]
 Standings = Literal["best", "within noise", "worse"]
@@ -91,13 +93,7 @@ class CandidateResult:
     @property
     def candidate(self) -> Candidate:
         """The candidate itself."""
-        return Candidate(
-            hidden=self.hidden,
-            activation=self.activation,
-            output=self.output,
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-        )
+        return Candidate(**{part.name: getattr(self, part.name) for part in fields(Candidate)})
 
     @property
     def network(self) -> str:
@@ -207,6 +203,37 @@ class SweepRecord:
     def ranked(self) -> tuple[CandidateResult, ...]:
         """The candidates that have a rank, the most accurate first."""
         return tuple(sorted((one for one in self.candidates if one.rank), key=lambda one: one.rank or 0))
+
+
+# --- names of candidates
+
+
+def parts_of(result: CandidateResult) -> tuple[str, str, str, str, str]:
+    """Network, activation, output, optimizer and learning rate, as they are written."""
+    rate = "–" if result.learning_rate is None else f"{result.learning_rate:g}"
+    return result.network, result.activation, result.output, result.optimizer, rate
+
+
+def labels_of(record: SweepRecord) -> dict[int, str]:
+    """The name of each candidate by its rank, such as "784-128-10 relu softmax", of the parts that differ."""
+    rows = [parts_of(result) for result in record.candidates]
+    differing = [part for part in range(5) if part == 0 or len({row[part] for row in rows}) > 1]
+    if record.config.tune_rates:
+        differing = [part for part in differing if part != _RATE]  # it follows from the rest
+    return {
+        result.rank: " ".join(f"lr {row[part]}" if part == _RATE else row[part] for part in differing)
+        for result, row in zip(record.candidates, rows, strict=True)
+        if result.rank is not None
+    }
+
+
+def label(result: CandidateResult, names: dict[int, str]) -> str:
+    """The name of a ranked candidate."""
+    assert result.rank is not None
+    return names[result.rank]
+
+
+# --- the file
 
 
 def save_sweep(record: SweepRecord, folder: Path) -> Path:

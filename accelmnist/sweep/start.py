@@ -92,13 +92,7 @@ def _new_record(config: SweepConfig, setup: Setup, dataset: Dataset) -> SweepRec
 def _untrained(config: SweepConfig, candidate: Candidate, device: Device) -> CandidateResult:
     run_config = config.run_config(candidate, learning_rate=candidate.learning_rate or 1.0, seed=0)
     return CandidateResult(
-        hidden=candidate.hidden,
-        activation=candidate.activation,
-        output=candidate.output,
-        optimizer=candidate.optimizer,
-        learning_rate=candidate.learning_rate,
-        parameters=candidate.parameters,
-        engine=choose_engine(run_config, device).name,
+        **vars(candidate), parameters=candidate.parameters, engine=choose_engine(run_config, device).name
     )
 
 

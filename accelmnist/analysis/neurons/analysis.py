@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist.analysis.neurons import shape
-from accelmnist.analysis.neurons.clarity import ink_area, inked_share, morans_i
 from accelmnist.analysis.neurons.class_preference import atlas_order, class_preference_of
 from accelmnist.analysis.neurons.effect import (
     Effect,
@@ -29,6 +28,7 @@ from accelmnist.analysis.neurons.effect import (
     spread_of,
     votes,
 )
+from accelmnist.analysis.neurons.images import ink_area, inked_share, morans_i
 from accelmnist.analysis.neurons.methods import methods_of
 from accelmnist.analysis.neurons.record import (
     Activation,

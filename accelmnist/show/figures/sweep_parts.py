@@ -10,8 +10,7 @@ from matplotlib.lines import Line2D
 from accelmnist.show.figures.sheet import MARGIN, FigureSheet, text_width
 from accelmnist.show.figures.style import Mark, series_mark
 from accelmnist.show.units import percent, plural
-from accelmnist.sweep.naming import label, labels_of
-from accelmnist.sweep.record import CandidateResult, SweepRecord
+from accelmnist.sweep.record import CandidateResult, SweepRecord, label, labels_of
 
 _LEGEND_LINE = 28
 _LEGEND_MARGIN = 16  # below it

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
-from accelmnist.analysis.evidence.confusions import class_means, images_of, likeness_of
+from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers, class_means, images_of, likeness_of
 from accelmnist.core.metrics import ConfusedPair, Metrics
 from accelmnist.core.records import RunRecord
 from accelmnist.show.document import Block, Figure, Gallery, Image, Matrix, Missing, Points, Section, Text, Tile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
+from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers
 from accelmnist.analysis.neurons.images import signed_images, weight_images
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
 from accelmnist.show import document as doc

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from accelmnist.analysis.evidence.answers import MissingEvidence, RecomputedAnswers
+from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.bench.headline import outcome_of
 from accelmnist.show.bench.view import BenchView

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from accelmnist.analysis.evidence.confusions import Likeness, Trait
+from accelmnist.analysis.evidence import Likeness, Trait
 from accelmnist.core.metrics import ClassScores, Metrics, intervals_overlap, wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord
 from accelmnist.show.report.words import ClassWords, begun, interval_text

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelmnist.analysis.evidence.answers import RecomputedAnswers
-from accelmnist.analysis.evidence.confusions import class_means
+from accelmnist.analysis.evidence import RecomputedAnswers, class_means
 from accelmnist.core.records import DataSummary, RunRecord
 from accelmnist.show.document import Block, Facts, Gallery, Image, Points, Section, Text, Tile
 from accelmnist.show.plan import plan_rows

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from accelmnist.show.document import Cell, Column, Table, Tone
 from accelmnist.show.units import UNKNOWN, count, percent, seconds
-from accelmnist.sweep.naming import parts_of
-from accelmnist.sweep.record import CandidateResult, SweepRecord
+from accelmnist.sweep.record import CandidateResult, SweepRecord, parts_of
 
 _PARTS = ("hidden", "activation", "output", "optimizer", "lr")
 _FRONTS = {(): "", ("parameters",): "size", ("time",): "time", ("parameters", "time"): "both"}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from accelmnist.show.units import percent, plural, seconds
-from accelmnist.sweep.naming import label, labels_of
-from accelmnist.sweep.record import SweepRecord
+from accelmnist.sweep.record import SweepRecord, label, labels_of
 from accelmnist.sweep.schedule import seconds_left, trainings_done, trainings_planned
 
 

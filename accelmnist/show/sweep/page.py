@@ -17,8 +17,7 @@ from accelmnist.show.sweep.candidates import (
 )
 from accelmnist.show.sweep.line import extent, outcome_word, winner_text
 from accelmnist.show.units import plural
-from accelmnist.sweep.naming import label, labels_of
-from accelmnist.sweep.record import RECORD_NAME, CandidateResult, SweepRecord
+from accelmnist.sweep.record import RECORD_NAME, CandidateResult, SweepRecord, label, labels_of
 
 _MOST_ROWS = 25
 
