@@ -21,10 +21,8 @@ from accelmnist.measure.limits.cost import (
     UPDATE_FLOPS,
     Product,
     cost_of,
-    inference_cost,
     product_flops,
     step_products,
-    training_cost,
 )
 from accelmnist.measure.plan import Case
 from tests.training_helpers import make_job, run_epoch, small_config
@@ -103,7 +101,7 @@ def test_flops_of_an_update_are_those_of_our_own_rules(optimizer):
 
 def test_a_training_step_by_hand():
     """784-3-10, two images, plain SGD: 2395 parameters."""
-    cost = training_cost(TINY, 2, "sgd", "fp32")
+    cost = cost_of(CASE)
     # Pixels, biases and rectifiers forward and backward, 9 a logit, 4 a parameter.
     elementwise = 2 * 784 + 2 * (2 * 13 + 2 * 3) + 9 * 20 + 4 * 2395
     assert cost.flops == product_flops(TINY, 2, "training") + elementwise
@@ -116,7 +114,7 @@ def test_a_training_step_by_hand():
 
 
 def test_a_call_by_hand():
-    cost = inference_cost(TINY, 2, "fp32")
+    cost = cost_of(replace(CASE, mode="inference", optimizer=None))
     assert cost.flops == 2 * 2 * (2352 + 30) + 2 * 784 + 2 * 13 + 2 * 3
     assert cost.bytes == (1568 + 4 * 2355 + 4 * 6) + (4 * 6 + 4 * 40 + 4 * 20)
     assert cost.working_set_bytes == 1568 + 4 * 2395 + 4 * 26
@@ -133,31 +131,27 @@ def test_the_working_set_is_the_size_of_the_real_tensors(hidden, optimizer):
     tensors += [tensor for slot in update.slots.values() for tensor in slot]
     activations = [torch.zeros(37, units) for units in (*hidden, 10)]
     tensors += [*activations, *activations]  # and their gradients
-    cost = training_cost(model.config, 37, optimizer, "fp32")
+    cost = cost_of(replace(CASE, batch_size=37, hidden=hidden, optimizer=optimizer))
     assert cost.working_set_bytes == sum(tensor.nbytes for tensor in tensors)
 
 
 def test_sixteen_bits_halve_activations_and_nothing_else():
-    wide, narrow = training_cost(TINY, 2, "sgd", "fp32"), training_cost(TINY, 2, "sgd", "bf16")
+    wide, narrow = cost_of(CASE), cost_of(replace(CASE, precision="bf16"))
     assert wide.flops == narrow.flops
     assert wide.working_set_bytes - narrow.working_set_bytes == 2 * 2 * (2 * 13)
     # Forward 6 + 6 + 20, loss 40, weight gradients 26 + 6, input gradient 20 + 12: elements of 2 bytes less.
     assert wide.bytes - narrow.bytes == 2 * (32 + 40 + 32 + 32)
-    assert training_cost(TINY, 2, "sgd", "tf32") == wide
-    assert training_cost(TINY, 2, "sgd", "fp16") == narrow
+    assert cost_of(replace(CASE, precision="tf32")) == wide
+    assert cost_of(replace(CASE, precision="fp16")) == narrow
 
 
 def test_the_optimizers_state_is_read_and_written():
-    plain, momentum, adam = (training_cost(TINY, 2, optimizer, "fp32") for optimizer in ("sgd", "sgd-momentum", "adam"))
+    plain, momentum, adam = (
+        cost_of(replace(CASE, optimizer=optimizer)) for optimizer in ("sgd", "sgd-momentum", "adam")
+    )
     assert momentum.bytes - plain.bytes == 2 * 4 * 2395
     assert adam.bytes - plain.bytes == 4 * 4 * 2395
     assert momentum.working_set_bytes - plain.working_set_bytes == 4 * 2395
-
-
-def test_the_cost_of_a_case():
-    assert cost_of(CASE) == training_cost(TINY, 2, "sgd", "fp32")
-    assert cost_of(replace(CASE, optimizer="adamw", precision="bf16")) == training_cost(TINY, 2, "adamw", "bf16")
-    assert cost_of(replace(CASE, mode="inference", optimizer=None)) == inference_cost(TINY, 2, "fp32")
 
 
 def test_every_optimizer_has_a_count():

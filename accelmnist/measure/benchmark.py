@@ -18,7 +18,7 @@ from statistics import median
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import matmul_precision, set_threads
-from accelmnist.measure.case_builder import compile_checks, with_checks
+from accelmnist.measure.case_builder import with_compilations
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.probes import limit_samplers
 from accelmnist.measure.machine import MachineWatch
@@ -190,7 +190,7 @@ def _finish(session: Session, warm: WarmCases) -> None:
     for case, prepared in warm.items():
         verdict = writer.results[case].verdict
         if verdict is not None:
-            writer.update(case, verdict=with_checks(verdict, *compile_checks(prepared.compilations)))
+            writer.update(case, verdict=with_compilations(verdict, prepared.compilations))
     if wide := _unsettled(session, warm):
         target = f"{100 * session.config.precision_target:.3g} %"
         writer.note(f"{wide} of {len(warm)} intervals are wider than {target} of their median")

@@ -8,9 +8,8 @@ configuration is trained once.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,7 +19,6 @@ from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.core.records import Check, Verdict
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.types import Dataset
 from accelmnist.device import Device, available, matmul_precision, precision_capability, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations
@@ -44,34 +42,28 @@ def resolve_devices(names: tuple[str, ...]) -> dict[str, Device | DeviceError]:
 
     `auto` is one of each kind that is here. Raises ConfigError for a name that means nothing.
     """
-    found: dict[str, Device | DeviceError] = {}
+    devices: dict[str, Device | DeviceError] = {}
+    first_of_kind = {name.partition(":")[0]: name for name in reversed(available())}
     for name in names:
-        for one in _one_of_each_kind() if name == AUTO else (name,):
+        for one in reversed(first_of_kind.values()) if name == AUTO else (name,):
             try:
                 device = resolve(one)
-                found[str(device)] = device
+                devices[str(device)] = device
             except DeviceError as error:
-                found[one] = error
-    return found
-
-
-def _one_of_each_kind() -> tuple[str, ...]:
-    kinds: dict[str, str] = {}
-    for name in available():
-        kinds.setdefault(name.partition(":")[0], name)
-    return tuple(kinds.values())
+                devices[one] = error
+    return devices
 
 
 class CaseBuilder:
-    """Makes subjects of cases and judges them; what several cases share is made once."""
+    """Makes cases ready and judges them; what several of them share is made once."""
 
     def __init__(self, config: BenchConfig, devices: Devices, oracle: Oracle) -> None:
         self.config, self.devices, self._oracle = config, devices, oracle
         folder = Path(config.data.folder) if config.data.folder is not None else None
         self.dataset = load_dataset(config.data.dataset, folder=folder, seed=0)
-        self.references = References(self.dataset)
         self._sets: dict[tuple[str, str], DeviceSet] = {}
-        self._networks: dict[str, MLP] = {}
+        self._references: dict[tuple[RunConfig, float], ReferenceTraining] = {}
+        self._networks: dict[tuple[tuple[int, ...], str], MLP] = {}
 
     def device(self, case: Case) -> Device:
         """The case's device; raises the DeviceError that says why it isn't here."""
@@ -95,21 +87,67 @@ class CaseBuilder:
         return engine_class(case.engine).unsupported(config, device)
 
     def timed(self, case: Case) -> TimedCase:
-        """The case, prepared; raises DeviceError where that fails."""
+        """The case, prepared; raises DeviceError if that fails."""
         device = self.device(case)
-        config = run_config(case, self.config)
         if case.mode == "training":
-            return TimedTraining(case, device, config, self._set("train", device))
+            return TimedTraining(case, device, run_config(case, self.config), self._set("train", device))
         name = "test" if case.batch_size <= len(self.dataset.test) else "train"
         return TimedInference(case, device, self._network(case), self._set(name, device).images)
 
     def verify(self, timed: TimedCase) -> tuple[float | None, Verdict]:
-        """The accuracy on the test set, and the verdict."""
-        test = self._set("test", timed.device)
+        """The accuracy on the test set, and the verdict; the case ends as it began."""
         if isinstance(timed, TimedTraining):
-            return verify_training(timed, test, self.references, self._oracle)
+            return self._verify_training(timed)
         assert isinstance(timed, TimedInference)
-        return verify_inference(timed, self._network(timed.case), test, self.references, self._oracle)
+        return self._verify_inference(timed)
+
+    def _verify_training(self, timed: TimedTraining) -> tuple[float | None, Verdict]:
+        """Train the whole of the case's run and judge it."""
+        config, job = timed.job.config, timed.job
+        timed.restore()
+        try:
+            losses = torch.from_numpy(losses_of(list(train(timed.runner, job, probe=None))))
+        except DivergedError as error:
+            return None, _diverged(error)
+        test = self._set("test", timed.device)
+        evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)
+        itself = is_reference(config, device_kind=timed.device.kind, engine=timed.case.engine)
+        inputs = VerdictInputs(
+            config=config,
+            model=job.model,
+            training=self.dataset.train,
+            test=self.dataset.test,
+            evaluation=evaluation,
+            losses=losses,
+        )
+        nudge = tolerances(config.execution.precision).rounding
+        verdict = judge(
+            inputs,
+            oracle=self._oracle(evaluation.labels, evaluation.predictions),
+            reference=None if itself else self._reference(config),
+            nudged=lambda: self._reference(config, nudge=nudge).losses,
+            is_reference=itself,
+        )
+        timed.restore()
+        return evaluation.metrics.accuracy, verdict
+
+    @torch.no_grad()
+    def _verify_inference(self, timed: TimedInference) -> tuple[float, Verdict]:
+        """Classify the whole test set and judge it.
+
+        The images that are left over from whole batches are classified in one smaller batch.
+        """
+        model, test = self._network(timed.case), self._set("test", timed.device)
+        with matmul_precision(timed.device, timed.case.precision):
+            parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
+        evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
+        checks = (
+            *check_evaluation(model, self.dataset.test, evaluation, tolerances(timed.case.precision)),
+            *check_scores(evaluation.metrics, self._oracle(evaluation.labels, evaluation.predictions)()),
+        )
+        passed = all(check.passed for check in checks)
+        verdict = Verdict(passed=passed, reference="float64 and scikit-learn", checks=checks)
+        return evaluation.metrics.accuracy, verdict
 
     def _set(self, name: str, device: Device) -> DeviceSet:
         key = (name, str(device))
@@ -117,72 +155,22 @@ class CaseBuilder:
             self._sets[key] = upload(self.dataset.train if name == "train" else self.dataset.test, device)
         return self._sets[key]
 
-    def _network(self, case: Case) -> MLP:
-        """The reference's trained network on the case's device."""
-        key = f"{case.network} {case.device}"
-        if key not in self._networks:
-            network = self.references.network(run_config(case, self.config))
-            self._networks[key] = network.to(torch.device(case.device))
-        return self._networks[key]
-
-
-class References:
-    """The reference of every configuration, trained when it is first asked for and kept."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self._trained: dict[tuple[RunConfig, float], ReferenceTraining] = {}
-
-    def of(self, config: RunConfig, *, nudge: float = 0.0) -> ReferenceTraining:
+    def _reference(self, config: RunConfig, *, nudge: float = 0.0) -> ReferenceTraining:
         """The reference of `config`, whatever device, engine and precision that names; `nudge` as in its training."""
-        key = (dataclasses.replace(config, execution=ExecutionConfig()), nudge)
-        if key not in self._trained:
-            self._trained[key] = train_reference(key[0], self.dataset.train, self.dataset.test, nudge=nudge)
-        return self._trained[key]
+        key = (replace(config, execution=ExecutionConfig()), nudge)
+        if key not in self._references:
+            self._references[key] = train_reference(key[0], self.dataset.train, self.dataset.test, nudge=nudge)
+        return self._references[key]
 
-    def network(self, config: RunConfig) -> MLP:
-        """A network with the reference's weights, on the CPU."""
-        model = MLP(config.model, seed=config.training.seed)
-        model.load_state_dict(self.of(config).model.state_dict())
-        return model
-
-
-def verify_training(
-    timed: TimedTraining, test: DeviceSet, references: References, oracle: Oracle
-) -> tuple[float | None, Verdict]:
-    """Train the whole of the case's run and judge it; returns the accuracy. `test` is the test set on the device.
-
-    The timed ends as it began.
-    """
-    config, job = timed.job.config, timed.job
-    timed.restore()
-    try:
-        losses = torch.from_numpy(losses_of(list(train(timed.runner, job, probe=None))))
-    except DivergedError as error:
-        return None, _diverged(error)
-    evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)
-    itself = is_reference(config, device_kind=timed.device.kind, engine=timed.case.engine)
-    evidence = VerdictInputs(
-        config=config,
-        model=job.model,
-        training=references.dataset.train,
-        test=references.dataset.test,
-        evaluation=evaluation,
-        losses=losses,
-    )
-    verdict = judge(
-        evidence,
-        oracle=oracle(evaluation.labels, evaluation.predictions),
-        reference=None if itself else references.of(config),
-        nudged=partial(_nudged_losses, references, config),
-        is_reference=itself,
-    )
-    timed.restore()
-    return evaluation.metrics.accuracy, verdict
-
-
-def _nudged_losses(references: References, config: RunConfig) -> torch.Tensor:
-    return references.of(config, nudge=tolerances(config.execution.precision).rounding).losses
+    def _network(self, case: Case) -> MLP:
+        """A network with the reference's weights on the case's device."""
+        key = (case.hidden, case.device)
+        if key not in self._networks:
+            config = run_config(case, self.config)
+            model = MLP(config.model, seed=config.training.seed)
+            model.load_state_dict(self._reference(config).model.state_dict())
+            self._networks[key] = model.to(torch.device(case.device))
+        return self._networks[key]
 
 
 def _diverged(error: DivergedError) -> Verdict:
@@ -192,38 +180,12 @@ def _diverged(error: DivergedError) -> Verdict:
     return Verdict(passed=False, reference="none: the training diverged", checks=(check,))
 
 
-@torch.no_grad()
-def verify_inference(
-    timed: TimedInference, model: MLP, test: DeviceSet, references: References, oracle: Oracle
-) -> tuple[float, Verdict]:
-    """Classify the whole test set and judge it; `model` has the weights that the timed classifies with.
+def with_compilations(verdict: Verdict, seen: Compilations) -> Verdict:
+    """The verdict with what was compiled while the case was timed, which fails it.
 
-    The images that are left over from whole batches are classified in one smaller batch.
+    A region that compiles measures the compiler, and a graph break leaves the graph.
     """
-    with matmul_precision(timed.device, timed.case.precision):
-        parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
-    evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
-    limits = tolerances(timed.case.precision)
-    checks = [
-        *check_evaluation(model, references.dataset.test, evaluation, limits),
-        *check_scores(evaluation.metrics, oracle(evaluation.labels, evaluation.predictions)()),
-    ]
-    passed = all(check.passed for check in checks)
-    return evaluation.metrics.accuracy, Verdict(
-        passed=passed, reference="float64 and scikit-learn", checks=tuple(checks)
-    )
-
-
-def with_checks(verdict: Verdict, *checks: Check) -> Verdict:
-    """The verdict with more checks, failed where one of them is."""
-    passed = verdict.passed and all(check.passed for check in checks)
-    return dataclasses.replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
-
-
-def compile_checks(compilations: Compilations) -> tuple[Check, ...]:
-    """What failed while the case was timed: a region that compiles measures the compiler, a break leaves the graph."""
-    found = (("recompilation", compilations.recompiles), ("graph break", compilations.graph_breaks))
-    return tuple(
+    checks = tuple(
         Check(
             name=f"no {name}",
             passed=False,
@@ -232,6 +194,7 @@ def compile_checks(compilations: Compilations) -> tuple[Check, ...]:
             detail=causes[0],
             reason="while it was timed: the shapes of a case never change",
         )
-        for name, causes in found
+        for name, causes in (("recompilation", seen.recompiles), ("graph break", seen.graph_breaks))
         if causes
     )
+    return replace(verdict, passed=verdict.passed and not checks, checks=(*verdict.checks, *checks))

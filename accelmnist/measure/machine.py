@@ -21,10 +21,12 @@ Sources: Linux's Documentation/filesystems/proc.rst and Documentation/power/powe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,22 +119,15 @@ def _own_cpu_s() -> float:
 
 def _descendants(parent: int) -> list[int]:
     """Processes below `parent`; none where the kernel keeps no list of them: a search of all takes milliseconds."""
-    found: list[int] = []
-    for thread in _listed(_PROC / str(parent) / "task"):
-        try:
-            children = (_PROC / str(parent) / "task" / thread / "children").read_bytes().split()
-        except OSError:
-            continue
-        for child in map(int, children):
-            found += [child, *_descendants(child)]
-    return found
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - iterdir costs three times as much
-    except OSError:
-        return []
+    descendants: list[int] = []
+    tasks = _PROC / str(parent) / "task"
+    ended = contextlib.suppress(OSError)  # what is asked may end meanwhile
+    with ended:
+        for thread in os.listdir(tasks):  # noqa: PTH208 - iterdir costs three times as much
+            with ended:
+                for child in map(int, (tasks / thread / "children").read_bytes().split()):
+                    descendants += [child, *_descendants(child)]
+    return descendants
 
 
 def _process_cpu_s(pid: int) -> float:
@@ -212,17 +207,14 @@ def _counters(device: Device, powercap: Path) -> list[_Counter]:
     if device.kind == "cuda":
         nvml = NvmlDevice(device)
         return [_Counter(lambda: nvml.ask("nvmlDeviceGetTotalEnergyConsumption"), _MILLIJOULE)]
-    return _rapl_counters(powercap) if device.kind == "cpu" else []
-
-
-def _rapl_counters(powercap: Path) -> list[_Counter]:
-    """A counter for every package: its parts (cores, memory) are in it, and the platform's would count it twice."""
+    if device.kind != "cpu":
+        return []
+    # A package's parts (cores, memory) are in it, and the platform's counter would count it twice.
     packages = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if _text(zone / "name").startswith("package")]
-    return [_rapl_counter(zone) for zone in packages]
-
-
-def _rapl_counter(zone: Path) -> _Counter:
-    return _Counter(lambda: _number(zone / "energy_uj"), _MICROJOULE, wraps_at=_number(zone / "max_energy_range_uj"))
+    return [
+        _Counter(partial(_number, zone / "energy_uj"), _MICROJOULE, wraps_at=_number(zone / "max_energy_range_uj"))
+        for zone in packages
+    ]
 
 
 def _number(file: Path) -> int | None:
@@ -231,7 +223,7 @@ def _number(file: Path) -> int | None:
 
 
 def _text(file: Path) -> str:
-    """What a file of the kernel says; empty where it isn't there or may not be read, as `energy_uj` by most users."""
+    """What a file of the kernel says; empty if it isn't there or may not be read, as `energy_uj` by most users."""
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError):

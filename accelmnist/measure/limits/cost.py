@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from accelmnist.core.config import AMP_PRECISIONS, CLASSES, INPUTS, ModelConfig, Optimizer, Precision
+from accelmnist.core.config import AMP_PRECISIONS, CLASSES, INPUTS, ModelConfig, Optimizer
 from accelmnist.engines.step.rules import SLOTS
 from accelmnist.measure.plan import Case, Mode
 from accelmnist.measure.record import StepCost
@@ -82,67 +82,37 @@ def product_flops(model: ModelConfig, batch_size: int, mode: Mode) -> int:
 
 
 def cost_of(case: Case) -> StepCost:
-    """The cost of one step of `case`, or of one call."""
-    model = ModelConfig(hidden=case.hidden)
-    if case.mode == "inference":
-        return inference_cost(model, case.batch_size, case.precision)
-    assert case.optimizer is not None, "a training case has an optimizer"
-    return training_cost(model, case.batch_size, case.optimizer, case.precision)
-
-
-def training_cost(model: ModelConfig, batch_size: int, optimizer: Optimizer, precision: Precision) -> StepCost:
-    """The cost of one training step."""
-    element, slots = element_bytes(precision), len(SLOTS[optimizer])
+    """The cost of one training step of `case`, or of one call that classifies."""
+    model, batch_size = ModelConfig(hidden=case.hidden), case.batch_size
+    element = 2 if case.precision in AMP_PRECISIONS else _FLOAT32
     outputs = batch_size * sum(model.sizes[1:])
-    # Backward, each bias has a sum and each rectifier a derivative to multiply by: as many as forward.
-    elementwise = 2 * _edge_flops(model, batch_size) + batch_size * (INPUTS + _LOSS_FLOPS * CLASSES)
-    traffic = sum(_traffic(product, element) for product in step_products(model, batch_size, "training"))
+    # Forward, each output has a bias and each hidden one a rectifier; backward, each bias a sum and each rectifier a
+    # derivative to multiply by: as many.
+    edges = outputs + batch_size * sum(model.hidden)
+    flops = product_flops(model, batch_size, case.mode) + edges + batch_size * INPUTS
+    traffic = sum(_traffic(product, element) for product in step_products(model, batch_size, case.mode))
+    tensors = _FLOAT32 * model.parameters + outputs * element + batch_size * INPUTS
+    if case.optimizer is None:
+        return StepCost(flops=flops, bytes=traffic, working_set_bytes=tensors)
+    slots = len(SLOTS[case.optimizer])
     loss = batch_size * (2 * CLASSES * element + 2 * _INDEX)  # logits read, gradient written, order and labels read
     update = _FLOAT32 * model.parameters * (3 + 2 * slots)  # weight and state read and written, gradient read
-    tensors = _FLOAT32 * model.parameters * (2 + slots) + 2 * outputs * element
+    gradients_and_state = _FLOAT32 * model.parameters * (1 + slots) + outputs * element
     return StepCost(
-        flops=product_flops(model, batch_size, "training") + elementwise + UPDATE_FLOPS[optimizer] * model.parameters,
+        flops=flops + edges + batch_size * _LOSS_FLOPS * CLASSES + UPDATE_FLOPS[case.optimizer] * model.parameters,
         bytes=traffic + loss + update,
-        working_set_bytes=tensors + batch_size * (INPUTS + 2 * _INDEX),
+        working_set_bytes=tensors + gradients_and_state + batch_size * 2 * _INDEX,
     )
-
-
-def inference_cost(model: ModelConfig, batch_size: int, precision: Precision) -> StepCost:
-    """The cost of classifying `batch_size` images in one call."""
-    element = element_bytes(precision)
-    outputs = batch_size * sum(model.sizes[1:])
-    traffic = sum(_traffic(product, element) for product in step_products(model, batch_size, "inference"))
-    return StepCost(
-        flops=product_flops(model, batch_size, "inference") + _edge_flops(model, batch_size) + batch_size * INPUTS,
-        bytes=traffic,
-        working_set_bytes=_FLOAT32 * model.parameters + outputs * element + batch_size * INPUTS,
-    )
-
-
-def element_bytes(precision: Precision) -> int:
-    """Bytes of an operand of a matrix product."""
-    return 2 if precision in AMP_PRECISIONS else _FLOAT32
-
-
-def _edge_flops(model: ModelConfig, batch_size: int) -> int:
-    """A bias for every output of a layer, a rectifier for those of the hidden ones."""
-    return batch_size * (sum(model.sizes[1:]) + sum(model.hidden))
 
 
 def _traffic(product: Product, element: int) -> int:
     """Bytes that a product reads and writes, with the elementwise work around it."""
     rows, inner, columns = product.rows, product.inner, product.columns
+    input_bytes = 1 if product.layer == 0 else element  # the first layer's are pixels
     if product.kind == "forward":  # inputs, weights and biases; outputs
-        return (
-            rows * inner * _input_bytes(product, element) + _FLOAT32 * (inner + 1) * columns + rows * columns * element
-        )
+        return rows * inner * input_bytes + _FLOAT32 * (inner + 1) * columns + rows * columns * element
     if product.kind == "weight gradient":  # gradient of the outputs, inputs; gradients of weights and biases
-        read = inner * rows * element + inner * columns * _input_bytes(product, element)
+        read = inner * rows * element + inner * columns * input_bytes
         return read + _FLOAT32 * rows * (columns + 1)
     # Gradient of the outputs, weights, activations for their derivative; gradient of the inputs.
     return rows * inner * element + _FLOAT32 * inner * columns + 2 * rows * columns * element
-
-
-def _input_bytes(product: Product, element: int) -> int:
-    """Bytes of one input of the product's layer: the first one's are pixels."""
-    return 1 if product.layer == 0 else element
