@@ -47,7 +47,7 @@ def short_regions(monkeypatch):
     monkeypatch.setattr("accelmnist.measure.timed_case.REGION_S", 0.01)
     monkeypatch.setattr("accelmnist.measure.timed_case._AIM_S", 0.01)
     monkeypatch.setattr("accelmnist.measure.limits.probe.SAMPLE_S", 0.0005)
-    monkeypatch.setattr("accelmnist.measure.limits.samplers.PROBE_S", 0.002)
+    monkeypatch.setattr("accelmnist.measure.limits.probes.PROBE_S", 0.002)
     monkeypatch.setitem(probes._COPY_BYTES, "cpu", 1 << 22)
 
 
