@@ -18,7 +18,7 @@ from accelmnist.core.files import sole_writer
 from accelmnist.core.records import load_record
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset
-from accelmnist.sweep import session, winner
+from accelmnist.sweep import session
 from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.record import SweepRecord, load_sweep, save_sweep
 from accelmnist.sweep.schedule import trainings_done
@@ -146,8 +146,8 @@ def test_only_the_winner_meets_the_test_set_and_once(monkeypatch):
         return original(model, data, **settings)
 
     monkeypatch.setattr(proof, "evaluate", evaluate)
-    runs, execute = [], winner.execute
-    monkeypatch.setattr(winner, "execute", lambda *given: runs.append(1) or execute(*given))
+    runs, execute = [], session.execute
+    monkeypatch.setattr(session, "execute", lambda *given: runs.append(1) or execute(*given))
     record = swept(*SMALL)
     assert [(config.hidden, is_test) for config, is_test in evaluated] == [(record.winner.candidate.hidden, True)]
     assert len(runs) == 1

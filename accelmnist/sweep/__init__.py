@@ -2,10 +2,9 @@
 
 plan        what is tried: networks, learning rates, seeds; no torch, so that the command line can read it
 start       what is wanted of a sweep, and its record before the first training
-session     the trainings, in their order, saved one by one; schedule: which are left
+session     the trainings, in their order, saved one by one, and the winner's on all images; schedule: which are left
 trials/     many trainings of one device: in a pool, as one batch, or in turn
 statistics  means over seeds, their intervals, and which differences are within the noise
 conclusion  what follows from the trainings: ranks, fronts; effects of single factors; findings in sentences
-winner      the best one trains on all images and meets the test set
 record      all of it as `sweep.json`
 """
