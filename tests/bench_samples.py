@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from accelmnist.core.config import ModelConfig, Optimizer, Precision
 from accelmnist.core.records import Check, Launches, Verdict
+from accelmnist.measure.limit_keys import fields_of_detail
 from accelmnist.measure.plan import BenchConfig, Mode
 from accelmnist.measure.record import (
     BenchRecord,
@@ -511,6 +512,7 @@ def sample_limits(machine: NDArray[np.float64], random: np.random.Generator) -> 
             unit=unit,  # type: ignore[arg-type]
             detail=detail,
             rate=summarize(summary(rate)),
+            **fields_of_detail(detail),
         )
         for key, kind, device, precision, unit, detail, rate in rows
     )
