@@ -7,22 +7,8 @@ from __future__ import annotations
 
 from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome
 from accelmnist.measure.compare.comparison_report import ComparisonReport
+from accelmnist.show import compare_text as words
 from accelmnist.show import document as doc
-from accelmnist.show.compare_text import (
-    APART,
-    difference_cells,
-    explanations,
-    figures,
-    gate_lines,
-    has_gate,
-    label,
-    plain_ratio,
-    record_name,
-    remarks,
-    shared_label,
-    summary_line,
-    varying_axes,
-)
 
 _TONES: dict[CaseOutcome, doc.Tone] = {
     "slower": "bad",
@@ -57,7 +43,7 @@ def _document(report: ComparisonReport, *order: str) -> doc.Document:
 
 
 def _records(report: ComparisonReport) -> tuple[doc.Block, ...]:
-    rows = (("base", record_name(report.base)), ("new", record_name(report.new)))
+    rows = (("base", words.record_name(report.base)), ("new", words.record_name(report.new)))
     warnings = (doc.Text(text=f"warning: {warning}", tone="unsure") for warning in report.warnings)
     return (doc.Facts(rows=rows), *warnings)
 
@@ -66,15 +52,15 @@ def _differences(report: ComparisonReport) -> tuple[doc.Block, ...]:
     if not report.differences:
         return ()
     columns = (doc.Column("fact", role="name"), doc.Column("base"), doc.Column("new"))
-    rows = tuple(tuple(map(doc.Cell, difference_cells(one))) for one in report.differences)
+    rows = tuple(tuple(map(doc.Cell, words.difference_cells(one))) for one in report.differences)
     return (doc.Table(ident="differences", columns=columns, rows=rows),)
 
 
 def _cases(report: ComparisonReport) -> tuple[doc.Block, ...]:
     """A row for each case that both records have, and how to read the ratios."""
-    axes, shared = varying_axes(report.rows), shared_label(report.rows)
-    compared = [row for row in report.rows if row.outcome not in (*APART, "in neither")]
-    plain = any(plain_ratio(row, report) for row in compared)
+    axes, shared = words.varying_axes(report.rows), words.shared_label(report.rows)
+    compared = [row for row in report.rows if row.outcome not in (*words.APART, "in neither")]
+    plain = any(words.plain_ratio(row, report) for row in compared)
     columns = (
         doc.Column("case"),
         doc.Column("ratio", True),
@@ -86,36 +72,36 @@ def _cases(report: ComparisonReport) -> tuple[doc.Block, ...]:
     rows = tuple(_case(row, axes, report, plain=plain) for row in compared)
     return (
         doc.Table(ident="cases", caption="Case by case.", columns=columns, rows=rows, shared=shared),
-        doc.Points(items=tuple(explanations(report)), tone="faint"),
+        doc.Points(items=tuple(words.explanations(report)), tone="faint"),
     )
 
 
 def _case(row: CaseComparison, axes: tuple[str, ...], report: ComparisonReport, *, plain: bool) -> tuple[doc.Cell, ...]:
-    ratio, interval, p_value = figures(row)
+    ratio, interval, p_value = words.figures(row)
     return (
-        doc.Cell(label(row, axes), details=tuple(remarks(row, report))),
+        doc.Cell(words.label(row, axes), details=tuple(words.remarks(row, report))),
         doc.Cell(ratio),
         doc.Cell(interval),
-        *([doc.Cell(plain_ratio(row, report))] if plain else []),
+        *([doc.Cell(words.plain_ratio(row, report))] if plain else []),
         doc.Cell(row.outcome, tone=_TONES.get(row.outcome, "")),
         doc.Cell(p_value),
     )
 
 
 def _one_sided(report: ComparisonReport) -> tuple[doc.Block, ...]:
-    axes = varying_axes(report.rows)
+    axes = words.varying_axes(report.rows)
     items = tuple(
-        doc.Remark(name=label(row, axes), text=f"{row.outcome}: {row.reason or 'no case of the other'}")
+        doc.Remark(name=words.label(row, axes), text=f"{row.outcome}: {row.reason or 'no case of the other'}")
         for row in report.rows
-        if row.outcome in APART
+        if row.outcome in words.APART
     )
     return (doc.Remarks(items=items),) if items else ()
 
 
 def _answer(report: ComparisonReport) -> tuple[doc.Block, ...]:
-    summary = doc.Text(text=summary_line(report), tone="strong")
-    if not has_gate(report):
+    summary = doc.Text(text=words.summary_line(report), tone="strong")
+    if not words.has_gate(report):
         return (summary,)
-    first, *others = gate_lines(report)
+    first, *others = words.gate_lines(report)
     headline = doc.Headline.of_check(passed=report.passed, text=first)
     return (summary, headline, *([doc.Points(items=tuple(others))] if others else []))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -17,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image as Raster
 
 from accelmnist.core.config import IMAGE_SIDE
-from accelmnist.show.document import Panel, Pictures
+from accelmnist.show.document import Figure, Panel, Pictures
 from accelmnist.show.figures.style import DPI, figure_style, size_px
 
+Record = TypeVar("Record")
 DIGITS = "digits"  # the sheet of the test images, whose ink is light; paper shows it dark
 SHEET_COLUMNS = 32
 _CSS_PX = 96  # an inch
@@ -39,6 +42,18 @@ def panel_of(drawing: Drawing, name: str) -> Panel:
     svg = _METADATA.sub("", _PROLOGUE.sub("", file.getvalue(), count=1)).strip()
     width, height = size_px(drawing)
     return Panel(svg=_with_own_names(svg, name), width=width * _CSS_PX / DPI, height=height * _CSS_PX / DPI)
+
+
+def drawn(
+    figures: Iterable[tuple[str, Callable[[Record], Drawing | None], str]], record: Record, *, alt: str
+) -> list[Figure]:
+    """The figures that a record has data for, each by its name, what draws it, and its caption; `alt` says the rest."""
+    drawings = ((name, draw(record), caption) for name, draw, caption in figures)
+    return [
+        Figure(ident=name, caption=caption, alt=f"{caption} {alt}", panels=(panel_of(drawing, name),))
+        for name, drawing, caption in drawings
+        if drawing is not None
+    ]
 
 
 def _with_own_names(svg: str, name: str) -> str:

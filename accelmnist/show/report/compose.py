@@ -15,11 +15,10 @@ from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
 from accelmnist.show.report.closing import environment_chapter, judgement_chapter, remake_chapter
 from accelmnist.show.report.observations import accuracy_sentence, confusion_sentences, seed_sentences
-from accelmnist.show.report.opening import data_chapter, method_chapter, question_chapter
+from accelmnist.show.report.opening import data_chapter, method_chapter, question_chapter, training_chapter
 from accelmnist.show.report.search import search_chapter, winner_sentence
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.report.speed import answer, speed_chapter
-from accelmnist.show.report.training import training_chapter
 from accelmnist.show.report.words import ClassWords, sentence
 from accelmnist.show.run_tables import class_names_of
 from accelmnist.show.summary import outcome

@@ -7,51 +7,41 @@ from collections.abc import Callable
 from matplotlib.figure import Figure as Drawing
 
 from accelmnist.analysis.neurons.words import listed
-from accelmnist.show.document import (
-    Block,
-    Cell,
-    Column,
-    Facts,
-    Figure,
-    Missing,
-    Points,
-    Section,
-    Table,
-    Text,
-    Tone,
-)
+from accelmnist.show import document as doc
 from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
-from accelmnist.show.render.pictures import panel_of
+from accelmnist.show.render.pictures import drawn
 from accelmnist.show.report.words import sentence
 from accelmnist.show.run_tables import number
 from accelmnist.show.units import UNKNOWN, count, percent, plural, seconds
 from accelmnist.sweep.record import CandidateResult, Effect, Estimate, Level, SweepRecord, Winner
 
-_Draw = Callable[[SweepRecord], Drawing | None]
-
-_FIGURES: tuple[tuple[str, _Draw, str], ...] = (
+_FIGURES: tuple[tuple[str, Callable[[SweepRecord], Drawing | None], str], ...] = (
     ("by-size", sizes_figure, "Validation accuracy by size: the mean over the seeds, with its 95 % interval."),
     ("by-group", groups_figure, "Validation accuracy by activation and output, every network a dot."),
     ("fronts", fronts_figure, "What accuracy costs: parameters and time, with the candidates that nothing beats."),
 )
 
 
-def search_chapter(record: SweepRecord) -> Section:
+def search_chapter(record: SweepRecord) -> doc.Section:
     """Which networks were compared, and by what."""
-    blocks: list[Block] = []
+    blocks: list[doc.Block] = []
     if record.status != "done":
         blocks.append(
-            Missing(text=f"The sweep is {record.status}; what follows is as far as it came. {record.message or ''}")
+            doc.Missing(text=f"The sweep is {record.status}; what follows is as far as it came. {record.message or ''}")
         )
-    blocks += [Text(text=_tried(record), lead=True), Text(text=_chosen(record))]
+    blocks += [doc.Text(text=_tried(record), lead=True), doc.Text(text=_chosen(record))]
     if record.findings:
-        blocks.append(Points(title="Observed", items=tuple(map(sentence, record.findings))))
+        blocks.append(doc.Points(title="Observed", items=tuple(map(sentence, record.findings))))
     if record.winner is not None:
-        blocks.append(Facts(rows=_winner(record.winner)))
-    blocks += [*_figures(record), candidates_table(record), *map(effect_table, record.effects)]
+        blocks.append(doc.Facts(rows=_winner(record.winner)))
+    blocks += [
+        *drawn(_FIGURES, record, alt=" ".join(map(sentence, record.findings))),
+        candidates_table(record),
+        *map(effect_table, record.effects),
+    ]
     if record.notes:
-        blocks.append(Points(title="To be known", items=tuple(map(sentence, record.notes))))
-    return Section(ident="search", title="What was tried", blocks=tuple(blocks))
+        blocks.append(doc.Points(title="To be known", items=tuple(map(sentence, record.notes))))
+    return doc.Section(ident="search", title="What was tried", blocks=tuple(blocks))
 
 
 def winner_sentence(record: SweepRecord) -> str:
@@ -127,20 +117,9 @@ def _winner(winner: Winner) -> tuple[tuple[str, str], ...]:
     )
 
 
-# --- figures
+# --- tables
 
-
-def _figures(record: SweepRecord) -> list[Block]:
-    figures: list[Block] = []
-    for ident, draw, caption in _FIGURES:
-        drawing = draw(record)
-        if drawing is not None:
-            alt = " ".join([caption, *map(sentence, record.findings)])
-            figures.append(Figure(ident=ident, caption=caption, alt=alt, panels=(panel_of(drawing, ident),)))
-    return figures
-
-
-_TONES: dict[str, Tone] = {"best": "good", "within noise": "", "worse": "faint"}
+_TONES: dict[str, doc.Tone] = {"best": "good", "within noise": "", "worse": "faint"}
 
 
 def range_text(low: float, high: float) -> str:
@@ -148,45 +127,45 @@ def range_text(low: float, high: float) -> str:
     return f"{100 * low:.2f} to {100 * high:.2f} %"
 
 
-def candidates_table(record: SweepRecord) -> Table:
+def candidates_table(record: SweepRecord) -> doc.Table:
     """A row for each candidate."""
     ordered = [*record.ranked, *(result for result in record.candidates if result.rank is None)]
-    return Table(
+    return doc.Table(
         ident="candidates",
         caption="All candidates, the most accurate first; the interval is that of the mean over the seeds.",
         columns=(
-            Column("#", True),
-            Column("network"),
-            Column("activation"),
-            Column("output"),
-            Column("optimizer"),
-            Column("learning rate", True),
-            Column("parameters", True),
-            Column("accuracy", True),
-            Column("95 % interval", True),
-            Column("training", True),
-            Column("against the best"),
+            doc.Column("#", True),
+            doc.Column("network"),
+            doc.Column("activation"),
+            doc.Column("output"),
+            doc.Column("optimizer"),
+            doc.Column("learning rate", True),
+            doc.Column("parameters", True),
+            doc.Column("accuracy", True),
+            doc.Column("95 % interval", True),
+            doc.Column("training", True),
+            doc.Column("against the best"),
         ),
         rows=tuple(map(_candidate, ordered)),
         has_names=False,
     )
 
 
-def _candidate(result: CandidateResult) -> tuple[Cell, ...]:
+def _candidate(result: CandidateResult) -> tuple[doc.Cell, ...]:
     estimate = result.accuracy
     tone = "" if result.standing is None else _TONES[result.standing.verdict]
     return (
         number(result.rank, "" if result.rank is None else str(result.rank)),
-        Cell(result.network, result.parameters),
-        Cell(result.activation),
-        Cell(result.output),
-        Cell(result.optimizer),
+        doc.Cell(result.network, result.parameters),
+        doc.Cell(result.activation),
+        doc.Cell(result.output),
+        doc.Cell(result.optimizer),
         number(result.learning_rate, UNKNOWN if result.learning_rate is None else f"{result.learning_rate:.3g}"),
-        Cell(count(result.parameters), result.parameters),
+        doc.Cell(count(result.parameters), result.parameters),
         number(estimate.mean if estimate else None, percent(estimate.mean if estimate else None)),
         number(estimate.low if estimate else None, _interval(estimate)),
         number(result.train_s, seconds(result.train_s)),
-        Cell(_standing(result), None if result.standing is None else result.standing.gap, tone),
+        doc.Cell(_standing(result), None if result.standing is None else result.standing.gap, tone),
     )
 
 
@@ -206,32 +185,32 @@ def _standing(result: CandidateResult) -> str:
     return f"{result.standing.verdict}, {100 * result.standing.gap:.2f} points less"
 
 
-def effect_table(effect: Effect) -> Table:
+def effect_table(effect: Effect) -> doc.Table:
     """What one factor does, a row for each of its values."""
-    return Table(
+    return doc.Table(
         ident=f"effect-{effect.factor}",
         caption=f"By {effect.factor}, all else held: mean accuracy over the settings that all of them have in common.",
         columns=(
-            Column(effect.factor),
-            Column("accuracy", True),
-            Column("less than the best", True),
-            Column("95 % interval", True),
-            Column("times the mistakes", True),
-            Column("best in", True),
+            doc.Column(effect.factor),
+            doc.Column("accuracy", True),
+            doc.Column("less than the best", True),
+            doc.Column("95 % interval", True),
+            doc.Column("times the mistakes", True),
+            doc.Column("best in", True),
         ),
         rows=tuple(map(_level, effect.levels)),
     )
 
 
-def _level(level: Level) -> tuple[Cell, ...]:
+def _level(level: Level) -> tuple[doc.Cell, ...]:
     interval = UNKNOWN
     if level.low is not None and level.high is not None:
         interval = f"{100 * level.low:.2f} to {100 * level.high:.2f} points"
     return (
-        Cell(level.value),
+        doc.Cell(level.value),
         number(level.mean, percent(level.mean)),
         number(level.gap, f"{100 * level.gap:.2f} points"),
         number(level.low, interval),
         number(level.error_ratio, UNKNOWN if level.error_ratio is None else f"{level.error_ratio:.2f}"),
-        Cell(f"{level.wins} of {level.settings}", level.wins / max(level.settings, 1)),
+        doc.Cell(f"{level.wins} of {level.settings}", level.wins / max(level.settings, 1)),
     )

@@ -12,13 +12,11 @@ from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import extent, failures_text, leaders, message_of, outcome_of
 from accelmnist.show.bench.remarks import bounds, doubts, legend_of
 from accelmnist.show.bench.view import BenchView, Part
-from accelmnist.show.document import Block, Figure, Points, Remark, Remarks, Section, Table, Text
+from accelmnist.show.document import Block, Points, Remark, Remarks, Section, Table, Text
 from accelmnist.show.figures import roofline_figure, scaling_figure, target_figure, throughput_figure
-from accelmnist.show.render.pictures import panel_of
+from accelmnist.show.render.pictures import drawn
 
-_Draw = Callable[[BenchRecord], Drawing | None]
-
-_FIGURES: tuple[tuple[str, _Draw, str], ...] = (
+_FIGURES: tuple[tuple[str, Callable[[BenchRecord], Drawing | None], str], ...] = (
     ("throughput", throughput_figure, "Images a second of every case, with its 95 % interval and all samples."),
     ("scaling", scaling_figure, "Images a second by size, with the limit drawn in."),
     ("roofline", roofline_figure, "What every case reaches of what this machine can do."),
@@ -37,7 +35,7 @@ def speed_chapter(record: BenchRecord) -> Section:
         *([Points(title="Wrong", items=wrong)] if wrong else []),
         *(_cases(part, view) for part in view.parts),
         *([Text(text=legend)] if legend else []),
-        *_figures(view),
+        *drawn(_FIGURES, record, alt=" ".join(leaders(view))),
         *(
             replace(remarks, title=f"What holds it back: {remarks.title}".removesuffix(": "))
             for remarks in bounds(view)
@@ -59,15 +57,6 @@ def _cases(part: Part, view: BenchView) -> Table:
     table = cases_table(part, view)
     shared = f" ({table.shared})" if table.shared else ""
     return replace(table, caption=f"{part.title}{shared}.")
-
-
-def _figures(view: BenchView) -> list[Figure]:
-    figures = []
-    for name, draw, caption in _FIGURES:
-        if (drawing := draw(view.record)) is not None:
-            alt = f"{caption} {' '.join(leaders(view))}"
-            figures.append(Figure(ident=name, caption=caption, alt=alt, panels=(panel_of(drawing, name),)))
-    return figures
 
 
 def _bounds(remarks: Remarks) -> Remarks:

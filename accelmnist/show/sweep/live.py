@@ -8,18 +8,10 @@ from collections.abc import Callable
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from accelmnist.show.document import Tone
+from accelmnist.show.document import Column, Tone
 from accelmnist.show.live_page import LivePage, rows_in, time_bar
 from accelmnist.show.render.console_table import ConsoleTable
-from accelmnist.show.sweep.candidates import (
-    CandidateColumn,
-    candidates_table,
-    figure_columns,
-    name_of,
-    rank_column,
-    shared_text,
-    varying_columns,
-)
+from accelmnist.show.sweep.candidates import candidates_table, name_of, shared_text
 from accelmnist.show.sweep.line import count_text, format_progress, time_text
 from accelmnist.show.theme import BAD, LABEL, section
 from accelmnist.show.units import plural
@@ -59,9 +51,10 @@ def _best_tried(result: CandidateResult) -> float:
 
 
 def _table(record: SweepRecord, shown: list[CandidateResult]) -> ConsoleTable:
-    seeds = CandidateColumn("seeds", True, lambda result: f"{len(result.compared)}/{record.config.seeds}", spare=1)
-    columns = (rank_column(), *varying_columns(record), *figure_columns(record), seeds)
-    return ConsoleTable(candidates_table(columns, shown, _tone))
+    def seeds(result: CandidateResult) -> str:
+        return f"{len(result.compared)}/{record.config.seeds}"
+
+    return ConsoleTable(candidates_table(record, shown, _tone, last=(Column("seeds", True, spare=1), seeds)))
 
 
 def _tone(result: CandidateResult) -> Tone:

@@ -6,15 +6,7 @@ from pathlib import Path
 
 from accelmnist.show.document import Block, Document, Headline, Points, Section, Table, Text, Tone
 from accelmnist.show.files import files_section
-from accelmnist.show.sweep.candidates import (
-    candidates_table,
-    figure_columns,
-    front_column,
-    name_of,
-    rank_column,
-    shared_text,
-    varying_columns,
-)
+from accelmnist.show.sweep.candidates import FRONT, candidates_table, name_of
 from accelmnist.show.sweep.line import extent, outcome_word, winner_text
 from accelmnist.show.units import plural
 from accelmnist.sweep.record import RECORD_NAME, CandidateResult, SweepRecord, label, labels_of
@@ -54,16 +46,9 @@ def _headline(record: SweepRecord) -> Headline:
 def _ranks(record: SweepRecord) -> Table:
     """The most accurate candidates, and those on a front whatever their rank."""
     shown = [result for result in record.ranked if (result.rank or 0) <= _MOST_ROWS or result.on_front]
-    columns = (rank_column(), *varying_columns(record), *figure_columns(record), front_column())
     left_out = len(record.ranked) - len(shown)
-    return candidates_table(
-        columns,
-        shown,
-        _tone,
-        shared=shared_text(record),
-        legend=_legend(record),
-        note=f"{plural(left_out, 'more candidate')} in {RECORD_NAME}" if left_out else "",
-    )
+    note = f"{plural(left_out, 'more candidate')} in {RECORD_NAME}" if left_out else ""
+    return candidates_table(record, shown, _tone, last=FRONT, legend=_legend(record), note=note)
 
 
 def _tone(result: CandidateResult) -> Tone:
