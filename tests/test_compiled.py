@@ -1,6 +1,7 @@
 """The compiled engine: many side by side, compiled once, the loop and the single step alike, freed when dropped.
 
-What concerns torch's tracer alone runs its graphs without generating code, since a dozen of those would take minutes.
+What concerns torch's tracer alone runs its graphs without generating code, since that takes seconds a graph. Where code
+is generated, the configurations are those of test_engines.py: torch keeps what it has compiled.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.engines.step.functional_loop import StepLoop
 from accelmnist.training.loop import prepare
 from tests.rounding import Followed, assert_logits, leave, replayed
-from tests.test_engines import runs_here
+from tests.test_engines import CONFIGURATIONS, runs_here
 from tests.training_helpers import make_job, small_config, train_with
 
 pytestmark = pytest.mark.numeric
@@ -62,26 +63,26 @@ def weights_of(job) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in job.model.parameters()]
 
 
-DOZEN = [
+NINE = [
     small_config(
         model={"hidden": (8 + number,) * (number % 3), "dropout": 0.1 * (number % 2)},
         training={"batch_size": 16 + number, "optimizer": ("sgd", "sgd-momentum", "adam", "adamw")[number % 4]},
     )
-    for number in range(12)
+    for number in range(9)
 ]
 
 
-def test_a_dozen_engines_run_in_turn_without_a_compilation_and_as_if_alone(synthetic, no_code_generation):
-    """Twelve share one code in the source, and torch stops compiling a code object after eight."""
+def test_nine_engines_run_in_turn_without_a_compilation_and_as_if_alone(synthetic, no_code_generation):
+    """Nine share one code in the source, and torch stops compiling a code object after eight."""
     alone = []
-    for config in DOZEN:
+    for config in NINE:
         job = make_job(config, synthetic, CPU)
         run = as_it_is(FunctionalStep(job))
         plan = planned(config, synthetic)
         losses = torch.cat([run(plan[:steps]) for steps in (3, 2, 4)])
         alone.append((losses, weights_of(job)))
-    together = [prepared(config, synthetic) for config in DOZEN]
-    losses = [[] for _ in DOZEN]
+    together = [prepared(config, synthetic) for config in NINE]
+    losses = [[] for _ in NINE]
     with CompileWatch() as watch:
         for steps in (3, 2, 4):
             for found, (runner, _, epoch) in zip(losses, together, strict=True):
@@ -95,8 +96,8 @@ def test_a_dozen_engines_run_in_turn_without_a_compilation_and_as_if_alone(synth
 def test_preparing_one_leaves_the_compiled_code_of_another(synthetic, device):
     """With the code that is generated for the device."""
     runs_here("compiled", device)
-    first, _, epoch = prepared(small_config(model={"hidden": ()}), synthetic, device)
-    prepared(small_config(model={"hidden": ()}, training={"batch_size": 32}), synthetic, device)
+    first, _, epoch = prepared(small_config(), synthetic, device)
+    prepared(small_config(training=ADAM), synthetic, device)
     with CompileWatch() as watch:
         assert first.train_epoch(epoch).isfinite().all()
     assert watch.seen == Compilations()
@@ -104,7 +105,7 @@ def test_preparing_one_leaves_the_compiled_code_of_another(synthetic, device):
 
 def test_three_epochs_and_a_resume_compile_nothing(synthetic, device):
     runs_here("compiled", device)
-    config = small_config(training={**ADAM, "epochs": 3}, model={"dropout": 0.1})
+    config = small_config(**CONFIGURATIONS["dropout"], training={"epochs": 3})
     runner, _, _ = prepared(config, synthetic, device)
     with CompileWatch() as watch:
         for number in range(3):
@@ -187,6 +188,7 @@ def test_a_call_of_the_loop_has_room_for_about_a_second(steps, synthetic, monkey
     assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan[:1]).room == 1
 
 
+@pytest.mark.slow  # three compilations that no other test shares
 def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp_path, monkeypatch):
     """torch keeps compiled graphs by a key; ours tell it to keep loops as well, so the key must hold their bodies."""
     runs_here("compiled", CPU)
@@ -200,6 +202,7 @@ def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp
     assert found["fxgraph_cache_bypass"] == 0
 
 
+@pytest.mark.slow  # a compilation that no other test shares
 def test_single_compiled_steps_follow_float64(synthetic):
     """What other devices than the CPU run, with generated code."""
     runs_here("compiled", CPU)

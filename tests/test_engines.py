@@ -147,7 +147,7 @@ def test_a_state_of_another_network_is_refused(engine, device, synthetic):
 def test_compiled_code_is_not_made_anew_in_the_second_epoch(synthetic):
     device = resolve("cpu")
     engine = engine_class(runs_here("compiled", device))
-    config = small_config(training={"optimizer": "adam", "learning_rate": 0.01}, model={"dropout": 0.1})
+    config = small_config(**CONFIGURATIONS["dropout"])
     job = make_job(config, synthetic, device)
     runner = prepare(engine, job)
     plan = TrainingPlan(config, len(synthetic.train))
