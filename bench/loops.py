@@ -65,7 +65,8 @@ class OwnLoop:
     def __call__(self) -> Tensor:
         """Losses of all steps of an epoch, on the device. The order is the first epoch's each time."""
         with matmul_precision(self.device, "fp32"):
-            return self.runner.train_epoch(self.runner.upload(self.plan.epoch(0)))
+            losses: Tensor = self.runner.train_epoch(self.runner.upload(self.plan.epoch(0)))
+        return losses
 
 
 def _peer_network(device: Device) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:

@@ -505,11 +505,11 @@ def sample_limits(machine: NDArray[np.float64], random: np.random.Generator) -> 
     return tuple(
         Limit(
             key=key,
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,
             device=device,
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision,
             threads=2 if device == "cpu" else None,
-            unit=unit,  # type: ignore[arg-type]
+            unit=unit,
             detail=detail,
             rate=summarize(summary(rate)),
             **fields_of_detail(detail),

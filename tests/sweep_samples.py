@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ SPACE = {
 }
 
 
-def sweep_config(**changes) -> SweepConfig:
+def sweep_config(**changes: Any) -> SweepConfig:
     """24 candidates from three seeds unless told otherwise."""
     settings = {
         **SPACE,
@@ -32,7 +34,9 @@ def sweep_config(**changes) -> SweepConfig:
     return SweepConfig(**{**settings, **changes})
 
 
-def sweep_record(config: SweepConfig | None = None, *, errors=None, noise: float = 0.04, seed: int = 1) -> SweepRecord:
+def sweep_record(
+    config: SweepConfig | None = None, *, errors: Any = None, noise: float = 0.04, seed: int = 1
+) -> SweepRecord:
     """A whole sweep; `errors` are the true error rates of the candidates, `noise` that of the seeds, relative."""
     config = config or sweep_config()
     tried = candidates(config)
@@ -64,7 +68,7 @@ def data_summary() -> DataSummary:
     )
 
 
-def blank(candidate, trials=()) -> CandidateResult:
+def blank(candidate: Any, trials: Any = ()) -> CandidateResult:
     return CandidateResult(
         hidden=candidate.hidden,
         activation=candidate.activation,
@@ -77,13 +81,15 @@ def blank(candidate, trials=()) -> CandidateResult:
     )
 
 
-def trials_of(config: SweepConfig, candidate, rate: float, noise: float, chance):
+def trials_of(config: SweepConfig, candidate: Any, rate: float, noise: float, chance: Any) -> Iterator[Any]:
     for seed in config.seed_numbers:
         wrong = min(round(IMAGES * rate * float(np.exp(noise * chance.standard_normal()))), IMAGES)
         yield trial(seed, 1 - wrong / IMAGES, rate=candidate.learning_rate, train_s=candidate.parameters / 1e5)
 
 
-def trial(seed: int, accuracy: float | None, *, rate: float = 0.016, train_s: float = 1.0, **changes) -> SweepTrial:
+def trial(
+    seed: int, accuracy: float | None, *, rate: float = 0.016, train_s: float = 1.0, **changes: Any
+) -> SweepTrial:
     made = SweepTrial(
         purpose="comparison",
         seed=seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.statistics.summary import summarize
@@ -11,24 +12,24 @@ from bench.studies.agreement import pairs_of, report
 from tests.test_compare import EAGER, sample_bench, with_case
 
 
-def sides(*records):
+def sides(*records: Any) -> Any:
     return [compared_bench(record, f"runs/{number}") for number, record in enumerate(records, start=1)]
 
 
-def test_records_alike_agree():
+def test_records_alike_agree() -> None:
     [pair] = pairs_of(sides(sample_bench(seed=1), sample_bench(seed=2)))
     assert (pair.base, pair.new) == ("1", "2")
     assert sum(pair.inside) >= 2
     assert len(pair.inside) == len(pair.alone) == 3
 
 
-def test_a_drift_of_the_machine_is_held_by_the_limits_and_not_by_the_samples():
+def test_a_drift_of_the_machine_is_held_by_the_limits_and_not_by_the_samples() -> None:
     [pair] = pairs_of(sides(sample_bench(seed=1), sample_bench(seed=2, drift=0.8)))
     assert sum(pair.inside) >= 2
     assert not any(pair.alone)
 
 
-def test_a_case_that_moved_is_named_and_counted():
+def test_a_case_that_moved_is_named_and_counted() -> None:
     base = sample_bench(seed=1)
     samples = base.cases[0].images_per_s.samples
     moved = with_case(base, EAGER, images_per_s=summarize([0.5 * speed for speed in samples]))

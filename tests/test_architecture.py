@@ -106,11 +106,11 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_every_room_has_its_layer():
+def test_every_room_has_its_layer() -> None:
     assert {room_of(path) for path in FILES} == {*LAYER, *OUTSIDE}
 
 
-def test_layers_import_downward_only():
+def test_layers_import_downward_only() -> None:
     found = {
         f"{module} imports {other}"
         for module, others in IMPORTS.items()
@@ -121,11 +121,11 @@ def test_layers_import_downward_only():
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 5])
-def test_nothing_imports_in_a_circle(depth):
+def test_nothing_imports_in_a_circle(depth: int) -> None:
     assert circle_in(arrows(depth)) == []
 
 
-def test_what_is_forbidden_would_be_seen():
+def test_what_is_forbidden_would_be_seen() -> None:
     assert upward("training", "show")
     assert upward("measure", "sweep")
     assert upward("device", "data")
@@ -134,12 +134,12 @@ def test_what_is_forbidden_would_be_seen():
     assert circle_in({"one": {"other"}, "other": {"one"}})
 
 
-def test_every_engine_is_listed_and_has_its_file():
+def test_every_engine_is_listed_and_has_its_file() -> None:
     files = {path.stem for path in (ROOT / "engines").glob("*.py") if "\nENGINE = " in path.read_text(encoding="utf-8")}
     assert set(ENGINES) == files
 
 
-def test_libraries_have_their_place():
+def test_libraries_have_their_place() -> None:
     rooms = {"click": {"cli"}, "matplotlib": {"show", "cli"}, "rich": {"show", "cli"}, "sklearn": {"training"}}
     rooms["torch"] = set(LAYER) - {"core", "show"}
     wrong = [
@@ -151,13 +151,13 @@ def test_libraries_have_their_place():
     assert wrong == []
 
 
-def test_only_the_device_room_names_hardware():
+def test_only_the_device_room_names_hardware() -> None:
     """torch.cuda, torch.mps and torch.backends behind one door, which is what makes the rest device-agnostic."""
     hardware = re.compile(r"torch\.(?:cuda|mps|backends)\b")
     assert [path for path in FILES if room_of(path) != "device" and hardware.search(code_of(path))] == []
 
 
-def test_only_the_command_line_prints_and_exits():
+def test_only_the_command_line_prints_and_exits() -> None:
     wrong = []
     for path in FILES:
         tree = tree_of(path)
@@ -180,20 +180,20 @@ def code_of(path: Path) -> str:
     return ast.unparse(tree)
 
 
-def test_the_package_has_few_entries():
+def test_the_package_has_few_entries() -> None:
     entries = {path.name for path in ROOT.iterdir() if not path.name.startswith(("__", "."))}
     assert len(entries) <= 12
 
 
-def test_every_module_says_what_it_owns():
+def test_every_module_says_what_it_owns() -> None:
     assert [path for path in FILES if not ast.get_docstring(tree_of(path))] == []
 
 
-def test_every_function_has_its_return_type():
+def test_every_function_has_its_return_type() -> None:
     assert [f"{path}: {function.name}" for path, function in functions() if function.returns is None] == []
 
 
-def test_no_function_is_long():
+def test_no_function_is_long() -> None:
     """Triton's kernels alone may be: what they call is compiled into them, and a cut would hide the order of a step."""
     kernels = ROOT / "engines" / "triton" / "kernels"
     long = [
@@ -217,7 +217,7 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or function.lineno) - function.lineno + 1
 
 
-def test_the_readme_names_every_room():
+def test_the_readme_names_every_room() -> None:
     text = (ROOT.parent / "README.md").read_text(encoding="utf-8")
     listed = text.partition("accelmnist/\n")[2].partition("\nbench/")[0]
     assert set(re.findall(r"^  ([a-z_]+)/ ", listed, re.MULTILINE)) == set(LAYER)
@@ -242,5 +242,5 @@ def leads_somewhere(document: Path, link: str) -> bool:
     return not anchor or anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_the_readme_is_short_enough_to_be_read():
+def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len((ROOT.parent / "README.md").read_text(encoding="utf-8").splitlines()) <= 250

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from scipy.ndimage import map_coordinates
 from accelmnist.core.config import AUGMENTS, TrainingConfig
 from accelmnist.data.augment import BLOCK, PARTS, Augmentation, epoch_maps, sources
 from accelmnist.data.on_device import upload
-from accelmnist.data.types import ImageSet
-from accelmnist.device import resolve
+from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.reference.exact import check_first_steps, images_seen
@@ -29,18 +30,18 @@ KINDS = [kind for kind in AUGMENTS if kind != "none"]
 CPU = resolve("cpu")
 
 
-def first_images(mnist, count=600) -> ImageSet:
+def first_images(mnist: Dataset, count: int = 600) -> ImageSet:
     """Two whole blocks and a part of one."""
     return ImageSet(mnist.train.images[:count], mnist.train.labels[:count])
 
 
-def written(kind, images: ImageSet, device=CPU, *, seed=3, epoch=1) -> np.ndarray:
+def written(kind: Any, images: ImageSet, device: Any = CPU, *, seed: int = 3, epoch: float = 1) -> np.ndarray:
     augmentation = Augmentation(kind, upload(images, device), seed=seed)
     augmentation.write(epoch)
     return augmentation.data.images.cpu().numpy()
 
 
-def test_affine_is_scipys_bilinear_interpolation(mnist):
+def test_affine_is_scipys_bilinear_interpolation(mnist: Dataset) -> None:
     """At places rounded to eighths, which both get; black outside; halves rounded up."""
     images = first_images(mnist)
     maps = epoch_maps("affine", len(images), seed=3, epoch=1)
@@ -55,7 +56,7 @@ def test_affine_is_scipys_bilinear_interpolation(mnist):
     assert np.array_equal(written("affine", images), np.floor(np.array(expected) + 0.5 + 1e-9))
 
 
-def test_shift_is_a_slice(mnist):
+def test_shift_is_a_slice(mnist: Dataset) -> None:
     images = first_images(mnist)
     found = written("shift", images).reshape(-1, 28, 28)
     padded = np.pad(images.images.reshape(-1, 28, 28), ((0, 0), (1, 1), (1, 1)))
@@ -73,7 +74,7 @@ def test_shift_is_a_slice(mnist):
     assert len(moves) > 1
 
 
-def test_maps_stay_within_their_limits_and_use_them():
+def test_maps_stay_within_their_limits_and_use_them() -> None:
     moves = epoch_maps("shift", 60_000, seed=0, epoch=0)[:, :, 2]
     assert {tuple(move) for move in moves} == {(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)}
     maps = epoch_maps("affine", 600_000, seed=0, epoch=0)
@@ -85,14 +86,14 @@ def test_maps_stay_within_their_limits_and_use_them():
     assert np.abs(maps.mean(axis=0) - [[1, 0, 0], [0, 1, 0]]).max() < 0.06  # no direction is preferred
 
 
-def test_maps_depend_on_seed_and_epoch_alone():
+def test_maps_depend_on_seed_and_epoch_alone() -> None:
     first = epoch_maps("affine", 1000, seed=3, epoch=1)
     assert np.array_equal(first, epoch_maps("affine", 1000, seed=3, epoch=1))
     assert not np.array_equal(first, epoch_maps("affine", 1000, seed=3, epoch=2))
     assert not np.array_equal(first, epoch_maps("affine", 1000, seed=4, epoch=1))
 
 
-def test_the_maps_of_a_seed_are_part_of_every_record():
+def test_the_maps_of_a_seed_are_part_of_every_record() -> None:
     """These numbers must never change: a record of today is only comparable with one of tomorrow if they don't."""
     assert epoch_maps("shift", 1000, seed=0, epoch=0)[:, :, 2].tolist() == [[0, 1], [1, -1], [-1, 0], [-1, 0]]
     places = sources(epoch_maps("affine", 1, seed=0, epoch=0))[0]
@@ -103,7 +104,7 @@ def test_the_maps_of_a_seed_are_part_of_every_record():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_device_and_the_check_see_the_same_bytes(kind, mnist, device):
+def test_every_device_and_the_check_see_the_same_bytes(kind: str, mnist: Dataset, device: Device) -> None:
     images = first_images(mnist)
     found = written(kind, images, device)
     index = np.array([0, 7, 249, 250, 599])
@@ -114,7 +115,7 @@ def test_every_device_and_the_check_see_the_same_bytes(kind, mnist, device):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_set_that_was_given_stays_as_it_is(kind, mnist):
+def test_the_set_that_was_given_stays_as_it_is(kind: str, mnist: Dataset) -> None:
     """On the CPU a device's set is the host's memory, which the verdict reads."""
     images = first_images(mnist)
     before = images.images.copy()
@@ -122,7 +123,7 @@ def test_the_set_that_was_given_stays_as_it_is(kind, mnist):
     assert np.array_equal(images.images, before)
 
 
-def test_every_epoch_has_images_of_its_own(synthetic):
+def test_every_epoch_has_images_of_its_own(synthetic: Dataset) -> None:
     config = small_config(training={"augment": "affine", "epochs": 2, "seed": 3})
     job = make_job(config, synthetic, CPU)
     runner = prepare(engine_class("eager"), job)
@@ -130,20 +131,20 @@ def test_every_epoch_has_images_of_its_own(synthetic):
         assert np.array_equal(job.data.images.numpy(), written("affine", synthetic.train, epoch=number))
 
 
-def test_without_augmentation_nothing_is_copied(synthetic):
+def test_without_augmentation_nothing_is_copied(synthetic: Dataset) -> None:
     data = upload(synthetic.train, CPU)
     job = make_job(small_config(), synthetic, CPU)
     assert job.augmentation is None
     assert job.data.images.data_ptr() == data.images.data_ptr()
 
 
-def augmented_config(kind):
+def augmented_config(kind: Any) -> Any:
     return small_config(training={"augment": kind, "averaging": 0.4, "epochs": 3}, model={"dropout": 0.2})
 
 
 @pytest.mark.parametrize("engine", ["eager", "fused"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_verdict_passes_with_augmentation_averaging_and_dropout(kind, engine, mnist):
+def test_the_verdict_passes_with_augmentation_averaging_and_dropout(kind: str, engine: str, mnist: Dataset) -> None:
     data = dataclasses.replace(mnist, train=first_images(mnist, 8000))
     config = augmented_config(kind)
     done = train_with(engine, config, data, CPU)
@@ -158,7 +159,7 @@ def test_the_verdict_passes_with_augmentation_averaging_and_dropout(kind, engine
     assert verdict.passed, verdict.failures
 
 
-def test_training_on_other_images_is_caught(mnist):
+def test_training_on_other_images_is_caught(mnist: Dataset) -> None:
     """An engine that keeps the images as they were: the first steps in float64 tell."""
     data = dataclasses.replace(mnist, train=first_images(mnist, 2000))
     config = small_config(training={"augment": "shift", "epochs": 1})

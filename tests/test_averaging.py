@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from accelmnist.cli import invoke
 from accelmnist.core.errors import CheckpointError
 from accelmnist.data.on_device import upload
-from accelmnist.device import resolve
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.step.memory import training_bytes
 from accelmnist.training.averaging import WeightAverage
@@ -31,7 +33,7 @@ RUN = ["run", "--synthetic", "--hidden", "24", "--epochs", "5", "--batch-size", 
 RUN += ["--engine", "eager", "--threads", "1", "--no-reference", "--augment", "affine", "--averaging", "0.7"]
 
 
-def weights_by_epoch(data, device, *, averaging, engine="eager"):
+def weights_by_epoch(data: Any, device: Any, *, averaging: Any, engine: str = "eager") -> Any:
     """Weights between the epochs, accuracies that were told, and losses, of three epochs."""
     config = small_config(training={"epochs": 3, "averaging": averaging})
     job = make_job(config, data, device)
@@ -45,7 +47,7 @@ def weights_by_epoch(data, device, *, averaging, engine="eager"):
     return weights, told, torch.from_numpy(np.concatenate(losses))
 
 
-def test_the_average_by_hand(device, synthetic):
+def test_the_average_by_hand(device: Device, synthetic: Dataset) -> None:
     """After three epochs the weights count d^2, d and 1 times; training itself goes on as if there were no average."""
     d = 0.6
     plain, _, plain_losses = weights_by_epoch(synthetic, device, averaging=0.0)
@@ -60,26 +62,28 @@ def test_the_average_by_hand(device, synthetic):
     assert all(first == second for first, second in told)
 
 
-def test_no_average_keeps_no_weights(synthetic):
+def test_no_average_keeps_no_weights(synthetic: Dataset) -> None:
     job = make_job(small_config(), synthetic, resolve("cpu"))
     average = WeightAverage(job.model, 0.0)
     average.take_in(1)
     assert average.state() == {}
 
 
-def test_memory_counts_the_average():
+def test_memory_counts_the_average() -> None:
     without, with_it = (training_bytes(small_config(training={"averaging": d})) for d in (0.0, 0.5))
     assert with_it - without == 2 * 4 * small_config().model.parameters
 
 
 @pytest.fixture
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_a_resumed_run_ends_with_the_same_average(epochs, in_empty_folder, monkeypatch, capsys):
+def test_a_resumed_run_ends_with_the_same_average(
+    epochs: int, in_empty_folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert invoke([*RUN, "--out", "whole", "--quiet"]) == 0
     with monkeypatch.context() as patch:
         stop_after(patch, epochs)
@@ -88,7 +92,9 @@ def test_a_resumed_run_ends_with_the_same_average(epochs, in_empty_folder, monke
     assert same_to_the_bit(Path("run"), load_file("whole/model.safetensors"))
 
 
-def test_a_checkpoint_without_the_weights_to_train_on_is_refused(in_empty_folder, monkeypatch, capsys):
+def test_a_checkpoint_without_the_weights_to_train_on_is_refused(
+    in_empty_folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     stop_after(monkeypatch, 1)
     assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
     file = Path("run/checkpoint.safetensors")
@@ -101,7 +107,9 @@ def test_a_checkpoint_without_the_weights_to_train_on_is_refused(in_empty_folder
     assert "the saved training state: trained/layers.0.weight is missing" in capsys.readouterr().err
 
 
-def test_an_older_checkpoint_still_loads(in_empty_folder, monkeypatch, capsys):
+def test_an_older_checkpoint_still_loads(
+    in_empty_folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One that knows nothing of augmentation, averages and recipes."""
     stop_after(monkeypatch, 1)
     arguments = [part for part in RUN if part not in ("--augment", "affine", "--averaging", "0.7")]
@@ -117,7 +125,7 @@ def test_an_older_checkpoint_still_loads(in_empty_folder, monkeypatch, capsys):
     assert load_checkpoint(file).config == before.config
 
 
-def test_a_state_of_another_shape_is_refused(synthetic):
+def test_a_state_of_another_shape_is_refused(synthetic: Dataset) -> None:
     job = make_job(small_config(training={"averaging": 0.5}), synthetic, resolve("cpu"))
     state = {f"trained/{name}": torch.zeros(3) for name, _ in job.model.named_parameters()}
     with pytest.raises(CheckpointError, match="of another shape"):

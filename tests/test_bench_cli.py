@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,19 +31,19 @@ PROGRAM = [sys.executable, "-m", "accelmnist"]
 
 
 @pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.fixture(autouse=True)
-def process_that_has_just_started(monkeypatch):
+def process_that_has_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits count from the start of the process, and the tests' own has been running for minutes."""
     monkeypatch.setattr(import_module("accelmnist.cli.bench"), "seconds_since_start", lambda: 1.0)
 
 
 @pytest.fixture(autouse=True)
-def short_regions(monkeypatch):
+def short_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A region of a hundredth of a second and probes of less: here what happens is tested, and nothing is measured."""
     monkeypatch.setattr("accelmnist.measure.timed_case.REGION_S", 0.01)
     monkeypatch.setattr("accelmnist.measure.timed_case._AIM_S", 0.01)
@@ -52,18 +53,18 @@ def short_regions(monkeypatch):
 
 
 @pytest.fixture
-def pictures():
+def pictures() -> None:
     """For a test that looks at the pictures."""
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(request, monkeypatch):
+def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take a second of each benchmark."""
     if "pictures" not in request.fixturenames:
         monkeypatch.setattr("accelmnist.show.bench_pictures.write_bench_pictures", lambda *_, **__: ())
 
 
-def fails(capsys, *arguments: str) -> str:
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a command which fails with exit code 2 says."""
     assert invoke(arguments) == 2
     line, *rest = capsys.readouterr().err.splitlines()
@@ -76,7 +77,7 @@ def measured(folder: str = "out", *arguments: str) -> BenchRecord:
     return load_bench(Path(folder))
 
 
-def test_a_benchmark_ends_with_every_figure_of_every_case(capsys, pictures):
+def test_a_benchmark_ends_with_every_figure_of_every_case(capsys: pytest.CaptureFixture[str], pictures: Any) -> None:
     record = measured()
     assert (record.status, len(record.cases)) == ("done", 2)
     assert len(record.rounds) >= 10
@@ -105,7 +106,7 @@ def test_a_benchmark_ends_with_every_figure_of_every_case(capsys, pictures):
     assert not (Path("out") / ".lock").exists()
 
 
-def test_a_device_that_is_not_here_is_a_row_with_its_reason(capsys):
+def test_a_device_that_is_not_here_is_a_row_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     code = invoke([*TRAINING[:5], "--devices", "cpu,cuda:7", *TRAINING[7:], "--out", "out"])
     out = capsys.readouterr().out
     record = load_bench(Path("out"))
@@ -117,7 +118,9 @@ def test_a_device_that_is_not_here_is_a_row_with_its_reason(capsys):
 
 
 @pytest.mark.parametrize("saved", [("--no-save",), ("--out", "out")])
-def test_where_nothing_could_be_measured_the_last_line_says_why(capsys, saved):
+def test_where_nothing_could_be_measured_the_last_line_says_why(
+    capsys: pytest.CaptureFixture[str], saved: tuple[str, ...]
+) -> None:
     """Exit 0: no device is no failure, unless every case is asked for."""
     absent = [*TRAINING[:5], "--devices", "cuda:7,cuda:8", *TRAINING[7:], "--engines", "eager,compiled"]
     assert invoke([*absent, *saved]) == 0
@@ -132,18 +135,20 @@ def test_where_nothing_could_be_measured_the_last_line_says_why(capsys, saved):
     assert "--device cuda:7 is not available" in line
 
 
-def test_strict_asks_for_every_case(capsys):
+def test_strict_asks_for_every_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*TRAINING[:5], "--devices", "cpu,cuda:7", *TRAINING[7:], "--no-save", "--strict", "--quiet"]) == 1
 
 
-def test_a_wrong_case_is_told_and_the_exit_code_is_1(capsys, monkeypatch):
+def test_a_wrong_case_is_told_and_the_exit_code_is_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = EagerEngine.prepare
 
-    def prepare(job, sample):
+    def prepare(job: Any, sample: Any) -> Any:
         """It leaves out the second half of every epoch, which makes it twice as fast."""
         runner = original(job, sample)
 
-        def forgetful(epoch):
+        def forgetful(epoch: Any) -> Any:
             half = max(len(epoch) // 2, 1)
             losses = runner.train_epoch(epoch[:half])
             return torch.cat([losses, losses[: len(epoch) - half]])
@@ -162,10 +167,10 @@ def test_a_wrong_case_is_told_and_the_exit_code_is_1(capsys, monkeypatch):
     assert "FAIL" in capsys.readouterr().out
 
 
-def test_out_of_memory_is_that_rows_result(capsys, monkeypatch):
+def test_out_of_memory_is_that_rows_result(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     original = EagerEngine.prepare
 
-    def prepare(job, sample):
+    def prepare(job: Any, sample: Any) -> Any:
         if job.config.training.batch_size == 128:
             raise MemoryError
         return original(job, sample)
@@ -180,7 +185,7 @@ def test_out_of_memory_is_that_rows_result(capsys, monkeypatch):
     assert str(bad.skipped).startswith("out of memory on cpu")
 
 
-def test_what_does_not_fit_into_the_time_is_cut_and_said(capsys):
+def test_what_does_not_fit_into_the_time_is_cut_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*SMALL, "--time-limit", "0.5", "--out", "out", "--quiet"]) == 0
     record = load_bench(Path("out"))
     assert {result.status for result in record.cases} <= {"cut", "skipped", "done"}
@@ -190,7 +195,7 @@ def test_what_does_not_fit_into_the_time_is_cut_and_said(capsys):
     assert any("--time-limit" in note for note in record.notes)
 
 
-def test_the_last_line_of_json_is_the_record(capsys):
+def test_the_last_line_of_json_is_the_record(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*TRAINING, "--no-save", "--json"]) == 0
     captured = capsys.readouterr()
     document = json.loads(captured.out.splitlines()[-1])
@@ -199,14 +204,14 @@ def test_the_last_line_of_json_is_the_record(capsys):
     assert len(captured.out.splitlines()) == 1
 
 
-def test_markdown_is_a_table(capsys):
+def test_markdown_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*TRAINING, "--no-save", "--markdown"]) == 0
     out = capsys.readouterr().out
     assert "| ---" in out.replace("|---", "| ---")
     assert "eager" in out
 
 
-def test_profile_leaves_a_trace_and_the_top_operations(capsys):
+def test_profile_leaves_a_trace_and_the_top_operations(capsys: pytest.CaptureFixture[str]) -> None:
     record = measured("out", "--profile", "--mode", "training")
     (result,) = record.cases
     assert result.profile is not None
@@ -214,7 +219,7 @@ def test_profile_leaves_a_trace_and_the_top_operations(capsys):
     assert len(list((Path("out") / "profiles").glob("*.json.gz"))) == 1
 
 
-def test_time_to_accuracy_tells_every_seed(capsys):
+def test_time_to_accuracy_tells_every_seed(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*TRAINING, "--target-accuracy", "50%", "--seeds", "3", "--out", "out", "--quiet"]
     assert invoke(arguments) == 0
     (result,) = load_bench(Path("out")).cases
@@ -223,7 +228,7 @@ def test_time_to_accuracy_tells_every_seed(capsys):
     assert len(result.time_to_accuracy.with_compile.seconds) == 3
 
 
-def test_a_target_out_of_reach_ends_says_so_and_fails(capsys):
+def test_a_target_out_of_reach_ends_says_so_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*TRAINING, "--target-accuracy", "99.9999%", "--seeds", "2", "--out", "out"]) == 1
     (result,) = load_bench(Path("out")).cases
     assert result.time_to_accuracy is not None
@@ -231,13 +236,13 @@ def test_a_target_out_of_reach_ends_says_so_and_fails(capsys):
     assert "no seed reached" in " ".join(capsys.readouterr().out.split())
 
 
-def stop_after(monkeypatch, rounds: int) -> None:
+def stop_after(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
     """Press Ctrl-C in the middle of a round."""
     from accelmnist.measure import benchmark
 
     original, calls = benchmark.sample_round, []
 
-    def sample_round(samplers, rng):
+    def sample_round(samplers: Any, rng: Any) -> Any:
         calls.append(1)
         if len(calls) > rounds:
             os.kill(os.getpid(), signal.SIGINT)
@@ -246,7 +251,9 @@ def stop_after(monkeypatch, rounds: int) -> None:
     monkeypatch.setattr(benchmark, "sample_round", sample_round)
 
 
-def test_ctrl_c_saves_shows_and_can_be_gone_on_with(capsys, monkeypatch):
+def test_ctrl_c_saves_shows_and_can_be_gone_on_with(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         assert invoke([*TRAINING, "--out", "out"]) == 130
@@ -265,7 +272,7 @@ def test_ctrl_c_saves_shows_and_can_be_gone_on_with(capsys, monkeypatch):
     assert {round_.process for round_ in record.rounds} == {0, 1}
 
 
-def test_a_case_that_is_done_is_not_measured_again(capsys):
+def test_a_case_that_is_done_is_not_measured_again(capsys: pytest.CaptureFixture[str]) -> None:
 
     from accelmnist.measure.record import save_bench
 
@@ -276,7 +283,7 @@ def test_a_case_that_is_done_is_not_measured_again(capsys):
     assert [result.images_per_s for result in again.cases] == [result.images_per_s for result in record.cases]
 
 
-def test_killed_at_any_moment_what_was_finished_is_there():
+def test_killed_at_any_moment_what_was_finished_is_there() -> None:
     command = [*PROGRAM, *TRAINING, "--precision-target", "0.0001%", "--out", "out", "--quiet"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 90
@@ -293,7 +300,7 @@ def test_killed_at_any_moment_what_was_finished_is_there():
         pass  # the lock went with the process
 
 
-def test_several_processes_share_a_record_and_their_spread_is_told(capsys):
+def test_several_processes_share_a_record_and_their_spread_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     record = measured("out", "--mode", "training", "--processes", "2")
     (result,) = record.cases
     assert {round_.process for round_ in record.rounds} == {0, 1}
@@ -302,7 +309,7 @@ def test_several_processes_share_a_record_and_their_spread_is_told(capsys):
     assert record.status == "done"
 
 
-def test_two_writers_on_one_record_are_refused(capsys):
+def test_two_writers_on_one_record_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
     with sole_writer(Path("out")), pytest.raises(OutputError), sole_writer(Path("out")):
         pass
@@ -312,11 +319,13 @@ def test_two_writers_on_one_record_are_refused(capsys):
     assert line.startswith("--out other holds other files") or "another accelmnist is writing" in line
 
 
-def test_a_folder_that_fills_up_loses_nothing_that_was_saved(capsys, monkeypatch):
+def test_a_folder_that_fills_up_loses_nothing_that_was_saved(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     original, calls = record_writer.save_bench, []
 
-    def save_bench(record, folder):
+    def save_bench(record: Any, folder: Any) -> Any:
         calls.append(1)
         if len(record.rounds) >= 3:
             raise OutputError("cannot write out/bench.json: no space left on device", remedy="Make room there")
@@ -355,7 +364,7 @@ def test_a_folder_that_fills_up_loses_nothing_that_was_saved(capsys, monkeypatch
         (["--baseline", "fastest"], "--baseline: 'fastest' names"),
     ],
 )
-def test_bad_input_is_one_line(capsys, arguments, line):
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], line: str) -> None:
     said = fails(capsys, "bench", *arguments)
     assert line in said
     assert not Path("results").exists()
@@ -370,13 +379,15 @@ def test_bad_input_is_one_line(capsys, arguments, line):
         ('{"benchmarks": []}', "is not a record of accelmnist"),
     ],
 )
-def test_a_record_that_can_not_be_gone_on_with_is_one_line(capsys, content, line):
+def test_a_record_that_can_not_be_gone_on_with_is_one_line(
+    capsys: pytest.CaptureFixture[str], content: str, line: str
+) -> None:
     Path("old").mkdir()
     Path("old/bench.json").write_text(content)
     assert line in fails(capsys, "bench", "--resume", "old")
     assert Path("old/bench.json").read_text() == content
 
 
-def test_a_finished_benchmark_is_not_gone_on_with(capsys):
+def test_a_finished_benchmark_is_not_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
     measured()
     assert fails(capsys, "bench", "--resume", "out").startswith("--resume out: that benchmark is finished")

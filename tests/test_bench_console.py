@@ -104,7 +104,7 @@ def only(record: BenchRecord, *places: int) -> BenchRecord:
 
 def changed(record: BenchRecord, place: int, **fields: object) -> BenchRecord:
     cases = list(record.cases)
-    cases[place] = replace(cases[place], **fields)  # type: ignore[arg-type]
+    cases[place] = replace(cases[place], **fields)
     return replace(record, cases=tuple(cases))
 
 
@@ -437,7 +437,7 @@ def test_an_ambiguous_speedup_is_not_claimed(bench: BenchRecord) -> None:
     ],
 )
 def test_a_speedup_says_what_its_verdict_allows(bench: BenchRecord, verdict: str, cell: str, words: str) -> None:
-    over = Comparison(ratio=1.5, low=1.44, high=1.55, verdict=verdict, p_value=0.5)  # type: ignore[arg-type]
+    over = Comparison(ratio=1.5, low=1.44, high=1.55, verdict=verdict, p_value=0.5)
     record = changed(only(bench, 1, 4), 1, speedup=over)
     assert f" {cell} " in next(line for line in training_lines(record) if "172,365" in line)
     assert leaders(record) == (f"cpu compiled trains fastest, 172,000 images/s, {words}",)

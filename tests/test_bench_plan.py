@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from accelmnist.measure.plan import EFFORTS, BenchConfig, expand, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench, save_bench
 
 
-def test_every_combination_is_a_case_with_a_name_of_its_own():
+def test_every_combination_is_a_case_with_a_name_of_its_own() -> None:
     config = BenchConfig(
         engines=("eager", "compiled"),
         precisions=("fp32", "bf16"),
@@ -29,27 +31,27 @@ def test_every_combination_is_a_case_with_a_name_of_its_own():
     assert len({case.label for case in cases}) == len(cases)
 
 
-def test_threads_are_the_cpus_own():
+def test_threads_are_the_cpus_own() -> None:
     cases = expand(BenchConfig(threads=(1, 2)), ("cpu", "cuda:0"))
     assert {case.threads for case in cases if case.device == "cpu"} == {1, 2}
     assert {case.threads for case in cases if case.device == "cuda:0"} == {None}
 
 
-def test_inference_has_no_optimizer_and_its_own_batch_sizes():
+def test_inference_has_no_optimizer_and_its_own_batch_sizes() -> None:
     inference = [case for case in expand(BenchConfig(), ("cpu",)) if case.mode == "inference"]
     assert {case.optimizer for case in inference} == {None}
     assert {case.batch_size for case in inference} == {1, 10_000}
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
-def test_every_effort_measures_every_engine_in_both_modes(effort):
+def test_every_effort_measures_every_engine_in_both_modes(effort: str) -> None:
     cases = expand(BenchConfig(effort=effort), ("cpu",))
     assert {(case.mode, case.engine) for case in cases} == {
         (mode, engine) for mode in ("training", "inference") for engine in ENGINES
     }
 
 
-def test_the_default_list_leaves_out_what_never_runs_on_a_device_and_a_named_engine_stays():
+def test_the_default_list_leaves_out_what_never_runs_on_a_device_and_a_named_engine_stays() -> None:
     from accelmnist.measure.session import new_record
 
     listed = {result.engine for result in new_record(BenchConfig(devices=("cpu",))).cases}
@@ -60,13 +62,13 @@ def test_the_default_list_leaves_out_what_never_runs_on_a_device_and_a_named_eng
     assert absent == set(ENGINES)
 
 
-def test_a_case_is_a_run_with_the_defaults_of_run():
+def test_a_case_is_a_run_with_the_defaults_of_run() -> None:
     case = expand(BenchConfig(optimizers=("sgd",), batch_sizes=(64,)), ("cpu",))[0]
     training = run_config(case, BenchConfig()).training
     assert training == TrainingConfig(epochs=1, batch_size=64, optimizer="sgd")
 
 
-def test_a_target_takes_the_epochs_of_run_and_trains_only():
+def test_a_target_takes_the_epochs_of_run_and_trains_only() -> None:
     config = BenchConfig(target_accuracy=0.98)
     assert config.training_epochs == TrainingConfig().epochs
     assert {case.mode for case in expand(config, ("cpu",))} == {"training"}
@@ -93,12 +95,12 @@ def test_a_target_takes_the_epochs_of_run_and_trains_only():
         ({"target_accuracy": 0.9, "modes": ("inference",)}, "--target-accuracy: there is nothing to train"),
     ],
 )
-def test_what_can_not_be_is_refused_by_name(fields, line):
+def test_what_can_not_be_is_refused_by_name(fields: dict[str, Any], line: str) -> None:
     with pytest.raises(ConfigError, match=line):
         BenchConfig(**fields)
 
 
-def test_a_record_comes_back_as_it_was_saved(tmp_path):
+def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     config = BenchConfig(effort="quick", hidden=((), (64, 32)))
     cases = tuple(CaseResult.of(case) for case in expand(config, ("cpu",)))
     record = BenchRecord(config=config, cases=cases)
@@ -107,6 +109,6 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path):
     assert [result.case for result in record.cases] == list(expand(config, ("cpu",)))
 
 
-def test_reading_records_takes_no_torch():
+def test_reading_records_takes_no_torch() -> None:
     program = "import sys, accelmnist.measure.record; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -94,14 +94,14 @@ def old_record(folder: Path, rounds: int = 8) -> BenchRecord:
     return load_bench(folder)
 
 
-def test_the_limits_of_an_old_record_are_known_by_what_they_are_of(tmp_path):
+def test_the_limits_of_an_old_record_are_known_by_what_they_are_of(tmp_path: Path) -> None:
     record = old_record(tmp_path)
     assert [limit.what for limit in record.limits] == [what for _, _, what in OLD_LIMITS.values()]
     assert {what.name: (what.unit, what.detail, what) for _, _, what in OLD_LIMITS.values()} == OLD_LIMITS
 
 
 @pytest.mark.parametrize("detail", ["", "a large one", "1024 x 512 x 1024", "9" * 5000 + " MiB", "1024 x 1024 x 1024 "])
-def test_a_limit_in_unknown_words_is_of_nobody_knows_what(tmp_path, detail):
+def test_a_limit_in_unknown_words_is_of_nobody_knows_what(tmp_path: Path, detail: str) -> None:
     limit = old_limit("cpu/working set 4 MiB") | {"detail": detail}
     document = {"schema_version": 1, "kind": "bench", "limits": [limit]}
     (tmp_path / "bench.json").write_text(json.dumps(document))
@@ -109,7 +109,7 @@ def test_a_limit_in_unknown_words_is_of_nobody_knows_what(tmp_path, detail):
     assert (loaded.what, loaded.detail) == (None, detail)
 
 
-def test_an_old_benchmark_goes_on_under_its_own_names(tmp_path):
+def test_an_old_benchmark_goes_on_under_its_own_names(tmp_path: Path) -> None:
     """A limit that it has is not added again, and later rounds call it as the earlier ones did."""
     record = old_record(tmp_path)
     renamed = replace(record.limits[0], key="the square product")
@@ -126,7 +126,7 @@ def test_an_old_benchmark_goes_on_under_its_own_names(tmp_path):
     assert writer.record.cases[0].rounds == tuple(range(1, 10))
 
 
-def test_what_fails_is_a_note_of_a_limit_and_the_status_of_a_case(tmp_path):
+def test_what_fails_is_a_note_of_a_limit_and_the_status_of_a_case(tmp_path: Path) -> None:
     writer = RecordWriter(old_record(tmp_path), None)
     writer.failed(LimitKey(kind="dispatch", device="cpu", threads=2), str(DeviceError("no room")))
     writer.failed(CASE, "out of memory")
@@ -134,7 +134,7 @@ def test_what_fails_is_a_note_of_a_limit_and_the_status_of_a_case(tmp_path):
     assert (writer.results[CASE].status, writer.results[CASE].skipped) == ("failed", "out of memory")
 
 
-def test_a_limit_that_is_put_in_other_words_is_the_same_limit(tmp_path):
+def test_a_limit_that_is_put_in_other_words_is_the_same_limit(tmp_path: Path) -> None:
     """A comparison finds it by what it is of, whatever each of the two records calls it."""
     old = old_record(tmp_path)
     names = {limit.key: f"limit {number}" for number, limit in enumerate(old.limits)}
@@ -150,7 +150,7 @@ def test_a_limit_that_is_put_in_other_words_is_the_same_limit(tmp_path):
 
 
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
-def test_a_committed_record_means_the_same_as_when_it_was_written(file):
+def test_a_committed_record_means_the_same_as_when_it_was_written(file: Path) -> None:
     """Its limits are found, so that the bounds follow from it again, and it is the same as itself."""
     record = load_bench(file)
     assert all(limit.what is not None and limit.what.name == limit.key for limit in record.limits)

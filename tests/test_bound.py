@@ -76,7 +76,7 @@ def bound_of(rates: Rates, *, step_s: float = 1e-3, counted: Launches | None = C
     return found
 
 
-def test_the_parts_to_the_digit():
+def test_the_parts_to_the_digit() -> None:
     rates: Rates = {"matmul": 400e9, "workload": 50e9, "memory": 10e9, "working set": 40e9, "dispatch": 1e6}
     found = bound_of(rates, step_s=2e-3)
     assert found.compute_s == COST.flops / 400e9
@@ -91,7 +91,7 @@ def test_the_parts_to_the_digit():
     assert found.step_s == 2e-3
 
 
-def test_products_that_are_faster_than_the_square_one_set_the_limit():
+def test_products_that_are_faster_than_the_square_one_set_the_limit() -> None:
     rates: Rates = {"matmul": 100e9, "workload": 120e9, "memory": 1e12}
     found = bound_of(rates, step_s=COST.flops / 120e9)
     assert found.compute_s == COST.flops / 120e9
@@ -99,14 +99,14 @@ def test_products_that_are_faster_than_the_square_one_set_the_limit():
     assert bound_of(rates | {"workload": 80e9}).compute_s == COST.flops / 100e9
 
 
-def test_a_small_copy_that_is_slower_than_the_memory_is_no_limit():
+def test_a_small_copy_that_is_slower_than_the_memory_is_no_limit() -> None:
     slow = rates_taking(memory_s=1e-4, working_set=1e6)
     assert bound_of(slow).memory_s == pytest.approx(1e-4)
     alone: Rates = {"matmul": 1e12, "working set": 1e9}
     assert bound_of(alone).memory_s == pytest.approx(COST.bytes / 1e9)
 
 
-def test_compute_bound():
+def test_compute_bound() -> None:
     found = bound_of(rates_taking(compute_s=0.87e-3), precision="bf16")
     assert found.kind == "compute"
     assert found.sentence == "compute-bound: 87 % of this CPU's bf16 rate"
@@ -118,13 +118,13 @@ def test_compute_bound():
     )
 
 
-def test_memory_bound():
+def test_memory_bound() -> None:
     found = bound_of(rates_taking(memory_s=0.71e-3, compute_s=0.5e-3))
     assert found.kind == "memory"
     assert found.sentence == "memory-bound: 71 % of this CPU's copy rate at 4.01 MB"
 
 
-def test_launch_bound():
+def test_launch_bound() -> None:
     limits = rates_taking(dispatch_s=190e-6 / 31)
     eager = bound_of(limits, step_s=214e-6, device="cuda:0")
     assert eager.kind == "launch"
@@ -145,18 +145,18 @@ def test_launch_bound():
         ("mps", "eager", 0, "a compiled step"),
     ],
 )
-def test_nobody_is_told_to_do_what_they_do(device, engine, replays, advice):
+def test_nobody_is_told_to_do_what_they_do(device: str, engine: str, replays: int, advice: str) -> None:
     limits = rates_taking(dispatch_s=0.9e-3 / 31)
     found = bound_of(limits, device=device, engine=engine, counted=launches(replays=replays))
     assert found.sentence.endswith(f"ms; {advice} would help")
 
 
-def test_one_launch_of_a_call():
+def test_one_launch_of_a_call() -> None:
     found = bound_of(rates_taking(dispatch_s=40e-6), step_s=42e-6, counted=launches(1), mode="inference")
     assert found.sentence == "launch-bound: 1 launch a call cost 40 of 42 µs; a compiled call would help"
 
 
-def test_shape_bound():
+def test_shape_bound() -> None:
     found = bound_of(rates_taking(compute_s=0.4e-3, workload_s=0.9e-3))
     assert found.kind == "shape"
     share = 100 * 0.4 / 0.9 * PRODUCTS / COST.flops
@@ -166,7 +166,7 @@ def test_shape_bound():
     )
 
 
-def test_overhead_bound():
+def test_overhead_bound() -> None:
     found = bound_of(rates_taking(compute_s=0.2e-3, workload_s=0.25e-3))
     assert found.kind == "overhead"
     assert found.sentence == (
@@ -177,7 +177,7 @@ def test_overhead_bound():
     assert near.kind == "overhead", "the products run near the square rate: their shape is not to blame"
 
 
-def test_products_that_take_longer_alone():
+def test_products_that_take_longer_alone() -> None:
     """A compiler may make better products than the library: then their time says nothing of the step."""
     all_of_it = bound_of(rates_taking(compute_s=0.4e-3, workload_s=1.2e-3), engine="compiled")
     assert all_of_it.kind == "shape"
@@ -186,7 +186,7 @@ def test_products_that_take_longer_alone():
     assert "the matrix products would take all of 1 ms" in fused.sentence
 
 
-def test_above_the_limit():
+def test_above_the_limit() -> None:
     found = bound_of(rates_taking(compute_s=1.3e-3), engine="fused")
     assert found.kind == "above"
     assert found.share == pytest.approx(1.3)
@@ -223,19 +223,19 @@ def test_above_the_limit():
         ({"workload_s": module.MOST * 0.999e-3}, "overhead"),
     ],
 )
-def test_the_edges_between_the_kinds(parts, kind):
+def test_the_edges_between_the_kinds(parts: dict[str, Any], kind: str) -> None:
     """A share within a thousandth of a threshold; what isn't named takes no time."""
     assert bound_of(rates_taking(**parts)).kind == kind
 
 
 @pytest.mark.parametrize(("square_share", "kind"), [(0.79, "shape"), (0.81, "overhead")])
-def test_products_are_to_blame_where_they_are_far_from_the_square_rate(square_share, kind):
+def test_products_are_to_blame_where_they_are_far_from_the_square_rate(square_share: float, kind: str) -> None:
     own = PRODUCTS / 0.55e-3
     rates = rates_taking(workload_s=0.55e-3) | {"matmul": own / square_share}
     assert bound_of(rates).kind == kind
 
 
-def test_what_was_not_measured_is_said():
+def test_what_was_not_measured_is_said() -> None:
     uncounted = bound_of(rates_taking(workload_s=0.3e-3), counted=None)
     assert uncounted.launch_s is None
     assert uncounted.kind == "overhead"
@@ -254,7 +254,7 @@ def test_what_was_not_measured_is_said():
 
 
 @pytest.mark.parametrize("missing", ["compute_s", "memory_s"])
-def test_there_is_no_bound_without_arithmetic_and_copies(missing):
+def test_there_is_no_bound_without_arithmetic_and_copies(missing: str) -> None:
     assert find_bound(CASE, step_s=1e-3, cost=COST, rates=rates_taking(**{missing: None}), launches=COUNTED) is None
 
 
@@ -268,7 +268,7 @@ def test_there_is_no_bound_without_arithmetic_and_copies(missing):
         (4, "3.6 of 4 s"),
     ],
 )
-def test_times_have_the_unit_of_the_whole(step_s, times):
+def test_times_have_the_unit_of_the_whole(step_s: float, times: str) -> None:
     found = bound_of(rates_taking(compute_s=1e-12, memory_s=1e-12, dispatch_s=0.9 * step_s / 31), step_s=step_s)
     assert f"31 launches a step cost {times};" in found.sentence
 
@@ -293,7 +293,7 @@ def recorded_limits() -> list[Limit]:
     ]
 
 
-def test_a_result_is_explained_from_the_record_alone():
+def test_a_result_is_explained_from_the_record_alone() -> None:
     found = explain(measured(), recorded_limits())
     assert found.bound is not None
     assert found.bound.sentence == "compute-bound: 87 % of this CPU's fp32 rate"
@@ -303,7 +303,7 @@ def test_a_result_is_explained_from_the_record_alone():
 
 
 @pytest.mark.parametrize("fields", [{"images_per_s": None}, {"cost": None}])
-def test_a_result_without_samples_or_cost_is_not_explained(fields):
+def test_a_result_without_samples_or_cost_is_not_explained(fields: dict[str, Any]) -> None:
     found = explain(measured(**fields), recorded_limits())
     assert (found.bound, found.share_of_limit) == (None, None)
     assert explain(measured(), []).bound is None

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,19 +17,20 @@ from accelmnist import cli
 from accelmnist.cli import invoke
 from accelmnist.core.records import RunRecord, load_record
 from accelmnist.data.idx import write_idx
+from accelmnist.data.types import Dataset
 from accelmnist.device.loading import importing
 
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
 
 
 @pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
-def fails(capsys, *arguments: str) -> str:
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a wrong command answers with; checks exit code 2, one line, nothing on standard output."""
     code = invoke(arguments)
     captured = capsys.readouterr()
@@ -75,7 +77,7 @@ MISTAKES: dict[str, str | None] = {
 
 
 @pytest.mark.parametrize("arguments", MISTAKES)
-def test_a_mistake_is_one_line(arguments, capsys):
+def test_a_mistake_is_one_line(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     from accelmnist.device import available
 
     found, line = fails(capsys, "run", *arguments.split()), MISTAKES[arguments]
@@ -86,13 +88,15 @@ def test_a_mistake_is_one_line(arguments, capsys):
 
 
 @pytest.mark.parametrize("command", [["run", "--threads", "4096"], ["bench", "--threads", "1,4096"]])
-def test_more_threads_than_make_sense_are_refused(command, capsys, monkeypatch):
+def test_more_threads_than_make_sense_are_refused(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     assert fails(capsys, *command) == "--threads: 4096 is too many for the 3 processors here. Give 12 or fewer"
     assert not Path("results").exists()
 
 
-def test_an_absent_device_names_those_that_are_there(capsys):
+def test_an_absent_device_names_those_that_are_there(capsys: pytest.CaptureFixture[str]) -> None:
     from accelmnist.device import available
 
     absent = next(name for name in ("mps", "cuda:63") if name not in available())
@@ -101,24 +105,24 @@ def test_an_absent_device_names_those_that_are_there(capsys):
     assert line.endswith(f"Choose one that is here: {', '.join(available())}")
 
 
-def test_a_batch_larger_than_the_set(capsys):
+def test_a_batch_larger_than_the_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert fails(capsys, "run", "--synthetic", "--batch-size", "5000") == (
         "--batch-size: 5000 is larger than the 4096 training images. Give 4096 or fewer"
     )
 
 
-def test_a_validation_split_that_leaves_nothing(capsys):
+def test_a_validation_split_that_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert fails(capsys, "run", "--synthetic", "--validation", "4096") == (
         "--validation: 4096 of 4096 training images leave nothing to train on. Hold out fewer"
     )
 
 
-def test_a_folder_that_lacks_a_file(capsys, tmp_path, mnist):
+def test_a_folder_that_lacks_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path, mnist: Dataset) -> None:
     write_idx(tmp_path / "train-images-idx3-ubyte", mnist.train.images[:10].reshape(-1, 28, 28))
     assert "train-labels-idx1-ubyte" in fails(capsys, "run", "--data", str(tmp_path))
 
 
-def test_an_unwritable_results_folder(capsys, tmp_path):
+def test_an_unwritable_results_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     line = fails(capsys, *QUICK, "--out", "file/run")
     assert line == (
@@ -126,14 +130,16 @@ def test_an_unwritable_results_folder(capsys, tmp_path):
     )
 
 
-def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
+def test_a_full_disk_in_the_middle_loses_nothing_saved(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from accelmnist.core.errors import OutputError
     from accelmnist.training import checkpoint as module
 
     saved = module.save_checkpoint
     calls = []
 
-    def fails_the_second_time(checkpoint, path):
+    def fails_the_second_time(checkpoint: Any, path: Any) -> None:
         calls.append(path)
         if len(calls) == 2:
             raise OutputError(f"cannot write {path}: no space left on device", remedy="Make room there")
@@ -150,10 +156,10 @@ def test_a_full_disk_in_the_middle_loses_nothing_saved(capsys, monkeypatch):
     assert Path("run/checkpoint.safetensors").exists()
 
 
-def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
+def test_running_out_of_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from accelmnist.training import execute as module
 
-    def no_memory(*_arguments, **_settings):
+    def no_memory(*_arguments: Any, **_settings: Any) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(module, "train", no_memory)
@@ -164,7 +170,7 @@ def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
     assert captured.err.endswith("Try a smaller --batch-size or --hidden, or another --device\n")
 
 
-def test_a_run_saves_everything_and_says_so(capsys):
+def test_a_run_saves_everything_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     code = invoke([*QUICK, "--out", "run"])
     captured = capsys.readouterr()
     assert (code, captured.err) == (0, "")
@@ -183,7 +189,7 @@ def test_a_run_saves_everything_and_says_so(capsys):
     assert "\x1b" not in captured.out
 
 
-def test_json_is_one_document_on_standard_output(capsys):
+def test_json_is_one_document_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     code = invoke([*QUICK, "--no-save", "--json"])
     captured = capsys.readouterr()
     record = msgspec.json.decode(captured.out, type=RunRecord)
@@ -193,20 +199,20 @@ def test_json_is_one_document_on_standard_output(capsys):
     assert not Path("results").exists()
 
 
-def test_quiet_says_only_the_verdict(capsys):
+def test_quiet_says_only_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--no-save", "--quiet"]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("PASS ")
     assert (captured.out.count("\n"), captured.err) == (1, "")
 
 
-def test_a_default_folder_is_named_by_time_device_and_engine(capsys):
+def test_a_default_folder_is_named_by_time_device_and_engine(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--engine", "eager", "--quiet"]) == 0
     (folder,) = Path("results").iterdir()
     assert folder.name.endswith("-cpu-eager")
 
 
-def test_a_run_is_not_overwritten(capsys):
+def test_a_run_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--quiet", "--out", "run"]) == 0
     capsys.readouterr()
     assert fails(capsys, *QUICK, "--out", "run") == (
@@ -217,7 +223,7 @@ def test_a_run_is_not_overwritten(capsys):
     )
 
 
-def test_a_diverging_run_says_where_and_why_and_exits_1(capsys):
+def test_a_diverging_run_says_where_and_why_and_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
     code = invoke([*QUICK, "--optimizer", "sgd", "--lr", "1e30", "--output", "linear", "--out", "run", "--quiet"])
     captured = capsys.readouterr()
     assert code == 1
@@ -227,7 +233,9 @@ def test_a_diverging_run_says_where_and_why_and_exits_1(capsys):
     assert load_record(Path("run")).status == "diverged"
 
 
-def test_a_wrong_run_exits_1_and_names_the_check(capsys, monkeypatch):
+def test_a_wrong_run_exits_1_and_names_the_check(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from accelmnist.training import evaluation
 
     monkeypatch.setattr(evaluation, "scale_images", lambda images: images * (1 / 300))
@@ -238,19 +246,19 @@ def test_a_wrong_run_exits_1_and_names_the_check(capsys, monkeypatch):
     assert "failed: logits" in captured.out
 
 
-def test_softmax_regression_runs(capsys):
+def test_softmax_regression_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--hidden", "none", "--out", "run", "--quiet"]) == 0
     assert len(list(Path("run/weights").iterdir())) == 10
 
 
-def test_validation_images_are_held_out(capsys):
+def test_validation_images_are_held_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--validation", "500", "--no-save", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)["data"]
     assert (data["training_images"], data["validation_images"]) == (3596, 500)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["run", "--frobnicate"]])
-def test_help_and_mistakes_load_neither_torch_nor_matplotlib(arguments):
+def test_help_and_mistakes_load_neither_torch_nor_matplotlib(arguments: list[str]) -> None:
     program = (
         "import sys; from accelmnist.cli import invoke; invoke(sys.argv[1:]); "
         "print('LOADED', [m for m in ('torch', 'matplotlib', 'numpy', 'rich', 'sklearn') if m in sys.modules])"
@@ -259,7 +267,7 @@ def test_help_and_mistakes_load_neither_torch_nor_matplotlib(arguments):
     assert "LOADED []" in done.stdout
 
 
-def test_only_the_command_that_is_wanted_is_loaded():
+def test_only_the_command_that_is_wanted_is_loaded() -> None:
     program = (
         "import sys; from accelmnist.cli import NAMES, invoke; invoke(['run', '--help']); "
         "print('LOADED', [name for name in NAMES if f'accelmnist.cli.{name}' in sys.modules])"
@@ -268,7 +276,7 @@ def test_only_the_command_that_is_wanted_is_loaded():
     assert "LOADED ['run']" in done.stdout
 
 
-def test_every_command_is_listed_and_a_slip_of_the_finger_is_answered(capsys):
+def test_every_command_is_listed_and_a_slip_of_the_finger_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["--help"]) == 0
     listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py") if "@click.command" in path.read_text()}
@@ -276,7 +284,7 @@ def test_every_command_is_listed_and_a_slip_of_the_finger_is_answered(capsys):
     assert "Did you mean 'sweep'?" in fails(capsys, "sweeep")
 
 
-def test_imports_are_not_interrupted_by_the_collector_and_what_they_made_is_set_aside():
+def test_imports_are_not_interrupted_by_the_collector_and_what_they_made_is_set_aside() -> None:
     def import_something() -> None:
         with importing("a_module_that_is_not_there"):
             assert not gc.isenabled()
@@ -294,19 +302,19 @@ def test_imports_are_not_interrupted_by_the_collector_and_what_they_made_is_set_
         gc.unfreeze()
 
 
-def test_the_module_runs_as_the_program():
+def test_the_module_runs_as_the_program() -> None:
     done = subprocess.run([sys.executable, "-m", "accelmnist", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("accelmnist, version ")
 
 
-def test_a_network_too_large_for_the_machine_is_refused_before_it_is_made(capsys):
+def test_a_network_too_large_for_the_machine_is_refused_before_it_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     line = fails(capsys, "run", "--synthetic", "--hidden", "65536,65536,65536,65536", "--device", "cpu")
     assert line.startswith("784-65536-65536-65536-65536-10 takes about 622.6 GB to train and check; this machine has ")
     assert line.endswith("GB free. Try a smaller --hidden or --batch-size")
     assert not Path("results").exists()
 
 
-def test_two_runs_of_one_second_get_a_folder_each(monkeypatch):
+def test_two_runs_of_one_second_get_a_folder_each(monkeypatch: pytest.MonkeyPatch) -> None:
     from accelmnist.core.files import new_folder
 
     monkeypatch.setattr("time.strftime", lambda _format: "20260101-000000")
@@ -314,11 +322,13 @@ def test_two_runs_of_one_second_get_a_folder_each(monkeypatch):
     assert names == ["20260101-000000-cuda0-eager", "20260101-000000-cuda0-eager-2", "20260101-000000-cuda0-eager-3"]
 
 
-def test_pictures_that_cannot_be_written_do_not_hide_the_result(capsys, monkeypatch):
+def test_pictures_that_cannot_be_written_do_not_hide_the_result(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from accelmnist.core.errors import OutputError
     from accelmnist.show import pictures
 
-    def full(*_arguments, **_settings):
+    def full(*_arguments: Any, **_settings: Any) -> None:
         raise OutputError("cannot write run/weights.png: no space left on device", remedy="Make room there")
 
     monkeypatch.setattr(pictures, "write_pictures", full)
@@ -329,7 +339,7 @@ def test_pictures_that_cannot_be_written_do_not_hide_the_result(capsys, monkeypa
     assert load_record(Path("run")).status == "done"
 
 
-def test_a_folder_with_other_files_is_left_alone(capsys):
+def test_a_folder_with_other_files_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     Path("mine/confusion.png").write_text("mine")
     assert fails(capsys, *QUICK, "--out", "mine") == (
@@ -339,14 +349,14 @@ def test_a_folder_with_other_files_is_left_alone(capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_an_output_that_cannot_be_written_is_one_line():
+def test_an_output_that_cannot_be_written_is_one_line() -> None:
     command = [sys.executable, "-m", "accelmnist", *QUICK, "--no-save", "--quiet"]
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, not a file
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "error: cannot write the output: no space left on device\n")
 
 
-def test_json_of_a_diverged_run_is_its_record(capsys):
+def test_json_of_a_diverged_run_is_its_record(capsys: pytest.CaptureFixture[str]) -> None:
     code = invoke([*QUICK, "--optimizer", "sgd", "--lr", "1e30", "--output", "linear", "--no-save", "--json"])
     captured = capsys.readouterr()
     assert code == 1

@@ -37,23 +37,25 @@ def lazy(monkeypatch: pytest.MonkeyPatch) -> LazyDevice:
     return device
 
 
-def test_all_the_work_is_timed(lazy):
+def test_all_the_work_is_timed(lazy: LazyDevice) -> None:
     assert seconds_of(lambda: lazy.queue(100), GPU) == pytest.approx(100 * (QUEUE_S + STEP_S))
 
 
-def test_work_that_was_queued_before_is_not_timed(lazy):
+def test_work_that_was_queued_before_is_not_timed(lazy: LazyDevice) -> None:
     lazy.queue(1000)
     assert seconds_of(lambda: lazy.queue(100), GPU) == pytest.approx(100 * (QUEUE_S + STEP_S))
 
 
-def test_a_missing_synchronize_is_seen(lazy, monkeypatch):
+def test_a_missing_synchronize_is_seen(lazy: LazyDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it the clock reads the queueing alone, a thousandth, whichever device it is."""
     monkeypatch.setattr(sampling, "synchronize", lambda _device: None)
     assert seconds_of(lambda: lazy.queue(100), GPU) == pytest.approx(100 * QUEUE_S)
 
 
 @pytest.mark.parametrize(("kind", "calls"), [("cuda", "cuda"), ("mps", "mps"), ("cpu", None)])
-def test_each_kind_of_device_is_synchronized_by_its_own_call_at_both_ends(monkeypatch, kind, calls):
+def test_each_kind_of_device_is_synchronized_by_its_own_call_at_both_ends(
+    monkeypatch: pytest.MonkeyPatch, kind: str, calls: str | None
+) -> None:
     seen: list[str] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: seen.append("cuda"))
     monkeypatch.setattr(torch.mps, "synchronize", lambda: seen.append("mps"))

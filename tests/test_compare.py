@@ -195,7 +195,7 @@ def line_of(told: Told) -> str:
 # --- verdicts ---
 
 
-def test_a_record_against_itself_is_the_same():
+def test_a_record_against_itself_is_the_same() -> None:
     record = sample_bench(seed=1)
     found = judged(record, record, fail_on=0.02)
     assert outcomes(found) == ["same"] * 3
@@ -204,7 +204,7 @@ def test_a_record_against_itself_is_the_same():
     assert all(row.comparison and row.comparison.ratio == 1 for row in found.rows)
 
 
-def test_known_shifts_get_their_verdicts_and_ratios():
+def test_known_shifts_get_their_verdicts_and_ratios() -> None:
     found = judged(sample_bench(seed=1), sample_bench(seed=2, speeds={EAGER: 0.95, COMPILED: 1.08}))
     assert outcomes(found) == ["slower", "faster", "same"]
     ratios = [row.comparison.ratio for row in found.rows if row.comparison]
@@ -213,12 +213,12 @@ def test_known_shifts_get_their_verdicts_and_ratios():
     assert found.counts == {"slower": 1, "faster": 1, "same": 1}
 
 
-def test_noise_that_hides_the_answer_is_ambiguous():
+def test_noise_that_hides_the_answer_is_ambiguous() -> None:
     base, new = (sample_bench(seed=seed, jitter=0.2, rounds=8) for seed in (1, 2))
     assert "ambiguous" in outcomes(judged(base, new))
 
 
-def test_a_drift_of_the_machine_cancels_and_not_with_raw():
+def test_a_drift_of_the_machine_cancels_and_not_with_raw() -> None:
     base, new = sample_bench(seed=1), sample_bench(seed=2, drift=0.97)
     divided, raw = judged(base, new, fail_on=0.02), judged(base, new, raw=True, threshold=0.005)
     assert outcomes(divided) == ["same"] * 3
@@ -232,7 +232,7 @@ def test_a_drift_of_the_machine_cancels_and_not_with_raw():
         assert row.ratio_of_medians == pytest.approx(0.97, abs=0.03)
 
 
-def test_the_comparison_is_that_of_the_shares():
+def test_the_comparison_is_that_of_the_shares() -> None:
     base, new = sample_bench(seed=1), sample_bench(seed=2, drift=0.9)
     sides = [record.cases[0].images_per_s for record in (base, new)]
     assert sides[0]
@@ -245,7 +245,7 @@ def test_the_comparison_is_that_of_the_shares():
     assert found.ratio_of_medians == pytest.approx(np.median(sides[1].samples) / np.median(sides[0].samples))
 
 
-def test_what_the_limits_did_by_themselves_is_allowed_to_a_case():
+def test_what_the_limits_did_by_themselves_is_allowed_to_a_case() -> None:
     """A case that is 5 % slower stands out where the limits agree, and not where they moved apart as much."""
     quiet = rows(judged(sample_bench(seed=1), sample_bench(seed=2, speeds={EAGER: 0.95})))[EAGER]
     moved = rows(judged(sample_bench(seed=1), sample_bench(seed=3, speeds={EAGER: 0.95}, apart=0.05)))[EAGER]
@@ -256,7 +256,7 @@ def test_what_the_limits_did_by_themselves_is_allowed_to_a_case():
     assert quiet.spread_of_limits < 0.005 < 0.02 < moved.spread_of_limits
 
 
-def test_two_limits_are_no_measure_of_how_far_they_moved():
+def test_two_limits_are_no_measure_of_how_far_they_moved() -> None:
     base, new = (
         replace(record, rounds=tuple(replace(one, limits=dict(list(one.limits.items())[:2])) for one in record.rounds))
         for record in (sample_bench(seed=1), sample_bench(seed=2, apart=0.05))
@@ -266,7 +266,7 @@ def test_two_limits_are_no_measure_of_how_far_they_moved():
     assert found.spread_of_limits is None
 
 
-def test_the_limits_of_another_device_say_nothing_of_this_one():
+def test_the_limits_of_another_device_say_nothing_of_this_one() -> None:
     base, new = sample_bench(seed=1), sample_bench(seed=2)
     gpu = replace(sample_limits()[0], device="cuda:0")
     found = judged(*(replace(record, limits=(gpu, *record.limits[1:])) for record in (base, new)))
@@ -282,7 +282,9 @@ def test_the_limits_of_another_device_say_nothing_of_this_one():
     ],
     ids=["no rates", "one round missing", "other probes"],
 )
-def test_without_a_limit_beside_every_sample_nothing_is_divided_and_the_row_says_so(change, reason):
+def test_without_a_limit_beside_every_sample_nothing_is_divided_and_the_row_says_so(
+    change: Callable[..., Any], reason: str
+) -> None:
     whole, other = sample_bench(seed=1), change(sample_bench(seed=2))
     for pair in ((whole, other), (other, whole)):
         row = rows(judged(*pair))[EAGER]
@@ -294,7 +296,7 @@ def test_without_a_limit_beside_every_sample_nothing_is_divided_and_the_row_says
 # --- what fails ---
 
 
-def test_a_true_slowdown_of_5_percent_exits_1(tell):
+def test_a_true_slowdown_of_5_percent_exits_1(tell: Tell) -> None:
     told = tell(sample_bench(seed=1), sample_bench(seed=2, speeds={COMPILED: 0.95}), "--fail-on", "5%")
     assert told.code == 1
     assert "FAIL  1 case slower by more than 5 %" in told.out
@@ -302,38 +304,38 @@ def test_a_true_slowdown_of_5_percent_exits_1(tell):
 
 
 @pytest.mark.parametrize(("fail_on", "passed"), [(0.03, False), (0.05, False), (0.06, True), (None, True)])
-def test_the_slowdown_has_to_be_beyond_what_fails(fail_on, passed):
+def test_the_slowdown_has_to_be_beyond_what_fails(fail_on: float | None, passed: bool) -> None:
     found = judged(sample_bench(seed=1), sample_bench(seed=2, speeds={COMPILED: 0.95}), fail_on=fail_on)
     assert found.passed is passed
     assert outcomes(found) == ["same", "slower", "same"]
 
 
-def test_a_faster_case_is_no_failure():
+def test_a_faster_case_is_no_failure() -> None:
     assert judged(sample_bench(seed=1), sample_bench(seed=2, speeds={FUSED: 1.2}), fail_on=0.02).passed
 
 
 @pytest.mark.parametrize("rules", [{}, {"fail_on": 0.05}])
-def test_a_case_that_turned_wrong_fails_however_fast(rules):
+def test_a_case_that_turned_wrong_fails_however_fast(rules: dict[str, Any]) -> None:
     new = with_case(sample_bench(seed=2, speeds={FUSED: 2.0}), FUSED, verdict=sample_verdict(passed=False))
     row = rows(found := judged(sample_bench(seed=1), new, **rules))[FUSED]
     assert (found.passed, row.outcome, row.fails, row.comparison) == (False, "wrong in new", True, None)
     assert row.reason == "accuracy"
 
 
-def test_a_wrong_case_that_was_not_even_timed_fails():
+def test_a_wrong_case_that_was_not_even_timed_fails() -> None:
     new = with_case(sample_bench(seed=2), FUSED, verdict=sample_verdict(passed=False), images_per_s=None, rounds=())
     assert rows(judged(sample_bench(seed=1), new))[FUSED].outcome == "wrong in new"
 
 
 @pytest.mark.parametrize(("wrong_new", "outcome"), [(True, "wrong in both"), (False, "wrong in base")])
-def test_what_was_wrong_before_is_not_compared_and_no_failure(wrong_new, outcome):
+def test_what_was_wrong_before_is_not_compared_and_no_failure(wrong_new: bool, outcome: str) -> None:
     base = with_case(sample_bench(seed=1), FUSED, verdict=sample_verdict(passed=False))
     new = with_case(sample_bench(seed=2, speeds={FUSED: 0.5}), FUSED, verdict=sample_verdict(passed=not wrong_new))
     row = rows(found := judged(base, new, fail_on=0.05))[FUSED]
     assert (row.outcome, row.comparison, found.passed) == (outcome, None, True)
 
 
-def test_cases_of_one_record_alone_are_listed_with_their_reason(tell):
+def test_cases_of_one_record_alone_are_listed_with_their_reason(tell: Tell) -> None:
     base = sample_bench(seed=1)
     new = with_case(sample_bench(seed=2), FUSED, status="cut", skipped="cut for time", images_per_s=None, rounds=())
     told = tell(base, replace(new, cases=(*new.cases, measured(unmeasured("cuda_graph"), [1e5] * ROUNDS))))
@@ -344,7 +346,7 @@ def test_cases_of_one_record_alone_are_listed_with_their_reason(tell):
     assert "2 same, 1 only in base, 1 only in new" in said
 
 
-def test_a_case_measured_in_neither_is_only_counted(tell):
+def test_a_case_measured_in_neither_is_only_counted(tell: Tell) -> None:
     skipped = replace(unmeasured("cuda_graph"), status="skipped", skipped="it needs CUDA")
     base, new = (
         replace(record, cases=(*record.cases, skipped)) for record in (sample_bench(seed=1), sample_bench(seed=2))
@@ -355,7 +357,7 @@ def test_a_case_measured_in_neither_is_only_counted(tell):
     assert rows(judged(base, new))["training cpu cuda_graph fp32 784-256-10 batch 64 adamw"].reason == "it needs CUDA"
 
 
-def test_a_case_that_failed_in_new_fails_where_failures_were_asked_for():
+def test_a_case_that_failed_in_new_fails_where_failures_were_asked_for() -> None:
     """Its samples don't count: it came to no end."""
     base, new = sample_bench(seed=1), with_case(sample_bench(seed=2), FUSED, status="failed", skipped="out of memory")
     row = rows(found := judged(base, new, fail_on=0.05))[FUSED]
@@ -364,7 +366,7 @@ def test_a_case_that_failed_in_new_fails_where_failures_were_asked_for():
     assert judged(new, base, fail_on=0.05).passed
 
 
-def test_the_only_case_failing_is_a_failure_and_not_a_mistake_of_use():
+def test_the_only_case_failing_is_a_failure_and_not_a_mistake_of_use() -> None:
     base = sample_bench(seed=1, engines=("fused",))
     new = with_case(sample_bench(seed=2, engines=("fused",)), FUSED, status="failed", skipped="out of memory")
     assert not judged(base, new, fail_on=0.05).passed
@@ -374,7 +376,7 @@ def test_the_only_case_failing_is_a_failure_and_not_a_mistake_of_use():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_holms_correction_is_the_closed_test_of_bonferroni(p_values):
+def test_holms_correction_is_the_closed_test_of_bonferroni(p_values: Any) -> None:
     """A hypothesis falls where every intersection that holds it does: the definition, by brute force."""
     places = range(len(p_values))
     for place, adjusted in enumerate(holm(p_values)):
@@ -403,7 +405,7 @@ def simulate(trials: int, **shape: Any) -> list[ComparisonReport]:
     return [compare_records(side(random, **shape), side(random, **shape, shifts=shifts), rules) for _ in range(trials)]
 
 
-def test_the_same_thing_twice_fails_in_5_percent_at_most():
+def test_the_same_thing_twice_fails_in_5_percent_at_most() -> None:
     """Eight noisy cases: without the correction a quarter of these would be false alarms."""
     found = simulate(400, cases=8, samples=12, jitter=0.05)
     failed = np.mean([not one.passed for one in found])
@@ -412,7 +414,7 @@ def test_the_same_thing_twice_fails_in_5_percent_at_most():
     assert uncorrected > 0.10
 
 
-def test_a_true_slowdown_among_many_is_still_found():
+def test_a_true_slowdown_among_many_is_still_found() -> None:
     found = simulate(200, cases=8, samples=30, jitter=0.02, shifts=(0.95,))
     assert np.mean([one.rows[0].fails for one in found]) >= 0.95
     assert np.mean([any(row.fails for row in one.rows[1:]) for one in found]) <= 0.05
@@ -427,10 +429,10 @@ def spared_pair() -> tuple[BenchRecord, BenchRecord]:
     return tuple(
         without_limits(with_case(base, EAGER, images_per_s=one.images_per_s, rounds=one.rounds))
         for one in (quiet, noisy)
-    )  # type: ignore[return-value]
+    )
 
 
-def test_what_only_the_correction_keeps_from_failing_is_told(tell):
+def test_what_only_the_correction_keeps_from_failing_is_told(tell: Tell) -> None:
     base, new = spared_pair()
     row = rows(found := judged(base, new, fail_on=0.05))[EAGER]
     assert row.comparison
@@ -447,7 +449,7 @@ def test_what_only_the_correction_keeps_from_failing_is_told(tell):
     assert not alone.passed
 
 
-def test_too_few_samples_to_ever_fail_are_told(tell):
+def test_too_few_samples_to_ever_fail_are_told(tell: Tell) -> None:
     engines = ("eager", "compiled", "fused", "cuda_graph", "triton")
     base, new = (sample_bench(seed=seed, rounds=5, engines=engines) for seed in (1, 2))
     found = judged(base, new, fail_on=0.05)
@@ -463,7 +465,7 @@ def test_too_few_samples_to_ever_fail_are_told(tell):
 
 @pytest.mark.parametrize("limits", [True, False])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_with_fewer_samples_than_bench_asks_for_nothing_is_told(tell, limits, processes):
+def test_with_fewer_samples_than_bench_asks_for_nothing_is_told(tell: Tell, limits: bool, processes: int) -> None:
     """Twice the speed in five rounds, whatever the limits and a second process make of it."""
     base, new = (sample_bench(seed=seed, rounds=5, speeds=speeds) for seed, speeds in ((1, {}), (2, {EAGER: 2.0})))
     if processes > 1:
@@ -484,7 +486,7 @@ def test_with_fewer_samples_than_bench_asks_for_nothing_is_told(tell, limits, pr
 
 
 @pytest.mark.parametrize("samples", [6, 8, 12])
-def test_far_in_the_tail_p_is_not_below_the_exact_one(samples):
+def test_far_in_the_tail_p_is_not_below_the_exact_one(samples: int) -> None:
     """The correction asks for small p-values, where the normal approximation has to be cautious."""
     for shift in np.linspace(0.9, 1.9, 21) * samples:
         base, new = np.arange(samples) + 100.0, np.arange(samples) + 100.0 + shift + 0.5
@@ -501,7 +503,7 @@ def changed(value: object) -> object:
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Environment)])
-def test_every_field_of_the_environment_that_differs_is_named(field):
+def test_every_field_of_the_environment_that_differs_is_named(field: str) -> None:
     environment = sample_environment()
     value = changed(getattr(environment, field))
     new = replace(sample_bench(seed=1), environment=replace(environment, **{field: value}))
@@ -522,12 +524,12 @@ def test_every_field_of_the_environment_that_differs_is_named(field):
         (BenchConfig(epochs=3), "epochs of the check"),
     ],
 )
-def test_differences_of_the_configuration_are_named(config, name):
+def test_differences_of_the_configuration_are_named(config: BenchConfig, name: str) -> None:
     found = judged(sample_bench(seed=1), sample_bench(seed=1, config=config))
     assert [one.name for one in found.differences] == [name]
 
 
-def test_lists_of_cases_are_no_difference_of_their_own():
+def test_lists_of_cases_are_no_difference_of_their_own() -> None:
     assert judged(sample_bench(seed=1), sample_bench(seed=1, config=BenchConfig(engines=("eager",)))).differences == ()
 
 
@@ -539,7 +541,7 @@ def test_lists_of_cases_are_no_difference_of_their_own():
         ({"devices": (DeviceInfo(name="cuda:0", hardware="Other GPU", memory_bytes=None),)}, "cuda:0 differs"),
     ],
 )
-def test_other_hardware_is_warned_of(changes, part, tell):
+def test_other_hardware_is_warned_of(changes: dict[str, Any], part: str, tell: Tell) -> None:
     devices = (DeviceInfo(name="cuda:0", hardware="A GPU", memory_bytes=None),)
     base = sample_bench(seed=1, devices=devices)
     [warning] = judged(base, replace(sample_bench(seed=2, devices=devices), **changes)).warnings
@@ -548,20 +550,20 @@ def test_other_hardware_is_warned_of(changes, part, tell):
     assert f"warning: {part}" in told.out
 
 
-def test_a_device_that_only_one_record_has_is_no_other_machine():
+def test_a_device_that_only_one_record_has_is_no_other_machine() -> None:
     gpu = DeviceInfo(name="cuda:0", hardware="A GPU", memory_bytes=None)
     base = sample_bench(seed=1)
     assert judged(base, sample_bench(seed=2, devices=(*base.devices, gpu))).warnings == ()
 
 
-def test_a_benchmark_that_did_not_end_is_warned_of():
+def test_a_benchmark_that_did_not_end_is_warned_of() -> None:
     new = sample_bench(seed=2, status="interrupted", message="interrupted after round 12")
     assert judged(sample_bench(seed=1), new).warnings == (
         "new is of a benchmark that is interrupted: interrupted after round 12",
     )
 
 
-def test_what_else_ran_meanwhile_is_warned_of():
+def test_what_else_ran_meanwhile_is_warned_of() -> None:
     quiet, busy = sample_bench(seed=1), sample_bench(seed=2)
     shared = replace(busy, rounds=tuple(replace(round_, other_cpu=0.04) for round_ in busy.rounds))
     [warning] = judged(quiet, shared).warnings
@@ -573,7 +575,7 @@ def test_what_else_ran_meanwhile_is_warned_of():
 # --- output ---
 
 
-def test_the_axes_are_the_parts_of_the_key():
+def test_the_axes_are_the_parts_of_the_key() -> None:
     for case in (
         *sample_bench(seed=1).cases,
         replace(unmeasured("eager"), threads=2, mode="inference", optimizer=None),
@@ -583,7 +585,7 @@ def test_the_axes_are_the_parts_of_the_key():
         assert " ".join(filter(None, series.axes.values())) == case.case.label
 
 
-def test_the_page_at_80_columns(tell):
+def test_the_page_at_80_columns(tell: Tell) -> None:
     told = tell(
         sample_bench(seed=1, environment=None),
         sample_bench(seed=2, speeds={EAGER: 0.92}, drift=0.97),
@@ -606,7 +608,7 @@ def test_the_page_at_80_columns(tell):
     assert lines[end + 4].startswith(f"• eager: {ratio.ratio:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), p <0.001 with")
 
 
-def test_both_ratios_are_shown_only_where_they_differ(tell):
+def test_both_ratios_are_shown_only_where_they_differ(tell: Tell) -> None:
     quiet = replace(sample_bench(seed=1), created="later")
     assert "plain" not in tell(sample_bench(seed=1), quiet).out
 
@@ -624,7 +626,7 @@ def eventful() -> tuple[BenchRecord, BenchRecord]:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_no_line_is_wider_than_the_console(tell, width, monkeypatch):
+def test_no_line_is_wider_than_the_console(tell: Tell, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     told = tell(*eventful(), "--fail-on", "5%")
     lines = told.out.splitlines()
@@ -637,7 +639,7 @@ def test_no_line_is_wider_than_the_console(tell, width, monkeypatch):
         assert part in said
 
 
-def test_json_is_one_document(tell):
+def test_json_is_one_document(tell: Tell) -> None:
     told = tell(*eventful(), "--fail-on", "5%", "--json")
     document = json.loads(told.out)
     assert (told.code, told.err) == (1, "")
@@ -649,7 +651,7 @@ def test_json_is_one_document(tell):
     assert document["counts"]["wrong in new"] == 1
 
 
-def test_markdown_has_a_row_a_case_and_its_marks_escaped(tell):
+def test_markdown_has_a_row_a_case_and_its_marks_escaped(tell: Tell) -> None:
     base, new = eventful()
     told = tell(base, replace(new, environment=replace(sample_environment(), torch="2|*_")), "--markdown")
     lines = told.out.splitlines()
@@ -664,7 +666,7 @@ def test_markdown_has_a_row_a_case_and_its_marks_escaped(tell):
     assert all(line.replace(r"\|", "").count("|") in (4, 7) for line in table)
 
 
-def test_a_control_code_in_a_record_does_not_reach_the_terminal(tell):
+def test_a_control_code_in_a_record_does_not_reach_the_terminal(tell: Tell) -> None:
     told = tell(sample_bench(seed=1, created="\x1b[31mred"), sample_bench(seed=1, message="\x1b[2J", status="failed"))
     assert told.code == 0
     assert "\x1b" not in told.out
@@ -675,7 +677,7 @@ def test_a_control_code_in_a_record_does_not_reach_the_terminal(tell):
 
 
 @pytest.mark.parametrize("share", ["5%", "5 %", "0.05", " 5e-2 ", "5.0%"])
-def test_ways_to_write_a_share(tell, share):
+def test_ways_to_write_a_share(tell: Tell, share: str) -> None:
     told = tell(sample_bench(seed=1), sample_bench(seed=2), "--fail-on", share, "--json")
     assert json.loads(told.out)["rules"]["fail_on"] == 0.05
 
@@ -700,11 +702,11 @@ def test_ways_to_write_a_share(tell, share):
         ("--json --markdown", "--json contradicts --markdown. Give one of them"),
     ],
 )
-def test_a_wrong_option_is_one_line(tell, options, line):
+def test_a_wrong_option_is_one_line(tell: Tell, options: str, line: str) -> None:
     assert line_of(tell(sample_bench(seed=1), sample_bench(seed=2), *options.split(" "))) == line
 
 
-def test_a_threshold_that_is_lowered_too_is_fine(tell):
+def test_a_threshold_that_is_lowered_too_is_fine(tell: Tell) -> None:
     told = tell(sample_bench(seed=1), sample_bench(seed=2, speeds={EAGER: 0.985}), "--fail-on=1%", "--threshold=1%")
     assert told.code == 1
 
@@ -740,7 +742,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", BAD_FILES)
 @pytest.mark.parametrize("is_base", [True, False])
-def test_a_bad_file_is_one_line(tell, name, is_base):
+def test_a_bad_file_is_one_line(tell: Tell, name: str, is_base: bool) -> None:
     content, line = BAD_FILES[name]
     Path("bad").write_bytes(content)
     good = sample_bench(seed=1)
@@ -749,7 +751,7 @@ def test_a_bad_file_is_one_line(tell, name, is_base):
     assert found == line or line.endswith(": ")
 
 
-def test_a_missing_file_and_folders_without_a_benchmark_are_one_line(tell):
+def test_a_missing_file_and_folders_without_a_benchmark_are_one_line(tell: Tell) -> None:
     good = kept(sample_bench(seed=1), "good")
     Path("run").mkdir()
     save_record(sample_record(), Path("run"))
@@ -762,13 +764,13 @@ def test_a_missing_file_and_folders_without_a_benchmark_are_one_line(tell):
     )
 
 
-def test_nothing_in_common_is_one_line(tell):
+def test_nothing_in_common_is_one_line(tell: Tell) -> None:
     base, new = sample_bench(seed=1, engines=("eager",)), sample_bench(seed=2, engines=("fused",))
     assert line_of(tell(base, new)) == "base and new have no measured case in common. Measure the same cases"
 
 
 @pytest.mark.parametrize("number", [0.0, -1.0])
-def test_a_sample_that_cannot_be_is_one_line(tell, number):
+def test_a_sample_that_cannot_be_is_one_line(tell: Tell, number: float) -> None:
     record = sample_bench(seed=1)
     summary = record.cases[0].images_per_s
     assert summary
@@ -777,7 +779,7 @@ def test_a_sample_that_cannot_be_is_one_line(tell, number):
     assert line == f"new, {EAGER}: a sample is {number}, not a finite number above 0. Make it again"
 
 
-def test_help_loads_nothing_heavy():
+def test_help_loads_nothing_heavy() -> None:
     program = (
         "import sys; from accelmnist.cli import invoke; invoke(sys.argv[1:]); "
         "print('LOADED', [m for m in ('torch', 'matplotlib', 'numpy', 'rich', 'msgspec') if m in sys.modules])"
@@ -788,7 +790,7 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize("option", ["--raw", "--json", "--markdown"])
-def test_comparing_loads_no_torch(tmp_path, option):
+def test_comparing_loads_no_torch(tmp_path: Path, option: str) -> None:
     for name in ("base", "new"):
         (tmp_path / name).mkdir()
         save_bench(sample_bench(seed=1), tmp_path / name)
@@ -851,7 +853,9 @@ MUTATION = settings(max_examples=150, deadline=None, suppress_health_check=[Heal
 
 @MUTATION
 @given(data=st.data(), value=JSON_VALUES, remove=st.booleans(), output=st.sampled_from(OUTPUTS))
-def test_a_mutated_record_never_ends_in_a_traceback(data, value, remove, output, tmp_path):
+def test_a_mutated_record_never_ends_in_a_traceback(
+    data: Any, value: Any, remove: Any, output: Any, tmp_path: Path
+) -> None:
     path = data.draw(st.sampled_from(places(SMALL)))
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(json.dumps(SMALL))
@@ -862,7 +866,7 @@ def test_a_mutated_record_never_ends_in_a_traceback(data, value, remove, output,
 
 @MUTATION
 @given(start=st.integers(0, 5000), length=st.integers(0, 5), filling=st.binary(max_size=5))
-def test_mutated_bytes_never_end_in_a_traceback(start, length, filling, tmp_path):
+def test_mutated_bytes_never_end_in_a_traceback(start: Any, length: Any, filling: Any, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     content = json.dumps(SMALL).encode()
     good.write_bytes(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def lognormal(sigma: float, count: int, *, seed: int, factor: float = 1.0) -> li
     return (factor * np.random.default_rng(seed).lognormal(0, sigma, count)).tolist()
 
 
-def test_six_rounds_by_hand():
+def test_six_rounds_by_hand() -> None:
     """Log ratios of 1 to 6 times log 1.01: the median of their pair means is 3.5; the interval leaves out none of them.
 
     Wilcoxon's sum of positive ranks is 21 of 21: z = (21 - 10.5 - 0.5) / sqrt(6 * 7 * 13 / 24).
@@ -41,7 +42,7 @@ def test_six_rounds_by_hand():
     assert found.verdict == "faster"
 
 
-def test_two_records_by_hand():
+def test_two_records_by_hand() -> None:
     """All four of new are above all four of base: U is 16 of 16; the interval leaves out no difference.
 
     The test alone would call it significant, but of four samples nobody knows the median.
@@ -56,7 +57,7 @@ def test_two_records_by_hand():
 
 
 @given(st.integers(6, 40), st.floats(-0.02, 0.02), st.integers(0, 1000))
-def test_p_values_are_scipys(count, shift, seed):
+def test_p_values_are_scipys(count: Any, shift: Any, seed: Any) -> None:
     base, new = lognormal(0.02, count, seed=seed), lognormal(0.02, count + 3, seed=seed + 1, factor=1 + shift)
     logs = np.log(base), np.log(new)
     theirs = stats.mannwhitneyu(*logs, method="asymptotic").pvalue
@@ -66,7 +67,7 @@ def test_p_values_are_scipys(count, shift, seed):
 
 
 @pytest.mark.parametrize("count", [6, 8, 12])
-def test_p_values_are_near_the_exact_ones(count):
+def test_p_values_are_near_the_exact_ones(count: int) -> None:
     for seed in range(50):
         base, new = lognormal(0.02, count, seed=seed), lognormal(0.02, count, seed=seed + 1, factor=1.02)
         exact_pairs = stats.wilcoxon(np.log(new) - np.log(base), method="exact").pvalue
@@ -77,7 +78,7 @@ def test_p_values_are_near_the_exact_ones(count):
 
 
 @given(st.integers(6, 30), st.integers(0, 1000), st.booleans())
-def test_the_interval_holds_what_the_test_would_not_reject(count, seed, paired):
+def test_the_interval_holds_what_the_test_would_not_reject(count: Any, seed: Any, paired: Any) -> None:
     """Taking out a ratio inside it leaves nothing significant; one outside does."""
     base, new = lognormal(0.03, count, seed=seed), lognormal(0.03, count, seed=seed + 1)
     found = compare(base, new, paired=paired)
@@ -103,14 +104,14 @@ def test_the_interval_holds_what_the_test_would_not_reject(count, seed, paired):
         (1.00, 0.0005, "ambiguous"),  # the interval is wider than the threshold
     ],
 )
-def test_verdicts(factor, threshold, verdict, paired):
+def test_verdicts(factor: float, threshold: float, verdict: str, paired: bool) -> None:
     base, new = lognormal(0.005, 30, seed=1), lognormal(0.005, 30, seed=2, factor=factor)
     found = compare(base, new, paired=paired, threshold=threshold)
     assert found.verdict == verdict
     assert found.ratio == pytest.approx(factor, abs=0.004)
 
 
-def test_an_effect_above_the_threshold_that_is_not_significant_is_ambiguous():
+def test_an_effect_above_the_threshold_that_is_not_significant_is_ambiguous() -> None:
     base, new = lognormal(0.2, 30, seed=1), lognormal(0.2, 30, seed=3, factor=1.05)
     found = compare(base, new, paired=True)
     assert abs(found.ratio - 1) > 0.02
@@ -119,7 +120,7 @@ def test_an_effect_above_the_threshold_that_is_not_significant_is_ambiguous():
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_too_few_samples_are_ambiguous_however_clear_or_equal_they_look(paired):
+def test_too_few_samples_are_ambiguous_however_clear_or_equal_they_look(paired: bool) -> None:
     """Fewer than those of which `bench` says that they are too few."""
     slow, fast = [100.0] * 5, [200.0] * 5
     assert minimum_samples() == 6
@@ -127,13 +128,13 @@ def test_too_few_samples_are_ambiguous_however_clear_or_equal_they_look(paired):
     assert compare([*slow, 100.0], [*fast, 200.0], paired=paired).verdict == "faster"
 
 
-def test_the_smaller_of_two_records_decides_whether_samples_are_too_few():
+def test_the_smaller_of_two_records_decides_whether_samples_are_too_few() -> None:
     assert compare([100.0] * 5, [200.0] * 30, paired=False).verdict == "ambiguous"
     assert compare([100.0] * 30, [200.0] * 5, paired=False).verdict == "ambiguous"
 
 
 @given(speed_pairs, st.booleans())
-def test_a_case_against_itself_is_1(pairs, paired):
+def test_a_case_against_itself_is_1(pairs: Any, paired: Any) -> None:
     base = [pair[0] for pair in pairs]
     found = compare(base, base, paired=paired)
     assert found.ratio == pytest.approx(1, rel=1e-12)
@@ -141,13 +142,13 @@ def test_a_case_against_itself_is_1(pairs, paired):
     assert found.verdict in ("same", "ambiguous")
 
 
-def test_a_case_paired_with_itself_is_the_same():
+def test_a_case_paired_with_itself_is_the_same() -> None:
     base = lognormal(0.2, 30, seed=0)
     assert compare(base, base, paired=True) == Comparison(ratio=1.0, low=1.0, high=1.0, verdict="same", p_value=1.0)
 
 
 @given(speed_pairs, st.booleans(), st.floats(0.001, 0.1))
-def test_swapping_inverts_ratio_interval_and_verdict(pairs, paired, threshold):
+def test_swapping_inverts_ratio_interval_and_verdict(pairs: Any, paired: Any, threshold: Any) -> None:
     base, new = (list(side) for side in zip(*pairs, strict=True))
     found = compare(base, new, paired=paired, threshold=threshold)
     swapped = compare(new, base, paired=paired, threshold=threshold)
@@ -159,7 +160,7 @@ def test_swapping_inverts_ratio_interval_and_verdict(pairs, paired, threshold):
 
 
 @given(speed_pairs, st.booleans(), st.integers(-20, 20))
-def test_the_unit_does_not_matter(pairs, paired, power):
+def test_the_unit_does_not_matter(pairs: Any, paired: Any, power: Any) -> None:
     base, new = (np.array(side) for side in zip(*pairs, strict=True))
     found = compare(base, new, paired=paired)
     scaled = compare(base * 2.0**power, new * 2.0**power, paired=paired)
@@ -167,7 +168,7 @@ def test_the_unit_does_not_matter(pairs, paired, power):
 
 
 @given(speed_pairs, st.randoms())
-def test_the_order_does_not_matter(pairs, random):
+def test_the_order_does_not_matter(pairs: Any, random: Any) -> None:
     """Of the rounds where they are pairs, of each side's samples where they are not."""
     base, new = (list(side) for side in zip(*pairs, strict=True))
     shuffled = random.sample(pairs, len(pairs))
@@ -177,14 +178,14 @@ def test_the_order_does_not_matter(pairs, random):
 
 
 @given(speed_pairs, st.lists(st.floats(0.1, 1.0), min_size=20, max_size=20))
-def test_what_slows_a_whole_round_cancels_in_pairs(pairs, slowdowns):
+def test_what_slows_a_whole_round_cancels_in_pairs(pairs: Any, slowdowns: Any) -> None:
     base, new = (np.array(side) for side in zip(*pairs, strict=True))
     factors = np.array(slowdowns[: len(pairs)])
     quiet, noisy = compare(base, new, paired=True), compare(base * factors, new * factors, paired=True)
     np.testing.assert_allclose((noisy.ratio, noisy.low, noisy.high), (quiet.ratio, quiet.low, quiet.high))
 
 
-def test_the_limit_cancels_a_slower_machine():
+def test_the_limit_cancels_a_slower_machine() -> None:
     """The same program on a machine that is 10 % slower the second time, and whose limit says so."""
     base, new = lognormal(0.01, 30, seed=1), lognormal(0.01, 30, seed=2, factor=0.9)
     limits = lognormal(0.01, 30, seed=3, factor=4e11), lognormal(0.01, 30, seed=4, factor=0.9 * 4e11)
@@ -194,7 +195,7 @@ def test_the_limit_cancels_a_slower_machine():
     assert found.ratio == pytest.approx(1, abs=0.01)
 
 
-def test_many_samples_are_thinned_and_still_answered():
+def test_many_samples_are_thinned_and_still_answered() -> None:
     base, new = lognormal(0.02, 30_000, seed=1), lognormal(0.02, 20_000, seed=2, factor=1.03)
     found = compare(base, new, paired=False)
     assert found.verdict == "faster"
@@ -205,13 +206,13 @@ def test_many_samples_are_thinned_and_still_answered():
 
 
 @pytest.mark.parametrize("noise", NOISES)
-def test_pairs_alike_are_called_different_in_5_percent_at_most(noise):
+def test_pairs_alike_are_called_different_in_5_percent_at_most(noise: str) -> None:
     shares = Simulator(TRIALS, seed=1).shares(partial(interleaved, draw=NOISES[noise], rounds=30))
     assert shares["faster"] + shares["slower"] <= 0.05
 
 
 @pytest.mark.parametrize("noise", NOISES)
-def test_a_true_slowdown_of_5_percent_is_found_in_95_percent_at_least(noise):
+def test_a_true_slowdown_of_5_percent_is_found_in_95_percent_at_least(noise: str) -> None:
     shares = Simulator(TRIALS, seed=2).shares(partial(interleaved, draw=NOISES[noise], rounds=30, slowdown=0.05))
     assert shares["slower"] >= 0.95
     assert shares["faster"] == 0
@@ -219,7 +220,7 @@ def test_a_true_slowdown_of_5_percent_is_found_in_95_percent_at_least(noise):
 
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("count", [8, 30])
-def test_significance_alone_is_wrong_in_5_percent(paired, count):
+def test_significance_alone_is_wrong_in_5_percent(paired: bool, count: int) -> None:
     """Without a threshold what is left is the test: its rate is 5 %, or somewhat less, as it has few values."""
     random = np.random.default_rng(count)
     samples = random.lognormal(0, 0.02, (1000, 2, count)).tolist()
@@ -229,14 +230,14 @@ def test_significance_alone_is_wrong_in_5_percent(paired, count):
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_the_interval_covers_the_true_ratio(paired):
+def test_the_interval_covers_the_true_ratio(paired: bool) -> None:
     random = np.random.default_rng(3)
     samples = random.lognormal(0, 0.03, (1000, 2, 20))
     found = (compare(base, new * 1.04, paired=paired) for base, new in samples)
     assert 0.93 <= np.mean([comparison.low <= 1.04 <= comparison.high for comparison in found]) <= 0.98
 
 
-def test_records_of_a_machine_that_moves_need_its_limits():
+def test_records_of_a_machine_that_moves_need_its_limits() -> None:
     trial = partial(from_records, draw=NOISES["jitter 2 %"], rounds=30, level=0.03, apart=0.0)
     simulator = Simulator(TRIALS, seed=1)
     as_they_are, over_limit = (simulator.shares(partial(trial, by_limits=flag)) for flag in (False, True))
@@ -245,7 +246,7 @@ def test_records_of_a_machine_that_moves_need_its_limits():
     assert simulator.shares(partial(trial, by_limits=True, slowdown=0.05))["slower"] >= 0.95
 
 
-def test_the_report_has_a_row_for_every_noise_and_marks_what_missed_its_bar():
+def test_the_report_has_a_row_for_every_noise_and_marks_what_missed_its_bar() -> None:
     text = simulation.report(Simulator(trials=8, seed=0), rounds=6)
     assert all(f"| {noise} |" in text for noise in NOISES)
     assert "**" in next(line for line in text.splitlines() if line.startswith("| moves by 3 %"))
@@ -266,7 +267,7 @@ def test_the_report_has_a_row_for_every_noise_and_marks_what_missed_its_bar():
         (0.96, "slower", 0.02, True),
     ],
 )
-def test_regressed(ratio, verdict, fail_on, expected):
+def test_regressed(ratio: float, verdict: str, fail_on: float, expected: bool) -> None:
     comparison = Comparison(ratio=ratio, low=ratio * 0.99, high=ratio * 1.01, verdict=verdict, p_value=0.001)
     assert regressed(comparison, fail_on=fail_on) is expected
 
@@ -279,11 +280,11 @@ def test_regressed(ratio, verdict, fail_on, expected):
         ([], [1.0], None, "there are no samples"),
     ],
 )
-def test_what_does_not_fit_is_refused(base, new, limits, message):
+def test_what_does_not_fit_is_refused(base: list[Any], new: list[float], limits: None, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         compare(base, new, paired=True)
 
 
-def test_a_limit_a_sample():
+def test_a_limit_a_sample() -> None:
     with pytest.raises(RecordError, match="2 samples have 1 limits"):
         compare([1.0, 2.0], [1.0, 2.0], paired=False, limits=([1.0], [1.0, 1.0]))

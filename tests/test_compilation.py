@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -19,26 +20,26 @@ LIMIT_AND_MORE = 12  # torch stops compiling a code object after 8
 
 
 @pytest.fixture(autouse=True)
-def no_code_generation(monkeypatch):
+def no_code_generation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trace and guard as always, and run the graph as it is: what is tested here is the tracer's side."""
     real = torch.compile
 
-    def compile_to_the_graph_itself(function, *, options=None, **others):
+    def compile_to_the_graph_itself(function: Any, *, options: Any = None, **others: Any) -> Any:
         return real(function, backend="eager", **others)
 
     monkeypatch.setattr(torch, "compile", compile_to_the_graph_itself)
 
 
-def make_scaler(factor):
+def make_scaler(factor: Any) -> Any:
     """Closures over different numbers share one code object, as the methods of two instances do."""
 
-    def scaler(values):
+    def scaler(values: Any) -> Any:
         return values * factor
 
     return scaler
 
 
-def test_functions_of_one_code_object_are_compiled_once_each():
+def test_functions_of_one_code_object_are_compiled_once_each() -> None:
     scalers = [compile_apart(make_scaler(float(number)), name="scaler", device=CPU) for number in range(LIMIT_AND_MORE)]
     with CompileWatch() as watch:
         for size, scaler in enumerate(scalers, start=1):
@@ -51,7 +52,7 @@ def test_functions_of_one_code_object_are_compiled_once_each():
     assert found == [[float(number)] * (number + 1) for number in range(LIMIT_AND_MORE)]
 
 
-def test_compiled_code_goes_with_its_function():
+def test_compiled_code_goes_with_its_function() -> None:
     big = torch.ones(1000)
     compiled = compile_apart(make_scaler(big), name="scaler", device=CPU)
     assert compiled(torch.ones(1000)).sum() == 1000
@@ -61,7 +62,7 @@ def test_compiled_code_goes_with_its_function():
     assert gone() is None
 
 
-def test_a_changed_shape_is_a_recompilation_with_its_cause():
+def test_a_changed_shape_is_a_recompilation_with_its_cause() -> None:
     scaler = compile_apart(make_scaler(2.0), name="twice", device=CPU)
     scaler(torch.ones(4))
     with CompileWatch() as watch:
@@ -72,8 +73,8 @@ def test_a_changed_shape_is_a_recompilation_with_its_cause():
     assert watch.seen.graph_breaks == ()
 
 
-def test_a_graph_break_is_named_with_its_place_and_cause():
-    def broken(values):
+def test_a_graph_break_is_named_with_its_place_and_cause() -> None:
+    def broken(values: Any) -> Any:
         values = values.sin()
         torch._dynamo.graph_break()
         return values.cos()
@@ -87,8 +88,8 @@ def test_a_graph_break_is_named_with_its_place_and_cause():
     assert watch.seen.recompiles[0] == "broken was compiled for the first time"
 
 
-def test_a_branch_on_a_value_is_a_graph_break():
-    def branching(values):
+def test_a_branch_on_a_value_is_a_graph_break() -> None:
+    def branching(values: Any) -> Any:
         return values * 2 if values.sum() > 0 else values
 
     compiled = torch.compile(branching)
@@ -98,8 +99,8 @@ def test_a_branch_on_a_value_is_a_graph_break():
     assert cause.endswith("Python branched on the value of a tensor")
 
 
-def test_a_function_compiled_apart_must_not_break():
-    def branching(values):
+def test_a_function_compiled_apart_must_not_break() -> None:
+    def branching(values: Any) -> Any:
         return values * 2 if values.sum() > 0 else values
 
     with CompileWatch() as watch, pytest.raises(torch._dynamo.exc.TorchDynamoException):
@@ -108,7 +109,7 @@ def test_a_function_compiled_apart_must_not_break():
     assert cause.startswith("branching could not be compiled: ")
 
 
-def test_only_what_happens_within_is_seen():
+def test_only_what_happens_within_is_seen() -> None:
     scaler = compile_apart(make_scaler(3.0), name="scaler", device=CPU)
     scaler(torch.ones(2))
     with CompileWatch() as watch:
@@ -117,8 +118,8 @@ def test_only_what_happens_within_is_seen():
     assert watch.seen == Compilations()
 
 
-def test_what_happens_after_a_reset_within_is_seen():
-    def broken(values):
+def test_what_happens_after_a_reset_within_is_seen() -> None:
+    def broken(values: Any) -> Any:
         torch._dynamo.graph_break()
         return values.cos()
 
@@ -130,7 +131,7 @@ def test_what_happens_after_a_reset_within_is_seen():
     assert any("broken was compiled" in cause for cause in watch.seen.recompiles)
 
 
-def test_a_torch_that_counts_otherwise_is_no_failure(monkeypatch):
+def test_a_torch_that_counts_otherwise_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "_TRACER", "torch._dynamo.nowhere")
     scaler = compile_apart(make_scaler(5.0), name="scaler", device=CPU)
     with CompileWatch() as watch:
@@ -138,12 +139,12 @@ def test_a_torch_that_counts_otherwise_is_no_failure(monkeypatch):
     assert watch.seen == Compilations()
 
 
-def test_compilations_add_up():
+def test_compilations_add_up() -> None:
     total = Compilations(("a",), ()) + Compilations(("b",), ("c",))
     assert total == Compilations(("a", "b"), ("c",))
 
 
-def test_watching_does_not_load_the_compiler():
+def test_watching_does_not_load_the_compiler() -> None:
     """It takes two seconds, a third of a whole default run."""
     program = """
 import sys

@@ -10,13 +10,16 @@ import gc
 import weakref
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import upload
-from accelmnist.device import resolve
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device, resolve
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.compiled import CompiledEngine
 from accelmnist.engines.model import MLP
@@ -38,28 +41,28 @@ ADAM = {"optimizer": "adamw", "learning_rate": 0.01}
 
 
 @pytest.fixture
-def no_code_generation(monkeypatch):
+def no_code_generation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trace and guard as always, and run the graph as it is."""
     real = torch.compile
 
-    def compile_to_the_graph_itself(function, *, options=None, **others):
+    def compile_to_the_graph_itself(function: Any, *, options: Any = None, **others: Any) -> Any:
         return real(function, backend="eager", **others)
 
     monkeypatch.setattr(torch, "compile", compile_to_the_graph_itself)
 
 
-def planned(config, data, number=0, device=CPU) -> DeviceEpoch:
+def planned(config: Any, data: Any, number: float = 0, device: Any = CPU) -> DeviceEpoch:
     """The plan of an epoch, on the device."""
     return upload_epoch(TrainingPlan(config, len(data.train)).epoch(number), device)
 
 
-def prepared(config, data, device=CPU):
+def prepared(config: Any, data: Any, device: Any = CPU) -> Any:
     """A runner, with its job and the plan of its first epoch."""
     job = make_job(config, data, device)
     return prepare(CompiledEngine, job), job, planned(config, data, device=device)
 
 
-def weights_of(job) -> list[torch.Tensor]:
+def weights_of(job: Any) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in job.model.parameters()]
 
 
@@ -72,7 +75,9 @@ NINE = [
 ]
 
 
-def test_nine_engines_run_in_turn_without_a_compilation_and_as_if_alone(synthetic, no_code_generation):
+def test_nine_engines_run_in_turn_without_a_compilation_and_as_if_alone(
+    synthetic: Dataset, no_code_generation: Any
+) -> None:
     """Nine share one code in the source, and torch stops compiling a code object after eight."""
     alone = []
     for config in NINE:
@@ -93,7 +98,7 @@ def test_nine_engines_run_in_turn_without_a_compilation_and_as_if_alone(syntheti
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(job), weights, strict=True))
 
 
-def test_preparing_one_leaves_the_compiled_code_of_another(synthetic, device):
+def test_preparing_one_leaves_the_compiled_code_of_another(synthetic: Dataset, device: Device) -> None:
     """With the code that is generated for the device."""
     runs_here("compiled", device)
     first, _, epoch = prepared(small_config(), synthetic, device)
@@ -103,7 +108,7 @@ def test_preparing_one_leaves_the_compiled_code_of_another(synthetic, device):
     assert watch.seen == Compilations()
 
 
-def test_three_epochs_and_a_resume_compile_nothing(synthetic, device):
+def test_three_epochs_and_a_resume_compile_nothing(synthetic: Dataset, device: Device) -> None:
     runs_here("compiled", device)
     config = small_config(**CONFIGURATIONS["dropout"], training={"epochs": 3})
     runner, _, _ = prepared(config, synthetic, device)
@@ -115,14 +120,14 @@ def test_three_epochs_and_a_resume_compile_nothing(synthetic, device):
 
 
 @pytest.mark.parametrize("size", [1, 32])
-def test_a_batch_of_another_size_is_refused(size, synthetic, no_code_generation):
+def test_a_batch_of_another_size_is_refused(size: int, synthetic: Dataset, no_code_generation: Any) -> None:
     """The shapes of a job never change; were one to, it must not pass in silence, as a broadcast would."""
     runner, _, epoch = prepared(small_config(), synthetic)
     with pytest.raises(AssertionError, match="the batch of an epoch is the sample's"):
         runner.train_epoch(replace(epoch, order=epoch.order[:, :size]))
 
 
-def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic):
+def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic: Dataset) -> None:
     runs_here("compiled", CPU)
     config = small_config(training=ADAM)
     first, second = (planned(config, synthetic, number) for number in (0, 1))
@@ -138,7 +143,7 @@ def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic):
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(again), weights_of(job), strict=True))
 
 
-def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic, no_code_generation):
+def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic: Dataset, no_code_generation: Any) -> None:
     runner, job, epoch = prepared(small_config(training=ADAM), synthetic)
     runner.train_epoch(epoch)
     step = runner.state.__self__
@@ -151,13 +156,15 @@ def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic, no_c
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("steps", [1, 31, 70])
-def test_the_loop_takes_the_steps_that_single_calls_take(steps, precision, synthetic, no_code_generation):
+def test_the_loop_takes_the_steps_that_single_calls_take(
+    steps: int, precision: str, synthetic: Dataset, no_code_generation: Any
+) -> None:
     """Fewer than a call holds, and more; each against the pure function run as it is."""
     config = small_config(training={**ADAM, "batch_size": 24}, execution={"precision": precision})
     plan = planned(config, synthetic)
     assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == 64
 
-    def ends(way, nudge=leave):
+    def ends(way: Any, nudge: Any = leave) -> Any:
         job = make_job(config, synthetic, CPU)
         nudge(job.model.parameters())
         step = FunctionalStep(job)
@@ -170,7 +177,7 @@ def test_the_loop_takes_the_steps_that_single_calls_take(steps, precision, synth
     expected.hold(*ends(lambda step: epoch_by_steps(step, CPU)))
 
 
-def as_it_is(step):
+def as_it_is(step: Any) -> Any:
     def run(epoch: DeviceEpoch) -> torch.Tensor:
         return torch.stack(
             [step(*one) for one in zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)]
@@ -180,7 +187,9 @@ def as_it_is(step):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 64])
-def test_a_call_of_the_loop_has_room_for_about_a_second(steps, synthetic, monkeypatch):
+def test_a_call_of_the_loop_has_room_for_about_a_second(
+    steps: int, synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = small_config(model={"hidden": ()}, training={"batch_size": 16})
     monkeypatch.setattr(functional_loop, "_MOST_OPERATIONS", steps * 6 * 16 * 785 * 10 + 1)
     plan = planned(config, synthetic)
@@ -189,7 +198,9 @@ def test_a_call_of_the_loop_has_room_for_about_a_second(steps, synthetic, monkey
 
 
 @pytest.mark.slow  # three compilations that no other test shares
-def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp_path, monkeypatch):
+def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(
+    synthetic: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """torch keeps compiled graphs by a key; ours tell it to keep loops as well, so the key must hold their bodies."""
     runs_here("compiled", CPU)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
@@ -203,7 +214,7 @@ def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(synthetic, tmp
 
 
 @pytest.mark.slow  # a compilation that no other test shares
-def test_single_compiled_steps_follow_float64(synthetic):
+def test_single_compiled_steps_follow_float64(synthetic: Dataset) -> None:
     """What other devices than the CPU run, with generated code."""
     runs_here("compiled", CPU)
     config = small_config(training={**ADAM, "weight_decay": 0.05})
@@ -212,14 +223,14 @@ def test_single_compiled_steps_follow_float64(synthetic):
     replayed(config, synthetic.train, steps=16).hold(losses)
 
 
-def test_bf16_follows_float64(synthetic, device):
+def test_bf16_follows_float64(synthetic: Dataset, device: Device) -> None:
     runs_here("compiled", device)
     config = small_config(training={"epochs": 1})
     done = train_with("compiled", config, synthetic, device, precision="bf16")
     replayed(done.config, synthetic.train, steps=16).hold(done.losses[:16])
 
 
-def test_an_overflow_leaves_a_step_out_within_the_loop(synthetic, no_code_generation):
+def test_an_overflow_leaves_a_step_out_within_the_loop(synthetic: Dataset, no_code_generation: Any) -> None:
     """The scale starts at 2^13: weights a hundredfold as large overflow fp16's gradients, and nothing may change."""
     config = small_config(execution={"precision": "fp16"}, training=ADAM)
     runner, job, epoch = prepared(config, synthetic)
@@ -234,10 +245,12 @@ def test_an_overflow_leaves_a_step_out_within_the_loop(synthetic, no_code_genera
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(job), before, strict=True))
 
 
-def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(synthetic, monkeypatch, no_code_generation):
+def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(
+    synthetic: Dataset, monkeypatch: pytest.MonkeyPatch, no_code_generation: Any
+) -> None:
     original = FunctionalStep.advance
 
-    def with_break(self, *arguments):
+    def with_break(self: Any, *arguments: Any) -> Any:
         torch._dynamo.graph_break()
         return original(self, *arguments)
 
@@ -250,7 +263,9 @@ def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(synthetic, mo
     ("precision", "model"),
     [("fp32", {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}), ("bf16", {})],
 )
-def test_the_classifier_says_what_evaluation_says(precision, model, device, synthetic):
+def test_the_classifier_says_what_evaluation_says(
+    precision: str, model: dict[str, Any], device: Device, synthetic: Dataset
+) -> None:
     """One image, a batch, and more than one part; dropout takes no part."""
     runs_here("compiled", device)
     network = MLP(small_config(model=model).model, seed=3).to(device.torch_device)
@@ -263,7 +278,7 @@ def test_the_classifier_says_what_evaluation_says(precision, model, device, synt
         assert_logits(logits, network, images[:count], precision=precision)
 
 
-def test_the_classifier_compiles_once_for_every_number_of_images(synthetic, no_code_generation):
+def test_the_classifier_compiles_once_for_every_number_of_images(synthetic: Dataset, no_code_generation: Any) -> None:
     network = MLP(small_config().model, seed=3)
     images = upload(synthetic.train, CPU).images
     classify = CompiledEngine.classifier(network, CPU, "fp32")
@@ -281,7 +296,7 @@ def test_the_classifier_compiles_once_for_every_number_of_images(synthetic, no_c
     assert torch.equal(first, kept)  # a result is the caller's own
 
 
-def test_the_classifier_reads_the_weights_at_the_call(synthetic, no_code_generation):
+def test_the_classifier_reads_the_weights_at_the_call(synthetic: Dataset, no_code_generation: Any) -> None:
     network = MLP(small_config().model, seed=3)
     images = upload(synthetic.train, CPU).images[:9]
     classify = CompiledEngine.classifier(network, CPU, "fp32")
@@ -294,7 +309,7 @@ def test_the_classifier_reads_the_weights_at_the_call(synthetic, no_code_generat
     assert_logits(after, network, images)
 
 
-def test_a_classifier_that_is_dropped_frees_its_model(synthetic, no_code_generation):
+def test_a_classifier_that_is_dropped_frees_its_model(synthetic: Dataset, no_code_generation: Any) -> None:
     network = MLP(small_config().model, seed=3)
     classify = CompiledEngine.classifier(network, CPU, "fp32")
     classify(upload(synthetic.train, CPU).images[:9])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ WRONG = Verdict(
 )
 
 
-def result(engine: str, speed: float, *, rounds: int = 12, first: int = 1, **fields) -> CaseResult:
+def result(engine: str, speed: float, *, rounds: int = 12, first: int = 1, **fields: Any) -> CaseResult:
     """A training case that ran at `speed` with a jitter of a thousandth."""
     jitter = 1 + 0.001 * np.sin(np.arange(rounds) + first)
     made = CaseResult(
@@ -49,7 +50,7 @@ def concluded(*results: CaseResult, processes: int = 1, baseline: str | None = N
     return list(conclude(record).cases)
 
 
-def test_a_speedup_is_over_eager_float32_on_the_cpu():
+def test_a_speedup_is_over_eager_float32_on_the_cpu() -> None:
     eager, compiled, gpu = concluded(
         result("eager", 100.0), result("compiled", 150.0), result("eager", 900.0, device="cuda:0")
     )
@@ -61,14 +62,14 @@ def test_a_speedup_is_over_eager_float32_on_the_cpu():
     assert gpu.speedup.ratio == pytest.approx(9.0)
 
 
-def test_without_the_cpu_it_is_over_eager_on_the_same_device():
+def test_without_the_cpu_it_is_over_eager_on_the_same_device() -> None:
     eager, graph = concluded(result("eager", 100.0, device="cuda:0"), result("compiled", 300.0, device="cuda:0"))
     assert eager.speedup is None
     assert graph.speedup is not None
     assert graph.speedup.ratio == pytest.approx(3.0)
 
 
-def test_another_baseline_can_be_named():
+def test_another_baseline_can_be_named() -> None:
     eager, compiled = concluded(result("eager", 100.0), result("compiled", 200.0), baseline="compiled")
     assert compiled.speedup is None
     assert eager.speedup is not None
@@ -76,12 +77,12 @@ def test_another_baseline_can_be_named():
     assert eager.speedup.verdict == "slower"
 
 
-def test_only_the_same_work_is_compared():
+def test_only_the_same_work_is_compared() -> None:
     results = by_case(result("eager", 100.0), result("compiled", 200.0, batch_size=256))
     assert baseline_of(list(results)[1], results, None) is None
 
 
-def test_a_speedup_pairs_the_rounds_that_both_took_part_in():
+def test_a_speedup_pairs_the_rounds_that_both_took_part_in() -> None:
     """The machine doubles its speed after round 6; the later case saw the fast half alone."""
     slow_then_fast = result("eager", 100.0)
     assert slow_then_fast.images_per_s is not None
@@ -93,7 +94,7 @@ def test_a_speedup_pairs_the_rounds_that_both_took_part_in():
     assert speedup.ratio == pytest.approx(1.0, abs=0.01)
 
 
-def test_a_wrong_case_is_neither_ranked_nor_a_baseline_nor_faster():
+def test_a_wrong_case_is_neither_ranked_nor_a_baseline_nor_faster() -> None:
     wrong = replace(result("compiled", 500.0), verdict=WRONG)
     eager, compiled = concluded(result("eager", 100.0), wrong)
     assert (eager.rank, compiled.rank, compiled.speedup) == (1, None, None)
@@ -101,7 +102,7 @@ def test_a_wrong_case_is_neither_ranked_nor_a_baseline_nor_faster():
     assert all(one.speedup is None for one in with_speedups(base_is_wrong, None).values())
 
 
-def test_ranks_are_by_speed_within_a_mode():
+def test_ranks_are_by_speed_within_a_mode() -> None:
     inference = {"mode": "inference", "optimizer": None}
     results = by_case(
         result("eager", 100.0),
@@ -112,7 +113,7 @@ def test_ranks_are_by_speed_within_a_mode():
     assert [one.rank for one in with_ranks(results).values()] == [2, 1, 1, 3]
 
 
-def test_the_spread_between_processes_is_told():
+def test_the_spread_between_processes_is_told() -> None:
     """Rounds alternate between two processes, the second of which is 10 % faster."""
     one = result("eager", 100.0)
     samples = [100.0 if number % 2 == 0 else 110.0 for number in one.rounds]
@@ -121,14 +122,14 @@ def test_the_spread_between_processes_is_told():
     assert found.process_spread == pytest.approx(10 / 105)
 
 
-def test_symptoms_follow_from_samples_and_load():
+def test_symptoms_follow_from_samples_and_load() -> None:
     noisy = result("eager", 100.0)
     samples = [50.0, 150.0] * 6
     (found,) = concluded(replace(noisy, images_per_s=summarize(samples)))
     assert "unstable" in {symptom.code for symptom in found.symptoms}
 
 
-def test_limits_are_summarized_over_the_rounds_that_have_them():
+def test_limits_are_summarized_over_the_rounds_that_have_them() -> None:
     limit = Limit(key="m", kind="matmul", device="cpu", precision="fp32", threads=2, unit="flop/s", detail="")
     rounds = tuple(Round(number=n, process=0, limits={"m": 10.0 + n} if n > 1 else {}) for n in range(1, 5))
     made = conclude(BenchRecord(limits=(limit, replace(limit, key="never")), rounds=rounds)).limits

@@ -167,7 +167,7 @@ def test_no_line_is_wider_than_the_console(width: int, fashion: bool, passed: bo
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "diverged", "failed"])
 def test_a_run_that_did_not_finish_says_so(status: str) -> None:
-    record = RunRecord(status=status, message="the loss is not finite")  # type: ignore[arg-type]
+    record = RunRecord(status=status, message="the loss is not finite")
     said = lines(run_page(record, None))
     assert any(line.startswith(status.upper()) for line in said)
     assert "the loss is not finite" in said

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from accelmnist.core.config import OPTIMIZERS, ModelConfig, Optimizer, TrainingConfig
+from accelmnist.data.types import Dataset
 from accelmnist.device import resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.model import MLP, logits_of
@@ -42,7 +43,9 @@ CASE = Case(
 
 @pytest.mark.parametrize("hidden", NETWORKS)
 @pytest.mark.parametrize("batch_size", [64, 37])
-def test_products_of_a_training_step_are_those_that_torch_counts(hidden, batch_size, synthetic):
+def test_products_of_a_training_step_are_those_that_torch_counts(
+    hidden: tuple[int, ...], batch_size: int, synthetic: Dataset
+) -> None:
     config = small_config(model={"hidden": hidden}, training={"batch_size": batch_size})
     job = make_job(config, synthetic, resolve("cpu"))
     epoch = TrainingPlan(config, len(synthetic.train)).epoch(0)
@@ -53,7 +56,7 @@ def test_products_of_a_training_step_are_those_that_torch_counts(hidden, batch_s
 
 
 @pytest.mark.parametrize("hidden", NETWORKS)
-def test_products_of_a_call_are_those_that_torch_counts(hidden, synthetic):
+def test_products_of_a_call_are_those_that_torch_counts(hidden: tuple[int, ...], synthetic: Dataset) -> None:
     model, cpu = MLP(ModelConfig(hidden=hidden), seed=0), resolve("cpu")
     images = torch.from_numpy(synthetic.test.images[:50]).view(50, -1)
     with FlopCounterMode(display=False) as counter:
@@ -61,7 +64,7 @@ def test_products_of_a_call_are_those_that_torch_counts(hidden, synthetic):
     assert counter.get_total_flops() == product_flops(model.config, 50, "inference")
 
 
-def test_products_by_hand():
+def test_products_by_hand() -> None:
     assert step_products(TINY, 2, "inference") == (
         Product("forward", 0, 2, 784, 3),
         Product("forward", 1, 2, 3, 10),
@@ -91,7 +94,7 @@ class CountElements(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_flops_of_an_update_are_those_of_our_own_rules(optimizer):
+def test_flops_of_an_update_are_those_of_our_own_rules(optimizer: str) -> None:
     weights = torch.ones(7)
     update = FunctionalUpdate([weights], TrainingConfig(optimizer=optimizer, weight_decay=0.01))
     with CountElements(7) as counter:
@@ -99,7 +102,7 @@ def test_flops_of_an_update_are_those_of_our_own_rules(optimizer):
     assert counter.flops == UPDATE_FLOPS[optimizer]
 
 
-def test_a_training_step_by_hand():
+def test_a_training_step_by_hand() -> None:
     """784-3-10, two images, plain SGD: 2395 parameters."""
     cost = cost_of(CASE)
     # Pixels, biases and rectifiers forward and backward, 9 a logit, 4 a parameter.
@@ -113,7 +116,7 @@ def test_a_training_step_by_hand():
     assert cost.bytes == forward + loss + weight_gradients + input_gradient + update
 
 
-def test_a_call_by_hand():
+def test_a_call_by_hand() -> None:
     cost = cost_of(replace(CASE, mode="inference", optimizer=None))
     assert cost.flops == 2 * 2 * (2352 + 30) + 2 * 784 + 2 * 13 + 2 * 3
     assert cost.bytes == (1568 + 4 * 2355 + 4 * 6) + (4 * 6 + 4 * 40 + 4 * 20)
@@ -122,7 +125,7 @@ def test_a_call_by_hand():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("hidden", NETWORKS)
-def test_the_working_set_is_the_size_of_the_real_tensors(hidden, optimizer):
+def test_the_working_set_is_the_size_of_the_real_tensors(hidden: tuple[int, ...], optimizer: str) -> None:
     model = MLP(ModelConfig(hidden=hidden), seed=0)
     parameters = list(model.parameters())
     update = TorchUpdate(parameters, TrainingConfig(optimizer=optimizer), fused=False)
@@ -135,7 +138,7 @@ def test_the_working_set_is_the_size_of_the_real_tensors(hidden, optimizer):
     assert cost.working_set_bytes == sum(tensor.nbytes for tensor in tensors)
 
 
-def test_sixteen_bits_halve_activations_and_nothing_else():
+def test_sixteen_bits_halve_activations_and_nothing_else() -> None:
     wide, narrow = cost_of(CASE), cost_of(replace(CASE, precision="bf16"))
     assert wide.flops == narrow.flops
     assert wide.working_set_bytes - narrow.working_set_bytes == 2 * 2 * (2 * 13)
@@ -145,7 +148,7 @@ def test_sixteen_bits_halve_activations_and_nothing_else():
     assert cost_of(replace(CASE, precision="fp16")) == narrow
 
 
-def test_the_optimizers_state_is_read_and_written():
+def test_the_optimizers_state_is_read_and_written() -> None:
     plain, momentum, adam = (
         cost_of(replace(CASE, optimizer=optimizer)) for optimizer in ("sgd", "sgd-momentum", "adam")
     )
@@ -154,6 +157,6 @@ def test_the_optimizers_state_is_read_and_written():
     assert momentum.working_set_bytes - plain.working_set_bytes == 4 * 2395
 
 
-def test_every_optimizer_has_a_count():
+def test_every_optimizer_has_a_count() -> None:
     counted: set[Optimizer] = set(UPDATE_FLOPS)
     assert counted == set(OPTIMIZERS)

@@ -58,7 +58,7 @@ def only(results: Sequence[CaseResult]) -> Crossover:
     return found
 
 
-def test_it_pays_from_a_size_on():
+def test_it_pays_from_a_size_on() -> None:
     found = only(scaled("batch size", {64: 0.7, 256: 1.2, 1024: 1.5}, **COMPILED))
     assert found == Crossover(
         what="compiled over eager on cpu, fp32",
@@ -68,7 +68,7 @@ def test_it_pays_from_a_size_on():
     )
 
 
-def test_it_pays_everywhere():
+def test_it_pays_everywhere() -> None:
     found = only(scaled("batch size", {64: 1.2, 256: 1.2}, **COMPILED))
     assert found.start == 64
     assert found.sentence == (
@@ -76,13 +76,13 @@ def test_it_pays_everywhere():
     )
 
 
-def test_it_pays_nowhere():
+def test_it_pays_nowhere() -> None:
     found = only(scaled("batch size", {64: 0.9, 256: 1.0, 1024: 0.8}, **COMPILED))
     assert found.start is None
     assert found.sentence == "compiled is not faster than eager on cpu in fp32 at any batch size measured, 64 to 1024"
 
 
-def test_it_pays_below_alone():
+def test_it_pays_below_alone() -> None:
     found = only(scaled("batch size", {16: 1.3, 64: 1.3, 256: 0.9}, **COMPILED))
     assert found.start is None
     assert found.sentence == (
@@ -90,18 +90,18 @@ def test_it_pays_below_alone():
     )
 
 
-def test_a_gap_counts_against_what_lies_below():
+def test_a_gap_counts_against_what_lies_below() -> None:
     found = only(scaled("batch size", {16: 1.3, 64: 0.9, 256: 1.3, 1024: 1.3}, **COMPILED))
     assert found.start == 256
     assert found.sentence.endswith("from batch size 256 on, not at 64")
 
 
-def test_sizes_are_in_order_whatever_that_of_the_results():
+def test_sizes_are_in_order_whatever_that_of_the_results() -> None:
     results = scaled("batch size", {1024: 1.5, 64: 0.7, 256: 1.2}, **COMPILED)
     assert only(results).start == only(results[::-1]).start == 256
 
 
-def test_a_small_or_unsure_gain_does_not_pay():
+def test_a_small_or_unsure_gain_does_not_pay() -> None:
     assert only(scaled("batch size", {64: 1.01, 256: 1.2}, **COMPILED)).start == 256
     few = [
         replace(result, images_per_s=summarize(result.images_per_s.samples[:4]), rounds=result.rounds[:4])
@@ -111,7 +111,7 @@ def test_a_small_or_unsure_gain_does_not_pay():
     assert only(few).start is None, "four rounds are no proof"
 
 
-def test_rounds_are_paired():
+def test_rounds_are_paired() -> None:
     """Between rounds the machine moves by a fifth: unpaired, 5 % would be lost in it."""
     found = scaled("batch size", {64: 1.05, 256: 1.05}, **COMPILED)
     assert only(found).start == 64
@@ -121,7 +121,7 @@ def test_rounds_are_paired():
     assert only(shifted).start is None, "in other rounds the same samples say nothing"
 
 
-def test_pairs_are_of_the_rounds_that_both_took_part_in():
+def test_pairs_are_of_the_rounds_that_both_took_part_in() -> None:
     base, new = measured(1000.0, rounds=range(3, 15)), measured(1200.0, seed=1, rounds=range(9, 20))
     found = paired(base, new)
     assert found is not None
@@ -133,33 +133,33 @@ def test_pairs_are_of_the_rounds_that_both_took_part_in():
     assert paired(measured(1.0, rounds=range(3)), measured(1.0, rounds=range(3, 6))) is None
 
 
-def test_the_width_of_one_hidden_layer():
+def test_the_width_of_one_hidden_layer() -> None:
     found = only(scaled("width", {64: 0.7, 256: 1.2, 1024: 1.5}, **COMPILED))
     assert (found.axis, found.start) == ("width", 256)
     assert found.sentence == "compiled is faster than eager on cpu in fp32 from width 256 on, not at 64"
 
 
-def test_other_networks_have_no_width():
+def test_other_networks_have_no_width() -> None:
     results = scaled("width", {64: 1.2}, **COMPILED)
     for hidden in ((), (64, 64), (128, 128)):
         results += [measured(1000.0, hidden=hidden), measured(1200.0, hidden=hidden, seed=1, engine="compiled")]
     assert find_crossovers(results) == ()
 
 
-def test_one_size_is_no_axis():
+def test_one_size_is_no_axis() -> None:
     assert find_crossovers(scaled("batch size", {64: 1.5}, **COMPILED)) == ()
     lonely = [*scaled("batch size", {64: 1.5}, **COMPILED), measured(1.0, batch_size=256, engine="compiled")]
     assert find_crossovers(lonely) == (), "at 256 there is nothing to compare with"
 
 
-def test_a_card_against_the_processor():
+def test_a_card_against_the_processor() -> None:
     found = only(scaled("batch size", {64: 0.8, 256: 3.0}, base={}, new={"device": "cuda:0"}))
     assert found.what == "cuda:0 over cpu, eager, fp32"
     assert found.sentence == "cuda:0 is faster than cpu in eager fp32 from batch size 256 on, not at 64"
     assert found.start == 256
 
 
-def test_a_card_is_held_against_the_processors_best_threads():
+def test_a_card_is_held_against_the_processors_best_threads() -> None:
     results = []
     for size in (64, 256):
         results += [
@@ -171,7 +171,7 @@ def test_a_card_is_held_against_the_processors_best_threads():
     assert only([result for result in results if result.threads != 2]).start == 64
 
 
-def test_a_precision_against_float32():
+def test_a_precision_against_float32() -> None:
     found = only(
         scaled(
             "batch size", {64: 0.8, 256: 1.4}, base={"device": "cuda:0"}, new={"device": "cuda:0", "precision": "bf16"}
@@ -181,7 +181,7 @@ def test_a_precision_against_float32():
     assert found.sentence == "bf16 is faster than fp32 on cuda:0 with eager from batch size 256 on, not at 64"
 
 
-def test_pairs_differ_in_one_thing():
+def test_pairs_differ_in_one_thing() -> None:
     """bf16 compiled is held against fp32 compiled and bf16 eager, never against fp32 eager."""
     results = []
     for size in (64, 256):
@@ -200,7 +200,7 @@ def test_pairs_differ_in_one_thing():
     }
 
 
-def test_wrong_results_do_not_count():
+def test_wrong_results_do_not_count() -> None:
     results = scaled("batch size", {64: 1.2, 256: 1.2, 1024: 1.2}, **COMPILED)
     wrong = Verdict(passed=False, reference="the reference")
     spoilt = [
@@ -212,13 +212,13 @@ def test_wrong_results_do_not_count():
     assert find_crossovers(spoilt) == ()
 
 
-def test_cases_without_samples_do_not_count():
+def test_cases_without_samples_do_not_count() -> None:
     results = scaled("batch size", {64: 1.2, 256: 1.2}, **COMPILED)
     skipped = [replace(one, images_per_s=None, status="skipped", rounds=()) for one in results]
     assert find_crossovers(skipped) == ()
 
 
-def test_what_differs_in_a_benchmark_is_named():
+def test_what_differs_in_a_benchmark_is_named() -> None:
     sizes = {64: 0.7, 256: 1.2}
     results = scaled("batch size", sizes, **COMPILED)
     inference = {"mode": "inference", "optimizer": None, "hidden": (512, 512), "threads": 2}
@@ -235,7 +235,7 @@ def test_what_differs_in_a_benchmark_is_named():
     )
 
 
-def test_the_batch_size_is_named_along_the_width():
+def test_the_batch_size_is_named_along_the_width() -> None:
     results = []
     for size in (64, 256):
         for width in (32, 128):
@@ -246,7 +246,7 @@ def test_the_batch_size_is_named_along_the_width():
     assert [one.sentence.partition(": ")[0] for one in found] == ["784-32-10", "784-128-10", "batch 64", "batch 256"]
 
 
-def test_break_even_by_hand():
+def test_break_even_by_hand() -> None:
     assert break_even_epochs(6.0, base_epoch_s=1.0, compiled_epoch_s=0.6) == pytest.approx(15.0)
     assert break_even_epochs(6.0, base_epoch_s=0.6, compiled_epoch_s=0.6) is None
     assert break_even_epochs(6.0, base_epoch_s=0.6, compiled_epoch_s=1.0) is None
@@ -260,7 +260,7 @@ def broken_even(base: CaseResult, new: CaseResult) -> float | None:
     return found.break_even_epochs
 
 
-def test_break_even_from_results():
+def test_break_even_from_results() -> None:
     """60,000 images at 100,000 a second take 0.6 s; half as many seconds by the compiled step save 0.3 s an epoch."""
     base, new = measured(100_000.0), measured(200_000.0, seed=1, engine="compiled", compile_s=6.0)
     ratio = paired(base, new)
@@ -282,11 +282,11 @@ def test_break_even_from_results():
         (2000.0, {"mode": "inference", "optimizer": None}),
     ],
 )
-def test_what_never_breaks_even(speed, fields):
+def test_what_never_breaks_even(speed: float, fields: dict[str, Any]) -> None:
     new = measured(speed, seed=1, **({"engine": "compiled", "compile_s": 6.0} | fields))
     assert broken_even(measured(1000.0), new) is None
 
 
-def test_a_wrong_baseline_is_none():
+def test_a_wrong_baseline_is_none() -> None:
     base = measured(1000.0, verdict=Verdict(passed=False, reference="the reference"))
     assert broken_even(base, measured(2000.0, seed=1, engine="compiled", compile_s=6.0)) is None

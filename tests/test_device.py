@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -25,7 +28,7 @@ MPS = Device("mps", "a chip", "asked for")
 
 
 @pytest.fixture
-def two_cards(monkeypatch):
+def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with two CUDA devices, as far as names go."""
     monkeypatch.setattr(names, "_has_no_driver", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -33,23 +36,23 @@ def two_cards(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
 
 
-def capability(monkeypatch, major: int, minor: int) -> None:
+def capability(monkeypatch: pytest.MonkeyPatch, major: int, minor: int) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (major, minor))
 
 
-def test_the_cpu_is_always_there():
+def test_the_cpu_is_always_there() -> None:
     assert available()[-1] == "cpu"
     assert resolve("cpu").torch_device == torch.device("cpu")
     assert resolve("cpu").hardware
 
 
-def test_auto_takes_the_first_card(two_cards):
+def test_auto_takes_the_first_card(two_cards: Any) -> None:
     assert available()[:2] == ["cuda:0", "cuda:1"]
     chosen = resolve("auto")
     assert (str(chosen), chosen.hardware, chosen.reason) == ("cuda:0", "card 0", "the fastest kind here")
 
 
-def test_cards_go_by_number(two_cards):
+def test_cards_go_by_number(two_cards: Any) -> None:
     assert str(resolve("cuda")) == "cuda:0"
     assert str(resolve("cuda:1")) == "cuda:1"
     with pytest.raises(
@@ -59,7 +62,7 @@ def test_cards_go_by_number(two_cards):
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "mps:0", "CUDA"])
-def test_a_name_that_means_nothing(name):
+def test_a_name_that_means_nothing(name: str) -> None:
     if name == "cuda:":
         pytest.skip("an empty number means the first card, as torch reads it")
     with pytest.raises(ConfigError, match="is not a device"):
@@ -75,14 +78,16 @@ def test_a_name_that_means_nothing(name):
         ((9, 0), True, True, True),
     ],
 )
-def test_precisions_follow_the_compute_capability(version, tf32, bf16, fp16, monkeypatch):
+def test_precisions_follow_the_compute_capability(
+    version: tuple[int, ...], tf32: bool, bf16: bool, fp16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     capability(monkeypatch, *version)
     found = [precision_capability(CUDA, precision).available for precision in ("tf32", "bf16", "fp16")]
     assert found == [tf32, bf16, fp16]
     assert "compute capability {}.{}".format(*version) in precision_capability(CUDA, "bf16").reason
 
 
-def test_a_precision_that_is_not_there_names_those_that_are(monkeypatch):
+def test_a_precision_that_is_not_there_names_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
     capability(monkeypatch, 7, 5)
     with pytest.raises(DeviceError, match=r"bf16 is not available on cuda:0: compute capability 7\.5.*fp32, fp16"):
         require_precision(CUDA, "bf16")
@@ -90,7 +95,7 @@ def test_a_precision_that_is_not_there_names_those_that_are(monkeypatch):
         require_precision(MPS, "tf32")
 
 
-def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch, tmp_path):
+def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cpu = resolve("cpu")
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert (
@@ -104,7 +109,7 @@ def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch, tmp_path
     assert compile_capability(cpu).available
 
 
-def test_compiling_on_cuda_takes_triton_and_a_card_that_it_knows(monkeypatch):
+def test_compiling_on_cuda_takes_triton_and_a_card_that_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     capability(monkeypatch, 6, 1)
     monkeypatch.setattr(capabilities, "find_spec", lambda name: object())
     assert not compile_capability(CUDA).available
@@ -123,7 +128,7 @@ def test_compiling_on_cuda_takes_triton_and_a_card_that_it_knows(monkeypatch):
         RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
     ],
 )
-def test_out_of_memory_is_known_in_every_form(error):
+def test_out_of_memory_is_known_in_every_form(error: Exception) -> None:
     assert is_out_of_memory(error)
     with (
         pytest.raises(DeviceError, match=r"out of memory on cuda:0 \(a card\)\. Do this"),
@@ -132,17 +137,17 @@ def test_out_of_memory_is_known_in_every_form(error):
         raise error
 
 
-def test_other_errors_stay_what_they_are():
+def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="shapes"), memory_errors(CUDA, "Do this"):
         raise RuntimeError("shapes do not match")
 
 
-def test_really_running_out_of_memory_on_the_cpu():
+def test_really_running_out_of_memory_on_the_cpu() -> None:
     with pytest.raises(DeviceError, match="out of memory on cpu"), memory_errors(resolve("cpu"), "Do this"):
         torch.empty(2**60, dtype=torch.uint8)
 
 
-def test_synchronizing_reaches_the_right_device(monkeypatch):
+def test_synchronizing_reaches_the_right_device(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: calls.append(str(device)))
     monkeypatch.setattr(torch.mps, "synchronize", lambda: calls.append("mps"))
@@ -151,7 +156,7 @@ def test_synchronizing_reaches_the_right_device(monkeypatch):
     assert calls == ["cuda:0", "mps"]
 
 
-def test_tf32_is_on_only_where_it_was_asked_for(monkeypatch):
+def test_tf32_is_on_only_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.backends.cuda.matmul.fp32_precision
     with module.matmul_precision(CUDA, "tf32"):
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"

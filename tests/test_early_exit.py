@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from accelmnist.core.errors import DeviceError, DivergedError, StoppedError
@@ -19,7 +21,7 @@ from accelmnist.training.early_exit import record_early_exit
         (ZeroDivisionError("division by zero"), "failed", "ZeroDivisionError: division by zero"),
     ],
 )
-def test_every_early_end_is_told_and_goes_on(error, status, message):
+def test_every_early_end_is_told_and_goes_on(error: Any, status: str, message: str) -> None:
     told = []
     with pytest.raises(type(error)) as raised, record_early_exit(lambda *ended: told.append(ended)):
         raise error
@@ -27,14 +29,14 @@ def test_every_early_end_is_told_and_goes_on(error, status, message):
     assert told == [(status, message)]
 
 
-def test_an_end_in_good_time_is_not_told():
+def test_an_end_in_good_time_is_not_told() -> None:
     told = []
     with record_early_exit(lambda *ended: told.append(ended)):
         pass
     assert told == []
 
 
-def test_ctrl_c_has_the_words_that_were_given():
+def test_ctrl_c_has_the_words_that_were_given() -> None:
     told = []
     with pytest.raises(KeyboardInterrupt), record_early_exit(lambda *ended: told.append(ended), interrupted="by hand"):
         raise KeyboardInterrupt

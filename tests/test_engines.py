@@ -7,12 +7,14 @@ function that it compiles runs all of them as it is.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 
 from accelmnist.core.config import ENGINES, OPTIMIZERS, ExecutionConfig, RunConfig
 from accelmnist.core.errors import CheckpointError, DeviceError
+from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import choose_engine, engine_class
 from accelmnist.engines.contract import Engine
@@ -57,7 +59,7 @@ CASES = [(engine, name) for engine in ENGINES for name in CONFIGURATIONS if engi
 
 
 @pytest.mark.parametrize(("engine", "name"), CASES)
-def test_first_steps_follow_float64(engine, name, device, synthetic):
+def test_first_steps_follow_float64(engine: str, name: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(**CONFIGURATIONS[name])
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=1))
     done = train_with(runs_here(engine, device, config), config, synthetic, device)
@@ -65,7 +67,7 @@ def test_first_steps_follow_float64(engine, name, device, synthetic):
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_the_functional_step_follows_float64(name, device, synthetic):
+def test_the_functional_step_follows_float64(name: str, device: Device, synthetic: Dataset) -> None:
     """What `compiled` compiles, run as it is: every rule, output and option."""
     config = small_config(**CONFIGURATIONS[name])
     step = FunctionalStep(make_job(config, synthetic, device))
@@ -75,7 +77,9 @@ def test_the_functional_step_follows_float64(name, device, synthetic):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_the_functional_step_follows_float64_in_sixteen_bits(precision, device, synthetic):
+def test_the_functional_step_follows_float64_in_sixteen_bits(
+    precision: str, device: Device, synthetic: Dataset
+) -> None:
     config = small_config(execution={"precision": precision})
     step = FunctionalStep(make_job(config, synthetic, device))
     plan = upload_epoch(TrainingPlan(config, len(synthetic.train)).epoch(0), device)
@@ -87,7 +91,7 @@ def test_the_functional_step_follows_float64_in_sixteen_bits(precision, device, 
     ("engine", "precision"),
     [(engine, "fp16") for engine in ENGINES] + [(engine, "bf16") for engine in ENGINES if engine not in COMPILING],
 )
-def test_sixteen_bits_follow_float64(engine, precision, device, synthetic):
+def test_sixteen_bits_follow_float64(engine: str, precision: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(training={"epochs": 1})
     done = train_with(runs_here(engine, device), config, synthetic, device, precision=precision)
     replayed(done.config, synthetic.train, steps=STEPS).hold(done.losses[:STEPS])
@@ -95,14 +99,14 @@ def test_sixteen_bits_follow_float64(engine, precision, device, synthetic):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_whole_training_ends_where_the_reference_does(engine, device, synthetic):
+def test_a_whole_training_ends_where_the_reference_does(engine: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(training={"learning_rate": 0.02})
     done = train_with(runs_here(engine, device), config, synthetic, device)
     reference(config, synthetic).hold(*ends_of(done))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_preparing_leaves_the_weights_as_they_were(engine, device, synthetic):
+def test_preparing_leaves_the_weights_as_they_were(engine: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(training={"optimizer": "adamw", "learning_rate": 0.01})
     job = make_job(config, synthetic, device)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
@@ -115,13 +119,13 @@ def test_preparing_leaves_the_weights_as_they_were(engine, device, synthetic):
     ("engine", "optimizer"),
     [(engine, name) for engine in ENGINES for name in OPTIMIZERS if engine not in COMPILING or name == "adamw"],
 )
-def test_a_state_moves_between_engines(engine, optimizer, device, synthetic):
+def test_a_state_moves_between_engines(engine: str, optimizer: str, device: Device, synthetic: Dataset) -> None:
     """Half an epoch by eager, the rest by `engine` from its state: as if eager had done it all."""
     config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
     plan = TrainingPlan(config, len(synthetic.train))
     first, second = (plan.epoch(number) for number in (0, 1))
 
-    def by_eager(nudge):
+    def by_eager(nudge: Any) -> Any:
         job = make_job(config, synthetic, device)
         nudge(job.model.parameters())
         alone = prepare(EagerEngine, job)
@@ -137,14 +141,14 @@ def test_a_state_moves_between_engines(engine, optimizer, device, synthetic):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_state_of_another_network_is_refused(engine, device, synthetic):
+def test_a_state_of_another_network_is_refused(engine: str, device: Device, synthetic: Dataset) -> None:
     runner = prepare(engine_class(runs_here(engine, device)), make_job(small_config(), synthetic, device))
     other = prepare(EagerEngine, make_job(small_config(model={"hidden": (8,)}), synthetic, device))
     with pytest.raises(CheckpointError, match=r"momentum_buffer/layers\.0\.weight has shape \(8, 784\)"):
         runner.load_state(other.state())
 
 
-def test_compiled_code_is_not_made_anew_in_the_second_epoch(synthetic):
+def test_compiled_code_is_not_made_anew_in_the_second_epoch(synthetic: Dataset) -> None:
     device = resolve("cpu")
     engine = engine_class(runs_here("compiled", device))
     config = small_config(**CONFIGURATIONS["dropout"])
@@ -156,7 +160,7 @@ def test_compiled_code_is_not_made_anew_in_the_second_epoch(synthetic):
             run_epoch(runner, plan.epoch(number))
 
 
-def test_every_file_of_the_folder_is_an_engine():
+def test_every_file_of_the_folder_is_an_engine() -> None:
     assert {"eager", "compiled"} <= set(ENGINES)
     for name in ENGINES:
         engine = engine_class(name)
@@ -164,7 +168,7 @@ def test_every_file_of_the_folder_is_an_engine():
         assert engine.summary
 
 
-def test_an_engine_that_cannot_run_says_why_and_names_those_that_can(monkeypatch):
+def test_an_engine_that_cannot_run_says_why_and_names_those_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("accelmnist.device.capabilities.cpp_compiler", lambda: None)
     config = small_config(execution={"engine": "compiled"})
     assert config.execution == ExecutionConfig(engine="compiled")

@@ -8,7 +8,8 @@ import torch
 
 from accelmnist.core.config import ModelConfig
 from accelmnist.data.on_device import upload
-from accelmnist.data.types import ImageSet
+from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.device import Device
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import accuracy_of, confident_mistakes, evaluate
 from tests.rounding import SUM_ERROR, assert_logits
@@ -25,7 +26,9 @@ def numpy_logits(model: MLP, images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 10_000])
-def test_every_image_counts_whatever_the_chunk(chunk, device, synthetic, monkeypatch):
+def test_every_image_counts_whatever_the_chunk(
+    chunk: int, device: Device, synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("accelmnist.engines.model._CHUNK", chunk)
     test = ImageSet(synthetic.test.images[:101], synthetic.test.labels[:101])
     model = MLP(ModelConfig(hidden=(16,)), seed=3)
@@ -42,7 +45,7 @@ def test_every_image_counts_whatever_the_chunk(chunk, device, synthetic, monkeyp
     assert found.metrics.loss == pytest.approx(-log_softmax[np.arange(101), test.labels].mean(), rel=SUM_ERROR)
 
 
-def test_mistakes_are_wrong_and_sorted(device, synthetic):
+def test_mistakes_are_wrong_and_sorted(device: Device, synthetic: Dataset) -> None:
     model = MLP(ModelConfig(hidden=(16,)), seed=3).to(device.torch_device)
     found = evaluate(model, upload(synthetic.test, device), device=device, precision="fp32")
     mistakes = confident_mistakes(found, model, limit=12)
@@ -58,7 +61,7 @@ def test_mistakes_are_wrong_and_sorted(device, synthetic):
     assert mistakes[0].score == pytest.approx(probabilities[wrong].max())
 
 
-def test_the_set_stays_bytes_on_the_device(device, synthetic):
+def test_the_set_stays_bytes_on_the_device(device: Device, synthetic: Dataset) -> None:
     uploaded = upload(synthetic.test, device)
     assert (uploaded.images.dtype, uploaded.labels.dtype) == (torch.uint8, torch.int64)
     assert uploaded.images.shape == (512, 784)

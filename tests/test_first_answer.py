@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from accelmnist.core.config import DataConfig, ExecutionConfig, ModelConfig, Run
 from accelmnist.core.errors import DataError, DivergedError
 from accelmnist.core.records import load_record
 from accelmnist.data.idx import write_idx
+from accelmnist.data.types import Dataset
 from accelmnist.device import available, cpu_instructions, is_known_without_torch, names, resolve, torch_version
 from accelmnist.device.threads import usable_threads
 from accelmnist.engines import choose, native
@@ -34,7 +36,7 @@ pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(nat
 
 
 @pytest.fixture(autouse=True)
-def no_measured_speeds(tmp_path_factory, monkeypatch):
+def no_measured_speeds(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache folder of its own, here and in processes: other tests' benchmarks may have another engine ahead."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
@@ -43,7 +45,7 @@ ON_CPU = ExecutionConfig(device="cpu", engine="fused", threads=1)
 
 
 @pytest.fixture(scope="module")
-def folder(synthetic, tmp_path_factory) -> Path:
+def folder(synthetic: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic set as files."""
     place = tmp_path_factory.mktemp("images")
     for name, part in (("train", synthetic.train), ("t10k", synthetic.test)):
@@ -52,7 +54,7 @@ def folder(synthetic, tmp_path_factory) -> Path:
     return place
 
 
-def config_of(folder: Path, **settings) -> RunConfig:
+def config_of(folder: Path, **settings: Any) -> RunConfig:
     choices = {"epochs": 3, "batch_size": 64, "learning_rate": 0.01} | settings
     return RunConfig(
         data=DataConfig(folder=str(folder)),
@@ -62,18 +64,20 @@ def config_of(folder: Path, **settings) -> RunConfig:
     )
 
 
-def run(config: RunConfig, **settings) -> RunOutcome:
+def run(config: RunConfig, **settings: Any) -> RunOutcome:
     return execute(RunRequest(config=config, **settings), choose_setup(config), SilentObserver)
 
 
 @pytest.fixture
-def early(monkeypatch):
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has not loaded torch, as far as a run can tell."""
     monkeypatch.setattr(module, "answers_first", lambda setup: setup.engine.name == "fused")
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "sgd-momentum", "adamw"])
-def test_a_run_that_answers_first_is_any_other_to_the_bit(folder, optimizer, monkeypatch):
+def test_a_run_that_answers_first_is_any_other_to_the_bit(
+    folder: Any, optimizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = config_of(folder, optimizer=optimizer)
     plain = run(config)
     monkeypatch.setattr(module, "answers_first", lambda _setup: True)
@@ -93,19 +97,23 @@ class Told(SilentObserver):
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    def planned(self, record):
+    def planned(self, record: Any) -> None:
         self.events.append("planned")
 
-    def epoch_done(self, figures):
+    def epoch_done(self, figures: Any) -> None:
         self.events.append(f"epoch {figures.epoch}")
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2])
-def test_a_run_shows_and_saves_itself_when_its_time_is_over(folder, epochs, monkeypatch, tmp_path, early):
+def test_a_run_shows_and_saves_itself_when_its_time_is_over(
+    folder: Any, epochs: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, early: Any
+) -> None:
     """After as many epochs as there was time for; the rest is told as it happens, and the weights are the same."""
     config = config_of(folder)
     whole = run(config)
-    told, answers, saved = Told(), [], []
+    answers: list[Any] = []
+    saved: list[Any] = []
+    told = Told()
     monkeypatch.setattr(module, "LONGEST_S", -1.0 if epochs == 0 else 1.0)
     original = NativeNetwork.train_epoch
 
@@ -117,7 +125,7 @@ def test_a_run_shows_and_saves_itself_when_its_time_is_over(folder, epochs, monk
 
     trained = 0
 
-    def train_epoch(self, epoch):
+    def train_epoch(self: Any, epoch: Any) -> Any:
         nonlocal trained
         trained += 1
         told.events.append("trained")
@@ -141,7 +149,7 @@ def test_a_run_shows_and_saves_itself_when_its_time_is_over(folder, epochs, monk
     assert outcome.record.timing.to_accuracy_s == 9.5
 
 
-def test_times_are_those_of_the_first_answer(folder, early):
+def test_times_are_those_of_the_first_answer(folder: Any, early: Any) -> None:
     ages = iter([1.25, 9.5])
     timing = run(config_of(folder), since_start=lambda: next(ages)).record.timing
     assert timing.to_accuracy_s == 1.25
@@ -149,7 +157,7 @@ def test_times_are_those_of_the_first_answer(folder, early):
     assert next(ages) == 9.5
 
 
-def test_the_first_answer_is_the_one_of_the_record(folder, early):
+def test_the_first_answer_is_the_one_of_the_record(folder: Any, early: Any) -> None:
     answers: list[float] = []
     metrics = run(config_of(folder), on_answer=answers.append).record.metrics
     assert metrics is not None
@@ -157,7 +165,9 @@ def test_the_first_answer_is_the_one_of_the_record(folder, early):
     assert answers[0] > 0.5
 
 
-def test_what_was_trained_is_saved_before_it_is_proven(folder, tmp_path, monkeypatch, early):
+def test_what_was_trained_is_saved_before_it_is_proven(
+    folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: Any
+) -> None:
     """A run that is killed after its first answer goes on from there."""
     config = config_of(folder)
     monkeypatch.setattr("accelmnist.training.proof.evaluate", lambda *_, **__: stop())
@@ -182,13 +192,13 @@ def stop() -> None:
     raise KeyboardInterrupt
 
 
-def test_a_training_that_diverges_is_told_and_saved(folder, tmp_path, early):
+def test_a_training_that_diverges_is_told_and_saved(folder: Any, tmp_path: Path, early: Any) -> None:
     with pytest.raises(DivergedError):
         run(config_of(folder, optimizer="sgd", learning_rate=1e30), folder=tmp_path / "run")
     assert load_record(tmp_path / "run").status == "diverged"
 
 
-def test_wrong_data_is_told_as_ever(tmp_path, early):
+def test_wrong_data_is_told_as_ever(tmp_path: Path, early: Any) -> None:
     with pytest.raises(DataError, match="no such folder"):
         run(config_of(tmp_path / "nowhere"))
 
@@ -197,7 +207,7 @@ def test_wrong_data_is_told_as_ever(tmp_path, early):
 
 
 @pytest.fixture
-def quiet_machine(monkeypatch):
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has no accelerator, whatever this one has, in a process without torch."""
     monkeypatch.setattr(names, "_DRIVERS", ())
     monkeypatch.setattr(names.sys, "platform", "linux")
@@ -219,16 +229,18 @@ def quiet_machine(monkeypatch):
         ({"model": ModelConfig(hidden=(2048,))}, True),
     ],
 )
-def test_it_answers_first_where_the_native_kernels_train_small_networks(quiet_machine, changed, waits):
+def test_it_answers_first_where_the_native_kernels_train_small_networks(
+    quiet_machine: Any, changed: Any, waits: Any
+) -> None:
     config = replace(RunConfig(execution=ExecutionConfig(device="cpu")), **changed)
     assert answers_first(choose_setup(config)) != waits
 
 
-def test_a_process_that_has_torch_has_nothing_to_wait_for():
+def test_a_process_that_has_torch_has_nothing_to_wait_for() -> None:
     assert not answers_first(choose_setup(RunConfig(execution=ON_CPU)))
 
 
-def test_a_driver_leaves_the_device_open(quiet_machine, monkeypatch, tmp_path):
+def test_a_driver_leaves_the_device_open(quiet_machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert available() == ["cpu"]
     assert is_known_without_torch("auto")
     assert not is_known_without_torch("cuda")
@@ -238,12 +250,14 @@ def test_a_driver_leaves_the_device_open(quiet_machine, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_other_systems_may_have_an_accelerator(quiet_machine, monkeypatch, platform):
+def test_other_systems_may_have_an_accelerator(
+    quiet_machine: Any, monkeypatch: pytest.MonkeyPatch, platform: Any
+) -> None:
     monkeypatch.setattr(names.sys, "platform", platform)
     assert not is_known_without_torch("auto")
 
 
-def speed(engine: str, images_per_s: float, setting: BenchmarkSetting, **changed) -> Speed:
+def speed(engine: str, images_per_s: float, setting: BenchmarkSetting, **changed: Any) -> Speed:
     return Speed(
         setting=replace(setting, **changed),
         engine=engine,
@@ -263,7 +277,9 @@ def speed(engine: str, images_per_s: float, setting: BenchmarkSetting, **changed
         ((("fused", 2.0, {}), ("cuda_graph", 9.0, {"device": "cuda:0"})), "fused"),
     ],
 )
-def test_the_engine_is_the_fastest_of_the_table(quiet_machine, monkeypatch, speeds, engine):
+def test_the_engine_is_the_fastest_of_the_table(
+    quiet_machine: Any, monkeypatch: pytest.MonkeyPatch, speeds: Any, engine: Any
+) -> None:
     config, cpu = RunConfig(execution=ExecutionConfig(device="cpu")), resolve("cpu")
     setting = setting_of(config, cpu)
     table = SpeedTable(speeds=tuple(speed(name, value, setting, **changed) for name, value, changed in speeds))
@@ -289,7 +305,7 @@ print(choose.setting_of(RunConfig(), cpu) == setting)
 """
 
 
-def test_a_table_of_every_engine_is_read_without_torch():
+def test_a_table_of_every_engine_is_read_without_torch() -> None:
     bare = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run([sys.executable, "-c", CHOSEN], env=bare, capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
@@ -297,19 +313,19 @@ def test_a_table_of_every_engine_is_read_without_torch():
     assert second == "True"
 
 
-def test_without_the_extension_another_engine_is_chosen(quiet_machine, monkeypatch):
+def test_without_the_extension_another_engine_is_chosen(quiet_machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "why_missing", lambda: "the native kernels are not built")
     choice = choose_engine(RunConfig(), resolve("cpu"))
     assert (choice.name, choice.reason) == ("eager", "not fused: the native kernels are not built")
 
 
-def test_versions_and_instructions_are_torchs_own():
+def test_versions_and_instructions_are_torchs_own() -> None:
     assert torch_version() == str(torch.__version__)
     assert cpu_instructions() == torch.backends.cpu.get_cpu_capability()
 
 
 @pytest.mark.parametrize("variables", [{}, {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "64"}])
-def test_threads_are_those_that_torch_takes(variables):
+def test_threads_are_those_that_torch_takes(variables: Any) -> None:
     program = "from accelmnist.device.threads import usable_threads as n; a = n(); import torch; "
     program += "print(a, torch.get_num_threads())"
     bare = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -321,7 +337,7 @@ def test_threads_are_those_that_torch_takes(variables):
 
 
 @pytest.mark.parametrize(("asked", "threads"), [("1", 1), ("1,4", 1), ("what", None), ("0", None), ("100000", None)])
-def test_fewer_threads_can_be_asked_for(monkeypatch, asked, threads):
+def test_fewer_threads_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, asked: Any, threads: Any) -> None:
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cores = usable_threads()
@@ -337,7 +353,7 @@ def start(*options: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command_line, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_command_tells_the_accuracy_first(folder, tmp_path):
+def test_the_command_tells_the_accuracy_first(folder: Any, tmp_path: Path) -> None:
     process = start("--data", str(folder), "--epochs", "2", "--out", "run", cwd=tmp_path)
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
@@ -353,7 +369,7 @@ def test_the_command_tells_the_accuracy_first(folder, tmp_path):
     assert record.verdict.passed
 
 
-def test_json_and_quiet_stay_what_they_are(folder, tmp_path):
+def test_json_and_quiet_stay_what_they_are(folder: Any, tmp_path: Path) -> None:
     process = start("--data", str(folder), "--epochs", "1", "--no-save", "--json", cwd=tmp_path)
     output, errors = process.communicate()
     assert json.loads(output)["status"] == "done"
@@ -364,7 +380,7 @@ def test_json_and_quiet_stay_what_they_are(folder, tmp_path):
     assert output.startswith("PASS")
 
 
-def test_nothing_is_trained_for_a_folder_that_is_taken(folder, tmp_path):
+def test_nothing_is_trained_for_a_folder_that_is_taken(folder: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     process = start("--data", str(folder), "--out", ".", cwd=tmp_path)
     output, errors = process.communicate()
@@ -397,7 +413,7 @@ sys.exit(invoke(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("recipe", [(), ("--recipe", "mnist-98")])
-def test_the_accuracy_is_told_before_torch_is_loaded(recipe, folder, tmp_path):
+def test_the_accuracy_is_told_before_torch_is_loaded(recipe: Any, folder: Any, tmp_path: Path) -> None:
     arguments = ["run", "--device", "cpu", "--data", str(folder), "--out", str(tmp_path / "run"), *recipe]
     done = subprocess.run([sys.executable, "-c", ASKED, *arguments], capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -406,7 +422,7 @@ def test_the_accuracy_is_told_before_torch_is_loaded(recipe, folder, tmp_path):
     )
 
 
-def test_ctrl_c_ends_it_at_once(folder, tmp_path):
+def test_ctrl_c_ends_it_at_once(folder: Any, tmp_path: Path) -> None:
     arguments = ["run", "--device", "cpu", "--data", str(folder), "--out", str(tmp_path / "run")]
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "error: interrupted. Nothing was saved")

@@ -7,6 +7,7 @@ form on CUDA in test_gpu_kernels.py.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from accelmnist.core.config import ExecutionConfig
 from accelmnist.core.errors import DivergedError
 from accelmnist.data.on_device import upload
+from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines import native
 from accelmnist.engines.eager import EagerEngine
@@ -56,7 +58,7 @@ def with_threads(threads: int) -> type[FusedEngine]:
 
     class WithThreads(FusedEngine):
         @classmethod
-        def prepare(cls, job, sample):
+        def prepare(cls, job: Any, sample: Any) -> Any:
             runner = super().prepare(job, sample)
             runner.train_epoch.__self__.threads = threads
             return runner
@@ -64,12 +66,12 @@ def with_threads(threads: int) -> type[FusedEngine]:
     return WithThreads
 
 
-def assert_follows(config, data, *, threads):
+def assert_follows(config: Any, data: Any, *, threads: int) -> None:
     reference(config, data).hold(*ends_of(train_with(with_threads(threads), config, data, CPU)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_ends_where_the_reference_does(name, synthetic):
+def test_every_network_ends_where_the_reference_does(name: str, synthetic: Dataset) -> None:
     config = small_config(model=NETWORKS[name], training={"epochs": 1, "learning_rate": 0.02})
     for threads in (1, 2, 5):
         assert_follows(config, synthetic, threads=threads)
@@ -77,7 +79,9 @@ def test_every_network_ends_where_the_reference_does(name, synthetic):
 
 @pytest.mark.parametrize("level", native.levels() if native.why_missing() is None else ())
 @pytest.mark.parametrize("optimizer", ["sgd", "sgd-momentum", "adam", "adamw"])
-def test_every_level_ends_where_the_reference_does(level, optimizer, synthetic, monkeypatch):
+def test_every_level_ends_where_the_reference_does(
+    level: str, optimizer: str, synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(native.LEVEL_VARIABLE, level)
     training = {"epochs": 1, "learning_rate": 0.01, "optimizer": optimizer, "weight_decay": 0.02}
     config = small_config(model={"hidden": (72, 24)}, training=training)
@@ -85,7 +89,7 @@ def test_every_level_ends_where_the_reference_does(level, optimizer, synthetic, 
 
 
 @pytest.mark.parametrize("batch", [1, 7, 128, 129, 300, 2048])
-def test_every_batch_ends_where_the_reference_does(batch, synthetic):
+def test_every_batch_ends_where_the_reference_does(batch: int, synthetic: Dataset) -> None:
     """Those that fill no vector, one chunk of images, several, and all images at once."""
     data = dataclasses.replace(
         synthetic, train=type(synthetic.train)(*(a[: 40 * batch] for a in train_arrays(synthetic)))
@@ -94,16 +98,16 @@ def test_every_batch_ends_where_the_reference_does(batch, synthetic):
     assert_follows(config, data, threads=3)
 
 
-def train_arrays(data):
+def train_arrays(data: Any) -> Any:
     return data.train.images, data.train.labels
 
 
-def test_a_batch_too_large_to_fetch_ahead(synthetic):
+def test_a_batch_too_large_to_fetch_ahead(synthetic: Dataset) -> None:
     """Beyond 4,096 images there is one buffer, and the threads meet more often."""
     order = torch.randint(2048, (3, 5000), generator=torch.Generator().manual_seed(0))
     epoch = Epoch(order.numpy(), np.full(3, 0.05, np.float32), np.zeros(3, np.int64))
 
-    def ends(engine, nudge=leave):
+    def ends(engine: Any, nudge: Any = leave) -> Any:
         job = make_job(small_config(model={"hidden": (48, 32)}), synthetic, CPU)
         nudge(job.model.parameters())
         return [run_epoch(engine.prepare(job, epoch), epoch), *job.model.parameters()]
@@ -112,7 +116,7 @@ def test_a_batch_too_large_to_fetch_ahead(synthetic):
 
 
 @pytest.mark.parametrize("hidden", [(100,), (70, 33)])
-def test_the_same_number_of_threads_gives_the_same_bits(hidden, synthetic):
+def test_the_same_number_of_threads_gives_the_same_bits(hidden: tuple[int, ...], synthetic: Dataset) -> None:
     config = small_config(model={"hidden": hidden, "dropout": 0.2}, training={"optimizer": "adamw", "epochs": 1})
     first, second = (train_with(with_threads(3), config, synthetic, CPU) for _ in range(2))
     assert torch.equal(first.losses, second.losses)
@@ -120,7 +124,7 @@ def test_the_same_number_of_threads_gives_the_same_bits(hidden, synthetic):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "sgd-momentum", "adamw"])
-def test_a_training_that_goes_on_ends_at_the_same_bits(optimizer, synthetic):
+def test_a_training_that_goes_on_ends_at_the_same_bits(optimizer: str, synthetic: Dataset) -> None:
     """An epoch, then another by a new engine from the state and the weights: as if one had done both."""
     config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
     whole = train_with(with_threads(2), config, synthetic, CPU)
@@ -134,7 +138,7 @@ def test_a_training_that_goes_on_ends_at_the_same_bits(optimizer, synthetic):
     assert all(torch.equal(a, b) for a, b in zip(job.model.parameters(), whole.model.parameters(), strict=True))
 
 
-def test_it_passes_the_verdict_on_real_digits(mnist):
+def test_it_passes_the_verdict_on_real_digits(mnist: Dataset) -> None:
     data = dataclasses.replace(mnist, train=type(mnist.train)(*(array[:20_000] for array in train_arrays(mnist))))
     training = {"batch_size": 128, "learning_rate": 0.1, "label_smoothing": 0.0, "weight_decay": 0.0}
     config = small_config(model={"hidden": (64,)}, training=training)
@@ -151,7 +155,7 @@ def test_it_passes_the_verdict_on_real_digits(mnist):
     assert verdict.passed, verdict.failures
 
 
-def test_a_training_that_diverges_is_told(synthetic):
+def test_a_training_that_diverges_is_told(synthetic: Dataset) -> None:
     config = small_config(training={"learning_rate": 1e6, "schedule": "constant"})
     job = make_job(config, synthetic, CPU)
     runner = prepare(FusedEngine, job)
@@ -159,7 +163,7 @@ def test_a_training_that_diverges_is_told(synthetic):
         list(train(runner, job, probe=None))
 
 
-def test_an_epoch_without_steps_changes_nothing(synthetic):
+def test_an_epoch_without_steps_changes_nothing(synthetic: Dataset) -> None:
     job = make_job(small_config(), synthetic, CPU)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
     plan = TrainingPlan(job.config, len(synthetic.train)).epoch(0)
@@ -171,7 +175,7 @@ def test_an_epoch_without_steps_changes_nothing(synthetic):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_it_classifies_as_the_model_does(name, synthetic):
+def test_it_classifies_as_the_model_does(name: str, synthetic: Dataset) -> None:
     model = MLP(small_config(model=NETWORKS[name]).model, seed=0)
     images = upload(synthetic.test, CPU).images
     classify = FusedEngine.classifier(model, CPU, "fp32")
@@ -182,7 +186,7 @@ def test_it_classifies_as_the_model_does(name, synthetic):
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 400])
-def test_it_classifies_any_number_of_images(count, synthetic):
+def test_it_classifies_any_number_of_images(count: int, synthetic: Dataset) -> None:
     model = MLP(small_config().model, seed=0)
     images = upload(synthetic.test, CPU).images[:count]
     classify = FusedEngine.classifier(model, CPU, "fp32")
@@ -190,7 +194,7 @@ def test_it_classifies_any_number_of_images(count, synthetic):
     assert_logits(classify(images), model, images)
 
 
-def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic):
+def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic: Dataset) -> None:
     model = MLP(small_config().model, seed=0)
     images = upload(synthetic.test, CPU).images[:50]
     classify = FusedEngine.classifier(model, CPU, "fp32")
@@ -202,7 +206,7 @@ def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic):
     assert torch.equal(classify(images), before)
 
 
-def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch):
+def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     model = MLP(small_config().model, seed=0)
     assert FusedEngine.classifier(model, CPU, "bf16") is None
     assert FusedEngine.classifier(model, Device("mps", "a chip", "asked for"), "fp32") is None
@@ -213,7 +217,7 @@ def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch):
 # --- what it can't do, and threads
 
 
-def test_it_says_what_it_cannot_do(monkeypatch):
+def test_it_says_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     chip = Device("mps", "a chip", "asked for")
     assert FusedEngine.unsupported(small_config(), CPU) is None
     assert FusedEngine.unsupported(small_config(), chip) == "its kernels are for the CPU and for CUDA, and this is mps"
@@ -224,13 +228,15 @@ def test_it_says_what_it_cannot_do(monkeypatch):
 
 
 @pytest.mark.parametrize(("hidden", "expected"), [((), 1), ((8,), 1), ((64,), 4), ((32, 4096), 6)])
-def test_a_small_network_gets_few_threads(hidden, expected, synthetic, monkeypatch):
+def test_a_small_network_gets_few_threads(
+    hidden: tuple[int, ...], expected: int, synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     runner = prepare(FusedEngine, make_job(small_config(model={"hidden": hidden}), synthetic, CPU))
     assert runner.train_epoch.__self__.threads == expected
 
 
-def test_pixels_are_listed_anew_when_their_images_have_changed(synthetic):
+def test_pixels_are_listed_anew_when_their_images_have_changed(synthetic: Dataset) -> None:
     job = make_job(small_config(training={"augment": "shift"}), synthetic, CPU)
     network = NativeNetwork(job)
     first = network._pixels()

@@ -6,7 +6,10 @@ Where there is a GPU, test_engines.py holds the engine itself to the contract th
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ import torch
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine
@@ -41,11 +45,11 @@ STEPS = 2
 
 
 @pytest.fixture
-def interpreted(interpreting):
+def interpreted(interpreting: ProcessPoolExecutor) -> Any:
     return lambda *arguments, **options: interpreting.submit(partial(run_steps, *arguments, **options)).result()
 
 
-def by_torch(config, data, *, steps, state=None, nudge=leave):
+def by_torch(config: Any, data: Any, *, steps: int, state: Any = None, nudge: Any = leave) -> Any:
     """The same steps by the eager engine: losses, weights, state."""
     job = make_job(config, data, CPU)
     nudge(job.model.parameters())
@@ -56,11 +60,11 @@ def by_torch(config, data, *, steps, state=None, nudge=leave):
     return {"losses": losses, "weights": [one.detach() for one in job.model.parameters()], "state": runner.state()}
 
 
-def assert_follows(found, config, data, *, steps, state=None):
+def assert_follows(found: Any, config: Any, data: Any, *, steps: int, state: Any = None) -> None:
     """Losses, weights and state, which has all that torch's has, against the eager engine's."""
     names = list(by_torch(config, data, steps=1)["state"])
 
-    def ends(run):
+    def ends(run: Any) -> Any:
         return [run["losses"], *run["weights"], *(run["state"][name] for name in names)]
 
     eager = Followed.by(lambda nudge: ends(by_torch(config, data, steps=steps, state=state, nudge=nudge)))
@@ -88,7 +92,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_follows_float64_and_eager(name, synthetic, interpreted):
+def test_every_network_follows_float64_and_eager(name: str, synthetic: Dataset, interpreted: Any) -> None:
     """A batch of 37 divides nothing, and two chunks: what the first leaves is what the second starts from."""
     parts = NETWORKS[name]
     config = small_config(**parts | {"training": {"batch_size": 37} | parts.get("training", {})})
@@ -99,7 +103,9 @@ def test_every_network_follows_float64_and_eager(name, synthetic, interpreted):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("hidden", [(40,), (24, 17)])
-def test_sixteen_bits_follow_float64(hidden, precision, synthetic, interpreted):
+def test_sixteen_bits_follow_float64(
+    hidden: tuple[int, ...], precision: str, synthetic: Dataset, interpreted: Any
+) -> None:
     config = small_config(model={"hidden": hidden}, execution={"precision": precision})
     found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(STEPS,))
     expected = replayed(config, synthetic.train, steps=STEPS)
@@ -109,7 +115,7 @@ def test_sixteen_bits_follow_float64(hidden, precision, synthetic, interpreted):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd-momentum", "adamw"])
-def test_it_goes_on_from_the_state_of_another_engine(optimizer, synthetic, interpreted):
+def test_it_goes_on_from_the_state_of_another_engine(optimizer: str, synthetic: Dataset, interpreted: Any) -> None:
     """Adam's corrections depend on the number of updates before."""
     config = small_config(training={"optimizer": optimizer, "learning_rate": 0.01})
     state = by_torch(config, synthetic, steps=4)["state"]
@@ -117,7 +123,7 @@ def test_it_goes_on_from_the_state_of_another_engine(optimizer, synthetic, inter
     assert_follows(found, config, synthetic, steps=2, state=state)
 
 
-def test_a_step_of_one_hidden_layer_is_three_launches(synthetic, interpreted):
+def test_a_step_of_one_hidden_layer_is_three_launches(synthetic: Dataset, interpreted: Any) -> None:
     for hidden, expected in (
         ((), ["head", "update"]),
         ((8,), ["forward", "head", "update_two"]),
@@ -128,7 +134,7 @@ def test_a_step_of_one_hidden_layer_is_three_launches(synthetic, interpreted):
         assert found["kernels"] == expected
 
 
-def test_a_loss_that_is_no_number_is_not_hidden(synthetic, interpreted):
+def test_a_loss_that_is_no_number_is_not_hidden(synthetic: Dataset, interpreted: Any) -> None:
     """A rectifier that turned it into 0 would let a training that diverged pass."""
     config = small_config(training={"learning_rate": 1e30, "schedule": "constant"})
     losses = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=(4,))["losses"]
@@ -138,7 +144,9 @@ def test_a_loss_that_is_no_number_is_not_hidden(synthetic, interpreted):
 
 @pytest.mark.parametrize("hidden", [(), (50, 30)])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_it_classifies_as_the_model_does(precision, hidden, synthetic, interpreting):
+def test_it_classifies_as_the_model_does(
+    precision: str, hidden: tuple[int, ...], synthetic: Dataset, interpreting: ProcessPoolExecutor
+) -> None:
     config = small_config(model={"hidden": hidden, "dropout": 0.3}, execution={"precision": precision})
     images = synthetic.test.images[:37]
     found = interpreting.submit(classify, config, images).result()
@@ -162,7 +170,7 @@ TYPES = {
 SHARED_BYTES = 99 << 10  # of a block at most, on the cards of compute capability 8.6 and 8.9, which have least
 
 
-def compiled(launch, capability):
+def compiled(launch: Any, capability: Any) -> Any:
     """What Triton makes of a launch for a GPU that need not be here."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -193,7 +201,9 @@ COMPILED = {
 
 @pytest.mark.slow  # each compiles every kernel of a step
 @pytest.mark.parametrize("name", COMPILED)
-def test_the_kernels_compile_and_fit(name, synthetic, tmp_path, monkeypatch):
+def test_the_kernels_compile_and_fit(
+    name: str, synthetic: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The interpreter takes what the compiler refuses, such as a variable that changes its shape in a loop."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     capability, parts = COMPILED[name]
@@ -219,11 +229,11 @@ def test_the_kernels_compile_and_fit(name, synthetic, tmp_path, monkeypatch):
         ((1, 1, 1), Tile(16, 16, 16)),
     ],
 )
-def test_blocks_are_as_large_as_a_full_gpu_allows(shape, expected):
+def test_blocks_are_as_large_as_a_full_gpu_allows(shape: tuple[int, ...], expected: Tile) -> None:
     assert tile(*shape) == expected
 
 
-def test_a_grid_covers_the_result():
+def test_a_grid_covers_the_result() -> None:
     assert Tile(16, 64, 32).grid(37, 784) == (3, 13)
     assert Tile(16, 16, 16).grid(16, 10) == (1, 1)
 
@@ -231,12 +241,12 @@ def test_a_grid_covers_the_result():
 # --- the engine
 
 
-def test_it_captures_its_kernels_and_replays_them(synthetic, monkeypatch):
+def test_it_captures_its_kernels_and_replays_them(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which form runs where: on CUDA the chunks of Triton's kernels, captured; nothing is started here."""
     started, captured = [], []
     monkeypatch.setattr(TritonChunk, "__call__", lambda self, steps: started.append(steps))
 
-    def capture(device, works):
+    def capture(device: Any, works: Any) -> Any:
         captured.append(str(device))
         return works
 
@@ -261,10 +271,10 @@ class FakeCard(Device):
         return "cuda"
 
 
-def test_what_triton_refuses_is_told(synthetic, monkeypatch):
+def test_what_triton_refuses_is_told(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     from triton.errors import TritonError
 
-    def fail(self, steps):
+    def fail(self: Any, steps: int) -> None:
         raise TritonError("out of resource: shared memory\nmore of it")
 
     monkeypatch.setattr(TritonChunk, "__call__", fail)
@@ -276,7 +286,7 @@ def test_what_triton_refuses_is_told(synthetic, monkeypatch):
         FusedEngine.prepare(job, TrainingPlan(small_config(), len(data)).epoch(0))
 
 
-def test_it_says_what_it_cannot_do_on_cuda(monkeypatch):
+def test_it_says_what_it_cannot_do_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     from accelmnist.device import capabilities
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
@@ -287,14 +297,14 @@ def test_it_says_what_it_cannot_do_on_cuda(monkeypatch):
     assert "pip install triton" in (FusedEngine.unsupported(small_config(), CARD) or "")
 
 
-def test_matrices_that_32_bits_can_count():
+def test_matrices_that_32_bits_can_count() -> None:
     config = small_config(model={"hidden": (32_767, 65_536)})
     assert why_too_large(config) is None
     batch = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=40_000))
     assert why_too_large(batch) is not None
 
 
-def test_it_compiles_on_cuda_alone():
+def test_it_compiles_on_cuda_alone() -> None:
     assert FusedEngine.compiles_on("cuda")
     assert not FusedEngine.compiles_on("cpu")
     assert not EagerEngine.compiles_on("cuda")
@@ -304,12 +314,12 @@ def test_it_compiles_on_cuda_alone():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
-def test_a_gpu_trains_as_the_reference_does(precision, device, synthetic):
+def test_a_gpu_trains_as_the_reference_does(precision: str, device: Device, synthetic: Dataset) -> None:
     if device.kind != "cuda":
         pytest.skip("it takes CUDA")
     config = small_config(model={"hidden": (50, 30), "dropout": 0.1}, training={"batch_size": 37})
 
-    def run(nudge, engine="eager"):
+    def run(nudge: Any, engine: str = "eager") -> Any:
         where = CPU if engine == "eager" else device
         return ends_of(
             train_with(engine, config, synthetic, where, nudge=nudge, precision="fp32" if where is CPU else precision)
@@ -318,7 +328,7 @@ def test_a_gpu_trains_as_the_reference_does(precision, device, synthetic):
     Followed.by(run, precision).hold(*run(leave, "fused"))
 
 
-def test_the_driver_counts_replays_and_no_wait(device, synthetic):
+def test_the_driver_counts_replays_and_no_wait(device: Device, synthetic: Dataset) -> None:
     if device.kind != "cuda":
         pytest.skip("it takes CUDA")
     job = make_job(small_config(), synthetic, device)
@@ -328,7 +338,7 @@ def test_the_driver_counts_replays_and_no_wait(device, synthetic):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_gpu_classifies_as_the_model_does(precision, device, synthetic):
+def test_a_gpu_classifies_as_the_model_does(precision: str, device: Device, synthetic: Dataset) -> None:
     if device.kind != "cuda":
         pytest.skip("it takes CUDA")
     model = MLP(small_config(model=ODD).model, seed=0).to(device.torch_device)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -25,7 +26,9 @@ def labels() -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 10, 500), rng.integers(0, 10, 500)
 
 
-def test_it_answers_as_this_process_would(labels, monkeypatch):
+def test_it_answers_as_this_process_would(
+    labels: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with HelperProcess(("sklearn.metrics",)) as helper:
         helper.wait_until_ready()
@@ -35,7 +38,9 @@ def test_it_answers_as_this_process_would(labels, monkeypatch):
         assert again() != os.getpid()
 
 
-def test_it_can_begin_with_its_first_call(labels, monkeypatch):
+def test_it_can_begin_with_its_first_call(
+    labels: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with HelperProcess(("sklearn.metrics",), at_once=False) as helper:
         helper.wait_until_ready()
@@ -46,7 +51,9 @@ def test_it_can_begin_with_its_first_call(labels, monkeypatch):
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
-def test_answers_come_right_in_whichever_order_they_are_asked_for(order, monkeypatch):
+def test_answers_come_right_in_whichever_order_they_are_asked_for(
+    order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with HelperProcess(()) as helper:
         asked = [helper.start("operator:mul", number, 10) for number in range(3)]
@@ -54,7 +61,7 @@ def test_answers_come_right_in_whichever_order_they_are_asked_for(order, monkeyp
         assert [result() for result in asked] == [0, 10, 20]  # and once more
 
 
-def test_an_error_is_raised_for_its_own_request_alone(monkeypatch):
+def test_an_error_is_raised_for_its_own_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with HelperProcess(()) as helper:
         fails, works = helper.start("operator:truediv", 1, 0), helper.start("operator:truediv", 1, 2)
@@ -63,7 +70,7 @@ def test_an_error_is_raised_for_its_own_request_alone(monkeypatch):
             fails()
 
 
-def test_an_error_over_there_is_raised_here_whole(monkeypatch, tmp_path):
+def test_an_error_over_there_is_raised_here_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with HelperProcess(()) as helper:
         helper.wait_until_ready()
@@ -74,7 +81,9 @@ def test_an_error_over_there_is_raised_here_whole(monkeypatch, tmp_path):
     assert "nothing" in caught.value.message
 
 
-def test_without_a_second_core_the_work_is_done_here(labels, monkeypatch):
+def test_without_a_second_core_the_work_is_done_here(
+    labels: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with HelperProcess(()) as helper:
         helper.wait_until_ready()
@@ -82,7 +91,7 @@ def test_without_a_second_core_the_work_is_done_here(labels, monkeypatch):
 
 
 @pytest.mark.parametrize("when", ["before the request", "after the request"])
-def test_when_it_dies_the_work_is_done_here(when, monkeypatch):
+def test_when_it_dies_the_work_is_done_here(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with HelperProcess(()) as helper:
         helper.wait_until_ready()
@@ -98,7 +107,7 @@ def test_when_it_dies_the_work_is_done_here(when, monkeypatch):
         assert pending() == os.getpid()
 
 
-def test_it_does_not_outlive_a_killed_run():
+def test_it_does_not_outlive_a_killed_run() -> None:
     program = (
         "from accelmnist.cli.helper_process import HelperProcess; c = HelperProcess(()); c.wait_until_ready(); "
         "print(c._process.pid, flush=True); import time; time.sleep(60)"
@@ -113,7 +122,7 @@ def test_it_does_not_outlive_a_killed_run():
     assert not psutil.pid_exists(int(line)) or psutil.Process(int(line)).status() == psutil.STATUS_ZOMBIE
 
 
-def test_it_loads_no_torch():
+def test_it_loads_no_torch() -> None:
     program = (
         "import sys; from accelmnist.cli.run import _AT_THE_END; import importlib; "
         "[importlib.import_module(name) for name in _AT_THE_END]; print('torch' in sys.modules)"

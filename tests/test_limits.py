@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from accelmnist.core.errors import DeviceError
+from accelmnist.data.types import Dataset
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.plan import TrainingPlan
@@ -76,7 +77,7 @@ class ProductShapes(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("hidden", [(), (32,), (32, 16)])
-def test_the_workload_is_the_products_of_a_real_step(hidden, synthetic):
+def test_the_workload_is_the_products_of_a_real_step(hidden: tuple[int, ...], synthetic: Dataset) -> None:
     config = small_config(model={"hidden": hidden})
     epoch = TrainingPlan(config, len(synthetic.train)).epoch(0)
     runner = engine_class("eager").prepare(make_job(config, synthetic, CPU), epoch)
@@ -91,7 +92,7 @@ def test_the_workload_is_the_products_of_a_real_step(hidden, synthetic):
 
 
 @pytest.mark.parametrize("case", [TRAINING, INFERENCE, replace(TRAINING, batch_size=1), replace(TRAINING, hidden=())])
-def test_the_flops_of_a_product_probe_are_those_that_torch_counts(case):
+def test_the_flops_of_a_product_probe_are_those_that_torch_counts(case: Case) -> None:
     for kind in ("matmul", "workload"):
         probe = probe_of(kind, case)
         with FlopCounterMode(display=False) as counter:
@@ -99,7 +100,7 @@ def test_the_flops_of_a_product_probe_are_those_that_torch_counts(case):
         assert counter.get_total_flops() == probe.amount
 
 
-def test_the_products_are_right_ones():
+def test_the_products_are_right_ones() -> None:
     """Operands lie in memory as the layers have them: (units, inputs) for weights."""
     probe = probe_of("workload", INFERENCE)
     sources, sinks = probe._scratch.tensors(probe.workload)
@@ -118,7 +119,7 @@ def test_the_products_are_right_ones():
 
 
 @pytest.mark.parametrize("kind", ["memory", "working set"])
-def test_a_copy_copies_and_counts_both_ways(kind):
+def test_a_copy_copies_and_counts_both_ways(kind: str) -> None:
     probe = probe_of(kind)
     sources, sinks = probe._scratch.tensors(probe.workload)
     run_once(probe)
@@ -128,7 +129,7 @@ def test_a_copy_copies_and_counts_both_ways(kind):
     assert probe.limit.shape == (probe.amount,)
 
 
-def test_the_dispatch_probe_starts_what_it_counts():
+def test_the_dispatch_probe_starts_what_it_counts() -> None:
     probe = probe_of("dispatch")
     operations = operations_of(probe)
     assert len(operations) == probe.amount == 1000
@@ -141,7 +142,7 @@ def test_the_dispatch_probe_starts_what_it_counts():
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_an_addition_of_the_fork_join_probe_gives_every_thread_a_part(threads):
+def test_an_addition_of_the_fork_join_probe_gives_every_thread_a_part(threads: int) -> None:
     probe = probe_of("meeting", replace(TRAINING, threads=threads))
     operations = operations_of(probe)
     assert len(operations) == probe.amount == 50
@@ -151,7 +152,7 @@ def test_an_addition_of_the_fork_join_probe_gives_every_thread_a_part(threads):
     assert torch.equal(sinks[0], sources[0] + sources[1])
 
 
-def test_a_thread_alone_meets_nobody():
+def test_a_thread_alone_meets_nobody() -> None:
     kinds = {probe.limit.kind for probe in probes_for([replace(TRAINING, threads=1)], {"cpu": CPU})}
     assert "meeting" not in kinds
 
@@ -176,7 +177,9 @@ class Clock:
 @pytest.mark.parametrize(
     ("run_s", "repeats"), [(0.005, 1), (0.001, 5), (0.0001, 50), (0.0025, 2), (0.1, 1), (3.0, 1), (1e-6, 5_000)]
 )
-def test_a_sample_takes_some_5_ms_and_is_the_rate_to_the_digit(run_s, repeats, monkeypatch):
+def test_a_sample_takes_some_5_ms_and_is_the_rate_to_the_digit(
+    run_s: float, repeats: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     probe = probe_of("matmul")
     clock = Clock(probe, run_s)
     monkeypatch.setattr(module, "seconds_of", clock.timed)
@@ -187,7 +190,7 @@ def test_a_sample_takes_some_5_ms_and_is_the_rate_to_the_digit(run_s, repeats, m
     assert clock.calls[prepared:] == [clock.calls[-1]], "it is prepared once"
 
 
-def test_the_first_cold_run_does_not_say_how_often_to_repeat(monkeypatch):
+def test_the_first_cold_run_does_not_say_how_often_to_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     probe = probe_of("matmul")
     clock = Clock(probe, 0.001)
     seconds = iter([0.4])
@@ -207,7 +210,7 @@ BANDS = {
 
 
 @pytest.mark.parametrize("kind", BANDS)
-def test_rates_of_a_real_device_are_plausible(kind, device):
+def test_rates_of_a_real_device_are_plausible(kind: str, device: Device) -> None:
     case = replace(TRAINING, device=str(device))
     probe = probe_of(kind, case, device)
     rates = [probe.sample() for _ in range(3)]
@@ -216,7 +219,7 @@ def test_rates_of_a_real_device_are_plausible(kind, device):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_sixteen_bit_operands_have_their_own_type(precision):
+def test_sixteen_bit_operands_have_their_own_type(precision: str) -> None:
     probe = probe_of("workload", replace(TRAINING, precision=precision))
     assert probe.workload.dtype.itemsize == 2
     sources, sinks = probe._scratch.tensors(probe.workload)
@@ -225,7 +228,9 @@ def test_sixteen_bit_operands_have_their_own_type(precision):
 
 
 @pytest.mark.parametrize(("native", "detail"), [(True, "1024 x 1024 x 1024"), (False, "1024 x 1024 x 1024 in fp32")])
-def test_a_cpu_without_sixteen_bits_is_held_to_its_float32_rate(native, detail, monkeypatch):
+def test_a_cpu_without_sixteen_bits_is_held_to_its_float32_rate(
+    native: bool, detail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
     probe = probe_of("matmul", replace(TRAINING, precision="bf16"))
     assert probe.limit.detail == detail
@@ -234,7 +239,7 @@ def test_a_cpu_without_sixteen_bits_is_held_to_its_float32_rate(native, detail, 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_operands_are_sane_numbers_in_every_type(dtype):
+def test_operands_are_sane_numbers_in_every_type(dtype: torch.dtype) -> None:
     workload = ProbeWorkload(dtype=dtype, sources=((999, 333),), sinks=(), operations=lambda *_: [], amount=1)
     (values,), _ = Scratch(CPU, [workload], budget_bytes=10**7).tensors(workload)
     sizes = values.double().abs()
@@ -244,7 +249,7 @@ def test_operands_are_sane_numbers_in_every_type(dtype):
     assert not torch.equal(values[0], values[1])
 
 
-def test_what_is_read_is_never_written():
+def test_what_is_read_is_never_written() -> None:
     probes = {probe.limit.kind: probe for probe in probes_for([TRAINING], {"cpu": CPU})}
     source, sink = probes["matmul"]._scratch.tensors(probes["memory"].workload)
     before = source[0].clone()
@@ -255,7 +260,7 @@ def test_what_is_read_is_never_written():
         assert sink[0][0] != 7.0, "the probe writes where all probes write"
 
 
-def test_probes_share_memory_within_the_budget():
+def test_probes_share_memory_within_the_budget() -> None:
     cases = [*expand(BenchConfig(effort="full", hidden=((256,), (512, 512))), ("cpu",))]
     probes = probes_for(cases, {"cpu": CPU})
     assert len({id(probe._scratch) for probe in probes}) == 1
@@ -264,7 +269,7 @@ def test_probes_share_memory_within_the_budget():
     assert max(needs) <= probes[0]._scratch.bytes <= HOST_BUDGET_BYTES == 400_000_000
 
 
-def test_a_probe_that_does_not_fit_says_so_and_takes_nothing():
+def test_a_probe_that_does_not_fit_says_so_and_takes_nothing() -> None:
     huge = replace(TRAINING, hidden=(65_536, 65_536))
     probes = {probe.limit.kind: probe for probe in probes_for([huge, TRAINING], {"cpu": CPU})}
     workloads = [probe for probe in probes_for([huge], {"cpu": CPU}) if probe.limit.kind == "workload"]
@@ -282,7 +287,7 @@ def test_a_probe_that_does_not_fit_says_so_and_takes_nothing():
         (NotImplementedError(), "NotImplementedError"),
     ],
 )
-def test_a_probe_that_fails_gives_the_reason(error, reason):
+def test_a_probe_that_fails_gives_the_reason(error: Exception, reason: str) -> None:
     def fail() -> None:
         raise error
 
@@ -292,7 +297,7 @@ def test_a_probe_that_fails_gives_the_reason(error, reason):
         probe.sample()
 
 
-def test_keys_say_what_is_measured():
+def test_keys_say_what_is_measured() -> None:
     cases = [
         replace(TRAINING, threads=2, hidden=(256,)),
         replace(INFERENCE, threads=2, hidden=(256,), batch_size=10_000),
@@ -309,7 +314,7 @@ def test_keys_say_what_is_measured():
     ]
 
 
-def test_cases_that_share_a_limit_share_its_probe(monkeypatch):
+def test_cases_that_share_a_limit_share_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     one = probes_for([TRAINING], {"cpu": CPU})
     alike = [TRAINING, replace(TRAINING, engine="compiled"), replace(TRAINING, optimizer="adam")]
@@ -320,13 +325,13 @@ def test_cases_that_share_a_limit_share_its_probe(monkeypatch):
     assert len({probe.limit.name for probe in more}) == len(more)
 
 
-def test_cases_of_a_device_that_is_not_there_have_no_probes():
+def test_cases_of_a_device_that_is_not_there_have_no_probes() -> None:
     probes = probes_for([TRAINING, replace(TRAINING, device="cuda:0")], {"cpu": CPU})
     assert {probe.limit.device for probe in probes} == {"cpu"}
 
 
 @pytest.mark.parametrize("case", [TRAINING, INFERENCE, replace(TRAINING, threads=2, precision="bf16")])
-def test_a_case_finds_its_limits_in_the_record(case):
+def test_a_case_finds_its_limits_in_the_record(case: Case) -> None:
     others = [replace(case, batch_size=128), replace(case, threads=1), replace(case, precision="fp16", hidden=(9,))]
     limits = [probe.limit for probe in probes_for([*others, case], {"cpu": CPU})]
     rates = {limit: float(number) for number, limit in enumerate(limits, start=1)}
@@ -337,7 +342,7 @@ def test_a_case_finds_its_limits_in_the_record(case):
     assert rates_of(case, map(new_limit, limits)) == {}, "one without a rate is none"
 
 
-def test_working_sets_are_rounded_so_that_few_result(monkeypatch):
+def test_working_sets_are_rounded_so_that_few_result(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {working_set_key(replace(TRAINING, batch_size=size, hidden=(256,))).shape for size in range(16, 1025)}
     assert sizes == {(1 << 22,), (1 << 23,)}
     assert working_set_key(replace(INFERENCE, batch_size=1, hidden=())).shape == (1 << 20,)
@@ -353,7 +358,7 @@ class CudaLike(Device):
 
 
 @pytest.fixture
-def cuda(monkeypatch) -> Device:
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Device:
     """A made-up card of 8 GB; what is captured is kept in `captured`."""
     monkeypatch.setattr(limits, "total_memory_bytes", lambda device: 8_000_000_000)
     monkeypatch.setattr(sampling, "synchronize", lambda device: None)
@@ -364,7 +369,7 @@ def on_card(kind: LimitKind, device: Device, **fields: Any) -> Probe:
     return probe_of(kind, replace(TRAINING, device="cuda:0", **fields), device)
 
 
-def test_a_card_has_a_probe_of_every_kind_and_takes_a_tenth_of_its_memory(cuda):
+def test_a_card_has_a_probe_of_every_kind_and_takes_a_tenth_of_its_memory(cuda: Device) -> None:
     cases = [replace(TRAINING, device="cuda:0", precision=precision) for precision in ("fp32", "tf32", "bf16", "fp16")]
     probes = probes_for(cases, {"cuda:0": cuda})
     assert {probe.limit.kind for probe in probes} == set(get_args(LimitKind)) - {"meeting"}
@@ -380,7 +385,7 @@ def test_a_card_has_a_probe_of_every_kind_and_takes_a_tenth_of_its_memory(cuda):
 
 
 @pytest.mark.parametrize("kind", ["workload", "working set", "graph dispatch"])
-def test_on_cuda_a_replayed_graph_is_measured(kind, cuda, monkeypatch):
+def test_on_cuda_a_replayed_graph_is_measured(kind: str, cuda: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     captured: list[int] = []
     arithmetic: list[str] = []
     probe = on_card(kind, cuda, precision="tf32")
@@ -404,7 +409,7 @@ def test_on_cuda_a_replayed_graph_is_measured(kind, cuda, monkeypatch):
     assert arithmetic == ["tf32" if kind == "workload" else "ieee"]
 
 
-def test_on_cuda_the_host_starts_what_dispatch_counts(cuda, monkeypatch):
+def test_on_cuda_the_host_starts_what_dispatch_counts(cuda: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "capture_graph", lambda *_: pytest.fail("it must not be captured"))
     assert on_card("dispatch", cuda).sample() > 0
 
@@ -449,7 +454,7 @@ class FakeCuda:
         monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
 
 
-def test_work_is_warmed_up_on_the_side_before_it_is_captured(monkeypatch):
+def test_work_is_warmed_up_on_the_side_before_it_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeCuda()
     fake.install(monkeypatch)
     replay = capture_graph(Device("cuda:1", "a card", "asked for"), lambda: fake.log.append("work"))
@@ -460,7 +465,7 @@ def test_work_is_warmed_up_on_the_side_before_it_is_captured(monkeypatch):
     assert fake.log[-1] == "replay"
 
 
-def test_a_captured_graph_does_the_work_anew_at_every_replay(device):
+def test_a_captured_graph_does_the_work_anew_at_every_replay(device: Device) -> None:
     if device.kind != "cuda":
         pytest.skip("only CUDA has graphs")
     count = torch.zeros(1, device=device.torch_device)
@@ -471,13 +476,13 @@ def test_a_captured_graph_does_the_work_anew_at_every_replay(device):
     assert count.item() == before + 3
 
 
-def test_the_amounts_of_workloads_are_the_counted_products():
+def test_the_amounts_of_workloads_are_the_counted_products() -> None:
     for case in (TRAINING, INFERENCE):
         model = small_config(model={"hidden": case.hidden}).model
         assert probe_of("workload", case).amount == product_flops(model, 64, case.mode)
 
 
-def test_limits_say_their_unit():
+def test_limits_say_their_unit() -> None:
     case = replace(TRAINING, threads=2)
     units = {probe.limit.kind: probe.limit.unit for probe in probes_for([case], {"cpu": CPU})}
     assert units == {
@@ -494,7 +499,7 @@ def test_limits_say_their_unit():
 # --- ready to be sampled
 
 
-def test_limits_are_ready_with_their_threads_and_one_that_fails_is_a_note(monkeypatch):
+def test_limits_are_ready_with_their_threads_and_one_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples are those of the probe; the threads those of the limit, or the ones in force where it names none."""
     threads: list[int] = []
     monkeypatch.setattr(limits, "set_threads", threads.append)
@@ -516,7 +521,9 @@ def prepare_but_not_copies(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize(("sample_s", "slices"), [(0.001, 8), (0.01, 4), (1.0, 1)])
-def test_a_limit_takes_so_many_slices_as_fill_its_share_of_a_round(monkeypatch, sample_s, slices):
+def test_a_limit_takes_so_many_slices_as_fill_its_share_of_a_round(
+    monkeypatch: pytest.MonkeyPatch, sample_s: float, slices: int
+) -> None:
     now = iter([0.0, sample_s])
     monkeypatch.setattr(limits.time, "perf_counter", lambda: next(now))
     monkeypatch.setattr(Probe, "prepare", lambda probe: None)

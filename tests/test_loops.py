@@ -7,6 +7,7 @@ import pytest
 
 from accelmnist.analysis.loops import has_loop
 from accelmnist.analysis.neurons.shape import shapes_of
+from accelmnist.data.types import Dataset
 
 
 def drawn(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -59,13 +60,13 @@ def hole_pixels(image: np.ndarray) -> int:
     return int(paper.sum()) - len(wet)
 
 
-def test_loops_of_real_digits_are_what_a_flood_leaves_dry(mnist) -> None:
+def test_loops_of_real_digits_are_what_a_flood_leaves_dry(mnist: Dataset) -> None:
     images = mnist.test.images[:300]
     assert has_loop(images).tolist() == [hole_pixels(image) >= 3 for image in images]
     assert (shapes_of(images)[:, 0] == has_loop(images)).all()
 
 
-def test_digits_with_a_loop_are_told_from_those_without(mnist) -> None:
+def test_digits_with_a_loop_are_told_from_those_without(mnist: Dataset) -> None:
     """The shares that the module states, over all 10,000 test images."""
     loops = has_loop(mnist.test.images)
     with_one, without = (loops[np.isin(mnist.test.labels, digits)].mean() for digits in ([0, 6, 8, 9], [1, 3, 5, 7]))

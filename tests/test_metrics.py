@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +25,7 @@ def confusion_of(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=200))
-def test_scores_are_scikit_learns(pairs):
+def test_scores_are_scikit_learns(pairs: Any) -> None:
     truth, said = np.array(pairs).T
     ours = compute_metrics(confusion_of(truth, said))
     assert (theirs.confusion_matrix(truth, said, labels=CLASSES) == np.array(ours.confusion_matrix).T).all()
@@ -37,7 +39,7 @@ def test_scores_are_scikit_learns(pairs):
     assert ours.accuracy == pytest.approx(theirs.accuracy_score(truth, said))
 
 
-def test_a_row_is_a_predicted_and_a_column_an_actual_class():
+def test_a_row_is_a_predicted_and_a_column_an_actual_class() -> None:
     """Three images of 4 taken for 9, one image of 9 taken for 4."""
     matrix = np.diag([10] * 10)
     matrix[9, 4], matrix[4, 9] = 3, 1
@@ -49,7 +51,7 @@ def test_a_row_is_a_predicted_and_a_column_an_actual_class():
     assert (scores[4].support, scores[4].predicted) == (13, 11)
 
 
-def test_a_class_never_predicted_counts_as_0_with_a_note():
+def test_a_class_never_predicted_counts_as_0_with_a_note() -> None:
     matrix = np.diag([5] * 10)
     matrix[3, 3], matrix[8, 3] = 0, 5
     found = compute_metrics(matrix)
@@ -57,25 +59,25 @@ def test_a_class_never_predicted_counts_as_0_with_a_note():
     assert found.notes == ("never predicted: 3; precision and F1 count as 0",)
 
 
-def test_a_class_without_images_counts_as_0_with_a_note():
+def test_a_class_without_images_counts_as_0_with_a_note() -> None:
     matrix = np.diag([5] * 10)
     matrix[7, 7], matrix[7, 2] = 0, 1
     assert compute_metrics(matrix).notes == ("no image of: 7; recall and F1 count as 0",)
 
 
-def test_a_network_that_learned_little_is_told_of():
+def test_a_network_that_learned_little_is_told_of() -> None:
     guess = np.zeros((10, 10), dtype=np.int64)
     guess[1, :] = 10  # always says 1
     assert "little was learned: always saying the commonest class is right for 10 %" in compute_metrics(guess).notes
     assert compute_metrics(np.diag([10] * 10)).notes == ()
 
 
-def test_no_image_at_all_is_no_error():
+def test_no_image_at_all_is_no_error() -> None:
     found = compute_metrics(np.zeros((10, 10), dtype=np.int64))
     assert (found.images, found.accuracy, found.macro_f1, found.weighted_f1) == (0, 0.0, 0.0, 0.0)
 
 
-def test_the_most_confused_come_first_and_the_diagonal_never():
+def test_the_most_confused_come_first_and_the_diagonal_never() -> None:
     matrix = np.diag([50] * 10)
     matrix[9, 4], matrix[5, 3], matrix[3, 5] = 7, 9, 7
     found = [(pair.actual, pair.predicted, pair.count) for pair in most_confused(matrix)]
@@ -83,7 +85,7 @@ def test_the_most_confused_come_first_and_the_diagonal_never():
 
 
 @given(arrays(np.int64, (10, 10), elements=st.integers(0, 50)))
-def test_counts_add_up(matrix):
+def test_counts_add_up(matrix: Any) -> None:
     found = compute_metrics(matrix)
     assert found.images == matrix.sum() == sum(row.support for row in found.per_class)
     assert found.images == sum(row.predicted for row in found.per_class)

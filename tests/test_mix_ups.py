@@ -43,7 +43,9 @@ def line_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize("command", NOUNS)
 @pytest.mark.parametrize("other", NOUNS)
 @pytest.mark.parametrize("form", ["{0}", "{0}/{0}.json"])
-def test_resume_of_another_command_names_the_one_that_goes_on(capsys, command, other, form):
+def test_resume_of_another_command_names_the_one_that_goes_on(
+    capsys: pytest.CaptureFixture[str], command: str, other: str, form: str
+) -> None:
     path = form.format(other)
     line = line_of(capsys, command, "--resume", path)
     if command == other:
@@ -53,19 +55,19 @@ def test_resume_of_another_command_names_the_one_that_goes_on(capsys, command, o
 
 
 @pytest.mark.parametrize("folder", ["run", "sweep"])
-def test_compare_takes_benchmarks_alone(capsys, folder):
+def test_compare_takes_benchmarks_alone(capsys: pytest.CaptureFixture[str], folder: str) -> None:
     expected = f"{folder} holds {NOUNS[folder]}, not a benchmark. Give the folder of `accelmnist bench`"
     assert line_of(capsys, "compare", folder, "bench") == expected
 
 
 @pytest.mark.parametrize("folder", ["bench", "sweep"])
-def test_neurons_takes_runs_alone(capsys, folder):
+def test_neurons_takes_runs_alone(capsys: pytest.CaptureFixture[str], folder: str) -> None:
     assert line_of(capsys, "neurons", folder) == (
         f"{folder} holds {NOUNS[folder]}, not a run. Give the folder of `accelmnist run`"
     )
 
 
-def test_a_sweep_as_a_model_names_its_winner(capsys):
+def test_a_sweep_as_a_model_names_its_winner(capsys: pytest.CaptureFixture[str]) -> None:
     Path("sweep/best").mkdir()
     Path("sweep/best/model.safetensors").write_bytes(b"")
     Path("seven.png").write_bytes(b"")

@@ -351,7 +351,7 @@ def test_download_of_emnist_is_turned_upright(fake: FakeTorchvision) -> None:
     "cause",
     [
         URLError("no route to host"),
-        HTTPError("http://localhost", 403, "Forbidden", None, None),  # type: ignore[arg-type]
+        HTTPError("http://localhost", 403, "Forbidden", None, None),
         RuntimeError("Error downloading x:\nTried y, got:\n<urlopen error>\n"),
         OSError(28, "No space left on device"),
         TimeoutError("timed out"),
@@ -475,7 +475,7 @@ def test_only_what_is_on_the_disk_is_read_in_the_background(
 
     monkeypatch.setattr(mnist, "load_dataset", record_thread)
     load = load_in_background(DataConfig(dataset=dataset), seed=0)
-    assert load() == dataset  # type: ignore[comparison-overlap]
+    assert load() == dataset
     assert len(threads) == 1
     assert (threads[0] is not threading.main_thread()) == ahead_of_time
 

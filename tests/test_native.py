@@ -149,7 +149,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_wrong_argument_is_refused_and_changes_nothing(case):
+def test_a_wrong_argument_is_refused_and_changes_nothing(case: str) -> None:
     name, make, expected = BAD[case]
     job = arguments()
     before = [array.copy() for array in job["parameters"]]
@@ -158,7 +158,7 @@ def test_a_wrong_argument_is_refused_and_changes_nothing(case):
     assert all(np.array_equal(old, new) for old, new in zip(before, job["parameters"], strict=True))
 
 
-def test_the_right_arguments_are_taken():
+def test_the_right_arguments_are_taken() -> None:
     job = arguments()
     train(job)
     assert np.isfinite(job["losses"]).all()
@@ -177,12 +177,14 @@ def test_the_right_arguments_are_taken():
         ([[0] * 784], 1, TypeError),
     ],
 )
-def test_wrong_images_are_not_listed(images, threads, expected):
+def test_wrong_images_are_not_listed(
+    images: list[list[int]] | np.ndarray, threads: int, expected: type[Exception]
+) -> None:
     with pytest.raises(expected):
         listed(images, threads=threads)
 
 
-def test_listed_pixels_outlive_their_images_and_know_nothing_of_later_writes():
+def test_listed_pixels_outlive_their_images_and_know_nothing_of_later_writes() -> None:
     images = np.random.default_rng(1).integers(0, 256, (IMAGES, 784)).astype(np.uint8)
     first, second = arguments() | {"pixels": listed(images)}, arguments() | {"pixels": listed(images, threads=7)}
     train(first)
@@ -210,13 +212,13 @@ VALUES = ARRAYS | st.tuples(ARRAYS, ARRAYS) | st.integers(-3, 70) | st.floats() 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(list(arguments())), VALUES, min_size=1, max_size=3))
-def test_no_argument_crashes(replaced):
+def test_no_argument_crashes(replaced: Any) -> None:
     """A job with random values in places of its own: it runs, or an exception says what is wrong."""
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         train(arguments("sgd-momentum") | replaced)
 
 
-def test_the_interpreter_runs_on_while_the_kernels_work():
+def test_the_interpreter_runs_on_while_the_kernels_work() -> None:
     job = arguments(hidden=512, images=2000, steps=400)
     worker = threading.Thread(target=train, args=(job,))
     worker.start()
@@ -229,7 +231,7 @@ def test_the_interpreter_runs_on_while_the_kernels_work():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_process_trains_on():
+def test_a_forked_process_trains_on() -> None:
     """Threads live within a call, so a child of a process that has trained finds nothing half alive."""
     train(arguments())
     child = os.fork()
@@ -243,7 +245,7 @@ def test_a_forked_process_trains_on():
 # --- levels, and a package without kernels
 
 
-def test_levels_are_named_from_the_narrowest(monkeypatch):
+def test_levels_are_named_from_the_narrowest(monkeypatch: pytest.MonkeyPatch) -> None:
     known = ("plain", "avx2", "avx512")
     assert native.levels() == known[: len(native.levels())]
     monkeypatch.delenv(native.LEVEL_VARIABLE, raising=False)
@@ -253,7 +255,7 @@ def test_levels_are_named_from_the_narrowest(monkeypatch):
     assert native.why_missing() is None
 
 
-def test_a_level_that_is_not_here_is_told(monkeypatch):
+def test_a_level_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(native.LEVEL_VARIABLE, "mmx")
     assert native.why_missing() == f"ACCELMNIST_LEVEL names mmx; here run {', '.join(native.levels())}"
 
@@ -264,19 +266,23 @@ REMEDY = (
 )
 
 
-def test_missing_kernels_are_reported_in_one_line_with_the_command_that_builds_them(monkeypatch):
+def test_missing_kernels_are_reported_in_one_line_with_the_command_that_builds_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # As after an update of sources that moved: the build in the old place is no longer found.
     monkeypatch.setitem(sys.modules, "accelmnist.engines.native._kernels", None)
     monkeypatch.delattr(native, "_kernels", raising=False)
     assert native.why_missing() == f"the native kernels are not built{REMEDY}"
 
 
-def test_kernels_of_other_sources_are_reported_in_one_line_with_the_command_that_rebuilds_them(monkeypatch):
+def test_kernels_of_other_sources_are_reported_in_one_line_with_the_command_that_rebuilds_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(native, "_extension", lambda: ModuleType("_kernels"))
     assert native.why_missing() == f"the native kernels were built from other sources{REMEDY}"
 
 
-def test_kernels_that_do_not_load_are_reported_in_one_line(monkeypatch):
+def test_kernels_that_do_not_load_are_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> ModuleType:
         raise ImportError("undefined symbol:\n  PyNothing", name="other")
 
@@ -284,7 +290,7 @@ def test_kernels_that_do_not_load_are_reported_in_one_line(monkeypatch):
     assert native.why_missing() == f"the native kernels can't be loaded (undefined symbol: PyNothing){REMEDY}"
 
 
-def test_without_a_compiler_the_package_is_built_without_the_kernels(tmp_path):
+def test_without_a_compiler_the_package_is_built_without_the_kernels(tmp_path: Path) -> None:
     without_built = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(
         ROOT / "accelmnist" / "engines" / "native", tmp_path / "accelmnist" / "engines" / "native", ignore=without_built
@@ -305,7 +311,7 @@ def test_without_a_compiler_the_package_is_built_without_the_kernels(tmp_path):
 
 @pytest.mark.slow  # the kernels are compiled anew
 @pytest.mark.parametrize(("sanitizer", "wide", "jobs", "threads"), [("address", True, 60, 3), ("thread", False, 25, 3)])
-def test_random_jobs_are_clean_and_right(sanitizer, wide, jobs, threads, tmp_path):
+def test_random_jobs_are_clean_and_right(sanitizer: str, wide: bool, jobs: int, threads: int, tmp_path: Path) -> None:
     reason = driver.why_unusable(sanitizer, tmp_path)
     if reason is not None:
         pytest.skip(reason)

@@ -67,7 +67,9 @@ def assert_right(logits: np.ndarray, parameters: tuple[np.ndarray, ...], images:
 
 @pytest.mark.parametrize("level", native.levels() if native.why_missing() is None else ())
 @pytest.mark.parametrize("hidden", NETWORKS.values(), ids=NETWORKS)
-def test_every_size_and_thread_count_gives_the_same_bits_and_the_right_ones(hidden, level):
+def test_every_size_and_thread_count_gives_the_same_bits_and_the_right_ones(
+    hidden: tuple[int, ...], level: str
+) -> None:
     parameters, images = network(hidden), some_images(MANY)
     classifiers = [made(parameters, threads=threads, level=level) for threads in (1, 2, 3, 8)]
     whole = logits_by(classifiers[0], images)
@@ -77,7 +79,7 @@ def test_every_size_and_thread_count_gives_the_same_bits_and_the_right_ones(hidd
             assert np.array_equal(logits_by(classifier, images[-size:]), whole[-size:])
 
 
-def test_what_becomes_of_the_arrays_that_it_was_made_from_changes_nothing():
+def test_what_becomes_of_the_arrays_that_it_was_made_from_changes_nothing() -> None:
     parameters, images = network(), some_images(50)
     classifier = made(parameters)
     before = logits_by(classifier, images)
@@ -88,7 +90,7 @@ def test_what_becomes_of_the_arrays_that_it_was_made_from_changes_nothing():
     assert np.array_equal(logits_by(classifier, images), before)
 
 
-def test_the_images_may_lie_where_the_logits_are_written():
+def test_the_images_may_lie_where_the_logits_are_written() -> None:
     """Nobody asks for it; it gives some numbers and no crash."""
     memory, classifier = some_images(MANY), made(network())
     logits = memory.reshape(-1)[: MANY * 40].view(np.float32).reshape(MANY, 10)
@@ -98,7 +100,7 @@ def test_the_images_may_lie_where_the_logits_are_written():
 # --- several threads
 
 
-def test_calls_from_several_threads_at_once_don_t_disturb_each_other():
+def test_calls_from_several_threads_at_once_don_t_disturb_each_other() -> None:
     parameters, images = network(), some_images(MANY)
     classifier = made(parameters)
     whole = logits_by(classifier, images)
@@ -113,7 +115,7 @@ def test_calls_from_several_threads_at_once_don_t_disturb_each_other():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors can't be chosen here")
-def test_threads_may_run_wherever_the_process_may():
+def test_threads_may_run_wherever_the_process_may() -> None:
     """Where they begin is chosen for them; after that, and on a single processor too, all is as it was."""
     images, before = some_images(20_000), os.sched_getaffinity(0)
     with ThreadPoolExecutor(1) as pool:
@@ -134,7 +136,7 @@ def test_threads_may_run_wherever_the_process_may():
     np.testing.assert_array_equal(free, bound)
 
 
-def test_a_call_keeps_its_classifier_alive():
+def test_a_call_keeps_its_classifier_alive() -> None:
     """The caller's last name for it goes while the call runs: its memory must not."""
     parameters, images = network((512, 512)), some_images(3000)
     whole = logits_by(made(parameters), images)
@@ -183,7 +185,7 @@ def logits_for(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", BAD_CALLS)
-def test_a_wrong_call_is_refused_and_writes_nothing(case):
+def test_a_wrong_call_is_refused_and_writes_nothing(case: str) -> None:
     make, error = BAD_CALLS[case]
     classifier, images, logits = make()
     with pytest.raises(error):
@@ -211,7 +213,7 @@ BAD_NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_NETWORKS)
-def test_a_network_that_can_t_be_run_is_refused(case):
+def test_a_network_that_can_t_be_run_is_refused(case: str) -> None:
     changed, message = BAD_NETWORKS[case]
     arguments = {"parameters": network(), **changed}
     with pytest.raises(ValueError, match=message):
@@ -220,7 +222,7 @@ def test_a_network_that_can_t_be_run_is_refused(case):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**32 - 1)), min_size=1, max_size=8), st.integers(1, 9))
-def test_sizes_that_grow_and_shrink_are_right(calls, threads):
+def test_sizes_that_grow_and_shrink_are_right(calls: Any, threads: Any) -> None:
     parameters = network((20,))
     classifier = made(parameters, threads=threads)
     for size, seed in calls:
@@ -230,7 +232,7 @@ def test_sizes_that_grow_and_shrink_are_right(calls, threads):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=2), st.sampled_from([np.uint8, np.float32, np.int64]))
-def test_no_arrays_crash_it(lengths, kind):
+def test_no_arrays_crash_it(lengths: Any, kind: Any) -> None:
     with contextlib.suppress(TypeError, ValueError):
         native.classify(made(network((3,))), np.zeros((lengths[0], 784), kind), np.zeros((lengths[1], 10), np.float32))
 
@@ -240,7 +242,7 @@ def test_no_arrays_crash_it(lengths, kind):
 
 @pytest.mark.slow  # 3,000 calls of a wide network
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_does_not_grow_with_calls_or_with_classifiers():
+def test_memory_does_not_grow_with_calls_or_with_classifiers() -> None:
     parameters, images = network((512,)), some_images(130)
     classifier = made(parameters)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -482,6 +483,6 @@ def test_words() -> None:
     assert [share(value) for value in (0, 0.001, 0.03, 0.996, 1)] == ["0 %", "under 1 %", "3 %", "over 99 %", "100 %"]
 
 
-def test_the_record_comes_back_from_its_file(found: NeuronsRecord, tmp_path) -> None:
+def test_the_record_comes_back_from_its_file(found: NeuronsRecord, tmp_path: Path) -> None:
     save_neurons(found, tmp_path)
     assert load_neurons(tmp_path) == found

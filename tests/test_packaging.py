@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> zipfile.ZipFile:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built from a copy of the sources by the setuptools that is installed here: no network."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
@@ -32,12 +33,12 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 
 
 @pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.name)
-def test_the_wheel_holds_the_published_digits(wheel, file):
+def test_the_wheel_holds_the_published_digits(wheel: zipfile.ZipFile, file: Any) -> None:
     content = gzip.decompress(wheel.read(f"accelmnist/data/files/{file.name}.gz"))
     assert hashlib.sha256(content).hexdigest() == file.sha256
 
 
-def test_the_wheel_holds_every_module_and_no_tests(wheel):
+def test_the_wheel_holds_every_module_and_no_tests(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "accelmnist").rglob("*.py")}
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "accelmnist/show/render/templates").iterdir()}
@@ -46,7 +47,7 @@ def test_the_wheel_holds_every_module_and_no_tests(wheel):
     assert not [name for name in names if name.startswith(("tests/", "bench/", "results/"))]
 
 
-def test_the_wheel_has_the_script_and_the_licence_with_attribution(wheel):
+def test_the_wheel_has_the_script_and_the_licence_with_attribution(wheel: zipfile.ZipFile) -> None:
     entry = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "accelmnist = accelmnist.__main__:start" in wheel.read(entry).decode()
     licence = next(name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))

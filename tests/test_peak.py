@@ -30,14 +30,14 @@ def added(peak: PeakMemory, size: int) -> int:
     return found
 
 
-def test_a_smaller_case_after_a_larger_one_has_its_own_peak():
+def test_a_smaller_case_after_a_larger_one_has_its_own_peak() -> None:
     peak = PeakMemory()
     sizes = (256 * MB, 64 * MB, 256 * MB)
     for size, found in zip(sizes, [added(peak, size) for size in sizes], strict=True):
         assert abs(found - size) < SLACK
 
 
-def test_the_process_keeps_its_highest_peak():
+def test_the_process_keeps_its_highest_peak() -> None:
     peak = PeakMemory()
     added(peak, 256 * MB)
     highest = peak.process_bytes
@@ -45,7 +45,7 @@ def test_the_process_keeps_its_highest_peak():
     assert highest <= peak.process_bytes < highest + SLACK
 
 
-def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it():
+def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it() -> None:
     """Through exec(2) getrusage keeps the peak of the parent: a benchmark's fresh process would report its parent's."""
     np.ones(640 * MB, dtype=np.uint8)
     program = "from accelmnist.device import process_peak_bytes; print(process_peak_bytes())"
@@ -53,7 +53,7 @@ def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it():
     assert 0 < child < process_peak_bytes() - 128 * MB
 
 
-def test_without_proc_the_peak_is_that_of_getrusage(monkeypatch):
+def test_without_proc_the_peak_is_that_of_getrusage(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object, **__: object) -> str:
         raise FileNotFoundError
 

@@ -8,8 +8,10 @@ import re
 import signal
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from accelmnist.data.types import Dataset
 from bench.peers import process, session, table
 from bench.peers.__main__ import parse
 from bench.peers.catalogue import CATALOGUE, EAGER
@@ -38,7 +41,7 @@ OURS, PEER = CATALOGUE[EAGER], CATALOGUE["numpy"]
 # --- the work
 
 
-def test_an_epoch_shows_every_image_once_in_a_new_order():
+def test_an_epoch_shows_every_image_once_in_a_new_order() -> None:
     shuffle = Shuffle(1000, 64)
     first = np.concatenate([shuffle.take(5).ravel() for _ in range(3)])
     second = shuffle.take(15).ravel()
@@ -49,19 +52,19 @@ def test_an_epoch_shows_every_image_once_in_a_new_order():
     assert (shuffle.take(15).ravel() == first).all()
 
 
-def test_slices_go_through_the_epoch_and_begin_again():
+def test_slices_go_through_the_epoch_and_begin_again() -> None:
     slices = Slices(A)
     assert [slices.take(234) for _ in range(3)] == [slice(0, 29952), slice(29952, 59904), slice(0, 29952)]
     assert slices.take(468) == slice(0, 59904)
 
 
-def test_regions_divide_the_epoch():
+def test_regions_divide_the_epoch() -> None:
     assert A.epoch_steps == 468
     assert A.regions(13) == [13, 26, 39, 52, 78, 117, 156, 234, 468]
     assert WORKLOADS["b"].regions(13) == [13, 39, 117]
 
 
-def test_a_region_is_as_long_as_it_may_be():
+def test_a_region_is_as_long_as_it_may_be() -> None:
     assert fitting_steps(A, 0.0) == 468
     assert fitting_steps(A, 0.3 / 120) == 117
     assert fitting_steps(A, 10.0) == 1
@@ -71,7 +74,7 @@ def test_a_region_is_as_long_as_it_may_be():
 # --- NumPy by hand, against torch
 
 
-def torch_layers(weights):
+def torch_layers(weights: Any) -> Any:
     layers = [nn.Linear(*weight.shape, dtype=torch.float64) for weight, _ in weights]
     for layer, (weight, bias) in zip(layers, weights, strict=True):
         layer.weight.data = torch.from_numpy(weight.T.astype(np.float64).copy())
@@ -79,24 +82,24 @@ def torch_layers(weights):
     return nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
 
 
-def parameters_as_numpy(network, *, gradients):
+def parameters_as_numpy(network: Any, *, gradients: Any) -> Any:
     values = [p.grad if gradients else p.detach() for p in network.parameters()]
     return [value.numpy().T if value.ndim == 2 else value.numpy() for value in values]
 
 
 @pytest.fixture
-def batch():
+def batch() -> Any:
     source = np.random.default_rng(3)
     return source.random((32, 784)), source.integers(0, 10, 32)
 
 
-def case_of(hidden):
+def case_of(hidden: Any) -> Any:
     weights = start_weights((784, *hidden, 10), seed=1)
     return [(weight, np.linspace(-0.1, 0.1, bias.size, dtype=np.float32)) for weight, bias in weights]
 
 
 @pytest.mark.parametrize("hidden", [(), (16,), (24, 12)])
-def test_gradient_by_hand_is_autograds(batch, hidden):
+def test_gradient_by_hand_is_autograds(batch: Any, hidden: tuple[int, ...]) -> None:
     inputs, labels = batch
     weights = case_of(hidden)
     by_hand, network = Network(weights, len(labels), np.float64), torch_layers(weights)
@@ -108,7 +111,7 @@ def test_gradient_by_hand_is_autograds(batch, hidden):
 
 
 @pytest.mark.parametrize("key", ["a", "b", "c"])
-def test_updates_by_hand_are_torchs(batch, key):
+def test_updates_by_hand_are_torchs(batch: Any, key: str) -> None:
     workload, weights = WORKLOADS[key], case_of((16,))
     by_hand, network = Network(weights, 32, np.float64), torch_layers(weights)
     update, rate = Update(workload, by_hand), workload.learning_rate
@@ -127,7 +130,7 @@ def test_updates_by_hand_are_torchs(batch, key):
 # --- the contract
 
 
-def made(key, mnist, workload="a", nudge=leave):
+def made(key: Any, mnist: Dataset, workload: str = "a", nudge: Any = leave) -> Any:
     entry, task = CATALOGUE[key], WORKLOADS[workload]
     contender, _ = greeting(entry)
     weights = start_weights(task.sizes)
@@ -138,7 +141,7 @@ def made(key, mnist, workload="a", nudge=leave):
 
 
 @pytest.mark.parametrize("key", [EAGER, "numpy", "sklearn", "torch-preloaded"])
-def test_a_contender_learns_and_starts_again(mnist, key):
+def test_a_contender_learns_and_starts_again(mnist: Dataset, key: str) -> None:
     contender = made(key, mnist)
     untrained = contender.classify()
     first, later = contender.train(13).mean(), contender.train(13).mean()
@@ -151,7 +154,7 @@ def test_a_contender_learns_and_starts_again(mnist, key):
     assert contender.train(13).mean() == pytest.approx(first, rel=0.1 if key == "sklearn" else SUM_ERROR)
 
 
-def test_the_data_loader_learns_and_starts_again(mnist):
+def test_the_data_loader_learns_and_starts_again(mnist: Dataset) -> None:
     contender = made("torch-loader", mnist)
     losses = [contender.train(6).mean() for _ in range(2)]
     contender.reset()
@@ -160,14 +163,14 @@ def test_the_data_loader_learns_and_starts_again(mnist):
 
 
 @pytest.mark.parametrize("workload", ["a", "b", "c"])
-def test_two_peers_take_the_same_steps(mnist, workload):
-    def losses(key, nudge=leave):
+def test_two_peers_take_the_same_steps(mnist: Dataset, workload: str) -> None:
+    def losses(key: Any, nudge: Any = leave) -> Any:
         return torch.from_numpy(made(key, mnist, workload, nudge).train(9))
 
     Followed.by(lambda nudge: [losses("torch-preloaded", nudge)]).hold(losses("numpy"))
 
 
-def test_the_worker_measures_and_tells_accuracies(mnist):
+def test_the_worker_measures_and_tells_accuracies(mnist: Dataset) -> None:
     contender, reply = greeting(PEER)
     assert reply["version"].startswith("numpy ")
     worker = Worker(contender, "", mnist)
@@ -184,7 +187,7 @@ def test_the_worker_measures_and_tells_accuracies(mnist):
     assert refused == {"unsupported": "it has no bfloat16"}
 
 
-def test_weights_go_through_a_file(tmp_path):
+def test_weights_go_through_a_file(tmp_path: Path) -> None:
     weights = case_of((16,))
     save_weights(str(tmp_path / "w.npz"), weights)
     for (weight, bias), (read_weight, read_bias) in zip(weights, read_weights(str(tmp_path / "w.npz")), strict=True):
@@ -192,7 +195,7 @@ def test_weights_go_through_a_file(tmp_path):
         assert (bias == read_bias).all()
 
 
-def test_a_missing_peer_says_how_to_get_it(monkeypatch):
+def test_a_missing_peer_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
     monkeypatch.delitem(sys.modules, "bench.peers.contenders.jax_scan", raising=False)
     assert greeting(CATALOGUE["jax"]) == (None, {"missing": "jax is not installed: pip install '.[peers]'"})
@@ -202,14 +205,14 @@ def test_a_missing_peer_says_how_to_get_it(monkeypatch):
 
 
 @pytest.fixture
-def running(tmp_path):
+def running(tmp_path: Path) -> Iterator[Any]:
     contender = ContenderProcess(PEER, threads=1, scratch=tmp_path)
     contender.greet()
     yield contender
     contender.stop()
 
 
-def test_a_process_answers_and_its_death_is_told(running):
+def test_a_process_answers_and_its_death_is_told(running: Any) -> None:
     assert running.greeting["version"].startswith("numpy ")
     assert os.getsid(running.process.pid) != os.getsid(0), "a Ctrl-C would reach it"
     assert "KeyError" in running.ask(do="region", case="never opened", steps=1)["error"]
@@ -220,7 +223,7 @@ def test_a_process_answers_and_its_death_is_told(running):
         running.ask(do="region", case="x", steps=1)
 
 
-def test_a_process_that_hangs_is_given_up(running, monkeypatch):
+def test_a_process_that_hangs_is_given_up(running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "LONGEST_WAIT_S", 0.1)
     os.kill(running.process.pid, signal.SIGSTOP)
     with pytest.raises(ContenderLostError, match="did not answer"):
@@ -228,7 +231,7 @@ def test_a_process_that_hangs_is_given_up(running, monkeypatch):
 
 
 @pytest.mark.parametrize("key", [key for key, entry in CATALOGUE.items() if entry.packages[0] not in IN_EVERY_VENV])
-def test_every_other_peer_trains_in_its_process(key, tmp_path):
+def test_every_other_peer_trains_in_its_process(key: str, tmp_path: Path) -> None:
     entry = CATALOGUE[key]
     name = entry.packages[0]
     if importlib.util.find_spec(name) is None:
@@ -242,7 +245,7 @@ def test_every_other_peer_trains_in_its_process(key, tmp_path):
     assert opened["steps"] > 0, opened
 
 
-def test_everyone_gets_the_same_threads_and_empty_caches(tmp_path):
+def test_everyone_gets_the_same_threads_and_empty_caches(tmp_path: Path) -> None:
     one, other = (environment(CATALOGUE[key], threads=3, scratch=tmp_path) for key in ("jax", "torch-compiled"))
     assert one["OMP_NUM_THREADS"] == other["OMP_NUM_THREADS"] == one["NPROC"] == "3"
     assert one["JAX_PLATFORMS"] == "cpu"
@@ -257,18 +260,26 @@ class Fake:
 
     log: list[str]
 
-    def __init__(self, seconds=1.0, *, dies_at=None, greeting=None, accuracies=((468, 0.9),), log=None):
+    def __init__(
+        self,
+        seconds: float = 1.0,
+        *,
+        dies_at: Any = None,
+        greeting: Any = None,
+        accuracies: Any = ((468, 0.9),),
+        log: Any = None,
+    ) -> None:
         self.seconds, self.dies_at, self.accuracies = seconds, dies_at, accuracies
         self.greeting = greeting or {"version": "fake 1.0"}
         self.log, self.regions, self.stopped = [] if log is None else log, 0, False
 
-    def greet(self):
+    def greet(self) -> None:
         pass
 
-    def stop(self):
+    def stop(self) -> None:
         self.stopped = True
 
-    def ask(self, **request):
+    def ask(self, **request: Any) -> Any:
         if request["do"] == "region":
             self.regions += 1
             if self.regions == self.dies_at:
@@ -280,17 +291,17 @@ class Fake:
 
 
 @pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.peers.rounds.PAUSE_S", 0.0)
 
 
-def race_of(channels, precisions=("fp32",), seed=0):
+def race_of(channels: Any, precisions: Any = ("fp32",), seed: int = 0) -> Any:
     race = Race(A, [CATALOGUE[key] for key in channels], channels, precisions, seed=seed)
     race.open()
     return race
 
 
-def test_every_round_has_each_case_once_in_an_order_of_its_own():
+def test_every_round_has_each_case_once_in_an_order_of_its_own() -> None:
     log: list[str] = []
     race = race_of({key: Fake(log=log) for key in ("numpy", "jax", "sklearn", "mlx")}, ("fp32", "bf16"))
     for _ in range(6):
@@ -301,7 +312,7 @@ def test_every_round_has_each_case_once_in_an_order_of_its_own():
     assert len(set(rounds)) == 6
 
 
-def test_a_crash_is_a_row_and_the_others_go_on():
+def test_a_crash_is_a_row_and_the_others_go_on() -> None:
     fakes = {"numpy": Fake(), "jax": Fake(dies_at=4), EAGER: Fake()}
     race = race_of(dict(fakes), ("fp32", "bf16"))
     for _ in range(5):
@@ -315,9 +326,9 @@ def test_a_crash_is_a_row_and_the_others_go_on():
     race.close()
 
 
-def test_a_missing_peer_and_one_that_refuses_are_rows():
+def test_a_missing_peer_and_one_that_refuses_are_rows() -> None:
     class Refusing(Fake):
-        def ask(self, **request):
+        def ask(self, **request: Any) -> Any:
             return {"unsupported": "it has no bfloat16"} if request["do"] == "open" else super().ask(**request)
 
     missing = Fake(greeting={"missing": "jax is not installed: pip install '.[peers]'"})
@@ -332,7 +343,7 @@ def test_a_missing_peer_and_one_that_refuses_are_rows():
     assert "| JAX, lax.scan |  | | | | | | jax is not installed: pip install '.[peers]' |" in text
 
 
-def test_a_round_that_was_broken_off_counts_for_nobody():
+def test_a_round_that_was_broken_off_counts_for_nobody() -> None:
     race = race_of({"numpy": Fake(), EAGER: Fake()})
     race.round()
     race.round()
@@ -340,19 +351,19 @@ def test_a_round_that_was_broken_off_counts_for_nobody():
     assert [len(case.seconds) for case in workload_record("a", race.cases).cases] == [2, 2]
 
 
-def options(path, **changes):
+def options(path: Any, **changes: Any) -> Any:
     chosen = {"workloads": ["a"], "precisions": ["fp32"], "contenders": ["numpy", EAGER], "rounds": 8, "epochs": 1}
     return session.Options(**{**chosen, "accuracy_s": 1.0, "threads": 1, "out": path, **changes})
 
 
-def test_an_interrupt_keeps_the_rounds_that_there_are(tmp_path, monkeypatch):
+def test_an_interrupt_keeps_the_rounds_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fakes = []
 
-    def start(entry, **_):
+    def start(entry: Any, **_: Any) -> Any:
         fakes.append(Fake())
         return fakes[-1]
 
-    def say(text):
+    def say(text: str) -> None:
         if "round 3 of 8" in text:
             raise KeyboardInterrupt
 
@@ -366,7 +377,7 @@ def test_an_interrupt_keeps_the_rounds_that_there_are(tmp_path, monkeypatch):
 # --- what follows from the samples
 
 
-def sampled(entry, speeds, accuracy=0.92, **changes):
+def sampled(entry: Any, speeds: Any, accuracy: float = 0.92, **changes: Any) -> Any:
     case = CaseRecord(
         key=entry.key,
         title=entry.title,
@@ -385,7 +396,7 @@ def sampled(entry, speeds, accuracy=0.92, **changes):
 SPEEDS = np.array([100_000, 102_000, 98_000, 101_000, 99_000, 100_500, 99_500, 100_000])
 
 
-def test_ratios_are_paired_and_ranked():
+def test_ratios_are_paired_and_ranked() -> None:
     cases = (sampled(PEER, SPEEDS / 2), sampled(CATALOGUE["ours-compiled"], SPEEDS * 1.5), sampled(OURS, SPEEDS))
     board = boards(WorkloadRecord(workload="a", cases=cases))[0]
     assert [row.case.key for row in board.rows] == ["ours-compiled", EAGER, "numpy"]
@@ -401,7 +412,7 @@ def test_ratios_are_paired_and_ranked():
     assert board.rows[0].to_best_of_ours is None
 
 
-def test_who_is_less_accurate_is_wrong_and_not_ranked():
+def test_who_is_less_accurate_is_wrong_and_not_ranked() -> None:
     limit = accuracy_limit(A, "fp32", 468, 0.92)
     assert 0.01 < limit < 0.02
     cases = [sampled(OURS, SPEEDS), sampled(PEER, SPEEDS * 3, accuracy=0.92 - 1.1 * limit)]
@@ -413,14 +424,14 @@ def test_who_is_less_accurate_is_wrong_and_not_ranked():
     assert boards(WorkloadRecord(workload="a", cases=tuple(cases)))[0].rows[0].wrong is None
 
 
-def test_accuracies_are_compared_after_as_many_steps():
+def test_accuracies_are_compared_after_as_many_steps() -> None:
     ours = sampled(OURS, SPEEDS, accuracies=((52, 0.84), (468, 0.92), (936, 0.95)))
     peers = [sampled(PEER, SPEEDS / 2, accuracies=(last,)) for last in ((52, 0.85), (52, 0.92), (936, 0.92))]
     judged = [boards(WorkloadRecord(workload="a", cases=(ours, peer)))[0].rows[1] for peer in peers]
     assert [row.ranked for row in judged] == [True, False, False]
 
 
-def test_the_limit_is_wider_the_earlier():
+def test_the_limit_is_wider_the_earlier() -> None:
     limits = [accuracy_limit(A, "fp32", steps, 0.9) for steps in (52, 156, 468, 1404)]
     assert limits == pytest.approx(np.array([2.6, 1.5, 1.1, 1.1]) * 4 * 2**0.5 * 0.003)
     assert accuracy_limit(D, "fp32", 0, 0.95) == 5 / 10_000
@@ -431,11 +442,11 @@ def test_the_limit_is_wider_the_earlier():
 LIMIT = CATALOGUE["dense-products"]
 
 
-def limit_sampled(speeds, **changes):
+def limit_sampled(speeds: Any, **changes: Any) -> Any:
     return sampled(LIMIT, speeds, accuracies=(), limit=True, **changes)
 
 
-def test_the_products_alone_have_the_arithmetic_of_a_step(mnist):
+def test_the_products_alone_have_the_arithmetic_of_a_step(mnist: Dataset) -> None:
     for key, flops in (
         ("a", 2 * 128 * (2 * (784 * 128 + 128 * 10) + 128 * 10)),  # all layers twice, the last one's inputs too
         ("b", 2 * 512 * (2 * (784 * 512 + 512 * 512 + 512 * 10) + 512 * 512 + 512 * 10)),
@@ -445,7 +456,7 @@ def test_the_products_alone_have_the_arithmetic_of_a_step(mnist):
 
 
 @pytest.mark.parametrize("key", ["a", "b"])
-def test_the_products_alone_are_those_that_a_step_of_torch_makes(mnist, key):
+def test_the_products_alone_are_those_that_a_step_of_torch_makes(mnist: Dataset, key: str) -> None:
     """Counted by torch's own counter of flops, over a forward and a backward pass of the same network."""
     contender, workload = made("dense-products", mnist, key), WORKLOADS[key]
     network = torch_layers(start_weights(workload.sizes)).double()
@@ -457,7 +468,7 @@ def test_the_products_alone_are_those_that_a_step_of_torch_makes(mnist, key):
     assert of_the_products.get_total_flops() == 3 * of_a_step.get_total_flops()
 
 
-def test_the_products_alone_are_measured_and_not_asked_for_an_accuracy(mnist):
+def test_the_products_alone_are_measured_and_not_asked_for_an_accuracy(mnist: Dataset) -> None:
     contender, _ = greeting(LIMIT)
     worker = Worker(contender, "", mnist)
     opened = worker.answer({"do": "open", "case": "x", "workload": "a", "precision": "fp32", "weights": None})
@@ -466,7 +477,7 @@ def test_the_products_alone_are_measured_and_not_asked_for_an_accuracy(mnist):
     assert worker.answer(ask) == {"accuracies": []}
 
 
-def test_the_limit_is_nobodys_peer_and_nobodys_best():
+def test_the_limit_is_nobodys_peer_and_nobodys_best() -> None:
     cases = (limit_sampled(SPEEDS * 2), sampled(PEER, SPEEDS / 2), sampled(OURS, SPEEDS))
     board = boards(WorkloadRecord(workload="a", cases=cases))[0]
     assert [row.case.key for row in board.rows] == [EAGER, "numpy", "dense-products"]
@@ -488,7 +499,7 @@ def test_the_limit_is_nobodys_peer_and_nobodys_best():
     assert limit_lines(alone) == []
 
 
-def test_a_sentence_says_how_near_the_dense_engines_come():
+def test_a_sentence_says_how_near_the_dense_engines_come() -> None:
     jax, compiled = sampled(CATALOGUE["jax"], SPEEDS * 0.5), sampled(CATALOGUE["ours-compiled"], SPEEDS * 0.625)
     cases = (limit_sampled(SPEEDS), jax, compiled, sampled(OURS, SPEEDS / 4))
     assert limit_lines(boards(WorkloadRecord(workload="a", cases=cases))[0]) == [
@@ -501,7 +512,7 @@ def test_a_sentence_says_how_near_the_dense_engines_come():
     assert limit_lines(without) == []
 
 
-def test_a_goal_is_out_of_reach_only_where_all_of_its_interval_is():
+def test_a_goal_is_out_of_reach_only_where_all_of_its_interval_is() -> None:
     noisy = SPEEDS * np.array([0.5, 0.8, 0.55, 0.9, 0.66, 0.7, 0.6, 0.75])
     cases = (limit_sampled(SPEEDS), sampled(PEER, noisy))
     board = boards(WorkloadRecord(workload="b", cases=cases))[0]
@@ -510,7 +521,7 @@ def test_a_goal_is_out_of_reach_only_where_all_of_its_interval_is():
     assert "out of reach" not in limit_lines(board)[1]
 
 
-def test_a_limit_that_did_not_hold_says_nothing_of_goals():
+def test_a_limit_that_did_not_hold_says_nothing_of_goals() -> None:
     cases = (limit_sampled(SPEEDS / 20), sampled(PEER, SPEEDS))
     board = boards(WorkloadRecord(workload="a", cases=cases))[0]
     assert limit_lines(board) == [
@@ -519,7 +530,7 @@ def test_a_limit_that_did_not_hold_says_nothing_of_goals():
     ]
 
 
-def test_a_record_from_before_the_limit_still_loads(tmp_path):
+def test_a_record_from_before_the_limit_still_loads(tmp_path: Path) -> None:
     record = new_record("a test", threads=2, workloads=(WorkloadRecord(workload="a", cases=(sampled(OURS, SPEEDS),)),))
     save_record(record, tmp_path / "p.json")
     text = (tmp_path / "p.json").read_text()
@@ -531,7 +542,7 @@ def test_a_record_from_before_the_limit_still_loads(tmp_path):
 # --- tables, the record, the command line
 
 
-def test_a_table_says_it_all():
+def test_a_table_says_it_all() -> None:
     peer = sampled(PEER, SPEEDS / 2)
     dead = replace(peer, key="jax", title="JAX", seconds=(), reason="its process\ndied | signal 9")
     board = boards(WorkloadRecord(workload="a", cases=(sampled(OURS, SPEEDS), peer, dead)))[0]
@@ -546,7 +557,7 @@ def test_a_table_says_it_all():
     assert {line.count("|") for line in lines} == {9}
 
 
-def test_the_record_comes_back_and_makes_both_tables(tmp_path):
+def test_the_record_comes_back_and_makes_both_tables(tmp_path: Path) -> None:
     wrong = sampled(CATALOGUE["mlx"], SPEEDS, accuracy=0.5)
     cases = (sampled(OURS, SPEEDS), sampled(PEER, SPEEDS / 2), wrong)
     record = new_record("a test", threads=2, workloads=(WorkloadRecord(workload="a", cases=cases),))
@@ -564,14 +575,14 @@ def test_the_record_comes_back_and_makes_both_tables(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [["--workloads", "a,z"], ["--only", ""], ["--rounds", "0"], ["--threads", "x"]])
-def test_wrong_use_is_one_line(wrong, capsys):
+def test_wrong_use_is_one_line(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(wrong)
     assert ended.value.code == 2
     assert "error: argument" in capsys.readouterr().err
 
 
-def test_the_extra_names_every_peers_library():
+def test_the_extra_names_every_peers_library() -> None:
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     extra = " ".join(tomllib.loads(text)["project"]["optional-dependencies"]["peers"])
     needed = {entry.packages[0] for entry in CATALOGUE.values()} - IN_EVERY_VENV

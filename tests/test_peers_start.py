@@ -6,11 +6,14 @@ import importlib
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from accelmnist.data.types import Dataset
 from accelmnist.engines.plan import learning_rates as package_rates
 from bench.peers.catalogue import CATALOGUE
 from bench.peers.process import ContenderLostError
@@ -22,11 +25,11 @@ from bench.peers.start.task import PROGRAMS, STEPS, TRAINING, Task, Watch, learn
 from bench.peers.workloads import start_weights
 
 
-def test_everyones_rates_are_the_packages():
+def test_everyones_rates_are_the_packages() -> None:
     np.testing.assert_allclose(learning_rates(), package_rates(TRAINING, STEPS), rtol=1e-6)
 
 
-def test_smoothed_gradient_by_hand_is_autograds():
+def test_smoothed_gradient_by_hand_is_autograds() -> None:
     source = np.random.default_rng(1)
     inputs, labels = source.random((32, 784)), source.integers(0, 10, 32)
     by_hand = Smoothed(start_weights((784, 12, 10)), 32, np.float64)
@@ -41,7 +44,7 @@ def test_smoothed_gradient_by_hand_is_autograds():
 
 
 @pytest.mark.parametrize("key", ["numpy", "torch-preloaded"])
-def test_a_program_trains_the_recipe(mnist, key, monkeypatch):
+def test_a_program_trains_the_recipe(mnist: Dataset, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(f"bench.peers.start.programs.{PROGRAMS[key]}")
     monkeypatch.setattr(module, "learning_rates", lambda: learning_rates()[:120])
     order = np.random.default_rng(0).permutation(60_000)[:15_360].reshape(120, 128)
@@ -54,11 +57,11 @@ def test_a_program_trains_the_recipe(mnist, key, monkeypatch):
 # --- the clock
 
 
-def shell(text):
+def shell(text: str) -> Any:
     return [sys.executable, "-c", text]
 
 
-def test_the_clock_stops_at_the_line_and_the_end_is_awaited():
+def test_the_clock_stops_at_the_line_and_the_end_is_awaited() -> None:
     text = "import time; print('x'); print('here', flush=True); time.sleep(0.4)"
     seconds, line = timed(shell(text), dict(os.environ), lambda text: "here" in text)
     assert line == "here\n"
@@ -68,12 +71,12 @@ def test_the_clock_stops_at_the_line_and_the_end_is_awaited():
 @pytest.mark.parametrize(
     ("text", "said"), [("raise ValueError('no')", "exit code 1.*no"), ("print('x')", "exit code 0")]
 )
-def test_a_process_without_an_answer_is_lost(text, said):
+def test_a_process_without_an_answer_is_lost(text: str, said: str) -> None:
     with pytest.raises(ContenderLostError, match=said):
         timed(shell(text), dict(os.environ), lambda text: "here" in text)
 
 
-def test_a_process_that_is_late_is_ended(monkeypatch):
+def test_a_process_that_is_late_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "LONGEST_S", 0.3)
     with pytest.raises(ContenderLostError, match="not there after"):
         timed(shell("import time; time.sleep(60)"), dict(os.environ), lambda _: True)
@@ -82,10 +85,10 @@ def test_a_process_that_is_late_is_ended(monkeypatch):
 # --- rounds and what follows
 
 
-def test_rounds_count_no_first_process_and_repeat_no_slow_one():
+def test_rounds_count_no_first_process_and_repeat_no_slow_one() -> None:
     seen: list[tuple[str, int]] = []
 
-    def start(entry, seed):
+    def start(entry: Any, seed: int) -> Any:
         seen.append((entry.key, seed))
         if entry.key == "torch-compiled":
             raise ContenderLostError("not there after 40 s")
@@ -98,7 +101,7 @@ def test_rounds_count_no_first_process_and_repeat_no_slow_one():
     assert [seed for key, seed in seen if key == "numpy"] == [0, 0, 1, 2]
 
 
-def case(key, seconds, accuracy=0.981, **changes):
+def case(key: Any, seconds: Any, accuracy: float = 0.981, **changes: Any) -> Any:
     whole = tuple(seconds)
     parts = tuple({"data": 0.1, "training": 0.4} for _ in whole)
     entry = rounds.OURS if key == "ours" else CATALOGUE[key]
@@ -106,7 +109,7 @@ def case(key, seconds, accuracy=0.981, **changes):
     return StartCase(**{**fields, "accuracies": (accuracy,) * len(whole), "parts": parts, **changes})
 
 
-def test_the_table_ranks_and_says_who_misses():
+def test_the_table_ranks_and_says_who_misses() -> None:
     low, gone = case("numpy", [1.0] * 6, 0.9785), case("mlx", (), reason="gone")
     cases = (case("ours", [2.0] * 6), low, case("jax", [2.5] * 6), gone)
     assert [one.key for one in table.ranked(cases)] == ["ours", "jax", "numpy", "mlx"]
@@ -117,12 +120,12 @@ def test_the_table_ranks_and_says_who_misses():
     assert "| MLX, mx.compile | x 1 | gone |" in text
 
 
-def test_chance_alone_is_no_miss():
+def test_chance_alone_is_no_miss() -> None:
     assert table.reached(case("numpy", [1.0] * 5, 0.9796))
     assert not table.reached(case("numpy", [1.0] * 5, 0.9790))
 
 
-def test_starts_are_saved_beside_the_workloads(tmp_path):
+def test_starts_are_saved_beside_the_workloads(tmp_path: Path) -> None:
     record = replace(new_record("x", threads=2), starts=(case("ours", [2.0]),))
     save_record(record, tmp_path / "p.json")
     assert load_record(tmp_path / "p.json") == record

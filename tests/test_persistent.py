@@ -6,12 +6,16 @@ No GPU is needed, and none has run it so far. Where there is one, test_engines.p
 from __future__ import annotations
 
 import re
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
+from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines import persistent as engine_module
 from accelmnist.engines.persistent import PersistentEngine
@@ -33,7 +37,7 @@ STEPS = 2
 
 
 @pytest.fixture
-def interpreted(interpreting):
+def interpreted(interpreting: ProcessPoolExecutor) -> Any:
     return lambda *arguments, **options: interpreting.submit(partial(run_persistent, *arguments, **options)).result()
 
 
@@ -51,7 +55,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_follows_float64_and_eager(name, synthetic, interpreted):
+def test_every_network_follows_float64_and_eager(name: str, synthetic: Dataset, interpreted: Any) -> None:
     """A batch of 37 and 9 units divide nothing."""
     parts = NETWORKS[name]
     config = small_config(
@@ -65,7 +69,7 @@ def test_every_network_follows_float64_and_eager(name, synthetic, interpreted):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_sixteen_bits_follow_float64(precision, synthetic, interpreted):
+def test_sixteen_bits_follow_float64(precision: str, synthetic: Dataset, interpreted: Any) -> None:
     config = small_config(model={"hidden": (9,)}, execution={"precision": precision})
     found = interpreted(config, synthetic.train.images, synthetic.train.labels, steps=STEPS, multiprocessors=18)
     expected = replayed(config, synthetic.train, steps=STEPS)
@@ -73,7 +77,7 @@ def test_sixteen_bits_follow_float64(precision, synthetic, interpreted):
     assert (found["losses"] != expected.exact[0].float()).any()
 
 
-def test_it_goes_on_from_the_state_of_another_engine(synthetic, interpreted):
+def test_it_goes_on_from_the_state_of_another_engine(synthetic: Dataset, interpreted: Any) -> None:
     config = small_config(training={"optimizer": "adamw", "learning_rate": 0.01}, model={"hidden": (9,)})
     state = by_torch(config, synthetic, steps=4)["state"]
     images, labels = synthetic.train.images, synthetic.train.labels
@@ -81,7 +85,7 @@ def test_it_goes_on_from_the_state_of_another_engine(synthetic, interpreted):
     assert_follows(found, config, synthetic, steps=2, state=state)
 
 
-def test_a_launch_of_no_steps_changes_nothing(synthetic, interpreted):
+def test_a_launch_of_no_steps_changes_nothing(synthetic: Dataset, interpreted: Any) -> None:
     """That is how the engine compiles."""
     config = small_config(training={"optimizer": "adamw"}, model={"hidden": (9,)})
     images, labels = synthetic.train.images, synthetic.train.labels
@@ -91,7 +95,7 @@ def test_a_launch_of_no_steps_changes_nothing(synthetic, interpreted):
     assert (len(found["losses"]), found["arrivals"]) == (0, 0)
 
 
-def test_one_program_passes_every_barrier_alone(synthetic, interpreted):
+def test_one_program_passes_every_barrier_alone(synthetic: Dataset, interpreted: Any) -> None:
     """The real form with its atomics; alone it does its own block only, so no numbers are looked at but the count."""
     images, labels = synthetic.train.images, synthetic.train.labels
     config = small_config(model={"hidden": (9,)}, training={"batch_size": 16})
@@ -101,7 +105,7 @@ def test_one_program_passes_every_barrier_alone(synthetic, interpreted):
 # --- code
 
 
-def compiled(config, synthetic, capability):
+def compiled(config: Any, synthetic: Dataset, capability: Any) -> Any:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -122,7 +126,9 @@ def compiled(config, synthetic, capability):
 
 @pytest.mark.slow  # each compiles the kernel
 @pytest.mark.parametrize(("capability", "precision"), [(80, "fp32"), (90, "bf16")])
-def test_the_barrier_releases_and_acquires(capability, precision, synthetic, tmp_path, monkeypatch):
+def test_the_barrier_releases_and_acquires(
+    capability: int, precision: str, synthetic: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two barriers a step; and nothing is loaded ahead of one, as a pipelined loop would."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     config = small_config(model={"hidden": (32,)}, execution={"precision": precision})
@@ -142,7 +148,7 @@ def test_the_barrier_releases_and_acquires(capability, precision, synthetic, tmp
 # --- the barrier and the hand-over, every order in which programs can take turns
 
 
-def reachable_faults(programs, steps, *, second_barrier=True):
+def reachable_faults(programs: Any, steps: int, *, second_barrier: bool = True) -> Any:
     """What can go wrong: a state is (position of every program, arrivals, who wrote which sums and results when).
 
     A program's step: write sums, wait, read all sums and write results, wait, read all results. A read of what is not
@@ -180,16 +186,16 @@ def reachable_faults(programs, steps, *, second_barrier=True):
     return faults
 
 
-def replaced(values, index, value):
+def replaced(values: Any, index: Any, value: Any) -> Any:
     return (*values[:index], value, *values[index + 1 :])
 
 
 @pytest.mark.parametrize("programs", [2, 3])
-def test_no_order_of_programs_mixes_steps(programs):
+def test_no_order_of_programs_mixes_steps(programs: int) -> None:
     assert reachable_faults(programs, steps=3) == set()
 
 
-def test_without_the_second_barrier_steps_would_mix():
+def test_without_the_second_barrier_steps_would_mix() -> None:
     assert reachable_faults(2, steps=3, second_barrier=False) == {"sums", "results"}
 
 
@@ -198,7 +204,7 @@ def test_without_the_second_barrier_steps_would_mix():
 
 @pytest.mark.parametrize("units", [1, 32, 128, 256, 1000])
 @pytest.mark.parametrize("batch", [1, 128, 1024])
-def test_every_weight_has_one_owner_and_the_grid_fits(batch, units):
+def test_every_weight_has_one_owner_and_the_grid_fits(batch: int, units: int) -> None:
     cut = partition(batch, 784, units, multiprocessors=132)
     assert cut is not None
     assert cut.programs <= 132
@@ -207,7 +213,7 @@ def test_every_weight_has_one_owner_and_the_grid_fits(batch, units):
     assert cut.head_rows * cut.head_tiles >= batch
 
 
-def test_the_inputs_are_cut_too():
+def test_the_inputs_are_cut_too() -> None:
     """By units alone, 128 of them would keep 8 multiprocessors busy."""
     cut = partition(128, 784, 128, multiprocessors=132)
     assert (cut.block_units, cut.block_inputs, cut.programs) == (16, 64, 112)
@@ -215,7 +221,7 @@ def test_the_inputs_are_cut_too():
     assert step_s(few) > 2 * step_s(cut)
 
 
-def test_what_does_not_fit_is_refused(monkeypatch):
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Device("cuda:0", "a card", "asked for")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(engine_module, "multiprocessors", lambda device: 20)

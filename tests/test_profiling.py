@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,6 +23,7 @@ from safetensors.torch import load_file
 from accelmnist.cli import invoke
 from accelmnist.core.config import OPTIMIZERS
 from accelmnist.core.records import OperationFigures, ProfileSummary, RunRecord, load_record
+from accelmnist.data.types import Dataset
 from accelmnist.device import Device, compile_capability, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Engine
@@ -56,13 +58,13 @@ QUICK += ["--engine", "eager"]
 
 
 @pytest.fixture
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
-def prepared(config, data, device, engine: type[Engine] | str = "eager"):
+def prepared(config: Any, data: Any, device: Any, engine: type[Engine] | str = "eager") -> Any:
     job = make_job(config, data, device)
     return prepare(engine_class(engine) if isinstance(engine, str) else engine, job), job
 
@@ -70,11 +72,11 @@ def prepared(config, data, device, engine: type[Engine] | str = "eager"):
 # --- counts on the real machine
 
 
-def tiny_step():
+def tiny_step() -> Any:
     """Five operations: matrix product, linear layer (bias and all), ReLU, sum, comparison. The rest starts nothing."""
     left, right, weight, bias = (torch.ones(*shape) for shape in ((4, 4), (4, 4), (4, 4), (4,)))
 
-    def work():
+    def work() -> Any:
         product = left @ right.t()
         hidden = torch.nn.functional.linear(product.view(4, 4), weight, bias).relu()
         torch.empty_like(hidden)
@@ -84,19 +86,19 @@ def tiny_step():
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_a_known_number_of_operations(steps):
+def test_a_known_number_of_operations(steps: int) -> None:
     found = profile_calls(tiny_step(), CPU, steps=steps).launches
     assert (found.operations, found.host_syncs, found.graph_replays) == (5, 0, 0)
 
 
-def test_a_number_that_the_host_reads_is_a_sync():
+def test_a_number_that_the_host_reads_is_a_sync() -> None:
     work = tiny_step()
     assert profile_calls(lambda: work().item(), CPU).launches.host_syncs == 1
     assert profile_calls(lambda: "yes" if work() else "no", CPU).launches.host_syncs == 1
     assert profile_calls(lambda: work().item(), CPU).launches.operations == 5
 
 
-def test_the_profiles_own_synchronizing_is_not_counted(monkeypatch):
+def test_the_profiles_own_synchronizing_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in that is seen: on a GPU the profiler sees the real one."""
     calls = []
     monkeypatch.setattr(profiling, "synchronize", lambda device: calls.append(torch.ones(2).sum().item()))
@@ -108,7 +110,7 @@ def test_the_profiles_own_synchronizing_is_not_counted(monkeypatch):
 class ReadingSteps(EagerSteps):
     """Wrong on purpose: they wait for the device every time, to look at the loss."""
 
-    def step(self, index, rate, seed):
+    def step(self, index: Any, rate: Any, seed: int) -> Any:
         loss = super().step(index, rate, seed)
         assert loss.item() > 0
         return loss
@@ -116,19 +118,21 @@ class ReadingSteps(EagerSteps):
 
 class ReadingEngine(EagerEngine):
     @classmethod
-    def prepare(cls, job, sample):
+    def prepare(cls, job: Any, sample: Any) -> Any:
         steps = ReadingSteps(job)
         return device_runner(steps.train_epoch, steps.update, job.device)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_eager_training_waits_for_nobody_and_reading_the_loss_is_seen(optimizer, synthetic, device):
+def test_eager_training_waits_for_nobody_and_reading_the_loss_is_seen(
+    optimizer: str, synthetic: Dataset, device: Device
+) -> None:
     config = small_config(training={"optimizer": optimizer})
     assert profile_training(*prepared(config, synthetic, device)).launches.host_syncs == 0
     assert profile_training(*prepared(config, synthetic, device, ReadingEngine)).launches.host_syncs == 1
 
 
-def test_eager_training_takes_some_thirty_operations_a_step(synthetic, device):
+def test_eager_training_takes_some_thirty_operations_a_step(synthetic: Dataset, device: Device) -> None:
     """By hand: 7 to make inputs and labels and 4 for two layers forward; loss, backward and update are the rest."""
     profile = profile_training(*prepared(small_config(), synthetic, device))
     assert 20 <= profile.launches.operations <= 40
@@ -136,7 +140,7 @@ def test_eager_training_takes_some_thirty_operations_a_step(synthetic, device):
     assert profile.summary.operations == profile.launches.operations
 
 
-def test_what_is_left_out_is_no_work_and_what_counts_is_no_view(synthetic):
+def test_what_is_left_out_is_no_work_and_what_counts_is_no_view(synthetic: Dataset) -> None:
     """By torch's own schemas: a result that aliases an argument, which isn't written to, is a view of it."""
     runner, job = prepared(small_config(training={"optimizer": "adamw"}), synthetic, CPU)
     epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
@@ -154,20 +158,20 @@ def is_view(name: str) -> bool:
     return any(alias is not None and not alias.is_write for alias in aliases)
 
 
-def test_counts_are_a_steps_however_many_are_profiled(synthetic, device):
+def test_counts_are_a_steps_however_many_are_profiled(synthetic: Dataset, device: Device) -> None:
     runner, job = prepared(small_config(), synthetic, device)
     epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
     few, many = (profile_steps(runner, epoch, device, steps=steps).launches.operations for steps in (2, 30))
     assert many <= few < many + 1  # an epoch's own operations, divided by more steps
 
 
-def test_an_epoch_may_have_fewer_steps_than_asked_for(synthetic):
+def test_an_epoch_may_have_fewer_steps_than_asked_for(synthetic: Dataset) -> None:
     runner, job = prepared(small_config(), synthetic, CPU)
     epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
     assert profile_steps(runner, epoch, CPU, steps=10_000).summary.steps == len(epoch)
 
 
-def test_a_compiled_graph_is_one_operation_and_what_it_calls():
+def test_a_compiled_graph_is_one_operation_and_what_it_calls() -> None:
     """Two products by name; what lies between them is one loop of the graph's own, which nobody sees."""
     if not compile_capability(CPU).available:
         pytest.skip(compile_capability(CPU).reason)
@@ -181,7 +185,7 @@ def test_a_compiled_graph_is_one_operation_and_what_it_calls():
     assert any("compiled graph counts once" in note for note in profile.summary.notes)
 
 
-def test_a_graph_counts_once_whatever_its_loops():
+def test_a_graph_counts_once_whatever_its_loops() -> None:
     """By a stand-in: a graph with two products, one of them with the copy of its bias, and one without any call."""
     products = [FakeEvent("aten::addmm", 1, 5, [FakeEvent("aten::copy_", 2, 3)]), FakeEvent("aten::mm", 6, 9)]
     graph = FakeEvent("## Call CompiledFxGraph fabc123 ##", 0, 10, products)
@@ -193,7 +197,7 @@ def test_a_graph_counts_once_whatever_its_loops():
     assert rows[GRAPH_ROW].calls == 2
 
 
-def test_work_past_the_operators_is_said_to_be_unseen():
+def test_work_past_the_operators_is_said_to_be_unseen() -> None:
     profile = profile_calls(lambda: sum(range(10)), CPU)
     assert profile.launches.operations == 0
     assert [row.name for row in profile.summary.rows] == [HOST_ROW]
@@ -201,7 +205,7 @@ def test_work_past_the_operators_is_said_to_be_unseen():
 
 
 @pytest.mark.parametrize(("busy_us", "unseen"), [(40, True), (60, False)])
-def test_time_outside_of_operators_is_said_where_it_is_most(busy_us, unseen):
+def test_time_outside_of_operators_is_said_where_it_is_most(busy_us: int, unseen: bool) -> None:
     region = FakeEvent(profiling._COUNTED, 0, 100, [FakeEvent("aten::mm", 0, busy_us)], is_user_annotation=True)
     notes = summarize(region.family(), CPU, steps=1).summary.notes
     assert any("native code" in note for note in notes) is unseen
@@ -212,7 +216,7 @@ def test_time_outside_of_operators_is_said_where_it_is_most(busy_us, unseen):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_weights_and_engine_end_as_they_began(optimizer, synthetic, device):
+def test_weights_and_engine_end_as_they_began(optimizer: str, synthetic: Dataset, device: Device) -> None:
     config = small_config(training={"optimizer": optimizer})
     runner, job = prepared(config, synthetic, device)
     first = next(iter(train(runner, job, probe=None)))
@@ -224,7 +228,7 @@ def test_weights_and_engine_end_as_they_began(optimizer, synthetic, device):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_profiled_steps_do_run(synthetic):
+def test_the_profiled_steps_do_run(synthetic: Dataset) -> None:
     """Else the test above would prove nothing: without the caller's care the weights move."""
     runner, job = prepared(small_config(), synthetic, CPU)
     before = weights_of(job.model)
@@ -232,7 +236,7 @@ def test_the_profiled_steps_do_run(synthetic):
     assert not all(torch.equal(before[name], now) for name, now in weights_of(job.model).items())
 
 
-def test_weights_come_back_where_the_profile_fails(synthetic, monkeypatch):
+def test_weights_come_back_where_the_profile_fails(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     runner, job = prepared(small_config(), synthetic, CPU)
     before = weights_of(job.model)
     monkeypatch.setattr(profiling, "summarize", lambda *_args, **_settings: 1 / 0)
@@ -244,7 +248,7 @@ def test_weights_come_back_where_the_profile_fails(synthetic, monkeypatch):
 # --- the table
 
 
-def test_the_hosts_times_add_up_to_the_region(synthetic):
+def test_the_hosts_times_add_up_to_the_region(synthetic: Dataset) -> None:
     runner, job = prepared(small_config(), synthetic, CPU)
     epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
     events = profiling._record(lambda: runner.train_epoch(epoch), CPU).function_events
@@ -255,7 +259,7 @@ def test_the_hosts_times_add_up_to_the_region(synthetic):
     assert [row.share for row in rows] == sorted((row.share for row in rows), reverse=True)
 
 
-def test_the_table_names_the_products_of_a_step(synthetic, device):
+def test_the_table_names_the_products_of_a_step(synthetic: Dataset, device: Device) -> None:
     rows = {row.name: row for row in profile_training(*prepared(small_config(), synthetic, device)).summary.rows}
     assert rows["aten::addmm"].calls == 2
     assert rows["aten::mm"].calls == 3
@@ -278,31 +282,31 @@ class FakeEvent:
     is_user_annotation: bool = False
     cpu_parent: FakeEvent | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for child in self.cpu_children:
             child.cpu_parent = self
 
     @property
-    def device_type(self):
+    def device_type(self) -> Any:
         return SimpleNamespace(name=self.device)
 
     @property
-    def time_range(self):
+    def time_range(self) -> Any:
         return SimpleNamespace(start=self.start, end=self.end)
 
     @property
-    def self_cpu_time_total(self):
+    def self_cpu_time_total(self) -> Any:
         return self.end - self.start - sum(child.end - child.start for child in self.cpu_children)
 
-    def family(self):
+    def family(self) -> Any:
         return [self, *(member for child in self.cpu_children for member in child.family())]
 
 
-def kernel(name, duration):
+def kernel(name: str, duration: Any) -> Any:
     return SimpleNamespace(name=name, duration=duration)
 
 
-def cuda_events():
+def cuda_events() -> Any:
     """Two steps as CUDA's profiler gives them: a warm-up before, a synchronize after, the backward's own thread.
 
     In the region of 100 µs: a product with its launch; the loss read by `item`; a backward product in autograd's
@@ -337,7 +341,7 @@ def cuda_events():
     return [*region.family(), *backward.family(), *outside, *device, mark], region
 
 
-def test_cuda_counts_what_reaches_the_driver():
+def test_cuda_counts_what_reaches_the_driver() -> None:
     events, region = cuda_events()
     found = count_launches(within(events, region), steps=2, on_cpu=False)
     assert found.operations == (2 + 1 + 1 + 1) / 2  # two products, the copy of `item`, Triton's kernel, the graph
@@ -345,7 +349,7 @@ def test_cuda_counts_what_reaches_the_driver():
     assert found.graph_replays == 1 / 2
 
 
-def test_cuda_tables_add_up_and_give_every_kernel_its_place():
+def test_cuda_tables_add_up_and_give_every_kernel_its_place() -> None:
     events, region = cuda_events()
     rows = {row.name: row for row in tabulate(region, within(events, region), steps=2)}
     device_us = {name: row.device_s * 2e6 for name, row in rows.items() if row.device_s}
@@ -361,7 +365,7 @@ def test_cuda_tables_add_up_and_give_every_kernel_its_place():
     assert sum(row.host_s for row in rows.values()) * 2e6 == pytest.approx(114)
 
 
-def test_a_cuda_profile_says_what_takes_the_device():
+def test_a_cuda_profile_says_what_takes_the_device() -> None:
     events, _ = cuda_events()
     notes = summarize(events, CUDA, steps=2).summary.notes
     assert notes[0] == (
@@ -370,7 +374,7 @@ def test_a_cuda_profile_says_what_takes_the_device():
     assert len(notes) == 2
 
 
-def test_without_the_driver_cuda_counts_operators_and_says_so():
+def test_without_the_driver_cuda_counts_operators_and_says_so() -> None:
     """CUPTI may be missing or forbidden: then only the operators' own events are there."""
     product = FakeEvent("aten::mm", 10, 30)
     item = FakeEvent("aten::item", 40, 50, [FakeEvent("aten::_local_scalar_dense", 41, 49)])
@@ -413,12 +417,12 @@ def test_without_the_driver_cuda_counts_operators_and_says_so():
         ("cudaMalloc", 0, 0),
     ],
 )
-def test_every_call_of_the_driver_has_its_kind(name, starts, waits):
+def test_every_call_of_the_driver_has_its_kind(name: str, starts: int, waits: int) -> None:
     found = count_launches([FakeEvent(name, 0, 1)], steps=1, on_cpu=False)
     assert (found.operations, found.host_syncs) == (starts, waits)
 
 
-def test_a_call_that_another_one_makes_counts_once():
+def test_a_call_that_another_one_makes_counts_once() -> None:
     launch = FakeEvent("cudaLaunchKernel", 0, 10, [FakeEvent("cuLaunchKernel", 2, 8)])
     blocking = FakeEvent("cudaMemcpy", 20, 40, [FakeEvent("cudaStreamSynchronize", 25, 35)])
     found = count_launches([*launch.family(), *blocking.family()], steps=1, on_cpu=False)
@@ -426,7 +430,7 @@ def test_a_call_that_another_one_makes_counts_once():
 
 
 @pytest.mark.parametrize("name", ["custom", "aten::mm", "cudnn", "cub::scan", "cudagraphs"])
-def test_other_names_are_no_calls_of_the_driver(name):
+def test_other_names_are_no_calls_of_the_driver(name: str) -> None:
     assert driver_call(name) is None
 
 
@@ -440,7 +444,9 @@ def trace_of(path: Path) -> tuple[dict[str, object], str]:
 
 
 @pytest.mark.parametrize("name", ["trace.json", "trace.json.gz"])
-def test_the_trace_is_json_with_the_steps_and_nothing_of_the_machine(name, tmp_path, synthetic):
+def test_the_trace_is_json_with_the_steps_and_nothing_of_the_machine(
+    name: str, tmp_path: Path, synthetic: Dataset
+) -> None:
     profile_training(*prepared(small_config(), synthetic, CPU), trace=tmp_path / name)
     trace, text = trace_of(tmp_path / name)
     found = [event["name"] for event in trace["traceEvents"] if event.get("ph") == "X"]
@@ -455,7 +461,7 @@ def test_the_trace_is_json_with_the_steps_and_nothing_of_the_machine(name, tmp_p
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_a_profiled_run_is_the_same_run_with_two_files_more(capsys):
+def test_a_profiled_run_is_the_same_run_with_two_files_more(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--out", "plain", "--quiet"]) == 0
     capsys.readouterr()
     assert invoke([*QUICK, "--out", "run", "--profile"]) == 0
@@ -480,14 +486,14 @@ def test_a_profiled_run_is_the_same_run_with_two_files_more(capsys):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_without_a_folder_the_table_is_shown_and_no_trace_is_left(capsys):
+def test_without_a_folder_the_table_is_shown_and_no_trace_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--no-save", "--profile"]) == 0
     assert "The trace and the whole table are not saved: they take a folder" in capsys.readouterr().out
     assert list(Path().iterdir()) == []
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_json_has_the_profile_and_standard_error_the_table(capsys):
+def test_json_has_the_profile_and_standard_error_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--no-save", "--profile", "--json"]) == 0
     captured = capsys.readouterr()
     record = msgspec.json.decode(captured.out, type=RunRecord)
@@ -497,7 +503,7 @@ def test_json_has_the_profile_and_standard_error_the_table(capsys):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_a_profile_that_nobody_would_see_is_refused(capsys):
+def test_a_profile_that_nobody_would_see_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--no-save", "--quiet", "--profile"]) == 2
     assert capsys.readouterr().err == (
         "error: --profile has no effect with --quiet and --no-save. Leave one of them out\n"
@@ -505,7 +511,7 @@ def test_a_profile_that_nobody_would_see_is_refused(capsys):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_a_quiet_profile_is_silent_to_the_last_library(monkeypatch):
+def test_a_quiet_profile_is_silent_to_the_last_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own: torch's profiler writes past Python's streams, where it isn't told to be quiet."""
     monkeypatch.delenv(profiling._LOG_LEVEL, raising=False)  # which other tests' profiles have set
     program = [sys.executable, "-m", "accelmnist", *QUICK, "--profile", "--quiet", "--out", "run"]
@@ -516,10 +522,10 @@ def test_a_quiet_profile_is_silent_to_the_last_library(monkeypatch):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_a_resumed_run_can_be_profiled(monkeypatch, capsys):
+def test_a_resumed_run_can_be_profiled(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     original, calls = EagerSteps.train_epoch, []
 
-    def stop_in_the_first_epoch(self, epoch):
+    def stop_in_the_first_epoch(self: Any, epoch: Any) -> Any:
         calls.append(1)
         if len(calls) == 1:
             os.kill(os.getpid(), signal.SIGINT)
@@ -535,8 +541,10 @@ def test_a_resumed_run_can_be_profiled(monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_a_trace_that_cannot_be_written_is_one_line_and_loses_no_figure(capsys, monkeypatch):
-    def full(path, _content):
+def test_a_trace_that_cannot_be_written_is_one_line_and_loses_no_figure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Any, _content: Any) -> None:
         from accelmnist.core.errors import OutputError
 
         raise OutputError(f"cannot write {path}: no space left on device", remedy="Make room there")
@@ -581,7 +589,7 @@ def shown(profile: ProfileSummary, width: int = 80) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def test_the_table_at_80_columns():
+def test_the_table_at_80_columns() -> None:
     assert shown(sample_profile(on_device=False)) == [
         "Profile of 20 steps ────────────────────────────────────────────────────────────",
         "What was found",
@@ -607,7 +615,7 @@ def test_the_table_at_80_columns():
     ]
 
 
-def test_the_devices_column_fits_too_and_adds_up():
+def test_the_devices_column_fits_too_and_adds_up() -> None:
     lines = shown(sample_profile(on_device=True))
     assert max(map(len, lines)) <= 80
     assert next(line for line in lines if line.startswith("all ")).split() == [
@@ -622,7 +630,7 @@ def test_the_devices_column_fits_too_and_adds_up():
     ]
 
 
-def test_the_file_has_every_row(tmp_path):
+def test_the_file_has_every_row(tmp_path: Path) -> None:
     profile = sample_profile(on_device=True)
     assert write_profile(profile, tmp_path) == "profile.txt"
     text = (tmp_path / "profile.txt").read_text()
@@ -631,10 +639,10 @@ def test_the_file_has_every_row(tmp_path):
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_a_profile_without_calls_is_shown():
+def test_a_profile_without_calls_is_shown() -> None:
     empty = replace(sample_profile(on_device=False), rows=sample_profile(on_device=False).rows[3:4])
     assert any(line.startswith("all ") for line in shown(empty))
 
 
-def test_counts_take_fewer_steps_than_shares():
+def test_counts_take_fewer_steps_than_shares() -> None:
     assert 1 < COUNTED_STEPS < profiling.PROFILED_STEPS

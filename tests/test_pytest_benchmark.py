@@ -121,14 +121,14 @@ def line_of(told: tuple[int, str, str]) -> str:
 # --- what is read ---
 
 
-def test_a_real_file_is_known_by_its_keys(whole):
+def test_a_real_file_is_known_by_its_keys(whole: Document) -> None:
     assert is_pytest_benchmark(whole)
     assert not is_pytest_benchmark(json.loads(encode(BenchRecord())))
     assert not is_pytest_benchmark([])
     assert not is_pytest_benchmark({"benchmarks": []})
 
 
-def test_speeds_are_one_over_the_raw_times_by_full_name(whole):
+def test_speeds_are_one_over_the_raw_times_by_full_name(whole: Document) -> None:
     series = side(whole).series
     assert list(series) == [SUM, SUM_INF, SORTED]
     assert [len(one.speeds) for one in series.values()] == [12, 12, 8]
@@ -137,7 +137,7 @@ def test_speeds_are_one_over_the_raw_times_by_full_name(whole):
     assert series[SORTED].axes == {"file": "test_suite.py", "benchmark": "TestSort::test_sorted"}
 
 
-def test_facts_are_the_leaves_of_the_machine_and_the_commit(whole):
+def test_facts_are_the_leaves_of_the_machine_and_the_commit(whole: Document) -> None:
     facts = side(whole).facts
     assert facts["torch"] == "2.14.1"
     assert facts["devices.cuda:0"] == "A GPU"
@@ -151,14 +151,16 @@ def test_facts_are_the_leaves_of_the_machine_and_the_commit(whole):
 # --- verdicts ---
 
 
-def test_a_file_against_itself_has_no_difference(whole):
+def test_a_file_against_itself_has_no_difference(whole: Document) -> None:
     found = compare_records(side(whole), side(whole), Rules())
     assert {row.comparison.ratio for row in found.rows if row.comparison} == {1.0}
     assert (found.differences, found.warnings) == ((), ())
     assert {row.undivided for row in found.rows} == {"pytest-benchmark measures no limits"}
 
 
-def test_times_ten_times_as_long_are_a_tenth_of_the_speed_and_fail(whole, other, tell):
+def test_times_ten_times_as_long_are_a_tenth_of_the_speed_and_fail(
+    whole: Document, other: Document, tell: Tell
+) -> None:
     """So much that no noise of the real times hides it."""
     code, out, _ = tell(whole, stretched(other, SUM, 10.0), "--fail-on", "5%", "--json")
     document = json.loads(out)
@@ -170,7 +172,7 @@ def test_times_ten_times_as_long_are_a_tenth_of_the_speed_and_fail(whole, other,
     assert (code, document["passed"], document["tool"]) == (1, False, "pytest-benchmark")
 
 
-def test_the_page_names_the_benchmarks_without_their_file(files, other, tell):
+def test_the_page_names_the_benchmarks_without_their_file(files: Path, other: Document, tell: Tell) -> None:
     code, out, _ = tell(files / "whole.json", stretched(other, SORTED, 0.2))
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert code == 0
@@ -181,7 +183,9 @@ def test_the_page_names_the_benchmarks_without_their_file(files, other, tell):
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_name_longer_than_its_column_is_folded_and_not_cut(other, tell, width, monkeypatch):
+def test_a_name_longer_than_its_column_is_folded_and_not_cut(
+    other: Document, tell: Tell, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = "test_" + "abcdefghij" * 9
     other["benchmarks"][0]["fullname"] = f"test_suite.py::{long}"
     monkeypatch.setenv("COLUMNS", str(width))
@@ -192,13 +196,13 @@ def test_a_name_longer_than_its_column_is_folded_and_not_cut(other, tell, width,
     assert long in folded
 
 
-def test_extra_info_takes_no_part(whole, other):
+def test_extra_info_takes_no_part(whole: Document, other: Document) -> None:
     for benchmark in other["benchmarks"]:
         benchmark["extra_info"] = {"images_per_s": 3}
     assert compare_records(side(whole), side(other), Rules()) == compare_records(side(whole), side(whole), Rules())
 
 
-def test_a_benchmark_of_one_file_alone_is_listed(whole, other):
+def test_a_benchmark_of_one_file_alone_is_listed(whole: Document, other: Document) -> None:
     other["benchmarks"] = other["benchmarks"][:1]
     outcomes = {row.key: row.outcome for row in compare_records(side(whole), side(other), Rules()).rows}
     assert outcomes[SUM_INF] == outcomes[SORTED] == "only in base"
@@ -208,7 +212,7 @@ def test_a_benchmark_of_one_file_alone_is_listed(whole, other):
     ("times", "reason"),
     [([], "no round was timed"), ([1e-3, 0.0], "a time is 0: below what the clock tells apart")],
 )
-def test_times_that_give_no_speed_are_a_reason(whole, other, times, reason):
+def test_times_that_give_no_speed_are_a_reason(whole: Document, other: Document, times: list[Any], reason: str) -> None:
     other["benchmarks"][0]["stats"]["data"] = times
     row = compare_records(side(whole), side(other), Rules()).rows[0]
     assert (row.outcome, row.reason) == ("only in base", reason)
@@ -217,7 +221,7 @@ def test_times_that_give_no_speed_are_a_reason(whole, other, times, reason):
 # --- what differs ---
 
 
-def test_differences_of_machine_commit_and_settings_are_named(other):
+def test_differences_of_machine_commit_and_settings_are_named(other: Document) -> None:
     other["machine_info"] |= {"torch": "2.14.1"}
     other["machine_info"]["cpu"] |= {"flags": ["avx2", "fma"]}
     other["commit_info"] |= {"id": "def", "dirty": False}
@@ -244,7 +248,7 @@ def test_differences_of_machine_commit_and_settings_are_named(other):
         (lambda info: info["devices"].update({"cuda:0": "Another GPU"}), "cuda:0 differs"),
     ],
 )
-def test_other_hardware_is_warned_of(other, change, part, tell):
+def test_other_hardware_is_warned_of(other: Document, change: Callable[..., Any], part: str, tell: Tell) -> None:
     other["machine_info"]["cpu"]["brand_raw"] = "A CPU"
     base = copy.deepcopy(other)
     change(other["machine_info"])
@@ -256,14 +260,16 @@ def test_other_hardware_is_warned_of(other, change, part, tell):
 # --- what is refused ---
 
 
-def test_a_file_without_raw_times_says_how_to_save_them(files, tell):
+def test_a_file_without_raw_times_says_how_to_save_them(files: Path, tell: Tell) -> None:
     assert line_of(tell(files / "whole.json", files / "bare.json")) == (
         f"{files / 'bare.json'} has no raw times. "
         "Save it with --benchmark-json, or add --benchmark-save-data to --benchmark-save"
     )
 
 
-def test_a_benchmarks_record_and_a_file_of_pytest_benchmark_do_not_mix(whole, tell, tmp_path):
+def test_a_benchmarks_record_and_a_file_of_pytest_benchmark_do_not_mix(
+    whole: Document, tell: Tell, tmp_path: Path
+) -> None:
     cases = [{"mode": "training", "device": "cpu", "engine": "eager", "precision": "fp32", "batch_size": 64}]
     cases[0] |= {"hidden": [256], "optimizer": "adamw"}
     bench = json.loads(encode(BenchRecord())) | {"cases": cases}
@@ -272,7 +278,7 @@ def test_a_benchmarks_record_and_a_file_of_pytest_benchmark_do_not_mix(whole, te
     )
 
 
-def test_no_benchmark_and_none_in_common_are_one_line(whole, other, tell):
+def test_no_benchmark_and_none_in_common_are_one_line(whole: Document, other: Document, tell: Tell) -> None:
     other["benchmarks"] = []
     assert line_of(tell(whole, other)) == "new.json holds no case. Give one in which something was measured"
     other["benchmarks"] = [whole["benchmarks"][0] | {"fullname": "test_other.py::test_other"}]
@@ -281,7 +287,7 @@ def test_no_benchmark_and_none_in_common_are_one_line(whole, other, tell):
     )
 
 
-def test_half_a_file_is_one_line(files, whole, tell):
+def test_half_a_file_is_one_line(files: Path, whole: Document, tell: Tell) -> None:
     half = files / "half.json"
     half.write_text((files / "whole.json").read_text()[:2000])
     assert line_of(tell(half, whole)).startswith(f"{half} is not whole JSON: ")
@@ -298,14 +304,14 @@ def test_half_a_file_is_one_line(files, whole, tell):
         (lambda one: one.update(fullname=SUM_INF), f"file holds {SUM_INF} twice"),
     ],
 )
-def test_what_cannot_be_is_refused(other, change, line):
+def test_what_cannot_be_is_refused(other: Document, change: Callable[..., Any], line: str) -> None:
     change(other["benchmarks"][0])
     with pytest.raises(RecordError) as caught:
         side(other)
     assert str(caught.value).startswith(line)
 
 
-def test_a_control_code_in_a_name_becomes_a_question_mark(other):
+def test_a_control_code_in_a_name_becomes_a_question_mark(other: Document) -> None:
     other["benchmarks"][0]["fullname"] = "test.py::test[\x1b[2J\ud800]"
     assert next(iter(side(other).series)) == "test.py::test[?[2J?]"
 
@@ -329,7 +335,9 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), value=VALUES, remove=st.booleans(), output=st.sampled_from([[], ["--json"], ["--markdown"]]))
-def test_a_mutated_file_never_ends_in_a_traceback(whole, data, value, remove, output, tmp_path):
+def test_a_mutated_file_never_ends_in_a_traceback(
+    whole: Document, data: Any, value: Any, remove: Any, output: Any, tmp_path: Path
+) -> None:
     document = copy.deepcopy(whole)
     document["machine_info"]["cpu"].pop("flags", None)  # a hundred places alike
     *path, last = data.draw(st.sampled_from(places(document)[1:]))

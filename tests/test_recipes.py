@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -35,7 +36,7 @@ def command_of(name: str) -> click.Command:
 RUN, BENCH = command_of("run"), command_of("bench")
 
 
-def options_of(command: click.Command, *arguments: str) -> tuple[dict, frozenset[str]]:
+def options_of(command: click.Command, *arguments: str) -> tuple[dict[str, Any], frozenset[str]]:
     """The options as click parses them, and the names of those that were given."""
     context = command.make_context(command.name, list(arguments))
     given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}
@@ -48,13 +49,13 @@ def configured(*arguments: str) -> RunConfig:
 
 
 @pytest.fixture
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_name_is_the_accuracy_that_it_promises(name):
+def test_a_name_is_the_accuracy_that_it_promises(name: str) -> None:
     recipe = RECIPES[name]
     assert f"mnist-{100 * recipe.accuracy:g}" == name
     assert configured("--recipe", name) == recipe.config
@@ -62,12 +63,12 @@ def test_a_name_is_the_accuracy_that_it_promises(name):
     assert list(changes(recipe.config, recipe)) == []
 
 
-def test_without_a_recipe_nothing_is_different():
+def test_without_a_recipe_nothing_is_different() -> None:
     assert configured() == RunConfig()
     assert configured("--hidden", "32").recipe is None
 
 
-def test_given_options_change_a_recipe_even_where_they_name_a_default():
+def test_given_options_change_a_recipe_even_where_they_name_a_default() -> None:
     recipe = RECIPES["mnist-99"]
     changed = configured("--recipe", "mnist-99", "--epochs", "4", "--hidden", "256", "--augment", "none")
     assert (changed.training.epochs, changed.model.hidden, changed.training.augment) == (4, (256,), "none")
@@ -75,13 +76,13 @@ def test_given_options_change_a_recipe_even_where_they_name_a_default():
     assert changed.recipe == "mnist-99"
 
 
-def test_another_optimizer_brings_its_own_learning_rate():
+def test_another_optimizer_brings_its_own_learning_rate() -> None:
     assert configured("--recipe", "mnist-98", "--optimizer", "sgd").training.learning_rate == 0.5
     given = configured("--recipe", "mnist-98", "--optimizer", "sgd", "--lr", "0.25")
     assert given.training.learning_rate == 0.25
 
 
-def test_changes_are_said_by_name():
+def test_changes_are_said_by_name() -> None:
     recipe = RECIPES["mnist-98"]
     changed = configured("--recipe", "mnist-98", "--epochs", "9", "--hidden", "64,32", "--lr", "0.5", "--seed", "3")
     assert list(changes(changed, recipe)) == ["hidden 64,32", "epochs 9", "learning rate 0.5"]
@@ -89,14 +90,14 @@ def test_changes_are_said_by_name():
     assert list(changes(elsewhere, recipe)) == ["dataset kmnist"]
 
 
-def test_help_names_the_recipes(capsys):
+def test_help_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("run", "bench"):
         assert invoke([command, "--help"]) == 0
         assert "--recipe [mnist-98|mnist-98.5|mnist-99]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["run", "bench"])
-def test_an_unknown_recipe_is_one_line(command, capsys):
+def test_an_unknown_recipe_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([command, "--recipe", "mnist-100"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: Invalid value for '--recipe': 'mnist-100' is not one of 'mnist-98', ")
@@ -122,7 +123,7 @@ def test_an_unknown_recipe_is_one_line(command, capsys):
         ),
     ],
 )
-def test_a_mistake_is_one_line(arguments, line, capsys):
+def test_a_mistake_is_one_line(arguments: list[str], line: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["run", *arguments]) == 2
     said = capsys.readouterr().err
     assert said == (line or said)
@@ -132,7 +133,9 @@ def test_a_mistake_is_one_line(arguments, line, capsys):
 QUICK = ["--recipe", "mnist-98", "--synthetic", "--device", "cpu", "--batch-size", "64", "--hidden", "16"]
 
 
-def test_a_run_by_recipe_says_what_it_changes_and_how_long_it_took(in_empty_folder, capsys):
+def test_a_run_by_recipe_says_what_it_changes_and_how_long_it_took(
+    in_empty_folder: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert invoke(["run", *QUICK, "--out", "run"]) in (0, 1)
     record = load_record(Path("run"))
     choice = next(choice for choice in record.choices if choice.what == "recipe")
@@ -143,7 +146,7 @@ def test_a_run_by_recipe_says_what_it_changes_and_how_long_it_took(in_empty_fold
     assert "for training and evaluation alone" in capsys.readouterr().out
 
 
-def said_of(config: RunConfig, accuracy: float, **timing) -> list[str]:
+def said_of(config: RunConfig, accuracy: float, **timing: Any) -> list[str]:
     record = sample_record(reference=False)
     record = dataclasses.replace(
         record,
@@ -154,7 +157,7 @@ def said_of(config: RunConfig, accuracy: float, **timing) -> list[str]:
     return lines(run_page(record, None))[2:4]
 
 
-def test_the_summary_tells_the_time_to_accuracy():
+def test_the_summary_tells_the_time_to_accuracy() -> None:
     config = RECIPES["mnist-98"].config
     assert said_of(config, 0.9803, to_accuracy_s=2.5) == [
         "mnist-98: 98.0 % reached, with 98.03 %",
@@ -168,7 +171,7 @@ def test_the_summary_tells_the_time_to_accuracy():
     assert said_of(changed, 0.9797)[0] == "mnist-98, changed: 98.0 % missed, with 97.97 %"
 
 
-def test_an_older_record_still_loads_and_means_the_same(tmp_path):
+def test_an_older_record_still_loads_and_means_the_same(tmp_path: Path) -> None:
     """One that knows nothing of recipes, augmentation and averages."""
     record = sample_record()
     document = json.loads(encode(record))
@@ -178,7 +181,7 @@ def test_an_older_record_still_loads_and_means_the_same(tmp_path):
     assert load_record(tmp_path) == record
 
 
-def test_a_record_of_an_unknown_recipe_is_shown_without_it():
+def test_a_record_of_an_unknown_recipe_is_shown_without_it() -> None:
     record = sample_record()
     record = dataclasses.replace(record, config=dataclasses.replace(record.config, recipe="mnist-99.9"))
     assert "mnist-99.9" not in "\n".join(lines(run_page(record, None)))
@@ -188,7 +191,7 @@ def test_a_record_of_an_unknown_recipe_is_shown_without_it():
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_recipe_is_the_one_that_the_search_chose(recipe):
+def test_every_recipe_is_the_one_that_the_search_chose(recipe: Any) -> None:
     found = msgspec.json.decode(recipe_search.TRIALS.read_bytes(), type=Search)
     best = recipe_search.chosen(recipe, recipe_search.rows(recipe, 5, found), 5)
     assert best is not None
@@ -196,7 +199,7 @@ def test_every_recipe_is_the_one_that_the_search_chose(recipe):
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_twenty_seeds_reached_the_name_on_average(recipe):
+def test_twenty_seeds_reached_the_name_on_average(recipe: Any) -> None:
     study = recipe_study.load_study()
     assert study is not None
     processes = study.of(recipe)
@@ -204,7 +207,7 @@ def test_twenty_seeds_reached_the_name_on_average(recipe):
     assert recipe_study.holds(recipe, processes)
 
 
-def test_the_interval_of_a_mean_by_hand():
+def test_the_interval_of_a_mean_by_hand() -> None:
     """Student's t with three degrees of freedom is 3.182 at 97.5 %; the deviation of 1, 2, 3 and 4 is 1.291."""
     mean, half = recipe_study.mean_interval([1, 2, 3, 4])
     assert (mean, half) == (2.5, pytest.approx(3.182 * 1.291 / 2, rel=1e-3))
@@ -218,7 +221,7 @@ def bench_configured(*arguments: str) -> BenchConfig:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_benchmark_trains_the_recipe_to_its_accuracy(name):
+def test_a_benchmark_trains_the_recipe_to_its_accuracy(name: str) -> None:
     config = bench_configured("--recipe", name, "--engines", "eager")
     (case,) = expand(config, ("cpu",))
     recipe = RECIPES[name]
@@ -228,7 +231,7 @@ def test_a_benchmark_trains_the_recipe_to_its_accuracy(name):
     assert run_config(case, config, seed=4).training.seed == 4
 
 
-def test_given_lists_change_a_recipe_in_the_benchmark():
+def test_given_lists_change_a_recipe_in_the_benchmark() -> None:
     config = bench_configured("--recipe", "mnist-98", "--batch-sizes", "64", "--epochs", "3", "--optimizers", "sgd")
     case = expand(config, ("cpu",))[0]
     training = run_config(case, config).training

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers, fin
 from accelmnist.cli import invoke
 from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import load_record, save_record
+from accelmnist.data.types import Dataset
 from accelmnist.measure.record import save_bench
 from accelmnist.show.document import Atlas, Matrix, Missing, Points, Report, Table, Text
 from accelmnist.show.render.html import render_html
@@ -39,19 +41,20 @@ class Page(HTMLParser):
     def __init__(self, content: bytes) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text, self.scripts, self._inside = "", [], ""
+        self.text, self._inside = "", ""
+        self.scripts: list[str] = []
         self.feed(content.decode())
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
         self._inside = tag
         if tag == "script":
             self.scripts.append("")
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         self._inside = ""
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         if self._inside == "script":
             self.scripts[-1] += data
         elif self._inside != "style":
@@ -62,12 +65,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory) -> Path:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("run") / "made")
 
 
 @pytest.fixture
-def bench_folder(tmp_path) -> Path:
+def bench_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "bench"
     folder.mkdir()
     save_bench(sample_bench(), folder)
@@ -75,7 +78,7 @@ def bench_folder(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(run_folder) -> Report:
+def whole(run_folder: Any) -> Report:
     """The report of a real run with everything in it."""
     sources = load_sources([run_folder])
     return compose(
@@ -84,19 +87,19 @@ def whole(run_folder) -> Report:
 
 
 @pytest.fixture(scope="module")
-def page(whole) -> Page:
+def page(whole: Any) -> Page:
     return Page(render_html(whole))
 
 
-def blocks(report: Report, kind: type) -> list:
+def blocks(report: Report, kind: type) -> list[Any]:
     return [block for chapter in report.chapters for block in chapter.blocks if isinstance(block, kind)]
 
 
-def chapter(report: Report, ident: str):
+def chapter(report: Report, ident: str) -> Any:
     return next(found for found in report.chapters if found.ident == ident)
 
 
-def fails(capsys, *arguments: str) -> str:
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a wrong command answers with."""
     code = invoke(["report", *arguments])
     captured = capsys.readouterr()
@@ -109,7 +112,7 @@ def fails(capsys, *arguments: str) -> str:
 # --- the file
 
 
-def test_the_file_is_whole_and_small(whole, page):
+def test_the_file_is_whole_and_small(whole: Report, page: Page) -> None:
     assert len(render_html(whole)) < 5_000_000
     for tag, attributes in page.elements:
         for name in ("src", "srcset", "action", "poster", "data"):
@@ -121,13 +124,13 @@ def test_the_file_is_whole_and_small(whole, page):
     assert set(re.findall(r"url\((.{22})", style)) == {"data:image/png;base64,"}
 
 
-def test_the_policy_forbids_everything_but_the_own_script(whole, page):
+def test_the_policy_forbids_everything_but_the_own_script(whole: Report, page: Page) -> None:
     policy = next(meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in policy
     assert "unsafe-inline" not in policy.partition("script-src")[2]
 
 
-def test_every_reference_inside_the_page_leads_somewhere(page):
+def test_every_reference_inside_the_page_leads_somewhere(page: Page) -> None:
     known = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(known) == len(set(known)), sorted(name for name in known if known.count(name) > 1)
     for _, attributes in page.elements:
@@ -137,14 +140,14 @@ def test_every_reference_inside_the_page_leads_somewhere(page):
             assert attributes["href"][1:] in known
 
 
-def test_every_table_has_a_caption_and_scopes(page):
+def test_every_table_has_a_caption_and_scopes(page: Page) -> None:
     tables = [attributes for attributes in page.named("table") if "sortable" in attributes.get("class", "")]
     assert len(tables) > 5
     assert len(page.named("caption")) == len(tables) + 1  # and the confusion matrix
     assert all("scope" in attributes for attributes in page.named("th"))
 
 
-def test_chapters_stand_in_the_order_of_the_question(whole):
+def test_chapters_stand_in_the_order_of_the_question(whole: Report) -> None:
     expected = [
         "question",
         "data",
@@ -160,7 +163,7 @@ def test_chapters_stand_in_the_order_of_the_question(whole):
     assert [found.ident for found in whole.chapters] == expected
 
 
-def test_all_text_of_the_tree_is_on_the_page(whole, page):
+def test_all_text_of_the_tree_is_on_the_page(whole: Report, page: Page) -> None:
     seen = " ".join(page.text.split())
     for block in blocks(whole, Text):
         assert " ".join(block.text.split()) in seen
@@ -173,7 +176,7 @@ def test_all_text_of_the_tree_is_on_the_page(whole, page):
 # --- content
 
 
-def test_the_matrix_shows_the_images_of_its_cells(run_folder):
+def test_the_matrix_shows_the_images_of_its_cells(run_folder: Path) -> None:
     sources = load_sources([run_folder])
     found = find_evidence(sources.run, run_folder)
     assert isinstance(found, RecomputedAnswers)
@@ -192,7 +195,7 @@ def test_the_matrix_shows_the_images_of_its_cells(run_folder):
     assert shown > 0
 
 
-def test_the_atlas_shows_the_weights_of_its_neurons(run_folder):
+def test_the_atlas_shows_the_weights_of_its_neurons(run_folder: Path) -> None:
     from accelmnist.analysis.neurons.images import weight_images
 
     sources = load_sources([run_folder])
@@ -209,7 +212,7 @@ def test_the_atlas_shows_the_weights_of_its_neurons(run_folder):
         assert told.sentence[1:] in card.sentence
 
 
-def test_pixels_that_are_never_inked_are_blank(run_folder):
+def test_pixels_that_are_never_inked_are_blank(run_folder: Path) -> None:
     from accelmnist.data.mnist import load_dataset
 
     found = find_evidence(load_record(run_folder), run_folder)
@@ -218,14 +221,14 @@ def test_pixels_that_are_never_inked_are_blank(run_folder):
     assert found.moved == 0
 
 
-def test_order_of_the_records_is_none_of_the_content(run_folder, bench_folder):
+def test_order_of_the_records_is_none_of_the_content(run_folder: Path, bench_folder: Path) -> None:
     one, other = load_sources([run_folder, bench_folder]), load_sources([bench_folder / "bench.json", run_folder])
     assert one.run == other.run
     assert one.bench == other.bench
     assert one.folder == other.folder == run_folder
 
 
-def test_a_benchmark_alone(bench_folder, capsys):
+def test_a_benchmark_alone(bench_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["report", str(bench_folder)]) == 0
     assert capsys.readouterr().out == f"{bench_folder / 'report.html'}\n"
     page = Page((bench_folder / "report.html").read_bytes())
@@ -234,13 +237,13 @@ def test_a_benchmark_alone(bench_folder, capsys):
     assert "id" not in next((a for a in page.named("table") if a.get("id") == "confusion"), {})
 
 
-def test_commands_are_the_records_own(whole):
+def test_commands_are_the_records_own(whole: Report) -> None:
     lines = chapter(whole, "remake").blocks[1].lines
     assert lines[0].split()[0] == "accelmnist"
     assert sample_bench().environment.command in lines
 
 
-def test_every_source_is_named_with_its_folder_and_versions(run_folder, bench_folder):
+def test_every_source_is_named_with_its_folder_and_versions(run_folder: Path, bench_folder: Path) -> None:
     sources = load_sources([run_folder, bench_folder])
     run, bench = sources.run.environment, sources.bench.environment
     newer = replace(bench, torch="9.9", command="accelmnist bench --quick")
@@ -252,7 +255,7 @@ def test_every_source_is_named_with_its_folder_and_versions(run_folder, bench_fo
     assert code.lines == (run.command, newer.command, "accelmnist report")
 
 
-def test_a_report_is_the_same_every_time(run_folder):
+def test_a_report_is_the_same_every_time(run_folder: Path) -> None:
     sources = load_sources([run_folder])
     made = [render_html(compose(sources, find_evidence(sources.run, run_folder), ReportOptions())) for _ in range(2)]
     assert made[0] == made[1]
@@ -272,14 +275,14 @@ def test_a_report_is_the_same_every_time(run_folder):
     ],
     ids=lambda changes: str(next(iter(changes.values()))),
 )
-def test_a_run_with_holes_is_reported(changes):
+def test_a_run_with_holes_is_reported(changes: dict[str, Any]) -> None:
     sources = Sources(folder=Path(), run=replace(sample_record(), **changes))
     report = compose(sources, MissingEvidence("no weights"), ReportOptions())
     assert render_html(report)
     assert any("no weights" in block.text for block in blocks(report, Missing))
 
 
-def test_figures_that_are_not_numbers():
+def test_figures_that_are_not_numbers() -> None:
     record = sample_record()
     epochs = tuple(replace(epoch, train_loss=float("nan"), accuracy=None) for epoch in record.epochs)
     report = compose(
@@ -289,20 +292,22 @@ def test_figures_that_are_not_numbers():
     assert not {attributes.get("data-value") for attributes in page.named("td")} & {"nan", "inf", "NaN"}
 
 
-def test_classes_that_nobody_predicts_or_has():
+def test_classes_that_nobody_predicts_or_has() -> None:
     counts = np.zeros((10, 10), dtype=np.int64)
     counts[0, :9] = 50
     record = replace(sample_record(), metrics=compute_metrics(counts), reference=None)
     assert render_html(compose(Sources(folder=Path(), run=record), MissingEvidence("no weights"), ReportOptions()))
 
 
-def test_a_network_without_mistakes():
+def test_a_network_without_mistakes() -> None:
     record = replace(sample_record(), metrics=compute_metrics(np.diag([50] * 10)), mistakes=())
     report = compose(Sources(folder=Path(), run=record), sample_evidence(wrong=0.0), ReportOptions())
     assert "No test image is classified wrongly." in report.summary
 
 
-def test_without_weights_the_rest_is_there(run_folder, tmp_path, capsys):
+def test_without_weights_the_rest_is_there(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save_record(load_record(run_folder), tmp_path)
     assert invoke(["report", str(tmp_path)]) == 0
     page = Page((tmp_path / "report.html").read_bytes())
@@ -310,7 +315,7 @@ def test_without_weights_the_rest_is_there(run_folder, tmp_path, capsys):
     assert "Recall and precision of every class" in page.text
 
 
-def test_other_weights_and_other_data_are_named(run_folder, mnist):
+def test_other_weights_and_other_data_are_named(run_folder: Path, mnist: Dataset) -> None:
     record = load_record(run_folder)
     other = replace(record, config=replace(record.config, model=replace(record.config.model, hidden=(32,))))
     assert find_evidence(other, run_folder) == MissingEvidence("the saved weights are of 784-16-10, not of 784-32-10")
@@ -323,7 +328,9 @@ def test_other_weights_and_other_data_are_named(run_folder, mnist):
     assert "the data is not the run's" in found.reason
 
 
-def test_a_folder_of_data_that_is_not_the_runs_is_a_mistake(run_folder, bench_folder, tmp_path, capsys):
+def test_a_folder_of_data_that_is_not_the_runs_is_a_mistake(
+    run_folder: Path, bench_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fails(capsys, str(run_folder), "--data", str(tmp_path)) == (
         f"synthetic data is not read from {tmp_path}. Leave out one of the two"
     )
@@ -333,7 +340,7 @@ def test_a_folder_of_data_that_is_not_the_runs_is_a_mistake(run_folder, bench_fo
     )
 
 
-def test_images_that_moved_to_another_cell_are_told():
+def test_images_that_moved_to_another_cell_are_told() -> None:
     record = sample_record()
     report = compose(Sources(folder=Path(), run=record), replace(sample_evidence(), moved=3), ReportOptions())
     assert any("3 of them fall into another cell" in block.text for block in blocks(report, Text))
@@ -351,7 +358,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("line", MISTAKES)
-def test_mistakes_are_one_line(line, run_folder, tmp_path, capsys):
+def test_mistakes_are_one_line(line: str, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy, empty = tmp_path / "copy", tmp_path / "empty"
     for folder in (copy, empty):
         folder.mkdir()
@@ -364,7 +371,9 @@ def test_mistakes_are_one_line(line, run_folder, tmp_path, capsys):
     assert fails(capsys, *line.format(**names).split()) == MISTAKES[line].format(**names)
 
 
-def test_a_newer_schema_and_a_run_without_anything(run_folder, tmp_path, capsys):
+def test_a_newer_schema_and_a_run_without_anything(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     document = json.loads((run_folder / "run.json").read_bytes())
     (tmp_path / "run.json").write_text(json.dumps(document | {"schema_version": 99}))
     assert "schema version 99, newer than the 1 known here. Upgrade accelmnist" in fails(capsys, str(tmp_path))
@@ -372,7 +381,7 @@ def test_a_newer_schema_and_a_run_without_anything(run_folder, tmp_path, capsys)
     assert "there is nothing to report" in fails(capsys, str(tmp_path))
 
 
-def test_names_of_the_files(run_folder, tmp_path, capsys):
+def test_names_of_the_files(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = tmp_path / "new" / "mine.html"
     assert invoke(["report", str(run_folder), "--out", str(asked), "--title", "Mine", "--author", "Me"]) == 0
     page = Page(asked.read_bytes())
@@ -385,7 +394,9 @@ def test_names_of_the_files(run_folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("damaged", [True, False])
-def test_weights_that_cannot_be_read_are_told_in_one_line(run_folder, tmp_path, capsys, damaged):
+def test_weights_that_cannot_be_read_are_told_in_one_line(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: bool
+) -> None:
     """The report is made all the same, in a folder with parents that are not there yet."""
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
@@ -404,7 +415,7 @@ def test_weights_that_cannot_be_read_are_told_in_one_line(run_folder, tmp_path, 
 # --- nothing becomes markup
 
 
-def test_words_of_others_stay_words():
+def test_words_of_others_stay_words() -> None:
     names = (EVIL, *DIGITS[1:])
     record = sample_record()
     record = replace(
@@ -440,7 +451,7 @@ Some *text* with <b>tags</b>, <script>alert(1)</script> and [a link](https://exa
 """
 
 
-def test_notes_are_markdown_without_html_scripts_and_pictures():
+def test_notes_are_markdown_without_html_scripts_and_pictures() -> None:
     page = Page(parse_notes(NOTES).html.encode())
     assert {tag for tag, _ in page.elements} == {
         "h3",
@@ -463,7 +474,7 @@ def test_notes_are_markdown_without_html_scripts_and_pictures():
     assert "javascript:alert(1)" in page.text
 
 
-def test_notes_may_begin_with_a_byte_order_mark(tmp_path):
+def test_notes_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "notes.md"
     file.write_bytes(b"\xef\xbb\xbf# Hello")
     assert read_notes(file).html == "<h3>Hello</h3>\n"
@@ -473,7 +484,7 @@ def test_notes_may_begin_with_a_byte_order_mark(tmp_path):
 # --- sentences
 
 
-def test_an_order_of_the_digits_is_claimed_only_where_intervals_are_apart():
+def test_an_order_of_the_digits_is_claimed_only_where_intervals_are_apart() -> None:
     counts = np.diag([990] * 10)
     counts[3, 5], counts[5, 5] = 300, 690
     metrics = compute_metrics(counts)
@@ -484,7 +495,7 @@ def test_an_order_of_the_digits_is_claimed_only_where_intervals_are_apart():
     assert "The intervals overlap" in first
 
 
-def test_the_most_mixed_pair_counts_both_directions():
+def test_the_most_mixed_pair_counts_both_directions() -> None:
     counts = np.diag([900] * 10)
     counts[4, 9], counts[9, 4], counts[2, 7] = 8, 7, 12
     said = confusion_sentences(compute_metrics(counts), ClassWords(DIGITS))
@@ -494,7 +505,7 @@ def test_the_most_mixed_pair_counts_both_directions():
     )
 
 
-def test_few_mistakes_are_hedged():
+def test_few_mistakes_are_hedged() -> None:
     counts = np.diag([900] * 10)
     counts[4, 9] = 3
     said = confusion_sentences(compute_metrics(counts), ClassWords(DIGITS))
@@ -504,7 +515,7 @@ def test_few_mistakes_are_hedged():
     )
 
 
-def test_a_reason_is_given_only_where_the_images_have_one():
+def test_a_reason_is_given_only_where_the_images_have_one() -> None:
     from accelmnist.analysis.evidence import Likeness, Trait
     from accelmnist.core.metrics import ConfusedPair
 
@@ -520,7 +531,7 @@ def test_a_reason_is_given_only_where_the_images_have_one():
     assert weak.endswith("With so few images no reason is certain.")
 
 
-def test_classes_that_are_words():
+def test_classes_that_are_words() -> None:
     words = ClassWords(("Shirt", "Ankle boot"))
     assert (words.many(0), words.one(0), words.one(1)) == ("images of Shirt", "a Shirt", "an Ankle boot")
     assert (ClassWords(DIGITS).many(9), ClassWords(DIGITS).one(8)) == ("nines", "an 8")

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ NOTES = "# Mine\n\nSome *text* with [a link](https://example.org), `code` and\n\
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory) -> Path:
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with everything in it."""
     folder = tmp_path_factory.mktemp("report")
     bench = folder / "bench"
@@ -60,13 +61,13 @@ def driver() -> Iterator[selenium.Chrome]:
 
 
 @pytest.fixture
-def page(driver, file) -> selenium.Chrome:
+def page(driver: Any, file: Any) -> selenium.Chrome:
     """The report, opened from the disk in a light window of ordinary size."""
     show(driver, file)
     return driver
 
 
-def show(driver, file: Path, *, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> None:
+def show(driver: Any, file: Path, *, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> None:
     width, height = size
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -77,27 +78,27 @@ def show(driver, file: Path, *, size: tuple[int, int] = DESKTOP, scheme: str = "
     driver.get(file.as_uri())
 
 
-def all_of(page, selector: str) -> list:
+def all_of(page: Any, selector: str) -> list[Any]:
     return page.find_elements(CSS, selector)
 
 
-def first(page, selector: str):
+def first(page: Any, selector: str) -> Any:
     return page.find_element(CSS, selector)
 
 
-def column(page, table: str, place: int) -> list[str]:
+def column(page: Any, table: str, place: int) -> list[str]:
     script = "return [...document.querySelectorAll(arguments[0])].map(row => row.cells[arguments[1]].textContent)"
     return page.execute_script(script, f"#{table} tbody tr", place)
 
 
-def press(page, key: str) -> None:
+def press(page: Any, key: str) -> None:
     page.switch_to.active_element.send_keys(key)
 
 
 # --- what the browser sees
 
 
-def test_no_error_and_no_request(page, file):
+def test_no_error_and_no_request(page: selenium.Chrome, file: Path) -> None:
     for button in all_of(page, "#confusion button")[:3]:
         button.click()
     assert page.get_log("browser") == []
@@ -106,7 +107,7 @@ def test_no_error_and_no_request(page, file):
     assert {url for url in asked if not url.startswith("data:")} == {file.as_uri()}
 
 
-def test_the_policy_holds(page):
+def test_the_policy_holds(page: selenium.Chrome) -> None:
     """Were something to slip through the escaping, it could neither run nor fetch."""
     page.execute_script(
         "const made = document.createElement('script'); made.textContent = 'window.evil = 1';"
@@ -119,7 +120,7 @@ def test_the_policy_holds(page):
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
-def test_axe_finds_nothing_serious(driver, file, size, scheme):
+def test_axe_finds_nothing_serious(driver: selenium.Chrome, file: Path, size: tuple[int, ...], scheme: str) -> None:
     axe = module("axe_playwright_python") / "axe.min.js"
     show(driver, file, size=size, scheme=scheme)
     first(driver, "#confusion button").click()
@@ -140,12 +141,12 @@ def test_axe_finds_nothing_serious(driver, file, size, scheme):
 
 
 @pytest.mark.parametrize("width", [360, *(pytest.param(width, marks=pytest.mark.slow) for width in (768, 1000, 1500))])
-def test_no_page_scrolls_sideways(driver, file, width):
+def test_no_page_scrolls_sideways(driver: selenium.Chrome, file: Path, width: int) -> None:
     show(driver, file, size=(width, 800))
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_the_theme_follows_the_system_and_the_switch(driver, file):
+def test_the_theme_follows_the_system_and_the_switch(driver: selenium.Chrome, file: Path) -> None:
     def background() -> str:
         return driver.execute_script("return getComputedStyle(document.body).backgroundColor")
 
@@ -168,7 +169,7 @@ def test_the_theme_follows_the_system_and_the_switch(driver, file):
 # --- tables
 
 
-def test_a_table_is_sorted_by_its_headings(page):
+def test_a_table_is_sorted_by_its_headings(page: selenium.Chrome) -> None:
     header = all_of(page, "#classes thead th")[2]
     button = header.find_element(CSS, "button")
     before = column(page, "classes", 2)
@@ -185,7 +186,7 @@ def test_a_table_is_sorted_by_its_headings(page):
     assert column(page, "classes", 0) == list("0123456789")
 
 
-def test_numbers_are_sorted_as_numbers_and_the_unknown_comes_last(page):
+def test_numbers_are_sorted_as_numbers_and_the_unknown_comes_last(page: selenium.Chrome) -> None:
     table = next(
         made.get_attribute("id")
         for made in all_of(page, "table")
@@ -204,7 +205,7 @@ def test_numbers_are_sorted_as_numbers_and_the_unknown_comes_last(page):
 # --- the confusion matrix
 
 
-def test_a_cell_shows_its_images_by_mouse_and_by_key(page):
+def test_a_cell_shows_its_images_by_mouse_and_by_key(page: selenium.Chrome) -> None:
     drawer, button = first(page, "#confusion-images"), first(page, "#confusion td:not(.right) button")
     assert not drawer.is_displayed()
     button.click()
@@ -223,7 +224,7 @@ def test_a_cell_shows_its_images_by_mouse_and_by_key(page):
     assert drawer.is_displayed()
 
 
-def test_arrow_keys_go_from_cell_to_cell(page):
+def test_arrow_keys_go_from_cell_to_cell(page: selenium.Chrome) -> None:
     buttons = all_of(page, "#confusion button")
     assert [button.get_attribute("tabindex") for button in buttons[:2]] == ["0", "-1"]
     buttons[0].send_keys(Keys.END)
@@ -242,7 +243,7 @@ def test_arrow_keys_go_from_cell_to_cell(page):
 # --- the atlas
 
 
-def test_a_neuron_in_focus_or_under_the_mouse_shows_what_it_does(page):
+def test_a_neuron_in_focus_or_under_the_mouse_shows_what_it_does(page: selenium.Chrome) -> None:
     cards, detail = all_of(page, "button[data-card]"), first(page, "#neuron")
     assert len(cards) == 16
     page.execute_script("arguments[0].focus()", cards[2])
@@ -259,7 +260,7 @@ def test_a_neuron_in_focus_or_under_the_mouse_shows_what_it_does(page):
     assert detail.text.startswith(cards[1].get_attribute("aria-label").partition(":")[0])
 
 
-def test_the_keyboard_reaches_everything_and_the_focus_is_seen(page):
+def test_the_keyboard_reaches_everything_and_the_focus_is_seen(page: selenium.Chrome) -> None:
     """By Tab alone: the skip link, headings of tables, one cell, one neuron; each with an outline of its own."""
     look = (
         "const active = document.activeElement, style = getComputedStyle(active);"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,19 +17,19 @@ from tests.report_samples import sample_evidence
 
 @given(total=st.integers(1, 2000), share=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_intervals_are_scipys(total, share):
+def test_intervals_are_scipys(total: Any, share: Any) -> None:
     hits = round(share * total)
     expected = stats.binomtest(hits, total).proportion_ci(0.95, method="wilson")
     assert wilson_interval(hits, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-def test_nothing_counted_is_no_knowledge_and_ends_stay_within():
+def test_nothing_counted_is_no_knowledge_and_ends_stay_within() -> None:
     assert wilson_interval(0, 0) == (0.0, 1.0)
     assert wilson_interval(0, 7)[0] == 0.0
     assert wilson_interval(7, 7)[1] == 1.0
 
 
-def test_overlap():
+def test_overlap() -> None:
     assert intervals_overlap((0.1, 0.3), (0.3, 0.4))
     assert not intervals_overlap((0.1, 0.2), (0.3, 0.4))
     assert not intervals_overlap((0.3, 0.4), (0.1, 0.2))
@@ -35,7 +37,7 @@ def test_overlap():
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_the_exact_test_is_scipys(data):
+def test_the_exact_test_is_scipys(data: Any) -> None:
     total = data.draw(st.integers(1, 80))
     marked, drawn = data.draw(st.integers(0, total)), data.draw(st.integers(0, total))
     hits = data.draw(st.integers(max(0, drawn + marked - total), min(drawn, marked)))
@@ -47,7 +49,7 @@ def test_the_exact_test_is_scipys(data):
 # --- confusions
 
 
-def test_images_of_a_cell_are_those_of_the_matrix_and_the_surest_first():
+def test_images_of_a_cell_are_those_of_the_matrix_and_the_surest_first() -> None:
     evidence = sample_evidence()
     for predicted, actual in ((3, 7), (1, 1)):
         places = images_of(evidence, predicted, actual)
@@ -61,14 +63,14 @@ def test_images_of_a_cell_are_those_of_the_matrix_and_the_surest_first():
         assert scores == sorted(scores, reverse=predicted != actual)
 
 
-def test_class_means_leave_an_absent_class_blank():
+def test_class_means_leave_an_absent_class_blank() -> None:
     evidence = sample_evidence(images=9)
     means = class_means(evidence, 10)
     assert means[9].tolist() == [0.0] * 784
     assert means[2].tolist() == evidence.images[2].tolist()
 
 
-def test_likeness_ranks_neighbours_before_strangers():
+def test_likeness_ranks_neighbours_before_strangers() -> None:
     """The strokes of neighbouring labels overlap; those of 0 and 9 lie far apart."""
     evidence = sample_evidence()
     means = class_means(evidence, 10)
@@ -81,7 +83,7 @@ def test_likeness_ranks_neighbours_before_strangers():
     assert near.nearer.images == (evidence.labels == 5).sum()
 
 
-def test_a_planted_reason_is_found_and_a_missing_one_is_not():
+def test_a_planted_reason_is_found_and_a_missing_one_is_not() -> None:
     """Half of the fives are drawn as sixes, and those are taken for sixes; what is taken for ones is any five."""
     evidence = sample_evidence(images=1000, wrong=0.0)
     fives = np.flatnonzero(evidence.labels == 5)
@@ -96,7 +98,7 @@ def test_a_planted_reason_is_found_and_a_missing_one_is_not():
     assert not likeness_of(ConfusedPair(predicted=1, actual=5, count=10), evidence, means).nearer.is_sure
 
 
-def test_few_images_are_no_certainty():
+def test_few_images_are_no_certainty() -> None:
     assert not Trait(hits=1, confused=1, class_hits=10, images=100).is_sure
     assert Trait(hits=6, confused=7, class_hits=10, images=100).is_sure
     assert not Trait(hits=0, confused=0, class_hits=0, images=0).is_sure

@@ -6,6 +6,7 @@ import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -44,7 +45,7 @@ fenced   text
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory) -> Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = make_run(tmp_path_factory.mktemp("run") / "made")
     sources = load_sources([folder])
     wishes = ReportOptions(title="A title #with *marks*", author="A. B.", notes=parse_notes(NOTES))
@@ -52,14 +53,14 @@ def report(tmp_path_factory) -> Report:
 
 
 @pytest.fixture(scope="module")
-def file(report, tmp_path_factory) -> Path:
+def file(report: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pdf") / "report.pdf"
     path.write_bytes(render_pdf(report))
     return path
 
 
 @pytest.fixture(scope="module")
-def pages(file) -> list[str]:
+def pages(file: Any) -> list[str]:
     """The text of every page, in the order of reading, each run of spaces as one."""
     done = subprocess.run([tool("pdftotext"), "-raw", str(file), "-"], capture_output=True, text=True, check=True)
     return [squeezed(text) for text in done.stdout.split("\f")[:-1]]
@@ -75,7 +76,7 @@ def tables(report: Report) -> list[Table]:
     return [table for table in found if table.most_on_paper]
 
 
-def test_its_text_is_text(report, pages):
+def test_its_text_is_text(report: Report, pages: list[str]) -> None:
     whole = "".join(pages)
     assert squeezed(report.title) in pages[0]
     assert "A.B." in pages[0]
@@ -87,13 +88,13 @@ def test_its_text_is_text(report, pages):
                 assert squeezed(block.text)[:60] in whole
 
 
-def test_notes_are_set_and_never_run(pages):
+def test_notes_are_set_and_never_run(pages: list[str]) -> None:
     whole = "".join(pages)
     for text in ("#letx=1,$math$,<b>,_and*.", "inner", "quoted", "fencedtext", "cell2"):
         assert squeezed(text) in whole
 
 
-def test_no_table_is_cut(report, pages):
+def test_no_table_is_cut(report: Report, pages: list[str]) -> None:
     for table in tables(report):
         holding = [text for text in pages if squeezed(table.caption) in text]
         assert len(holding) == 1, table.caption
@@ -103,7 +104,7 @@ def test_no_table_is_cut(report, pages):
                 assert all(squeezed(word) in page for word in cell.text.split()), (table.ident, cell.text)
 
 
-def test_no_heading_is_left_alone(report, pages):
+def test_no_heading_is_left_alone(report: Report, pages: list[str]) -> None:
     """What follows a heading begins on the same page."""
     for number, chapter in enumerate(report.chapters, start=1):
         title = squeezed(f"{number} {chapter.title}")
@@ -111,7 +112,7 @@ def test_no_heading_is_left_alone(report, pages):
         assert len(page.rpartition(title)[2]) > 80, chapter.title
 
 
-def test_every_page_is_drawn(file, pages, tmp_path):
+def test_every_page_is_drawn(file: Path, pages: list[str], tmp_path: Path) -> None:
     subprocess.run([tool("pdftoppm"), "-r", "40", "-png", str(file), str(tmp_path / "page")], check=True)
     drawn = sorted(tmp_path.glob("page*.png"))
     assert len(drawn) == len(pages) >= 6
@@ -123,7 +124,7 @@ def test_every_page_is_drawn(file, pages, tmp_path):
         assert margin.getextrema()[0] > 200, "nothing runs into the margin"
 
 
-def test_it_is_of_the_same_content_as_the_matrix(report, pages):
+def test_it_is_of_the_same_content_as_the_matrix(report: Report, pages: list[str]) -> None:
     matrix = next(block for chapter in report.chapters for block in chapter.blocks if isinstance(block, Matrix))
     (page,) = [text for text in pages if squeezed(matrix.caption) in text]
     rows = [
@@ -134,7 +135,7 @@ def test_it_is_of_the_same_content_as_the_matrix(report, pages):
         assert squeezed(row) in page
 
 
-def test_fonts_are_embedded(file):
+def test_fonts_are_embedded(file: Path) -> None:
     done = subprocess.run([tool("pdffonts"), str(file)], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()[2:]
     assert lines
@@ -149,13 +150,13 @@ def test_fonts_are_embedded(file):
     ],
     ids=["diverged", "bare"],
 )
-def test_a_run_with_holes_has_a_pdf(changes):
+def test_a_run_with_holes_has_a_pdf(changes: dict[str, Any]) -> None:
     record = replace(sample_record(), **changes)
     made = render_pdf(compose(Sources(folder=Path(), run=record), MissingEvidence("no weights"), ReportOptions()))
     assert made.startswith(b"%PDF")
 
 
-def test_a_table_that_no_page_can_hold_goes_on_on_the_next(tmp_path):
+def test_a_table_that_no_page_can_hold_goes_on_on_the_next(tmp_path: Path) -> None:
     """Thirty checks with a page of reasons: cut, since it must be, but not beyond the paper's edge."""
     record = sample_record()
     checks = tuple(
@@ -173,11 +174,11 @@ def test_a_table_that_no_page_can_hold_goes_on_on_the_next(tmp_path):
     assert_within_margins(words)
 
 
-def test_every_word_lies_within_the_margins(file):
+def test_every_word_lies_within_the_margins(file: Path) -> None:
     assert_within_margins(boxes(file))
 
 
-def test_a_long_table_says_that_it_goes_on_elsewhere(tmp_path):
+def test_a_long_table_says_that_it_goes_on_elsewhere(tmp_path: Path) -> None:
     record = sample_record(epochs=90)
     path = tmp_path / "epochs.pdf"
     path.write_bytes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,11 @@ from tests.sweep_samples import sweep_record, with_winner
 DIGITS = ClassWords(tuple("0123456789"))
 
 
-def summary(**records) -> tuple[str, ...]:
+def summary(**records: Any) -> tuple[str, ...]:
     return compose(Sources(folder=Path(), **records), MissingEvidence("no images"), ReportOptions()).summary
 
 
-def test_seeds_trained_together_are_told_with_their_interval():
+def test_seeds_trained_together_are_told_with_their_interval() -> None:
     trials = tuple(TrialFigures(seed=seed, accuracy=0.98, macro_f1=0.98, train_s=1.0) for seed in range(3))
     spread = SeedSpread(mean=0.9852, deviation=0.0002, low=0.9846, high=0.9858)
     record = replace(sample_record(), trials=TrialsSummary(planned=3, trials=trials, accuracy=spread))
@@ -36,7 +37,7 @@ def test_seeds_trained_together_are_told_with_their_interval():
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
-def test_a_sweep_of_other_images_is_not_mixed_with_the_run(dataset):
+def test_a_sweep_of_other_images_is_not_mixed_with_the_run(dataset: str) -> None:
     run, sweep = sample_record(), with_winner(sweep_record())
     run = replace(run, config=replace(run.config, data=replace(run.config.data, dataset=dataset)))
     sweep = replace(sweep, config=replace(sweep.config, data=replace(sweep.config.data, dataset="mnist")))
@@ -46,7 +47,7 @@ def test_a_sweep_of_other_images_is_not_mixed_with_the_run(dataset):
 
 
 @pytest.mark.parametrize(("wrong", "hedged"), [(2, True), (300, False)])
-def test_an_answer_is_called_worst_only_where_the_intervals_are_apart(wrong, hedged):
+def test_an_answer_is_called_worst_only_where_the_intervals_are_apart(wrong: int, hedged: bool) -> None:
     confusion = np.diag(np.full(10, 1000))
     confusion[4, 9] = wrong
     confusion[5, 3] = 1

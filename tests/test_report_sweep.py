@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +23,11 @@ from tests.sweep_samples import blank, sweep_config, sweep_record, trial, with_w
 NO_RUN = MissingEvidence("there is no run")
 
 
-def report_of(record: SweepRecord, **more) -> Report:
+def report_of(record: SweepRecord, **more: Any) -> Report:
     return compose(Sources(folder=Path(), sweep=record, **more), NO_RUN, ReportOptions())
 
 
-def blocks(report: Report, kind: type) -> list:
+def blocks(report: Report, kind: type) -> list[Any]:
     (chapter,) = [found for found in report.chapters if found.ident == "search"]
     return [block for block in chapter.blocks if isinstance(block, kind)]
 
@@ -35,7 +36,7 @@ def table(report: Report, ident: str) -> Table:
     return next(made for made in blocks(report, Table) if made.ident == ident)
 
 
-def test_candidates_stand_by_rank_with_their_intervals():
+def test_candidates_stand_by_rank_with_their_intervals() -> None:
     record = sweep_record()
     rows = table(report_of(record), "candidates").rows
     assert [row[0].text for row in rows] == [str(rank) for rank in range(1, 25)]
@@ -49,7 +50,7 @@ def test_candidates_stand_by_rank_with_their_intervals():
     assert rows[-1][10].text == f"worse, {gap:.2f} points less"
 
 
-def test_findings_figures_and_effects_are_the_records():
+def test_findings_figures_and_effects_are_the_records() -> None:
     record = sweep_record()
     report = report_of(record)
     (observed,) = [block for block in blocks(report, Points) if block.title == "Observed"]
@@ -61,7 +62,7 @@ def test_findings_figures_and_effects_are_the_records():
         ]
 
 
-def test_the_winner_leads_the_summary():
+def test_the_winner_leads_the_summary() -> None:
     record = with_winner(sweep_record())
     first = report_of(record).summary[0]
     assert first.startswith(f"Of 24 candidates, {record.winner.candidate.network} (")
@@ -69,7 +70,7 @@ def test_the_winner_leads_the_summary():
 
 
 @pytest.mark.parametrize("status", ["interrupted", "running"])
-def test_a_sweep_that_has_not_ended(status):
+def test_a_sweep_that_has_not_ended(status: str) -> None:
     config = sweep_config()
     record = SweepRecord(config=config, status=status)
     report = report_of(record)
@@ -78,7 +79,7 @@ def test_a_sweep_that_has_not_ended(status):
     assert render_pdf(report)
 
 
-def test_a_candidate_that_diverged_stands_last_with_its_reason():
+def test_a_candidate_that_diverged_stands_last_with_its_reason() -> None:
     record = sweep_record()
     bad = blank(record.candidates[0].candidate, trials=(trial(0, None, error="diverged in step 7"),))
     report = report_of(replace(record, candidates=(bad, *record.candidates[1:])))
@@ -92,7 +93,7 @@ def test_a_candidate_that_diverged_stands_last_with_its_reason():
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A sweep with its winner's run below it, and another run beside it."""
     record = with_winner(sweep_record())
     for name in ("sweep", f"sweep/{WINNER_FOLDER}", "other"):
@@ -103,7 +104,7 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def test_the_winners_run_comes_with_its_sweep(folder):
+def test_the_winners_run_comes_with_its_sweep(folder: Path) -> None:
     for path in (folder / "sweep", folder / "sweep" / "sweep.json"):
         sources = load_sources([path])
         assert sources.run.config.model.hidden == (64,)
@@ -111,12 +112,12 @@ def test_the_winners_run_comes_with_its_sweep(folder):
         assert sources.folder == folder / "sweep"
 
 
-def test_a_run_that_is_given_goes_before_the_winners(folder):
+def test_a_run_that_is_given_goes_before_the_winners(folder: Path) -> None:
     for paths in ([folder / "sweep", folder / "other"], [folder / "other", folder / "sweep"]):
         assert load_sources(paths).run.config.model.hidden == (32,)
 
 
-def test_without_the_winners_run_the_sweep_is_reported_alone(folder, capsys):
+def test_without_the_winners_run_the_sweep_is_reported_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "sweep" / WINNER_FOLDER / "run.json").unlink()
     assert invoke(["report", str(folder / "sweep")]) == 0
     assert capsys.readouterr().out == f"{folder / 'sweep' / 'report.html'}\n"

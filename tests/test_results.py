@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +17,13 @@ from accelmnist.core.records import RunRecord, load_record, save_record
 from tests.samples import sample_record
 
 
-def test_a_record_is_read_as_it_was_written(tmp_path):
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     record = sample_record()
     save_record(record, tmp_path)
     assert load_record(tmp_path) == load_record(tmp_path / "run.json") == record
 
 
-def test_the_keys_that_others_rely_on(tmp_path):
+def test_the_keys_that_others_rely_on(tmp_path: Path) -> None:
     document = json.loads(encode(sample_record()))
     assert document["schema_version"] == 1
     assert document["kind"] == "run"
@@ -31,13 +33,13 @@ def test_the_keys_that_others_rely_on(tmp_path):
     assert {"train_s", "compile_s", "images_per_s"} <= document["timing"].keys()
 
 
-def test_unknown_is_null_and_not_a_number_never_gets_in():
+def test_unknown_is_null_and_not_a_number_never_gets_in() -> None:
     document = encode(RunRecord()).decode()
     assert '"metrics": null' in document
     assert "NaN" not in document
 
 
-def saved(folder: Path, change) -> Path:
+def saved(folder: Path, change: Any) -> Path:
     document = json.loads(encode(sample_record()))
     change(document)
     (folder / "run.json").write_text(json.dumps(document))
@@ -59,28 +61,28 @@ def saved(folder: Path, change) -> Path:
     ],
     ids=["newer", "another kind", "foreign", "wrong type", "impossible", "unknown choice"],
 )
-def test_a_damaged_or_foreign_record_is_one_line(change, line, tmp_path):
+def test_a_damaged_or_foreign_record_is_one_line(change: Callable[..., Any], line: str, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=line) as caught:
         load_record(saved(tmp_path, change))
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_truncated_record(tmp_path):
+def test_a_truncated_record(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(encode(sample_record())[:500])
     with pytest.raises(RecordError, match="is not whole JSON"):
         load_record(tmp_path)
 
 
-def test_a_key_of_a_later_minor_version_is_no_error(tmp_path):
+def test_a_key_of_a_later_minor_version_is_no_error(tmp_path: Path) -> None:
     assert load_record(saved(tmp_path, lambda d: d.update(a_new_key=1))) == sample_record()
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "run.json"
     write_atomically(file, b"old")
 
-    def full(_descriptor):
+    def full(_descriptor: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -90,12 +92,12 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_folder_that_cannot_be(tmp_path):
+def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="not a directory"):
         make_folder(tmp_path / "file" / "run")
 
 
-def test_files_can_be_read_by_others(tmp_path):
+def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     write_atomically(tmp_path / "x", b"1")
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o644

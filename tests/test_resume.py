@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,13 +25,13 @@ PROGRAM = [sys.executable, "-m", "accelmnist"]
 
 
 @pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory) -> dict[str, torch.Tensor]:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     """The weights of the run that nobody stopped."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert invoke([*RUN, "--out", str(folder), "--quiet"]) == 0
@@ -49,7 +50,7 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     original = EagerSteps.train_epoch
     calls = []
 
-    def train_epoch(self, epoch):
+    def train_epoch(self: Any, epoch: Any) -> Any:
         calls.append(1)
         if len(calls) == epochs:
             os.kill(os.getpid(), signal.SIGINT)
@@ -59,7 +60,12 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
 
 
 @pytest.mark.parametrize("save_every", ["1", "3", "0"])
-def test_ctrl_c_saves_and_the_resumed_run_is_the_same(save_every, uninterrupted, monkeypatch, capsys):
+def test_ctrl_c_saves_and_the_resumed_run_is_the_same(
+    save_every: str,
+    uninterrupted: dict[str, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         assert invoke([*RUN, "--out", "run", "--quiet", "--save-every", save_every]) == 130
@@ -74,12 +80,14 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_same(save_every, uninterrupted,
     assert not Path("run/checkpoint.safetensors").exists()
 
 
-def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(monkeypatch, capsys):
+def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from accelmnist.engines.step.eager_steps import EagerSteps
 
     original, calls = EagerSteps.train_epoch, []
 
-    def train_epoch(self, epoch):
+    def train_epoch(self: Any, epoch: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
@@ -94,7 +102,9 @@ def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(monkeypatch, c
 
 
 @pytest.mark.parametrize("epochs_seen", [0, 1, 5])
-def test_a_killed_run_goes_on_to_the_same_weights(epochs_seen, uninterrupted, capsys):
+def test_a_killed_run_goes_on_to_the_same_weights(
+    epochs_seen: int, uninterrupted: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
     """SIGKILL, which no program can answer: before the first checkpoint, after it, and later."""
     process = subprocess.Popen([*PROGRAM, *RUN, "--out", "run", "--quiet"])
     deadline = time.monotonic() + 60
@@ -110,21 +120,21 @@ def test_a_killed_run_goes_on_to_the_same_weights(epochs_seen, uninterrupted, ca
     assert same_to_the_bit(Path("run"), uninterrupted)
 
 
-def stopped(monkeypatch) -> Path:
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Path:
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
         assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
     return Path("run")
 
 
-def test_a_truncated_checkpoint_is_one_line(monkeypatch):
+def test_a_truncated_checkpoint_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     file = stopped(monkeypatch) / "checkpoint.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match=r"run/checkpoint\.safetensors is damaged or no safetensors file"):
         find_stopped_run(Path("run"))
 
 
-def test_a_foreign_file_is_no_checkpoint(monkeypatch, tmp_path):
+def test_a_foreign_file_is_no_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     file = stopped(monkeypatch) / "checkpoint.safetensors"
@@ -133,7 +143,9 @@ def test_a_foreign_file_is_no_checkpoint(monkeypatch, tmp_path):
         find_stopped_run(Path("run"))
 
 
-def test_a_checkpoint_of_another_run_is_refused(monkeypatch, capsys):
+def test_a_checkpoint_of_another_run_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = stopped(monkeypatch)
     stop_after(monkeypatch, 1)
     invoke([*RUN, "--hidden", "8", "--out", "other", "--quiet"])
@@ -142,13 +154,13 @@ def test_a_checkpoint_of_another_run_is_refused(monkeypatch, capsys):
         find_stopped_run(folder)
 
 
-def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(monkeypatch):
+def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = stopped(monkeypatch)
     with pytest.raises(CheckpointError, match="is not an accelmnist model but of format 'accelmnist checkpoint 2'"):
         load_model(folder / "checkpoint.safetensors")
 
 
-def test_a_newer_record_is_refused(monkeypatch):
+def test_a_newer_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = stopped(monkeypatch)
     file = folder / "run.json"
     file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 9'))
@@ -156,13 +168,15 @@ def test_a_newer_record_is_refused(monkeypatch):
         find_stopped_run(folder)
 
 
-def test_nothing_that_runs_is_stored(monkeypatch):
+def test_nothing_that_runs_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """safetensors and JSON only: a file that could carry code is never written."""
     folder = stopped(monkeypatch)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors"}
 
 
-def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, capsys):
+def test_a_stop_after_the_last_epoch_loses_no_epoch(
+    uninterrupted: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Ctrl-C while the result is checked stops at once, and resuming only checks again."""
     from accelmnist.engines.step.eager_steps import EagerSteps
     from accelmnist.training import proof
@@ -173,7 +187,7 @@ def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, 
     assert capsys.readouterr().err == "error: interrupted. Go on with: accelmnist run --resume run\n"
     assert (load_record(Path("run")).status, len(load_record(Path("run")).epochs)) == ("interrupted", 8)
 
-    def no_epoch(self, epoch):
+    def no_epoch(self: Any, epoch: Any) -> None:
         raise AssertionError("an epoch was trained again")
 
     monkeypatch.setattr(EagerSteps, "train_epoch", no_epoch)
@@ -182,13 +196,13 @@ def test_a_stop_after_the_last_epoch_loses_no_epoch(uninterrupted, monkeypatch, 
     assert load_record(Path("run")).timing.images_per_s is not None
 
 
-def test_a_stopped_run_says_how_to_go_on(monkeypatch, capsys):
+def test_a_stopped_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     folder = stopped(monkeypatch)
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == f"error: stopped after epoch 2 of 8. Go on with: accelmnist run --resume {folder}"
 
 
-def test_a_reader_who_leaves_stops_the_run_where_it_can_go_on():
+def test_a_reader_who_leaves_stops_the_run_where_it_can_go_on() -> None:
     """`accelmnist run | head -1`: the pipe is closed, the record is saved, the exit code is that of an interruption."""
     command = [*PROGRAM, *RUN, "--out", "run", "--epochs", "40"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +15,21 @@ from accelmnist.measure.statistics.controls import medians_by_process, widened
 ROUNDS = 12  # of a process
 
 
-def drawn(random, processes, *, between, factor=1.0):
+def drawn(random: Any, processes: Any, *, between: Any, factor: float = 1.0) -> Any:
     """Speeds, and the process of each: a level of its own for every process, and 2 % of jitter."""
     levels = random.normal(0, between, processes)
     logs = (levels[:, None] + random.normal(0, 0.02, (processes, ROUNDS))).ravel()
     return factor * np.exp(logs), np.repeat(np.arange(processes), ROUNDS).tolist()
 
 
-def judged(base, new, *, threshold=0.02):
+def judged(base: Any, new: Any, *, threshold: float = 0.02) -> Any:
     """Both verdicts: of the samples alone, and counting processes."""
     plain = compare(base[0], new[0], paired=False, threshold=threshold)
     medians = [medians_by_process(np.log(speeds), numbers) for speeds, numbers in (base, new)]
     return plain, widened(plain, *medians, threshold=threshold)
 
 
-def claims(random, trials, *, between, factor=1.0):
+def claims(random: Any, trials: Any, *, between: Any, factor: float = 1.0) -> Any:
     found = [
         judged(drawn(random, 5, between=between), drawn(random, 5, between=between, factor=factor))
         for _ in range(trials)
@@ -36,21 +37,21 @@ def claims(random, trials, *, between, factor=1.0):
     return [np.mean([each[way].verdict in ("faster", "slower") for each in found]) for way in (0, 1)]
 
 
-def test_runs_alike_are_called_different_in_5_percent_at_most():
+def test_runs_alike_are_called_different_in_5_percent_at_most() -> None:
     plain, counted = claims(np.random.default_rng(0), 400, between=0.05)
     assert plain > 0.3
     assert counted <= 0.05
 
 
-def test_a_true_difference_is_found():
+def test_a_true_difference_is_found() -> None:
     assert claims(np.random.default_rng(1), 100, between=0.02, factor=1.10)[1] >= 0.95
 
 
-def test_without_a_difference_between_processes_little_is_lost():
+def test_without_a_difference_between_processes_little_is_lost() -> None:
     assert claims(np.random.default_rng(2), 100, between=0.0, factor=1.05)[1] >= 0.95
 
 
-def test_interval_and_p_value_are_welchs():
+def test_interval_and_p_value_are_welchs() -> None:
     """Where processes lie far apart his are the wider ones."""
     random = np.random.default_rng(3)
     base, new = drawn(random, 4, between=0.1), drawn(random, 6, between=0.2)
@@ -64,20 +65,20 @@ def test_interval_and_p_value_are_welchs():
 
 
 @pytest.mark.parametrize("processes", [(1, 5), (5, 1), (1, 1)])
-def test_a_side_of_one_process_tells_nothing_of_others(processes):
+def test_a_side_of_one_process_tells_nothing_of_others(processes: tuple[int, ...]) -> None:
     random = np.random.default_rng(4)
     plain, counted = judged(*(drawn(random, number, between=0.05) for number in processes))
     assert counted == plain
 
 
-def test_processes_alike_to_the_bit_change_nothing():
+def test_processes_alike_to_the_bit_change_nothing() -> None:
     speeds, numbers = np.full(24, 100.0), [0] * 12 + [1] * 12
     plain, counted = judged((speeds, numbers), (1.1 * speeds, numbers))
     assert (plain.verdict, counted.verdict) == ("faster", "faster")
     assert counted.low == pytest.approx(1.1)
 
 
-def test_a_claim_of_no_difference_takes_narrow_processes_too():
+def test_a_claim_of_no_difference_takes_narrow_processes_too() -> None:
     random = np.random.default_rng(5)
     quiet = judged(drawn(random, 8, between=0.0), drawn(random, 8, between=0.0))
     assert [each.verdict for each in quiet] == ["same", "same"]

@@ -11,7 +11,7 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.measure.sampling import FEWEST_ROUNDS, SLICES, Sampler, is_settled, sample_round
 
 
-def test_every_turn_takes_a_slice_of_each_in_random_order():
+def test_every_turn_takes_a_slice_of_each_in_random_order() -> None:
     taken: list[str] = []
     samplers = {name: Sampler(lambda name=name: taken.append(name) or 1.0) for name in "abc"}
     chance = Random(0)
@@ -23,7 +23,7 @@ def test_every_turn_takes_a_slice_of_each_in_random_order():
     assert len(Counter(turns)) == 6  # 3! orders, each with probability 1/6: a missing one in 80 has 3e-6
 
 
-def test_who_has_fewer_slices_sits_turns_out_at_random():
+def test_who_has_fewer_slices_sits_turns_out_at_random() -> None:
     seen: list[int] = []
     clock = [0]
 
@@ -40,13 +40,13 @@ def test_who_has_fewer_slices_sits_turns_out_at_random():
     assert len(set(seen)) > 4
 
 
-def test_a_sample_is_all_its_work_over_all_its_time():
+def test_a_sample_is_all_its_work_over_all_its_time() -> None:
     """Slices of 100 images each: one takes 1 s, one 3 s, so it is 200 images in 4 s and not the mean of two rates."""
     rates = iter([100 / 1, 100 / 3])
     assert sample_round({"a": Sampler(lambda: next(rates), slices=2)}, Random(0)) == {"a": pytest.approx(50.0)}
 
 
-def test_a_case_that_fails_does_not_end_the_round():
+def test_a_case_that_fails_does_not_end_the_round() -> None:
     calls = []
 
     def fail() -> float:
@@ -59,7 +59,7 @@ def test_a_case_that_fails_does_not_end_the_round():
     assert len(calls) == 1
 
 
-def test_sampling_settles_on_a_narrow_interval_only_after_enough_rounds():
+def test_sampling_settles_on_a_narrow_interval_only_after_enough_rounds() -> None:
     narrow = [100.0, 100.1] * 50
     assert not is_settled(narrow[: FEWEST_ROUNDS - 1], target=0.01)
     assert is_settled(narrow[:FEWEST_ROUNDS], target=0.01)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def power(exponent: float) -> Law:
 # --- what is measured
 
 
-def test_the_axes_cross_in_one_case():
+def test_the_axes_cross_in_one_case() -> None:
     cases = cases_of(AXES)
     assert len(cases) == 2 * (8 + 10 - 1 + 1)
     assert len({case.label for case in cases}) == len(cases)
@@ -60,7 +61,7 @@ def test_the_axes_cross_in_one_case():
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))])
-def test_threads_double(most, expected):
+def test_threads_double(most: int, expected: tuple[int, ...]) -> None:
     assert threads_up_to(most) == expected
 
 
@@ -69,7 +70,7 @@ def test_threads_double(most, expected):
 
 @pytest.mark.parametrize("exponent", [0.6, 1.0, 1.2])
 @pytest.mark.parametrize("drift", [0.0, 0.5])
-def test_a_planted_exponent_is_found_whatever_the_drift(exponent, drift):
+def test_a_planted_exponent_is_found_whatever_the_drift(exponent: float, drift: float) -> None:
     growths = growths_of(planted(power(exponent), drift=drift))
     assert [(growth.engine, growth.axis) for growth in growths] == [
         ("eager", "width"),
@@ -85,7 +86,7 @@ def test_a_planted_exponent_is_found_whatever_the_drift(exponent, drift):
             assert growth.outcome == ("slower than" if exponent < 1 else "faster than")
 
 
-def test_the_exponent_is_the_least_squares_slope():
+def test_the_exponent_is_the_least_squares_slope() -> None:
     """Of a law that is no power, against numpy's fit in one round without noise."""
     record = planted(lambda _, operations: 1e-4 + 1e-10 * operations, noise=0.0)
     growth = growths_of(record)[0]
@@ -96,8 +97,8 @@ def test_the_exponent_is_the_least_squares_slope():
     assert growth.exponent.median == pytest.approx(np.polyfit(np.log(operations), np.log(seconds), 1)[0], abs=1e-9)
 
 
-def test_a_step_in_the_curve_is_the_steepest_piece_and_the_best_size_is_named():
-    def law(case, operations):
+def test_a_step_in_the_curve_is_the_steepest_piece_and_the_best_size_is_named() -> None:
+    def law(case: Any, operations: Any) -> Any:
         return 1e-10 * operations * (1.5 if case.hidden[0] > 1024 else 1.0 if case.hidden[0] == 1024 else 1.2)
 
     growth = growths_of(planted(law, noise=0.001))[0]
@@ -107,7 +108,7 @@ def test_a_step_in_the_curve_is_the_steepest_piece_and_the_best_size_is_named():
     assert growth.last_over_best.median == pytest.approx(1.5, abs=0.01)
 
 
-def test_wrong_and_unmeasured_cases_take_no_part():
+def test_wrong_and_unmeasured_cases_take_no_part() -> None:
     record = planted(power(0.8))
     fault = Check(name="first steps", passed=False, value=1.0, limit=0.1, detail="", reason="")
     wrong = Verdict(passed=False, reference="float64", checks=(fault,))
@@ -127,7 +128,7 @@ def test_wrong_and_unmeasured_cases_take_no_part():
     assert "**wrong**" in text
 
 
-def test_the_gain_by_threads_is_paired():
+def test_the_gain_by_threads_is_paired() -> None:
     """Rounds that drift by half leave the ratio at two."""
     found = speedups_of(planted(power(1.0), drift=0.5))
     assert [(gain.engine, gain.threads) for gain in found] == [("eager", 2), ("fused", 2)]
@@ -139,13 +140,13 @@ def test_the_gain_by_threads_is_paired():
 # --- words and figure
 
 
-def test_the_title_claims_only_what_holds():
+def test_the_title_claims_only_what_holds() -> None:
     assert title_of(growths_of(planted(power(0.9)))).endswith("grows no faster than its arithmetic")
     said = title_of(growths_of(planted(power(1.1))))
     assert said.startswith("A step's time grows faster than its arithmetic: eager by width, eager by batch size, fused")
 
 
-def test_sentences():
+def test_sentences() -> None:
     growth = growths_of(planted(power(0.9), noise=0.0))[0]
     assert growth_text(growth) == (
         "eager, width 32 to 4,096: a step's time grows as its arithmetic to the power of 0.90 (0.90 to 0.90), "
@@ -160,7 +161,7 @@ def test_sentences():
     )
 
 
-def test_the_figure_takes_a_title_and_notes():
+def test_the_figure_takes_a_title_and_notes() -> None:
     figure = scaling_figure(planted(power(0.9)), title="A title of its own", notes=["What was found."])
     texts = [text.get_text() for text in figure.texts]
     assert "A title of its own" in texts
@@ -176,7 +177,9 @@ def test_the_figure_takes_a_title_and_notes():
 # --- the command
 
 
-def test_the_command_measures_and_writes_everything(tmp_path, monkeypatch, capsys):
+def test_the_command_measures_and_writes_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "scaling"
     arguments = ["scaling", "--out", str(out), "--seconds", "0", "--widths", "4,8,16", "--batch-sizes", "128"]
     monkeypatch.setattr(measuring, "FEWEST_ROUNDS", 2)
@@ -200,7 +203,7 @@ def test_the_command_measures_and_writes_everything(tmp_path, monkeypatch, capsy
     assert json.loads(Path(out / "growth.json").read_text())["kind"] == "scaling"
 
 
-def test_an_engine_that_lacks_is_a_row_with_its_reason(tmp_path, monkeypatch):
+def test_an_engine_that_lacks_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "why_missing", lambda: "the native kernels are not built")
     monkeypatch.setattr("sys.argv", ["scaling", "--out", str(tmp_path), "--seconds", "0", "--threads", "1"])
     monkeypatch.setattr(command, "cases_of", lambda axes: cases_of(Axes((8,), (128,), (1,), ("fused",))))
@@ -209,7 +212,7 @@ def test_an_engine_that_lacks_is_a_row_with_its_reason(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("widths", ["0,4", "x", "70000"])
-def test_sizes_that_cannot_be_are_refused(widths, capsys):
+def test_sizes_that_cannot_be_are_refused(widths: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.parse(["--out", "x", "--widths", widths])
     assert "--widths" in capsys.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,15 +33,21 @@ HERE = BenchmarkSetting(
 
 
 @pytest.fixture(autouse=True)
-def own_table(tmp_path, monkeypatch):
+def own_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def speed(engine, images_per_s, *, setting=HERE, compile_s=0.0):
+def speed(engine: Any, images_per_s: Any, *, setting: Any = HERE, compile_s: float = 0.0) -> Any:
     return Speed(setting=setting, engine=engine, images_per_s=images_per_s, compile_s=compile_s, measured="2026-11-24")
 
 
-def pick(*known, wanted=HERE, images=240_000, is_possible=lambda _: True, most_compile_s=60.0):
+def pick(
+    *known: Any,
+    wanted: Any = HERE,
+    images: float = 240_000,
+    is_possible: Any = lambda _: True,
+    most_compile_s: float = 60.0,
+) -> Any:
     table = SpeedTable(speeds=known)
     return fastest(table, wanted, images=images, is_possible=is_possible, most_compile_s=most_compile_s)
 
@@ -47,7 +55,7 @@ def pick(*known, wanted=HERE, images=240_000, is_possible=lambda _: True, most_c
 # --- the fastest by a table
 
 
-def test_who_would_end_soonest_is_taken_compiling_included():
+def test_who_would_end_soonest_is_taken_compiling_included() -> None:
     """240,000 images: 2.4 s of eager against 1.2 + 5 s; ten times as many: 24 against 12 + 5."""
     known = speed("eager", 100_000), speed("compiled", 200_000, compile_s=5.0)
     assert pick(*known).speed.engine == "eager"
@@ -55,13 +63,13 @@ def test_who_would_end_soonest_is_taken_compiling_included():
     assert pick(*known, images=2_400_000, most_compile_s=2.0) is None  # nobody is left to be compared with
 
 
-def test_an_engine_that_cannot_run_the_job_does_not_count():
+def test_an_engine_that_cannot_run_the_job_does_not_count() -> None:
     known = speed("fused", 400_000), speed("eager", 100_000), speed("compiled", 150_000)
     assert pick(*known).speed.engine == "fused"
     assert pick(*known, is_possible=lambda name: name != "fused").speed.engine == "compiled"
 
 
-def test_the_case_most_like_the_job_decides():
+def test_the_case_most_like_the_job_decides() -> None:
     small, large = replace(HERE, batch_size=64), replace(HERE, batch_size=1024)
     known = (
         speed("eager", 1.0, setting=small),
@@ -86,12 +94,12 @@ def test_the_case_most_like_the_job_decides():
         {"hidden": (4096, 4096)},
     ],
 )
-def test_what_was_measured_of_something_else_says_nothing(other):
+def test_what_was_measured_of_something_else_says_nothing(other: dict[str, Any]) -> None:
     known = speed("eager", 1.0), speed("fused", 2.0)
     assert pick(*known, wanted=replace(HERE, **other)) is None
 
 
-def test_unlikeness_adds_up_the_factors():
+def test_unlikeness_adds_up_the_factors() -> None:
     assert setting_distance(HERE, HERE) == 0
     assert setting_distance(HERE, replace(HERE, batch_size=256)) == pytest.approx(0.6931, abs=1e-4)
     assert setting_distance(HERE, replace(HERE, batch_size=64)) == setting_distance(HERE, replace(HERE, batch_size=256))
@@ -101,13 +109,13 @@ def test_unlikeness_adds_up_the_factors():
 # --- the table on the disk
 
 
-def test_the_latest_measurement_replaces_the_one_before():
+def test_the_latest_measurement_replaces_the_one_before() -> None:
     keep_speeds([speed("eager", 1.0), speed("fused", 2.0)])
     keep_speeds([speed("eager", 3.0)])
     assert {one.engine: one.images_per_s for one in load_speeds().speeds} == {"eager": 3.0, "fused": 2.0}
 
 
-def test_a_table_that_cannot_be_read_is_begun_anew():
+def test_a_table_that_cannot_be_read_is_begun_anew() -> None:
     table_path().parent.mkdir(parents=True)
     table_path().write_text('{"schema_version": 1, "kind": "spe')
     with pytest.raises(RecordError):
@@ -117,7 +125,7 @@ def test_a_table_that_cannot_be_read_is_begun_anew():
     assert len(load_speeds().speeds) == 1
 
 
-def test_the_table_does_not_grow_for_ever(monkeypatch):
+def test_the_table_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speeds, "_MOST_ENTRIES", 3)
     for batch_size in range(1, 6):
         keep_speeds([speed("eager", 1.0, setting=replace(HERE, batch_size=batch_size))])
@@ -127,13 +135,13 @@ def test_the_table_does_not_grow_for_ever(monkeypatch):
 # --- the choice
 
 
-def test_without_a_measurement_the_rule_is_the_native_kernels_on_the_cpu():
+def test_without_a_measurement_the_rule_is_the_native_kernels_on_the_cpu() -> None:
     choice = choose_engine(small_config(), CPU)
     assert choice.name == "fused"
     assert "the rule" in choice.reason
 
 
-def test_where_they_cannot_run_it_is_eager_and_says_why(monkeypatch):
+def test_where_they_cannot_run_it_is_eager_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = choose_engine(small_config(execution={"precision": "bf16"}), CPU)
     assert choice.name == "eager"
     assert choice.reason.startswith("not fused: its kernels for the CPU compute in fp32")
@@ -141,7 +149,7 @@ def test_where_they_cannot_run_it_is_eager_and_says_why(monkeypatch):
     assert choose_engine(small_config(), CPU).reason == "not fused: they were not built"
 
 
-def test_what_was_measured_here_goes_before_the_rule():
+def test_what_was_measured_here_goes_before_the_rule() -> None:
     config = small_config()
     own = setting_of(config, CPU)
     keep_speeds([speed("eager", 300.0, setting=own), speed("fused", 200.0, setting=own)])
@@ -152,7 +160,7 @@ def test_what_was_measured_here_goes_before_the_rule():
     assert "at 784-32-10, batch 64: 1.5 times" in unlike.reason
 
 
-def test_a_measured_engine_that_is_gone_is_passed_over():
+def test_a_measured_engine_that_is_gone_is_passed_over() -> None:
     own = setting_of(small_config(), CPU)
     keep_speeds([speed("of the past", 900.0, setting=own), speed("fused", 200.0, setting=own)])
     assert choose_engine(small_config(), CPU).reason.startswith("the rule")
@@ -161,7 +169,7 @@ def test_a_measured_engine_that_is_gone_is_passed_over():
 # --- what a benchmark teaches
 
 
-def test_right_cases_of_training_get_in():
+def test_right_cases_of_training_get_in() -> None:
     record = sample_bench()
     known = speeds_of(record, {"cpu": CPU}, threads=7)
     expected = {
@@ -174,7 +182,7 @@ def test_right_cases_of_training_get_in():
     assert {one.setting.threads for one in known} == {7}
 
 
-def test_a_wrong_case_and_one_with_few_samples_teach_nothing():
+def test_a_wrong_case_and_one_with_few_samples_teach_nothing() -> None:
     record = sample_bench()
     first = next(result for result in record.cases if result.mode == "training" and result.images_per_s)
     assert len(speeds_of(replace(record, cases=(first,)), {"cpu": CPU}, threads=1)) == 1

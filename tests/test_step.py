@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from accelmnist.core.config import TrainingConfig
+from accelmnist.device import Device
 from accelmnist.engines.step.dropout import drop
 from accelmnist.engines.step.functional_update import FunctionalUpdate
 from accelmnist.engines.step.loss_scale import LossScale
@@ -30,7 +33,7 @@ def rule_name(config: TrainingConfig) -> str:
     return f"{config.optimizer}{'-nesterov' * config.nesterov}-decay{config.weight_decay}"
 
 
-def numpy_rule(config: TrainingConfig, weights: np.ndarray, gradients: list[np.ndarray], rates: list[float]):
+def numpy_rule(config: TrainingConfig, weights: np.ndarray, gradients: list[np.ndarray], rates: list[float]) -> Any:
     """The rules as their papers state them, in float64."""
     velocity, mean, square = np.zeros_like(weights), np.zeros_like(weights), np.zeros_like(weights)
     for count, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
@@ -52,7 +55,7 @@ def numpy_rule(config: TrainingConfig, weights: np.ndarray, gradients: list[np.n
 
 @pytest.mark.parametrize("config", RULES, ids=rule_name)
 @pytest.mark.parametrize("form", ["torch fused", "torch plain", "functional"])
-def test_an_update_rule_is_its_papers(config, form, device):
+def test_an_update_rule_is_its_papers(config: TrainingConfig, form: str, device: Device) -> None:
     chance = np.random.default_rng(4)
     start = chance.normal(size=(5, 3))
     gradients = [chance.normal(size=(5, 3)) for _ in range(12)]
@@ -76,7 +79,7 @@ def test_an_update_rule_is_its_papers(config, form, device):
 
 
 @pytest.mark.parametrize("config", RULES, ids=rule_name)
-def test_a_step_left_out_changes_nothing(config, device):
+def test_a_step_left_out_changes_nothing(config: TrainingConfig, device: Device) -> None:
     weight = torch.ones(4, device=device.torch_device)
     update = FunctionalUpdate([weight], config)
     infinite = torch.full((4,), torch.inf, device=device.torch_device)
@@ -88,7 +91,7 @@ def test_a_step_left_out_changes_nothing(config, device):
 
 
 @pytest.mark.parametrize("config", RULES, ids=rule_name)
-def test_torchs_fused_update_leaves_out_an_overflow(config, device):
+def test_torchs_fused_update_leaves_out_an_overflow(config: TrainingConfig, device: Device) -> None:
     weight = torch.ones(4, device=device.torch_device)
     update = TorchUpdate([weight], config, fused=True)
     one = torch.ones((), device=device.torch_device)
@@ -97,7 +100,7 @@ def test_torchs_fused_update_leaves_out_an_overflow(config, device):
     assert all(count.item() == 0 for count in update.counts)
 
 
-def test_dropout_keeps_its_share_and_its_mean(device):
+def test_dropout_keeps_its_share_and_its_mean(device: Device) -> None:
     values = torch.ones(400, 500, device=device.torch_device)
     seed = torch.tensor(12345, device=device.torch_device)
     dropped = drop(values, 0.3, seed=seed, layer=0)
@@ -106,14 +109,14 @@ def test_dropout_keeps_its_share_and_its_mean(device):
     assert dropped.max().item() == pytest.approx(1 / 0.7)
 
 
-def test_dropout_is_the_same_on_every_device(device):
+def test_dropout_is_the_same_on_every_device(device: Device) -> None:
     values = torch.rand(64, 33, generator=torch.Generator().manual_seed(0))
     expected = drop(values, 0.5, seed=torch.tensor(99), layer=2)
     found = drop(values.to(device.torch_device), 0.5, seed=torch.tensor(99, device=device.torch_device), layer=2)
     assert torch.equal(found.cpu() == 0, expected == 0)
 
 
-def test_dropout_masks_of_seeds_layers_and_units_are_independent():
+def test_dropout_masks_of_seeds_layers_and_units_are_independent() -> None:
     values = torch.ones(256, 256)
     masks = [
         drop(values, 0.5, seed=torch.tensor(seed), layer=layer) > 0 for seed in (1, 2, 2**31 - 1) for layer in (0, 1)
@@ -127,7 +130,7 @@ def test_dropout_masks_of_seeds_layers_and_units_are_independent():
     assert correlation.abs().max() < 0.4  # 5 to 6 standard deviations of independent columns
 
 
-def test_the_loss_scale_falls_at_an_overflow_and_grows_after_many_good_steps(device):
+def test_the_loss_scale_falls_at_an_overflow_and_grows_after_many_good_steps(device: Device) -> None:
     scale = LossScale(device.torch_device)
     start = scale.scale.item()
     yes, no = (torch.tensor(value, device=device.torch_device) for value in (True, False))
@@ -140,7 +143,7 @@ def test_the_loss_scale_falls_at_an_overflow_and_grows_after_many_good_steps(dev
     assert (scale.scale.item(), scale.good_steps.item()) == (start, 0)
 
 
-def test_an_overflow_is_seen(device):
+def test_an_overflow_is_seen(device: Device) -> None:
     scale = LossScale(device.torch_device)
     fine = torch.ones(3, device=device.torch_device)
     assert scale.are_finite([fine, fine]).item()

@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,14 +33,14 @@ RATES = [*BASE, "--hidden", "16", "--hidden", "32", "--seeds", "2", "--lr", "1e-
 
 
 @pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # all is loaded here already: a helper would only be waited for
 
 
 @pytest.fixture(autouse=True)
-def without_pictures(monkeypatch):
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files of the winner's neurons are another test's."""
     monkeypatch.setattr("accelmnist.cli.drawing.PictureDrawing.begin", lambda *_, **__: None)
 
@@ -52,7 +53,7 @@ def swept(*arguments: str, out: str = "out") -> SweepRecord:
 def without_times(record: SweepRecord) -> SweepRecord:
     """All that a clock has no part in."""
 
-    def timeless(result):
+    def timeless(result: Any) -> Any:
         trials = tuple(sorted((replace(trial, train_s=0.0) for trial in result.trials), key=str))
         return replace(result, trials=trials, train_s=None, on_front=())
 
@@ -66,7 +67,7 @@ def without_times(record: SweepRecord) -> SweepRecord:
     )
 
 
-def test_the_planted_best_wins_and_everything_of_it_is_there():
+def test_the_planted_best_wins_and_everything_of_it_is_there() -> None:
     record = swept(*BASE, "--hidden", "1", "--hidden", "2", "--hidden", "48", "--seeds", "3")
     assert record.status == "done"
     assert record.ranked[0].hidden == (48,)
@@ -87,7 +88,7 @@ def test_the_planted_best_wins_and_everything_of_it_is_there():
     assert not (Path("out") / ".lock").exists()
 
 
-def test_what_is_kept_is_what_the_engine_reaches_on_images_that_it_never_saw():
+def test_what_is_kept_is_what_the_engine_reaches_on_images_that_it_never_saw() -> None:
     """The same training done by hand: split, train, and count what is right."""
     from accelmnist.data.split import split_validation
     from accelmnist.data.types import ImageSet
@@ -118,13 +119,13 @@ class Forbidden:
         return self.count
 
     @property
-    def images(self):
+    def images(self) -> None:
         raise AssertionError("the test images were looked at")
 
     labels = images
 
 
-def test_no_training_of_the_sweep_can_see_the_test_set(monkeypatch):
+def test_no_training_of_the_sweep_can_see_the_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep is given a data set whose test split can't be read; the winner's run loads its own."""
 
     def load() -> Dataset:
@@ -135,13 +136,13 @@ def test_no_training_of_the_sweep_can_see_the_test_set(monkeypatch):
     assert swept(*RATES).status == "done"
 
 
-def test_only_the_winner_meets_the_test_set_and_once(monkeypatch):
+def test_only_the_winner_meets_the_test_set_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from accelmnist.training import proof
 
     evaluated, original = [], proof.evaluate
     test = make_synthetic(seed=0).test
 
-    def evaluate(model, data, **settings):
+    def evaluate(model: Any, data: Any, **settings: Any) -> Any:
         evaluated.append((model.config, bool(np.array_equal(data.labels.numpy(), test.labels))))
         return original(model, data, **settings)
 
@@ -153,10 +154,10 @@ def test_only_the_winner_meets_the_test_set_and_once(monkeypatch):
     assert len(runs) == 1
 
 
-def test_training_and_judging_images_are_apart_and_stratified(monkeypatch):
+def test_training_and_judging_images_are_apart_and_stratified(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, original = [], session.train_trials
 
-    def train_trials(trials, data, *given, **options):
+    def train_trials(trials: Any, data: Any, *given: Any, **options: Any) -> Any:
         seen.append(data)
         return original(trials, data, *given, **options)
 
@@ -171,7 +172,7 @@ def test_training_and_judging_images_are_apart_and_stratified(monkeypatch):
         assert np.abs(shares).max() < 1 / len(data.probe)
 
 
-def test_each_network_gets_the_rate_that_suits_it_and_a_seed_apart():
+def test_each_network_gets_the_rate_that_suits_it_and_a_seed_apart() -> None:
     record = swept(*RATES)
     for result in record.candidates:
         tuned = {trial.learning_rate: trial for trial in result.trials if trial.purpose == "tuning"}
@@ -184,7 +185,7 @@ def test_each_network_gets_the_rate_that_suits_it_and_a_seed_apart():
     assert "0 are the smallest and 2 the largest that was tried (1e-06 to 0.01)" in " ".join(record.findings)
 
 
-def test_a_training_that_diverges_is_a_row_and_the_others_go_on(capsys):
+def test_a_training_that_diverges_is_a_row_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*BASE, "--hidden", "16", "--optimizers", "sgd", "--lr", "0.1,1e30", "--seeds", "2", "--out", "out"]
     assert invoke(arguments) == 0
     record = load_sweep(Path("out"))
@@ -198,7 +199,7 @@ def test_a_training_that_diverges_is_a_row_and_the_others_go_on(capsys):
     assert "784-16-10 relu softmax sgd lr 1e+30: the loss is" in out
 
 
-def test_where_all_diverge_there_is_no_winner_and_the_exit_code_is_1(capsys):
+def test_where_all_diverge_there_is_no_winner_and_the_exit_code_is_1(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*BASE, "--hidden", "8", "--hidden", "16", "--optimizers", "sgd", "--lr", "1e30", "--seeds", "1"]
     assert invoke([*arguments, "--out", "out"]) == 1
     record = load_sweep(Path("out"))
@@ -213,11 +214,12 @@ def test_where_all_diverge_there_is_no_winner_and_the_exit_code_is_1(capsys):
 # --- stopping and going on
 
 
-def stop_after(monkeypatch, trainings: int, *, times: int = 1) -> None:
+def stop_after(monkeypatch: pytest.MonkeyPatch, trainings: int, *, times: int = 1) -> None:
     """Press Ctrl-C when so many trainings are saved."""
-    original, pressed = session.save_sweep, []
+    pressed: list[int] = []
+    original = session.save_sweep
 
-    def save(record, folder):
+    def save(record: Any, folder: Any) -> Any:
         original(record, folder)
         if trainings_done(record) >= trainings and len(pressed) < times:
             for _ in range(times):
@@ -228,7 +230,9 @@ def stop_after(monkeypatch, trainings: int, *, times: int = 1) -> None:
     monkeypatch.setattr(session, "save_sweep", save)
 
 
-def test_ctrl_c_saves_and_a_resumed_sweep_is_the_same_to_the_bit(capsys, monkeypatch):
+def test_ctrl_c_saves_and_a_resumed_sweep_is_the_same_to_the_bit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = swept(*RATES, out="whole")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
@@ -247,7 +251,9 @@ def test_ctrl_c_saves_and_a_resumed_sweep_is_the_same_to_the_bit(capsys, monkeyp
     assert weights[0] == weights[1]
 
 
-def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(capsys, monkeypatch):
+def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     stop_after(monkeypatch, 2, times=2)
     assert invoke([*SMALL, "--out", "out", "--quiet"]) == 130
     record = load_sweep(Path("out"))
@@ -255,7 +261,7 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(capsys, monkeypatch):
     assert trainings_done(record) >= 2
 
 
-def test_a_stop_during_tuning_goes_on_with_tuning(monkeypatch):
+def test_a_stop_during_tuning_goes_on_with_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stop_after(patch, 1)
         assert invoke([*RATES, "--out", "out", "--quiet"]) == 130
@@ -267,14 +273,14 @@ def test_a_stop_during_tuning_goes_on_with_tuning(monkeypatch):
     assert all(result.learning_rate == 0.01 for result in record.candidates)
 
 
-def test_a_finished_sweep_is_not_gone_on_with(capsys):
+def test_a_finished_sweep_is_not_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
     swept(*SMALL)
     capsys.readouterr()
     assert invoke(["sweep", "--resume", "out"]) == 2
     assert capsys.readouterr().err.startswith("error: --resume out: that sweep is finished")
 
 
-def test_another_data_set_is_not_gone_on_with(monkeypatch):
+def test_another_data_set_is_not_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
     record = replace(with_winner(sweep_record()), status="interrupted", winner=None)
     config = replace(record.config, data=replace(record.config.data, dataset="synthetic", validation=682))
     record = replace(record, config=config)
@@ -282,7 +288,7 @@ def test_another_data_set_is_not_gone_on_with(monkeypatch):
         execute_sweep(SweepRequest(config=config, record=record), SweepObserver())
 
 
-def test_two_programs_do_not_write_into_one_sweep(capsys):
+def test_two_programs_do_not_write_into_one_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     swept(*SMALL)
     save_sweep(replace(load_sweep(Path("out")), status="interrupted"), Path("out"))
     with sole_writer(Path("out")):
@@ -290,10 +296,12 @@ def test_two_programs_do_not_write_into_one_sweep(capsys):
     assert "another accelmnist is writing into out" in capsys.readouterr().err
 
 
-def test_a_folder_that_fills_up_loses_nothing_that_was_saved(capsys, monkeypatch):
+def test_a_folder_that_fills_up_loses_nothing_that_was_saved(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = session.save_sweep
 
-    def save(record, folder):
+    def save(record: Any, folder: Any) -> Any:
         if trainings_done(record) >= 3:
             raise OutputError("cannot write out/sweep.json: no space left on device", remedy="Make room there")
         return original(record, folder)
@@ -308,10 +316,10 @@ def test_a_folder_that_fills_up_loses_nothing_that_was_saved(capsys, monkeypatch
     assert trainings_done(load_sweep(Path("out"))) == 2
 
 
-def test_a_stop_before_anything_leaves_no_winner():
+def test_a_stop_before_anything_leaves_no_winner() -> None:
     config = sweep_config(hidden=((2,), (4,)), activations=("relu",), outputs=("softmax",), seeds=1)
     config = replace(config, data=replace(config.data, dataset="synthetic", validation=0))
-    kept = []
+    kept: list[Any] = []
     request = SweepRequest(config=config, should_stop=lambda: True, on_stopped=kept.append)
     with pytest.raises(StoppedError, match="stopped after 0 of 2 trainings"):
         execute_sweep(request, SweepObserver())
@@ -321,7 +329,7 @@ def test_a_stop_before_anything_leaves_no_winner():
 # --- the record and the streams
 
 
-def test_a_record_comes_back_as_it_was(tmp_path):
+def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
     record = with_winner(sweep_record())
     save_sweep(record, tmp_path)
     assert load_sweep(tmp_path) == record
@@ -330,7 +338,7 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     assert document["candidates"][0]["accuracy"]["mean"] == record.candidates[0].accuracy.mean
 
 
-def test_json_is_the_record_and_nothing_else(capsys):
+def test_json_is_the_record_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*SMALL, "--no-save", "--json"]) == 0
     captured = capsys.readouterr()
     document = json.loads(captured.out)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,17 +31,17 @@ from tests.sweep_samples import blank, data_summary, sweep_config, trial
         ("7:7:2", (7,)),
     ],
 )
-def test_sizes(text, values):
+def test_sizes(text: str, values: tuple[int, ...]) -> None:
     assert parse_sizes(text, "--sizes") == values
 
 
-def test_rates_are_apart_by_one_factor():
+def test_rates_are_apart_by_one_factor() -> None:
     rates = parse_rates("1e-3:1e-1:5", "--lr")
     assert rates == pytest.approx(np.geomspace(1e-3, 1e-1, 5), rel=5e-3)
     assert rates == (0.001, 0.00316, 0.01, 0.0316, 0.1)
 
 
-def test_counts_are_every_whole_number():
+def test_counts_are_every_whole_number() -> None:
     assert parse_counts("1:3", "--layers") == (1, 2, 3)
     assert parse_counts("1,3", "--layers") == (1, 3)
 
@@ -64,25 +67,25 @@ def test_counts_are_every_whole_number():
         (parse_counts, "1:2:3", None),
     ],
 )
-def test_what_is_no_list(parse, text, line):
+def test_what_is_no_list(parse: Callable[..., Any], text: str, line: str | None) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "--x")
     assert str(caught.value) == line or (line is None and "is no positive number and no range" in str(caught.value))
 
 
-def test_every_combination_is_a_candidate_once():
+def test_every_combination_is_a_candidate_once() -> None:
     config = sweep_config(optimizers=("sgd", "adam"), learning_rates=(0.1, 0.2))
     made = candidates(config)
     assert len(set(made)) == len(made) == 4 * 3 * 2 * 2 * 2
     assert config.trainings == len(made) * 3
 
 
-def test_without_rates_each_optimizer_has_its_own():
+def test_without_rates_each_optimizer_has_its_own() -> None:
     made = candidates(sweep_config(optimizers=("sgd", "adamw")))
     assert {(candidate.optimizer, candidate.learning_rate) for candidate in made} == {("sgd", 0.5), ("adamw", 0.016)}
 
 
-def test_a_sample_is_a_part_and_the_same_for_the_same_seed():
+def test_a_sample_is_a_part_and_the_same_for_the_same_seed() -> None:
     config = sweep_config(sample=7)
     everything = candidates(sweep_config())
     chosen = candidates(config)
@@ -94,7 +97,7 @@ def test_a_sample_is_a_part_and_the_same_for_the_same_seed():
     assert candidates(sweep_config(sample=1000)) == everything
 
 
-def test_tuning_takes_a_seed_of_its_own():
+def test_tuning_takes_a_seed_of_its_own() -> None:
     config = sweep_config(learning_rates=(0.01, 0.1), tune_rates=True, training=TrainingConfig(seed=5))
     assert config.seed_numbers == (5, 6, 7)
     assert config.tuning_seed not in config.seed_numbers
@@ -102,7 +105,7 @@ def test_tuning_takes_a_seed_of_its_own():
     assert config.trainings == 24 * (3 + 2)
 
 
-def test_the_largest_networks_come_first_and_seeds_in_turn():
+def test_the_largest_networks_come_first_and_seeds_in_turn() -> None:
     config = sweep_config(hidden=((8,), (64,)), activations=("relu",), outputs=("softmax",))
     small, large = candidates(config)
     record = SweepRecord(config=config, data=data_summary(), candidates=(blank(small), blank(large)))
@@ -116,7 +119,7 @@ def test_the_largest_networks_come_first_and_seeds_in_turn():
     assert tuning_left(record) == []
 
 
-def test_the_time_left_follows_from_what_the_same_candidates_took():
+def test_the_time_left_follows_from_what_the_same_candidates_took() -> None:
     config = sweep_config(hidden=((8,), (64,)), activations=("relu",), outputs=("softmax",))
     small, large = candidates(config)
     made = (blank(small, [trial(0, 0.9, train_s=1.0)]), blank(large, [trial(0, 0.9, train_s=4.0)]))
@@ -126,7 +129,7 @@ def test_the_time_left_follows_from_what_the_same_candidates_took():
     assert seconds_left(SweepRecord(config=config, candidates=(blank(small),)), 1.0) is None
 
 
-def test_a_candidate_without_a_rate_has_no_trainings_ahead():
+def test_a_candidate_without_a_rate_has_no_trainings_ahead() -> None:
     config = sweep_config(learning_rates=(1.0, 2.0), tune_rates=True, hidden=((8,), (64,)), outputs=("softmax",))
     made = [blank(candidate) for candidate in candidates(config)]
     failed = [trial(3, None, rate=rate, purpose="tuning", error="it diverged") for rate in (1.0, 2.0)]
@@ -137,7 +140,7 @@ def test_a_candidate_without_a_rate_has_no_trainings_ahead():
     assert {training.candidate for training in tuning_left(record)} == set(range(1, 6))
 
 
-def test_too_many_trainings_need_a_yes():
+def test_too_many_trainings_need_a_yes() -> None:
     config = sweep_config(seeds=MOST_TRAININGS)
     with pytest.raises(ConfigError, match=r"this sweep has 7,200 trainings, more than 300. Add --yes"):
         check_size(config, allowed=False)
@@ -159,7 +162,7 @@ def test_too_many_trainings_need_a_yes():
         ({"data": DataConfig(validation=0), "dropout": 1.0}, "--dropout: 1.0 is out of range"),
     ],
 )
-def test_a_sweep_that_can_not_be(changes, problem):
+def test_a_sweep_that_can_not_be(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         sweep_config(**changes)
     assert str(caught.value).startswith(problem)
@@ -169,7 +172,7 @@ def test_a_sweep_that_can_not_be(changes, problem):
 
 
 @pytest.fixture
-def planned(monkeypatch):
+def planned(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The configuration that a command line makes; nothing is run."""
     made = []
     command = import_module("accelmnist.cli.sweep")
@@ -177,19 +180,19 @@ def planned(monkeypatch):
     monkeypatch.setattr(command, "_exit_code", lambda _record: 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
-    def config_of(*arguments: str):
+    def config_of(*arguments: str) -> Any:
         assert invoke(["sweep", *arguments]) == 0
         return made[-1]
 
     return config_of
 
 
-def test_sizes_times_layers_and_single_architectures(planned):
+def test_sizes_times_layers_and_single_architectures(planned: Any) -> None:
     config = planned("--sizes", "8,16", "--layers", "1:2", "--hidden", "512,256", "--hidden", "none")
     assert config.hidden == ((512, 256), (), (8,), (16,), (8, 8), (16, 16))
 
 
-def test_the_lab_asks_its_whole_question(planned):
+def test_the_lab_asks_its_whole_question(planned: Any) -> None:
     config = planned("--preset", "lab")
     assert {len(hidden) for hidden in config.hidden} == {1, 2, 3}
     assert {hidden[0] for hidden in config.hidden if len(hidden) == 1} == {8, 16, 32, 64, 128, 256, 512, 1024}
@@ -199,13 +202,13 @@ def test_the_lab_asks_its_whole_question(planned):
     assert config.seeds >= 3
 
 
-def test_an_option_replaces_what_the_preset_has(planned):
+def test_an_option_replaces_what_the_preset_has(planned: Any) -> None:
     config = planned("--preset", "lab", "--sizes", "8,16", "--epochs", "1", "--outputs", "softmax")
     assert (config.hidden, config.training.epochs, config.outputs) == (((8,), (16,)), 1, ("softmax",))
     assert config.activations == ("sigmoid", "tanh", "relu")
 
 
-def test_a_preset_that_was_made_larger_needs_a_yes(planned, capsys):
+def test_a_preset_that_was_made_larger_needs_a_yes(planned: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["sweep", "--preset", "lab", "--seeds", "9"]) == 2
     assert "trainings, more than 300. Add --yes" in capsys.readouterr().err
     assert planned("--preset", "lab", "--seeds", "9", "--yes").seeds == 9
@@ -232,7 +235,9 @@ def test_a_preset_that_was_made_larger_needs_a_yes(planned, capsys):
         ("--preset huge", "Invalid value for '--preset'"),
     ],
 )
-def test_bad_input_is_one_line(arguments, line, capsys, tmp_path, monkeypatch):
+def test_bad_input_is_one_line(
+    arguments: str, line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     assert invoke(["sweep", *arguments.split()]) == 2

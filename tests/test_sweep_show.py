@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from tests.sweep_samples import sweep_config, sweep_record, trial, with_winner
 FIGURES = (sizes_figure, groups_figure, fronts_figure)
 
 
-def said(record, *, width: int = 120, folder: Path | None = None) -> str:
+def said(record: Any, *, width: int = 120, folder: Path | None = None) -> str:
     console = Console(file=io.StringIO(), width=width)
     print_document(sweep_page(record, folder), console)
     return console.file.getvalue()
@@ -36,19 +38,19 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def unfinished(record, *, trainings: int = 1):
+def unfinished(record: Any, *, trainings: int = 1) -> Any:
     """The same sweep when so many seeds of each candidate were done."""
     made = tuple(replace(result, trials=result.trials[:trainings]) for result in record.candidates)
     return conclude(replace(record, candidates=made, status="running"))
 
 
-def failed(record, place: int = 0, error: str = "the loss is nan at step 3 of epoch 1"):
+def failed(record: Any, place: int = 0, error: str = "the loss is nan at step 3 of epoch 1") -> Any:
     made = list(record.candidates)
     made[place] = replace(made[place], trials=(trial(0, None, error=error), *made[place].trials[1:]))
     return conclude(replace(record, candidates=tuple(made)))
 
 
-def test_the_page_has_every_figure_of_the_first_rows():
+def test_the_page_has_every_figure_of_the_first_rows() -> None:
     record = sweep_record()
     page = said(record)
     rows = [line.split() for line in page.splitlines() if line.strip() and line.split()[0].isdigit()]
@@ -61,7 +63,7 @@ def test_the_page_has_every_figure_of_the_first_rows():
     assert all(sentence in one_line(page) for sentence in record.findings)
 
 
-def test_the_page_marks_noise_and_only_noise():
+def test_the_page_marks_noise_and_only_noise() -> None:
     record = sweep_record(errors=np.linspace(0.020, 0.035, 24))
     page = said(record)
     for result in record.ranked[1:]:
@@ -70,7 +72,7 @@ def test_the_page_marks_noise_and_only_noise():
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
-def test_no_line_is_wider_than_the_console_and_no_cell_is_cut(width):
+def test_no_line_is_wider_than_the_console_and_no_cell_is_cut(width: int) -> None:
     config = sweep_config(hidden=((8,), (256, 256, 256), (1024,)), learning_rates=(0.01, 0.1), tune_rates=True)
     record = with_winner(sweep_record(sweep_config(hidden=((8,), (256, 256, 256), (1024,)))))
     page = said(replace(record, config=config), width=width, folder=Path("results/x"))
@@ -78,13 +80,13 @@ def test_no_line_is_wider_than_the_console_and_no_cell_is_cut(width):
     assert "…" not in page or width < 80
 
 
-def test_what_has_no_room_is_left_out_and_not_explained():
+def test_what_has_no_room_is_left_out_and_not_explained() -> None:
     record = sweep_record(sweep_config(hidden=((8,), (256, 256, 256))))
     assert "Front:" in said(record, width=120)
     assert "front" not in said(record, width=64)
 
 
-def test_the_headline_is_the_winners_test_accuracy():
+def test_the_headline_is_the_winners_test_accuracy() -> None:
     record = with_winner(sweep_record())
     record = replace(record, winner=replace(record.winner, verdict=sample_verdict()))
     accuracy = f"{100 * record.winner.metrics.accuracy:.2f} %"
@@ -96,7 +98,7 @@ def test_the_headline_is_the_winners_test_accuracy():
     assert format_line(wrong).startswith("FAIL ")
 
 
-def test_a_failed_candidate_is_named_with_its_reason():
+def test_a_failed_candidate_is_named_with_its_reason() -> None:
     record = failed(sweep_record())
     page = one_line(said(record))
     assert "Not compared" in page
@@ -104,7 +106,7 @@ def test_a_failed_candidate_is_named_with_its_reason():
     assert record.noise.comparisons == 22
 
 
-def test_a_stopped_sweep_says_so_and_claims_nothing():
+def test_a_stopped_sweep_says_so_and_claims_nothing() -> None:
     record = replace(unfinished(sweep_record()), status="interrupted", message="stopped after 24 of 72 trainings")
     page = one_line(said(record))
     assert "INTERRUPTED" in page
@@ -116,13 +118,13 @@ def test_a_stopped_sweep_says_so_and_claims_nothing():
 # --- while it runs
 
 
-def live(record, *, height: int = 30, width: int = 100) -> str:
+def live(record: Any, *, height: int = 30, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
     console.print(format_live(record, stage="training", spent_s=10.0, height=height))
     return console.file.getvalue()
 
 
-def test_the_live_table_is_sorted_by_accuracy_and_fits():
+def test_the_live_table_is_sorted_by_accuracy_and_fits() -> None:
     record = unfinished(sweep_record())
     page = live(record, height=20)
     assert len(page.splitlines()) <= 20
@@ -134,7 +136,7 @@ def test_the_live_table_is_sorted_by_accuracy_and_fits():
     assert "1/3" in page
 
 
-def test_before_the_first_training_there_is_only_the_plan():
+def test_before_the_first_training_there_is_only_the_plan() -> None:
     page = live(unfinished(sweep_record(), trainings=0))
     assert "0 of 72 trainings" in page
     assert "24 candidates" in page
@@ -149,7 +151,7 @@ class Clock:
         return self.now
 
 
-def test_through_a_pipe_there_are_plain_lines_and_not_too_many():
+def test_through_a_pipe_there_are_plain_lines_and_not_too_many() -> None:
     clock, console = Clock(), Console(file=io.StringIO(), width=80)
     whole = sweep_record()
     record = replace(unfinished(whole, trainings=0), elapsed_s=0.0)
@@ -174,7 +176,7 @@ def test_through_a_pipe_there_are_plain_lines_and_not_too_many():
     assert "\x1b" not in console.file.getvalue()
 
 
-def test_on_a_terminal_the_table_is_drawn_and_goes():
+def test_on_a_terminal_the_table_is_drawn_and_goes() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=20)
     clock = Clock()
     with ConsoleSweepObserver(console, clock=clock) as observer:
@@ -189,12 +191,12 @@ def test_on_a_terminal_the_table_is_drawn_and_goes():
 # --- figures
 
 
-def texts(figure) -> list[str]:
+def texts(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.findobj(FigureText) if text.get_text()]
 
 
 @pytest.mark.parametrize("draw", FIGURES)
-def test_every_text_lies_on_the_figure(draw):
+def test_every_text_lies_on_the_figure(draw: Callable[..., Any]) -> None:
     figure = draw(sweep_record())
     png_bytes(figure)
     box = figure.bbox
@@ -208,7 +210,7 @@ def test_every_text_lies_on_the_figure(draw):
             assert extent.y1 <= box.y1, text.get_text()
 
 
-def test_sizes_are_drawn_where_they_are():
+def test_sizes_are_drawn_where_they_are() -> None:
     record = sweep_record()
     figure = sizes_figure(record)
     titles = [text for text in texts(figure) if "hidden layer" in text]
@@ -225,7 +227,7 @@ def test_sizes_are_drawn_where_they_are():
     )
 
 
-def test_groups_name_the_best_network_of_each():
+def test_groups_name_the_best_network_of_each() -> None:
     record = sweep_record()
     written = texts(groups_figure(record))
     for activation in record.config.activations:
@@ -235,7 +237,7 @@ def test_groups_name_the_best_network_of_each():
     assert "best" in written
 
 
-def test_fronts_are_stairs_through_the_records_fronts():
+def test_fronts_are_stairs_through_the_records_fronts() -> None:
     record = sweep_record(errors=np.random.default_rng(4).uniform(0.02, 0.1, 24))
     figure = fronts_figure(record)
     for axes, cost in zip(figure.axes, ("parameters", "time"), strict=True):
@@ -258,7 +260,7 @@ def test_fronts_are_stairs_through_the_records_fronts():
     ],
     ids=["failed", "one seed", "shapes", "optimizers", "perfect", "nothing"],
 )
-def test_any_record_is_shown_and_drawn(record, tmp_path):
+def test_any_record_is_shown_and_drawn(record: Any, tmp_path: Path) -> None:
     assert said(record, width=80)
     assert live(record)
     assert format_line(record)
@@ -267,14 +269,14 @@ def test_any_record_is_shown_and_drawn(record, tmp_path):
     assert (not record.ranked) == (names == ())
 
 
-def test_pictures_of_an_earlier_sweep_go(tmp_path):
+def test_pictures_of_an_earlier_sweep_go(tmp_path: Path) -> None:
     for name in SWEEP_FIGURES:
         (tmp_path / name).write_bytes(b"old")
     assert write_sweep_pictures(unfinished(sweep_record(), trainings=0), tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_is_shown_without_torch():
+def test_a_sweep_is_shown_without_torch() -> None:
     import subprocess
 
     parts = "page", "live", "line"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,13 +24,13 @@ from accelmnist.sweep.statistics import (
 from tests.sweep_samples import IMAGES, sweep_config, sweep_record
 
 
-def noisy(chance, centres, *, seeds: int, noise: float | np.ndarray = 0.05):
+def noisy(chance: Any, centres: Any, *, seeds: int, noise: float | np.ndarray = 0.05) -> Any:
     return np.asarray(centres)[:, None] + np.asarray(noise).reshape(-1, 1) * chance.standard_normal(
         (len(centres), seeds)
     )
 
 
-def test_of_two_candidates_the_test_is_the_paired_t_test():
+def test_of_two_candidates_the_test_is_the_paired_t_test() -> None:
     """What the seeds do to both alike cancels, however large it is."""
     chance = np.random.default_rng(3)
     logs = noisy(chance, [-4.0, -3.9], seeds=5) + chance.standard_normal((1, 5))
@@ -42,7 +43,7 @@ def test_of_two_candidates_the_test_is_the_paired_t_test():
     assert found.error_ratios[1] == pytest.approx(stats.gmean(np.exp(logs[1] - logs[0])), rel=1e-9)
 
 
-def test_the_shared_variance_is_smyths_estimate():
+def test_the_shared_variance_is_smyths_estimate() -> None:
     """The same equations solved by scipy's root finder instead of Newton's method."""
     variances = np.random.default_rng(5).chisquare(2, 40) * np.random.default_rng(6).lognormal(-6, 0.9, 40)
     logs = np.log(variances) - special.digamma(1) + np.log(1)
@@ -55,7 +56,7 @@ def test_the_shared_variance_is_smyths_estimate():
     assert made.variances == pytest.approx((2 * half * shared + 2 * variances) / (2 * half + 2), rel=1e-6)
 
 
-def test_equally_noisy_candidates_share_one_variance():
+def test_equally_noisy_candidates_share_one_variance() -> None:
     chance = np.random.default_rng(8)
     variances = 0.0025 * chance.chisquare(2, 400) / 2
     made = moderate(variances, 2)
@@ -63,13 +64,13 @@ def test_equally_noisy_candidates_share_one_variance():
     assert made.pooled == pytest.approx(0.0025, rel=0.15)
 
 
-def test_a_candidate_that_is_noisier_than_the_others_keeps_its_noise():
+def test_a_candidate_that_is_noisier_than_the_others_keeps_its_noise() -> None:
     variances = np.concatenate([0.0025 * np.random.default_rng(9).chisquare(2, 60) / 2, [4.0]])
     made = moderate(variances, 2)
     assert made.variances[-1] > 100 * np.median(made.variances)
 
 
-def test_intervals_cover_the_mean_as_often_as_they_say():
+def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
     """With three seeds and candidates that are not equally noisy, 12,000 intervals."""
     chance, hits = np.random.default_rng(0), []
     noise = np.linspace(0.03, 0.07, 30)
@@ -80,7 +81,7 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
 
 
 @pytest.mark.parametrize("count", [3, 30])
-def test_the_truly_best_is_rarely_called_worse(count):
+def test_the_truly_best_is_rarely_called_worse(count: int) -> None:
     """All are as good as one another but for a hair of one: it is excluded in 5 % of the sweeps at most."""
     chance, excluded = np.random.default_rng(1), 0
     centres = np.zeros(count)
@@ -91,7 +92,7 @@ def test_the_truly_best_is_rarely_called_worse(count):
     assert excluded / 600 <= 0.05
 
 
-def test_a_true_difference_is_found_though_there_are_three_seeds():
+def test_a_true_difference_is_found_though_there_are_three_seeds() -> None:
     """A quarter more mistakes, which three seeds alone could never tell after thirty comparisons."""
     chance, found = np.random.default_rng(2), 0
     centres = np.array([0.0, *np.full(29, math.log(1.25))])
@@ -101,17 +102,17 @@ def test_a_true_difference_is_found_though_there_are_three_seeds():
     assert found / 2900 > 0.9
 
 
-def test_identical_seeds_leave_no_noise():
+def test_identical_seeds_leave_no_noise() -> None:
     logs = np.array([[-4.0] * 3, [-4.0] * 3, [-3.0] * 3, [-2.0] * 3])
     found = against_best(logs, 0, paired_noise(logs))
     assert found.p_values.tolist() == [1, 1, 0, 0]
 
 
-def test_a_perfect_score_is_half_a_mistake():
+def test_a_perfect_score_is_half_a_mistake() -> None:
     assert log_errors(np.array([1.0]), 999).tolist() == [math.log(0.0005)]
 
 
-def test_gaps_are_students_intervals():
+def test_gaps_are_students_intervals() -> None:
     values = np.array([0.1, 0.3, 0.2, 0.5])
     mean, low, high = paired_gap(values)
     expected = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
@@ -120,7 +121,7 @@ def test_gaps_are_students_intervals():
     assert paired_gap(values[:1]) is None
 
 
-def test_wilsons_interval_is_scipys():
+def test_wilsons_interval_is_scipys() -> None:
     expected = stats.binomtest(9_850, 10_000).proportion_ci(0.95, method="wilson")
     assert wilson_interval(9_850, 10_000) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
@@ -128,7 +129,7 @@ def test_wilsons_interval_is_scipys():
 # --- what is said
 
 
-def independent_verdicts(record):
+def independent_verdicts(record: Any) -> Any:
     """Which candidates may be as good as the best, by scipy's distributions and a loop over candidates."""
     wrong = np.round((1 - accuracies(record.candidates)) * IMAGES)
     logs = np.log((wrong + 0.5) / (IMAGES + 1))
@@ -148,7 +149,7 @@ def independent_verdicts(record):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_is_noise_is_what_scipy_calls_noise(seed):
+def test_what_is_noise_is_what_scipy_calls_noise(seed: int) -> None:
     errors = np.linspace(0.020, 0.035, 24)
     record = sweep_record(errors=errors, seed=seed)
     said = {place: result.standing.verdict for place, result in enumerate(record.candidates)}
@@ -156,7 +157,7 @@ def test_what_is_noise_is_what_scipy_calls_noise(seed):
     assert set(said.values()) == {"best", "within noise", "worse"}
 
 
-def test_the_sentences_say_what_the_standings_say():
+def test_the_sentences_say_what_the_standings_say() -> None:
     record = sweep_record(errors=np.linspace(0.020, 0.035, 24))
     level = [result for result in record.ranked if result.standing.verdict == "within noise"]
     best = record.ranked[0]
@@ -168,13 +169,13 @@ def test_the_sentences_say_what_the_standings_say():
     assert f"{level[0].network} {level[0].activation} {level[0].output}" in record.findings[1]
 
 
-def test_one_clear_winner_is_said_to_be_one():
+def test_one_clear_winner_is_said_to_be_one() -> None:
     record = sweep_record(errors=[0.01, *np.full(23, 0.05)])
     assert record.findings[1] == "All 23 others are worse by more than the noise of the seeds"
     assert not any(sentence.startswith("The smallest of these") for sentence in record.findings)
 
 
-def test_the_smallest_that_may_be_the_best_is_named():
+def test_the_smallest_that_may_be_the_best_is_named() -> None:
     config = sweep_config()
     errors = [0.02 if candidate.activation == "relu" else 0.08 for candidate in candidates(config)]
     record = sweep_record(config, errors=errors)
@@ -187,7 +188,7 @@ def test_the_smallest_that_may_be_the_best_is_named():
         assert f"{smallest.network} relu" in said
 
 
-def test_a_planted_effect_is_found_and_a_missing_one_is_called_chance():
+def test_a_planted_effect_is_found_and_a_missing_one_is_called_chance() -> None:
     """tanh makes 1.5 times relu's mistakes everywhere; the outputs differ in nothing."""
     config = sweep_config()
     factor = {"relu": 1.0, "tanh": 1.5, "sigmoid": 2.0}
@@ -211,7 +212,7 @@ def test_a_planted_effect_is_found_and_a_missing_one_is_called_chance():
     assert depths[0].settings == 6  # only the width of 64 has two depths
 
 
-def test_small_networks_do_not_decide_alone_which_value_is_best():
+def test_small_networks_do_not_decide_alone_which_value_is_best() -> None:
     """tanh makes half of relu's mistakes in all but the smallest networks, which err more than all others together."""
     config = sweep_config()
     smallest = min(max(candidate.hidden, default=0) for candidate in candidates(config))
@@ -227,7 +228,7 @@ def test_small_networks_do_not_decide_alone_which_value_is_best():
     assert effect.levels[0].value == "tanh"
 
 
-def test_a_single_seed_has_no_noise_and_no_claims():
+def test_a_single_seed_has_no_noise_and_no_claims() -> None:
     record = sweep_record(sweep_config(seeds=1))
     assert record.noise is None
     assert record.findings == ()
@@ -235,12 +236,12 @@ def test_a_single_seed_has_no_noise_and_no_claims():
     assert all(result.standing is None for result in record.candidates)
 
 
-def test_concluding_twice_changes_nothing():
+def test_concluding_twice_changes_nothing() -> None:
     record = sweep_record()
     assert conclude(record) == record
 
 
-def test_the_fronts_are_those_of_a_plain_search():
+def test_the_fronts_are_those_of_a_plain_search() -> None:
     record = sweep_record(errors=np.random.default_rng(4).uniform(0.02, 0.1, 24))
     for cost, price in (("parameters", lambda r: r.parameters), ("time", lambda r: r.train_s)):
         for result in record.candidates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from accelmnist.device.threads import limit_spinning
 
 
 @pytest.fixture
-def without_torch(monkeypatch):
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the start of the program: torch not loaded, nothing set."""
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "")
@@ -19,20 +20,22 @@ def without_torch(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
 
 
-def test_it_is_set_where_nobody_has(without_torch):
+def test_it_is_set_where_nobody_has(without_torch: Any) -> None:
     limit_spinning()
     assert os.environ["GOMP_SPINCOUNT"] == "2000"
 
 
 @pytest.mark.parametrize(("name", "value"), [("GOMP_SPINCOUNT", "5"), ("OMP_WAIT_POLICY", "ACTIVE")])
-def test_a_setting_of_the_users_stands(name, value, without_torch, monkeypatch):
+def test_a_setting_of_the_users_stands(
+    name: str, value: str, without_torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
     limit_spinning()
     assert os.environ[name] == value
     assert (name == "GOMP_SPINCOUNT") == ("GOMP_SPINCOUNT" in os.environ)
 
 
-def test_it_comes_too_late_once_torch_is_loaded(without_torch, monkeypatch):
+def test_it_comes_too_late_once_torch_is_loaded(without_torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", object())
     limit_spinning()
     assert "GOMP_SPINCOUNT" not in os.environ

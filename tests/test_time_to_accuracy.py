@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import comb
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ QUICK = RunConfig(
 )
 
 
-def test_a_reached_target_tells_when_and_after_how_many_epochs():
+def test_a_reached_target_tells_when_and_after_how_many_epochs() -> None:
     trained = train_to_target(QUICK, resolve("cpu"), "eager", 0.5)
     assert trained.epochs == 1
     assert trained.accuracy >= 0.5
@@ -29,20 +30,20 @@ def test_a_reached_target_tells_when_and_after_how_many_epochs():
     assert trained.seconds == trained.without_compile_s  # eager compiles nothing
 
 
-def test_a_target_out_of_reach_ends_and_is_a_miss():
+def test_a_target_out_of_reach_ends_and_is_a_miss() -> None:
     trained = train_to_target(QUICK, resolve("cpu"), "eager", 0.99999999)
     assert (trained.seconds, trained.without_compile_s, trained.epochs) == (None, None, None)
     assert 0.5 < trained.accuracy <= 1.0
 
 
-def test_data_preparation_and_evaluation_are_on_the_clock(monkeypatch):
+def test_data_preparation_and_evaluation_are_on_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them takes ten seconds of a clock that stands still otherwise."""
     now = [0.0]
 
-    def slow(name):
+    def slow(name: str) -> None:
         original = getattr(time_to_accuracy, name)
 
-        def wrapped(*arguments, **settings):
+        def wrapped(*arguments: Any, **settings: Any) -> Any:
             now[0] += 10.0
             return original(*arguments, **settings)
 
@@ -55,7 +56,7 @@ def test_data_preparation_and_evaluation_are_on_the_clock(monkeypatch):
 
 
 @pytest.mark.parametrize("count", range(1, 40))
-def test_the_interval_holds_the_median_in_95_percent_of_all_cases(count):
+def test_the_interval_holds_the_median_in_95_percent_of_all_cases(count: int) -> None:
     """By the binomial law, counted out: leaving one more value out at either end would hold it too rarely."""
     made = summarize_seconds([float(value) for value in range(count)])
     assert made.low_s is not None
@@ -69,7 +70,7 @@ def test_the_interval_holds_the_median_in_95_percent_of_all_cases(count):
     assert coverage(left_out + 1) < 0.95
 
 
-def test_a_miss_is_infinite_and_none_is_left_out():
+def test_a_miss_is_infinite_and_none_is_left_out() -> None:
     made = summarize_seconds([1.0, None, 3.0, 2.0, 4.0])
     assert made.median_s == 3.0
     assert (made.low_s, made.high_s) == (1.0, None)
@@ -77,6 +78,6 @@ def test_a_miss_is_infinite_and_none_is_left_out():
     assert summarize_seconds([1.0, None, None]).median_s is None
 
 
-def test_the_median_is_numpys_where_all_reached_it():
+def test_the_median_is_numpys_where_all_reached_it() -> None:
     seconds = np.random.default_rng(0).uniform(1, 2, size=10).tolist()
     assert summarize_seconds(seconds).median_s == pytest.approx(float(np.median(seconds)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from safetensors.torch import save_file
 from accelmnist.core.config import ModelConfig
 from accelmnist.core.errors import CheckpointError, DivergedError
 from accelmnist.data.on_device import upload
-from accelmnist.device import resolve
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.model import MLP
 from accelmnist.training import loop as module
@@ -21,12 +24,12 @@ from accelmnist.training.loop import prepare, train
 from tests.training_helpers import make_job, small_config
 
 
-def start(config, data, device):
+def start(config: Any, data: Any, device: Any) -> Any:
     job = make_job(config, data, device)
     return prepare(engine_class("eager"), job), job
 
 
-def test_an_epochs_figures(device, synthetic):
+def test_an_epochs_figures(device: Device, synthetic: Dataset) -> None:
     runner, job = start(small_config(), synthetic, device)
     results = list(train(runner, job, probe=upload(synthetic.test, device)))
     assert [result.figures.epoch for result in results] == [1, 2]
@@ -39,11 +42,11 @@ def test_an_epochs_figures(device, synthetic):
     assert isinstance(results[0].losses, np.ndarray)
 
 
-def test_the_clock_stops_only_when_the_device_is_done(synthetic, monkeypatch):
+def test_the_clock_stops_only_when_the_device_is_done(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in clock that a device's queue drives: work is done at the synchronize, not when it is queued."""
     now, queued = [0.0], [0.0]
 
-    def synchronize(_device):
+    def synchronize(_device: Any) -> None:
         now[0] += queued[0]
         queued[0] = 0.0
 
@@ -51,7 +54,7 @@ def test_the_clock_stops_only_when_the_device_is_done(synthetic, monkeypatch):
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
     runner, job = start(small_config(), synthetic, resolve("cpu"))
 
-    def queue_two_seconds(epoch):
+    def queue_two_seconds(epoch: Any) -> Any:
         queued[0] += 2.0
         return runner.train_epoch(epoch)
 
@@ -60,11 +63,11 @@ def test_the_clock_stops_only_when_the_device_is_done(synthetic, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_loss_that_is_not_finite_stops_with_step_and_cause(bad, synthetic):
+def test_a_loss_that_is_not_finite_stops_with_step_and_cause(bad: float, synthetic: Dataset) -> None:
     runner, job = start(small_config(), synthetic, resolve("cpu"))
     calls = []
 
-    def broken(epoch):
+    def broken(epoch: Any) -> Any:
         losses = runner.train_epoch(epoch)
         calls.append(1)
         if len(calls) == 2:
@@ -79,7 +82,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_cause(bad, synthetic):
     assert "--lr 0.005" in caught.value.remedy
 
 
-def test_fp16_is_named_as_a_cause(synthetic):
+def test_fp16_is_named_as_a_cause(synthetic: Dataset) -> None:
     config = small_config(execution={"precision": "fp16"})
     runner, job = start(config, synthetic, resolve("cpu"))
     lost = dataclasses.replace(runner, train_epoch=lambda epoch: torch.full((len(epoch),), torch.nan))
@@ -87,7 +90,7 @@ def test_fp16_is_named_as_a_cause(synthetic):
         list(train(lost, job, probe=None))
 
 
-def test_a_saved_model_answers_as_before(tmp_path):
+def test_a_saved_model_answers_as_before(tmp_path: Path) -> None:
     model = MLP(ModelConfig(hidden=(12, 7), activation="tanh", output="sigmoid"), seed=4)
     save_model(model, tmp_path / "model.safetensors", class_names=tuple("abcdefghij"), dataset="letters")
     found = load_model(tmp_path)
@@ -96,7 +99,7 @@ def test_a_saved_model_answers_as_before(tmp_path):
     assert torch.equal(found.model(inputs), model(inputs))
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     small, large = MLP(ModelConfig(hidden=(8,)), seed=0), MLP(ModelConfig(hidden=(16,)), seed=0)
     small.config = dataclasses.replace(small.config, hidden=(16,))
     save_model(small, tmp_path / "model.safetensors", class_names=tuple("0123456789"), dataset="mnist")
@@ -115,7 +118,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         {"accelmnist": '{"format": "x"}'},
     ],
 )
-def test_a_foreign_safetensors_file_is_one_line(metadata, tmp_path):
+def test_a_foreign_safetensors_file_is_one_line(metadata: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"layers.0.weight": torch.zeros(10, 784)}, file, metadata=metadata)
     with pytest.raises(CheckpointError) as caught:
@@ -124,7 +127,7 @@ def test_a_foreign_safetensors_file_is_one_line(metadata, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_equal_networks_make_equal_files(tmp_path):
+def test_equal_networks_make_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         model = MLP(ModelConfig(hidden=(8,)), seed=0)
         save_model(model, tmp_path / name, class_names=tuple("0123456789"), dataset="mnist")

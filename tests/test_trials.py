@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import torch
 from accelmnist.core.config import DataConfig, RunConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.data.on_device import upload
+from accelmnist.data.types import Dataset
 from accelmnist.device import resolve
 from accelmnist.engines import native
 from accelmnist.engines.fused import FusedEngine
@@ -28,21 +31,21 @@ CPU = resolve("cpu")
 needs_kernels = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 
 
-def trial(key: str, *, engine: str = "fused", seed: int = 0, model=None, **training) -> Trial:
+def trial(key: str, *, engine: str = "fused", seed: int = 0, model: Any = None, **training: Any) -> Trial:
     """A trial of 784-32-10 by momentum unless told otherwise."""
     config = small_config(model=model, training={"seed": seed, **training}, execution={"engine": engine})
     return Trial(key=key, config=config)
 
 
-def data_of(synthetic) -> TrialData:
+def data_of(synthetic: Dataset) -> TrialData:
     return TrialData(synthetic.train, synthetic.test)
 
 
-def trained(trials, synthetic, **options) -> dict[str, TrialResult]:
+def trained(trials: Any, synthetic: Dataset, **options: Any) -> dict[str, TrialResult]:
     return {result.key: result for result in train_trials(trials, data_of(synthetic), CPU, **options)}
 
 
-def alone(config: RunConfig, synthetic, engine=None):
+def alone(config: RunConfig, synthetic: Dataset, engine: Any = None) -> Any:
     """The same training by hand, in this thread."""
     return train_with(engine or config.execution.engine, config, synthetic, CPU)
 
@@ -51,13 +54,13 @@ class OneThread(FusedEngine):
     """The engine with one thread, as a trial of a pool has it."""
 
     @classmethod
-    def prepare(cls, job, sample):
+    def prepare(cls, job: Any, sample: Any) -> Any:
         runner = super().prepare(job, sample)
         runner.train_epoch.__self__.threads = 1
         return runner
 
 
-def assert_same_bits(result: TrialResult, finished) -> None:
+def assert_same_bits(result: TrialResult, finished: Any) -> None:
     assert result.error is None
     assert torch.equal(result.losses, finished.losses)
     pairs = zip(result.model.parameters(), finished.model.parameters(), strict=True)
@@ -78,7 +81,7 @@ MIXED = [
 
 @needs_kernels
 @pytest.mark.parametrize("workers", [1, 3, 6])
-def test_in_a_pool_each_ends_at_the_bits_that_it_has_alone(workers, synthetic):
+def test_in_a_pool_each_ends_at_the_bits_that_it_has_alone(workers: int, synthetic: Dataset) -> None:
     results = trained(MIXED, synthetic, workers=workers)
     assert set(results) == {each.key for each in MIXED}
     for each in MIXED:
@@ -86,13 +89,13 @@ def test_in_a_pool_each_ends_at_the_bits_that_it_has_alone(workers, synthetic):
 
 
 @needs_kernels
-def test_the_order_of_finishing_changes_nothing(synthetic, monkeypatch):
+def test_the_order_of_finishing_changes_nothing(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first waits for the last, and that one for the second: they end in another order, and as before."""
     trials = [trial(str(seed), seed=seed) for seed in range(3)]
     expected = trained(trials, synthetic, workers=1)
     original, waits_for, ended, order = alone_module.train, {0: 2, 2: 1}, [threading.Event() for _ in range(3)], []
 
-    def gated(engine, job, **options):
+    def gated(engine: Any, job: Any, **options: Any) -> Iterator[None]:
         seed = job.config.training.seed
         assert seed not in waits_for or ended[waits_for[seed]].wait(timeout=20)
         yield from original(engine, job, **options)
@@ -106,11 +109,11 @@ def test_the_order_of_finishing_changes_nothing(synthetic, monkeypatch):
 
 
 @needs_kernels
-def test_trials_of_a_pool_run_side_by_side(synthetic, monkeypatch):
+def test_trials_of_a_pool_run_side_by_side(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both wait until the other one is there as well: in turn, the barrier would break."""
     original, meeting = alone_module.train, threading.Barrier(2, timeout=20)
 
-    def meet_first(*arguments, **options):
+    def meet_first(*arguments: Any, **options: Any) -> Any:
         meeting.wait()
         return original(*arguments, **options)
 
@@ -118,7 +121,7 @@ def test_trials_of_a_pool_run_side_by_side(synthetic, monkeypatch):
     assert len(trained([trial("a"), trial("b", seed=1)], synthetic, workers=2)) == 2
 
 
-def test_eager_trials_end_at_the_bits_of_one_thread(synthetic):
+def test_eager_trials_end_at_the_bits_of_one_thread(synthetic: Dataset) -> None:
     trials = [
         trial("a", engine="eager", model={"hidden": (40, 24), "dropout": 0.3}),
         trial("b", engine="eager", seed=3, learning_rate=0.02),
@@ -130,16 +133,18 @@ def test_eager_trials_end_at_the_bits_of_one_thread(synthetic):
 
 
 @pytest.fixture
-def in_turn(monkeypatch):
+def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no engine go to the pool, as those that compile don't."""
     monkeypatch.setattr(training_module, "_POOLED", ())
     monkeypatch.setattr(training_module, "train_in_pool", lambda *_, **__: pytest.fail("that is the pool"))
 
 
-def test_another_engine_trains_in_turn_with_all_threads(synthetic, in_turn, monkeypatch):
+def test_another_engine_trains_in_turn_with_all_threads(
+    synthetic: Dataset, in_turn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original, threads = alone_module.train, []
 
-    def noted(*arguments, **options):
+    def noted(*arguments: Any, **options: Any) -> Any:
         threads.append((threading.current_thread(), torch.get_num_threads()))
         return original(*arguments, **options)
 
@@ -155,11 +160,11 @@ def test_another_engine_trains_in_turn_with_all_threads(synthetic, in_turn, monk
         torch.set_num_threads(1)
 
 
-def test_a_trial_in_turn_is_told_diverges_and_stops_like_any_other(synthetic, in_turn):
+def test_a_trial_in_turn_is_told_diverges_and_stops_like_any_other(synthetic: Dataset, in_turn: Any) -> None:
     wild = trial("wild", engine="eager", learning_rate=1e6, schedule="constant")
     trials, told = [wild, *(trial(str(seed), engine="eager", seed=seed) for seed in range(5))], []
 
-    def tell(key, figures):
+    def tell(key: Any, figures: Any) -> None:
         assert threading.current_thread() is threading.main_thread()
         told.append((key, figures.epoch))
 
@@ -170,7 +175,7 @@ def test_a_trial_in_turn_is_told_diverges_and_stops_like_any_other(synthetic, in
 
 
 @needs_kernels
-def test_engines_may_be_mixed(synthetic):
+def test_engines_may_be_mixed(synthetic: Dataset) -> None:
     trials = [trial("eager", engine="eager"), trial("fused")]
     results = trained(trials, synthetic)
     for each in trials:
@@ -182,10 +187,10 @@ def test_engines_may_be_mixed(synthetic):
 
 @needs_kernels
 @pytest.mark.parametrize("engine", ["fused", "eager"])
-def test_every_epoch_is_told_in_order_and_in_the_callers_thread(engine, synthetic):
+def test_every_epoch_is_told_in_order_and_in_the_callers_thread(engine: str, synthetic: Dataset) -> None:
     told = defaultdict(list)
 
-    def tell(key, figures):
+    def tell(key: Any, figures: Any) -> None:
         assert threading.current_thread() is threading.main_thread()
         told[key].append(figures)
 
@@ -200,7 +205,7 @@ def test_every_epoch_is_told_in_order_and_in_the_callers_thread(engine, syntheti
 
 
 @needs_kernels
-def test_without_a_probe_no_accuracy_is_told(synthetic):
+def test_without_a_probe_no_accuracy_is_told(synthetic: Dataset) -> None:
     (result,) = train_trials([trial("a")], TrialData(synthetic.train, None), CPU)
     assert [figures.accuracy for figures in result.epochs] == [None, None]
 
@@ -210,7 +215,7 @@ def test_without_a_probe_no_accuracy_is_told(synthetic):
 
 @needs_kernels
 @pytest.mark.parametrize("engine", ["fused", "eager"])
-def test_a_trial_that_diverges_is_a_result_and_the_others_go_on(engine, synthetic):
+def test_a_trial_that_diverges_is_a_result_and_the_others_go_on(engine: str, synthetic: Dataset) -> None:
     wild = trial("wild", engine=engine, learning_rate=1e6, schedule="constant")
     results = trained([wild, trial("good", engine=engine)], synthetic, workers=2)
     assert results["good"].error is None
@@ -221,7 +226,7 @@ def test_a_trial_that_diverges_is_a_result_and_the_others_go_on(engine, syntheti
 
 @needs_kernels
 @pytest.mark.parametrize("engine", ["fused", "eager"])
-def test_a_network_that_fits_no_memory_is_a_result(engine, synthetic):
+def test_a_network_that_fits_no_memory_is_a_result(engine: str, synthetic: Dataset) -> None:
     vast = trial("vast", engine=engine, model={"hidden": (65536,) * 8})
     results = trained([vast, trial("good", engine=engine)], synthetic)
     assert "GB free" in results["vast"].error
@@ -230,10 +235,10 @@ def test_a_network_that_fits_no_memory_is_a_result(engine, synthetic):
 
 
 @needs_kernels
-def test_a_failed_allocation_is_a_result(synthetic, monkeypatch):
+def test_a_failed_allocation_is_a_result(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     original = FusedEngine.prepare
 
-    def prepare(job, sample):
+    def prepare(job: Any, sample: Any) -> Any:
         if job.config.training.seed == 1:
             raise MemoryError
         return original(job, sample)
@@ -245,10 +250,10 @@ def test_a_failed_allocation_is_a_result(synthetic, monkeypatch):
 
 
 @needs_kernels
-def test_a_bug_keeps_its_traceback_and_ends_the_others(synthetic, monkeypatch):
+def test_a_bug_keeps_its_traceback_and_ends_the_others(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     epochs = []
 
-    def broken(self, epoch):
+    def broken(self: Any, epoch: Any) -> None:
         epochs.append(len(epoch))
         raise ZeroDivisionError("a bug")
 
@@ -258,12 +263,12 @@ def test_a_bug_keeps_its_traceback_and_ends_the_others(synthetic, monkeypatch):
     assert len(epochs) < 10
 
 
-def test_a_batch_larger_than_the_set_is_refused_at_once(synthetic):
+def test_a_batch_larger_than_the_set_is_refused_at_once(synthetic: Dataset) -> None:
     with pytest.raises(ConfigError, match="4096 is larger than the 2048 training images"):
         trained([trial("a"), trial("b", batch_size=4096)], synthetic)
 
 
-def test_what_is_held_out_is_not_counted_twice(synthetic):
+def test_what_is_held_out_is_not_counted_twice(synthetic: Dataset) -> None:
     """The caller took 500 images out: the configuration says so, and the 2,048 left are enough for a batch of 2,000."""
     config = small_config(training={"batch_size": 2000}, execution={"engine": "eager"})
     config = RunConfig(
@@ -278,11 +283,11 @@ def test_what_is_held_out_is_not_counted_twice(synthetic):
 
 @needs_kernels
 @pytest.mark.parametrize("engine", ["fused", "eager"])
-def test_a_stop_lets_the_trials_under_way_finish(engine, synthetic):
+def test_a_stop_lets_the_trials_under_way_finish(engine: str, synthetic: Dataset) -> None:
     trials = [trial(str(seed), engine=engine, seed=seed) for seed in range(20)]
     told = []
 
-    def tell(key, figures):
+    def tell(key: Any, figures: Any) -> None:
         told.append(figures.epoch)
 
     finished = trained(trials, synthetic, workers=2, should_stop=lambda: bool(told), on_epoch=tell)
@@ -291,16 +296,18 @@ def test_a_stop_lets_the_trials_under_way_finish(engine, synthetic):
 
 
 @needs_kernels
-def test_an_interrupt_ends_the_trials_under_way_with_their_epoch(synthetic, monkeypatch):
+def test_an_interrupt_ends_the_trials_under_way_with_their_epoch(
+    synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After one epoch of one of them, all wait for the interrupt; of a thousand epochs each, few are run then."""
     original, interrupted, first, begun = NativeNetwork.train_epoch, threading.Event(), threading.Lock(), []
 
-    def train_epoch(self, epoch):
+    def train_epoch(self: Any, epoch: Any) -> Any:
         begun.append(threading.current_thread())
         assert first.acquire(blocking=False) or interrupted.wait(timeout=20)
         return original(self, epoch)
 
-    def interrupt(*_):
+    def interrupt(*_: Any) -> None:
         interrupted.set()
         raise KeyboardInterrupt
 
@@ -314,7 +321,7 @@ def test_an_interrupt_ends_the_trials_under_way_with_their_epoch(synthetic, monk
 
 
 @needs_kernels
-def test_torchs_threads_are_as_before(synthetic):
+def test_torchs_threads_are_as_before(synthetic: Dataset) -> None:
     """torch's number is of the calling thread and of threads to come: both are as they were."""
     torch.set_num_threads(2)
     try:
@@ -330,7 +337,7 @@ def test_torchs_threads_are_as_before(synthetic):
 
 
 @needs_kernels
-def test_the_bits_do_not_depend_on_torchs_threads(synthetic):
+def test_the_bits_do_not_depend_on_torchs_threads(synthetic: Dataset) -> None:
     many = [trial("a", model={"hidden": (64,)})]
     expected = trained(many, synthetic)["a"]
     torch.set_num_threads(4)
@@ -342,11 +349,13 @@ def test_the_bits_do_not_depend_on_torchs_threads(synthetic):
 
 
 @pytest.mark.parametrize(("free", "expected"), [(None, 8), (10**12, 8), (1, 1)])
-def test_there_are_no_more_workers_than_threads_and_memory_allow(free, expected, monkeypatch):
+def test_there_are_no_more_workers_than_threads_and_memory_allow(
+    free: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setattr(pool_module, "free_memory_bytes", lambda _: free)
     assert pool_module.useful_workers([trial(str(seed)) for seed in range(20)], CPU) == expected
 
 
-def test_no_trials_are_no_results(synthetic):
+def test_no_trials_are_no_results(synthetic: Dataset) -> None:
     assert trained([], synthetic) == {}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
-from accelmnist.device import resolve
+from accelmnist.data.types import Dataset
+from accelmnist.device import Device, resolve
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.numeric
 RATES = {"sgd": 0.1, "sgd-momentum": 0.05, "adam": 0.004, "adamw": 0.004}
 
 
-def trials_of(count: int, *, model=None, execution=None, **training) -> list[Trial]:
+def trials_of(count: int, *, model: Any = None, execution: Any = None, **training: Any) -> list[Trial]:
     """Trials that differ in all that may differ within a graph: seed, rate, decay and schedule."""
     rate = RATES[training.get("optimizer", "sgd-momentum")]
     own = [
@@ -51,13 +53,13 @@ def trials_of(count: int, *, model=None, execution=None, **training) -> list[Tri
     ]
 
 
-def batched(trials, synthetic, device, **options) -> dict[str, TrialResult]:
+def batched(trials: Any, synthetic: Dataset, device: Any, **options: Any) -> dict[str, TrialResult]:
     data = upload_trial_data(TrialData(synthetic.train, synthetic.test), device)
     told = {"should_stop": lambda: False, "on_epoch": lambda *_: None} | options
     return {result.key: result for result in train_in_batches(trials, data, device, **told)}
 
 
-def assert_as_alone(trials, results, synthetic):
+def assert_as_alone(trials: Any, results: Any, synthetic: Dataset) -> None:
     for trial in trials:
         result = results[trial.key]
         assert result.error is None
@@ -65,45 +67,45 @@ def assert_as_alone(trials, results, synthetic):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_optimizer_with_rates_and_decays_of_their_own(optimizer, synthetic, device):
+def test_every_optimizer_with_rates_and_decays_of_their_own(optimizer: str, synthetic: Dataset, device: Device) -> None:
     trials = trials_of(3, optimizer=optimizer, epochs=2)
     assert len(batches_of(trials, free=None)) == 1
     assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
-def test_nesterov(synthetic, device):
+def test_nesterov(synthetic: Dataset, device: Device) -> None:
     trials = trials_of(2, optimizer="sgd-momentum", nesterov=True)
     assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_activation_with_dropout_of_its_own(activation, synthetic, device):
+def test_every_activation_with_dropout_of_its_own(activation: str, synthetic: Dataset, device: Device) -> None:
     trials = trials_of(3, model={"hidden": (24, 12), "activation": activation, "dropout": 0.3})
     assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("hidden", [(), (32,)])
-def test_every_output(output, hidden, synthetic, device):
+def test_every_output(output: str, hidden: tuple[int, ...], synthetic: Dataset, device: Device) -> None:
     trials = trials_of(2, model={"hidden": hidden, "output": output}, label_smoothing=0.0)
     assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_mixed_precision_with_a_loss_scale_of_its_own(precision, synthetic, device):
+def test_mixed_precision_with_a_loss_scale_of_its_own(precision: str, synthetic: Dataset, device: Device) -> None:
     """8 and 11 bits of significance: the losses of 32 steps agree to a few of their roundings."""
     trials = trials_of(2, execution={"precision": precision})
     assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
 
 
-def test_nothing_falls_back_to_a_loop_over_the_networks(synthetic, device):
+def test_nothing_falls_back_to_a_loop_over_the_networks(synthetic: Dataset, device: Device) -> None:
     """torch warns where an operation has no batched form; then N networks would cost N times."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         batched(trials_of(2, model={"dropout": 0.2}, optimizer="adamw"), synthetic, device)
 
 
-def test_figures_are_those_of_the_network_alone(synthetic, device):
+def test_figures_are_those_of_the_network_alone(synthetic: Dataset, device: Device) -> None:
     trials, told = trials_of(2, epochs=2), []
     results = batched(trials, synthetic, device, on_epoch=lambda key, figures: told.append((key, figures)))
     for trial in trials:
@@ -115,7 +117,7 @@ def test_figures_are_those_of_the_network_alone(synthetic, device):
         assert result.train_s == pytest.approx(sum(figures.train_s for figures in result.epochs))
 
 
-def test_a_network_has_weights_of_its_own_in_the_end(synthetic, device):
+def test_a_network_has_weights_of_its_own_in_the_end(synthetic: Dataset, device: Device) -> None:
     first, second = batched(trials_of(2), synthetic, device).values()
     before = evaluate_accuracy(second, synthetic, device)
     with torch.no_grad():
@@ -126,13 +128,13 @@ def test_a_network_has_weights_of_its_own_in_the_end(synthetic, device):
     assert weights.untyped_storage().nbytes() == weights.numel() * 4
 
 
-def evaluate_accuracy(result, synthetic, device):
+def evaluate_accuracy(result: Any, synthetic: Dataset, device: Any) -> Any:
     from accelmnist.data.on_device import upload
 
     return evaluate(result.model, upload(synthetic.test, device), device=device, precision="fp32").metrics.accuracy
 
 
-def test_one_that_diverges_leaves_the_others_alone(synthetic, device):
+def test_one_that_diverges_leaves_the_others_alone(synthetic: Dataset, device: Device) -> None:
     wild, *good = trials_of(3, epochs=2)
     wild = Trial(key="wild", config=small_config(training={"learning_rate": 1e7, "schedule": "constant"}))
     assert len(batches_of([wild, *good], free=None)) == 1
@@ -142,19 +144,19 @@ def test_one_that_diverges_leaves_the_others_alone(synthetic, device):
     assert_as_alone(good, results, synthetic)
 
 
-def test_all_that_diverge_end_early(synthetic, device):
+def test_all_that_diverge_end_early(synthetic: Dataset, device: Device) -> None:
     training = {"learning_rate": 1e7, "schedule": "constant", "epochs": 10**6}
     (result,) = batched([Trial(key="wild", config=small_config(training=training))], synthetic, device).values()
     assert result.error.startswith("the loss is ")
 
 
-def test_a_shape_that_fits_no_memory_is_a_result(synthetic, device):
+def test_a_shape_that_fits_no_memory_is_a_result(synthetic: Dataset, device: Device) -> None:
     vast = trials_of(2, model={"hidden": (65536,) * 8})
     results = batched([*vast, *trials_of(1)], synthetic, device)
     assert [results[key].error is None for key in ("trial 0", "trial 1")] == [True, False]
 
 
-def test_the_warm_up_of_a_captured_graph_leaves_no_trace(synthetic, monkeypatch):
+def test_the_warm_up_of_a_captured_graph_leaves_no_trace(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the capture: it runs the step once, as the real one does, and replays it by calling it."""
     cpu, trials = resolve("cpu"), trials_of(2, optimizer="adamw", epochs=2)
     plans = [upload_epoch(TrainingPlan(trial.config, len(synthetic.train)).epoch(0), cpu) for trial in trials]
@@ -164,11 +166,11 @@ def test_the_warm_up_of_a_captured_graph_leaves_no_trace(synthetic, monkeypatch)
         torch.stack([plan.dropout_seeds for plan in plans], dim=1),
     )
 
-    def capture(_device, work):
+    def capture(_device: Any, work: Any) -> Any:
         work()
         return work
 
-    def losses_on(device) -> torch.Tensor:
+    def losses_on(device: Any) -> torch.Tensor:
         step = BatchedStep([make_job(trial.config, synthetic, cpu) for trial in trials])
         epochs = BatchedEpochs(step, together, device)
         return torch.cat([epochs.train_epoch(together), epochs.train_epoch(together)])
@@ -180,7 +182,7 @@ def test_the_warm_up_of_a_captured_graph_leaves_no_trace(synthetic, monkeypatch)
 # --- which trials share a graph
 
 
-def test_only_trials_of_one_shape_share_a_graph():
+def test_only_trials_of_one_shape_share_a_graph() -> None:
     plain = trials_of(4)
     others = [
         Trial(key="wider", config=small_config(model={"hidden": (33,)}, training={"epochs": 1})),
@@ -197,7 +199,7 @@ def test_only_trials_of_one_shape_share_a_graph():
     ]
 
 
-def test_a_batch_takes_half_of_the_memory_at_most():
+def test_a_batch_takes_half_of_the_memory_at_most() -> None:
     """A network of 784-32-10 by momentum takes 0.73 MB, and a step makes it anew: two of them take 2.9 MB."""
     trials = trials_of(7)
     assert [len(batch) for batch in batches_of(trials, free=6_000_000)] == [1, 2, 2, 2]
@@ -207,14 +209,14 @@ def test_a_batch_takes_half_of_the_memory_at_most():
     assert parts == trials
 
 
-def test_a_stop_ends_after_the_batch_under_way(synthetic, device):
+def test_a_stop_ends_after_the_batch_under_way(synthetic: Dataset, device: Device) -> None:
     trials = [*trials_of(2), Trial(key="wider", config=small_config(model={"hidden": (33,)}))]
-    told = []
+    told: list[Any] = []
     stop = {"should_stop": lambda: bool(told), "on_epoch": lambda key, _: told.append(key)}
     assert set(batched(trials, synthetic, device, **stop)) == {"trial 0", "trial 1"}
 
 
-def test_a_gpu_gets_batches(synthetic, monkeypatch):
+def test_a_gpu_gets_batches(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chosen by the device's kind, whatever the engine: here a CPU that says it is something else."""
     device = resolve("cpu")
     monkeypatch.setattr(type(device), "kind", property(lambda _: "mps"))

@@ -8,6 +8,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ ENGINES = ["eager", *([] if native.why_missing() else ["fused"])]
 
 
 @pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("os.cpu_count", lambda: 1)
@@ -58,7 +59,7 @@ def trials_of(record: RunRecord) -> tuple[TrialFigures, ...]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_seed_is_what_it_is_as_a_run(engine):
+def test_every_seed_is_what_it_is_as_a_run(engine: str) -> None:
     """A folder of data, so that the seeds share their images as the single runs do."""
     arguments = ["run", *QUICK[2:], "--engine", engine, "--data", str(small_mnist()), "--quiet", "--no-reference"]
     assert invoke([*arguments, "--trials", "3", "--seed", "5", "--out", "together"]) == 0
@@ -86,7 +87,7 @@ def small_mnist() -> Path:
     return folder
 
 
-def test_the_record_the_table_and_the_figures(capsys):
+def test_the_record_the_table_and_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--trials", "3", "--out", "run", "--quiet"]) == 0
     line = capsys.readouterr().out
     record = load_record(Path("run"))
@@ -104,7 +105,7 @@ def test_the_record_the_table_and_the_figures(capsys):
     assert not Path("run/checkpoint.safetensors").exists()
 
 
-def test_the_first_seed_is_held_against_the_reference(capsys):
+def test_the_first_seed_is_held_against_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--trials", "2", "--engine", ENGINES[-1], "--no-save", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     names = [check["name"] for check in record["verdict"]["checks"]]
@@ -112,7 +113,7 @@ def test_the_first_seed_is_held_against_the_reference(capsys):
     assert [trial["seed"] for trial in record["trials"]["trials"]] == [0, 1]
 
 
-def test_one_trial_is_a_plain_run():
+def test_one_trial_is_a_plain_run() -> None:
     assert invoke([*QUICK, "--trials", "1", "--out", "run", "--quiet", "--no-reference"]) == 0
     assert load_record(Path("run")).trials is None
 
@@ -136,14 +137,14 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("arguments", MISTAKES)
-def test_a_mistake_is_one_line(arguments, capsys):
+def test_a_mistake_is_one_line(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = invoke(["run", *arguments.split()])
     captured = capsys.readouterr()
     assert (code, captured.out, captured.err) == (2, "", f"error: {MISTAKES[arguments]}\n")
     assert not Path("results").exists()
 
 
-def test_an_engine_on_a_gpu_has_no_effect(monkeypatch):
+def test_an_engine_on_a_gpu_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     config = RunConfig()
     setup = choose_setup(config)
     gpu = Device("cuda", "a GPU", "asked for")
@@ -152,7 +153,7 @@ def test_an_engine_on_a_gpu_has_no_effect(monkeypatch):
         execute_trials(RunRequest(config=asked), replace(setup, device=gpu), SilentObserver, count=2)
 
 
-def test_the_way_is_told():
+def test_the_way_is_told() -> None:
     gpu, cpu = Device("cuda", "a GPU", "asked for"), choose_setup(RunConfig()).device
     compiled, fused = (
         replace(RunConfig(), execution=replace(RunConfig().execution, engine=name)) for name in ("compiled", "fused")
@@ -167,11 +168,11 @@ def test_the_way_is_told():
         torch.set_num_threads(1)
 
 
-def fail_seed(monkeypatch, seed: int) -> None:
+def fail_seed(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Let that seed diverge at once."""
     original = run_module._trial
 
-    def wild(config, place):
+    def wild(config: Any, place: Any) -> Any:
         trial = original(config, place)
         if trial.key != str(seed):
             return trial
@@ -181,7 +182,9 @@ def fail_seed(monkeypatch, seed: int) -> None:
     monkeypatch.setattr(run_module, "_trial", wild)
 
 
-def test_another_seed_that_diverges_fails_the_check(monkeypatch, capsys):
+def test_another_seed_that_diverges_fails_the_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     fail_seed(monkeypatch, 1)
     assert invoke([*QUICK, "--trials", "3", "--out", "run", "--quiet", "--no-reference"]) == 1
     record = load_record(Path("run"))
@@ -191,7 +194,9 @@ def test_another_seed_that_diverges_fails_the_check(monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("failed: all seeds\n")
 
 
-def test_a_first_seed_that_diverges_keeps_the_others(monkeypatch, capsys):
+def test_a_first_seed_that_diverges_keeps_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     fail_seed(monkeypatch, 0)
     assert invoke([*QUICK, "--trials", "3", "--out", "run", "--quiet"]) == 1
     record = load_record(Path("run"))
@@ -200,10 +205,12 @@ def test_a_first_seed_that_diverges_keeps_the_others(monkeypatch, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_stopped_run_keeps_the_seeds_that_are_over(monkeypatch, capsys):
+def test_a_stopped_run_keeps_the_seeds_that_are_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     told = []
 
-    def stop_once(self, figures):
+    def stop_once(self: Any, figures: Any) -> None:
         told.append(figures)
         if len(told) == 1:
             os.kill(os.getpid(), signal.SIGINT)
@@ -221,7 +228,7 @@ def test_a_stopped_run_keeps_the_seeds_that_are_over(monkeypatch, capsys):
     assert "that run is of 9 seeds together, which have no checkpoint" in capsys.readouterr().err
 
 
-def test_an_older_record_has_no_trials(tmp_path):
+def test_an_older_record_has_no_trials(tmp_path: Path) -> None:
     content = json.loads(Path(__file__).parents[1].joinpath("results", "default-run.json").read_text())
     assert content
     (tmp_path / "run.json").write_text('{"schema_version": 1, "kind": "run", "status": "done"}')
@@ -232,7 +239,7 @@ def test_an_older_record_has_no_trials(tmp_path):
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 50])
-def test_the_interval_is_students(count):
+def test_the_interval_is_students(count: int) -> None:
     values = list(np.random.default_rng(count).normal(0.98, 0.001, count))
     found = spread_of(values)
     low, high = stats.t.interval(0.95, count - 1, loc=np.mean(values), scale=stats.sem(values))
@@ -241,7 +248,7 @@ def test_the_interval_is_students(count):
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
 
 
-def test_one_value_has_no_interval_and_none_no_spread():
+def test_one_value_has_no_interval_and_none_no_spread() -> None:
     one = spread_of([0.5])
     assert (one.mean, one.deviation, one.low, one.high) == (0.5, None, None, None)
     assert spread_of([]) is None
@@ -254,7 +261,7 @@ def seeds(*accuracies: float | None) -> list[TrialFigures]:
     ]
 
 
-def test_a_seed_that_stands_apart_is_named():
+def test_a_seed_that_stands_apart_is_named() -> None:
     limit = seed_spread_limit("accuracy", 0.02, 10_000)
     near, far = (seeds(0.98, 0.9801, 0.9799, 0.98, 0.98 - share * limit) for share in (0.99, 1.01))
     assert check_seeds(near, images=10_000).passed
@@ -264,12 +271,12 @@ def test_a_seed_that_stands_apart_is_named():
     assert check.detail == f"seed 4 is -{101 * limit:.2f} points off"
 
 
-def test_seeds_that_differ_widely_may():
+def test_seeds_that_differ_widely_may() -> None:
     """A network of two units learns more or less by luck: the seeds' own spread is the measure."""
     assert check_seeds(seeds(0.5, 0.6, 0.7, 0.65, 0.4), images=10_000).passed
 
 
-def test_a_seed_that_is_always_right_is_a_fault():
+def test_a_seed_that_is_always_right_is_a_fault() -> None:
     assert check_seeds(seeds(1.0, 1.0), images=10_000).detail == "seed 0 is always right; seed 1 is always right"
     assert check_seeds(seeds(1.0, 1.0), images=500).passed
 
@@ -299,7 +306,7 @@ def console(width: int = 80, *, terminal: bool = False) -> Console:
     return Console(width=width, file=io.StringIO(), force_terminal=terminal, no_color=True)
 
 
-def trials_page(summary) -> Document:
+def trials_page(summary: Any) -> Document:
     return Document((Section(title="", blocks=trials_blocks(summary)),))
 
 
@@ -310,7 +317,7 @@ def lines(page: Document, width: int = 80) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_table(width):
+def test_the_table(width: int) -> None:
     assert lines(trials_page(sample_trials()), width) == [
         "seed              test accuracy          macro F1  training",
         "───────────────────────────────────────────────────────────",
@@ -326,7 +333,7 @@ def test_the_table(width):
     ]
 
 
-def test_a_failed_seed_has_its_reason_and_many_seeds_are_cut():
+def test_a_failed_seed_has_its_reason_and_many_seeds_are_cut() -> None:
     said = lines(trials_page(sample_trials(40, error="the loss is nan at step 6 of epoch 1, before it 0.2")))
     assert "seed 1: the loss is nan at step 6 of epoch 1, before it 0.2" in said
     assert "28 more" in said
@@ -334,7 +341,7 @@ def test_a_failed_seed_has_its_reason_and_many_seeds_are_cut():
     assert len(said) < 25
 
 
-def test_the_markdown_has_every_seed():
+def test_the_markdown_has_every_seed() -> None:
     record = sample_record()
     said = render_markdown(trials_note(record, sample_trials(40, error="the loss is nan"))).splitlines()
     assert said[0].startswith("784-256-10 on ")
@@ -344,7 +351,7 @@ def test_the_markdown_has_every_seed():
     assert all(line.count("|") == 5 for line in said if line.startswith("|"))
 
 
-def test_the_summary_the_plan_and_the_line_tell_of_the_seeds():
+def test_the_summary_the_plan_and_the_line_tell_of_the_seeds() -> None:
     record = replace(sample_record(), trials=sample_trials())
     assert any(line.startswith("All seeds ──") for line in lines(run_page(record, None)))
     assert "; 4 seeds: mean 98.15 ± 0.21 %" in format_line(record)
@@ -352,7 +359,7 @@ def test_the_summary_the_plan_and_the_line_tell_of_the_seeds():
     assert not any(line.startswith("All seeds") for line in lines(run_page(sample_record(), None)))
 
 
-def test_progress_in_a_pipe_is_a_line_a_seed():
+def test_progress_in_a_pipe_is_a_line_a_seed() -> None:
     made = console()
     with TrialsProgress(2, 3, made) as progress:
         progress.update(sample_epoch(1))
@@ -364,7 +371,7 @@ def test_progress_in_a_pipe_is_a_line_a_seed():
     ]
 
 
-def test_progress_on_a_terminal_is_a_bar_of_all_epochs():
+def test_progress_on_a_terminal_is_a_bar_of_all_epochs() -> None:
     made = console(60, terminal=True)
     with TrialsProgress(2, 3, made) as progress:
         for epoch in (1, 2, 3, 1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def verdict_on(done: Finished, data: Dataset, reference: ReferenceTraining | Non
 class FaultySteps(EagerSteps):
     """The eager engine's steps with places to break them."""
 
-    def __init__(self, job, faults: dict[str, Callable]) -> None:
+    def __init__(self, job: Any, faults: dict[str, Callable[..., Any]]) -> None:
         super().__init__(job)
         self.faults = faults
         self.epoch_number = 0
@@ -73,7 +74,7 @@ class FaultySteps(EagerSteps):
         update = self.update.update
         gradient_fault = faults.get("gradients", lambda gradients, number: gradients)
 
-        def faulty_update(gradients, rate, **settings):
+        def faulty_update(gradients: Any, rate: Any, **settings: Any) -> None:
             self.step_number += 1
             update(gradient_fault(list(gradients), self.step_number), rate, **settings)
             if "weights" in faults:
@@ -88,30 +89,30 @@ class FaultySteps(EagerSteps):
         return super().train_epoch(epoch)
 
 
-def faulty_engine(**faults: Callable) -> type[EagerEngine]:
+def faulty_engine(**faults: Callable[..., Any]) -> type[EagerEngine]:
     class FaultyEngine(EagerEngine):
         @classmethod
-        def prepare(cls, job, sample):
+        def prepare(cls, job: Any, sample: Any) -> Any:
             steps = FaultySteps(job, faults)
             return device_runner(steps.train_epoch, steps.update, job.device)
 
     return FaultyEngine
 
 
-def larger_gradient(gradients, number):
+def larger_gradient(gradients: Any, number: Any) -> Any:
     return [1.01 * gradient for gradient in gradients]
 
 
-def no_bias_update(gradients, number):
+def no_bias_update(gradients: Any, number: Any) -> Any:
     return [gradients[0], torch.zeros_like(gradients[1]), *gradients[2:]]
 
 
-def stale_rates(epoch, number):
+def stale_rates(epoch: Any, number: Any) -> Any:
     rates = epoch.learning_rates
     return dataclasses.replace(epoch, learning_rates=torch.cat([rates[:1], rates[:-1]]))
 
 
-def half_a_batch(epoch, number):
+def half_a_batch(epoch: Any, number: Any) -> Any:
     half = epoch.order.shape[1] // 2
     return dataclasses.replace(epoch, order=epoch.order[:, :half])
 
@@ -122,12 +123,12 @@ class RepeatedOrder:
     def __init__(self) -> None:
         self.first: torch.Tensor | None = None
 
-    def __call__(self, epoch, number):
+    def __call__(self, epoch: Any, number: Any) -> Any:
         self.first = epoch.order if self.first is None else self.first
         return dataclasses.replace(epoch, order=self.first)
 
 
-def wrong_labels_in_one_batch(data):
+def wrong_labels_in_one_batch(data: Any) -> Any:
     """Labels off by one in the images of one batch in the middle of the second epoch."""
     plan = upload_epoch(TrainingPlan(CONFIG, len(data)).epoch(1), resolve("cpu"))
     labels = data.labels.clone()
@@ -136,17 +137,17 @@ def wrong_labels_in_one_batch(data):
     return dataclasses.replace(data, labels=labels)
 
 
-def wrong_scale(data):
+def wrong_scale(data: Any) -> Any:
     """Inputs divided by 256 and not by 255, nearly: bytes lose their lowest bit."""
     return dataclasses.replace(data, images=data.images & 0xFE)
 
 
-def weights_in_bf16(parameters):
+def weights_in_bf16(parameters: Any) -> None:
     for parameter in parameters:
         parameter.copy_(parameter.bfloat16())
 
 
-def no_last_layer_gradient_mean(gradients, number):
+def no_last_layer_gradient_mean(gradients: Any, number: Any) -> Any:
     """The last layer's gradient summed twice in one step of ten: a race between two updates."""
     return [*gradients[:-2], *(2 * g if number % 10 == 0 else g for g in gradients[-2:])]
 
@@ -176,20 +177,20 @@ CAUGHT_BY = {
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_right_run_passes(precision, data, reference):
+def test_a_right_run_passes(precision: str, data: Dataset, reference: ReferenceTraining) -> None:
     done = train_with("eager", CONFIG, data, resolve("cpu"), precision=precision)
     verdict = verdict_on(done, data, reference)
     assert verdict.passed, verdict.failures
 
 
 @pytest.mark.parametrize("fault", TRAINING_FAULTS)
-def test_a_fault_in_training_is_caught(fault, data, reference):
+def test_a_fault_in_training_is_caught(fault: str, data: Dataset, reference: ReferenceTraining) -> None:
     done = train_with(faulty_engine(**TRAINING_FAULTS[fault]), CONFIG, data, resolve("cpu"))
     verdict = verdict_on(done, data, reference)
     assert CAUGHT_BY[fault] in {check.name for check in verdict.failures}
 
 
-def break_row(done, data):
+def break_row(done: Any, data: Any) -> Any:
     """A row of weights zeroed on its way to the device."""
     host = done.model
     broken = type(host)(host.config, seed=0)
@@ -199,23 +200,23 @@ def break_row(done, data):
     return evaluated(done, broken, data.test)
 
 
-def break_scale(done, data):
+def break_scale(done: Any, data: Any) -> Any:
     images = data.test.images.astype("float32") * (255 / 256)
     return evaluated(done, done.model, ImageSet(images.round().astype("uint8"), data.test.labels))
 
 
-def break_labels(done, data):
+def break_labels(done: Any, data: Any) -> Any:
     labels = data.test.labels.copy()
     labels[0] = (labels[0] + 1) % 10
     return evaluated(done, done.model, ImageSet(data.test.images, labels))
 
 
-def break_count(done, data):
+def break_count(done: Any, data: Any) -> Any:
     """The ragged last chunk left out."""
     return evaluated(done, done.model, ImageSet(data.test.images[:9984], data.test.labels[:9984]), keep=done)
 
 
-def evaluated(done, model, test, keep=None):
+def evaluated(done: Any, model: Any, test: Any, keep: Any = None) -> Any:
     from accelmnist.data.on_device import upload
 
     device = resolve("cpu")
@@ -223,7 +224,7 @@ def evaluated(done, model, test, keep=None):
     return found if keep is None else dataclasses.replace(keep.evaluation, metrics=found.metrics)
 
 
-def transpose(done, data):
+def transpose(done: Any, data: Any) -> Any:
     confusion = torch.tensor(done.evaluation.metrics.confusion_matrix).T.numpy()
     return dataclasses.replace(done.evaluation, metrics=compute_metrics(confusion))
 
@@ -238,7 +239,7 @@ EVALUATION_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", EVALUATION_FAULTS)
-def test_a_fault_in_evaluation_is_caught_without_the_reference(fault, data):
+def test_a_fault_in_evaluation_is_caught_without_the_reference(fault: str, data: Dataset) -> None:
     done = train_with("eager", CONFIG, data, resolve("cpu"))
     assert verdict_on(done, data, None).passed
     breaks, caught_by = EVALUATION_FAULTS[fault]
@@ -246,7 +247,7 @@ def test_a_fault_in_evaluation_is_caught_without_the_reference(fault, data):
     assert caught_by in {check.name for check in verdict_on(broken, data, None).failures}
 
 
-def test_scikit_learn_catches_a_transposed_matrix_and_a_wrong_score(data):
+def test_scikit_learn_catches_a_transposed_matrix_and_a_wrong_score(data: Dataset) -> None:
     done = train_with("eager", CONFIG, data, resolve("cpu"))
     theirs = oracle_scores(done.evaluation.labels, done.evaluation.predictions)
     assert all(check.passed for check in check_scores(done.evaluation.metrics, theirs))
@@ -256,7 +257,7 @@ def test_scikit_learn_catches_a_transposed_matrix_and_a_wrong_score(data):
     assert [check.name for check in check_scores(better, theirs) if not check.passed] == ["scores, scikit-learn"]
 
 
-def test_a_gradient_of_another_scale_is_no_fault_for_adam(data):
+def test_a_gradient_of_another_scale_is_no_fault_for_adam(data: Dataset) -> None:
     """What the gate can't see: Adam divides by the gradient's own size, so 1 % more changes nothing but rounding."""
     config = dataclasses.replace(
         CONFIG, training=dataclasses.replace(CONFIG.training, optimizer="adam", learning_rate=0.003)
@@ -266,14 +267,14 @@ def test_a_gradient_of_another_scale_is_no_fault_for_adam(data):
     assert verdict_on(done, data, with_reference).passed
 
 
-def test_a_full_score_is_a_failure(data):
+def test_a_full_score_is_a_failure(data: Dataset) -> None:
     done = train_with("eager", CONFIG, data, resolve("cpu"))
     perfect = dataclasses.replace(done.evaluation.metrics, accuracy=1.0)
     broken = dataclasses.replace(done, evaluation=dataclasses.replace(done.evaluation, metrics=perfect))
     assert "plausible accuracy" in {check.name for check in verdict_on(broken, data, None).failures}
 
 
-def test_a_nan_loss_fails_every_check_of_losses(data, reference):
+def test_a_nan_loss_fails_every_check_of_losses(data: Dataset, reference: ReferenceTraining) -> None:
     done = train_with("eager", CONFIG, data, resolve("cpu"))
     losses = done.losses.clone()
     losses[3] = torch.nan
@@ -281,13 +282,13 @@ def test_a_nan_loss_fails_every_check_of_losses(data, reference):
     assert {"first steps", "worst step"} <= names
 
 
-def test_another_number_of_steps_fails(data, reference):
+def test_another_number_of_steps_fails(data: Dataset, reference: ReferenceTraining) -> None:
     done = train_with("eager", CONFIG, data, resolve("cpu"))
     shorter = dataclasses.replace(done, losses=done.losses[:-1])
     assert "steps" in {check.name for check in verdict_on(shorter, data, reference).failures}
 
 
-def test_loss_differences_by_hand():
+def test_loss_differences_by_hand() -> None:
     expected = torch.tensor([[2.0, 2.0, 2.0], [0.02, 0.01, 0.03]])
     losses = torch.tensor([[2.0, 2.2, 2.4], [0.02, 0.06, torch.nan]])
     typical, worst = loss_differences(losses, expected)
@@ -301,7 +302,7 @@ CHAOTIC = RunConfig(
 )
 
 
-def test_a_chaotic_training_is_no_fault(data):
+def test_a_chaotic_training_is_no_fault(data: Dataset) -> None:
     """So high a learning rate that two threads and one part ways: it drifts no further than a rounding drives it."""
     expected = train_reference(CHAOTIC, data.train, data.test)
     rounded = faulty_engine(gradients=lambda gradients, number: [gradient * (1 + 1e-7) for gradient in gradients])
@@ -313,7 +314,7 @@ def test_a_chaotic_training_is_no_fault(data):
     assert verdict.passed, verdict.failures
 
 
-def test_only_eager_float32_on_the_cpu_is_the_reference():
+def test_only_eager_float32_on_the_cpu_is_the_reference() -> None:
     assert is_reference(CONFIG, device_kind="cpu", engine="eager")
     assert not is_reference(CONFIG, device_kind="cuda", engine="eager")
     assert not is_reference(CONFIG, device_kind="cpu", engine="compiled")
@@ -322,7 +323,7 @@ def test_only_eager_float32_on_the_cpu_is_the_reference():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
-def test_every_limit_has_a_reason_and_grows_along_the_training(precision):
+def test_every_limit_has_a_reason_and_grows_along_the_training(precision: str) -> None:
     limits = tolerances(precision)
     stated = [getattr(limits, field.name) for field in dataclasses.fields(limits) if field.name != "rounding"]
     assert all(limit.reason for limit in stated)

@@ -52,7 +52,10 @@ def build(sanitizer: str, folder: Path, *, wide: bool) -> Path:
     wide = wide and platform.machine().lower() in ("x86_64", "amd64")
     flags = [*_FLAGS, *SANITIZERS[sanitizer], f"-I{SOURCES}"]
     flags += ["-DACCELMNIST_X86", "-DACCELMNIST_AVX512_BY_AVX2"] if wide else []
-    parts = [(HERE / "fuzz.cpp", []), *((SOURCES / f"{name}.cpp", []) for name in _COMMON)]
+    parts: list[tuple[Path, list[str]]] = [
+        (HERE / "fuzz.cpp", []),
+        *((SOURCES / f"{name}.cpp", []) for name in _COMMON),
+    ]
     parts += [(SOURCES / f"{name}.cpp", ["-mavx2", "-mfma"]) for name in _AVX2 if wide]
 
     def compiled(part: tuple[Path, list[str]]) -> str:

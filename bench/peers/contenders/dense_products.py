@@ -35,8 +35,8 @@ class DenseProducts(Contender):
         return "this processor has no bfloat16 arithmetic" if emulated else None
 
     def __init__(self, job: Job, variant: str) -> None:  # noqa: ARG002
-        workload = job.workload
-        products = step_products(ModelConfig(hidden=workload.hidden), workload.batch_size, workload.mode)
+        task = job.workload
+        products = step_products(ModelConfig(hidden=task.hidden), task.batch_size, task.mode)
         workload = products_workload(products, _DTYPES[job.precision])
         scratch = Scratch(resolve("cpu"), [workload], budget_bytes=_BUDGET_BYTES)
         self.flops = workload.amount

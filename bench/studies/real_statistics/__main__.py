@@ -65,7 +65,7 @@ def lag_correlation(values: Sequence[float]) -> float:
 
 def _relative_iqr(values: Sequence[float]) -> float:
     q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
-    return (q3 - q1) / median
+    return float((q3 - q1) / median)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def train(task: Task, watch: Watch) -> Digits:
     parameters = nn.state.get_parameters(network)
     optimizer = nn.optim.AdamW(parameters, b1=BETA1, b2=BETA2, eps=EPSILON, weight_decay=TRAINING.weight_decay)
 
-    @TinyJit
+    @TinyJit  # type: ignore[untyped-decorator]
     def step(index: Tensor) -> None:
         with Context(TRAINING=1):
             optimizer.zero_grad()
