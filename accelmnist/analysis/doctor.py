@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -113,7 +114,7 @@ def diagnose(results: Path = RESULTS) -> Diagnosis:
         kinds=tuple(_kind_finding(kind) for kind in KINDS),
         devices=tuple(_device_findings(resolve(name)) for name in names),
         versions=_versions(environment),
-        machine=_machine(environment),
+        machine=Machine(**_shared(Machine, environment), instructions=environment.cpu_capability),
         data_source=_EMBEDDED,
         data_files=files,
         results=writable,
@@ -160,27 +161,13 @@ def _engine_finding(name: str, device: Device) -> Finding:
 
 def _versions(environment: Environment) -> Versions:
     """torchvision's is from its metadata: to import it would take 0.8 s."""
-    return Versions(
-        accelmnist=environment.accelmnist,
-        python=environment.python,
-        torch=environment.torch,
-        torchvision=next((package.version for package in metadata.distributions(name="torchvision")), None),
-        numpy=environment.numpy,
-        torch_cuda=torch.version.cuda,
-        driver=environment.driver,
-        os=environment.os,
-    )
+    torchvision = next((package.version for package in metadata.distributions(name="torchvision")), None)
+    return Versions(**_shared(Versions, environment), torchvision=torchvision, torch_cuda=torch.version.cuda)
 
 
-def _machine(environment: Environment) -> Machine:
-    return Machine(
-        processor=environment.processor,
-        cores=environment.cores,
-        logical_cores=environment.logical_cores,
-        threads=environment.threads,
-        memory_bytes=environment.memory_bytes,
-        instructions=environment.cpu_capability,
-    )
+def _shared(kind: type[Versions | Machine], environment: Environment) -> dict[str, Any]:
+    """The fields that both have."""
+    return {part.name: getattr(environment, part.name) for part in fields(kind) if hasattr(environment, part.name)}
 
 
 # --- files

@@ -191,14 +191,8 @@ def _combinations(config: SweepConfig) -> tuple[Candidate, ...]:
         for hidden, activation, output, optimizer in product(
             config.hidden, config.activations, config.outputs, config.optimizers
         )
-        for rate in _rates(config, optimizer)
+        for rate in ((None,) if config.tune_rates else config.learning_rates or (LEARNING_RATES[optimizer],))
     )
-
-
-def _rates(config: SweepConfig, optimizer: Optimizer) -> tuple[float | None, ...]:
-    if config.tune_rates:
-        return (None,)
-    return config.learning_rates or (LEARNING_RATES[optimizer],)
 
 
 def _require(holds: bool, option: str, problem: str, remedy: str) -> None:
