@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from accelmnist.core.errors import DeviceError
-from accelmnist.core.record_files import encode
+from accelmnist.core.files import encode
 from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.compare.comparison_report import compare_records

@@ -21,7 +21,7 @@ from scipy import stats
 
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig
-from accelmnist.core.record_files import encode
+from accelmnist.core.files import encode
 from accelmnist.core.records import Environment, save_record
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord, Series, compared_bench

@@ -18,6 +18,7 @@ from accelmnist.analysis.neurons.analysis import describe_neurons
 from accelmnist.analysis.neurons.class_preference import atlas_order, natural_break
 from accelmnist.analysis.neurons.effect import images_within, mcnemar, recall_drops, votes
 from accelmnist.analysis.neurons.images import ink_area, inked_share, morans_i
+from accelmnist.analysis.neurons.methods import GREY
 from accelmnist.analysis.neurons.record import (
     Ablation,
     Baseline,
@@ -29,7 +30,6 @@ from accelmnist.analysis.neurons.record import (
 from accelmnist.analysis.neurons.response import respond
 from accelmnist.analysis.neurons.sentences import Speaker
 from accelmnist.analysis.neurons.shape import common_shape, feature_correlations, features_of, shapes_of
-from accelmnist.analysis.neurons.thresholds import GREY
 from accelmnist.analysis.neurons.words import ClassWords, share
 from accelmnist.core.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
 from accelmnist.data.mnist import load_dataset

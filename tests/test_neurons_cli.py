@@ -17,8 +17,8 @@ from accelmnist.analysis.neurons.images import signed_images, weight_images
 from accelmnist.analysis.neurons.record import RECORD_NAME, ClassPreference, load_neurons, save_neurons
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig, ModelConfig
+from accelmnist.core.files import SCHEMA_VERSION, save
 from accelmnist.core.metrics import compute_metrics
-from accelmnist.core.record_files import SCHEMA_VERSION, save
 from accelmnist.core.records import RunRecord, save_record
 from accelmnist.data.idx import write_idx
 from accelmnist.data.types import DIGIT_NAMES

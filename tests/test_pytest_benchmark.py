@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from accelmnist.cli import invoke
 from accelmnist.core.errors import RecordError
-from accelmnist.core.record_files import encode
+from accelmnist.core.files import encode
 from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord
 from accelmnist.measure.compare.comparison_report import compare_records

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from accelmnist.core.errors import OutputError, RecordError
-from accelmnist.core.files import make_folder, write_atomically
-from accelmnist.core.record_files import encode
+from accelmnist.core.files import encode, make_folder, write_atomically
 from accelmnist.core.records import RunRecord, load_record, save_record
 from tests.samples import sample_record
 

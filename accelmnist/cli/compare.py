@@ -79,7 +79,7 @@ def _read(path: Path) -> ComparedRecord:
 
 
 def _side(path: Path) -> ComparedRecord:
-    from accelmnist.core.record_files import record_file
+    from accelmnist.core.files import record_file
     from accelmnist.measure.compare.compared_record import compared_bench
     from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
     from accelmnist.measure.record import load_bench
@@ -105,7 +105,7 @@ def _decode(file: Path) -> object:
 
 def _print(found: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:
     if as_json:
-        from accelmnist.core.record_files import encode
+        from accelmnist.core.files import encode
 
         click.echo(encode(found).decode(), nl=False)
     elif as_markdown:

@@ -95,7 +95,7 @@ def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: boo
     from accelmnist.show.render.console import make_terminal, print_document
 
     if as_json:
-        from accelmnist.core.record_files import encode
+        from accelmnist.core.files import encode
 
         click.echo(encode(record), nl=False)
     print_document(neurons_page(record, top=top, folder=folder), make_terminal(stderr=as_json))

@@ -160,7 +160,7 @@ def _how_to_go_on(folder: Path | None, options: dict[str, Any]) -> str:
 
 
 def _print_json(record: RunRecord) -> None:
-    from accelmnist.core.record_files import encode
+    from accelmnist.core.files import encode
 
     click.echo(encode(record), nl=False)
 

@@ -39,7 +39,7 @@ def stopped_folder(path: Path, command: str) -> Path:
 
     Raises ConfigError, with the command that does it, where that holds what another command stopped.
     """
-    from accelmnist.core.record_files import NOUNS, other_kind_in
+    from accelmnist.core.files import NOUNS, other_kind_in
 
     other = other_kind_in(path, command)
     if other is not None:

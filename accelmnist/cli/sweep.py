@@ -176,7 +176,7 @@ class _Run:
         else:
             print_document(sweep_page(self.record, self.folder), self.console)
         if self.options["as_json"]:
-            from accelmnist.core.record_files import encode
+            from accelmnist.core.files import encode
 
             click.echo(encode(self.record), nl=False)
 

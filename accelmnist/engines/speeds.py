@@ -16,8 +16,7 @@ from typing import Literal
 
 from accelmnist.core.config import ModelConfig, Optimizer, Precision
 from accelmnist.core.errors import AccelmnistError
-from accelmnist.core.files import cache_folder, make_folder
-from accelmnist.core.record_files import SCHEMA_VERSION, load, save
+from accelmnist.core.files import SCHEMA_VERSION, cache_folder, load, make_folder, save
 
 TABLE_NAME = "speeds.json"
 _FARTHEST = math.log(8)  # how unlike a measured case may be, all factors of size multiplied

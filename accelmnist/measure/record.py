@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from accelmnist.core.config import Optimizer, Precision
-from accelmnist.core.files import RECORDS
-from accelmnist.core.record_files import SCHEMA_VERSION, load, record_file, save
+from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
 from accelmnist.measure.limit_keys import LimitKey, LimitKind, Unit, fields_of_detail
 from accelmnist.measure.plan import BenchConfig, Case, Mode

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.core.config import Activation, ModelConfig, Optimizer, Output
-from accelmnist.core.files import RECORDS
+from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
 from accelmnist.core.metrics import Metrics
-from accelmnist.core.record_files import SCHEMA_VERSION, load, record_file, save
 from accelmnist.core.records import Choice, DataSummary, Environment, Status, Verdict
 from accelmnist.sweep.plan import Candidate, SweepConfig
 

@@ -8,7 +8,7 @@
       effect.py              a neuron's effect on the answers, what is lost without it, and what of it is worth a word
       class_preference.py    the classes it answers for, and the order by how clearly it does
       shape.py               loops, strokes and slant that it goes with
-      thresholds.py, methods.py    what decides, and how each figure is found
+      methods.py             how each figure is found, and the thresholds that decide what is said
     sentences.py, words.py    all of it in words
 
 The first layer is the one whose weights are pictures. Without a hidden layer the ten outputs are its neurons. Only the

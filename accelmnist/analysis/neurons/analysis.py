@@ -29,7 +29,7 @@ from accelmnist.analysis.neurons.effect import (
     votes,
 )
 from accelmnist.analysis.neurons.images import ink_area, inked_share, morans_i
-from accelmnist.analysis.neurons.methods import methods_of
+from accelmnist.analysis.neurons.methods import DEAD, THRESHOLDS, methods_of
 from accelmnist.analysis.neurons.record import (
     Activation,
     Baseline,
@@ -40,7 +40,6 @@ from accelmnist.analysis.neurons.record import (
 )
 from accelmnist.analysis.neurons.response import Response, duplicates_of, respond, selectivity_of
 from accelmnist.analysis.neurons.sentences import Speaker, summary_of
-from accelmnist.analysis.neurons.thresholds import DEAD, THRESHOLDS
 from accelmnist.analysis.neurons.words import ClassWords
 from accelmnist.core.config import CLASSES
 from accelmnist.data.types import Dataset

@@ -2,7 +2,7 @@
 
 The ten shares are sorted and cut where the two sides differ most (the largest variance between them, the natural break
 of Fisher and Jenks for two groups). The upper side is what the neuron is on for; if that is more than five classes, the
-lower side is what it is off for. Then the shares decide, by the rules in `thresholds.py`, whether it answers for
+lower side is what it is off for. Then the shares decide, by the rules in `methods.py`, whether it answers for
 its group, leans to it, or has no clear task. Source of the cut: Fisher, "On grouping for maximum homogeneity", 1958.
 """
 
@@ -14,9 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.analysis.neurons.record import Certainty, ClassPreference, Neuron
-from accelmnist.analysis.neurons.response import Response
-from accelmnist.analysis.neurons.thresholds import (
+from accelmnist.analysis.neurons.methods import (
     CLEAR_MEAN_REST,
     CLEAR_OTHER,
     CLEAR_SHARE,
@@ -24,6 +22,8 @@ from accelmnist.analysis.neurons.thresholds import (
     LEANING_RATIO,
     LEANING_SHARE,
 )
+from accelmnist.analysis.neurons.record import Certainty, ClassPreference, Neuron
+from accelmnist.analysis.neurons.response import Response
 
 Shares = NDArray[np.float64]
 

@@ -27,9 +27,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from accelmnist.analysis.neurons.methods import ARGUES, CHANCE, FAINT
 from accelmnist.analysis.neurons.record import Ablation, Baseline
 from accelmnist.analysis.neurons.response import Response
-from accelmnist.analysis.neurons.thresholds import ARGUES, CHANCE, FAINT
 from accelmnist.core.config import CLASSES, ModelConfig
 from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP, image_losses, target_table
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.analysis.neurons.thresholds import INK
+from accelmnist.analysis.neurons.methods import INK
 from accelmnist.core.config import IMAGE_SIDE, INPUTS
 
 MID_GREY = 128  # what a constant neuron shows: it has no scale of its own

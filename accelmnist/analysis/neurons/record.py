@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.core.config import ModelConfig
-from accelmnist.core.record_files import SCHEMA_VERSION, load, save
+from accelmnist.core.files import SCHEMA_VERSION, load, save
 from accelmnist.core.records import Environment
 
 RECORD_NAME = "neurons.json"

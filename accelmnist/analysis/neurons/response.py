@@ -20,7 +20,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from accelmnist.analysis.neurons.thresholds import DUPLICATE
+from accelmnist.analysis.neurons.methods import DUPLICATE
 from accelmnist.core.config import CLASSES
 from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP
 

@@ -1,7 +1,7 @@
 """One plain sentence about a neuron, and a few about all, computed from their figures and no surer than they are.
 
 A neuron's sentence has up to four parts: what it answers for, what it argues for and against, what is lost without it,
-and what shape goes with it. "Answers for", "leans to" and "no clear task" follow the rules in `thresholds.py`. A drop
+and what shape goes with it. "Answers for", "leans to" and "no clear task" follow the rules in `methods.py`. A drop
 of recall that a single test would call real, but that may well be chance among so many classes and neurons, is stated
 with that doubt. No drop is no proof that a neuron does nothing: others may do the same.
 """
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelmnist.analysis.neurons.effect import recall_drops, recall_gains
+from accelmnist.analysis.neurons.methods import GREY
 from accelmnist.analysis.neurons.record import Ablation, Baseline, ClassPreference, Feature, Neuron, NeuronsRecord
 from accelmnist.analysis.neurons.shape import NAMES, OPPOSITES
-from accelmnist.analysis.neurons.thresholds import GREY
 from accelmnist.analysis.neurons.words import ClassWords, fall, listed, share
 
 

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from accelmnist.analysis.loops import has_loop
+from accelmnist.analysis.neurons.methods import FEATURE
 from accelmnist.analysis.neurons.record import Feature
 from accelmnist.analysis.neurons.response import Response
-from accelmnist.analysis.neurons.thresholds import FEATURE
 from accelmnist.core.config import IMAGE_SIDE
 
 NAMES = ("closed loops", "upright strokes", "slant to the right", "much ink")

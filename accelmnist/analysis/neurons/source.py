@@ -15,7 +15,7 @@ import torch
 from accelmnist.analysis.neurons.analysis import describe_neurons
 from accelmnist.analysis.neurons.record import NeuronsRecord
 from accelmnist.core.errors import CheckpointError, DataError, RecordError
-from accelmnist.core.record_files import record_file
+from accelmnist.core.files import record_file
 from accelmnist.core.records import RECORD_NAME, RunRecord, load_record
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import Dataset

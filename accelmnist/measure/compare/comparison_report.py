@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Literal
 
 from accelmnist.core.errors import RecordError
-from accelmnist.core.record_files import SCHEMA_VERSION
+from accelmnist.core.files import SCHEMA_VERSION
 from accelmnist.measure.compare.case_comparison import CaseComparison, CaseOutcome, Rules, compare_case
 from accelmnist.measure.compare.compared_record import ComparedRecord, Fact, Tool
 from accelmnist.measure.statistics.comparison import compare, regressed

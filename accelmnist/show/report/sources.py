@@ -15,7 +15,7 @@ import msgspec
 from accelmnist.analysis.neurons.record import RECORD_NAME as NEURONS_NAME
 from accelmnist.analysis.neurons.record import NeuronsRecord, load_neurons
 from accelmnist.core.errors import ConfigError, RecordError
-from accelmnist.core.record_files import read
+from accelmnist.core.files import read
 from accelmnist.core.records import RECORD_NAME as RUN_NAME
 from accelmnist.core.records import Environment, RunRecord, load_record
 from accelmnist.measure.record import RECORD_NAME as BENCH_NAME

@@ -20,8 +20,7 @@ limit_spinning()  # before torch is loaded, as the command line does it
 
 import torch
 
-from accelmnist.core.files import make_folder, write_atomically
-from accelmnist.core.record_files import SCHEMA_VERSION, save
+from accelmnist.core.files import SCHEMA_VERSION, make_folder, save, write_atomically
 from accelmnist.measure.record import BenchRecord, load_bench
 from accelmnist.show.figures import png_bytes, scaling_figure
 from bench.studies.scaling.cases import BATCH_SIZES, WIDTHS, Axes, cases_of, threads_up_to
