@@ -223,7 +223,7 @@ def test_sizes_are_drawn_where_they_are() -> None:
     assert list(line.get_ydata()) == pytest.approx([error_of(result.accuracy.mean) for result in own])
     bars = [bar for bar in panels["1 hidden layer, linear"].lines if bar.get_gid() == "interval of tanh"]
     assert sorted(tuple(bar.get_ydata()) for bar in bars) == sorted(
-        (error_of(result.accuracy.low), error_of(result.accuracy.high)) for result in own
+        (error_of(result.accuracy.high), error_of(result.accuracy.low)) for result in own
     )
 
 

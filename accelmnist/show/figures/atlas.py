@@ -42,8 +42,8 @@ def atlas_figure(record: NeuronsRecord, *, weights: Weights, images: Pixels) -> 
     with figure_style():
         sheet = FigureSheet(width, height)
         sheet.text(_MARGIN, 70, _title(record), size=25, weight="bold")
-        for place, line in enumerate(_subtitle(record)):
-            sheet.text(_MARGIN, 126 + 40 * place, line, size=15, color=SOFT_INK)
+        for row, line in enumerate(_subtitle(record)):
+            sheet.text(_MARGIN, 126 + 40 * row, line, size=15, color=SOFT_INK)
         top = _HEADING
         for title, shown in sections:
             sheet.text(_MARGIN, top + 28, title, size=18, weight="bold")
@@ -67,7 +67,7 @@ def _sections(record: NeuronsRecord) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def _clearest(record: NeuronsRecord) -> tuple[int, ...]:
-    """The first of the order, at most `MOST_ALIKE` with the same task; more of those only where there is room left."""
+    """The first of the order, at most `MOST_ALIKE` with the same task; more of those only if there is room left."""
     told = [index for index in record.order if _is_told(record, index)]
     seen = Counter[tuple[str, tuple[int, ...]]]()
     varied = []
@@ -122,10 +122,10 @@ def _draw_cards(
 ) -> None:
     strongest = max((neuron.strength for neuron in record.neurons), default=0.0) or 1.0
     pictures = signed_images(weights[list(shown)])
-    for place, (index, picture) in enumerate(zip(shown, pictures, strict=True)):
+    for position, (index, picture) in enumerate(zip(shown, pictures, strict=True)):
         neuron = record.neurons[index]
         exciting = images[list(neuron.exciting[:4])].reshape(-1, 28, 28)
-        row, column = divmod(place, _COLUMNS)
+        row, column = divmod(position, _COLUMNS)
         left = _MARGIN + column * (CARD_WIDTH + _GAP)
         card = Card(neuron, picture, exciting, neuron.strength / strongest)
         draw_card(sheet, canvas, record, card, left=left, top=top + row * CARD_HEIGHT)

@@ -58,8 +58,8 @@ def draw_card(sheet: FigureSheet, canvas: Pixels, record: NeuronsRecord, card: C
         is_own = label in card.neuron.task.classes
         style = {"color": INK if is_own else SOFT_INK, "weight": "bold" if is_own else "normal"}
         sheet.text(middle, top + _TOP + _BARS_HEIGHT + 18, str(label), size=13, ha="center", **style)
-    for place, line in enumerate(_lines(record, card.neuron)):
-        sheet.text(left, top + _WORDS_TOP + place * _LINE, line, size=12.5, color=SOFT_INK)
+    for row, line in enumerate(_lines(record, card.neuron)):
+        sheet.text(left, top + _WORDS_TOP + row * _LINE, line, size=12.5, color=SOFT_INK)
 
 
 def _paste_picture(canvas: Pixels, card: Card, left: int, top: int) -> None:
@@ -84,8 +84,8 @@ def _paste_bars(canvas: Pixels, neuron: Neuron, left: int, top: int) -> None:
 
 def _paste_exciting(canvas: Pixels, exciting: Pixels, left: int, top: int) -> None:
     side = IMAGE_SIDE * _EXCITING_ZOOM
-    for place, image in enumerate(exciting):
-        at = left + place * (side + 12)
+    for column, image in enumerate(exciting):
+        at = left + column * (side + 12)
         enlarged = 255 - image.repeat(_EXCITING_ZOOM, axis=0).repeat(_EXCITING_ZOOM, axis=1)
         canvas[top : top + side, at : at + side] = enlarged[:, :, None]
         _frame(canvas, at, top, side, side)
@@ -134,9 +134,8 @@ def _argument(record: NeuronsRecord, neuron: Neuron) -> str:
         return ""
     if neuron.is_faint:
         return "hardly heard"
-    said = [f"for {_numbers(neuron.argues_for)}"] if neuron.argues_for else []
-    said += [f"against {_numbers(neuron.argues_against)}"] if neuron.argues_against else []
-    return f"argues {', '.join(said)}"
+    sides = (("for", neuron.argues_for), ("against", neuron.argues_against))
+    return f"argues {', '.join(f'{side} {_numbers(labels)}' for side, labels in sides if labels)}"
 
 
 def _missed(record: NeuronsRecord, neuron: Neuron) -> str:

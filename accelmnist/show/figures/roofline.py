@@ -1,29 +1,37 @@
 """The roofline: how much arithmetic each case gets done a second, beneath what the hardware allows.
 
+Arithmetic intensity is the counted operations of a step over its counted bytes. Below the ridge a roof is slanted,
+memory bandwidth times intensity; above it is flat, the rate of a large matrix product (Williams, Waterman and
+Patterson, "Roofline: an insightful visual performance model for multicore architectures", Communications of the ACM 52,
+2009). If what a step touches fits into the cache, a second slanted roof says how fast that is. If the products of a
+step alone were measured, a short tick says how high its point would lie if nothing else took time.
+
 Both axes are logarithmic. Points are numbered, and named in the list below the chart, as the roofs are: names beside
-forty points would cover each other. Short ticks are the step's own matrix products alone, at their shapes.
+forty points would cover each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from accelmnist.measure.limit_keys import LimitKind
+from accelmnist.measure.limits.bound import ABOVE
 from accelmnist.measure.plan import MODES
-from accelmnist.measure.record import BenchRecord
-from accelmnist.show.figures.cases import columns, foremost, measured, setting, varying
+from accelmnist.measure.record import BenchRecord, CaseResult, Limit
+from accelmnist.show.figures.cases import by_speed, columns, foremost, measured, setting, varying
 from accelmnist.show.figures.labels import box_around, label_points
-from accelmnist.show.figures.roofs import Point, Roof, points_of, roofs_of
 from accelmnist.show.figures.scales import scale_by_decades
 from accelmnist.show.figures.sheet import MARGIN, FigureSheet
-from accelmnist.show.figures.style import DPI, Mark, figure_style
+from accelmnist.show.figures.style import DPI, WRONG, Mark, figure_style, series_mark
 from accelmnist.show.figures.table import TableColumn, draw_table, table_width
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, significant
 
+_NOTABLE = 1.1  # a working set's rate over that of memory, from which on it has a roof of its own
 _LEAST_WIDTH = 1000
 _HEIGHT = 560
 _LEFT = MARGIN + 76  # room for the numbers of the vertical axis
@@ -43,122 +51,187 @@ _EXPLAINED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _MarkedTable:
-    """Rows below the chart, each with the marks of a roof or a point at its head."""
+class Roof:
+    """What a device allows at a precision: flop/s, and bytes/s from memory and from the cache, if known."""
 
-    columns: tuple[TableColumn, ...]
-    marks: tuple[Mark, ...]
-    is_line: bool
+    matmul: Limit
+    flops_per_s: float
+    memory: float | None
+    working_set: float | None
+    mark: Mark
+
+    def at(self, intensity: float) -> float:
+        """The flop/s that memory and arithmetic allow."""
+        return self.flops_per_s if self.memory is None else min(self.flops_per_s, self.memory * intensity)
 
     @property
-    def width(self) -> int:
-        return _KEY + table_width(self.columns)
+    def ridges(self) -> list[float]:
+        """The intensities where a slanted roof meets the flat one."""
+        return [self.flops_per_s / rate for rate in (self.memory, self.working_set) if rate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A case beneath its roof; `products_alone` is the flop/s it would reach if only its matrix products took time."""
+
+    result: CaseResult
+    roof: Roof
+    intensity: float
+    flops_per_s: float
+    products_alone: float | None
 
     @property
-    def height(self) -> int:
-        return _ROW * (len(self.marks) + 1)
+    def share(self) -> float:
+        """How much it reaches of its limit: the record's own bound, or else the roof."""
+        bound = self.result.bound
+        return bound.share if bound else self.flops_per_s / self.roof.at(self.intensity)
+
+    @property
+    def is_above(self) -> bool:
+        """Whether it lies above its limit by more than rates move from round to round."""
+        return self.share > ABOVE
+
+
+def roofs_of(record: BenchRecord) -> list[Roof]:
+    """A roof for each measured matrix product, in the order of the record."""
+    roofs: list[Roof] = []
+    for limit in record.limits:
+        if limit.kind == "matmul" and limit.rate:
+            memory, cache = _highest(record, "memory", limit), _highest(record, "working set", limit)
+            working_set = cache if cache and (memory is None or cache > _NOTABLE * memory) else None
+            flops_per_s, mark = limit.rate.median, series_mark(len(roofs))
+            roofs.append(Roof(matmul=limit, flops_per_s=flops_per_s, memory=memory, working_set=working_set, mark=mark))
+    return roofs
+
+
+def _highest(record: BenchRecord, kind: LimitKind, roof: Limit) -> float | None:
+    """The highest rate of this kind on the roof's device, with as many threads if that was measured."""
+    own = [limit for limit in record.limits if limit.kind == kind and limit.device == roof.device]
+    same = [limit for limit in own if limit.threads == roof.threads]
+    return max((limit.rate.median for limit in same or own if limit.rate), default=None)
+
+
+def points_of(results: Sequence[CaseResult], roofs: Sequence[Roof]) -> list[Point]:
+    """The cases of which both the work and a roof are known, in order of mode and speed."""
+    ordered = [result for mode in MODES for result in by_speed([one for one in results if one.mode == mode])]
+    return [point for result in ordered if (point := _point(result, roofs))]
+
+
+def _point(result: CaseResult, roofs: Sequence[Roof]) -> Point | None:
+    cost, step_s = result.cost, result.step_s
+    way = (result.device, result.precision)
+    own = [roof for roof in roofs if (roof.matmul.device, roof.matmul.precision) == way]
+    if cost is None or step_s is None or not own or not cost.flops or not cost.bytes:
+        return None
+    alone_s = result.bound.workload_s if result.bound else None
+    return Point(
+        result=result,
+        roof=min(own, key=lambda roof: roof.matmul.threads != result.threads),
+        intensity=cost.flops / cost.bytes,
+        flops_per_s=cost.flops / step_s,
+        products_alone=cost.flops / alone_s if alone_s else None,
+    )
 
 
 def roofline_figure(record: BenchRecord) -> Figure | None:
-    """The roofs and the cases; None where no case has counted work and a measured limit."""
-    roofs = roofs_of(record)
-    known = [point.result for point in points_of(measured(record), roofs)]
-    points = points_of(foremost(known), roofs)
+    """The roofs and the cases; None if no case has counted work and a measured limit."""
+    everything = roofs_of(record)
+    known = [point.result for point in points_of(measured(record), everything)]
+    points = points_of(foremost(known), everything)
     if not points:
         return None
-    used = [roof for roof in roofs if any(point.roof is roof for point in points)]
-    with figure_style():
-        return _draw(record, points, used, left_out=len(known) - len(points))
-
-
-def _draw(record: BenchRecord, points: Sequence[Point], roofs: Sequence[Roof], *, left_out: int) -> Figure:
-    tables = (_roof_table(roofs), _point_table(points))
-    width = max(_LEAST_WIDTH, *(2 * MARGIN + table.width for table in tables))
+    roofs = [roof for roof in everything if any(point.roof is roof for point in points)]
     results = [point.result for point in points]
-    lines = [_EXPLAINED, _remark(points, left_out), *setting(record, results, but=varying(results))]
-    body = _ABOVE + _HEIGHT + _BELOW + tables[0].height + _BETWEEN + tables[1].height
-    sheet = FigureSheet.headed(width, body, title=_title(points), lines=lines)
-    top, chart_width = sheet.top + _ABOVE, width - _LEFT - MARGIN
-    sheet.text(MARGIN, top - _ABOVE / 2 - 4, "Arithmetic done, flop/s", weight="bold")
-    axes = sheet.add_axes(left=_LEFT, top=top, width=chart_width, height=_HEIGHT)
-    _draw_chart(axes, points, roofs, chart_width)
-    _number_points(axes, points)
-    _draw_list(sheet, tables[0], top + _HEIGHT + _BELOW)
-    _draw_list(sheet, tables[1], top + _HEIGHT + _BELOW + tables[0].height + _BETWEEN)
+    roof_columns, point_columns = _roof_columns(roofs), _point_columns(points)
+    width = max(_LEAST_WIDTH, *(2 * MARGIN + _KEY + table_width(table) for table in (roof_columns, point_columns)))
+    lines = [_EXPLAINED, _remark(points, len(known)), *setting(record, results, but=varying(results))]
+    body = _ABOVE + _HEIGHT + _BELOW + _ROW * (len(roofs) + 1) + _BETWEEN + _ROW * (len(points) + 1)
+    with figure_style():
+        sheet = FigureSheet.headed(width, body, title=_title(points), lines=lines)
+        top, chart_width = sheet.top + _ABOVE, width - _LEFT - MARGIN
+        sheet.text(MARGIN, top - _ABOVE / 2 - 4, "Arithmetic done, flop/s", weight="bold")
+        axes = sheet.add_axes(left=_LEFT, top=top, width=chart_width, height=_HEIGHT)
+        _draw_chart(axes, points, roofs, chart_width)
+        _number_points(axes, points)
+        middles = _draw_list(sheet, roof_columns, top + _HEIGHT + _BELOW)
+        for roof, middle in zip(roofs, middles, strict=True):
+            sheet.line([(MARGIN, middle), (MARGIN + 32, middle)], color=roof.mark.colour)
+        middles = _draw_list(sheet, point_columns, middles[-1] + _ROW / 2 + _BETWEEN)
+        for point, middle in zip(points, middles, strict=True):
+            sheet.line([(MARGIN + 16, middle)], linestyle="none", **_mark(point).style)
     return sheet.figure
 
 
-def _remark(points: Sequence[Point], left_out: int) -> str:
-    """What a reader must know of the points above a roof, and of those that aren't there."""
+def _mark(point: Point) -> Mark:
+    return WRONG if point.result.is_wrong else point.roof.mark
+
+
+def _remark(points: Sequence[Point], known: int) -> str:
+    """What a reader must know of the points above a roof, and of those of all `known` that aren't there."""
     above = sum(point.is_above and not point.result.is_wrong for point in points)
-    said = []
+    remarks = []
     if above:
         verb = "lies" if above == 1 else "lie"
-        said.append(f"{plural(above, 'case')} {verb} above: not all the work or traffic that is counted is done there.")
-    if left_out:
-        said.append(f"Shown are {len(points)} of {len(points) + left_out} cases: the fastest of each mode.")
-    return " ".join(said)
+        remarks.append(
+            f"{plural(above, 'case')} {verb} above: not all the work or traffic that is counted is done there."
+        )
+    if len(points) < known:
+        remarks.append(f"Shown are {len(points)} of {known} cases: the fastest of each mode.")
+    return " ".join(remarks)
 
 
 def _title(points: Sequence[Point]) -> str:
     """How near to its limit a case of each mode gets; not which one, since several may be level."""
-    said: list[str] = []
+    shares: list[str] = []
     for mode in MODES:
         own = [point for point in points if point.result.mode == mode and not point.result.is_wrong]
-        shares = [point.share for point in own if not point.is_above]
-        said += [f"{percent(max(shares), digits=0)}{'' if said else ' of the limit'} in {mode}"] if shares else []
-    return f"Up to {', '.join(said)}" if said else f"Roofline of {plural(len(points), 'case')}"
+        best = max((point.share for point in own if not point.is_above), default=None)
+        if best is not None:
+            shares.append(f"{percent(best, digits=0)}{'' if shares else ' of the limit'} in {mode}")
+    return f"Up to {', '.join(shares)}" if shares else f"Roofline of {plural(len(points), 'case')}"
 
 
-def _roof_table(roofs: Sequence[Roof]) -> _MarkedTable:
+def _numbers(cells: Mapping[str, Sequence[str]]) -> list[TableColumn]:
+    return [TableColumn(heading=heading, cells=tuple(own), ha="right") for heading, own in cells.items()]
+
+
+def _roof_columns(roofs: Sequence[Roof]) -> list[TableColumn]:
     names = [f"{roof.matmul.device} {roof.matmul.precision}" for roof in roofs]
-    ways = [(roof.matmul.device, roof.matmul.precision) for roof in roofs]
-    if len(set(ways)) < len(ways):
+    if len(set(names)) < len(names):
         threads = [roof.matmul.threads for roof in roofs]
         names = [name + (f" {plural(n, 'thread')}" if n else "") for name, n in zip(names, threads, strict=True)]
     cells = {
         "arithmetic": [prefixed(roof.flops_per_s, "FLOP/s") for roof in roofs],
         "memory": [prefixed(roof.memory, "B/s") for roof in roofs],
-        "from the cache, dashed": [prefixed(roof.working_set, "B/s") for roof in roofs],
     }
-    if not any(roof.working_set for roof in roofs):
-        del cells["from the cache, dashed"]
-    numbers = (TableColumn(heading=name, cells=tuple(own), ha="right") for name, own in cells.items())
-    first = TableColumn(heading="roof", cells=tuple(names))
-    return _MarkedTable(columns=(first, *numbers), marks=tuple(roof.mark for roof in roofs), is_line=True)
+    if any(roof.working_set for roof in roofs):
+        cells["from the cache, dashed"] = [prefixed(roof.working_set, "B/s") for roof in roofs]
+    return [TableColumn(heading="roof", cells=tuple(names)), *_numbers(cells)]
 
 
-def _point_table(points: Sequence[Point]) -> _MarkedTable:
+def _point_columns(points: Sequence[Point]) -> list[TableColumn]:
     results = [point.result for point in points]
-    numbers = TableColumn(heading="", cells=tuple(str(number) for number in range(1, len(points) + 1)), ha="right")
     modes = TableColumn(heading="mode", cells=tuple(result.mode for result in results))
-    names = (modes, *columns(results, varying(results)))[0 if len(set(modes.cells)) > 1 else 1 :]
     figures = {
         "flop/byte": [significant(point.intensity) for point in points],
         "done": [prefixed(point.flops_per_s, "FLOP/s") for point in points],
         "of limit": [percent(point.share, digits=0 if point.share >= 0.1 else 1) for point in points],
     }
-    right = [TableColumn(heading=name, cells=tuple(cells), ha="right") for name, cells in figures.items()]
-    bounds = TableColumn(heading="bound", cells=tuple(_bound(point) for point in points))
-    marks = tuple(point.mark for point in points)
-    return _MarkedTable(columns=(numbers, *names, *right, bounds), marks=marks, is_line=False)
+    bounds = ["wrong" if r.is_wrong else UNKNOWN if r.bound is None else r.bound.kind for r in results]
+    return [
+        *_numbers({"": [str(number) for number in range(1, len(points) + 1)]}),
+        *([modes] if len(set(modes.cells)) > 1 else []),
+        *columns(results, varying(results)),
+        *_numbers(figures),
+        TableColumn(heading="bound", cells=tuple(bounds)),
+    ]
 
 
-def _bound(point: Point) -> str:
-    """What holds the case back, or that it is wrong."""
-    if point.result.is_wrong:
-        return "wrong"
-    return UNKNOWN if point.result.bound is None else point.result.bound.kind
-
-
-def _draw_list(sheet: FigureSheet, table: _MarkedTable, top: float) -> None:
-    downs = [top + _ROW * (row + 1.5) for row in range(len(table.marks))]
-    draw_table(sheet, table.columns, downs, left=MARGIN + _KEY, heading=top + _ROW / 2)
-    for mark, down in zip(table.marks, downs, strict=True):
-        if table.is_line:
-            sheet.line([(MARGIN, down), (MARGIN + 32, down)], color=mark.colour)
-        else:
-            sheet.line([(MARGIN + 16, down)], linestyle="none", **mark.style)
+def _draw_list(sheet: FigureSheet, table: Sequence[TableColumn], top: float) -> list[float]:
+    """Draw the table with room for a mark at the head of each row; returns the middles of its rows."""
+    middles = [top + _ROW * (row + 1.5) for row in range(len(table[0].cells))]
+    draw_table(sheet, table, middles, left=MARGIN + _KEY, heading=top + _ROW / 2)
+    return middles
 
 
 def _draw_chart(axes: Axes, points: Sequence[Point], roofs: Sequence[Roof], width: int) -> None:
@@ -172,15 +245,12 @@ def _draw_chart(axes: Axes, points: Sequence[Point], roofs: Sequence[Roof], widt
     axes.grid(visible=True, axis="both")
     for roof in roofs:
         _draw_roof(axes, roof)
-    ticks = {
-        (point.intensity, point.products_alone): point.roof.mark.colour for point in points if point.products_alone
-    }
-    for (intensity, rate), colour in ticks.items():
-        axes.plot(
-            [intensity], [rate], color=colour, marker="_", markersize=_TICK, markeredgewidth=1.4, gid="products alone"
-        )
-    for place, point in enumerate(points, start=1):
-        axes.plot([point.intensity], [point.flops_per_s], gid=f"point {place}", zorder=3, **point.mark.style)
+    ticks = {(point.intensity, point.products_alone): point.roof.mark for point in points if point.products_alone}
+    style: dict[str, Any] = {"marker": "_", "markersize": _TICK, "markeredgewidth": 1.4, "gid": "products alone"}
+    for (intensity, rate), mark in ticks.items():
+        axes.plot(intensity, rate, color=mark.colour, **style)
+    for number, point in enumerate(points, start=1):
+        axes.plot(point.intensity, point.flops_per_s, gid=f"point {number}", zorder=3, **_mark(point).style)
 
 
 def _draw_roof(axes: Axes, roof: Roof) -> None:
@@ -202,5 +272,5 @@ def _number_points(axes: Axes, points: Sequence[Point]) -> None:
     ticks = [(point.intensity, point.products_alone) for point in points if point.products_alone]
     pixels = axes.transData.transform(ticks) if ticks else ()
     obstacles = [box_around(tick, _TICK * DPI / 72, 4) for tick in pixels]
-    places = [(point.intensity, point.flops_per_s) for point in points]
-    label_points(axes, places, [str(number) for number in range(1, len(points) + 1)], obstacles=obstacles)
+    numbers = [str(number) for number in range(1, len(points) + 1)]
+    label_points(axes, [(point.intensity, point.flops_per_s) for point in points], numbers, obstacles=obstacles)

@@ -98,9 +98,8 @@ def error_of(accuracy: float) -> float:
     return max(1 - accuracy, _LEAST_ERROR)
 
 
-def scale_accuracy(axes: Axes, which: Which, accuracies: Sequence[float], *, pixels: float, apart: float) -> None:
-    """An axis that holds all `accuracies`, the best at the top or the right; its ticks are `apart` pixels or more."""
-    errors = [error_of(accuracy) for accuracy in accuracies]
+def scale_accuracy(axes: Axes, which: Which, errors: Sequence[float], *, pixels: float, apart: float) -> None:
+    """An axis that holds all `errors`, the least at the top or the right; its ticks are `apart` pixels or more."""
     low, high = math.log10(min(errors)), math.log10(max(errors))
     margin = max(0.06 * (high - low), 0.02)
     worst, best = 10 ** (high + margin), 10 ** (low - margin)

@@ -1,5 +1,6 @@
-"""The confusion matrix: a row for each predicted class, a column for each actual class, and the scores at its edges.
+"""How each class is read: the confusion matrix with the scores at its edges, and recall and precision by class.
 
+The matrix has a row for each predicted class and a column for each actual class.
 Recall of a class is its diagonal cell over the sum of its column, and stands below the column; precision is the cell
 over the sum of the row, and stands at the row's end. Errors are coloured by their share of the column on a logarithmic
 scale and the diagonal apart from it, for the reason that `show.heat` gives.
@@ -10,12 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from accelmnist.core.metrics import Metrics
+from accelmnist.core.metrics import Metrics, wilson_interval
 from accelmnist.show.figures.sheet import MARGIN, FigureSheet
-from accelmnist.show.figures.style import SMALL_SIZE, SOFT_INK, figure_style
+from accelmnist.show.figures.style import PALETTE, RULE, SMALL_SIZE, SOFT_INK, Mark, figure_style
 from accelmnist.show.heat import DIAGONAL, HIGH_SHARE, LOW_SHARE, RGB, cell_colours, hex_colour, ink_on, ramp_colour
 from accelmnist.show.names import class_kind
 from accelmnist.show.units import fraction, percent
@@ -26,8 +29,11 @@ _SCORE_WIDTH = 128
 _ABOVE = 92  # the names of the columns, and what they are
 _FOOTER = 56
 _SCORE_COLOUR: RGB = (238, 240, 243)
-_RULE = 214  # grey
+_GREY_RULE = 214
 _BAR_WIDTH, _BAR_HEIGHT = 300, 18
+_CLASS_WIDTH, _CLASS_ROW, _CLASS_ABOVE = 700, 46, 56  # of recall and precision, so narrow that a phone can show them
+_LONGEST = 20  # characters of a name
+_APART = 0.17  # of a row, from its middle
 
 
 def confusion_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
@@ -66,8 +72,8 @@ def _draw_cells(sheet: FigureSheet, counts: NDArray[np.int64], *, left: int, top
 def _block(colours: NDArray[np.uint8], *, width: int = _CELL) -> NDArray[np.uint8]:
     """One cell of `width` pixels for each colour of (rows, columns, 3), with a thin grey rule round every cell."""
     block = colours.repeat(_CELL, axis=0).repeat(width, axis=1)
-    block[::_CELL] = block[:, ::width] = _RULE
-    block[-1] = block[:, -1] = _RULE
+    block[::_CELL] = block[:, ::width] = _GREY_RULE
+    block[-1] = block[:, -1] = _GREY_RULE
     return block
 
 
@@ -121,3 +127,36 @@ def _draw_scale(sheet: FigureSheet, *, left: int, top: int) -> None:
         (bar + _BAR_WIDTH + 10, "left", high),
     ):
         sheet.text(across, top + _BAR_HEIGHT / 2, text, ha=ha, size=SMALL_SIZE, color=SOFT_INK)
+
+
+def classes_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
+    """Recall and precision of every class: a row with a point for each, and the 95 % interval of each share."""
+    names = tuple(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in class_names)
+    left, height = 60 + 14 * max(map(len, names)), len(class_names) * _CLASS_ROW
+    hits = [round(scores.recall * scores.support) for scores in metrics.per_class]
+    with figure_style():
+        sheet = FigureSheet(_CLASS_WIDTH, height + 2 * _CLASS_ABOVE)
+        axes = sheet.add_axes(left=left, top=_CLASS_ABOVE, width=_CLASS_WIDTH - left - MARGIN, height=height)
+        _draw_shares(axes, hits, [scores.support for scores in metrics.per_class], -_APART, PALETTE[0], "recall")
+        _draw_shares(axes, hits, [scores.predicted for scores in metrics.per_class], _APART, PALETTE[1], "precision")
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1.0, symbol=" %"))
+        axes.grid(visible=False, axis="y")
+        axes.grid(visible=True, axis="x")
+        for row in range(1, len(names)):
+            axes.axhline(row - 0.5, color=RULE, linewidth=0.4)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, borderpad=0.3)
+    return sheet.figure
+
+
+def _draw_shares(axes: Axes, hits: list[int], totals: list[int], shift: float, mark: Mark, label: str) -> None:
+    """The shares `hits` of `totals` with their intervals; one of nothing is left out."""
+    known = [(row, hit, total) for row, (hit, total) in enumerate(zip(hits, totals, strict=True)) if total > 0]
+    rows, shares = [row + shift for row, _, _ in known], np.array([hit / total for _, hit, total in known])
+    ends = np.array([wilson_interval(hit, total) for _, hit, total in known]).reshape(-1, 2)
+    style: dict[str, Any] = {"fmt": mark.marker, "color": mark.colour, "elinewidth": 1.4, "capsize": 2.5}
+    axes.errorbar(shares, rows, xerr=np.abs(ends.T - shares), label=label, **style)
