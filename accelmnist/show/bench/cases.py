@@ -207,7 +207,8 @@ def limits_table(limits: Sequence[Limit]) -> Table:
 def limit_row(limit: Limit) -> tuple[str, ...]:
     """Its device, what it is of, how fast that is, with which interval, and what ran."""
     details = [limit.detail, "" if limit.threads is None else plural(limit.threads, "thread")]
-    kind = limit.kind if limit.precision is None else f"{limit.kind} {limit.precision}"
+    name = "thread fork-join" if limit.kind == "meeting" else limit.kind
+    kind = name if limit.precision is None else f"{name} {limit.precision}"
     width = UNKNOWN if limit.rate is None else width_text(limit.rate)
     return limit.device, kind, rate_text(limit), width, ", ".join(filter(None, details))
 
