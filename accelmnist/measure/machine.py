@@ -52,7 +52,7 @@ _THERMAL_POLICY = 1  # NVML_PERF_POLICY_THERMAL: nanoseconds that heat kept the 
 
 @dataclass(frozen=True)
 class RoundLoad:
-    """What else went on: `other_cpu` from 0 to 1, `throttled` of any GPU in use; None where it can't be known."""
+    """What else went on: `other_cpu` from 0 to 1, `throttled` of any GPU in use; None if it can't be known."""
 
     other_cpu: float | None
     throttled: bool | None
@@ -118,7 +118,7 @@ def _own_cpu_s() -> float:
 
 
 def _descendants(parent: int) -> list[int]:
-    """Processes below `parent`; none where the kernel keeps no list of them: a search of all takes milliseconds."""
+    """Processes below `parent`; none if the kernel keeps no list of them: a search of all takes milliseconds."""
     descendants: list[int] = []
     tasks = _PROC / str(parent) / "task"
     ended = contextlib.suppress(OSError)  # what is asked may end meanwhile
@@ -169,7 +169,7 @@ class _Gpu:
 
 @dataclass(frozen=True)
 class _Counter:
-    """A counter of energy: `read` gives its state, which starts again from 0 at `wraps_at`."""
+    """A counter of energy: `read` returns its state, which starts again from 0 at `wraps_at`."""
 
     read: Callable[[], int | None]
     unit_j: float
@@ -193,7 +193,7 @@ class EnergyMeter:
         self._before = [counter.read() for counter in self._counters]
 
     def end(self) -> float | None:
-        """Joules since `begin`; None where nothing counts them, or a counter can't be read or stands still."""
+        """Joules since `begin`; None if nothing counts them, or a counter can't be read or stands still."""
         joules = 0.0
         for counter, before in zip(self._counters, self._before, strict=False):
             after = counter.read()
@@ -280,7 +280,7 @@ class PeakMemory:
         self._before = used_memory_bytes(device) if reset_peak_memory(device) else None
 
     def end(self, device: Device) -> int | None:
-        """What was added since `begin` at most; None where a peak can't be set back."""
+        """What was added since `begin` at most; None if a peak can't be set back."""
         peak = peak_memory_bytes(device)
         if self._before is None or peak is None:
             return None

@@ -139,7 +139,7 @@ class BenchConfig:
     seeds: int = 10
     baseline: str | None = None  # such as "compiled" or "cuda:0/eager"; None for eager fp32 on the CPU
     data: DataConfig = field(default_factory=DataConfig)
-    recipe: str | None = None  # whose training the cases have where they say nothing of it; None: the defaults of `run`
+    recipe: str | None = None  # whose training the cases have if they say nothing of it; None: the defaults of `run`
 
     def __post_init__(self) -> None:
         _require_lists(self)
@@ -177,7 +177,7 @@ class BenchConfig:
 
     @property
     def base(self) -> RunConfig:
-        """What a case trains where it says nothing of it: the recipe, or the defaults of `accelmnist run`."""
+        """What a case trains if it says nothing of it: the recipe, or the defaults of `accelmnist run`."""
         return RunConfig() if self.recipe is None else RECIPES[self.recipe].config
 
     @property

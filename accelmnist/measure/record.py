@@ -35,7 +35,7 @@ class Limit:
     matmul          flop/s of a large square matrix product: the arithmetic limit
     workload        flop/s of the matrix products of a case's step alone, at their own shapes
     memory          bytes/s of a copy between buffers too large for any cache, read and written
-    working set     bytes/s of a copy as large as what a case's step touches: from the cache where it fits
+    working set     bytes/s of a copy as large as what a case's step touches: from the cache if it fits
     dispatch        operations/s of one small operation after the other: what a launch costs, inverted
     graph dispatch  the same inside a replayed CUDA graph
     meeting         thread fork-join: operations/s of one that is just large enough for all threads
@@ -128,7 +128,7 @@ class Latency:
 class Target:
     """Seconds to a target accuracy over seeds; a missed target is None and counts as infinite.
 
-    `median_s`, `low_s` and `high_s` (95 % interval of the median) are None where they are infinite.
+    `median_s`, `low_s` and `high_s` (95 % interval of the median) are None if they are infinite.
     """
 
     seconds: tuple[float | None, ...]
@@ -141,7 +141,7 @@ class Target:
 class TimeToAccuracy:
     """How long a case takes from untouched files to `target` on the test set, evaluation after every epoch included.
 
-    One entry a seed, in order, none left out. `epochs` are those that it took (None where it missed), `accuracies` the
+    One entry a seed, in order, none left out. `epochs` are those that it took (None if it missed), `accuracies` the
     best that each seed reached within the `most_epochs` allowed.
     """
 
@@ -223,7 +223,7 @@ class CaseResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Crossover:
-    """From which size on a way of running pays: `start` None where it never did within what was measured."""
+    """From which size on a way of running pays: `start` None if it never did within what was measured."""
 
     what: str  # such as "compiled over eager on cpu, fp32"
     axis: Literal["batch size", "width"]

@@ -228,7 +228,7 @@ class Session:
         self.request.on_stopped(self.writer.record)
 
     def _save_speeds_for_auto(self) -> None:
-        """Keep the speeds for `--engine auto`, where they can be kept."""
+        """Keep the speeds for `--engine auto`, if they can be kept."""
         with contextlib.suppress(AccelmnistError):
             keep_speeds(speeds_of(self.writer.record, self.devices, threads=self.threads))
 

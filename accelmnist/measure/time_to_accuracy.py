@@ -1,8 +1,8 @@
 """Time to accuracy: from files that nobody has touched to a target accuracy on the test set.
 
 By MLPerf's rules where they fit (MLCommons, "MLPerf Training rules"): the clock starts before the data is read, the
-evaluation after every epoch is on the clock, what is told is the median over seeds, and none is left out. Building and
-compiling are MLPerf's to leave out; here the time is told both with and without compiling. Importing torch is not on
+evaluation after every epoch is on the clock, the result is the median over seeds, and none is left out. Building and
+compiling are MLPerf's to leave out; here there are both times, with and without compiling. Importing torch is not on
 the clock. A training that never reaches the target counts as infinite, so it widens the interval and moves the median.
 
 The interval of the median is that of the order statistics (Thompson 1936), which takes infinite values as well.

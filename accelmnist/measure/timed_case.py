@@ -49,7 +49,7 @@ _FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too m
 class TimedCase(ABC):
     """A case that is ready to be timed. A step is a training step, or one call of the classifier.
 
-    `compile_s` is what making it ready took where its engine compiles, else None. A region is `slices` times
+    `compile_s` is what making it ready took if its engine compiles, else None. A region is `slices` times
     `slice_steps` steps.
     """
 
@@ -68,7 +68,7 @@ class TimedCase(ABC):
         """Set back what a region changed."""
 
     def time(self, steps: int) -> float:
-        """Seconds of `steps` steps from the start, after one that isn't timed where there are several."""
+        """Seconds of `steps` steps from the start, after one that isn't timed if there are several."""
         self.restore()
         with matmul_precision(self.device, self.case.precision):
             if steps >= _FEWEST_TO_WARM:
@@ -127,7 +127,7 @@ class TimedTraining(TimedCase):
         self._state = self.runner.state()
 
     def run(self, steps: int) -> None:
-        """Run the first `steps` steps of the first epoch; over and over where it has fewer."""
+        """Run the first `steps` steps of the first epoch; over and over if it has fewer."""
         whole, rest = divmod(steps, len(self._epoch))
         for _ in range(whole):
             self.runner.train_epoch(self._epoch)
@@ -197,7 +197,7 @@ class WarmCase:
         self._images = 0
 
     def sample(self) -> float:
-        """Images a second of one slice; raises DeviceError where it fails."""
+        """Images a second of one slice; raises DeviceError if it fails."""
         timed = self.timed
         set_threads(self._threads)
         with memory_errors(timed.device, REMEDY), CompileWatch() as watch:
@@ -216,7 +216,7 @@ class WarmCase:
     def joules_per_image(self) -> float | None:
         """All that was counted, over all images: a counter that moves in steps is right on average alone.
 
-        None where nothing counts energy.
+        None if nothing counts energy.
         """
         return sum(self._joules) / self._images if self._images else None
 

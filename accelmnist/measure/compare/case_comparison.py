@@ -1,4 +1,4 @@
-"""One case of two records: what became of it, and its comparison where it was measured in both.
+"""One case of two records: what became of it, and its comparison if it was measured in both.
 
 A wrong result has no speed: a case that is wrong in either record isn't compared, whatever it took. Else its speeds are
 compared by `comparison.compare`, divided by the median of the limits of its device that both records measured in the

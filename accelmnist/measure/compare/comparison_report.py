@@ -9,7 +9,7 @@ the failures take the p-values after Holm's correction over all compared cases, 
 alarm at 5 % however the cases depend on each other (Holm, "A simple sequentially rejective multiple test procedure",
 Scandinavian Journal of Statistics 6, 1979). The verdict of a row is that of the case by itself; `spared` marks those
 that only the correction keeps from failing, and `cannot_fail` those with too few samples to fail alone whatever they
-are. With `fail_on` it is a failure as well where NEW tried a case that BASE measured, and came to no end with it.
+are. With `fail_on` it is a failure as well if NEW tried a case that BASE measured, and came to no end with it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def compare_records(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given: below 5 % where the step-down procedure rejects at 5 %."""
+    """Holm's adjusted p-values, in the order given: below 5 % if the step-down procedure rejects at 5 %."""
     adjusted, least = [1.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
@@ -126,7 +126,7 @@ def _cannot_fail(rows: Sequence[CaseComparison], rules: Rules) -> tuple[str, ...
 
 
 def _least_p(base: int, new: int) -> float:
-    """The p-value where all samples of one side are above all of the other; 1 where they are too few for a verdict."""
+    """The p-value if all samples of one side are above all of the other; 1 if they are too few for a verdict."""
     return _least_p_of(min(base, _ENOUGH), min(new, _ENOUGH))
 
 

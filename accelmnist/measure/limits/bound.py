@@ -2,7 +2,7 @@
 
 The parts of a step, each as long as it would take alone:
 
-    compute   all counted flops at the rate of the square product, or of the case's own products where that is higher
+    compute   all counted flops at the rate of the square product, or of the case's own products if that is higher
     memory    all counted bytes at the rate of a copy as large as the step's working set
     workload  the matrix products at their own shapes, as fast as the library runs them
     launch    every operation that the host starts, a replayed graph being one, at the cost of a dispatch

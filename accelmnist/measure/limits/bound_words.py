@@ -1,7 +1,7 @@
 """What holds a case back, in a sentence that an engineer can act on, from the numbers alone.
 
-It names the device and the precision, what a part takes of the whole, and what would help, where that is known: never
-what the case has already. What was not measured and could have named another cause is said.
+It names the device and the precision, what a part takes of the whole, and what would help, if that is known: never what
+the case has already. It names what was not measured and could have been another cause.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _leaves_out_zeros(case: Case) -> bool:
 
 
 def _hedge(bound: Bound) -> str:
-    """What wasn't measured and could have named another cause."""
+    """What wasn't measured and could have been another cause."""
     missing = (("the launches", bound.launch_s), ("the products at these shapes", bound.workload_s))
     unknown = [name for name, seconds in missing if seconds is None]
     return f" ({' and '.join(unknown)} not measured)" if unknown else ""

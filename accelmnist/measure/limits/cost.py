@@ -6,7 +6,7 @@ flops       A multiplication and an addition are two. The matrix products are ex
             exponential: scaling of the pixels, biases and their gradients, a rectifier and its derivative, the loss
             (`_LOSS_FLOPS`), the update (`UPDATE_FLOPS`).
 
-bytes       Least traffic, if each operation reads and writes all its operands from and to where the step's tensors lie.
+bytes       Least traffic, if each operation reads and writes all its operands where the step's tensors lie.
             As few operations as a fused program needs: a product takes scaling, bias, activation and its derivative
             along, so the images are read as bytes; then the loss with its gradient, and one pass for the update.
 
@@ -17,7 +17,7 @@ and their gradients, while weights, their gradients and the optimizer's state st
 dropout, the loss scale of fp16, and other activations than the rectifier are not counted: the cases of a benchmark have
 none, or they are below a thousandth.
 
-A way of running may do less than is counted: where 81 % of the pixels are black, a kernel may leave out their products.
+A way of running may do less than is counted: 81 % of the pixels are black, and a kernel may leave out their products.
 """
 
 from __future__ import annotations

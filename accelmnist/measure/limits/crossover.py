@@ -5,7 +5,7 @@ along two axes: the batch size, and the width of one hidden layer (784-W-10). Th
 asked about and in nothing else.
 
 A way pays from a size on if the paired comparison of the rounds that both took part in says "faster" there and at every
-larger size that was measured. "Ambiguous" is no yes. An axis counts where both were measured at two sizes or more, and
+larger size that was measured. "Ambiguous" is no yes. An axis counts if both were measured at two sizes or more, and
 results that are wrong count nowhere.
 """
 
@@ -40,7 +40,7 @@ def find_crossovers(results: Iterable[CaseResult]) -> tuple[Crossover, ...]:
 
 
 def paired(base: CaseResult, new: CaseResult) -> Comparison | None:
-    """How fast `new` is over `base`, from the rounds that both took part in; None where there are none."""
+    """How fast `new` is over `base`, from the rounds that both took part in; None if there are none."""
     if base.images_per_s is None or new.images_per_s is None:
         return None
     theirs = dict(zip(base.rounds, base.images_per_s.samples, strict=True))
@@ -52,7 +52,7 @@ def paired(base: CaseResult, new: CaseResult) -> Comparison | None:
 
 
 def break_even_epochs(compile_s: float, *, base_epoch_s: float, compiled_epoch_s: float) -> float | None:
-    """Epochs after which compiling has paid for itself, or None where it never does; all three in seconds."""
+    """Epochs after which compiling has paid for itself, or None if it never does; all three in seconds."""
     saved_s = base_epoch_s - compiled_epoch_s
     return compile_s / saved_s if saved_s > 0 else None
 
@@ -60,7 +60,7 @@ def break_even_epochs(compile_s: float, *, base_epoch_s: float, compiled_epoch_s
 def with_break_even(results: Sequence[CaseResult], *, images_per_epoch: int) -> tuple[CaseResult, ...]:
     """The results with the break-even of each training case that compiles, against eager in the same rounds.
 
-    None where eager wasn't measured, either is wrong, or the compiled one isn't significantly faster: what a difference
+    None if eager wasn't measured, either is wrong, or the compiled one isn't significantly faster: what a difference
     that may be noise would pay back is no number of epochs.
     """
     partners = _partners(results, "engine")
@@ -151,16 +151,16 @@ def _crossover(series: _Series, varying: frozenset[str]) -> Crossover:
     }[series.question]
     others = _others(series, varying)
     start = _start(series.pays)
-    told = _told(f"than {base} {words}", new, series, start)
+    finding = _finding(f"than {base} {words}", new, series, start)
     return Crossover(
         what=", ".join([f"{new} over {base}{comma}", *others]),
         axis=series.axis,
         start=start,
-        sentence=f"{', '.join(others)}: {told}" if others else told,
+        sentence=f"{', '.join(others)}: {finding}" if others else finding,
     )
 
 
-def _told(than: str, new: str, series: _Series, start: int | None) -> str:
+def _finding(than: str, new: str, series: _Series, start: int | None) -> str:
     paying = [size for size, does in series.pays.items() if does]
     missing = [size for size, does in series.pays.items() if not does]
     smallest, largest = min(series.pays), max(series.pays)

@@ -92,9 +92,9 @@ class Scratch:
     def tensors(self, workload: ProbeWorkload) -> tuple[list[Tensor], list[Tensor]]:
         """The sources and the sinks of `workload`: views, which other workloads' views overlap."""
         if self._buffers is None:
-            where = self._device.torch_device
-            sink = torch.empty(self._sink_bytes, dtype=torch.uint8, device=where)
-            self._buffers = _operands(self._source_bytes, where), sink
+            device = self._device.torch_device
+            sink = torch.empty(self._sink_bytes, dtype=torch.uint8, device=device)
+            self._buffers = _operands(self._source_bytes, device), sink
         source, sink = self._buffers
         return _views(source, workload.sources, workload.dtype), _views(sink, workload.sinks, workload.dtype)
 
@@ -153,7 +153,7 @@ class Probe:
         return self._device.kind == "cuda" and self.limit.kind != "dispatch"
 
     def prepare(self) -> None:
-        """Make the operands, warm up, and find how often to repeat; DeviceError with the reason where that fails.
+        """Make the operands, warm up, and find how often to repeat; DeviceError with the reason if that fails.
 
         The first sample does it, if nobody did before.
         """
@@ -169,14 +169,14 @@ class Probe:
             self._run = work
 
     def sample(self) -> float:
-        """The rate, once; DeviceError with the reason where it fails."""
+        """The rate, once; DeviceError with the reason if it fails."""
         if self._run is None:
             self.prepare()
         assert self._run is not None
         return self._repeats * self.amount / self._time(self._run, self._repeats)
 
     def _repeats_of(self, work: Operation) -> int:
-        """So many that a sample takes `SAMPLE_S`; the first run is cold and doesn't count, but where it was slow."""
+        """So many that a sample takes `SAMPLE_S`; the first run is cold and doesn't count, unless it was slow."""
         repeats, seconds = 1, self._time(work, 1)
         if seconds < _SLOW_S:
             seconds = self._time(work, 1)

@@ -56,8 +56,8 @@ _COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30, "mps": 1 << 30}  # read and writ
 def probes_for(cases: Sequence[Case], devices: Mapping[str, Device]) -> tuple[Probe, ...]:
     """A probe for every limit that one of `cases` depends on, once; `devices` has those of the cases by name.
 
-    The square product's size goes by the threads in force where a case names none. Nothing runs and no memory is taken
-    before a probe's first sample. One that can't be measured says why, by a DeviceError, when it is sampled.
+    The size of the square product depends on the threads in force if a case names none. Nothing runs and no memory is
+    taken before a probe's first sample. One that can't be measured raises a DeviceError with the reason when it is sampled.
     """
     probes: list[Probe] = []
     for name, device in devices.items():
@@ -120,7 +120,7 @@ def _fitting(size: int, device: Device, *, bytes_of: Callable[[int], int]) -> in
 def _square(case: Case, device: Device) -> tuple[LimitKey, ProbeWorkload]:
     """The square product.
 
-    A CPU that has no instructions for 16 bits is held to its float32 rate: that is what a program gets which widens the
+    A CPU that has no instructions for 16 bits is held to its float32 rate: that is what a program gets that widens the
     operands first. The library's own emulation is no limit: 0.5 to 20 GFLOP/s for one product, by which operands are
     transposed, where float32 had 120.
     """

@@ -17,7 +17,7 @@ from accelmnist.measure.limits.probe import Operation, ProbeWorkload, Shape
 _OPERATIONS = 1000  # of a pass of a dispatch probe
 _FORK_JOINS = 50  # of a pass of a fork-join probe
 _PART = 1 << 15  # elements: torch gives no thread fewer (at::internal::GRAIN_SIZE)
-_UNROLL, _UNROLL_BELOW = 20, 1 << 28  # passes a graph, where a pass has fewer flops or bytes: a few µs of a GPU
+_UNROLL, _UNROLL_BELOW = 20, 1 << 28  # passes a graph, if a pass has fewer flops or bytes: a few µs of a GPU
 
 
 def square_workload(side: int, dtype: torch.dtype) -> ProbeWorkload:
@@ -72,7 +72,7 @@ def _operand_shapes(products: Sequence[Product]) -> dict[tuple[str, int], Shape]
 
 
 def _factors(product: Product, tensors: Mapping[tuple[str, int], Tensor]) -> tuple[Tensor, Tensor]:
-    """The two factors, transposed where a layer transposes them: a transposed factor may be slower to read."""
+    """The two factors, transposed as a layer transposes them: a transposed factor may be slower to read."""
     layer = product.layer
     if product.kind == "forward":
         return tensors["inputs", layer], tensors["weights", layer].t()

@@ -157,7 +157,7 @@ def verdict_of(estimate: float, low: float, high: float, p_value: float, thresho
 def _p_value(contrasts: _Contrasts) -> float:
     """Two-sided, by the normal approximation with the continuity correction; zeros count half on either side.
 
-    From 6 pairs or 4 samples a side on it is within 0.007 of the exact one, where that is below 0.1.
+    From 6 pairs or 4 samples a side on it is within 0.007 of the exact one, if that is below 0.1.
     """
     values = contrasts.values
     surplus = abs(int((values > 0).sum()) - int((values < 0).sum())) / 2
