@@ -125,14 +125,10 @@ def _cannot_fail(rows: Sequence[CaseComparison], rules: Rules) -> tuple[str, ...
     return tuple(row.key for row in compared if _least_p(*row.samples) * len(compared) >= _SIGNIFICANCE)
 
 
+@lru_cache(maxsize=256)
 def _least_p(base: int, new: int) -> float:
     """The p-value if all samples of one side are above all of the other; 1 if they are too few for a verdict."""
-    return _least_p_of(min(base, _ENOUGH), min(new, _ENOUGH))
-
-
-@lru_cache(maxsize=256)
-def _least_p_of(base: int, new: int) -> float:
-    clearest = compare([1.0] * base, [2.0] * new, paired=False)
+    clearest = compare([1.0] * min(base, _ENOUGH), [2.0] * min(new, _ENOUGH), paired=False)
     return clearest.p_value if clearest.verdict == "faster" else 1.0
 
 

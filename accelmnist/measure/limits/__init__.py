@@ -2,6 +2,6 @@
 
 cost.py                            counted arithmetic and bytes of a step
 probes.py  workloads.py  probe.py  the limits that are measured, the work that measures them, and a sample of it
-bound.py  bound_words.py           which limits a case depends on, its bound, and the sentence
+bound.py                           which limits a case depends on, its bound, and the sentence
 crossover.py                       from which size on something pays
 """

@@ -57,7 +57,7 @@ def probes_for(cases: Sequence[Case], devices: Mapping[str, Device]) -> tuple[Pr
     """A probe for every limit that one of `cases` depends on, once; `devices` has those of the cases by name.
 
     The size of the square product depends on the threads in force if a case names none. Nothing runs and no memory is
-    taken before a probe's first sample. One that can't be measured raises a DeviceError with the reason when it is sampled.
+    taken before a probe's first sample. One that can't be measured raises a DeviceError with the reason then.
     """
     probes: list[Probe] = []
     for name, device in devices.items():
