@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import pytest
 
 from accelmnist import cli
 from accelmnist.cli import invoke
+from accelmnist.cli.options import Option
 from accelmnist.core.records import RunRecord, load_record
 from accelmnist.data.idx import write_idx
 from accelmnist.data.types import Dataset
@@ -236,9 +239,9 @@ def test_a_diverging_run_says_where_and_why_and_exits_1(capsys: pytest.CaptureFi
 def test_a_wrong_run_exits_1_and_names_the_check(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from accelmnist.training import evaluation
+    from accelmnist.engines import model
 
-    monkeypatch.setattr(evaluation, "scale_images", lambda images: images * (1 / 300))
+    monkeypatch.setattr(model, "scale_images", lambda images: images * (1 / 300))
     code = invoke([*QUICK, "--no-save", "--quiet"])
     captured = capsys.readouterr()
     assert code == 1
@@ -278,10 +281,74 @@ def test_only_the_command_that_is_wanted_is_loaded() -> None:
 
 def test_every_command_is_listed_and_a_slip_of_the_finger_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["--help"]) == 0
-    listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py") if "@click.command" in path.read_text()}
-    assert [line.split()[0] for line in listed if line] == sorted(files) == list(cli.NAMES)
+    assert [line.split()[0] for line in listed] == sorted(files) == list(cli.NAMES)
     assert "Did you mean 'sweep'?" in fails(capsys, "sweeep")
+
+
+HELP_PAGES = ((), *((name,) for name in cli.NAMES))
+
+
+@pytest.mark.parametrize("command", HELP_PAGES)
+def test_help_fits_eighty_columns(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke([*command, "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+def test_each_command_is_listed_with_a_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(listed) == len(cli.NAMES)  # a line each
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("name", cli.NAMES)
+def test_every_option_stands_under_a_heading_and_says_what_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = cli.commands.get_command(click.Context(cli.commands), name)
+    assert command is not None
+    options = [parameter for parameter in command.params if isinstance(parameter, Option) and not parameter.hidden]
+    assert [option.name for option in options if option.heading == Option.heading or not option.help] == []
+    assert invoke([name, "--help"]) == 0
+    page = capsys.readouterr().out
+    headings = re.findall(r"^(\S.*):$", page, re.MULTILINE)
+    assert headings == [*dict.fromkeys(option.heading for option in options), "Other"]
+    for option in options:
+        assert re.search(rf"^  {option.opts[0]}\b", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("shell", "program"),
+    [
+        ("bash", "_accelmnist_completion() {"),
+        ("zsh", "#compdef accelmnist"),
+        ("fish", "function _accelmnist_completion"),
+    ],
+)
+def test_help_says_how_to_switch_completion_on(shell: str, program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--help"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(f"  {shell} "))
+    assert f"_ACCELMNIST_COMPLETE={shell}_source accelmnist" in line
+    assert program in completed(shell=f"{shell}_source")
+
+
+def completed(*words: str, shell: str = "bash_complete") -> str:
+    """What a shell is answered when Tab is pressed after `words`."""
+    environment = os.environ | {
+        "_ACCELMNIST_COMPLETE": shell,
+        "COMP_WORDS": " ".join(("accelmnist", *words)),
+        "COMP_CWORD": str(len(words)),
+    }
+    command = [sys.executable, "-m", "accelmnist"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_commands_options_and_choices_complete() -> None:
+    assert completed("s").split() == ["plain,sweep"]
+    assert {line.partition(",")[2] for line in completed("").split()} == set(cli.NAMES)
+    assert completed("run", "--batch").split() == ["plain,--batch-size"]
+    assert "plain,--part" not in completed("bench", "--p").split()
+    assert completed("run", "--optimizer", "sgd").split() == ["plain,sgd", "plain,sgd-momentum"]
 
 
 def test_imports_are_not_interrupted_by_the_collector_and_what_they_made_is_set_aside() -> None:

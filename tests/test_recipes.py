@@ -13,6 +13,7 @@ import pytest
 
 from accelmnist.cli import commands, invoke
 from accelmnist.cli.bench_options import bench_config_from
+from accelmnist.cli.options import CommandLine
 from accelmnist.cli.run_options import config_from, with_recipe
 from accelmnist.core.config import DataConfig, RunConfig
 from accelmnist.core.files import encode
@@ -36,16 +37,13 @@ def command_of(name: str) -> click.Command:
 RUN, BENCH = command_of("run"), command_of("bench")
 
 
-def options_of(command: click.Command, *arguments: str) -> tuple[dict[str, Any], frozenset[str]]:
-    """The options as click parses them, and the names of those that were given."""
-    context = command.make_context(command.name, list(arguments))
-    given = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}
-    return context.params, frozenset(given)
+def line_of(command: click.Command, *arguments: str) -> CommandLine:
+    """What was typed, as the command reads it."""
+    return CommandLine.of(command.make_context(command.name, list(arguments)))
 
 
 def configured(*arguments: str) -> RunConfig:
-    options, given = options_of(RUN, *arguments)
-    return config_from(with_recipe(options, given=given))
+    return config_from(with_recipe(line_of(RUN, *arguments)))
 
 
 @pytest.fixture
@@ -217,7 +215,7 @@ def test_the_interval_of_a_mean_by_hand() -> None:
 
 
 def bench_configured(*arguments: str) -> BenchConfig:
-    return bench_config_from(options_of(BENCH, *arguments)[0])
+    return bench_config_from(line_of(BENCH, *arguments))
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -42,7 +42,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files of the winner's neurons are another test's."""
-    monkeypatch.setattr("accelmnist.cli.drawing.PictureDrawing.begin", lambda *_, **__: None)
+    monkeypatch.setattr("accelmnist.cli.shell.PictureDrawing.begin", lambda *_, **__: None)
 
 
 def swept(*arguments: str, out: str = "out") -> SweepRecord:

@@ -176,7 +176,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The configuration that a command line makes; nothing is run."""
     made = []
     command = import_module("accelmnist.cli.sweep")
-    monkeypatch.setattr(command, "_run_new", lambda config, *_: made.append(config))
+    monkeypatch.setattr(command, "_run", lambda _shell, _options, config: made.append(config))
     monkeypatch.setattr(command, "_exit_code", lambda _record: 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 

@@ -22,6 +22,11 @@ from accelmnist.core.errors import AccelmnistError
 
 INTERRUPTED = 130
 WRONG_USE = 2
+_COMPLETION = (
+    ("bash", 'eval "$(_ACCELMNIST_COMPLETE=bash_source accelmnist)"'),
+    ("zsh", 'eval "$(_ACCELMNIST_COMPLETE=zsh_source accelmnist)"'),
+    ("fish", "_ACCELMNIST_COMPLETE=fish_source accelmnist | source"),
+)
 NAMES = ("bench", "compare", "doctor", "neurons", "predict", "report", "run", "sweep")
 
 
@@ -33,10 +38,15 @@ class Commands(click.Group):
         return list(NAMES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None where there is none; then all are loaded, since click names a similar one."""
+        """The command, or None if there is none; then all are loaded, since click names a similar one."""
         for name in [cmd_name] if cmd_name in NAMES else NAMES:
             self.add_command(getattr(import_module(f"accelmnist.cli.{name}"), name))
         return self.commands.get(cmd_name)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write how the shell completes commands and options, by click's own mechanism."""
+        with formatter.section("Completion by Tab, from the line for your shell in its startup file"):
+            formatter.write_dl(_COMPLETION)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,37 +7,43 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.cli.options import parse_share
+from accelmnist.cli.options import Command, document_option, option, parse_share, under
+from accelmnist.cli.shell import CHECK_FAILED
 from accelmnist.core.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
     from accelmnist.measure.compare.compared_record import ComparedRecord
     from accelmnist.measure.compare.comparison_report import ComparisonReport
 
-_FAILED = 1
 _REMEDY = "Give the folder of a benchmark, its bench.json, or the JSON of pytest-benchmark"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option(
-    "--fail-on",
-    metavar="SHARE",
-    callback=parse_share,
-    help="Exit with 1 where a case is significantly slower, and BASE at least this much faster: 5% or 0.05.",
+@under(
+    "Rules",
+    option(
+        "--fail-on",
+        metavar="SHARE",
+        callback=parse_share,
+        help="Exit with 1 if a case is significantly slower, and BASE at least this much faster: 5% or 0.05.",
+    ),
+    option(
+        "--threshold",
+        metavar="SHARE",
+        default="2%",
+        show_default=True,
+        callback=parse_share,
+        help="Difference below which two speeds are called the same; no higher than --fail-on.",
+    ),
+    option("--raw", is_flag=True, help="Compare the speeds as they are, not divided by the machine's limits."),
 )
-@click.option(
-    "--threshold",
-    metavar="SHARE",
-    default="2%",
-    show_default=True,
-    callback=parse_share,
-    help="Difference below which two speeds are called the same; no higher than --fail-on.",
+@under(
+    "Result",
+    document_option,
+    option("--markdown", "as_markdown", is_flag=True, help="Markdown on standard output."),
 )
-@click.option("--raw", is_flag=True, help="Compare the speeds as they are, not divided by the machine's limits.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown on standard output.")
 def compare(
     base: Path,
     new: Path,
@@ -47,14 +53,14 @@ def compare(
     as_json: bool,
     as_markdown: bool,
 ) -> int:
-    """Compare two records case by case: is NEW faster, slower or the same as BASE, and how sure is that?
+    """Compare two records, case by case, and say how sure that is.
 
-    BASE and NEW are folders of `accelmnist bench` or their bench.json, or two files that pytest-benchmark wrote
-    (--benchmark-json). The speeds of a benchmark are divided by the machine's own limit, measured in the same rounds,
-    so that a machine that is slower today is not taken for a slower program.
+    Is NEW faster, slower or the same as BASE? Both are folders of `accelmnist bench` or their bench.json, or files that
+    pytest-benchmark wrote (--benchmark-json). The speeds of a benchmark are divided by the machine's own limit,
+    measured in the same rounds, so that a machine that is slower today is not taken for a slower program.
 
-    The exit code is 1 where a case is wrong in NEW that was right in BASE, and with --fail-on where one got slower by
-    more than that or failed. A false alarm has a chance of at most 5 %, all cases together (Holm's correction).
+    The exit code is 1 if a case is wrong in NEW that was right in BASE, and with --fail-on if one got slower by more
+    than that or failed. A false alarm has a chance of at most 5 %, all cases together (Holm's correction).
     """
     from accelmnist.measure.compare.case_comparison import Rules
     from accelmnist.measure.compare.comparison_report import compare_records
@@ -62,9 +68,9 @@ def compare(
     if as_json and as_markdown:
         raise ConfigError("--json contradicts --markdown", remedy="Give one of them")
     rules = Rules(threshold=threshold, fail_on=fail_on, raw=raw)
-    found = compare_records(_read(base), _read(new), rules)
-    _print(found, as_json=as_json, as_markdown=as_markdown)
-    return 0 if found.passed else _FAILED
+    comparison = compare_records(_read(base), _read(new), rules)
+    _print(comparison, as_json=as_json, as_markdown=as_markdown)
+    return 0 if comparison.passed else CHECK_FAILED
 
 
 def _read(path: Path) -> ComparedRecord:
@@ -103,18 +109,18 @@ def _decode(file: Path) -> object:
         raise RecordError(f"{file} is not whole JSON: {error}", remedy="Make it again") from error
 
 
-def _print(found: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:
+def _print(comparison: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:
     if as_json:
         from accelmnist.core.files import encode
 
-        click.echo(encode(found).decode(), nl=False)
+        click.echo(encode(comparison).decode(), nl=False)
     elif as_markdown:
         from accelmnist.show.compare import comparison_note
         from accelmnist.show.render.markdown import render_markdown
 
-        click.echo(render_markdown(comparison_note(found)), nl=False)
+        click.echo(render_markdown(comparison_note(comparison)), nl=False)
     else:
         from accelmnist.show.compare import comparison_page
         from accelmnist.show.render.console import make_terminal, print_document
 
-        print_document(comparison_page(found), make_terminal(stderr=False))
+        print_document(comparison_page(comparison), make_terminal(stderr=False))

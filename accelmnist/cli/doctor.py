@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from accelmnist.cli.options import Command, document_option, under
+from accelmnist.cli.shell import CHECK_FAILED
 from accelmnist.core.errors import DeviceError
 
 if TYPE_CHECKING:
     from accelmnist.analysis.doctor import Diagnosis
 
-_NOT_READY = 1
 
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.command(cls=Command)
+@under("Result", document_option)
 def doctor(as_json: bool) -> int:
-    """Say what this machine can run: devices, precisions, engines, versions, data, each with its reason.
+    """Say what this machine can run, and why it can't run the rest.
 
-    The exit code is 0 where a run on the CPU has all it needs, and 1 where the embedded data is damaged.
+    Devices, precisions, engines, versions and data, each with its reason. The exit code is 0 if a run on the CPU has
+    all it needs, and 1 if the embedded data is damaged.
     """
     diagnosis = _diagnose()
     if as_json:
@@ -28,7 +29,7 @@ def doctor(as_json: bool) -> int:
         click.echo(msgspec.json.format(msgspec.json.encode(diagnosis), indent=2).decode())
     else:
         _print(diagnosis)
-    return 0 if diagnosis.ready else _NOT_READY
+    return 0 if diagnosis.ready else CHECK_FAILED
 
 
 def _diagnose() -> Diagnosis:

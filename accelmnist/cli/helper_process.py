@@ -25,7 +25,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from types import TracebackType
 from typing import IO, Any
 
 Pending = Callable[[], Any]
@@ -62,9 +61,7 @@ class HelperProcess:
     def __enter__(self) -> HelperProcess:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from accelmnist.cli.options import Command, json_option, no_save_option, option, path_option, under
 from accelmnist.core.config import DATASETS
 from accelmnist.core.errors import ConfigError
 from accelmnist.device.threads import limit_spinning
@@ -16,29 +17,31 @@ if TYPE_CHECKING:
     from accelmnist.analysis.neurons.source import Source
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    "data_folder",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of the four IDX files, if not where the run found them.",
+@under(
+    "Data",
+    option(
+        "--dataset", type=click.Choice(DATASETS), help="What the network has to have learned; any set if not given."
+    ),
+    path_option(
+        "--data", "data_folder", metavar="DIR", help="Folder of the four IDX files, if not where the run found them."
+    ),
 )
-@click.option(
-    "--dataset", type=click.Choice(DATASETS), help="What the network has to have learned; any data set if not given."
+@under(
+    "Result",
+    option(
+        "--top",
+        type=click.IntRange(min=1),
+        default=12,
+        show_default=True,
+        metavar="N",
+        help="Neurons told on the console, the clearest first.",
+    ),
+    path_option("--out", metavar="DIR", help="Folder of the files; RUN if not given."),
+    no_save_option,
+    json_option,
 )
-@click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=12,
-    show_default=True,
-    metavar="N",
-    help="Neurons told on the console, the clearest first.",
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the files; RUN if not given.")
-@click.option("--no-save", is_flag=True, help="Save nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The record on standard output, all else on standard error.")
 def neurons(
     run_folder: Path,
     data_folder: Path | None,
@@ -48,12 +51,12 @@ def neurons(
     no_save: bool,
     as_json: bool,
 ) -> None:
-    """Say of every first-layer neuron which classes it answers for, with the evidence, and draw the atlas.
+    """Say which classes each first-layer neuron answers for.
 
-    RUN is the folder of a finished `accelmnist run`. On the test images: when each neuron is on, what it argues for and
-    against through the layers that follow, what is lost without it, which images excite it most, and whether its
-    weights show strokes or grey noise. Dead neurons and duplicates are named. Without a hidden layer the ten outputs
-    are the neurons.
+    RUN is the folder of a finished `accelmnist run`. The evidence comes from the test images: when each neuron is on,
+    what it argues for and against through the layers that follow, what is lost without it, which images excite it most,
+    and whether its weights show strokes or grey noise. An atlas of all neurons is drawn; dead neurons and duplicates
+    are named. Without a hidden layer the ten outputs are the neurons.
     """
     limit_spinning()
     from accelmnist.analysis.neurons.source import describe_run, find_source

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from accelmnist.cli.options import Command, document_option, option, path_option, under
+
 if TYPE_CHECKING:
     from accelmnist.analysis.prediction import Prediction, Predictor
     from accelmnist.data.picture import Picture
@@ -15,21 +17,26 @@ if TYPE_CHECKING:
 _SOME_FAILED = 2
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    "model_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Folder of a run, or its model.safetensors; the newest run under results/ if not given.",
+@under(
+    "Network and images",
+    path_option(
+        "--model",
+        "model_path",
+        metavar="PATH",
+        help="Folder of a run, or its model.safetensors; the newest run under results/ if not given.",
+    ),
+    option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=10,
+        show_default=True,
+        metavar="N",
+        help="Most images taken from an IDX file.",
+    ),
 )
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Most images taken from an IDX file."
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON document on standard output, all else on standard error."
-)
+@under("Result", document_option)
 def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_json: bool) -> int:
     """Let a trained network say which digit each FILE shows.
 
@@ -80,7 +87,7 @@ def _print_all(predictor: Predictor, answers: Iterator[tuple[Picture, Prediction
 
     console = make_terminal(stderr=False)
     model = predictor.summary
-    for place, (picture, prediction) in enumerate(answers):
-        if place == 0:  # where no file can be used, there is nothing that the network could be named for
+    for number, (picture, prediction) in enumerate(answers):
+        if number == 0:  # if no file can be used, there is nothing that the network could be named for
             print_model(model, console)
         print_answer(picture, prediction, model, console)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from accelmnist.cli.options import Command, option, path_option, under
 from accelmnist.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -19,18 +20,21 @@ if TYPE_CHECKING:
 _NAME = "report.html"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("records", nargs=-1, metavar="RECORD...", type=click.Path(path_type=Path))
-@click.option("--title", default="", help="Title of the report; made from the records if not given.")
-@click.option("--author", default="", help="Who hands it in.")
-@click.option("--notes", type=click.Path(path_type=Path), metavar="FILE.md", help="Your own text, in Markdown.")
-@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the four IDX files of the run.")
-@click.option("--pdf", is_flag=True, help="Write a PDF as well, beside the HTML.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A folder, or a file ending in .html; the folder of the record if not given.",
+@under(
+    "Content",
+    option("--title", default="", help="Title of the report; made from the records if not given."),
+    option("--author", default="", help="Who hands it in."),
+    path_option("--notes", metavar="FILE.md", help="Your own text, in Markdown."),
+    path_option("--data", metavar="DIR", help="Folder of the four IDX files of the run."),
+)
+@under(
+    "Result",
+    option("--pdf", is_flag=True, help="Write a PDF as well, beside the HTML."),
+    path_option(
+        "--out", metavar="PATH", help="A folder, or a file ending in .html; the folder of the record if not given."
+    ),
 )
 def report(
     records: tuple[Path, ...],
@@ -41,11 +45,12 @@ def report(
     pdf: bool,
     out: Path | None,
 ) -> int:
-    """Make one HTML file, and with --pdf a PDF, of what the records say.
+    """Write a report to hand in, from the records of other commands.
 
-    A RECORD is the folder of `accelmnist run`, `bench` or `sweep`, or the record in it: one of each kind at most, in
-    any order. The file needs no other and no network: question, data, method, learning curves, confused images,
-    neurons, speed, verdict, environment, and the commands that remake it.
+    It is one HTML file, and with --pdf a PDF. A RECORD is the folder of `accelmnist run`, `bench` or
+    `sweep`, or the record in it: one of each kind at most, in any order. The file needs no other and no network:
+    question, data, method, learning curves, confused images, neurons, speed, verdict, environment, and the commands
+    that remake it.
     """
     from accelmnist.show.report.notes import read_notes
     from accelmnist.show.report.sources import load_sources
@@ -59,9 +64,9 @@ def report(
         raise ConfigError("--data has no effect without a run", remedy="Leave it out, or give the folder of a run")
     own_text = None if notes is None else read_notes(notes)
     file = _file(out, sources.folder)
-    found = _evidence(sources, data)
-    made = _compose(sources, found, title=title, author=author, notes=own_text)
-    for path in _write(made, file, pdf=pdf):
+    answers = _evidence(sources, data)
+    document = _compose(sources, answers, title=title, author=author, notes=own_text)
+    for path in _write(document, file, pdf=pdf):
         click.echo(path)
     return 0
 
@@ -78,44 +83,44 @@ def _file(out: Path | None, folder: Path) -> Path:
 
 
 def _evidence(sources: Sources, data: Path | None) -> RecomputedAnswers | MissingEvidence:
-    """The network of a run answers once more, where it is there; where it isn't, standard error says so too."""
+    """The answers of the run's network, asked once more; if they can't be had, why, which standard error says too."""
     from accelmnist.analysis.evidence import MissingEvidence, find_evidence
 
     if sources.run is None or sources.run_folder is None:
         return MissingEvidence("there is no run among the records")
-    found = find_evidence(sources.run, sources.run_folder, data=data, neurons=sources.neurons)
-    if isinstance(found, MissingEvidence):
-        click.echo(f"warning: the report lacks the network's own answers: {found.reason}", err=True)
-    return found
+    answers = find_evidence(sources.run, sources.run_folder, data=data, neurons=sources.neurons)
+    if isinstance(answers, MissingEvidence):
+        click.echo(f"warning: the report lacks the network's own answers: {answers.reason}", err=True)
+    return answers
 
 
 def _compose(
-    sources: Sources, found: RecomputedAnswers | MissingEvidence, *, title: str, author: str, notes: Notes | None
+    sources: Sources, answers: RecomputedAnswers | MissingEvidence, *, title: str, author: str, notes: Notes | None
 ) -> Report:
-    """The content."""
+    """The content of the document."""
     import accelmnist
     from accelmnist.show.report.compose import ReportOptions, compose
 
-    wishes = ReportOptions(
+    options = ReportOptions(
         title=title,
         author=author,
         notes=notes,
         command=shlex.join(["accelmnist", *sys.argv[1:]]),
         made_by=f"accelmnist {accelmnist.__version__}",
     )
-    return compose(sources, found, wishes)
+    return compose(sources, answers, options)
 
 
-def _write(made: Report, file: Path, *, pdf: bool) -> list[Path]:
-    """The HTML first: it stays where the PDF can't be written."""
+def _write(document: Report, file: Path, *, pdf: bool) -> list[Path]:
+    """Write the files and return their names; the HTML first, which stays if the PDF can't be written."""
     from accelmnist.core.files import write_atomically
     from accelmnist.show.render.html import render_html
 
-    write_atomically(file, render_html(made))
+    write_atomically(file, render_html(document))
     if not pdf:
         return [file]
     from accelmnist.show.render.typst import render_pdf
 
     second = file.with_suffix(".pdf")
-    write_atomically(second, render_pdf(made))
+    write_atomically(second, render_pdf(document))
     return [file, second]

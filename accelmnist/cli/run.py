@@ -2,99 +2,233 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from accelmnist.cli.contradictions import given, refuse_configuration
-from accelmnist.cli.helper_process import HelperProcess
-from accelmnist.cli.run_options import CONFIG_PARAMETERS, config_from, config_options, with_recipe
-from accelmnist.cli.run_result_options import check_result_options, result_options
-from accelmnist.cli.run_task import RunTask
-from accelmnist.cli.saving import result_folder, stopped_folder
-from accelmnist.cli.trials import check_trials
+from accelmnist.cli.options import Command, CommandLine
+from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
+from accelmnist.cli.shell import (
+    CHECK_FAILED,
+    PictureDrawing,
+    Shell,
+    StopOnInterrupt,
+    open_shell,
+    seconds_since_start,
+)
+from accelmnist.core.errors import StoppedError
 from accelmnist.core.files import require_new
-from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from accelmnist.core.config import RunConfig
     from accelmnist.core.records import RunRecord
+    from accelmnist.data.types import Dataset
+    from accelmnist.show.observer import ConsoleObserver, SilentObserver
+    from accelmnist.training.checkpoint import Checkpoint
+    from accelmnist.training.run import RunRequest
+    from accelmnist.training.setup import Setup
 
-_CHECK_FAILED = 1
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
 
 
-@click.command()
+@click.command(cls=Command)
 @config_options
 @result_options
 @click.pass_context
-def run(context: click.Context, /, **options: Any) -> int:
-    """Train the network once, check it against the CPU reference, show and save the result.
+def run(context: click.Context, /, **_: Any) -> int:
+    """Train the network once, check it, and show and save the result.
 
-    The default trains 784-256-10 on all 60,000 images; its hyper-parameters were chosen on a validation split.
+    The check repeats the training on the CPU and compares. The default trains 784-256-10 on all 60,000 images; its
+    hyper-parameters were chosen on a validation split.
     """
-    check_trials(context, options)
-    if options["resume"]:
-        refuse_configuration(context, CONFIG_PARAMETERS, of="saved run")
-    typed = given(context)
-    options = with_recipe(options, given=typed)
-    check_result_options(context, options)
-    config = (
-        None if options["resume"] else config_from({name: options[name] for name in CONFIG_PARAMETERS}, given=typed)
-    )
-    if options["out"]:
-        require_new(options["out"])  # before anything is trained for it
-    limit_spinning()
-    with HelperProcess(_AT_THE_END, at_once=False) as helper:
-        # Inductor warns of a missing CUDA runtime even where it compiles for the CPU.
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        record = _run_new(config, options, helper) if config else _resume(options, helper)
-    return _exit_code(record)
+    line = CommandLine.of(context)
+    options = run_options(line)
+    config = None if options.resume else run_config(line)
+    if options.out:
+        require_new(options.out)  # before anything is trained for it
+    with open_shell("run", options, helper_loads=_AT_THE_END, at_once=False) as shell:
+        task = _new(shell, options, config) if config else _stopped(shell, options)
+        with shell.result_folder(f"{task.setup.config.execution.device.replace(':', '')}-{task.setup.engine.name}"):
+            record = task.run()
+    return 0 if record.verdict is not None and record.verdict.passed else CHECK_FAILED
 
 
-def _run_new(config: RunConfig, options: dict[str, Any], helper: HelperProcess) -> RunRecord:
+def _new(shell: Shell, options: RunOptions, config: RunConfig) -> _Run:
     from accelmnist.data.mnist import load_in_background
     from accelmnist.device import is_known_without_torch
+    from accelmnist.device.loading import load_torch
     from accelmnist.training.setup import choose_setup
 
     load = import_s = None
     if not is_known_without_torch(config.execution.device):
         load = load_in_background(config.data, seed=config.training.seed)  # while torch is loaded
-        import_s = _load_torch(helper, options)
-    setup = choose_setup(config)
-    with result_folder(
-        options, label=f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}"
-    ) as folder:
-        task = RunTask(config=config, setup=setup, folder=folder, import_s=import_s, load=load)
-        return task.run(helper, options)
+        if config.recipe is None:
+            shell.helper.begin()
+        import_s = load_torch()
+    return _Run(shell=shell, options=options, config=config, setup=choose_setup(config), import_s=import_s, load=load)
 
 
-def _resume(options: dict[str, Any], helper: HelperProcess) -> RunRecord:
-    import_s = _load_torch(helper, options)
+def _stopped(shell: Shell, options: RunOptions) -> _Run:
+    from accelmnist.device.loading import load_torch
+
+    shell.helper.begin()
+    import_s = load_torch()
     from accelmnist.training.checkpoint import find_stopped_run
     from accelmnist.training.setup import choose_setup
 
-    stopped = find_stopped_run(stopped_folder(options["resume"], "run"))
-    setup = choose_setup(stopped.config, resumed_after=len(stopped.checkpoint.epochs) if stopped.checkpoint else 0)
-    task = RunTask(
-        config=stopped.config,
-        setup=setup,
-        folder=stopped.folder,
-        checkpoint=stopped.checkpoint,
-        import_s=import_s,
+    stopped = find_stopped_run(shell.stopped_folder())
+    checkpoint = stopped.checkpoint
+    setup = choose_setup(stopped.config, resumed_after=len(checkpoint.epochs) if checkpoint else 0)
+    return _Run(
+        shell=shell, options=options, config=stopped.config, setup=setup, checkpoint=checkpoint, import_s=import_s
     )
-    return task.run(helper, options)
 
 
-def _load_torch(helper: HelperProcess, options: dict[str, Any]) -> float:
-    """Load torch before the run, where its choices or its checkpoint need it; returns the seconds it took."""
-    from accelmnist.device.loading import load_torch
+@dataclass(kw_only=True)
+class _Run:
+    """One run on the command line: what is seen of it, what is drawn and shown of it in the end.
 
-    if options["recipe"] is None:
-        helper.begin()
-    return load_torch()
+    Nothing is seen but its answer until it opens, which is when `observer` and `console` are there. Until then Ctrl-C
+    ends it at once; from then on with its epoch. From a `checkpoint` a stopped run goes on. `import_s` is what
+    importing torch took if that came first, and `load` gives the data that was on its way meanwhile.
+    """
+
+    shell: Shell
+    options: RunOptions
+    config: RunConfig
+    setup: Setup
+    checkpoint: Checkpoint | None = None
+    import_s: float | None = None
+    load: Callable[[], Dataset] | None = None
+    record: RunRecord | None = field(default=None, init=False)
+    console: Console = field(init=False)
+    observer: ConsoleObserver | SilentObserver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._is_many = self.options.trials > 1
+        self._stop = StopOnInterrupt(
+            until="after the trainings under way" if self._is_many else "at the end of this epoch"
+        )
+        self._opened = ExitStack()
+        self._is_answered = False
+
+    def run(self) -> RunRecord:
+        """Train, prove, draw and show; raises StoppedError if the user stopped it, after saving and showing."""
+        with self.shell.showing(self._show, kept="The seeds that are over" if self._is_many else ""):
+            with self._opened:
+                record = self._execute()
+            if record.status == "interrupted":
+                raise StoppedError(record.message or "interrupted")
+        return record
+
+    def _execute(self) -> RunRecord:
+        pictures = PictureDrawing(self.shell.helper, self.shell.folder, shared_scale=self.options.shared_scale)
+        request = self._request(pictures)
+        if self._is_many:
+            from accelmnist.sweep.trials.run import execute_trials
+
+            record = execute_trials(request, self.setup, self._open, count=self.options.trials).record
+        else:
+            from accelmnist.training.execute import execute
+
+            record = execute(request, self.setup, self._open).record
+        self._keep(record)
+        if record.status == "done":
+            self.observer.stage("drawing the pictures")
+            record = pictures.finish(record)
+            self._keep(record)  # with its pictures, should a table fail
+            record = _with_tables(record, self.shell.folder)
+            self._keep(record)
+        return record
+
+    def _request(self, pictures: PictureDrawing) -> RunRequest:
+        from accelmnist.training.run import RunRequest
+
+        return RunRequest(
+            config=self.config,
+            folder=self.shell.folder,
+            save_every=self.options.save_every,
+            repeat_on_reference=not self.options.no_reference,
+            profile=self.options.profile,
+            checkpoint=self.checkpoint,
+            import_s=self.import_s,
+            load=self.load,
+            since_start=seconds_since_start if self.checkpoint is None else lambda: None,
+            should_stop=lambda: self._stop.requested,
+            on_loading=self._begin_helper,
+            on_answer=self._answer,
+            on_trained=self._stop.trained,
+            on_stopped=self._keep,
+            oracle=self.shell.oracle,
+            on_evaluated=pictures.begin,
+        )
+
+    def _begin_helper(self) -> None:
+        """Begin to load what the end needs; not before a recipe's answer is there: to its time that would add."""
+        if self._is_answered or self.config.recipe is None:
+            self.shell.helper.begin()
+
+    def _answer(self, accuracy: float) -> None:
+        """Say the accuracy before torch is there."""
+        self._is_answered = True
+        if not self.options.quiet:
+            right = f"{100 * accuracy:.2f} % of the test set are right"
+            click.echo(f"… {right}; now torch is loaded, to check and show it", err=self.options.as_json)
+
+    def _open(self) -> ConsoleObserver | SilentObserver:
+        """The run's observer, from now on; Ctrl-C waits for the end of an epoch."""
+        from accelmnist.show.observer import ConsoleObserver, SilentObserver
+
+        self.console = self.shell.terminal(stderr=self.options.as_json)
+        self.shell.helper.wait_until_ready()
+        self._opened.enter_context(self._stop)
+        self.observer = SilentObserver() if self.options.quiet else ConsoleObserver(self.console)
+        self._opened.enter_context(self.observer)
+        return self.observer
+
+    def _keep(self, record: RunRecord) -> None:
+        self.record = record
+
+    def _show(self) -> None:
+        from accelmnist.core.files import encode
+        from accelmnist.show.profile import profile_page
+        from accelmnist.show.render.console import print_document
+        from accelmnist.show.summary import format_line, run_page
+
+        record = self.record
+        if record is None:
+            return
+        if self.options.as_json:
+            click.echo(encode(record), nl=False)
+        if record.status != "done":
+            return
+        if self.options.quiet:
+            click.echo(format_line(record))
+        else:
+            print_document(run_page(record, self.shell.folder), self.console)
+            if record.profile is not None:
+                print_document(profile_page(record.profile, saved=self.shell.folder is not None), self.console)
 
 
-def _exit_code(record: RunRecord) -> int:
-    return 0 if record.verdict is not None and record.verdict.passed else _CHECK_FAILED
+def _with_tables(record: RunRecord, folder: Path | None) -> RunRecord:
+    """Write the tables of the profile and of all seeds, if there are any; returns the record that names them, saved."""
+    if folder is None or (record.profile is None and record.trials is None):
+        return record
+    from accelmnist.core.records import save_record
+    from accelmnist.show.run_files import write_profile, write_trials
+    from accelmnist.training.profiling.profile import TRACE_NAME
+
+    files = record.files
+    if record.profile is not None:
+        files = (*files, TRACE_NAME, write_profile(record.profile, folder))
+    if record.trials is not None:
+        files = (*files, write_trials(record, record.trials, folder))
+    record = replace(record, files=files)
+    save_record(record, folder)
+    return record

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 import click
 
-from accelmnist.cli.options import default_of, in_order, option_for, parse_sizes
+from accelmnist.cli.options import (
+    OUTPUT_PAIRS,
+    CommandLine,
+    OutputOptions,
+    default_of,
+    in_order,
+    option,
+    option_for,
+    options_of,
+    output_options,
+    set_options,
+    under,
+)
 from accelmnist.core.config import (
-    ACTIVATIONS,
     AMP_PRECISIONS,
-    AUGMENTS,
     AUTO,
-    DATASETS,
-    ENGINES,
     LEARNING_RATES,
-    OPTIMIZERS,
-    OUTPUTS,
-    PRECISIONS,
-    SCHEDULES,
     DataConfig,
     ExecutionConfig,
     ModelConfig,
@@ -31,78 +34,33 @@ from accelmnist.core.recipes import RECIPES
 
 _HIDDEN = ",".join(map(str, default_of(ModelConfig, "hidden")))
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
+_MOST_TRIALS = 10_000
 
-recipe_option = click.option(
-    "--recipe",
-    type=click.Choice(tuple(RECIPES)),
-    help="Network and training by name: the least time to that accuracy. Options given besides change it.",
+synthetic_option = option("--synthetic", is_flag=True, help="A seeded set made here: the same as --dataset synthetic.")
+dropout_option = options_of(ModelConfig, dropout="Probability of dropping a hidden activation.")
+length_options = options_of(TrainingConfig, epochs="Passes over the training images.", batch_size="Images of a step.")
+update_options = options_of(
+    TrainingConfig,
+    momentum="Of sgd-momentum.",
+    nesterov="Nesterov's form of momentum.",
+    weight_decay="How much weights shrink in a step, times the rate.",
+    label_smoothing="Share of the target spread over all classes.",
+    schedule="Of the learning rate.",
+    warmup="Share of the steps that one-cycle spends rising.",
+    augment="Move the training images, anew in every epoch.",
+    averaging="Average the weights over the epochs: the share of its past that the average keeps, such as 0.5.",
+    seed="Of weights, order, dropout, augmentation and split.",
 )
-set_options = in_order(
-    option_for(DataConfig, "dataset", type=click.Choice(DATASETS), help="All but mnist are downloaded or made."),
-    option_for(
-        DataConfig, "folder", "--data", metavar="DIR", show_default=False, help="Folder with the four IDX files."
-    ),
-    click.option("--synthetic", is_flag=True, help="A seeded set made here: the same as --dataset synthetic."),
-)
-data_options = in_order(
-    set_options,
-    option_for(DataConfig, "validation", type=int, help="Training images held out, by class in proportion."),
-)
-dropout_option = option_for(ModelConfig, "dropout", type=float, help="Probability of dropping a hidden activation.")
-model_options = in_order(
-    option_for(
-        ModelConfig, "hidden", type=str, callback=parse_sizes, default=_HIDDEN, help="Sizes such as 512,256, or none."
-    ),
-    option_for(ModelConfig, "activation", type=click.Choice(ACTIVATIONS)),
-    option_for(ModelConfig, "output", type=click.Choice(OUTPUTS), help="Output function, with the loss that fits it."),
-    dropout_option,
-)
-length_options = in_order(
-    option_for(TrainingConfig, "epochs", type=int), option_for(TrainingConfig, "batch_size", type=int)
-)
-update_options = in_order(
-    option_for(TrainingConfig, "momentum", type=float, help="Of sgd-momentum."),
-    option_for(TrainingConfig, "nesterov", is_flag=True, help="Nesterov's form of momentum.", show_default=False),
-    option_for(TrainingConfig, "weight_decay", type=float),
-    option_for(TrainingConfig, "label_smoothing", type=float, help="Share of the target spread over all classes."),
-    option_for(TrainingConfig, "schedule", type=click.Choice(SCHEDULES), help="Of the learning rate."),
-    option_for(TrainingConfig, "warmup", type=float, help="Share of the steps that one-cycle spends rising."),
-    option_for(
-        TrainingConfig, "augment", type=click.Choice(AUGMENTS), help="Move the training images, anew in every epoch."
-    ),
-    option_for(
-        TrainingConfig,
-        "averaging",
-        type=float,
-        help="Average the weights over the epochs: the share of its past that the average keeps, such as 0.5.",
-    ),
-    option_for(TrainingConfig, "seed", type=int, help="Of weights, order, dropout, augmentation and split."),
-)
-training_options = in_order(
-    length_options,
-    option_for(TrainingConfig, "optimizer", type=click.Choice(OPTIMIZERS)),
-    option_for(
-        TrainingConfig,
-        "learning_rate",
-        "--lr",
-        type=float,
-        default=None,
-        show_default=_RATES,
-        help="Peak of the learning rate.",
-    ),
-    update_options,
-)
-execution_options = in_order(
-    option_for(ExecutionConfig, "device", help="auto, cpu, cuda, cuda:N or mps."),
-    option_for(
+execution_options = under(
+    "Execution",
+    options_of(
         ExecutionConfig,
-        "engine",
-        type=click.Choice([AUTO, *ENGINES]),
-        help="How the steps are run; auto is the fastest here.",
+        device="auto, cpu, cuda, cuda:N or mps.",
+        engine="How the steps are run; auto is the fastest here.",
     ),
-    click.option("--compile", "compile_step", is_flag=True, help="The same as --engine compiled."),
-    option_for(ExecutionConfig, "precision", type=click.Choice(PRECISIONS), help="Of the arithmetic."),
-    click.option(
+    option("--compile", "compile_step", is_flag=True, help="The same as --engine compiled."),
+    options_of(ExecutionConfig, precision="Of the arithmetic."),
+    option(
         "--amp",
         type=click.Choice(AMP_PRECISIONS),
         is_flag=False,
@@ -110,79 +68,170 @@ execution_options = in_order(
         metavar="[bf16|fp16]",
         help="Mixed precision: the same as --precision bf16, or fp16.",
     ),
-    option_for(
-        ExecutionConfig, "threads", type=int, show_default=False, help="CPU threads; torch's choice if not given."
+    options_of(ExecutionConfig, threads="CPU threads; torch's choice if not given."),
+)
+_recipe_option = options_of(
+    RunConfig,
+    recipe="Network and training by name: the least time to that accuracy. Options given besides change it.",
+)
+config_options = in_order(
+    under("Recipe", _recipe_option),
+    under(
+        "Data",
+        set_options,
+        synthetic_option,
+        options_of(DataConfig, validation="Training images held out, by class in proportion."),
+    ),
+    under(
+        "Network",
+        option_for(ModelConfig, "hidden", default=_HIDDEN, help="Sizes such as 512,256, or none."),
+        options_of(
+            ModelConfig, activation="Of the hidden layers.", output="Output function, with the loss that fits it."
+        ),
+        dropout_option,
+    ),
+    under(
+        "Training",
+        length_options,
+        options_of(TrainingConfig, optimizer="Rule of the update."),
+        option_for(TrainingConfig, "learning_rate", show_default=_RATES, help="Peak of the learning rate."),
+        update_options,
+    ),
+    execution_options,
+)
+_TRIALS = "--trials"
+result_options = in_order(
+    under(
+        "Proof",
+        option(
+            _TRIALS,
+            type=click.IntRange(1, _MOST_TRIALS),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Seeds to train together, from --seed on; the first is checked in full.",
+        ),
+        option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),
+        option("--profile", is_flag=True, help="Profile a few steps: their launches, and where the time goes."),
+    ),
+    under(
+        "Result",
+        *output_options(label="<device>-<engine>", noun="run", quiet="the verdict"),
+        option(
+            "--save-every",
+            type=click.IntRange(min=0),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Epochs between checkpoints; 0 makes none.",
+        ),
+        option("--shared-scale", is_flag=True, help="One grey scale for the weight images of all neurons."),
     ),
 )
-config_options = in_order(recipe_option, data_options, model_options, training_options, execution_options)
 
-_DATA, _MODEL, _TRAINING, _EXECUTION = (
-    tuple(field.name for field in fields(part)) for part in (DataConfig, ModelConfig, TrainingConfig, ExecutionConfig)
-)
+_MODEL, _TRAINING = ({field.name for field in fields(part)} for part in (ModelConfig, TrainingConfig))
+_DATA, _EXECUTION = ({field.name for field in fields(part)} for part in (DataConfig, ExecutionConfig))
 CONFIG_PARAMETERS = frozenset({*_DATA, *_MODEL, *_TRAINING, *_EXECUTION, "recipe", "synthetic", "compile_step", "amp"})
 
 
-def with_recipe(options: dict[str, Any], *, given: frozenset[str]) -> dict[str, Any]:
-    """The options with the recipe's values for those that were not `given`, where a recipe is among them.
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(OutputOptions):
+    """What becomes of a run and of its result."""
+
+    trials: int
+    no_reference: bool
+    profile: bool
+    save_every: int
+    shared_scale: bool
+
+
+def run_options(line: CommandLine) -> RunOptions:
+    """The options of the result; raises ConfigError for those that contradict each other, or have no effect."""
+    _check_trials(line)
+    line.refuse_configuration(CONFIG_PARAMETERS, of="saved run")
+    line.refuse_pairs(*OUTPUT_PAIRS)
+    if line["profile"] and line["quiet"] and line["no_save"]:
+        raise ConfigError("--profile has no effect with --quiet and --no-save", remedy="Leave one of them out")
+    return line.make(RunOptions)
+
+
+def _check_trials(line: CommandLine) -> None:
+    """Raise ConfigError for an option that means nothing for many seeds."""
+    reasons = {
+        "resume": "it goes on with one stopped training",
+        "profile": "it looks at the steps of one training",
+        "save_every": "trainings of many seeds make no checkpoints",
+    }
+    for name, reason in reasons.items():
+        if line["trials"] > 1 and name in line.given:
+            flag = line.flags[name]
+            raise ConfigError(
+                f"{flag} has no place beside {_TRIALS}: {reason}", remedy=f"Leave out {flag} or {_TRIALS}"
+            )
+
+
+def run_config(line: CommandLine) -> RunConfig:
+    """The configuration of a new run, a recipe applied; raises ConfigError for what can't be or has no effect."""
+    line = with_recipe(line)
+    line.refuse_without("momentum", needs="optimizer", value="sgd-momentum")
+    line.refuse_without("warmup", needs="schedule", value="one-cycle")
+    return config_from(line)
+
+
+def with_recipe(line: CommandLine) -> CommandLine:
+    """The line with the values of its recipe, if it has one, for all that was not given.
 
     A learning rate belongs to its optimizer: another optimizer brings its own.
     """
-    if options["recipe"] is None:
-        return options
-    recipe = RECIPES[options["recipe"]]
-    own = {name: getattr(recipe.model, name) for name in _MODEL}
-    own |= {name: getattr(recipe.training, name) for name in _TRAINING}
-    if options["optimizer"] != recipe.training.optimizer and "optimizer" in given:
-        own["learning_rate"] = None
-    return options | {name: value for name, value in own.items() if name not in given}
+    if line["recipe"] is None:
+        return line
+    recipe = RECIPES[line["recipe"]]
+    values = {name: getattr(recipe.model, name) for name in _MODEL}
+    values |= {name: getattr(recipe.training, name) for name in _TRAINING}
+    if line["optimizer"] != recipe.training.optimizer and "optimizer" in line.given:
+        values["learning_rate"] = None
+    return line.changed(**{name: value for name, value in values.items() if name not in line.given})
 
 
-def config_from(options: dict[str, Any], *, given: frozenset[str] = frozenset()) -> RunConfig:
-    """The configuration that the options above describe; raises ConfigError where two of them contradict each other.
+def config_from(line: CommandLine) -> RunConfig:
+    """The configuration that a line describes as it stands; raises ConfigError for options that contradict each other.
 
-    A default contradicts nothing: `given` are the options that were typed.
+    A default contradicts nothing.
     """
-    options = dict(options)
-    _apply_synthetic(options)
-    _apply_compile(options)
-    _apply_amp(options, given=given)
-    _apply_rate(options)
+    line = line.changed(
+        dataset=_dataset(line), engine=_engine(line), precision=_precision(line), learning_rate=_learning_rate(line)
+    )
     return RunConfig(
-        data=DataConfig(**{name: options[name] for name in _DATA}),
-        model=ModelConfig(**{name: options[name] for name in _MODEL}),
-        training=TrainingConfig(**{name: options[name] for name in _TRAINING}),
-        execution=ExecutionConfig(**{name: options[name] for name in _EXECUTION}),
-        recipe=options["recipe"],
+        data=line.make(DataConfig),
+        model=line.make(ModelConfig),
+        training=line.make(TrainingConfig),
+        execution=line.make(ExecutionConfig),
+        recipe=line["recipe"],
     )
 
 
-def _apply_synthetic(options: dict[str, Any]) -> None:
-    if not options.pop("synthetic"):
-        return
-    if options["dataset"] not in ("mnist", "synthetic"):
+def _dataset(line: CommandLine) -> str:
+    if line["synthetic"] and line["dataset"] not in ("mnist", "synthetic"):
         raise ConfigError("--synthetic contradicts --dataset", remedy="Give one of them")
-    options["dataset"] = "synthetic"
+    return "synthetic" if line["synthetic"] else line["dataset"]
 
 
-def _apply_compile(options: dict[str, Any]) -> None:
-    if not options.pop("compile_step"):
-        return
-    if options["engine"] not in (AUTO, "compiled"):
-        raise ConfigError(f"--compile contradicts --engine {options['engine']}", remedy="Give one of them")
-    options["engine"] = "compiled"
+def _engine(line: CommandLine) -> str:
+    if line["compile_step"] and line["engine"] not in (AUTO, "compiled"):
+        raise ConfigError(f"--compile contradicts --engine {line['engine']}", remedy="Give one of them")
+    return "compiled" if line["compile_step"] else line["engine"]
 
 
-def _apply_rate(options: dict[str, Any]) -> None:
+def _learning_rate(line: CommandLine) -> float:
     """A rate that is not given is the dataclass's 0.0, which follows the optimizer; one that is given may not be 0."""
-    if options["learning_rate"] == 0:
+    if line["learning_rate"] == 0:
         raise ConfigError("--lr: 0.0 is not a positive number", remedy="Give one such as 0.01")
-    options["learning_rate"] = options["learning_rate"] or 0.0
+    return line["learning_rate"] or 0.0
 
 
-def _apply_amp(options: dict[str, Any], *, given: frozenset[str]) -> None:
-    amp = options.pop("amp")
-    if amp is None:
-        return
-    if "precision" in given and options["precision"] != amp:
-        raise ConfigError(f"--amp {amp} contradicts --precision {options['precision']}", remedy="Give one of them")
-    options["precision"] = amp
+def _precision(line: CommandLine) -> str:
+    amp: str | None = line["amp"]
+    precision: str = line["precision"]
+    if amp is not None and "precision" in line.given and precision != amp:
+        raise ConfigError(f"--amp {amp} contradicts --precision {precision}", remedy="Give one of them")
+    return amp or precision

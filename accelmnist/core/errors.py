@@ -1,6 +1,6 @@
-"""The exception tree: every mistake that a user can make or a machine can cause.
+"""The exceptions of the package: every mistake that a user can make or a machine can cause.
 
-    AccelmnistError            one clear line: the cause, and the remedy behind it
+    AccelmnistError            one clear line: the cause, then the remedy
     ├── ConfigError            an option's value is wrong or two contradict each other
     ├── DataError              a data file or folder is missing, damaged or of another kind
     ├── DeviceError            a device, engine or precision is not available here

@@ -1,7 +1,7 @@
 """Files and folders of a result: written in one step, by one program at a time; records as files; the cache folder.
 
-The method is POSIX's: write a temporary file in the same folder, flush it to the disk, rename it over the old one. A
-process killed at any moment leaves either the old file or the new one.
+A file is replaced by POSIX's means: a temporary file in the same folder is flushed to the disk and renamed over the old
+one. A process killed at any moment leaves either the old file or the new one.
 
 A record is a file of JSON with a schema version, validated on load. In memory it is a frozen dataclass with the fields
 `schema_version` and `kind`: msgspec encodes it as it is and checks every type on the way back. Keys are never renamed
@@ -31,70 +31,30 @@ SCHEMA_VERSION = 1
 Record = TypeVar("Record")
 
 _LOCK = ".lock"
-
-
-def make_folder(folder: Path) -> Path:
-    """Create `folder` with its parents and prove that it can be written; raises OutputError where it can't."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise _output_error(folder, error) from error
-    return folder
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step; where that fails, raises OutputError and leaves the old file."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # the temporary file's own mode keeps everyone else out
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        raise _output_error(path, error) from error
-
-
-def remove_file(path: Path) -> None:
-    """Remove `path` where it is there; raises OutputError where it can't be."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _output_error(path, error, action="replace") from error
-
-
-def _output_error(path: Path, error: OSError, *, action: str = "write") -> OutputError:
-    cause = (error.strerror or str(error)).lower()
-    return OutputError(
-        f"cannot {action} {path}: {cause}",
-        remedy="Choose a folder with --out, make room there, or run with --no-save",
-    )
+_MOST_OF_ONE_SECOND = 1000  # new folders with one label
 
 
 def new_folder(asked: Path | None, *, label: str) -> Path:
-    """Where something new will be saved: `asked`, or a new folder under `results/` named by the time and the label.
+    """The folder of a new result: `asked`, or a new one under `results/` named by the time and the label.
 
-    The new folder is made at once, so that two of one second get one each. Raises ConfigError where `asked` holds
-    files, which would be lost, and OutputError where a folder can't be made.
+    The new folder is made at once, so that two of one second get one each. Raises ConfigError if `asked` holds files,
+    which would be lost, and OutputError if a folder can't be made.
     """
     if asked is not None:
         require_new(asked)
         return asked
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
     make_folder(RESULTS)
-    candidates = (RESULTS / f"{name}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
-    return next(folder for folder in candidates if _is_made(folder))
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
+    for suffix in ("", *(f"-{number}" for number in range(2, _MOST_OF_ONE_SECOND))):
+        folder = RESULTS / f"{name}{suffix}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise OutputError(f"{RESULTS} is full of {name}", remedy="Choose a folder with --out")
 
 
 def require_new(asked: Path) -> None:
-    """Raise ConfigError where the folder `asked` holds something that a new result could replace."""
+    """Raise ConfigError if the folder `asked` holds something that a new result could replace."""
     if any((asked / record).exists() for record in RECORDS.values()):
         raise ConfigError(
             f"--out {asked} already holds a result", remedy="Choose another folder, or go on with it by --resume"
@@ -103,26 +63,15 @@ def require_new(asked: Path) -> None:
         raise ConfigError(f"--out {asked} holds other files, which could be replaced", remedy="Choose a new folder")
 
 
-def _is_made(folder: Path) -> bool:
+def make_folder(folder: Path) -> Path:
+    """Create `folder` with its parents and prove that it can be written; raises OutputError if it can't."""
     try:
-        folder.mkdir()
-    except FileExistsError:
-        return False
-    return True
-
-
-def cache_folder() -> Path:
-    """Where what can be had again is kept, by the XDG Base Directory Specification: downloads, measured speeds.
-
-    Raises DataError where there is no home folder.
-    """
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # the specification has a relative path ignored
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError as error:
-            raise DataError("no home folder to keep downloads in", remedy="Set XDG_CACHE_HOME") from error
-    return base / "accelmnist"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _output_error(folder, error) from error
+    return folder
 
 
 def remove_if_empty(folder: Path) -> None:
@@ -134,7 +83,7 @@ def remove_if_empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Within: no other program writes into `folder`; raises OutputError where one does.
+    """Within: no other program writes into `folder`; raises OutputError if one does.
 
     The lock is the operating system's, so it goes with the process that holds it, however that ends.
     """
@@ -158,7 +107,52 @@ def sole_writer(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-# --- records as files
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step; raises OutputError, and leaves the old file, if that fails."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # the temporary file's own mode keeps everyone else out
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise _output_error(path, error) from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove `path` if it is there; raises OutputError if it can't be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _output_error(path, error, action="replace") from error
+
+
+def _output_error(path: Path, error: OSError, *, action: str = "write") -> OutputError:
+    cause = (error.strerror or str(error)).lower()
+    return OutputError(
+        f"cannot {action} {path}: {cause}",
+        remedy="Choose a folder with --out, make room there, or run with --no-save",
+    )
+
+
+def cache_folder() -> Path:
+    """The folder of what can be had again, by the XDG Base Directory Specification: downloads, measured speeds.
+
+    Raises DataError if there is no home folder.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # the specification has a relative path ignored
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError as error:
+            raise DataError("no home folder to keep downloads in", remedy="Set XDG_CACHE_HOME") from error
+    return base / "accelmnist"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,198 @@
+"""What run, bench and sweep do around their work: load, find the folder, show what came of it, say how to go on."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from accelmnist.cli.helper_process import HelperProcess, Pending
+from accelmnist.cli.options import OutputOptions
+from accelmnist.core.errors import ConfigError, StoppedError
+from accelmnist.device.threads import limit_spinning
+
+if TYPE_CHECKING:
+    from accelmnist.core.records import RunRecord
+    from accelmnist.data.types import ImageSet
+    from accelmnist.engines.model import MLP
+    from accelmnist.show.render.console import Terminal
+    from accelmnist.training.reference.scores import Oracle
+
+CHECK_FAILED = 1
+
+
+class Shell:
+    """Around the work of one command: `helper` is the other process, `folder` where the result is saved, if it is."""
+
+    def __init__(self, command: str, options: OutputOptions, helper: HelperProcess) -> None:
+        self.command, self.options, self.helper = command, options, helper
+        self.folder: Path | None = None
+
+    @contextmanager
+    def result_folder(self, label: str) -> Iterator[None]:
+        """Within, `folder` is the one that --resume or --out names, or a new one named by time and `label`.
+
+        It is None with --no-save, and a new one is removed if nothing came of it. Raises ConfigError for one that holds
+        files, OutputError for one that can't be made.
+        """
+        from accelmnist.core.files import new_folder, remove_if_empty
+
+        if self.options.resume:
+            self.folder = self.stopped_folder()
+        elif not self.options.no_save:
+            self.folder = new_folder(self.options.out, label=label)
+        try:
+            yield
+        finally:
+            if self.folder is not None and not self.options.resume:
+                remove_if_empty(self.folder)
+
+    def stopped_folder(self) -> Path:
+        """The folder that --resume names, itself or by the record in it.
+
+        Raises ConfigError, with the command that goes on there, for what another command stopped.
+        """
+        from accelmnist.core.files import NOUNS, other_kind_in
+
+        path = self.options.resume
+        assert path is not None
+        other = other_kind_in(path, self.command)
+        if other is not None:
+            noun = NOUNS[other]
+            raise ConfigError(
+                f"--resume {path}: that is {noun}, not {NOUNS[self.command]}",
+                remedy=f"{noun.capitalize()} goes on with: accelmnist {other} --resume {path}",
+            )
+        return path.parent if path.is_file() else path
+
+    def terminal(self, *, stderr: bool) -> Terminal:
+        """The console that tells of the work, on standard output or on standard error."""
+        from accelmnist.show.render.console import make_terminal
+
+        return make_terminal(stderr=stderr)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Within: no other program writes into `folder`; raises OutputError if one does."""
+        from accelmnist.core.files import sole_writer
+
+        return nullcontext() if self.folder is None else sole_writer(self.folder)
+
+    @property
+    def oracle(self) -> Oracle:
+        """scikit-learn's scores, computed by the helper."""
+        return partial(self.helper.start, "accelmnist.training.reference.scores:oracle_scores")
+
+    @contextmanager
+    def showing(self, show: Callable[[], None], *, kept: str = "") -> Iterator[None]:
+        """Within, the command works; whatever ends that, `show` shows what is there.
+
+        The helper is ready before anything begins, so that it disturbs no measurement. Raises StoppedError, with how to
+        go on, if the user stopped the work or the reader of its output went away; `kept` names what is saved of work
+        that can't go on.
+        """
+        try:
+            self.helper.wait_until_ready()
+            yield
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise StoppedError("interrupted", remedy=self._how_to_go_on(kept)) from None
+        except StoppedError as error:
+            raise StoppedError(error.message, remedy=self._how_to_go_on(kept)) from None
+        finally:  # a picture that can't be written must not hide what was measured
+            show()
+
+    def _how_to_go_on(self, kept: str) -> str:
+        from accelmnist.core.files import RECORDS
+
+        if self.folder is None or not (self.folder / RECORDS[self.command]).exists():
+            return "Nothing was saved"
+        if kept:
+            return f"{kept} are in {self.folder}"
+        return f"Go on with: accelmnist {self.command} --resume {self.folder}"
+
+
+@contextmanager
+def open_shell(
+    command: str, options: OutputOptions, *, helper_loads: Sequence[str], at_once: bool = True
+) -> Iterator[Shell]:
+    """A shell with its helper, which loads its modules `at_once` or with its first call."""
+    limit_spinning()
+    with HelperProcess(helper_loads, at_once=at_once) as helper:
+        # Inductor warns of a missing CUDA runtime even if it compiles for the CPU.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+        yield Shell(command, options, helper)
+
+
+class StopOnInterrupt:
+    """Ctrl-C while training, in two steps: the first sets `requested` and says so, the second raises KeyboardInterrupt.
+
+    An epoch takes a second or so, and its end is the only point from which a run can go on to the same weights. From
+    `trained` on there is nothing to wait for, and the first one raises.
+    """
+
+    def __init__(self, *, until: str) -> None:
+        self.requested = False
+        self._until = until
+        self._is_training = True
+
+    def trained(self) -> None:
+        """From now on there is no epoch to wait for: the weights are saved."""
+        self._is_training = False
+
+    def __enter__(self) -> StopOnInterrupt:
+        self._before = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested or not self._is_training:
+            raise KeyboardInterrupt
+        self.requested = True
+        click.echo(f"\nStopping {self._until}; Ctrl-C again stops at once", err=True)
+
+
+class PictureDrawing:
+    """The pictures of a run: the helper begins to draw when it is evaluated, while this process checks the result."""
+
+    def __init__(self, helper: HelperProcess, folder: Path | None, *, shared_scale: bool = False) -> None:
+        self._helper, self._folder, self._shared_scale = helper, folder, shared_scale
+        self._pending: Pending | None = None
+
+    def begin(self, record: RunRecord, model: MLP, test: ImageSet) -> None:
+        """Begin to draw; nothing is drawn of a run that is not saved."""
+        if self._folder is not None:
+            self._pending = self._helper.start(
+                "accelmnist.show.pictures:write_pictures",
+                record,
+                self._folder,
+                weights=model.first_layer_weights(),
+                mistake_images=test.images[[mistake.index for mistake in record.mistakes]],
+                shared_scale=self._shared_scale,
+            )
+
+    def finish(self, record: RunRecord) -> RunRecord:
+        """Wait for the pictures; returns the record with the names of all files, saved."""
+        from accelmnist.core.records import save_record
+
+        if self._pending is None or self._folder is None:
+            return record
+        record = replace(record, files=("run.json", "model.safetensors", *self._pending()))
+        save_record(record, self._folder)
+        return record
+
+
+def seconds_since_start() -> float:
+    """Seconds since this process was started, what it took to import included."""
+    import psutil
+
+    return max(time.time() - float(psutil.Process().create_time()), 0.0)
