@@ -24,11 +24,10 @@ from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.compiled import CompiledEngine
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import TrainingPlan
-from accelmnist.engines.step import functional_loop
-from accelmnist.engines.step.compiled_steps import epoch_by_loop, epoch_by_steps
+from accelmnist.engines.step import compiled_steps
+from accelmnist.engines.step.compiled_steps import StepLoop, epoch_by_loop, epoch_by_steps
 from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
-from accelmnist.engines.step.functional_loop import StepLoop
 from accelmnist.training.loop import prepare
 from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import CONFIGURATIONS, runs_here
@@ -162,7 +161,7 @@ def test_the_loop_takes_the_steps_that_single_calls_take(
     """Fewer than a call holds, and more; each against the pure function run as it is."""
     config = small_config(training={**ADAM, "batch_size": 24}, execution={"precision": precision})
     plan = planned(config, synthetic)
-    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == 64
+    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).capacity == 64
 
     def ends(way: Any, nudge: Any = leave) -> Any:
         job = make_job(config, synthetic, CPU)
@@ -191,10 +190,10 @@ def test_a_call_of_the_loop_has_room_for_about_a_second(
     steps: int, synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config(model={"hidden": ()}, training={"batch_size": 16})
-    monkeypatch.setattr(functional_loop, "_MOST_OPERATIONS", steps * 6 * 16 * 785 * 10 + 1)
+    monkeypatch.setattr(compiled_steps, "_MOST_OPERATIONS", steps * 6 * 16 * 785 * 10 + 1)
     plan = planned(config, synthetic)
-    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).room == steps
-    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan[:1]).room == 1
+    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).capacity == steps
+    assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan[:1]).capacity == 1
 
 
 @pytest.mark.slow  # three compilations that no other test shares

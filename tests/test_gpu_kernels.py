@@ -26,7 +26,7 @@ from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step import replay
 from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
-from accelmnist.engines.triton.kernels.tiles import Tile, tile
+from accelmnist.engines.triton.kernels.constants import Tile, tile
 from accelmnist.training.loop import prepare
 from accelmnist.training.profiling.profile import profile_training
 from accelmnist.training.reference.tolerances import tolerances

@@ -10,9 +10,9 @@ import torch
 
 from accelmnist.core.config import TrainingConfig
 from accelmnist.device import Device
-from accelmnist.engines.step.dropout import drop
 from accelmnist.engines.step.functional_update import FunctionalUpdate
-from accelmnist.engines.step.loss_scale import LossScale
+from accelmnist.engines.step.loss import drop
+from accelmnist.engines.step.scaled_update import LossScale
 from accelmnist.engines.step.torch_update import TorchUpdate
 from tests.rounding import UNIT
 

@@ -1,7 +1,7 @@
 """Devices: the one package that names torch.cuda, torch.mps and torch.backends.
 
-It resolves a name to a device, synchronizes it, says what it can do (every capability is a value with a reason that
-can be printed), sets the arithmetic of a precision, captures graphs, and reads memory. Everything else in the package
+It resolves a name to a device, synchronizes it, reports its capabilities (each a value with a reason that can be
+printed), sets the arithmetic of a precision, captures graphs, and reads memory. Everything else in the package
 is device-agnostic.
 
 Units: bytes. Sources: PyTorch's notes on CUDA semantics, on MPS and on numerical accuracy (TF32).
@@ -9,88 +9,39 @@ Units: bytes. Sources: PyTorch's notes on CUDA semantics, on MPS and on numerica
 torch is loaded by the first function that needs it, not by an import of this package.
 """
 
-from accelmnist.device.arithmetic import (
-    autocast,
-    matmul_precision,
-    operand_dtype,
-)
-from accelmnist.device.capabilities import (
-    Capability,
-    compile_capability,
-    cpp_compiler,
-    is_emulated,
-    multiprocessors,
-    precision_capability,
-    require_precision,
-)
-from accelmnist.device.graphs import (
-    Replay,
-    capture_graph,
-    capture_graphs,
-)
-from accelmnist.device.memory import (
-    free_memory_bytes,
-    is_out_of_memory,
-    memory_errors,
-    peak_memory_bytes,
-    process_peak_bytes,
-    reset_peak_memory,
-    total_memory_bytes,
-    used_memory_bytes,
-)
-from accelmnist.device.names import (
-    KINDS,
-    Device,
-    available,
-    cpu_instructions,
-    driver_version,
-    is_known_without_torch,
-    nvml_uuid,
-    processor,
-    require_threads,
-    resolve,
-    set_threads,
-    synchronize,
-    threads_in_force,
-    torch_version,
-    why_absent,
-)
-
-__all__ = [
-    "KINDS",
-    "Capability",
-    "Device",
-    "Replay",
-    "autocast",
-    "available",
-    "capture_graph",
-    "capture_graphs",
-    "compile_capability",
-    "cpp_compiler",
-    "cpu_instructions",
-    "driver_version",
-    "free_memory_bytes",
-    "is_emulated",
-    "is_known_without_torch",
-    "is_out_of_memory",
-    "matmul_precision",
-    "memory_errors",
-    "multiprocessors",
-    "nvml_uuid",
-    "operand_dtype",
-    "peak_memory_bytes",
-    "precision_capability",
-    "process_peak_bytes",
-    "processor",
-    "require_precision",
-    "require_threads",
-    "reset_peak_memory",
-    "resolve",
-    "set_threads",
-    "synchronize",
-    "threads_in_force",
-    "torch_version",
-    "total_memory_bytes",
-    "used_memory_bytes",
-    "why_absent",
-]
+from accelmnist.device.arithmetic import autocast as autocast
+from accelmnist.device.arithmetic import matmul_precision as matmul_precision
+from accelmnist.device.arithmetic import operand_dtype as operand_dtype
+from accelmnist.device.capabilities import Capability as Capability
+from accelmnist.device.capabilities import compile_capability as compile_capability
+from accelmnist.device.capabilities import cpp_compiler as cpp_compiler
+from accelmnist.device.capabilities import is_emulated as is_emulated
+from accelmnist.device.capabilities import multiprocessors as multiprocessors
+from accelmnist.device.capabilities import precision_capability as precision_capability
+from accelmnist.device.capabilities import require_precision as require_precision
+from accelmnist.device.graphs import Replay as Replay
+from accelmnist.device.graphs import capture_graph as capture_graph
+from accelmnist.device.graphs import capture_graphs as capture_graphs
+from accelmnist.device.memory import free_memory_bytes as free_memory_bytes
+from accelmnist.device.memory import is_out_of_memory as is_out_of_memory
+from accelmnist.device.memory import memory_errors as memory_errors
+from accelmnist.device.memory import peak_memory_bytes as peak_memory_bytes
+from accelmnist.device.memory import process_peak_bytes as process_peak_bytes
+from accelmnist.device.memory import reset_peak_memory as reset_peak_memory
+from accelmnist.device.memory import total_memory_bytes as total_memory_bytes
+from accelmnist.device.memory import used_memory_bytes as used_memory_bytes
+from accelmnist.device.names import KINDS as KINDS
+from accelmnist.device.names import Device as Device
+from accelmnist.device.names import available as available
+from accelmnist.device.names import cpu_instructions as cpu_instructions
+from accelmnist.device.names import driver_version as driver_version
+from accelmnist.device.names import is_known_without_torch as is_known_without_torch
+from accelmnist.device.names import nvml_uuid as nvml_uuid
+from accelmnist.device.names import processor as processor
+from accelmnist.device.names import require_threads as require_threads
+from accelmnist.device.names import resolve as resolve
+from accelmnist.device.names import set_threads as set_threads
+from accelmnist.device.names import synchronize as synchronize
+from accelmnist.device.names import threads_in_force as threads_in_force
+from accelmnist.device.names import torch_version as torch_version
+from accelmnist.device.names import why_absent as why_absent

@@ -28,7 +28,7 @@ def operand_dtype(precision: Precision) -> torch.dtype:
 
 @contextlib.contextmanager
 def matmul_precision(device: Device, precision: Precision) -> Iterator[None]:
-    """Within: float32 matrix products on CUDA use TF32 where `precision` asks for it, and full float32 where not."""
+    """Within: float32 matrix products on CUDA use TF32 if `precision` asks for it, else full float32."""
     if device.kind != "cuda":
         yield
         return
@@ -45,7 +45,7 @@ def matmul_precision(device: Device, precision: Precision) -> Iterator[None]:
 def autocast(device: Device, precision: Precision) -> contextlib.AbstractContextManager[None]:
     """Mixed precision for one forward pass; nothing for fp32 and tf32: even a disabled autocast costs 10 µs.
 
-    It must be entered anew every step: autocast keeps the 16-bit copies of the weights until it is left.
+    It must be entered anew at every step: autocast keeps the 16-bit copies of the weights until it is left.
     """
     if precision not in _AMP_NAMES:
         return contextlib.nullcontext()

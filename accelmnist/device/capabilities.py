@@ -1,4 +1,4 @@
-"""What a device can do: precisions and compiling, each a value with a reason that can be printed."""
+"""A device's capabilities, precisions and compiling: each is a value with a reason that can be printed."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def _amp_on_cuda(device: Device, precision: Precision) -> Capability:
 
 def _amp_on_cpu(precision: Precision) -> Capability:
     instructions = {"bf16": "AVX-512 BF16 or AMX", "fp16": "AVX-512 FP16 or AMX"}[precision]
-    how = f"emulated, slower than fp32: no {instructions} here" if _is_emulated_on_cpu(precision) else "native"
-    return Capability(True, how)
+    support = f"emulated, slower than fp32: no {instructions} here" if _is_emulated_on_cpu(precision) else "native"
+    return Capability(True, support)
 
 
 def _is_emulated_on_cpu(precision: Precision) -> bool:
@@ -82,7 +82,7 @@ def is_emulated(device: Device, precision: Precision) -> bool:
 
 
 def compile_capability(device: Device) -> Capability:
-    """Whether torch.compile can make code for `device`; the CPU takes a C++ compiler and Python's headers."""
+    """Whether torch.compile can make code for `device`; the CPU needs a C++ compiler and Python's headers."""
     if device.kind == "cuda":
         return _compile_on_cuda(device)
     if device.kind == "mps":
@@ -108,7 +108,7 @@ def _compile_on_cuda(device: Device) -> Capability:
 
 
 def multiprocessors(device: Device) -> int:
-    """How many multiprocessors a CUDA device has."""
+    """The number of multiprocessors of a CUDA device."""
     import torch
 
     return torch.cuda.get_device_properties(device.torch_device).multi_processor_count
@@ -122,7 +122,7 @@ def cpp_compiler() -> str | None:
 
 
 def require_precision(device: Device, precision: Precision) -> Capability:
-    """The capability, where there is one; raises DeviceError with the reason and the precisions that work."""
+    """The capability; raises DeviceError with the reason and the precisions that work if there is none."""
     capability = precision_capability(device, precision)
     if not capability.available:
         work = ", ".join(other for other in PRECISIONS if precision_capability(device, other).available)

@@ -1,6 +1,6 @@
-"""The machine and the software under a result, for the record: what can move a figure, and nothing that names a person.
+"""The machine and the software under a result, for the record: all that moves a figure, nothing that names a person.
 
-What cannot be found out is None. Memory in bytes. Host name, user and absolute paths stay out, so that a record can
+Unknown is None. Memory in bytes. Host name, user and absolute paths stay out, so that a record can
 be shared.
 """
 
@@ -69,7 +69,7 @@ def _command() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this package runs from, with `+changes` where files differ from it."""
+    """The commit of the checkout that this package runs from, with `+changes` if files differ from it."""
     folder = Path(accelmnist.__file__).parents[1]
     if not (folder / ".git").exists():
         return None
@@ -81,7 +81,7 @@ def _commit() -> str | None:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+        result = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""CUDA graphs: what the host starts once, written down, and started again by one call.
+"""CUDA graphs: the work that the host starts once, recorded and started again by one call.
 
 Sources: CUDA C++ Programming Guide, "CUDA Graphs"; PyTorch's notes on CUDA semantics, "CUDA Graphs".
 """
@@ -17,16 +17,16 @@ Replay = Callable[[], None]
 
 
 def capture_graph(device: Device, work: Callable[[], object]) -> Replay:
-    """A function that starts again, by one call of the host, all that `work` starts on `device`; CUDA alone has it.
+    """A function that restarts, by one call of the host, all that `work` starts on `device`; only CUDA has graphs.
 
-    `work` runs once before, since what a first call loads or allocates can't be captured. It must use the same tensors
-    every time and never wait for the device.
+    `work` runs once before, since the loads and allocations of a first call can't be captured. It must use the same
+    tensors every time and never wait for the device.
     """
     return capture_graphs(device, [work])[0]
 
 
 def capture_graphs(device: Device, works: Sequence[Callable[[], object]]) -> list[Replay]:
-    """The same for several that share memory: they run one at a time, and what one allocates is gone after it."""
+    """`capture_graph` for several works that share memory: they run one at a time, and free what they allocate."""
     import torch
 
     with torch.cuda.device(device.torch_device):
@@ -36,7 +36,7 @@ def capture_graphs(device: Device, works: Sequence[Callable[[], object]]) -> lis
 
 
 def _captured(work: Callable[[], object], stream: torch.cuda.Stream, pool: Any) -> Replay:
-    """On one stream throughout: cuBLAS has a workspace a stream, and would take another one while it is captured."""
+    """The replay of one work, on one stream throughout: cuBLAS has a workspace for each stream."""
     import torch
 
     stream.wait_stream(torch.cuda.current_stream())

@@ -1,8 +1,8 @@
-"""Loading torch, kept short, and not before somebody needs it.
+"""The import of torch, as short as possible, and not before it is needed.
 
-Python looks through all objects for garbage each time enough new ones are there. An import of torch makes a million
-that all stay, and is interrupted for that again and again: with the collector paused it took 2.60 s for 2.83 (medians
-of 5 on two Zen cores). What is there afterwards is set aside, so that no later collection looks through it again.
+Python searches all objects for garbage whenever enough new ones were made. An import of torch makes a million that all
+stay, and is interrupted for that again and again: with the collector paused it took 2.60 s instead of 2.83 (medians of
+5 on two Zen cores). Afterwards all objects are set aside, so that no later collection searches them again.
 
 Source: docs.python.org/3/library/gc.html (`gc.freeze`).
 """
@@ -18,9 +18,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def importing(module: str) -> Iterator[None]:
-    """Within, `module` is imported and no garbage looked for; afterwards it is again, in new objects alone.
+    """A context in which `module` is imported and no garbage collected; afterwards it is, among new objects alone.
 
-    If the module is there already it does nothing: what is set aside is never freed, so it is done once.
+    It does nothing if the module is loaded already: objects that are set aside are never freed, so it is done once.
     """
     if module in sys.modules:
         yield

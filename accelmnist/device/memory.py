@@ -1,4 +1,4 @@
-"""Memory of a device and of the process, in bytes, and what it is like to run out of it."""
+"""Memory of a device and of the process, in bytes, and the errors of a failed allocation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from accelmnist.device.names import Device
 
 
 def peak_memory_bytes(device: Device) -> int | None:
-    """Most memory ever used: on CUDA by tensors, on the CPU by the whole process; MPS keeps only the present figure."""
+    """The most memory ever used: on CUDA by tensors, on the CPU by the process; MPS keeps only the present figure."""
     if device.kind == "cuda":
         import torch
 
@@ -29,7 +29,7 @@ def peak_memory_bytes(device: Device) -> int | None:
 
 
 def reset_peak_memory(device: Device) -> bool:
-    """Let the peak start from what is used now; False where it can't be reset (the CPU but on Linux, and MPS)."""
+    """Start the peak from the memory in use; False if it can't be reset (on MPS, and on the CPU except on Linux)."""
     if device.kind == "cuda":
         import torch
 
@@ -58,13 +58,13 @@ def used_memory_bytes(device: Device) -> int:
 def process_peak_bytes() -> int:
     """The largest resident set of this process so far, or since `reset_peak_memory`.
 
-    Linux keeps it as VmHWM. What getrusage(2) tells never falls below the peak of the process that started this one,
-    as it outlives exec(2); it is read where there is no /proc.
+    Linux keeps it as VmHWM. The figure of getrusage(2) outlives exec(2), so it never falls below the peak of the
+    process that started this one; it is read only if there is no /proc.
     """
     with contextlib.suppress(OSError):
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) * 1024
+        peak_kib = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        if peak_kib:
+            return int(peak_kib[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB, macOS bytes
 
@@ -83,7 +83,7 @@ def total_memory_bytes(device: Device) -> int | None:
 
 
 def free_memory_bytes(device: Device | None) -> int | None:
-    """Memory that is free on a GPU, or with None on the host; None where the device doesn't tell."""
+    """Free memory of a GPU, or with None of the host; None if the device doesn't report it."""
     if device is None or device.kind == "cpu":
         return int(psutil.virtual_memory().available)
     import torch

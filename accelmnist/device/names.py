@@ -1,7 +1,7 @@
-"""The devices that are there: by name, with their hardware, driver and queue of work.
+"""The devices of this machine: by name, with their hardware, driver and queue of work.
 
-torch is asked for what it alone knows, and loaded for that: the CPU is there without it, and a Linux machine without
-the driver of a GPU has nothing else.
+torch is loaded only for what it alone knows: the CPU needs no torch, and a Linux machine without the driver of a GPU
+has no other device.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # NVIDIA'
 
 @dataclass(frozen=True)
 class Device:
-    """A device that is there: its `name`, such as cuda:0, `hardware` for people, `reason` why it was chosen."""
+    """A device of this machine: its `name`, such as cuda:0, `hardware` for people, `reason` why it was chosen."""
 
     name: str
     hardware: str
@@ -54,7 +54,7 @@ class Device:
 
 
 def available() -> list[str]:
-    """Names of the devices that are there, the fastest kind first; `cpu` is always the last."""
+    """Names of the devices here, the fastest kind first; `cpu` is always the last."""
     if _has_no_driver():
         return ["cpu"]
     import torch
@@ -68,7 +68,7 @@ def available() -> list[str]:
 def resolve(name: str) -> Device:
     """The device called `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
-    Raises DeviceError for one that is not there and ConfigError for a name that means nothing; both name what is there.
+    Raises DeviceError for a device that is absent and ConfigError for an unknown name; both list the devices here.
     """
     if name == "cpu":
         return _describe(name, "asked for")
@@ -91,12 +91,12 @@ def resolve(name: str) -> Device:
 
 
 def is_known_without_torch(name: str) -> bool:
-    """Whether `resolve(name)` does without torch."""
+    """Whether `resolve(name)` needs no torch."""
     return name == "cpu" or (name == "auto" and _has_no_driver())
 
 
 def _has_no_driver() -> bool:
-    """Whether no GPU can be here: other systems than Linux have no driver that a file would tell of."""
+    """Whether no GPU can be here: only on Linux do files show the driver."""
     return sys.platform == "linux" and not any(Path(driver).exists() for driver in _DRIVERS)
 
 
@@ -142,7 +142,7 @@ def processor() -> str:
 def cpu_instructions() -> str:
     """The widest vector instructions that torch uses on this CPU, such as AVX2 or AVX512.
 
-    On Linux by torch's own rule: what ATEN_CPU_CAPABILITY asks for, else what the processor has.
+    On Linux by torch's own rule: ATEN_CPU_CAPABILITY, else what the processor has.
     """
     flags = _cpu_flags()
     if not flags:
@@ -158,7 +158,7 @@ def cpu_instructions() -> str:
 
 
 def _cpu_flags() -> set[str]:
-    """What an x86-64 processor says of itself to Linux; empty elsewhere."""
+    """The features that Linux lists of an x86-64 processor; empty elsewhere."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):
@@ -168,9 +168,9 @@ def _cpu_flags() -> set[str]:
 
 def torch_version() -> str:
     """torch's version with its build, such as 2.14.1+cu130, which a package's metadata leaves out."""
-    found = find_spec("torch")
+    package = find_spec("torch")
     with contextlib.suppress(OSError):
-        text = Path(found.origin).with_name("version.py").read_text() if found and found.origin else ""
+        text = Path(package.origin).with_name("version.py").read_text() if package and package.origin else ""
         written = re.search(r"^__version__ = '([^']+)'", text, re.MULTILINE)
         if written:
             return written[1]
@@ -181,14 +181,14 @@ def torch_version() -> str:
 
 def _first_line(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return (done.stdout.splitlines() or [""])[0].strip() or None
+    return (result.stdout.splitlines() or [""])[0].strip() or None
 
 
 def driver_version(device: Device) -> str | None:
-    """Version of the GPU's driver, or None where there is none to ask."""
+    """Version of the GPU's driver, or None if there is none."""
     if device.kind != "cuda":
         return None
     return _first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
@@ -228,9 +228,9 @@ def require_threads(threads: int) -> None:
 
 
 def set_threads(threads: int | None) -> int:
-    """Set the CPU threads of torch where a number is given; returns the number in force.
+    """Set the CPU threads of torch if a number is given; returns the number in force.
 
-    Before torch is loaded it is the number that will be: `load_torch` sets it. Raises ConfigError for more than
+    Before torch is loaded, returns the number that will be: `load_torch` sets it. Raises ConfigError for more than
     `require_threads` allows.
     """
     if threads is not None:

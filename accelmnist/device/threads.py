@@ -1,14 +1,14 @@
-"""How long OpenMP's threads wait for each other awake, set before torch loads the library that reads it.
+"""The time that OpenMP's threads wait for each other awake, set before torch loads the library that reads it.
 
-torch's CPU kernels run on OpenMP threads that meet at the end of every operation, some fifteen times in a step of a
-millisecond. GNU's libgomp lets a thread that waits spin for 300,000 rounds, about a millisecond, before it sleeps. On
-processors that are shared, with another program or another virtual machine, the one that waits then takes the time of
-the one that works: a hundred steps of the default network took 0.3 s or 14 s on two virtual cores, as luck had it. At
+torch's CPU kernels run on OpenMP threads that synchronize at the end of every operation, some fifteen times in a step
+of a millisecond. GNU's libgomp lets a thread that waits spin for 300,000 rounds, about a millisecond, before it sleeps.
+On processors that are shared, with another program or another virtual machine, the waiting thread then takes the time
+of the working one: a hundred steps of the default network took 0.3 s or 14 s on two virtual cores, as luck had it. At
 2,000 rounds they took 0.3 to 0.8 s; with no spinning at all 0.4 to 1.0 s, since a thread must then be woken every time.
 
 Source: libgomp's manual, GOMP_SPINCOUNT. Other OpenMP libraries ignore it, and a setting of the user's stands.
 
-How many threads there are is torch's choice; what starts before torch takes as many, by the rule that torch follows.
+torch chooses the number of threads; work that starts before torch takes as many, by the same rule.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 def usable_threads() -> int:
-    """As many threads as torch will take by itself: the physical cores of this process, fewer where that is asked for.
+    """The number of threads that torch takes by itself: the physical cores of this process, or fewer if asked for.
 
-    So MKL counts them, whom torch asks on x86-64: MKL_NUM_THREADS goes before OMP_NUM_THREADS, and neither beyond the
-    cores.
+    MKL, which torch asks on x86-64, counts them so: MKL_NUM_THREADS goes before OMP_NUM_THREADS, and neither goes
+    beyond the cores.
     """
-    import psutil  # here: most of what imports this module needs no threads
+    import psutil  # here: most modules that import this one need no threads
 
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))

@@ -1,7 +1,7 @@
 """The whole step in one graph, compiled by Inductor: C++ on the CPU, Triton on CUDA, Metal on MPS.
 
 Gather, scaling, forward, gradient and update are one function without a graph break (`fullgraph=True` makes a break
-an error), so that the compiler fuses across what eager mode runs as some thirty operations. On the CPU the loop over
+an error), so that the compiler fuses the some thirty operations of eager mode. On the CPU the loop over
 the steps is compiled as well; elsewhere its condition would make the device wait for the host, so a call is a step.
 """
 
@@ -26,7 +26,7 @@ class CompiledEngine(Engine):
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step compiles
-        """It takes a compiler for the device's code."""
+        """None if there is a compiler for the device's code."""
         capability = compile_capability(device)
         return None if capability.available else capability.reason
 

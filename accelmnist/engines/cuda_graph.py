@@ -1,4 +1,4 @@
-"""The framework's own kernels, captured once and replayed: what a step costs without the host's part.
+"""The framework's own kernels, captured once and replayed, so that a step costs the host almost nothing.
 
 In eager training the host starts some thirty kernels a step, one by one, and a GPU waits for it most of the time. Here
 the kernels of a chunk of steps are recorded as a CUDA graph, and one call of the host starts them all: see
@@ -28,7 +28,7 @@ class CudaGraphEngine(Engine):
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step can be captured
-        """It takes CUDA, where it runs everything."""
+        """None on CUDA, where it runs everything."""
         return None if device.kind == "cuda" else f"graphs are CUDA's alone, and this is {device.kind}"
 
     @classmethod

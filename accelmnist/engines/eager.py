@@ -1,4 +1,4 @@
-"""The framework's own way: operations one by one, autograd, torch's fused update.
+"""Training as the framework does it: operations one by one, autograd, torch's fused update.
 
 It is the baseline of every speed-up, and in float32 on the CPU the reference of every verdict, so it stays plain: see
 `step/eager_steps.py`.

@@ -1,4 +1,4 @@
-"""One Triton kernel for a whole epoch on CUDA: its programs stay on the multiprocessors and meet at barriers.
+"""One Triton kernel for a whole epoch on CUDA: its programs stay on the multiprocessors and wait at barriers.
 
 What `fused` pays at every step, the start of three kernels and the weights' way through memory, is paid once. It is for
 small networks, whose steps are bound by latency: one hidden layer whose weights fit in the registers of the GPU. It has

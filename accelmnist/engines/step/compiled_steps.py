@@ -2,6 +2,12 @@
 
 Compiling happens before training, where it is timed apart: one step is run and undone, so that it cannot help the
 result. Every runner and classifier has compiled code of its own, so that many live side by side.
+
+On the CPU many steps are one function: a loop that the compiler sees, so that Python, guards and dispatch are paid once
+for all. It reads its plan from buffers that never move and a count that is data, so one graph of fixed shapes serves
+epochs of any number of steps. Compiled size and compile time are those of one step, while steps written out one after
+another would multiply both. The loop is torch's `while_loop`, whose condition the host reads before every step: free
+on the CPU, a synchronization elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +26,69 @@ from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP, forward, scale_i
 from accelmnist.engines.plan import HostEpoch
 from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
-from accelmnist.engines.step.functional_loop import StepLoop
+
+_MOST_STEPS = 64  # a call: what a call costs is then below 1 % of what it does
+_MOST_OPERATIONS = 5e10  # a call, a second or so: Ctrl-C waits for its end
+
+
+class StepLoop:
+    """Calls of up to `capacity` steps of `step`, in place; `sample` has the batch shape of all that follow."""
+
+    def __init__(self, step: FunctionalStep, sample: DeviceEpoch) -> None:
+        self._step = step
+        capacity = min(len(sample), _max_steps_a_call(step, batch_size=sample.order.shape[1]))
+        self._plan = sample[:capacity].map(torch.zeros_like)
+        self._steps = torch.zeros((), dtype=torch.int64, device=sample.order.device)
+
+    @property
+    def capacity(self) -> int:
+        """The most steps of a call."""
+        return len(self._plan)
+
+    def plan(self, part: DeviceEpoch) -> None:
+        """Set the steps of the next call, at most `capacity`."""
+        steps = len(part)
+        assert part.order.shape[1:] == self._plan.order.shape[1:], "the batch of an epoch is the sample's"
+        self._plan.order[:steps] = part.order
+        self._plan.learning_rates[:steps] = part.learning_rates
+        self._plan.dropout_seeds[:steps] = part.dropout_seeds
+        self._steps.fill_(steps)
+
+    def __call__(self) -> Tensor:
+        """Run the planned steps; returns (capacity,) float32, which begins with their losses."""
+        from torch._higher_order_ops import while_loop  # imports the compiler: two seconds
+
+        def has_steps_left(position: Tensor, *_: Tensor) -> Tensor:
+            return position < self._steps
+
+        tensors = self._step.tensors()
+        losses = torch.zeros_like(self._plan.learning_rates)
+        corrections = self._step.corrections(tensors)
+        start = (torch.zeros_like(self._steps), losses, *corrections, *(tensor.clone() for tensor in tensors))
+        end: tuple[Tensor, ...] = while_loop(has_steps_left, self._advance, start)  # type: ignore[no-untyped-call]
+        for stored, value in zip(tensors, end[2 + len(corrections) :], strict=True):
+            stored.copy_(value)
+        return end[1]
+
+    def _advance(self, position: Tensor, losses: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
+        correction_count = len(carried) - len(self._step.tensors())
+        index = position.view(1)
+        loss, after = self._step.advance(
+            carried[correction_count:],
+            carried[:correction_count],
+            self._plan.order.index_select(0, index).view(-1),
+            self._plan.learning_rates.index_select(0, index).view(()),
+            self._plan.dropout_seeds.index_select(0, index).view(()),
+        )
+        losses = torch.where(torch.arange(self.capacity, device=losses.device) == position, loss, losses)
+        return position + 1, losses, *self._step.corrections(after), *after
+
+
+def _max_steps_a_call(step: FunctionalStep, *, batch_size: int) -> int:
+    """Steps of a call; a step has 6 operations for every weight and image: forward and two gradients."""
+    operations = 6 * batch_size * sum(parameter.numel() for parameter in step.parameters)
+    return max(1, min(_MOST_STEPS, int(_MOST_OPERATIONS / operations)))
+
 
 EpochFunction = Callable[[DeviceEpoch], Tensor]
 
@@ -49,8 +117,8 @@ def epoch_by_loop(step: FunctionalStep, sample: DeviceEpoch, device: Device) -> 
 
     def run(epoch: DeviceEpoch) -> Tensor:
         losses = []
-        for start in range(0, len(epoch), loop.room):
-            part = epoch[start : start + loop.room]
+        for start in range(0, len(epoch), loop.capacity):
+            part = epoch[start : start + loop.capacity]
             loop.plan(part)
             losses.append(compiled()[: len(part)])
         return torch.cat(losses)

@@ -1,4 +1,4 @@
-"""A runner whose steps are torch's work: the plan of an epoch goes to the device in tensors, in this place alone."""
+"""A runner whose steps are torch's work: here alone the plan of an epoch goes to the device, in tensors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class StateKeeper(Protocol):
     """Who owns the optimizer's state under its common names; see `Runner`."""
 
     def state(self) -> State:
-        """It, as copies on the host."""
+        """The state, as copies on the host."""
 
     def load_state(self, state: State) -> None:
-        """Take over a state that any engine gave."""
+        """Copy in a state that any engine returned."""
 
 
 def device_runner(train_epoch: Callable[[DeviceEpoch], Tensor], keeper: StateKeeper, device: Device) -> Runner:

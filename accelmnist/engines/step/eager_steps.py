@@ -1,6 +1,6 @@
 """Steps by the framework's own operations, one by one: what `eager` runs.
 
-What they save against a loop written by hand is only what such a loop wastes: they gather bytes, not floats, ask
+They save only what a loop written by hand wastes: they gather bytes, not floats, ask
 autograd for the gradients instead of storing and resetting them, and the losses are read once an epoch.
 """
 

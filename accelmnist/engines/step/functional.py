@@ -19,7 +19,7 @@ from accelmnist.engines.contract import Job, State
 from accelmnist.engines.model import scale_images
 from accelmnist.engines.step.functional_update import FunctionalUpdate
 from accelmnist.engines.step.loss import loss_with_gradient, training_network
-from accelmnist.engines.step.loss_scale import LossScale, next_scale
+from accelmnist.engines.step.scaled_update import LossScale, next_scale
 from accelmnist.engines.step.state import export_state, import_state
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from accelmnist.core.config import Precision
 from accelmnist.device import operand_dtype
 from accelmnist.engines.model import MLP
-from accelmnist.engines.triton.kernels.tiles import tile
+from accelmnist.engines.triton.kernels.constants import tile
 from accelmnist.engines.triton.launches import Launch, block_sizes, products
 
 
@@ -30,7 +30,7 @@ class TritonForward:
         return values
 
     def _layer(self, layer: int, source: Tensor, order: Tensor, *, is_last: bool) -> Tensor:
-        from accelmnist.engines.triton.kernels.forward import forward
+        from accelmnist.engines.triton.kernels.layers import forward
 
         weight, bias = self._parameters[2 * layer : 2 * layer + 2]
         count, (units, inputs) = len(source), weight.shape

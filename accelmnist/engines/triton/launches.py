@@ -17,8 +17,7 @@ from accelmnist.core.config import CLASSES, RunConfig, TrainingConfig
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.engines.step.replay import StepInputs
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON
-from accelmnist.engines.triton.kernels.constants import Block, Product, Rule
-from accelmnist.engines.triton.kernels.tiles import Tile, tile
+from accelmnist.engines.triton.kernels.constants import Block, Product, Rule, Tile, tile
 
 T = TypeVar("T")
 
@@ -100,7 +99,7 @@ class StepLaunches:
         return {"source": self._source(layer), "order": self._memory.step_inputs.order, "weight": weight, "bias": bias}
 
     def _forward(self, layer: int) -> Launch:
-        from accelmnist.engines.triton.kernels.forward import forward
+        from accelmnist.engines.triton.kernels.layers import forward
 
         model, memory, units = self._config.model, self._memory, self._sizes[layer + 1]
         block_shape = tile(self._batch, units, self._sizes[layer])
@@ -138,7 +137,7 @@ class StepLaunches:
 
     def _backward(self, layer: int) -> Launch:
         """The gradient of the hidden layer before `layer`."""
-        from accelmnist.engines.triton.kernels.backward import backward
+        from accelmnist.engines.triton.kernels.layers import backward
 
         memory, inputs, units = self._memory, self._sizes[layer], self._sizes[layer + 1]
         block_shape = tile(self._batch, inputs, units)

@@ -8,7 +8,7 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-// The mixer of accelmnist/engines/step/dropout.py: with its positions, the masks are the same to the bit.
+// The mixer of accelmnist/engines/step/loss.py: with its positions, the masks are the same to the bit.
 template <class Word>
 INLINE Word mix(Word word) {
     word = (word ^ (word >> 16)) * 0x7feb352du;

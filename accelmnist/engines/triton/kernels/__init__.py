@@ -1,14 +1,12 @@
 """The kernels of the engines `fused` and `persistent` on CUDA, in Triton.
 
     pieces      device functions of several kernels: batches of images or activations, activation functions, dropout
-    forward     a hidden layer: gather, scale, product, bias, activation, dropout
+    layers      a hidden layer forward (gather, scale, product, bias, activation, dropout), and its gradient
     head        the outputs: product, output function, loss, its gradient, and the gradient of the last hidden layer
-    backward    the gradient of a hidden layer from that of the next one
     update      the gradient of a layer's weights, and the optimizer's update in the same kernel
     rule        the optimizer's update of a block
     persistent  all steps of an epoch in one launch, with `barrier` between its programs
-    constants   groups of constants that kernels are compiled for
-    tiles       the blocks of a product, in plain Python
+    constants   groups of constants that kernels are compiled for, and the blocks of a product, in plain Python
     partition   the blocks of the persistent kernel, in plain Python
 
 Rows of a batch, units and inputs are cut into blocks; a program computes one block of a product's result. Products

@@ -1,11 +1,19 @@
-"""The constants that kernels are compiled for, in groups that are passed whole: each a `tl.constexpr` to a kernel.
+"""The constants that kernels are compiled for, and the tiles that products are cut into, in plain Python.
+
+Groups of constants are passed whole, each a `tl.constexpr` to a kernel.
 
 Triton 3.6 to 3.8 take a NamedTuple of constants as one constexpr, and read its fields by name; one made inside a kernel
 can hold only tensors and pointers, so constants and pointers are never in one group.
+
+Tiles are so small that every multiprocessor gets one, and not smaller. A network of this size is bound by latency: a
+product of 128 by 128 is four blocks of 64 by 64, and a GPU has a hundred multiprocessors. Then small blocks and few,
+long steps along the sum are best; large products use square blocks, which load less for every operation.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -49,3 +57,40 @@ class Head(NamedTuple):
     smoothing: float
     drop_below: int
     kept_scale: float
+
+
+_LARGEST, _SMALLEST = 64, 16  # 16 is the least that tensor cores take
+_ENOUGH = 128  # programs: about the multiprocessors of a large GPU
+_DEEPEST = 128
+_STAGED_BYTES = 64 << 10  # of shared memory: every GPU since Volta has as much for a program
+_STAGES, _FLOAT32 = 3, 4  # blocks of either operand that are on their way at a time, in float32
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block of `rows` by `columns` of a result, and `depth` terms of its sums at a time; all powers of two."""
+
+    rows: int
+    columns: int
+    depth: int
+
+    def grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Programs along each side of a result of `rows` by `columns`."""
+        return math.ceil(rows / self.rows), math.ceil(columns / self.columns)
+
+
+def tile(rows: int, columns: int, depth: int) -> Tile:
+    """The block for a result of `rows` by `columns` whose sums have `depth` terms."""
+    high, wide = _fitting(rows, _LARGEST), _fitting(columns, _LARGEST)
+    while math.ceil(rows / high) * math.ceil(columns / wide) < _ENOUGH and max(high, wide) > _SMALLEST:
+        if high >= wide:
+            high //= 2
+        else:
+            wide //= 2
+    deepest = min(_DEEPEST, _STAGED_BYTES // (_STAGES * _FLOAT32 * (high + wide)))
+    return Tile(high, wide, _fitting(depth, 1 << (deepest.bit_length() - 1)))
+
+
+def _fitting(size: int, most: int) -> int:
+    """The power of two from 16 to `most` that holds `size`, if one does."""
+    return max(_SMALLEST, min(most, 1 << (size - 1).bit_length()))

@@ -1,6 +1,6 @@
 """Device functions of several kernels, each a few lines of arithmetic on blocks.
 
-Activations and the dropout mask are those of `model` and of `step.dropout`: the same hash, in unsigned 32-bit
+Activations and the dropout mask are those of `model` and of `step.loss`: the same hash, in unsigned 32-bit
 arithmetic, which wraps around by itself.
 """
 
