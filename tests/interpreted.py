@@ -39,9 +39,9 @@ def _prepare() -> None:
     import triton.language as tl
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
-    from accelmnist.engines.triton.kernels import tiles
+    from accelmnist.engines.triton.kernels import constants
 
-    tiles._ENOUGH, tiles._LARGEST, tiles._DEEPEST, tiles._STAGED_BYTES = 4, 256, 512, 1 << 30
+    constants._ENOUGH, constants._LARGEST, constants._DEEPEST, constants._STAGED_BYTES = 4, 256, 512, 1 << 30
     multiply = InterpreterBuilder.create_dot
 
     def widened(operand: TensorHandle) -> TensorHandle:
