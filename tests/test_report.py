@@ -232,7 +232,7 @@ def test_a_benchmark_alone(bench_folder: Path, capsys: pytest.CaptureFixture[str
     assert invoke(["report", str(bench_folder)]) == 0
     assert capsys.readouterr().out == f"{bench_folder / 'report.html'}\n"
     page = Page((bench_folder / "report.html").read_bytes())
-    assert "What holds every case back" in page.text
+    assert "What holds it back" in page.text
     assert page.named("aside") == []
     assert "id" not in next((a for a in page.named("table") if a.get("id") == "confusion"), {})
 

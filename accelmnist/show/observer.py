@@ -134,7 +134,7 @@ def _outcome(trial: TrialFigures) -> str:
 class SilentObserver:
     """Says nothing."""
 
-    def __enter__(self) -> SilentObserver:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -158,16 +158,13 @@ class SilentObserver:
         """Say nothing."""
 
 
-class ConsoleObserver:
+class ConsoleObserver(SilentObserver):
     """Prints the plan, the progress of the epochs, and a line for every stage; a context manager around the run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._open = contextlib.ExitStack()
         self._progress: TrainingProgress | TrialsProgress | None = None
-
-    def __enter__(self) -> ConsoleObserver:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
