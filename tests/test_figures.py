@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -252,6 +253,14 @@ def test_a_neuron_file_that_cannot_be_written_is_an_output_error(tmp_path: Path)
     (tmp_path / "neuron-001.png").mkdir()
     with pytest.raises(OutputError, match=r"neuron-001\.png"):
         write_neurons(weight_images(sample_weights(3)), tmp_path)
+
+
+def test_settings_of_the_user_do_not_show(written_run: tuple[Path, tuple[str, ...]], tmp_path: Path) -> None:
+    theirs = {"figure.constrained_layout.use": True, "axes.facecolor": "black", "xtick.labelsize": 30}
+    with matplotlib.rc_context(theirs):
+        write(sample_record(), tmp_path)
+    for name in ("weights.png", "confusion.png", "curves.png", "mistakes.png"):
+        assert (tmp_path / name).read_bytes() == (written_run[0] / name).read_bytes()
 
 
 def test_figures_need_neither_torch_nor_pyplot() -> None:

@@ -2,7 +2,7 @@
 
 A character cell is about twice as high as wide, so one cell shows two pixels, one above the other: the half block `▀`
 in the upper pixel's grey on the lower one's. Without colours the mean of the two picks one of five blocks of rising
-density, and one of ten ASCII characters where the output's encoding has no blocks. 28 × 28 pixels take 28 columns and
+density, and one of ten ASCII characters if the output's encoding has no blocks. 28 × 28 pixels take 28 columns and
 14 lines.
 """
 

@@ -36,7 +36,7 @@ def error_shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def heat(share: float) -> float:
-    """Where a share lies on the logarithmic scale: 0 at 0.1 % or less, 1 at 10 % or more."""
+    """The position of a share on the logarithmic scale: 0 at 0.1 % or less, 1 at 10 % or more."""
     position = np.log(max(share, LOW_SHARE) / LOW_SHARE) / np.log(HIGH_SHARE / LOW_SHARE)
     return float(min(position, 1.0))
 

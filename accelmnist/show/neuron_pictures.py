@@ -5,7 +5,7 @@
     neurons/signed-000.png ...      the same in two hues, zero in the middle
     neurons/exciting.png            the test images that excite them most: a row of eight for each neuron
 
-Weights of pixels that no training image inks are drawn as 0, which is what they come to: their inputs are always 0.
+Weights of pixels that no training image inks are drawn as 0, for their inputs are always 0.
 The atlas is written in one step; the small images are plain writes, for all of them follow from the weights.
 """
 
@@ -38,7 +38,7 @@ def write_neuron_pictures(
     """Write every picture into `folder`; returns `record` with the names of its files.
 
     `weights`, float (n, 784), are the first layer's, `images`, uint8 (k, 784), the test images, and `inked` (784,) says
-    which pixels hold ink in any training image. Raises OutputError where a file can't be written.
+    which pixels hold ink in any training image. Raises OutputError if a file can't be written.
     """
     seen = np.where(inked, weights, 0.0)
     figure = atlas_figure(record, weights=seen, images=images)
@@ -67,12 +67,12 @@ def _write_one(neuron: Neuron, folder: Path, grey: Grey, signed: Grey, *, digits
 
 
 def _exciting_rows(record: NeuronsRecord, images: Grey) -> Grey:
-    """The exciting images, uint8 (28 n, 28 k), of the n neurons in their order; black where there is none."""
+    """The exciting images, uint8 (28 n, 28 k), of the n neurons in their order; black if there is none."""
     longest = max((len(neuron.exciting) for neuron in record.neurons), default=0) or 1
     rows = np.zeros((len(record.neurons), IMAGE_SIDE, longest, IMAGE_SIDE), dtype=np.uint8)
     for neuron in record.neurons:
-        for place, index in enumerate(neuron.exciting):
-            rows[neuron.index, :, place] = images[index].reshape(IMAGE_SIDE, IMAGE_SIDE)
+        for column, index in enumerate(neuron.exciting):
+            rows[neuron.index, :, column] = images[index].reshape(IMAGE_SIDE, IMAGE_SIDE)
     return rows.reshape(-1, longest * IMAGE_SIDE)
 
 

@@ -47,7 +47,7 @@ def write_pictures(
     """Write every picture that `record` has figures for into `folder`; returns their paths relative to it.
 
     `weights`, float (n, 784), are the first layer's; `mistake_images`, uint8 (k, 784), the pixels of `record.mistakes`.
-    A run without metrics has no confusion matrix and no mistakes. Raises OutputError where a file cannot be written,
+    A run without metrics has no confusion matrix and no mistakes. Raises OutputError if a file cannot be written,
     and ValueError for weights that are not finite or arrays of a wrong shape.
     """
     make_folder(folder)

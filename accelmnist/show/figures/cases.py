@@ -1,8 +1,8 @@
-"""What the figures of a benchmark call its cases: what tells them apart, what they share, and what may be claimed.
+"""Names of cases in the figures of a benchmark: what tells them apart, what they share, and what may be claimed.
 
 A case has eight parts, and a label with all of them is unreadable: a label holds those that differ between the cases
 drawn, and the headings hold the others. A claim, such as "compiled is 1.75 times eager at batch 256", is made only
-where the record's own comparison says faster, which takes significance and an effect above its threshold.
+if the record's own comparison says faster, which takes significance and an effect above its threshold.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.statistics.summary import Summary
 from accelmnist.show.bench.view import TRAITS, BenchView, Trait
 from accelmnist.show.figures.sheet import wrap
 from accelmnist.show.figures.table import TableColumn
@@ -28,10 +29,15 @@ def measured(record: BenchRecord) -> list[CaseResult]:
     return [result for result in record.cases if result.images_per_s is not None]
 
 
-def median(result: CaseResult) -> float:
+def speed_of(result: CaseResult) -> Summary:
     """Images/s of a measured case."""
     assert result.images_per_s is not None
-    return result.images_per_s.median
+    return result.images_per_s
+
+
+def median(result: CaseResult) -> float:
+    """The median of its images/s."""
+    return speed_of(result).median
 
 
 def by_speed(results: Sequence[CaseResult]) -> list[CaseResult]:
@@ -50,7 +56,7 @@ def foremost(results: Sequence[CaseResult], most: int = MOST_CASES) -> list[Case
 
 
 def part_text(result: CaseResult, part: str) -> str:
-    """A part of the case as a column shows it; empty where the case has none."""
+    """A part of the case as a column shows it; empty if the case has none."""
     return PARTS[part].value(result)
 
 
@@ -131,16 +137,16 @@ def claim(record: BenchRecord) -> tuple[str, str] | None:
     if base is None or over is None or over.verdict != "faster":
         return None
     parts = [part for part in (*WAY, "threads") if part == "engine" or _differ(best, base, part)]
-    said = f"{phrase(best, parts)} is {significant(over.ratio)} times {phrase(base, parts)} {_where(record, best)}"
+    sentence = f"{phrase(best, parts)} is {significant(over.ratio)} times {phrase(base, parts)} {_scope(record, best)}"
     interval = f"{significant(over.low)} to {significant(over.high)}"
-    return said, f"95 % interval of the ratio: {interval}, from pairs of the same round"
+    return sentence, f"95 % interval of the ratio: {interval}, from pairs of the same round"
 
 
 def _differ(one: CaseResult, other: CaseResult, part: str) -> bool:
     return part_text(one, part) != part_text(other, part)
 
 
-def _where(record: BenchRecord, best: CaseResult) -> str:
+def _scope(record: BenchRecord, best: CaseResult) -> str:
     """Which of the record's modes, sizes and networks a claim is of."""
     results = measured(record)
     mode = f"in {best.mode} " if len({result.mode for result in results}) > 1 else ""

@@ -1,7 +1,7 @@
 """The learning curves: loss and accuracy after every epoch, with the final test scores drawn across.
 
-The accuracy of an epoch is on the held-out validation images where the run had any, and on a sample of the images it
-was trained on where it had none; the legend says which, because only the first one says anything about new images.
+The accuracy of an epoch is on the held-out validation images if the run had any, and on a sample of the images it
+was trained on if it had none; the legend says which, because only the first one says anything about new images.
 """
 
 from __future__ import annotations

@@ -20,7 +20,18 @@ from matplotlib.figure import Figure
 
 from accelmnist.measure.plan import MODES, Case, Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.show.figures.cases import PARTS, WAY, measured, median, part_text, phrase, setting, shared, varying
+from accelmnist.show.figures.cases import (
+    PARTS,
+    WAY,
+    measured,
+    median,
+    part_text,
+    phrase,
+    setting,
+    shared,
+    speed_of,
+    varying,
+)
 from accelmnist.show.figures.labels import spread
 from accelmnist.show.figures.scales import scale_at, scale_by_decades
 from accelmnist.show.figures.sheet import MARGIN, FigureSheet, Points, text_width
@@ -130,7 +141,7 @@ def _has(result: CaseResult, axis: str) -> bool:
 
 
 def size_of(result: CaseResult, axis: str) -> int:
-    """Where the case stands along `axis`."""
+    """The size of the case along `axis`."""
     return {"batch": result.batch_size, "network": sum(result.hidden), "threads": result.threads or 0}[axis]
 
 
@@ -196,7 +207,7 @@ def _draw_panel(sheet: FigureSheet, panel: Panel, top: int) -> None:
     axes = sheet.add_axes(left=_LEFT, top=top, width=PANEL_WIDTH, height=panel.height)
     axes.set_xlabel(AXES[panel.axis])
     scale_at(axes, sorted({size_of(result, panel.axis) for result in panel.results}), pixels=PANEL_WIDTH)
-    seen = [value for result in panel.results for value in _interval(result)]
+    seen = [value for speed in map(speed_of, panel.results) for value in (speed.low, speed.high)]
     seen += [rate for points in panel.limits.values() for _, rate in points]
     scale_by_decades(axes, "y", seen, pixels=panel.height)
     for name, points in panel.limits.items():
@@ -206,16 +217,11 @@ def _draw_panel(sheet: FigureSheet, panel: Panel, top: int) -> None:
     _draw_names(sheet, axes, panel, top)
 
 
-def _interval(result: CaseResult) -> tuple[float, float]:
-    assert result.images_per_s is not None
-    return result.images_per_s.low, result.images_per_s.high
-
-
 def _draw_line(axes: Axes, line: Line, panel: Panel) -> None:
     """The intervals, over them the line and its marks, and crosses for what is wrong and so on no line."""
     for result in line.right:
-        sizes, name = [size_of(result, panel.axis)] * 2, f"interval of {result.case.label}"
-        axes.plot(sizes, _interval(result), color=line.mark.colour, gid=name)
+        sizes, speed = [size_of(result, panel.axis)] * 2, speed_of(result)
+        axes.plot(sizes, (speed.low, speed.high), color=line.mark.colour, gid=f"interval of {result.case.label}")
     if line.right:
         axes.plot(*zip(*map(panel.point, line.right), strict=True), gid=line.name, **line.mark.style)
     for result in line.wrong:

@@ -86,7 +86,7 @@ class FigureSheet:
         self.figure.add_artist(_Raster(pixels, left=left, bottom=self.height - top - pixels.shape[0]))
 
     def add_axes(self, *, left: int, top: int, width: int, height: int) -> Axes:
-        """Ordinary axes whose frame has this place."""
+        """Ordinary axes with their frame at this position."""
         bottom = self.height - top - height
         return self.figure.add_axes((left / self.width, bottom / self.height, width / self.width, height / self.height))
 

@@ -117,7 +117,7 @@ def size_px(figure: Figure) -> tuple[int, int]:
 
 
 def png_bytes(figure: Figure, *, dpi: int = DPI) -> bytes:
-    """The figure as a PNG of its own size in pixels; greyscale where it holds no colour, a third of the size.
+    """The figure as a PNG of its own size in pixels; greyscale if it holds no colour, a third of the size.
 
     `dpi` is what the file says of its size on paper: a page with twice as many pixels is meant for 300.
     """

@@ -2,7 +2,7 @@
 
 A seed that missed the target counts as infinite: it stands at the right edge with the others that missed, and the
 interval that reaches it ends in an arrow. With and without compiling are two marks; a case that compiles nothing has
-one. The title names the quickest only where its interval ends before that of every other case begins, which is more
+one. The title names the quickest only if its interval ends before that of every other case begins, which is more
 than a test of the two medians at 5 % asks.
 """
 
@@ -50,14 +50,14 @@ class _Row:
 
     @property
     def targets(self) -> list[tuple[Mark, Target]]:
-        """What is drawn: with compiling, and without where that is another time."""
+        """What is drawn: with compiling, and without if that is another time."""
         with_mark, without_mark = (WRONG, WRONG) if self.result.is_wrong else (_WITH, _WITHOUT)
         both = [(with_mark, self.times.with_compile), (without_mark, self.times.without_compile)]
         return both[:1] if self.times.with_compile == self.times.without_compile else both
 
 
 def target_figure(record: BenchRecord) -> Figure | None:
-    """Seconds to the target accuracy of every case that was timed; None where none was."""
+    """Seconds to the target accuracy of every case that was timed; None if none was."""
     rows = [_Row(result, result.time_to_accuracy) for result in record.cases if result.time_to_accuracy]
     rows.sort(key=lambda row: row.order)
     if not rows:
@@ -76,7 +76,7 @@ def target_figure(record: BenchRecord) -> Figure | None:
 
 
 def _title(rows: Sequence[_Row], parts: Sequence[str]) -> tuple[str, str]:
-    """The quickest, where that is sure, and how sure; else what is drawn."""
+    """The quickest, if that is sure, and how sure; else what is drawn."""
     right = [row for row in rows if not row.result.is_wrong]
     goal = f"{100 * rows[0].times.target:g} %"
     if not any(row.times.with_compile.median_s is not None for row in right):
@@ -115,7 +115,7 @@ def _block(rows: Sequence[_Row], parts: Sequence[str]) -> RowBlock:
     ]
     if not any(len(row.targets) > 1 for row in rows):
         del after[0]
-    wrong = frozenset(place for place, result in enumerate(results) if result.is_wrong)
+    wrong = frozenset(row for row, result in enumerate(results) if result.is_wrong)
     if wrong:
         after.append(
             TableColumn(heading="", cells=tuple(fault_text(result, _NOTE_WIDTH) for result in results), bold=wrong)
@@ -136,7 +136,7 @@ def _cells(rows: Sequence[_Row], form: Callable[[Target], str]) -> tuple[str, ..
 def _scale(axes: Axes, rows: Sequence[_Row]) -> None:
     times = [value for row in rows for _, target in row.targets for value in target.seconds if value is not None]
     free = _EDGE if any(row.missed for row in rows) else 0
-    times = times or [1.0]  # where every seed of every case missed
+    times = times or [1.0]  # if every seed of every case missed
     scale_across(axes, times, pixels=CHART, label="seconds", free=free)
     if free:
         axes.axvline(_edge(axes), color=RULE, linewidth=1.0, linestyle=(0, (2, 2)))

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.measure.statistics.summary import Summary
 from accelmnist.show.bench.figures import width_text
 from accelmnist.show.figures.cases import (
     baseline_cases,
@@ -27,6 +26,7 @@ from accelmnist.show.figures.cases import (
     phrase,
     setting,
     shared,
+    speed_of,
     varying,
 )
 from accelmnist.show.figures.scales import scale_across
@@ -35,11 +35,11 @@ from accelmnist.show.figures.style import BLUE, ORANGE, WRONG, Mark, figure_styl
 from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows, draw_wrong_band
 from accelmnist.show.units import plural, rate, significant
 
-_NOTE_WIDTH, _WIDE_NOTE = 130, 240  # the latter where a case has more than two symptoms
+_NOTE_WIDTH, _WIDE_NOTE = 130, 240  # the latter if a case has more than two symptoms
 
 
 def throughput_figure(record: BenchRecord) -> Figure | None:
-    """Images/s of the measured cases, a block for each mode; None where nothing was measured."""
+    """Images/s of the measured cases, a block for each mode; None if nothing was measured."""
     everything = measured(record)
     results = foremost(everything)
     if not results:
@@ -49,9 +49,8 @@ def throughput_figure(record: BenchRecord) -> Figure | None:
     groups = [group for group in groups if group]
     everywhere = _common_codes(results)
     blocks = [_block(group, parts, shared(results, but=parts), bases, everywhere) for group in groups]
-    said = claim(record)
-    title = said[0] if said else _plain_title(everything, parts)
-    lines = [said[1] if said else "", *setting(record, results, but=parts)]
+    title, certainty = claim(record) or (_plain_title(everything, parts), "")
+    lines = [certainty, *setting(record, results, but=parts)]
     with figure_style():
         figure, charts = draw_rows(blocks, title=title, lines=lines, notes=[_key(results), _left_out(record, results)])
         for group, block, axes in zip(groups, blocks, charts, strict=True):
@@ -69,7 +68,7 @@ def _block(
     group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[Case], everywhere: set[str]
 ) -> RowBlock:
     own = [words for words in shared(group, but=parts) if words not in common]
-    bold = frozenset(place for place, result in enumerate(group) if _is_claim(result) or result.is_wrong)
+    bold = frozenset(row for row, result in enumerate(group) if _is_claim(result) or result.is_wrong)
     room = _WIDE_NOTE if any(len(_codes(result, everywhere)) > 2 for result in group) else _NOTE_WIDTH
     speeds = tuple(rate(median(result)).removesuffix(" images/s") for result in group)
     return RowBlock(
@@ -78,24 +77,19 @@ def _block(
         after=(
             TableColumn(heading="images/s", cells=speeds, ha="right"),
             TableColumn(
-                heading="95 %", cells=tuple(width_text(_speed(result)) for result in group), ha="right", gap=14
+                heading="95 %", cells=tuple(width_text(speed_of(result)) for result in group), ha="right", gap=14
             ),
             TableColumn(
                 heading="speed-up",
-                cells=tuple(_said(result, bases, _codes(result, everywhere), room) for result in group),
+                cells=tuple(_note(result, bases, _codes(result, everywhere), room) for result in group),
                 bold=bold,
             ),
         ),
-        faint=frozenset(place for place, result in enumerate(group) if result.is_wrong),
+        faint=frozenset(row for row, result in enumerate(group) if result.is_wrong),
     )
 
 
-def _speed(result: CaseResult) -> Summary:
-    assert result.images_per_s is not None
-    return result.images_per_s
-
-
-def _said(result: CaseResult, bases: set[Case], codes: Sequence[str], room: int) -> str:
+def _note(result: CaseResult, bases: set[Case], codes: Sequence[str], room: int) -> str:
     """The speed-up, or why there is none; below it what makes the row doubtful or wrong."""
     if result.is_wrong:
         return fault_text(result, room)
@@ -109,12 +103,12 @@ def _codes(result: CaseResult, everywhere: set[str]) -> list[str]:
 
 
 def _common_codes(results: Sequence[CaseResult]) -> set[str]:
-    """The symptoms that every one of several cases has: said once."""
+    """The symptoms that every one of several cases has, which are written once."""
     return set.intersection(*(set(_codes(result, set())) for result in results)) if len(results) > 1 else set()
 
 
 def _speedup(result: CaseResult) -> str:
-    """A number only where the comparison found a difference; else its verdict."""
+    """A number only if the comparison found a difference; else its verdict."""
     if result.speedup is None:
         return ""
     return f"{significant(result.speedup.ratio)} ×" if _is_claim(result) else result.speedup.verdict
@@ -128,7 +122,7 @@ def _is_claim(result: CaseResult) -> bool:
 def _draw(axes: Axes, group: list[CaseResult], middles: list[float], bases: set[Case]) -> None:
     """Every row of a block, and its axis."""
     for result, middle in zip(group, middles, strict=True):
-        speed, key = _speed(result), result.case.label
+        speed, key = speed_of(result), result.case.label
         if result.is_wrong:
             draw_wrong_band(axes, middle, key)
         draw_estimate(
@@ -140,7 +134,9 @@ def _draw(axes: Axes, group: list[CaseResult], middles: list[float], bases: set[
             centre=speed.median,
             name=key,
         )
-    seen = [value for result in group for value in (_speed(result).low, _speed(result).high, *_speed(result).samples)]
+    seen = [
+        value for result in group for value in (speed_of(result).low, speed_of(result).high, *speed_of(result).samples)
+    ]
     scale_across(axes, seen, pixels=CHART, label="images/s")
 
 
