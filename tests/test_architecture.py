@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import graphlib
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +138,27 @@ def test_what_is_forbidden_would_be_seen() -> None:
 def test_every_engine_is_listed_and_has_its_file() -> None:
     files = {path.stem for path in (ROOT / "engines").glob("*.py") if "\nENGINE = " in path.read_text(encoding="utf-8")}
     assert set(ENGINES) == files
+
+
+def way_of_a_run() -> list[str]:
+    """The modules that the package's docstring names as the way from the command line to the hot loop."""
+    files = re.findall(r"^    (\S+)\.py +\S", accelmnist.__doc__ or "", re.MULTILINE)
+    return [f"accelmnist.{file.replace('/', '.')}" for file in files]
+
+
+def test_from_the_command_line_to_the_hot_loop_are_eight_files_at_most() -> None:
+    """Each calls the next, itself or by a neighbour of its room; an engine follows the contract that it implements."""
+    way = way_of_a_run()
+    assert (way[0], way[-1]) == ("accelmnist.cli.run", "accelmnist.engines.native.__init__")
+    assert "_kernels" in MODULES[way[-1]].read_text(encoding="utf-8")
+    used = dict.fromkeys(way)
+    for one, following in itertools.pairwise(way):
+        neighbours = {other for other in IMPORTS[one] if cut(other, 2) == cut(one, 2)}
+        if following in IMPORTS[one] or one in IMPORTS[following]:
+            continue
+        used |= {other: None for other in neighbours if following in IMPORTS[other]}
+        assert any(following in IMPORTS[other] for other in neighbours), f"{one} does not lead to {following}"
+    assert len(used) <= 8
 
 
 def test_libraries_have_their_place() -> None:

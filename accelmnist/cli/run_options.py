@@ -198,9 +198,7 @@ def config_from(line: CommandLine) -> RunConfig:
 
     A default contradicts nothing.
     """
-    line = line.changed(
-        dataset=_dataset(line), engine=_engine(line), precision=_precision(line), learning_rate=_learning_rate(line)
-    )
+    line = line.changed(dataset=_dataset(line), engine=_engine(line), precision=_precision(line))
     return RunConfig(
         data=line.make(DataConfig),
         model=line.make(ModelConfig),
@@ -220,13 +218,6 @@ def _engine(line: CommandLine) -> str:
     if line["compile_step"] and line["engine"] not in (AUTO, "compiled"):
         raise ConfigError(f"--compile contradicts --engine {line['engine']}", remedy="Give one of them")
     return "compiled" if line["compile_step"] else line["engine"]
-
-
-def _learning_rate(line: CommandLine) -> float:
-    """A rate that is not given is the dataclass's 0.0, which follows the optimizer; one that is given may not be 0."""
-    if line["learning_rate"] == 0:
-        raise ConfigError("--lr: 0.0 is not a positive number", remedy="Give one such as 0.01")
-    return line["learning_rate"] or 0.0
 
 
 def _precision(line: CommandLine) -> str:

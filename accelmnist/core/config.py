@@ -41,7 +41,7 @@ AMP_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 ENGINES: tuple[str, ...] = ("compiled", "cuda_graph", "eager", "fused", "persistent")
 AUTO = "auto"
 
-# The peak of the schedule, where --lr is not given.
+# The peak of the schedule, if --lr is not given.
 LEARNING_RATES: dict[Optimizer, float] = {"sgd": 0.5, "sgd-momentum": 0.3, "adam": 0.016, "adamw": 0.016}
 
 
@@ -111,12 +111,15 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How the weights are found. `learning_rate` is the peak of the schedule; left out, it follows the optimizer."""
+    """How the weights are found. `learning_rate` is the peak of the schedule; None is made the optimizer's own.
+
+    A configuration that is made always holds the rate in force, `peak_rate`: records and comparisons see a number.
+    """
 
     epochs: int = 4
     batch_size: int = 256
     optimizer: Optimizer = "adamw"
-    learning_rate: float = 0.0
+    learning_rate: float | None = None
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.01
@@ -131,11 +134,11 @@ class TrainingConfig:
         _require_choice(self.optimizer, OPTIMIZERS, "--optimizer")
         _require_choice(self.schedule, SCHEDULES, "--schedule")
         _require_choice(self.augment, AUGMENTS, "--augment")
-        if self.learning_rate == 0.0:
+        if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
         _require(self.epochs >= 1, "--epochs", f"{self.epochs} is too few", "Give 1 or more")
         _require(self.batch_size >= 1, "--batch-size", f"{self.batch_size} is too small", "Give 1 or more")
-        rate_holds = math.isfinite(self.learning_rate) and self.learning_rate > 0
+        rate_holds = math.isfinite(self.peak_rate) and self.peak_rate > 0
         _require(rate_holds, "--lr", f"{self.learning_rate} is not a positive number", "Give one such as 0.01")
         decay_holds = math.isfinite(self.weight_decay) and self.weight_decay >= 0
         _require(decay_holds, "--weight-decay", f"{self.weight_decay} is not 0 or more", "Give one such as 0.01")
@@ -151,6 +154,11 @@ class TrainingConfig:
             f"{self.optimizer} has no Nesterov form",
             "Add --optimizer sgd-momentum",
         )
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest learning rate of the training."""
+        return LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)

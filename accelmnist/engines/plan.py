@@ -119,7 +119,7 @@ def dropout_seeds(steps: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
 def learning_rates(config: TrainingConfig, steps: int) -> NDArray[np.float32]:
     """The learning rate of each of `steps` steps: (steps,)."""
     position = np.arange(steps) / max(steps - 1, 1)  # 0 at the first step, 1 at the last
-    return (config.learning_rate * _share_of_peak(config, position)).astype(np.float32)
+    return (config.peak_rate * _share_of_peak(config, position)).astype(np.float32)
 
 
 def _share_of_peak(config: TrainingConfig, position: Positions) -> Positions:

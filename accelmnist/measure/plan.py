@@ -244,7 +244,7 @@ def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
     base = config.base
     training = replace(base.training, epochs=config.training_epochs, seed=seed)
     if case.optimizer is not None:
-        rate = base.training.learning_rate if case.optimizer == base.training.optimizer else 0.0  # its own
+        rate = base.training.learning_rate if case.optimizer == base.training.optimizer else None  # its own
         training = replace(training, optimizer=case.optimizer, batch_size=case.batch_size, learning_rate=rate)
     return RunConfig(
         data=config.data,

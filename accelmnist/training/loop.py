@@ -130,7 +130,7 @@ def check_finite(losses: Floats, config: RunConfig, *, first_step: int) -> None:
 
 def _likely_cause(config: RunConfig) -> str:
     usual = LEARNING_RATES[config.training.optimizer]
-    lower = min(config.training.learning_rate / 10, usual)
+    lower = min(config.training.peak_rate / 10, usual)
     rate = f"Likely the learning rate is too large: try --lr {lower:g}"
     if config.execution.precision == "fp16":
         return f"{rate}, or fp16's range is too small for this network: try --amp bf16"

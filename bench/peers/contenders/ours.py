@@ -34,7 +34,7 @@ def run_config(job: Job, engine: str) -> RunConfig:
         epochs=_EPOCHS,
         batch_size=workload.batch_size,
         optimizer=_optimizer(workload),
-        learning_rate=workload.learning_rate,
+        learning_rate=workload.learning_rate or None,
         momentum=workload.momentum,
         weight_decay=0.0,
         label_smoothing=0.0,

@@ -27,7 +27,7 @@ WORKLOAD = Workload(
     hidden=RECIPE.model.hidden,
     batch_size=TRAINING.batch_size,
     rule="adam",
-    learning_rate=TRAINING.learning_rate,
+    learning_rate=TRAINING.peak_rate,
 )
 STEPS = TRAINING.epochs * WORKLOAD.epoch_steps
 
@@ -38,7 +38,7 @@ def learning_rates() -> Floats:
     rise = 1 / 25 + (1 - 1 / 25) * position / TRAINING.warmup
     falling = (1 + np.cos(np.pi * (position - TRAINING.warmup) / (1 - TRAINING.warmup))) / 2
     shares = np.where(position < TRAINING.warmup, rise, 1e-4 + (1 - 1e-4) * falling)
-    return (TRAINING.learning_rate * shares).astype(np.float32)
+    return (TRAINING.peak_rate * shares).astype(np.float32)
 
 
 @dataclass(frozen=True)
