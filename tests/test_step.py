@@ -72,9 +72,9 @@ def test_an_update_rule_is_its_papers(config: TrainingConfig, form: str, device:
             torch.tensor(rate, dtype=torch.float32, device=device.torch_device),
         )
     expected = numpy_rule(config, start, gradients, rates)
-    # Each of twelve updates rounds ten times; Adam also divides by 1 - beta^n, to which 1 - 0.999 brings its rounding.
+    # Each of twelve updates rounds four times; Adam also divides by 1 - beta^n, to which 1 - 0.999 brings its rounding.
     largest = np.abs([start, *np.cumsum(gradients, axis=0)]).max()
-    limit = 10 * len(rates) * UNIT * largest + sum(rates) * UNIT / (1 - 0.999) * config.optimizer.startswith("adam")
+    limit = 4 * len(rates) * UNIT * largest + sum(rates) * UNIT / (1 - 0.999) * config.optimizer.startswith("adam")
     np.testing.assert_allclose(weight.cpu().numpy(), expected, rtol=0, atol=limit)
 
 
