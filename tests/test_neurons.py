@@ -28,7 +28,7 @@ from accelmnist.analysis.neurons.record import (
     save_neurons,
 )
 from accelmnist.analysis.neurons.response import respond
-from accelmnist.analysis.neurons.sentences import Speaker
+from accelmnist.analysis.neurons.sentences import Speaker, summary_of
 from accelmnist.analysis.neurons.shape import common_shape, feature_correlations, features_of, shapes_of
 from accelmnist.analysis.neurons.words import ClassWords, share
 from accelmnist.core.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
@@ -450,6 +450,16 @@ def test_a_fall_of_recall_is_told_as_surely_as_it_is_known(
     speaker = Speaker(words=ClassWords(DIGIT_NAMES), baseline=baseline, outputs=False, common_shape=lambda _: "")
     neuron = replace(found.neurons[ZERO], ablation=ablation, missed_by=missed_by)
     assert speaker.sentence(neuron).split("; ")[-1] == said
+
+
+def test_a_network_that_misses_no_neuron_is_said_to_miss_none(found: NeuronsRecord) -> None:
+    def harmless(ablation: Ablation | None) -> Ablation | None:
+        return None if ablation is None else replace(ablation, macro_recall_change=0.001)
+
+    assert any(sentence.startswith("Without neuron ") for sentence in summary_of(found))
+    spared = tuple(replace(neuron, ablation=harmless(neuron.ablation)) for neuron in found.neurons)
+    sentence = "No neuron is missed: whichever one is taken away, the mean recall does not fall"
+    assert sentence in summary_of(replace(found, neurons=spared))
 
 
 def test_the_larger_difference_comes_first_and_odd_excitement_counts_against_it(found: NeuronsRecord) -> None:

@@ -192,7 +192,7 @@ class RunConfig:
 
 
 def check_fits(config: RunConfig, *, training_images: int) -> None:
-    """Raise ConfigError where the batch or the validation split is larger than the `training_images` there are."""
+    """Raise ConfigError if the batch or the validation split is larger than the `training_images` there are."""
     _require(
         config.data.validation < training_images,
         "--validation",

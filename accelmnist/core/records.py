@@ -78,7 +78,7 @@ class Launches:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFigures:
-    """One epoch; `accuracy` is on the validation images where any are held out, else on some of the training ones."""
+    """One epoch; `accuracy` is on the validation images if any are held out, else on some of the training ones."""
 
     epoch: int
     train_loss: float | None
@@ -93,7 +93,7 @@ class Timing:
     """Where the time went, in seconds: `train_s` is the synchronized time of the epochs, `images_per_s` its rate.
 
     `evaluate_s` is what it took to find the accuracy on the test set, and `to_accuracy_s` all that passed from the
-    start of the process until it was known; None where the run went on in another process. Where training began before
+    start of the process until it was known; None if the run went on in another process. If training began before
     torch was there, both are of that first answer, and `import_s` came after it.
     """
 
@@ -121,7 +121,7 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A figure of the verdict and its limit: `detail` says what the figure is, `reason` where the limit comes from."""
+    """A figure of the verdict and its limit: `detail` says what the figure is, `reason` why the limit is that one."""
 
     name: str
     passed: bool
@@ -133,7 +133,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Is the result right? `passed` only where every check is; `reference` says what it was held against."""
+    """Whether the result is right: `passed` only if every check is; `reference` says what it was held against."""
 
     passed: bool
     reference: str
@@ -158,8 +158,8 @@ class ReferenceRun:
 class OperationFigures:
     """A row of a profile, a step: `host_s` and `device_s` are its own, without those of what it called in turn.
 
-    `calls` is 0 for the host's time between calls. `device_s` is None where the device's time isn't seen; `share` is of
-    the device's time where it is, else of the host's.
+    `calls` is 0 for the host's time between calls. `device_s` is None if the device's time isn't seen; `share` is of
+    the device's time if it is, else of the host's.
     """
 
     name: str
@@ -171,7 +171,7 @@ class OperationFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileSummary:
-    """What the profiler saw of some steps, a step: counts, and where the time went. Its times are no speeds.
+    """The profile of some steps, a step: counts, and where the time went. Its times are no speeds.
 
     `operations` are what the host starts, `host_syncs` its waits for the device, `graph_replays` replays of a CUDA
     graph; `notes` say it in words, with what could not be seen.

@@ -182,7 +182,7 @@ def _to_array(content: bytearray, header: _Header, path: Path) -> npt.NDArray[An
     try:
         array: npt.NDArray[Any] = np.ndarray(header.shape, dtype=header.dtype, buffer=content)
     except ValueError:
-        # NumPy refuses an empty array too where the product of its other dimensions overflows its index type.
+        # NumPy refuses an empty array too if the product of its other dimensions overflows its index type.
         shape = "x".join(str(size) for size in header.shape)
         _fail(path, f"NumPy cannot hold the shape {shape}", "Pass data with smaller dimensions")
     # In place, on the raw bytes: no second copy, and a NaN keeps its payload.

@@ -34,7 +34,7 @@ class Origin:
     class_names: tuple[str, ...] = DIGIT_NAMES
     train: dict[str, object] = field(default_factory=lambda: {"train": True})
     test: dict[str, object] = field(default_factory=lambda: {"train": False})
-    file_names: tuple[str, ...] = ()  # the four, in the order of MNIST's, where the authors chose others
+    file_names: tuple[str, ...] = ()  # the four, in the order of MNIST's, if the authors chose others
     transposed: bool = False
 
 
@@ -92,7 +92,7 @@ def finished_set(
     if ORIGINS[name].transposed and images.ndim == 3:
         images = images.transpose(0, 2, 1)
     if name == "qmnist" and labels.ndim == 2 and labels.shape[1] > 0:
-        # Eight columns: the class, then the writer and the place in NIST's files.
+        # Eight columns: the class, then the writer and the position in NIST's files.
         labels = narrowed(labels[:, 0])
     return checked_set(images, labels, images_from=images_from, labels_from=labels_from)
 

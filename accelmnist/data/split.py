@@ -1,4 +1,4 @@
-"""The images of a run: those that train, those that tell the accuracy by epoch, and those that are the test."""
+"""The images of a run: those that train, those that give the accuracy by epoch, and those that are the test."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from accelmnist.core.seeds import Stream, generator
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.types import Dataset, ImageSet
 
-_PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch where no image is held out
+_PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch if no image is held out
 
 
 @dataclass(frozen=True)
 class RunImages:
-    """`probe` is what the accuracy by epoch is taken on: the validation images, or some of the training ones."""
+    """`probe` gives the accuracy by epoch: the validation images, or some of the training ones."""
 
     training: ImageSet
     probe: ImageSet
@@ -28,9 +28,9 @@ class RunImages:
 
 
 def load_images(config: RunConfig, load: Callable[[], Dataset] | None) -> RunImages:
-    """The images of `config`, split; `load` gives the data set where that is on its way already.
+    """The images of `config`, split; `load` returns the data set if that is on its way already.
 
-    Raises DataError, and ConfigError where the batch or the validation split is larger than the set.
+    Raises DataError, and ConfigError if the batch or the validation split is larger than the set.
     """
     seed = config.training.seed
     dataset = (load or load_in_background(config.data, seed=seed))()
@@ -73,9 +73,9 @@ def split_validation(
     shares = np.floor(exact).astype(np.int64)
     short = held_out - int(shares.sum())
     shares[np.argsort(shares - exact, kind="stable")[:short]] += 1
-    chosen = [
+    held_out_of = [
         chooser.choice(np.flatnonzero(labels == label), share, replace=False)
         for label, share in zip(classes, shares, strict=True)
     ]
-    validation = np.sort(np.concatenate(chosen))
+    validation = np.sort(np.concatenate(held_out_of))
     return np.setdiff1d(np.arange(len(labels)), validation), validation

@@ -40,7 +40,7 @@ class ImageSet:
 class Dataset:
     """A training and a test split, with the name of each of the ten classes.
 
-    `source` is one printable phrase that says where the data came from, for the record and the console.
+    `source` is one printable phrase, the origin of the data, for the record and the console.
     """
 
     name: str
