@@ -20,7 +20,7 @@ from accelmnist.cli.bench_options import (
 )
 from accelmnist.cli.options import Command, CommandLine
 from accelmnist.cli.shell import CHECK_FAILED, Shell, open_shell, seconds_since_start
-from accelmnist.core.errors import ConfigError, DeviceError
+from accelmnist.core.errors import DeviceError
 
 if TYPE_CHECKING:
     from accelmnist.measure.record import BenchRecord
@@ -48,22 +48,13 @@ def bench(context: click.Context, /, **_: Any) -> int:
         from accelmnist.device.loading import load_torch
 
         load_torch()
+        from accelmnist.measure.record import load_bench
         from accelmnist.measure.session import new_record
 
-        record = new_record(config) if config else _stopped(shell)
+        record = new_record(config) if config else shell.unfinished(load_bench)
         with shell.result_folder("bench"):
             record = _Benchmark(shell, options, record).run()
     return _exit_code(record, strict=options.strict)
-
-
-def _stopped(shell: Shell) -> BenchRecord:
-    from accelmnist.measure.record import load_bench
-
-    folder = shell.stopped_folder()
-    record = load_bench(folder)
-    if record.status == "done":
-        raise ConfigError(f"--resume {folder}: that benchmark is finished", remedy="Start a new one with --out")
-    return record
 
 
 class _Benchmark:

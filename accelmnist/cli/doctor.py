@@ -28,7 +28,10 @@ def doctor(as_json: bool) -> int:
 
         click.echo(msgspec.json.format(msgspec.json.encode(diagnosis), indent=2).decode())
     else:
-        _print(diagnosis)
+        from accelmnist.show.doctor import doctor_page
+        from accelmnist.show.render.console import make_terminal, print_document
+
+        print_document(doctor_page(diagnosis), make_terminal(stderr=False))
     return 0 if diagnosis.ready else CHECK_FAILED
 
 
@@ -41,10 +44,3 @@ def _diagnose() -> Diagnosis:
     from accelmnist.analysis.doctor import diagnose
 
     return diagnose()
-
-
-def _print(diagnosis: Diagnosis) -> None:
-    from accelmnist.show.doctor import doctor_page
-    from accelmnist.show.render.console import make_terminal, print_document
-
-    print_document(doctor_page(diagnosis), make_terminal(stderr=False))

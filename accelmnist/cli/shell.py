@@ -11,23 +11,28 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from accelmnist.cli.helper_process import HelperProcess, Pending
 from accelmnist.cli.options import OutputOptions
 from accelmnist.core.errors import ConfigError, StoppedError
+from accelmnist.core.files import NOUNS, RECORDS, new_folder, other_kind_in, remove_if_empty, sole_writer
 from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord
     from accelmnist.data.types import ImageSet
     from accelmnist.engines.model import MLP
+    from accelmnist.measure.record import BenchRecord
     from accelmnist.show.render.console import Terminal
+    from accelmnist.sweep.record import SweepRecord
     from accelmnist.training.reference.scores import Oracle
 
 CHECK_FAILED = 1
+
+Resumed = TypeVar("Resumed", "BenchRecord", "SweepRecord")
 
 
 class Shell:
@@ -44,8 +49,6 @@ class Shell:
         It is None with --no-save, and a new one is removed if nothing came of it. Raises ConfigError for one that holds
         files, OutputError for one that can't be made.
         """
-        from accelmnist.core.files import new_folder, remove_if_empty
-
         if self.options.resume:
             self.folder = self.stopped_folder()
         elif not self.options.no_save:
@@ -61,8 +64,6 @@ class Shell:
 
         Raises ConfigError, with the command that goes on there, for what another command stopped.
         """
-        from accelmnist.core.files import NOUNS, other_kind_in
-
         path = self.options.resume
         assert path is not None
         other = other_kind_in(path, self.command)
@@ -74,6 +75,15 @@ class Shell:
             )
         return path.parent if path.is_file() else path
 
+    def unfinished(self, load: Callable[[Path], Resumed]) -> Resumed:
+        """The record that --resume names, read by `load`; raises ConfigError if it is finished."""
+        folder = self.stopped_folder()
+        record = load(folder)
+        if record.status == "done":
+            noun = NOUNS[self.command].removeprefix("a ")
+            raise ConfigError(f"--resume {folder}: that {noun} is finished", remedy="Start a new one with --out")
+        return record
+
     def terminal(self, *, stderr: bool) -> Terminal:
         """The console that tells of the work, on standard output or on standard error."""
         from accelmnist.show.render.console import make_terminal
@@ -82,8 +92,6 @@ class Shell:
 
     def lock(self) -> AbstractContextManager[None]:
         """Within: no other program writes into `folder`; raises OutputError if one does."""
-        from accelmnist.core.files import sole_writer
-
         return nullcontext() if self.folder is None else sole_writer(self.folder)
 
     @property
@@ -110,8 +118,6 @@ class Shell:
             show()
 
     def _how_to_go_on(self, kept: str) -> str:
-        from accelmnist.core.files import RECORDS
-
         if self.folder is None or not (self.folder / RECORDS[self.command]).exists():
             return "Nothing was saved"
         if kept:

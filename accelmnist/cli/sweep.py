@@ -10,7 +10,6 @@ import click
 from accelmnist.cli.options import Command, CommandLine
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell
 from accelmnist.cli.sweep_options import SweepOptions, config_options, result_options, sweep_config_from, sweep_options
-from accelmnist.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord
@@ -46,22 +45,14 @@ def _run(shell: Shell, options: SweepOptions, config: SweepConfig | None) -> Swe
     from accelmnist.device.loading import load_torch
 
     load_torch()
+    from accelmnist.sweep.record import load_sweep
+
     record = None
     if config is None:
-        record = _stopped(shell)
+        record = shell.unfinished(load_sweep)
         config = record.config
     with shell.result_folder("sweep"):
         return _Sweep(shell, options, config, record).run()
-
-
-def _stopped(shell: Shell) -> SweepRecord:
-    from accelmnist.sweep.record import load_sweep
-
-    folder = shell.stopped_folder()
-    record = load_sweep(folder)
-    if record.status == "done":
-        raise ConfigError(f"--resume {folder}: that sweep is finished", remedy="Start a new one with --out")
-    return record
 
 
 class _Sweep:
