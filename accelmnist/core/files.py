@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from accelmnist.core.errors import ConfigError, DataError, OutputError, RecordError
 
 RESULTS = Path("results")
@@ -163,6 +161,8 @@ class _Header:
 
 def encode(record: object) -> bytes:
     """The record as indented UTF-8 JSON with a closing line feed."""
+    import msgspec  # here, as in `parse`: a page of help needs no record
+
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
@@ -202,6 +202,8 @@ def load(file: Path, record_type: type[Record], *, kind: str, noun: str) -> Reco
 
 def parse(content: bytes, file: Path, record_type: type[Record], *, kind: str, noun: str) -> Record:
     """`load` for content that was read already; `file` only names it."""
+    import msgspec
+
     try:
         _check_header(msgspec.json.decode(content, type=_Header), file, kind, noun)
         return msgspec.json.decode(content, type=record_type)
