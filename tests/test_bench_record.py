@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, RecordError
 from accelmnist.core.files import encode
 from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import compared_bench
@@ -21,6 +21,7 @@ from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench, new_limit
 from accelmnist.measure.record_writer import RecordWriter
 from accelmnist.measure.statistics.summary import summarize
+from tests.bench_samples import sample_bench
 from tests.samples import sample_verdict
 
 COMMITTED = sorted((Path(__file__).parents[1] / "results").rglob("bench.json"))
@@ -166,3 +167,16 @@ def test_a_committed_record_means_the_same_as_when_it_was_written(file: Path) ->
     assert report.passed
     assert outcomes == {"same"}
     assert all(row.divided_by for row in report.rows if row.comparison)
+
+
+@pytest.mark.parametrize("shape", [[], [1, 2], [0], [-1]])
+def test_a_limit_with_a_shape_that_its_kind_cannot_have_is_refused_in_one_line(
+    tmp_path: Path, shape: list[int]
+) -> None:
+    document = json.loads(encode(sample_bench()))
+    limit = next(limit for limit in document["limits"] if limit["kind"] == "matmul")
+    limit["shape"] = shape
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(document))
+    with pytest.raises(RecordError, match="a limit of kind 'matmul' has no shape"):
+        load_bench(file)

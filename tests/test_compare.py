@@ -602,7 +602,7 @@ def test_the_page_at_80_columns(tell: Tell) -> None:
     assert lines[start + 3] == (
         f"eager     {ratio.ratio:.3f}  {ratio.low:.3f} to {ratio.high:.3f}  {plain:.3f}  slower   <0.001"
     )
-    assert "training cpu fp32 784-256-10 batch 64 adamw" in lines[start + 4 :]
+    assert "All are training cpu fp32 784-256-10 batch 64 adamw" in lines[start + 4 :]
     end = lines.index("Answer ─────────────────────────────────────────────────────────────────────────")
     assert lines[end + 1 : end + 3] == ["1 slower, 2 same", "FAIL  1 case slower by more than 5 %"]
     assert lines[end + 4].startswith(f"• eager: {ratio.ratio:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), p <0.001 with")

@@ -59,7 +59,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "conftest.py").write_text(HOOK)
     save = ["--benchmark-json=whole.json", "--benchmark-autosave", "--benchmark-storage=saved"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", *save]
-    clean = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    # Neither the options of this run nor its workers: a worker of xdist measures nothing.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     subprocess.run(command, cwd=folder, env=clean, check=True, capture_output=True)
     [bare] = (folder / "saved").rglob("*.json")
     bare.rename(folder / "bare.json")
@@ -174,7 +175,7 @@ def test_times_ten_times_as_long_are_a_tenth_of_the_speed_and_fail(
 
 def test_the_page_names_the_benchmarks_without_their_file(files: Path, other: Document, tell: Tell) -> None:
     code, out, _ = tell(files / "whole.json", stretched(other, SORTED, 0.2))
-    lines = [" ".join(line.split()) for line in out.splitlines()]
+    lines = [" ".join(line.split()).removeprefix("• ") for line in out.splitlines()]
     assert code == 0
     assert "All are test_suite.py" in lines
     assert any(line.startswith("TestSort::test_sorted 5.") and " faster " in line for line in lines)

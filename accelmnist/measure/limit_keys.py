@@ -43,6 +43,8 @@ class LimitKey:
     `shape` is (side,) of a matmul; (batch size, inputs, units of every layer) of a workload, which has a `mode` too;
     (bytes,) of a copy; (threads,) of a thread fork-join; and empty for a dispatch. `computed_in` names the precision
     that a matmul was computed in if the device has no instructions for its own.
+
+    Raises ValueError for a shape that its kind can't have, which a record that was changed may hold.
     """
 
     kind: LimitKind
@@ -52,6 +54,12 @@ class LimitKey:
     shape: tuple[int, ...] = ()
     mode: Mode | None = None
     computed_in: Precision | None = None
+
+    def __post_init__(self) -> None:
+        sizes = len(self.shape)
+        fits = {"workload": sizes > 1, "dispatch": sizes == 0, "graph dispatch": sizes == 0}.get(self.kind, sizes == 1)
+        if not fits or min(self.shape, default=1) < 1:
+            raise ValueError(f"a limit of kind {self.kind!r} has no shape {list(self.shape)}")
 
     @property
     def unit(self) -> Unit:

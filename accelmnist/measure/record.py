@@ -55,6 +55,9 @@ class Limit:
     mode: Mode | None = None
     computed_in: Precision | None = None
 
+    def __post_init__(self) -> None:
+        _ = self.what  # a key raises ValueError for a shape that can't be
+
     @cached_property
     def what(self) -> LimitKey | None:
         """What the rate is of; None if that is unknown."""
@@ -285,4 +288,9 @@ def load_bench(path: Path) -> BenchRecord:
 
 def _with_shape(limit: Limit) -> Limit:
     """A limit whose record is older than `Limit.shape` and says in words alone what ran."""
-    return limit if limit.shape is not None else replace(limit, **fields_of_detail(limit.detail))
+    if limit.shape is not None:
+        return limit
+    try:
+        return replace(limit, **fields_of_detail(limit.detail))
+    except ValueError:  # words of another kind: of no kind that is known
+        return limit

@@ -58,7 +58,8 @@ def _differences(report: ComparisonReport) -> tuple[doc.Block, ...]:
 
 def _cases(report: ComparisonReport) -> tuple[doc.Block, ...]:
     """A row for each case that both records have, and how to read the ratios."""
-    axes, shared = words.varying_axes(report.rows), words.shared_label(report.rows)
+    axes, common = words.varying_axes(report.rows), words.shared_label(report.rows)
+    shared = f"All are {common}" if common else ""
     compared = [row for row in report.rows if row.outcome not in (*words.APART, "in neither")]
     plain = any(words.plain_ratio(row, report) for row in compared)
     columns = (
