@@ -25,6 +25,7 @@ from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step import replay
+from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
 from accelmnist.engines.triton.kernels.constants import Tile, tile
 from accelmnist.training.loop import prepare
@@ -208,7 +209,7 @@ def test_the_kernels_compile_and_fit(
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     capability, parts = COMPILED[name]
     config = small_config(**parts)
-    plan = TrainingPlan(config, len(synthetic.train)).epoch(0)
+    plan = upload_epoch(TrainingPlan(config, len(synthetic.train)).epoch(0), CPU)
     for launch in TritonChunk(make_job(config, synthetic, CPU), plan).launches:
         code = compiled(launch, capability)
         assert code.metadata.shared <= SHARED_BYTES
