@@ -36,10 +36,7 @@ def speed_chapter(record: BenchRecord) -> Section:
         *(_cases(part, view) for part in view.parts),
         *([Text(text=legend)] if legend else []),
         *drawn(_FIGURES, record, alt=" ".join(leaders(view))),
-        *(
-            replace(remarks, title=f"What holds it back: {remarks.title}".removesuffix(": "))
-            for remarks in bounds(view)
-        ),
+        *map(_bounds, bounds(view)),
         *([Points(title="Crossovers", items=crossovers)] if crossovers else []),
         *map(_shortened, doubts(view)),
         *([limits_table(record.limits)] if record.limits else []),
