@@ -32,11 +32,16 @@ PRODUCTS = product_flops(ModelConfig(hidden=(256,)), 256, "training")
 
 def limit(kind: LimitKind, rate: float | None, *, case: Case = CASE) -> Limit:
     """The limit of this kind that `case` depends on."""
-    by_case = {"workload": workload_key(case), "working set": working_set_key(case)}
+    by_case = {"workload": workload_key, "working set": working_set_key}
+    shapes = {"matmul": (1024,), "memory": (1 << 28,)}
     precision = case.precision if kind == "matmul" else None
-    shape = {"matmul": (1024,), "memory": (1 << 28,)}.get(kind, ())
-    what = LimitKey(kind=kind, device=case.device, precision=precision, threads=case.threads, shape=shape)
-    return replace(new_limit(by_case.get(kind, what)), rate=None if rate is None else summarize([rate]))
+    if kind in by_case:
+        key = by_case[kind](case)
+    else:
+        key = LimitKey(
+            kind=kind, device=case.device, precision=precision, threads=case.threads, shape=shapes.get(kind, ())
+        )
+    return replace(new_limit(key), rate=None if rate is None else summarize([rate]))
 
 
 def rates_taking(
