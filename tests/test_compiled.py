@@ -30,13 +30,13 @@ from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.training.loop import prepare
 from tests.rounding import Followed, assert_logits, leave, replayed
-from tests.test_engines import CONFIGURATIONS, runs_here
+from tests.test_engines import ADAM, CONFIGURATIONS, DROPOUT, NESTEROV, runs_here
 from tests.training_helpers import make_job, small_config, train_with
 
 pytestmark = pytest.mark.numeric
 
 CPU = resolve("cpu")
-ADAM = {"optimizer": "adamw", "learning_rate": 0.01}
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.01}
 
 
 @pytest.fixture
@@ -100,8 +100,8 @@ def test_nine_engines_run_in_turn_without_a_compilation_and_as_if_alone(
 def test_preparing_one_leaves_the_compiled_code_of_another(synthetic: Dataset, device: Device) -> None:
     """With the code that is generated for the device."""
     runs_here("compiled", device)
-    first, _, epoch = prepared(small_config(), synthetic, device)
-    prepared(small_config(training=ADAM), synthetic, device)
+    first, _, epoch = prepared(small_config(**CONFIGURATIONS[NESTEROV]), synthetic, device)
+    prepared(small_config(**CONFIGURATIONS[ADAM]), synthetic, device)
     with CompileWatch() as watch:
         assert first.train_epoch(epoch).isfinite().all()
     assert watch.seen == Compilations()
@@ -109,9 +109,9 @@ def test_preparing_one_leaves_the_compiled_code_of_another(synthetic: Dataset, d
 
 def test_three_epochs_and_a_resume_compile_nothing(synthetic: Dataset, device: Device) -> None:
     runs_here("compiled", device)
-    config = small_config(**CONFIGURATIONS["dropout"], training={"epochs": 3})
+    config = small_config(**CONFIGURATIONS[DROPOUT], training={"epochs": 3})
     runner, _, _ = prepared(config, synthetic, device)
-    with CompileWatch() as watch:
+    with CompileWatch() as watch, torch.compiler.set_stance("fail_on_recompile"):
         for number in range(3):
             runner.train_epoch(planned(config, synthetic, number, device))
             runner.load_state(runner.state())
@@ -128,7 +128,7 @@ def test_a_batch_of_another_size_is_refused(size: int, synthetic: Dataset, no_co
 
 def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic: Dataset) -> None:
     runs_here("compiled", CPU)
-    config = small_config(training=ADAM)
+    config = small_config(**CONFIGURATIONS[ADAM])
     first, second = (planned(config, synthetic, number) for number in (0, 1))
     whole, job, _ = prepared(config, synthetic)
     whole.train_epoch(first)
@@ -143,7 +143,7 @@ def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic: Dat
 
 
 def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic: Dataset, no_code_generation: Any) -> None:
-    runner, job, epoch = prepared(small_config(training=ADAM), synthetic)
+    runner, job, epoch = prepared(small_config(training=ADAMW), synthetic)
     runner.train_epoch(epoch)
     step = runner.state.__self__
     assert isinstance(step, FunctionalStep)
@@ -159,7 +159,7 @@ def test_the_loop_takes_the_steps_that_single_calls_take(
     steps: int, precision: str, synthetic: Dataset, no_code_generation: Any
 ) -> None:
     """Fewer than a call holds, and more; each against the pure function run as it is."""
-    config = small_config(training={**ADAM, "batch_size": 24}, execution={"precision": precision})
+    config = small_config(training={**ADAMW, "batch_size": 24}, execution={"precision": precision})
     plan = planned(config, synthetic)
     assert StepLoop(FunctionalStep(make_job(config, synthetic, CPU)), plan).capacity == 64
 
@@ -216,12 +216,13 @@ def test_loops_that_differ_inside_alone_share_no_code_on_the_disk(
 def test_single_compiled_steps_follow_float64(synthetic: Dataset) -> None:
     """What other devices than the CPU run, with generated code."""
     runs_here("compiled", CPU)
-    config = small_config(training={**ADAM, "weight_decay": 0.05})
+    config = small_config(training={**ADAMW, "weight_decay": 0.05})
     run = epoch_by_steps(FunctionalStep(make_job(config, synthetic, CPU)), CPU)
     losses = run(planned(config, synthetic)[:16])
     replayed(config, synthetic.train, steps=16).hold(losses)
 
 
+@pytest.mark.slow  # a compilation that no other test shares
 def test_bf16_follows_float64(synthetic: Dataset, device: Device) -> None:
     runs_here("compiled", device)
     config = small_config(training={"epochs": 1})
@@ -231,7 +232,7 @@ def test_bf16_follows_float64(synthetic: Dataset, device: Device) -> None:
 
 def test_an_overflow_leaves_a_step_out_within_the_loop(synthetic: Dataset, no_code_generation: Any) -> None:
     """The scale starts at 2^13: weights a hundredfold as large overflow fp16's gradients, and nothing may change."""
-    config = small_config(execution={"precision": "fp16"}, training=ADAM)
+    config = small_config(execution={"precision": "fp16"}, training=ADAMW)
     runner, job, epoch = prepared(config, synthetic)
     with torch.no_grad():
         for parameter in job.model.parameters():
@@ -259,18 +260,18 @@ def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(
 
 
 @pytest.mark.parametrize(
-    ("precision", "model"),
-    [("fp32", {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}), ("bf16", {})],
+    ("precision", "model", "counts"),
+    [("fp32", {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}, (1, 1007)), ("bf16", {}, (7,))],
 )
 def test_the_classifier_says_what_evaluation_says(
-    precision: str, model: dict[str, Any], device: Device, synthetic: Dataset
+    precision: str, model: dict[str, Any], counts: tuple[int, ...], device: Device, synthetic: Dataset
 ) -> None:
-    """One image, a batch, and more than one part; dropout takes no part."""
+    """One image, and more than one part; dropout takes no part."""
     runs_here("compiled", device)
     network = MLP(small_config(model=model).model, seed=3).to(device.torch_device)
     images = upload(synthetic.train, device).images
     classify = CompiledEngine.classifier(network, device, precision)
-    for count in (1, 7, 1007):
+    for count in counts:
         logits = classify(images[:count])
         assert logits.dtype == torch.float32
         assert not logits.requires_grad
