@@ -48,12 +48,15 @@ def pytest_report_header() -> str | None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make groups of the tests that share a fixture which is made once: those of a module, and Triton's."""
+    """Make groups of the tests that share what is made once: a module's fixture, Triton's process, compiled code."""
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             fixtures = itertools.chain(*item._fixtureinfo.name2fixturedefs.values())
+            engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
             if "interpreting" in item.fixturenames:
                 item.add_marker(pytest.mark.xdist_group("interpreting"))
+            elif engine == "compiled" or item.path.stem == "test_compiled":
+                item.add_marker(pytest.mark.xdist_group("compiled"))
             elif any(fixture.scope == "module" for fixture in fixtures):
                 item.add_marker(pytest.mark.xdist_group(item.path.stem))
 

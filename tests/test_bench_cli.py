@@ -300,6 +300,7 @@ def test_killed_at_any_moment_what_was_finished_is_there() -> None:
         pass  # the lock went with the process
 
 
+@pytest.mark.slow
 def test_several_processes_share_a_record_and_their_spread_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     record = measured("out", "--mode", "training", "--processes", "2")
     (result,) = record.cases

@@ -189,7 +189,13 @@ def boxes(figure: Figure) -> list[tuple[str, Bbox]]:
     return [(text.get_text(), Text.get_window_extent(text)) for text in found]
 
 
-@pytest.mark.parametrize(("name", "kind"), list(itertools.product(RECORDS, FIGURES)))
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param(name, kind, marks=[pytest.mark.slow] * (name in ("seventy", "sizes close by")))
+        for name, kind in itertools.product(RECORDS, FIGURES)
+    ],
+)
 def test_no_text_is_cut_or_covers_another(name: str, kind: str) -> None:
     figure = FIGURES[kind](record_of(name))
     assert (figure is None) == ((kind, name) in NOTHING)

@@ -171,6 +171,7 @@ def test_an_epoch_may_have_fewer_steps_than_asked_for(synthetic: Dataset) -> Non
     assert profile_steps(runner, epoch, CPU, steps=10_000).summary.steps == len(epoch)
 
 
+@pytest.mark.slow  # a compilation
 def test_a_compiled_graph_is_one_operation_and_what_it_calls() -> None:
     """Two products by name; what lies between them is one loop of the graph's own, which nobody sees."""
     if not compile_capability(CPU).available:
@@ -510,6 +511,7 @@ def test_a_profile_that_nobody_would_see_is_refused(capsys: pytest.CaptureFixtur
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_empty_folder")
 def test_a_quiet_profile_is_silent_to_the_last_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own: torch's profiler writes past Python's streams, where it isn't told to be quiet."""

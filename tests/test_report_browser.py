@@ -119,7 +119,11 @@ def test_the_policy_holds(page: selenium.Chrome) -> None:
     assert said.count("Content Security Policy") >= 2
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [pytest.param(DESKTOP, "light", marks=pytest.mark.slow), (PHONE, "dark")],
+    ids=["desktop-light", "phone-dark"],
+)
 def test_axe_finds_nothing_serious(driver: selenium.Chrome, file: Path, size: tuple[int, ...], scheme: str) -> None:
     axe = module("axe_playwright_python") / "axe.min.js"
     show(driver, file, size=size, scheme=scheme)

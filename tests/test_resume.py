@@ -59,7 +59,9 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     patch.setattr(EagerSteps, "train_epoch", train_epoch)
 
 
-@pytest.mark.parametrize("save_every", ["1", "3", "0"])
+@pytest.mark.parametrize(
+    "save_every", [pytest.param("1", marks=pytest.mark.slow), "3", pytest.param("0", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_saves_and_the_resumed_run_is_the_same(
     save_every: str,
     uninterrupted: dict[str, torch.Tensor],
@@ -101,7 +103,9 @@ def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(
     assert len(load_checkpoint(Path("run/checkpoint.safetensors")).epochs) == 2
 
 
-@pytest.mark.parametrize("epochs_seen", [0, 1, 5])
+@pytest.mark.parametrize(
+    "epochs_seen", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_a_killed_run_goes_on_to_the_same_weights(
     epochs_seen: int, uninterrupted: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
