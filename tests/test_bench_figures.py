@@ -28,11 +28,12 @@ from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Target, TimeToAccuracy
 from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import Symptom
-from accelmnist.show.figures import png_bytes, roofline_figure, scaling_figure, target_figure, throughput_figure
+from accelmnist.show.figures.case_rows import target_figure, throughput_figure
 from accelmnist.show.figures.labels import CLEAR, box_around, place_around, spread
+from accelmnist.show.figures.roofline import roofline_figure
 from accelmnist.show.figures.scales import log_ticks, tick_name
-from accelmnist.show.figures.sheet import text_width, wrap
-from accelmnist.show.figures.style import PALETTE, figure_style, series_mark
+from accelmnist.show.figures.scaling import scaling_figure
+from accelmnist.show.figures.sheet import PALETTE, figure_style, png_bytes, series_mark, text_width, wrap
 from accelmnist.show.record_pictures import write_bench_pictures
 from tests.bench_samples import Spec, measured, ranked, sample_bench, sample_targets, with_speedups
 

@@ -20,8 +20,10 @@ from PIL import Image
 from accelmnist.analysis.neurons.images import weight_images
 from accelmnist.core.errors import OutputError
 from accelmnist.core.records import RunRecord
-from accelmnist.show.figures import confusion_figure, curves_figure, mistakes_figure, png_bytes, weights_figure
-from accelmnist.show.figures.images import Tiling, choose_columns, draw_mosaic
+from accelmnist.show.figures.class_scores import confusion_figure
+from accelmnist.show.figures.curves import curves_figure
+from accelmnist.show.figures.images import Tiling, choose_columns, draw_mosaic, mistakes_figure, weights_figure
+from accelmnist.show.figures.sheet import png_bytes
 from accelmnist.show.heat import DIAGONAL, cell_colours, error_shares, heat, ink_on, ramp_colour
 from accelmnist.show.pictures import write_neurons, write_pictures
 from tests.samples import FASHION, sample_images, sample_metrics, sample_record, sample_weights

@@ -24,10 +24,8 @@ from accelmnist.data.idx import write_idx
 from accelmnist.data.types import DIGIT_NAMES
 from accelmnist.engines.model import MLP
 from accelmnist.measure.record import BenchRecord
-from accelmnist.show.figures.atlas import MOST_ALIKE, MOST_CLEAR, atlas_figure
-from accelmnist.show.figures.atlas_card import CARD_WIDTH
-from accelmnist.show.figures.sheet import text_width
-from accelmnist.show.figures.style import size_px
+from accelmnist.show.figures.atlas import CARD_WIDTH, MOST_ALIKE, MOST_CLEAR, atlas_figure
+from accelmnist.show.figures.sheet import size_px, text_width
 from accelmnist.training.checkpoint import MODEL_NAME, save_model
 from tests.neuron_samples import COPY, DEAD, FIVE_NINE, NOISE, ZERO, Planted, planted, random_network
 from tests.samples import FASHION, sample_record

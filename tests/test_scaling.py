@@ -18,7 +18,7 @@ from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, CaseResult, load_bench
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.show.figures import scaling_figure
+from accelmnist.show.figures.scaling import scaling_figure
 from bench.studies.scaling import __main__ as command
 from bench.studies.scaling import measuring
 from bench.studies.scaling.cases import Axes, cases_of, threads_up_to

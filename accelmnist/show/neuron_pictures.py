@@ -22,7 +22,7 @@ from accelmnist.analysis.neurons.record import RECORD_NAME, Neuron, NeuronsRecor
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.core.files import make_folder, remove_file, write_atomically
 from accelmnist.show.figures.atlas import atlas_figure
-from accelmnist.show.figures.style import png_bytes
+from accelmnist.show.figures.sheet import png_bytes
 from accelmnist.show.pictures import write_image
 
 FOLDER = "neurons"

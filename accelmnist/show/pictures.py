@@ -24,13 +24,10 @@ from accelmnist.analysis.neurons.images import Images, Weights, weight_images
 from accelmnist.core.errors import OutputError
 from accelmnist.core.files import make_folder, remove_file, write_atomically
 from accelmnist.core.records import RunRecord
-from accelmnist.show.figures import (
-    confusion_figure,
-    curves_figure,
-    mistakes_figure,
-    png_bytes,
-    weights_figure,
-)
+from accelmnist.show.figures.class_scores import confusion_figure
+from accelmnist.show.figures.curves import curves_figure
+from accelmnist.show.figures.images import mistakes_figure, weights_figure
+from accelmnist.show.figures.sheet import png_bytes
 
 NEURON_FOLDER = "weights"
 FIGURE_NAMES = ("weights.png", "confusion.png", "curves.png", "mistakes.png")

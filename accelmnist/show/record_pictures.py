@@ -20,16 +20,11 @@ from matplotlib.figure import Figure
 
 from accelmnist.core.files import make_folder, remove_file, write_atomically
 from accelmnist.measure.record import BenchRecord
-from accelmnist.show.figures import (
-    fronts_figure,
-    groups_figure,
-    png_bytes,
-    roofline_figure,
-    scaling_figure,
-    sizes_figure,
-    target_figure,
-    throughput_figure,
-)
+from accelmnist.show.figures.case_rows import target_figure, throughput_figure
+from accelmnist.show.figures.roofline import roofline_figure
+from accelmnist.show.figures.scaling import scaling_figure
+from accelmnist.show.figures.sheet import png_bytes
+from accelmnist.show.figures.sweep import fronts_figure, groups_figure, sizes_figure
 from accelmnist.sweep.record import SweepRecord
 
 Record = TypeVar("Record")

@@ -35,14 +35,9 @@ def speed_of(result: CaseResult) -> Summary:
     return result.images_per_s
 
 
-def median(result: CaseResult) -> float:
-    """The median of its images/s."""
-    return speed_of(result).median
-
-
 def by_speed(results: Sequence[CaseResult]) -> list[CaseResult]:
     """The right ones, the fastest first, and then the wrong ones, which have no rank."""
-    return sorted(results, key=lambda result: (result.is_wrong, -median(result)))
+    return sorted(results, key=lambda result: (result.is_wrong, -speed_of(result).median))
 
 
 def foremost(results: Sequence[CaseResult], most: int = MOST_CASES) -> list[CaseResult]:
@@ -53,11 +48,6 @@ def foremost(results: Sequence[CaseResult], most: int = MOST_CASES) -> list[Case
         ranks |= {result.case: rank for rank, result in enumerate(own)}
     kept = sorted(results, key=lambda result: ranks[result.case])[:most]
     return [result for result in results if any(result is one for one in kept)]
-
-
-def part_text(result: CaseResult, part: str) -> str:
-    """A part of the case as a column shows it; empty if the case has none."""
-    return PARTS[part].value(result)
 
 
 def phrase(result: CaseResult, parts: Sequence[str]) -> str:
@@ -71,14 +61,14 @@ def varying(results: Sequence[CaseResult], parts: Sequence[str] = tuple(PARTS)) 
         part
         for part in parts
         for mode in MODES
-        if len({part_text(result, part) for result in results if result.mode == mode}) > 1
+        if len({PARTS[part].value(result) for result in results if result.mode == mode}) > 1
     }
     return tuple(part for part in parts if part in differing or part == "engine")
 
 
 def shared(results: Sequence[CaseResult], *, but: Sequence[str] = ()) -> list[str]:
     """What all of `results` have in common, in words, without the parts in `but`."""
-    kept = [part for part in PARTS if part not in but and len({part_text(result, part) for result in results}) == 1]
+    kept = [part for part in PARTS if part not in but and len({PARTS[part].value(result) for result in results}) == 1]
     return [words for part in kept if (words := phrase(results[0], (part,)))] if results else []
 
 
@@ -88,36 +78,27 @@ def fault_text(result: CaseResult, width: int) -> str:
     return "\n".join(["wrong", *(wrap(check.name, width) for check in failures)]) if result.is_wrong else ""
 
 
-def columns(results: Sequence[CaseResult], parts: Sequence[str]) -> tuple[TableColumn, ...]:
+def columns(results: Sequence[CaseResult], parts: Sequence[str]) -> list[TableColumn]:
     """A column for each of `parts`."""
-    return tuple(
-        TableColumn(
-            heading=part,
-            cells=tuple(part_text(result, part) for result in results),
-            ha="right" if PARTS[part].is_number else "left",
-        )
-        for part in parts
-    )
+    traits = [PARTS[part] for part in parts]
+    return [
+        TableColumn(one.heading, [*map(one.value, results)], "right" if one.is_number else "left") for one in traits
+    ]
 
 
 def setting(record: BenchRecord, results: Sequence[CaseResult], *, but: Sequence[str]) -> list[str]:
-    """The lines below a title: the work that `results` share, and the machine, torch and the date."""
+    """The lines below a title: the work that `results` share; their hardware, torch and the date as far as known."""
     dataset = "own images" if record.config.data.folder else record.config.data.dataset
-    return [", ".join([*shared(results, but=but), dataset]), machine(record, results)]
-
-
-def machine(record: BenchRecord, results: Sequence[CaseResult]) -> str:
-    """The hardware that `results` ran on, torch and the date; what is not known is left out."""
-    used = {result.device for result in results}
-    hardware = [_hardware(record, info.name, info.hardware) for info in record.devices if info.name in used]
-    software = f"torch {record.environment.torch}" if record.environment else ""
+    used, environment = {result.device for result in results}, record.environment
+    hardware: dict[str, None] = {}
+    for info in record.devices:
+        if info.name in used:
+            cores = environment.cores if environment and info.name == "cpu" else None
+            hardware[f"{info.hardware} ({plural(cores, 'core')})" if cores else info.hardware] = None
+    software = f"torch {environment.torch}" if environment else ""
     unfinished = "" if record.status == "done" else f"{record.status}: the figures so far"
-    return "; ".join(filter(None, (", ".join(dict.fromkeys(hardware)), software, record.created[:10], unfinished)))
-
-
-def _hardware(record: BenchRecord, name: str, hardware: str) -> str:
-    cores = record.environment.cores if record.environment and name == "cpu" else None
-    return f"{hardware} ({plural(cores, 'core')})" if cores else hardware
+    machine = filter(None, (", ".join(hardware), software, record.created[:10], unfinished))
+    return [", ".join([*shared(results, but=but), dataset]), "; ".join(machine)]
 
 
 def baseline_cases(record: BenchRecord) -> set[Case]:
@@ -132,18 +113,14 @@ def claim(record: BenchRecord) -> tuple[str, str] | None:
     first = [result for result in measured(record) if result.rank == 1 and not result.is_wrong]
     if not first:
         return None
-    best = min(first, key=lambda result: (MODES.index(result.mode), -median(result)))
+    best = min(first, key=lambda result: (MODES.index(result.mode), -speed_of(result).median))
     base, over = BenchView(record).baseline(best), best.speedup
     if base is None or over is None or over.verdict != "faster":
         return None
-    parts = [part for part in (*WAY, "threads") if part == "engine" or _differ(best, base, part)]
+    parts = varying([best, base], (*WAY, "threads"))
     sentence = f"{phrase(best, parts)} is {significant(over.ratio)} times {phrase(base, parts)} {_scope(record, best)}"
     interval = f"{significant(over.low)} to {significant(over.high)}"
     return sentence, f"95 % interval of the ratio: {interval}, from pairs of the same round"
-
-
-def _differ(one: CaseResult, other: CaseResult, part: str) -> bool:
-    return part_text(one, part) != part_text(other, part)
 
 
 def _scope(record: BenchRecord, best: CaseResult) -> str:

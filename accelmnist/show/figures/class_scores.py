@@ -17,8 +17,17 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from accelmnist.core.metrics import Metrics, wilson_interval
-from accelmnist.show.figures.sheet import MARGIN, FigureSheet
-from accelmnist.show.figures.style import PALETTE, RULE, SMALL_SIZE, SOFT_INK, Mark, figure_style
+from accelmnist.show.figures.sheet import (
+    MARGIN,
+    PALETTE,
+    RULE,
+    SMALL_SIZE,
+    SOFT_INK,
+    FigureSheet,
+    Mark,
+    Pixels,
+    figure_style,
+)
 from accelmnist.show.heat import DIAGONAL, HIGH_SHARE, LOW_SHARE, RGB, cell_colours, hex_colour, ink_on, ramp_colour
 from accelmnist.show.names import class_kind
 from accelmnist.show.units import fraction, percent
@@ -43,21 +52,17 @@ def confusion_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
     left = MARGIN + 84 + 13 * longest
     above = _ABOVE + (8 * longest if _are_words(class_names) else 0)
     body = above + side + _EDGE + _CELL + _FOOTER
+    scores = f"accuracy {percent(metrics.accuracy)}, macro F1 {fraction(metrics.macro_f1)}"
+    subtitle = f"{np.trace(counts):,} of {metrics.images:,} test images right: {scores}"
     with figure_style():
         width = left + side + _EDGE + _SCORE_WIDTH + MARGIN
-        sheet = FigureSheet.headed(width, body, title="Confusion matrix", lines=[_subtitle(metrics)])
+        sheet = FigureSheet.headed(width, body, title="Confusion matrix", lines=[subtitle])
         top = sheet.top + above
         _draw_cells(sheet, counts, left=left, top=top)
         _draw_names(sheet, class_names, left=left, top=top)
         _draw_scores(sheet, metrics, left=left, top=top)
         _draw_scale(sheet, left=left, top=top + side + _EDGE + _CELL + 36)
     return sheet.figure
-
-
-def _subtitle(metrics: Metrics) -> str:
-    right = sum(metrics.confusion_matrix[label][label] for label in range(len(metrics.confusion_matrix)))
-    scores = f"accuracy {percent(metrics.accuracy)}, macro F1 {fraction(metrics.macro_f1)}"
-    return f"{right:,} of {metrics.images:,} test images right: {scores}"
 
 
 def _draw_cells(sheet: FigureSheet, counts: NDArray[np.int64], *, left: int, top: int) -> None:
@@ -69,7 +74,7 @@ def _draw_cells(sheet: FigureSheet, counts: NDArray[np.int64], *, left: int, top
         sheet.text(across, down, f"{counts[row, column]:,}", ha="center", **style)
 
 
-def _block(colours: NDArray[np.uint8], *, width: int = _CELL) -> NDArray[np.uint8]:
+def _block(colours: Pixels, *, width: int = _CELL) -> Pixels:
     """One cell of `width` pixels for each colour of (rows, columns, 3), with a thin grey rule round every cell."""
     block = colours.repeat(_CELL, axis=0).repeat(width, axis=1)
     block[::_CELL] = block[:, ::width] = _GREY_RULE

@@ -15,14 +15,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from accelmnist.analysis.neurons.images import Weights, weight_images
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.core.records import RunRecord
-from accelmnist.show.figures.sheet import MARGIN, FigureSheet, text_width
-from accelmnist.show.figures.style import SMALL_SIZE, SOFT_INK, figure_style
+from accelmnist.show.figures.sheet import MARGIN, SMALL_SIZE, SOFT_INK, FigureSheet, Pixels, figure_style, text_width
 from accelmnist.show.units import plural
 
 MOST_NEURONS = 256  # on one page; more could not be told apart
@@ -78,7 +76,7 @@ def choose_columns(tiles: int, *, most: int = 16) -> int:
     return min(range(narrow, wide + 1), key=lambda columns: -tiles % columns)
 
 
-def draw_mosaic(images: NDArray[np.uint8], captions: Sequence[str], tiling: Tiling) -> NDArray[np.uint8]:
+def draw_mosaic(images: Pixels, captions: Sequence[str], tiling: Tiling) -> Pixels:
     """The raster, uint8 (height, width), of `images`, uint8 (n, 28, 28), with their captions on white paper."""
     width, height = tiling.size
     raster = np.full((height, width), _PAPER, dtype=np.uint8)
@@ -89,22 +87,18 @@ def draw_mosaic(images: NDArray[np.uint8], captions: Sequence[str], tiling: Tili
         left, top = tiling.corner(index)
         raster[top : top + tiling.tile, left : left + tiling.tile] = image
     picture = Image.fromarray(raster)
-    pen, font = ImageDraw.Draw(picture), _font(captions, tiling)
+    pen = ImageDraw.Draw(picture)
+    # matplotlib's own font, as outside of the raster; smaller if the longest line would not fit below its image.
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), tiling.font_px)
+    lines = [line for caption in captions for line in caption.split("\n")]
+    longest, room = font.getlength(max(lines, key=len, default="")), tiling.tile + 0.5 * tiling.gap
+    font = font if longest <= room else font.font_variant(size=tiling.font_px * room / longest)
     for index, caption in enumerate(captions):
         left, top = tiling.corner(index)
         for line, text in enumerate(caption.split("\n")):
             below = top + tiling.tile + (0.2 + _LINE_SPACING * line) * font.size
             pen.text((left + tiling.tile / 2, below), text, fill=_INK, font=font, anchor="ma")
     return np.asarray(picture)
-
-
-def _font(captions: Sequence[str], tiling: Tiling) -> ImageFont.FreeTypeFont:
-    """matplotlib's own font, as outside of the raster; smaller if the longest line would not fit below its image."""
-    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    font = ImageFont.truetype(str(path), tiling.font_px)
-    lines = [line for caption in captions for line in caption.split("\n")]
-    longest, room = font.getlength(max(lines, key=len, default="")), tiling.tile + 0.5 * tiling.gap
-    return font if longest <= room else font.font_variant(size=tiling.font_px * room / longest)
 
 
 def weights_figure(
@@ -158,7 +152,7 @@ def _draw_scale(sheet: FigureSheet, weights: Weights, *, shared_scale: bool, top
         sheet.text(across, top + _BAR_HEIGHT / 2, text, size=SMALL_SIZE, color=SOFT_INK)
 
 
-def mistakes_figure(record: RunRecord, mistake_images: NDArray[np.uint8]) -> Figure:
+def mistakes_figure(record: RunRecord, mistake_images: Pixels) -> Figure:
     """The test images that the network got wrong and was most sure of: what it finds hard, or what is labelled badly.
 
     Up to 25 of `record.mistakes`, whose pixels are `mistake_images`, uint8 (k, 784), in the same order. The ink is dark
@@ -166,7 +160,13 @@ def mistakes_figure(record: RunRecord, mistake_images: NDArray[np.uint8]) -> Fig
     """
     if len(mistake_images) != len(record.mistakes):
         raise ValueError(f"{len(mistake_images)} images for {len(record.mistakes)} mistakes")
-    captions = _mistake_captions(record)
+    names = record.data.class_names if record.data is not None else tuple(map(str, range(10)))
+    joint = ", " if max(map(len, names)) <= 2 else "\n"  # long names have a line of their own
+    captions = [
+        f"true {names[mistake.actual]}{joint}said {names[mistake.predicted]} ({mistake.score:.2f})\n"
+        f"test image {mistake.index:,}"
+        for mistake in record.mistakes[:MOST_MISTAKES]
+    ]
     tiling = Tiling(
         tiles=len(captions),
         columns=_MISTAKE_COLUMNS,
@@ -198,14 +198,3 @@ def _mistakes_heading(record: RunRecord) -> tuple[str, str]:
     of_all = f" of {wrong:,}" if wrong is not None else ""
     subtitle = "Test images classified wrongly, the surest first; in brackets the score of the wrong answer."
     return f"Most confident mistakes: {shown}{of_all}", subtitle
-
-
-def _mistake_captions(record: RunRecord) -> list[str]:
-    """Both classes, the score and the number of each image; long names have a line of their own."""
-    names = record.data.class_names if record.data is not None else tuple(map(str, range(10)))
-    joint = ", " if max(map(len, names)) <= 2 else "\n"
-    return [
-        f"true {names[mistake.actual]}{joint}said {names[mistake.predicted]} ({mistake.score:.2f})\n"
-        f"test image {mistake.index:,}"
-        for mistake in record.mistakes[:MOST_MISTAKES]
-    ]

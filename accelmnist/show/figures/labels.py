@@ -17,8 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from accelmnist.show.figures.sheet import Points, text_width
-from accelmnist.show.figures.style import DPI, INK, SOFT_INK, TEXT_SIZE
+from accelmnist.show.figures.sheet import DPI, INK, SOFT_INK, TEXT_SIZE, Points, text_width
 
 CLEAR = 9.0  # pixels around a point that stay free of labels
 _ANGLES = 16

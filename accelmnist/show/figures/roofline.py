@@ -26,8 +26,7 @@ from accelmnist.measure.record import BenchRecord, CaseResult, Limit
 from accelmnist.show.figures.cases import by_speed, columns, foremost, measured, setting, varying
 from accelmnist.show.figures.labels import box_around, label_points
 from accelmnist.show.figures.scales import scale_by_decades
-from accelmnist.show.figures.sheet import MARGIN, FigureSheet
-from accelmnist.show.figures.style import DPI, WRONG, Mark, figure_style, series_mark
+from accelmnist.show.figures.sheet import DPI, MARGIN, WRONG, FigureSheet, Mark, figure_style, series_mark
 from accelmnist.show.figures.table import TableColumn, draw_table, table_width
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, significant
 
@@ -50,7 +49,7 @@ _EXPLAINED = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Roof:
     """What a device allows at a precision: flop/s, and bytes/s from memory and from the cache, if known."""
 
@@ -70,7 +69,7 @@ class Roof:
         return [self.flops_per_s / rate for rate in (self.memory, self.working_set) if rate]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Point:
     """A case beneath its roof; `products_alone` is the flop/s it would reach if only its matrix products took time."""
 
@@ -79,6 +78,11 @@ class Point:
     intensity: float
     flops_per_s: float
     products_alone: float | None
+
+    @property
+    def mark(self) -> Mark:
+        """That of its roof, or grey."""
+        return WRONG if self.result.is_wrong else self.roof.mark
 
     @property
     def share(self) -> float:
@@ -92,15 +96,14 @@ class Point:
         return self.share > ABOVE
 
 
-def roofs_of(record: BenchRecord) -> list[Roof]:
+def _roofs(record: BenchRecord) -> list[Roof]:
     """A roof for each measured matrix product, in the order of the record."""
     roofs: list[Roof] = []
     for limit in record.limits:
         if limit.kind == "matmul" and limit.rate:
             memory, cache = _highest(record, "memory", limit), _highest(record, "working set", limit)
             working_set = cache if cache and (memory is None or cache > _NOTABLE * memory) else None
-            flops_per_s, mark = limit.rate.median, series_mark(len(roofs))
-            roofs.append(Roof(matmul=limit, flops_per_s=flops_per_s, memory=memory, working_set=working_set, mark=mark))
+            roofs.append(Roof(limit, limit.rate.median, memory, working_set, series_mark(len(roofs))))
     return roofs
 
 
@@ -111,33 +114,25 @@ def _highest(record: BenchRecord, kind: LimitKind, roof: Limit) -> float | None:
     return max((limit.rate.median for limit in same or own if limit.rate), default=None)
 
 
-def points_of(results: Sequence[CaseResult], roofs: Sequence[Roof]) -> list[Point]:
+def _points(results: Sequence[CaseResult], roofs: Sequence[Roof]) -> list[Point]:
     """The cases of which both the work and a roof are known, in order of mode and speed."""
-    ordered = [result for mode in MODES for result in by_speed([one for one in results if one.mode == mode])]
-    return [point for result in ordered if (point := _point(result, roofs))]
-
-
-def _point(result: CaseResult, roofs: Sequence[Roof]) -> Point | None:
-    cost, step_s = result.cost, result.step_s
-    way = (result.device, result.precision)
-    own = [roof for roof in roofs if (roof.matmul.device, roof.matmul.precision) == way]
-    if cost is None or step_s is None or not own or not cost.flops or not cost.bytes:
-        return None
-    alone_s = result.bound.workload_s if result.bound else None
-    return Point(
-        result=result,
-        roof=min(own, key=lambda roof: roof.matmul.threads != result.threads),
-        intensity=cost.flops / cost.bytes,
-        flops_per_s=cost.flops / step_s,
-        products_alone=cost.flops / alone_s if alone_s else None,
-    )
+    points = []
+    for result in sorted(by_speed(results), key=lambda result: MODES.index(result.mode)):
+        cost, step_s, way = result.cost, result.step_s, (result.device, result.precision)
+        own = [roof for roof in roofs if (roof.matmul.device, roof.matmul.precision) == way]
+        if own and cost is not None and step_s is not None and cost.flops and cost.bytes:
+            roof = min(own, key=lambda roof: roof.matmul.threads != result.threads)
+            alone_s = result.bound.workload_s if result.bound else None
+            alone = cost.flops / alone_s if alone_s else None
+            points.append(Point(result, roof, cost.flops / cost.bytes, cost.flops / step_s, alone))
+    return points
 
 
 def roofline_figure(record: BenchRecord) -> Figure | None:
     """The roofs and the cases; None if no case has counted work and a measured limit."""
-    everything = roofs_of(record)
-    known = [point.result for point in points_of(measured(record), everything)]
-    points = points_of(foremost(known), everything)
+    everything = _roofs(record)
+    known = [point.result for point in _points(measured(record), everything)]
+    points = _points(foremost(known), everything)
     if not points:
         return None
     roofs = [roof for roof in everything if any(point.roof is roof for point in points)]
@@ -152,29 +147,20 @@ def roofline_figure(record: BenchRecord) -> Figure | None:
         sheet.text(MARGIN, top - _ABOVE / 2 - 4, "Arithmetic done, flop/s", weight="bold")
         axes = sheet.add_axes(left=_LEFT, top=top, width=chart_width, height=_HEIGHT)
         _draw_chart(axes, points, roofs, chart_width)
-        _number_points(axes, points)
         middles = _draw_list(sheet, roof_columns, top + _HEIGHT + _BELOW)
         for roof, middle in zip(roofs, middles, strict=True):
             sheet.line([(MARGIN, middle), (MARGIN + 32, middle)], color=roof.mark.colour)
         middles = _draw_list(sheet, point_columns, middles[-1] + _ROW / 2 + _BETWEEN)
         for point, middle in zip(points, middles, strict=True):
-            sheet.line([(MARGIN + 16, middle)], linestyle="none", **_mark(point).style)
+            sheet.line([(MARGIN + 16, middle)], linestyle="none", **point.mark.style)
     return sheet.figure
-
-
-def _mark(point: Point) -> Mark:
-    return WRONG if point.result.is_wrong else point.roof.mark
 
 
 def _remark(points: Sequence[Point], known: int) -> str:
     """What a reader must know of the points above a roof, and of those of all `known` that aren't there."""
     above = sum(point.is_above and not point.result.is_wrong for point in points)
-    remarks = []
-    if above:
-        verb = "lies" if above == 1 else "lie"
-        remarks.append(
-            f"{plural(above, 'case')} {verb} above: not all the work or traffic that is counted is done there."
-        )
+    lie = f"{plural(above, 'case')} {'lies' if above == 1 else 'lie'} above"
+    remarks = [f"{lie}: not all the work or traffic that is counted is done there."] if above else []
     if len(points) < known:
         remarks.append(f"Shown are {len(points)} of {known} cases: the fastest of each mode.")
     return " ".join(remarks)
@@ -192,7 +178,7 @@ def _title(points: Sequence[Point]) -> str:
 
 
 def _numbers(cells: Mapping[str, Sequence[str]]) -> list[TableColumn]:
-    return [TableColumn(heading=heading, cells=tuple(own), ha="right") for heading, own in cells.items()]
+    return [TableColumn(heading, own, ha="right") for heading, own in cells.items()]
 
 
 def _roof_columns(roofs: Sequence[Roof]) -> list[TableColumn]:
@@ -206,12 +192,12 @@ def _roof_columns(roofs: Sequence[Roof]) -> list[TableColumn]:
     }
     if any(roof.working_set for roof in roofs):
         cells["from the cache, dashed"] = [prefixed(roof.working_set, "B/s") for roof in roofs]
-    return [TableColumn(heading="roof", cells=tuple(names)), *_numbers(cells)]
+    return [TableColumn("roof", names), *_numbers(cells)]
 
 
 def _point_columns(points: Sequence[Point]) -> list[TableColumn]:
     results = [point.result for point in points]
-    modes = TableColumn(heading="mode", cells=tuple(result.mode for result in results))
+    modes = [result.mode for result in results]
     figures = {
         "flop/byte": [significant(point.intensity) for point in points],
         "done": [prefixed(point.flops_per_s, "FLOP/s") for point in points],
@@ -220,10 +206,10 @@ def _point_columns(points: Sequence[Point]) -> list[TableColumn]:
     bounds = ["wrong" if r.is_wrong else UNKNOWN if r.bound is None else r.bound.kind for r in results]
     return [
         *_numbers({"": [str(number) for number in range(1, len(points) + 1)]}),
-        *([modes] if len(set(modes.cells)) > 1 else []),
+        *([TableColumn("mode", modes)] if len(set(modes)) > 1 else []),
         *columns(results, varying(results)),
         *_numbers(figures),
-        TableColumn(heading="bound", cells=tuple(bounds)),
+        TableColumn("bound", bounds),
     ]
 
 
@@ -249,8 +235,13 @@ def _draw_chart(axes: Axes, points: Sequence[Point], roofs: Sequence[Roof], widt
     style: dict[str, Any] = {"marker": "_", "markersize": _TICK, "markeredgewidth": 1.4, "gid": "products alone"}
     for (intensity, rate), mark in ticks.items():
         axes.plot(intensity, rate, color=mark.colour, **style)
-    for number, point in enumerate(points, start=1):
-        axes.plot(point.intensity, point.flops_per_s, gid=f"point {number}", zorder=3, **_mark(point).style)
+    places = [(point.intensity, point.flops_per_s) for point in points]
+    for number, (point, place) in enumerate(zip(points, places, strict=True), start=1):
+        axes.plot(*place, gid=f"point {number}", zorder=3, **point.mark.style)
+    # The number of each point stands over no point and no tick.
+    pixels = axes.transData.transform([*ticks]) if ticks else ()
+    obstacles = [box_around(tick, _TICK * DPI / 72, 4) for tick in pixels]
+    label_points(axes, places, [str(number) for number in range(1, len(points) + 1)], obstacles=obstacles)
 
 
 def _draw_roof(axes: Axes, roof: Roof) -> None:
@@ -265,12 +256,3 @@ def _draw_roof(axes: Axes, roof: Roof) -> None:
         style: dict[str, Any] = {"linestyle": _DASHES, "linewidth": 1.2, "gid": f"cache {roof.matmul.key}"}
         axes.plot([first, corner, max(corner, ridge)], heights, color=roof.mark.colour, **style)
     axes.set_xlim(first, last)
-
-
-def _number_points(axes: Axes, points: Sequence[Point]) -> None:
-    """The number of each point, over no point and no tick."""
-    ticks = [(point.intensity, point.products_alone) for point in points if point.products_alone]
-    pixels = axes.transData.transform(ticks) if ticks else ()
-    obstacles = [box_around(tick, _TICK * DPI / 72, 4) for tick in pixels]
-    numbers = [str(number) for number in range(1, len(points) + 1)]
-    label_points(axes, [(point.intensity, point.flops_per_s) for point in points], numbers, obstacles=obstacles)

@@ -12,20 +12,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accelmnist.measure.plan import MODES, Case, Mode
+from accelmnist.measure.plan import MODES, Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.figures.cases import (
     PARTS,
     WAY,
     measured,
-    median,
-    part_text,
     phrase,
     setting,
     shared,
@@ -34,8 +32,19 @@ from accelmnist.show.figures.cases import (
 )
 from accelmnist.show.figures.labels import spread
 from accelmnist.show.figures.scales import scale_at, scale_by_decades
-from accelmnist.show.figures.sheet import MARGIN, FigureSheet, Points, text_width
-from accelmnist.show.figures.style import INK, RULE, SOFT_INK, WRONG, Mark, figure_style, series_mark
+from accelmnist.show.figures.sheet import (
+    INK,
+    MARGIN,
+    RULE,
+    SOFT_INK,
+    WRONG,
+    FigureSheet,
+    Mark,
+    Points,
+    figure_style,
+    series_mark,
+    text_width,
+)
 
 AXES = {"batch": "batch size", "network": "width of the hidden layer", "threads": "threads"}
 PANEL_WIDTH = 560
@@ -49,7 +58,7 @@ _LABEL_GAP = 28
 _LIMIT_STYLE: dict[str, Any] = {"color": SOFT_INK, "linewidth": 1.2, "linestyle": (0, (5, 2))}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Line:
     """One way of running in a panel: its right cases in the order of the axis, and its wrong ones."""
 
@@ -85,7 +94,7 @@ class Panel:
 
     def point(self, result: CaseResult) -> tuple[float, float]:
         """Size along the axis, and images/s."""
-        return size_of(result, self.axis), median(result)
+        return size_of(result, self.axis), speed_of(result).median
 
 
 def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequence[str] = ()) -> Figure | None:
@@ -93,7 +102,7 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
 
     `title` replaces the figure's own, `notes` stand below the panels.
     """
-    panels = panels_of(measured(record))
+    panels = _panels(measured(record))
     if not panels:
         return None
     results = [result for panel in panels for result in panel.results]
@@ -115,24 +124,25 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
     return sheet.figure
 
 
-def panels_of(results: Sequence[CaseResult]) -> list[Panel]:
+def _panels(results: Sequence[CaseResult]) -> list[Panel]:
     """A panel for each mode and axis along which one way of running has right results at two sizes or more."""
     parts = varying(results, WAY)
     ways = {result.case: phrase(result, parts) for result in results}  # in all panels the same, and so is its mark
-    return [panel for mode in MODES for axis in AXES if (panel := _panel(results, mode, axis, ways))]
-
-
-def _panel(everything: Sequence[CaseResult], mode: Mode, axis: str, ways: Mapping[Case, str]) -> Panel | None:
-    """The panel, or None if no way has right results at two sizes."""
-    results = _fixed([result for result in everything if result.mode == mode and _has(result, axis)], axis)
-    by_way: dict[str, list[CaseResult]] = {}
-    for result in sorted(results, key=lambda result: size_of(result, axis)):
-        by_way.setdefault(ways[result.case], []).append(result)
     marks = {way: series_mark(index) for index, way in enumerate(dict.fromkeys(ways.values()))}
-    lines = tuple(_line(name, mark, by_way[name]) for name, mark in marks.items() if name in by_way)
-    if not any(len({size_of(result, axis) for result in line.right}) > 1 for line in lines):
-        return None
-    return Panel(mode=mode, axis=axis, lines=lines, limits=_limits(results, axis))
+    panels = []
+    for mode, axis in product(MODES, AXES):
+        own = _fixed([result for result in results if result.mode == mode and _has(result, axis)], axis)
+        ordered = sorted(own, key=lambda result: size_of(result, axis))
+        lines = []
+        for way, mark in marks.items():
+            cases = [result for result in ordered if ways[result.case] == way]
+            right = tuple(result for result in cases if not result.is_wrong)
+            wrong = tuple(result for result in cases if result.is_wrong)
+            if cases:
+                lines.append(Line(way, mark, right, wrong) if right else Line(f"{way}: wrong", WRONG, right, wrong))
+        if any(len({size_of(result, axis) for result in line.right}) > 1 for line in lines):
+            panels.append(Panel(mode=mode, axis=axis, lines=tuple(lines), limits=_limits(own, axis)))
+    return panels
 
 
 def _has(result: CaseResult, axis: str) -> bool:
@@ -145,19 +155,13 @@ def size_of(result: CaseResult, axis: str) -> int:
     return {"batch": result.batch_size, "network": sum(result.hidden), "threads": result.threads or 0}[axis]
 
 
-def _line(name: str, mark: Mark, results: Sequence[CaseResult]) -> Line:
-    right = tuple(result for result in results if not result.is_wrong)
-    wrong = tuple(result for result in results if result.is_wrong)
-    return Line(name=name if right else f"{name}: wrong", mark=mark if right else WRONG, right=right, wrong=wrong)
-
-
 def _fixed(results: list[CaseResult], axis: str) -> list[CaseResult]:
     """Those with one value of every part but the way and the axis; a GPU has no threads, and stays in any case."""
     for part in (part for part in PARTS if part not in WAY and part != axis):
-        values = [part_text(result, part) for result in results if part != "threads" or result.threads is not None]
+        values = [PARTS[part].value(result) for result in results if part != "threads" or result.threads is not None]
         kept = {_commonest(values, part)} if values else {""}
         kept |= {""} if part == "threads" else set()
-        results = [result for result in results if part_text(result, part) in kept]
+        results = [result for result in results if PARTS[part].value(result) in kept]
     return results
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accelmnist.show.figures.sheet import LINE, MARGIN, FigureSheet, text_width
-from accelmnist.show.figures.style import INK, RULE, SOFT_INK, WRONG, Mark
+from accelmnist.show.figures.sheet import INK, LINE, MARGIN, RULE, SOFT_INK, WRONG, FigureSheet, Mark, text_width
 
 CHART = 380  # pixels of a chart's width
 _GAP = 22  # before a column
@@ -31,7 +30,7 @@ _FAINT_RULE = "#e4e4e4"
 _ANCHOR = {"left": 0.0, "center": 0.5, "right": 1.0}  # of a cell, as a share of the column's width
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TableColumn:
     """One column: a soft heading, and a cell for each row, which may have several lines.
 
@@ -39,7 +38,7 @@ class TableColumn:
     """
 
     heading: str
-    cells: tuple[str, ...]
+    cells: Sequence[str]
     ha: str = "left"
     bold: frozenset[int] = frozenset()
     gap: int = _GAP
@@ -93,8 +92,8 @@ class RowBlock:
     """Rows under one `title`, with columns before and after the chart; `faint` are rows in soft ink."""
 
     title: str
-    before: tuple[TableColumn, ...]
-    after: tuple[TableColumn, ...]
+    before: Sequence[TableColumn]
+    after: Sequence[TableColumn]
     faint: frozenset[int] = frozenset()
 
     @property
@@ -116,7 +115,10 @@ def draw_rows(
 
     A row of a block lies at `middles` of the block in the vertical coordinate of its chart.
     """
-    before, after = (_common_widths(columns) for columns in zip(*((b.before, b.after) for b in blocks), strict=True))
+    before, after = (
+        [max(column.width for column in same) for same in zip(*tables, strict=True)]
+        for tables in ([block.before for block in blocks], [block.after for block in blocks])
+    )
     left = MARGIN + table_width(blocks[0].before, before) + _GAP
     end = left + CHART + _GAP
     width = max(
@@ -135,22 +137,13 @@ def draw_rows(
         middles = [start + middle for middle in block.middles]
         for columns, widths, edge in ((block.before, before, MARGIN), (block.after, after, end)):
             draw_table(sheet, columns, middles, left=edge, heading=headings, faint=block.faint, widths=widths)
-        charts.append(_add_chart(sheet, left, start, sum(block.heights)))
+        axes = sheet.add_axes(left=left, top=start, width=CHART, height=sum(block.heights))
+        axes.set_ylim(sum(block.heights), 0)
+        axes.set_yticks([])
+        axes.grid(visible=True, axis="x")
+        axes.spines[["left", "right", "top"]].set_visible(False)
+        charts.append(axes)
     return sheet.figure, charts
-
-
-def _common_widths(tables: Sequence[tuple[TableColumn, ...]]) -> list[int]:
-    """The widths of the columns of tables below each other."""
-    return [max(column.width for column in same) for same in zip(*tables, strict=True)]
-
-
-def _add_chart(sheet: FigureSheet, left: int, top: int, height: int) -> Axes:
-    axes = sheet.add_axes(left=left, top=top, width=CHART, height=height)
-    axes.set_ylim(height, 0)
-    axes.set_yticks([])
-    axes.grid(visible=True, axis="x")
-    axes.spines[["left", "right", "top"]].set_visible(False)
-    return axes
 
 
 def draw_estimate(
@@ -182,7 +175,7 @@ def draw_estimate(
             axes.plot([high], [middle], color=mark.colour, marker=">", markersize=6)
     if centre is not None:
         style = {**mark.style, "markersize": 7.4 if mark is WRONG else 5.4}
-        style["markeredgewidth"] = 1.6 if mark.face == "white" else 0.0
+        style["markeredgewidth"] = 1.6 if mark.is_hollow else 0.0
         axes.plot([centre], [middle], zorder=3, gid=f"median of {name}", **style)
 
 

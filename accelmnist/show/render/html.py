@@ -19,7 +19,7 @@ import msgspec
 from markupsafe import Markup
 
 from accelmnist.show.document import Atlas, Block, Image, Matrix, Panel, Report
-from accelmnist.show.figures.style import BLUE, GREY, INK, ORANGE, PALETTE, RULE, SOFT_INK
+from accelmnist.show.figures.sheet import BLUE, GREY, INK, ORANGE, PALETTE, RULE, SOFT_INK
 from accelmnist.show.render.pictures import SHEET_COLUMNS, sheet_png
 
 TEMPLATES = "templates"

@@ -20,7 +20,7 @@ from PIL import Image as Raster
 
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.document import Figure, Panel, Pictures
-from accelmnist.show.figures.style import DPI, figure_style, size_px
+from accelmnist.show.figures.sheet import DPI, figure_style, size_px
 
 Record = TypeVar("Record")
 DIGITS = "digits"  # the sheet of the test images, whose ink is light; paper shows it dark

@@ -11,7 +11,7 @@ from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers, cla
 from accelmnist.core.metrics import ConfusedPair, Metrics
 from accelmnist.core.records import RunRecord
 from accelmnist.show.document import Block, Figure, Gallery, Image, Matrix, Missing, Points, Section, Text, Tile
-from accelmnist.show.figures import classes_figure
+from accelmnist.show.figures.class_scores import classes_figure
 from accelmnist.show.render.pictures import DIGITS, Collector, panel_of
 from accelmnist.show.report.observations import (
     accuracy_sentence,

@@ -21,7 +21,7 @@ from accelmnist.show.document import (
     Text,
     Tile,
 )
-from accelmnist.show.figures import curve_panels
+from accelmnist.show.figures.curves import curve_panels
 from accelmnist.show.plan import plan_rows
 from accelmnist.show.render.pictures import DIGITS, Collector, panel_of
 from accelmnist.show.report.observations import training_sentences

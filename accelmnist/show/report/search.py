@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from accelmnist.analysis.neurons.words import listed
 from accelmnist.show import document as doc
-from accelmnist.show.figures import fronts_figure, groups_figure, sizes_figure
+from accelmnist.show.figures.sweep import fronts_figure, groups_figure, sizes_figure
 from accelmnist.show.render.pictures import drawn
 from accelmnist.show.report.words import sentence
 from accelmnist.show.run_tables import number

@@ -13,7 +13,9 @@ from accelmnist.show.bench.headline import extent, failures_text, leaders, messa
 from accelmnist.show.bench.remarks import bounds, doubts, legend_of
 from accelmnist.show.bench.view import BenchView, Part
 from accelmnist.show.document import Block, Points, Remark, Remarks, Section, Table, Text
-from accelmnist.show.figures import roofline_figure, scaling_figure, target_figure, throughput_figure
+from accelmnist.show.figures.case_rows import target_figure, throughput_figure
+from accelmnist.show.figures.roofline import roofline_figure
+from accelmnist.show.figures.scaling import scaling_figure
 from accelmnist.show.render.pictures import drawn
 
 _FIGURES: tuple[tuple[str, Callable[[BenchRecord], Drawing | None], str], ...] = (

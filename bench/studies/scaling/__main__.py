@@ -22,7 +22,8 @@ import torch
 
 from accelmnist.core.files import SCHEMA_VERSION, make_folder, save, write_atomically
 from accelmnist.measure.record import BenchRecord, load_bench
-from accelmnist.show.figures import png_bytes, scaling_figure
+from accelmnist.show.figures.scaling import scaling_figure
+from accelmnist.show.figures.sheet import png_bytes
 from bench.studies.scaling.cases import BATCH_SIZES, WIDTHS, Axes, cases_of, threads_up_to
 from bench.studies.scaling.growth import Growth, Speedup, growths_of, speedups_of
 from bench.studies.scaling.measuring import Scaling
