@@ -23,10 +23,8 @@ from accelmnist.measure.record import save_bench
 from accelmnist.show.document import Atlas, Matrix, Missing, Points, Report, Table, Text
 from accelmnist.show.render.html import render_html
 from accelmnist.show.report.compose import ReportOptions, compose
-from accelmnist.show.report.notes import parse_notes, read_notes
-from accelmnist.show.report.observations import class_sentences, confusion_sentences, likeness_sentence
-from accelmnist.show.report.sources import Sources, load_sources
-from accelmnist.show.report.words import ClassWords
+from accelmnist.show.report.sentences import ClassWords, class_sentences, confusion_sentences, likeness_sentence
+from accelmnist.show.report.sources import Sources, load_sources, parse_notes, read_notes
 from tests.bench_samples import sample_bench
 from tests.report_samples import make_run, sample_evidence
 from tests.samples import DIGITS, sample_record

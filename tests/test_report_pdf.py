@@ -16,8 +16,7 @@ from accelmnist.core.records import Check, Verdict
 from accelmnist.show.document import Matrix, Report, Table, Text
 from accelmnist.show.render.typst import render_pdf
 from accelmnist.show.report.compose import ReportOptions, compose
-from accelmnist.show.report.notes import parse_notes
-from accelmnist.show.report.sources import Sources, load_sources
+from accelmnist.show.report.sources import Sources, load_sources, parse_notes
 from tests.bench_samples import sample_bench
 from tests.report_samples import make_run, tool
 from tests.samples import sample_record

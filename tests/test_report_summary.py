@@ -13,9 +13,8 @@ from accelmnist.analysis.evidence import MissingEvidence
 from accelmnist.core.metrics import compute_metrics
 from accelmnist.core.records import SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.show.report.compose import ReportOptions, compose
-from accelmnist.show.report.observations import class_sentences
+from accelmnist.show.report.sentences import ClassWords, class_sentences
 from accelmnist.show.report.sources import Sources
-from accelmnist.show.report.words import ClassWords
 from tests.samples import sample_record
 from tests.sweep_samples import sweep_record, with_winner
 

@@ -52,8 +52,7 @@ def report(
     question, data, method, learning curves, confused images, neurons, speed, verdict, environment, and the commands
     that remake it.
     """
-    from accelmnist.show.report.notes import read_notes
-    from accelmnist.show.report.sources import load_sources
+    from accelmnist.show.report.sources import load_sources, read_notes
 
     if not records:
         raise ConfigError(

@@ -59,6 +59,11 @@ class Metrics:
     confused_pairs: tuple[ConfusedPair, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def right(self) -> int:
+        """Images that were classified rightly."""
+        return sum(row[label] for label, row in enumerate(self.confusion_matrix))
+
 
 def compute_metrics(confusion: Counts, *, loss: float | None = None) -> Metrics:
     """Every score that follows from `confusion` (classes, classes; rows predicted, columns actual)."""

@@ -184,7 +184,7 @@ def confusion_matrix(
 def pairs_table(pairs: tuple[ConfusedPair, ...], metrics: Metrics, class_names: tuple[str, ...]) -> Table:
     """The most confused pairs, with their shares of the actual class's images and of all mistakes."""
     names = row_names(class_names)
-    wrong = metrics.images - sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
+    wrong = metrics.images - metrics.right
     return Table(
         ident="pairs",
         caption="The most frequent mistakes.",

@@ -106,7 +106,7 @@ def _failure(check: Check) -> str:
 
 def _learned(record: RunRecord) -> tuple[tuple[str, str], ...]:
     metrics = record.metrics
-    right = None if metrics is None else sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
+    right = None if metrics is None else metrics.right
     return (
         ("test accuracy", percent(metrics.accuracy if metrics else None)),
         ("macro F1", fraction(metrics.macro_f1 if metrics else None)),

@@ -175,7 +175,7 @@ def _winner(best: CandidateResult, run: RunRecord, folder: Path | None) -> Winne
     metrics = run.metrics
     assert metrics is not None
     assert run.data is not None
-    right = sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
+    right = metrics.right
     low, high = wilson_interval(right, metrics.images)
     return Winner(
         candidate=best.candidate,

@@ -53,7 +53,7 @@ def confusion_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
     above = _ABOVE + (8 * longest if _are_words(class_names) else 0)
     body = above + side + _EDGE + _CELL + _FOOTER
     scores = f"accuracy {percent(metrics.accuracy)}, macro F1 {fraction(metrics.macro_f1)}"
-    subtitle = f"{np.trace(counts):,} of {metrics.images:,} test images right: {scores}"
+    subtitle = f"{metrics.right:,} of {metrics.images:,} test images right: {scores}"
     with figure_style():
         width = left + side + _EDGE + _SCORE_WIDTH + MARGIN
         sheet = FigureSheet.headed(width, body, title="Confusion matrix", lines=[subtitle])

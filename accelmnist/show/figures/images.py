@@ -188,9 +188,7 @@ def mistakes_figure(record: RunRecord, mistake_images: Pixels) -> Figure:
 
 def _mistakes_heading(record: RunRecord) -> tuple[str, str]:
     """The title, with the number of test images classified wrongly as far as the record knows, and what is shown."""
-    wrong = None
-    if record.metrics is not None:
-        wrong = record.metrics.images - int(np.trace(np.array(record.metrics.confusion_matrix)))
+    wrong = None if record.metrics is None else record.metrics.images - record.metrics.right
     if not record.mistakes:
         title = "No test image was misread" if wrong == 0 else "No misread test image was kept"
         return title, "There is nothing to show: every test image that was kept was classified rightly."

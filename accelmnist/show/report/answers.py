@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers, class_means, images_of, likeness_of
-from accelmnist.core.metrics import ConfusedPair, Metrics
+from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import RunRecord
 from accelmnist.show.document import Block, Figure, Gallery, Image, Matrix, Missing, Points, Section, Text, Tile
 from accelmnist.show.figures.class_scores import classes_figure
 from accelmnist.show.render.pictures import DIGITS, Collector, panel_of
-from accelmnist.show.report.observations import (
+from accelmnist.show.report.sentences import (
+    ClassWords,
     accuracy_sentence,
+    begun,
     class_sentences,
     confusion_sentences,
     likeness_sentence,
+    sentence,
 )
-from accelmnist.show.report.words import ClassWords, begun, sentence
 from accelmnist.show.run_tables import class_names_of, classes_table, confusion_matrix, pairs_table
 from accelmnist.show.units import percent
 
@@ -50,11 +49,16 @@ def answers_chapter(record: RunRecord, answers: RecomputedAnswers | MissingEvide
             ),
         ),
         _matrix(metrics, words, answers, collector),
-        *_moved(answers),
-        *_pairs(metrics, words, answers, collector),
-        class_figure(metrics, words),
-        classes_table(metrics, words.names, None if record.reference is None else record.reference.metrics),
     ]
+    if isinstance(answers, RecomputedAnswers) and answers.moved:
+        moved = (
+            f"The images are those of a second evaluation, on the CPU in float32: {answers.moved:,} of them fall into "
+            "another cell than in the record."
+        )
+        blocks.append(Text(text=moved))
+    reference = None if record.reference is None else record.reference.metrics
+    blocks += _pairs(metrics, words, answers, collector)
+    blocks += [_class_figure(metrics, words), classes_table(metrics, words.names, reference)]
     return Section(ident="answers", title="The answers", blocks=tuple(blocks))
 
 
@@ -79,31 +83,13 @@ def _matrix(
     return confusion_matrix(metrics, words.names, label_of=label_of, tiles_of=tiles_of, gap=gap)
 
 
-def _moved(answers: RecomputedAnswers | MissingEvidence) -> list[Block]:
-    """Says so if the images are not quite those of the record's counts."""
-    if isinstance(answers, MissingEvidence) or answers.moved == 0:
-        return []
-    return [
-        Text(
-            text=f"The images are those of a second evaluation, on the CPU in float32: {answers.moved:,} of them fall "
-            "into another cell than in the record."
-        )
-    ]
-
-
 def _tile(index: int, evidence: RecomputedAnswers, words: ClassWords, collector: Collector) -> Tile:
     """A test image with what was said of it, and how sure the network was."""
     actual, predicted = int(evidence.labels[index]), int(evidence.predictions[index])
     score = f"{float(evidence.scores[index, predicted]):.2f}"
     answer = "recognized" if actual == predicted else f"taken for {words.names[predicted]}"
-    return Tile(
-        image=Image(
-            DIGITS,
-            collector.place(DIGITS, index),
-            f"test image {index:,}, {words.one(actual)} {answer} with score {score}",
-        ),
-        caption=score,
-    )
+    alt = f"test image {index:,}, {words.one(actual)} {answer} with score {score}"
+    return Tile(image=Image(DIGITS, collector.place(DIGITS, index), alt), caption=score)
 
 
 # --- pairs
@@ -119,21 +105,16 @@ def _pairs(
     if isinstance(answers, MissingEvidence):
         return [*blocks, Missing(text=f"Images of the confused pairs can't be shown: {answers.reason}.")]
     means = class_means(answers, len(words.names))
-    shown = [pair for pair in metrics.confused_pairs[:_PAIRS] if len(images_of(answers, pair.predicted, pair.actual))]
-    return [*blocks, *(_pair(pair, answers, means, words, collector) for pair in shown)]
+    for pair in metrics.confused_pairs[:_PAIRS]:
+        chosen = images_of(answers, pair.predicted, pair.actual)[:_PAIR_IMAGES]
+        if len(chosen):
+            caption = likeness_sentence(likeness_of(pair, answers, means), words)
+            tiles = tuple(_tile(int(index), answers, words, collector) for index in chosen)
+            blocks.append(Gallery(caption=caption, tiles=tiles))
+    return blocks
 
 
-def _pair(
-    pair: ConfusedPair, evidence: RecomputedAnswers, means: NDArray[np.float64], words: ClassWords, collector: Collector
-) -> Gallery:
-    chosen = images_of(evidence, pair.predicted, pair.actual)[:_PAIR_IMAGES]
-    return Gallery(
-        caption=likeness_sentence(likeness_of(pair, evidence, means), words),
-        tiles=tuple(_tile(int(index), evidence, words, collector) for index in chosen),
-    )
-
-
-def class_figure(metrics: Metrics, words: ClassWords) -> Figure:
+def _class_figure(metrics: Metrics, words: ClassWords) -> Figure:
     """Recall and precision with their intervals."""
     return Figure(
         ident="class-scores",

@@ -7,8 +7,8 @@ from accelmnist.analysis.neurons.images import signed_images, weight_images
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
 from accelmnist.show import document as doc
 from accelmnist.show.render.pictures import DIGITS, Collector
+from accelmnist.show.report.sentences import ClassWords, sentence
 from accelmnist.show.report.sources import Sources
-from accelmnist.show.report.words import ClassWords, sentence
 from accelmnist.show.run_tables import number
 from accelmnist.show.units import UNKNOWN, count, percent, plural
 
@@ -32,7 +32,10 @@ def atlas_chapter(sources: Sources, answers: RecomputedAnswers | MissingEvidence
         blocks.append(doc.Missing(text=f"The images of the neurons can't be shown: {answers.reason}."))
     else:
         blocks.append(_atlas(record, answers, collector))
-    return _chapter(*blocks, _table(record), *_how(record))
+    blocks.append(_sentences(record))
+    if record.methods:
+        blocks.append(_methods(record))
+    return _chapter(*blocks)
 
 
 def _chapter(*blocks: doc.Block) -> doc.Section:
@@ -47,45 +50,39 @@ def _lead(record: NeuronsRecord) -> str:
     return f"{watched}, and silenced in turn to see what is lost without it."
 
 
+def _shown(record: NeuronsRecord) -> tuple[list[Neuron], str]:
+    """The first of the atlas's order and some from its end, which are the unclear ones; and what is left out."""
+    by_index = {neuron.index: neuron for neuron in record.neurons}
+    ordered = [by_index[index] for index in record.order if index in by_index] or list(record.neurons)
+    if len(ordered) > _MOST_CARDS:
+        ordered = [*ordered[: _MOST_CARDS - _GREYS], *ordered[-_GREYS:]]
+    if len(ordered) == len(record.neurons):
+        return ordered, ""
+    kinds = f"the clearest, and {_GREYS} of the least clear"
+    return ordered, f"Shown are {len(ordered)} of {len(record.neurons)}: {kinds}."
+
+
 # --- the atlas
 
 
 def _atlas(record: NeuronsRecord, evidence: RecomputedAnswers, collector: Collector) -> doc.Atlas:
-    words = ClassWords(record.class_names)
     collector.offer(GREY, weight_images(evidence.weights))
     collector.offer(SIGNED, signed_images(evidence.weights))
-    shown = _shown(record)
+    shown, left_out = _shown(record)
     strongest = max((neuron.strength for neuron in record.neurons), default=0.0) or 1.0
+    on = "that turn it on" if record.rows == "hidden" else "for which it is the largest output"
+    caption = (
+        "The weights of the first layer as images, the clearest neurons first: bright where ink excites the neuron, "
+        f"dark where it calms it. {left_out}"
+    )
     return doc.Atlas(
-        caption="The weights of the first layer as images, the clearest neurons first: bright where ink excites the "
-        "neuron, dark where it calms it." + _left_out(record, shown),
-        bars_title=_bars_title(record, words),
+        caption=caption.rstrip(),
+        bars_title=f"share of the images of each {ClassWords(record.class_names).kind} {on}",
         cards=tuple(_card(neuron, record, strongest, collector) for neuron in shown),
         shown_on_paper=min(_ON_PAPER, len(shown)),
         overview=f"All {len(shown)} of them in the same order, by their signed weights: orange where ink excites the "
         "neuron, blue where it calms it, white for zero.",
     )
-
-
-def _bars_title(record: NeuronsRecord, words: ClassWords) -> str:
-    if record.rows == "output":
-        return f"share of the images of each {words.kind} for which it is the largest output"
-    return f"share of the images of each {words.kind} that turn it on"
-
-
-def _shown(record: NeuronsRecord) -> list[Neuron]:
-    """The first of the atlas's order, and some from its end, which are the unclear ones."""
-    by_index = {neuron.index: neuron for neuron in record.neurons}
-    ordered = [by_index[index] for index in record.order if index in by_index] or list(record.neurons)
-    if len(ordered) <= _MOST_CARDS:
-        return ordered
-    return [*ordered[: _MOST_CARDS - _GREYS], *ordered[-_GREYS:]]
-
-
-def _left_out(record: NeuronsRecord, shown: list[Neuron]) -> str:
-    if len(shown) == len(record.neurons):
-        return ""
-    return f" Shown are {len(shown)} of {len(record.neurons)}: the clearest, and {_GREYS} of the least clear."
 
 
 def _card(neuron: Neuron, record: NeuronsRecord, strongest: float, collector: Collector) -> doc.Card:
@@ -123,10 +120,14 @@ def _digits(neuron: Neuron, words: ClassWords) -> str:
 
 
 def _facts(neuron: Neuron, words: ClassWords) -> tuple[tuple[str, str], ...]:
+    """What it argues for, with how far it moves the logits of the classes: "9 (+1.21), 4 (+0.80)", and its figures."""
     lost = None if neuron.ablation is None else sum(neuron.ablation.lost)
+    sides = (("argues for", neuron.argues_for), ("argues against", neuron.argues_against))
     rows = [
-        ("argues for", _argued(neuron, neuron.argues_for, words)),
-        ("argues against", _argued(neuron, neuron.argues_against, words)),
+        *(
+            (side, ", ".join(f"{words.names[label]} ({neuron.support[label]:+.2f})" for label in labels))
+            for side, labels in sides
+        ),
         ("strength", f"{neuron.strength:.3g}"),
         ("selectivity", "" if neuron.selectivity is None else f"{neuron.selectivity:.2f}"),
         ("clarity", "" if neuron.clarity is None else f"{neuron.clarity:.2f}"),
@@ -135,29 +136,22 @@ def _facts(neuron: Neuron, words: ClassWords) -> tuple[tuple[str, str], ...]:
     return tuple(row for row in rows if row[1])
 
 
-def _argued(neuron: Neuron, labels: tuple[int, ...], words: ClassWords) -> str:
-    """The classes with how far it moves their logits: "9 (+1.21), 4 (+0.80)"."""
-    return ", ".join(f"{words.names[label]} ({neuron.support[label]:+.2f})" for label in labels)
+# --- the tables
 
 
-# --- the table
-
-
-def _table(record: NeuronsRecord) -> doc.Table:
-    words = ClassWords(record.class_names)
+def _sentences(record: NeuronsRecord) -> doc.Table:
+    shown, left_out = _shown(record)
     return doc.Table(
         ident="neuron-sentences",
         caption="Every neuron in a sentence.",
         columns=(
             doc.Column("neuron", True),
             doc.Column("answers for"),
-            doc.Column("clarity", True),
-            doc.Column("strength", True),
-            doc.Column("lost without it", True),
+            *(doc.Column(heading, True) for heading in ("clarity", "strength", "lost without it")),
             doc.Column("in a sentence"),
         ),
-        rows=tuple(_row(neuron, words) for neuron in _shown(record)),
-        note=_left_out(record, _shown(record)).strip(),
+        rows=tuple(_row(neuron, ClassWords(record.class_names)) for neuron in shown),
+        note=left_out,
         most_on_paper=0,  # there the sentences stand in the atlas
     )
 
@@ -174,18 +168,14 @@ def _row(neuron: Neuron, words: ClassWords) -> tuple[doc.Cell, ...]:
     )
 
 
-def _how(record: NeuronsRecord) -> list[doc.Block]:
+def _methods(record: NeuronsRecord) -> doc.Table:
     """How each figure is found, with its source."""
-    if not record.methods:
-        return []
-    return [
-        doc.Table(
-            ident="neuron-methods",
-            caption="How the figures are answers.",
-            columns=(doc.Column("figure"), doc.Column("how it is found"), doc.Column("source")),
-            rows=tuple(
-                (doc.Cell(method.name), doc.Cell(sentence(method.explanation)), doc.Cell(method.source or ""))
-                for method in record.methods
-            ),
-        )
-    ]
+    return doc.Table(
+        ident="neuron-methods",
+        caption="How the figures are found.",
+        columns=(doc.Column("figure"), doc.Column("how it is found"), doc.Column("source")),
+        rows=tuple(
+            (doc.Cell(method.name), doc.Cell(sentence(method.explanation)), doc.Cell(method.source or ""))
+            for method in record.methods
+        ),
+    )

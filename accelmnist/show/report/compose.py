@@ -1,27 +1,34 @@
-"""From records to the tree of a report: which chapters there are, in which order, and what is said in short."""
+"""From records to the tree of a report: which chapters there are, what is said in short, and the last chapters."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers
 from accelmnist.core.config import IMAGE_SIDE
+from accelmnist.core.records import Environment, RunRecord
 from accelmnist.show.bench.headline import outcome_of
 from accelmnist.show.bench.view import BenchView
-from accelmnist.show.document import Notes, Report, Section, Tone
+from accelmnist.show.document import Block, Code, Facts, Missing, Notes, Points, Report, Section, Text, Tone
+from accelmnist.show.plan import choices_table
 from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
-from accelmnist.show.report.closing import environment_chapter, judgement_chapter, remake_chapter
-from accelmnist.show.report.observations import accuracy_sentence, confusion_sentences, seed_sentences
+from accelmnist.show.report.experiments import search_chapter, speed_chapter, speed_sentences, winner_sentence
 from accelmnist.show.report.opening import data_chapter, method_chapter, question_chapter, training_chapter
-from accelmnist.show.report.search import search_chapter, winner_sentence
+from accelmnist.show.report.sentences import (
+    ClassWords,
+    accuracy_sentence,
+    confusion_sentences,
+    seed_sentences,
+    sentence,
+)
 from accelmnist.show.report.sources import Sources
-from accelmnist.show.report.speed import answer, speed_chapter
-from accelmnist.show.report.words import ClassWords, sentence
-from accelmnist.show.run_tables import class_names_of
+from accelmnist.show.run_tables import checks_table, class_names_of, reference_table
 from accelmnist.show.summary import outcome
+from accelmnist.show.units import UNKNOWN, count, size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +74,13 @@ def _chapters(
     if sources.sweep is not None:
         chapters.append(search_chapter(sources.sweep))
     if run is not None:
-        chapters += [
-            training_chapter(run),
-            answers_chapter(run, answers, collector),
-            atlas_chapter(sources, answers, collector),
-        ]
+        chapters += [training_chapter(run), answers_chapter(run, answers, collector)]
+        chapters.append(atlas_chapter(sources, answers, collector))
     if sources.bench is not None:
         chapters.append(speed_chapter(sources.bench))
     if run is not None:
-        chapters.append(judgement_chapter(run))
-    return [*chapters, environment_chapter(sources), remake_chapter(sources, options.command)]
+        chapters.append(_judgement(run))
+    return [*chapters, _environment(sources), _remake(sources, options.command)]
 
 
 def _verdict(sources: Sources) -> tuple[str, Tone]:
@@ -106,32 +110,23 @@ def _subtitle(sources: Sources) -> str:
 def _date(sources: Sources) -> str:
     """The day on which the newest record was made, in words of no language: 2026-11-24."""
     records = [record for record in (sources.run, sources.sweep, sources.bench) if record is not None]
-    return max(filter(_is_day, (record.created[:10] for record in records)), default="")
-
-
-def _is_day(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _other_images(sources: Sources) -> str:
-    """A warning if the sweep's images are not the run's."""
-    run, sweep = sources.run, sources.sweep
-    if run is None or sweep is None or run.config.data == sweep.config.data:
-        return ""
-    own, others = run.config.data, sweep.config.data
-    if (own.dataset, own.folder) == (others.dataset, others.folder):
-        return ""
-    return f"That is of {others.folder or others.dataset}; what follows is of {own.folder or own.dataset}."
+    days = []
+    for day in (record.created[:10] for record in records):
+        with suppress(ValueError):
+            datetime.fromisoformat(day)
+            days.append(day)
+    return max(days, default="")
 
 
 def _summary(sources: Sources, answers: RecomputedAnswers | MissingEvidence) -> tuple[str, ...]:
     """The answers in short."""
     run, sweep = sources.run, sources.sweep
-    sentences = list(filter(None, [winner_sentence(sweep), _other_images(sources)])) if sweep is not None else []
+    sentences = list(filter(None, [winner_sentence(sweep)])) if sweep is not None else []
+    if run is not None and sweep is not None:
+        own, others = run.config.data, sweep.config.data
+        if (own.dataset, own.folder) != (others.dataset, others.folder):
+            names = (others.folder or others.dataset, own.folder or own.dataset)
+            sentences.append("That is of {}; what follows is of {}.".format(*names))
     if run is not None and run.metrics is not None:
         words = ClassWords(class_names_of(run))
         is_known = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
@@ -144,5 +139,80 @@ def _summary(sources: Sources, answers: RecomputedAnswers | MissingEvidence) -> 
     if neurons is not None:
         sentences += map(sentence, neurons.summary[:2])
     if sources.bench is not None:
-        sentences.append(answer(BenchView(sources.bench)))
+        sentences.append(speed_sentences(BenchView(sources.bench)))
     return tuple(sentences)
+
+
+# --- the last chapters
+
+
+def _judgement(record: RunRecord) -> Section:
+    """PASS or FAIL, and by which figures."""
+    verdict = record.verdict
+    blocks: list[Block] = [Missing(text=f"The result was not verified: the run is {record.status}.")]
+    if verdict is not None:
+        checks, failures = len(verdict.checks), verdict.failures
+        word, holding = "PASS", f"all {checks} checks hold"
+        if not verdict.passed:
+            word, holding = "FAIL", f"{len(failures)} of {checks} checks do not hold"
+        blocks = [Text(text=f"{word}. The result was held against {verdict.reference}: {holding}.", lead=True)]
+        lines = tuple(f"{check.name}: {check.detail}. {check.reason}." for check in failures)
+        blocks += [Points(title="Failed", items=lines)] if lines else []
+        blocks.append(checks_table(verdict))
+    if record.reference is not None and record.metrics is not None:
+        blocks.append(reference_table(record, record.metrics, record.reference))
+    return Section(ident="judgement", title="Is it right?", blocks=tuple(blocks))
+
+
+def _environment(sources: Sources) -> Section:
+    """On what it was made."""
+    known = [(name, environment) for name, environment in sources.environments if environment is not None]
+    if not known:
+        missing = Missing(text="The records do not say on what machine they were made.")
+        return Section(ident="environment", title="The environment", blocks=(missing,))
+    blocks: list[Block] = []
+    for index, (name, environment) in enumerate(known):
+        same = [other for other, before in known[:index] if _machine(before) == _machine(environment)]
+        if same:
+            blocks.append(Text(text=f"The {name} was made on the same machine by the same software as the {same[0]}."))
+        else:
+            blocks.append(Facts(title=f"Of the {name}", rows=_machine(environment)))
+    if sources.run is not None and sources.run.choices:
+        blocks.append(choices_table(sources.run.choices))
+    return Section(ident="environment", title="The environment", blocks=tuple(blocks))
+
+
+def _machine(environment: Environment) -> tuple[tuple[str, str], ...]:
+    cores = f"{environment.processor}, {count(environment.cores)} cores, {count(environment.logical_cores)} logical"
+    rows = [
+        ("processor", cores),
+        ("memory", size(environment.memory_bytes)),
+        ("vector instructions", environment.cpu_capability),
+        ("threads", str(environment.threads)),
+        ("device", f"{environment.device} ({environment.hardware})"),
+        ("memory of the device", size(environment.device_memory_bytes)),
+        ("driver", environment.driver),
+        ("CUDA", environment.cuda),
+        ("torch", environment.torch),
+        ("NumPy", environment.numpy),
+        ("Python", environment.python),
+        ("system", environment.os),
+        ("accelmnist", ", commit ".join(filter(None, (environment.accelmnist, environment.commit)))),
+        ("variables", ", ".join(f"{name}={value}" for name, value in sorted(environment.variables.items()))),
+    ]
+    return tuple((name, text) for name, text in rows if text and text != UNKNOWN)
+
+
+def _remake(sources: Sources, command: str) -> Section:
+    """The commands, as they were given, and the one that made this report."""
+    known = [environment for _, environment in sources.environments if environment is not None]
+    lines = (*dict.fromkeys(environment.command for environment in known), command)
+    versions = dict.fromkeys(f"accelmnist {one.accelmnist} and torch {one.torch}" for one in known)
+    software = f" with {', or '.join(versions)}" if versions else ""
+    places = [f"the {name} in {folder}" for name, folder in sources.places]
+    text = (
+        f"These commands make the records and this report again{software}. On the CPU, with as many threads, "
+        "a run comes to the same weights to the bit; a time never comes to the same figure."
+    )
+    text += f" The records: {', '.join(places)}." if places else ""
+    return Section(ident="remake", title="How to remake it", blocks=(Text(text=text), Code(lines=lines)))

@@ -1,7 +1,11 @@
-"""Which records a report was given: at most one run, one benchmark and one sweep, in any order.
+"""What a report was given: at most one run, one benchmark and one sweep, in any order, and its author's notes.
 
-A path is a folder or a record's file. Where a sweep is given and no run, the run is that of the sweep's winner, which
-lies in a folder of the sweep's. The description of a run's neurons lies in the run's folder and comes along by itself.
+A path is a folder or a record's file. If a sweep is given and no run, the run is that of the sweep's winner, which lies
+in a folder of the sweep's. The description of a run's neurons lies in the run's folder and comes along by itself.
+
+Notes are CommonMark (0.31.2) with tables and strikethrough. HTML in them is text, never markup; a picture would be
+fetched from somewhere, so that its brackets stay text as well; and markdown-it lets no link run a script. Headings
+begin below those of the report.
 """
 
 from __future__ import annotations
@@ -9,22 +13,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
 
 from accelmnist.analysis.neurons.record import RECORD_NAME as NEURONS_NAME
 from accelmnist.analysis.neurons.record import NeuronsRecord, load_neurons
-from accelmnist.core.errors import ConfigError, RecordError
+from accelmnist.core.errors import ConfigError, DataError, RecordError
 from accelmnist.core.files import read
 from accelmnist.core.records import RECORD_NAME as RUN_NAME
 from accelmnist.core.records import Environment, RunRecord, load_record
 from accelmnist.measure.record import RECORD_NAME as BENCH_NAME
 from accelmnist.measure.record import BenchRecord, load_bench
+from accelmnist.show.document import Notes
 from accelmnist.sweep.record import RECORD_NAME as SWEEP_NAME
 from accelmnist.sweep.record import SweepRecord, load_sweep
 
 _NAMES = {"sweep": SWEEP_NAME, "run": RUN_NAME, "bench": BENCH_NAME}
 _CALLED = {"sweep": "sweep", "run": "run", "bench": "benchmark"}  # in the order in which one makes them
+_DEEPEST = 6  # heading of the notes
+_BELOW = 2  # the report's own headings: its title and its chapters
+_LARGEST = 1_000_000  # bytes of the notes
 _REMEDY = "Give folders of `accelmnist run`, `bench` or `sweep`, or their records"
 
 
@@ -70,14 +81,11 @@ def load_sources(paths: Sequence[Path]) -> Sources:
             files[kind] = file
     if not files:
         raise ConfigError("a report needs a record", remedy=_REMEDY)
-    return _load(files)
-
-
-def _load(files: dict[str, Path]) -> Sources:
     folder = files.get("run", next(iter(files.values()))).parent
     sweep = load_sweep(files["sweep"]) if "sweep" in files else None
-    if sweep is not None and "run" not in files:
-        files |= _winner_of(sweep, files["sweep"].parent)
+    if "run" not in files and sweep is not None and sweep.winner is not None and sweep.winner.folder is not None:
+        file = files["sweep"].parent / sweep.winner.folder / RUN_NAME
+        files |= {"run": file} if file.exists() else {}
     run = load_record(files["run"]) if "run" in files else None
     if run is not None and not run.epochs and run.metrics is None:
         raise RecordError(
@@ -93,13 +101,6 @@ def _load(files: dict[str, Path]) -> Sources:
         bench=load_bench(files["bench"]) if "bench" in files else None,
         places=tuple((_CALLED[kind], files[kind].parent) for kind in _CALLED if kind in files),
     )
-
-
-def _winner_of(sweep: SweepRecord, folder: Path) -> dict[str, Path]:
-    """The run of the winner, if there is one."""
-    name = None if sweep.winner is None else sweep.winner.folder
-    file = folder / name / RUN_NAME if name is not None else None
-    return {"run": file} if file is not None and file.exists() else {}
 
 
 def _files_of(path: Path) -> dict[str, Path]:
@@ -121,3 +122,45 @@ def _kind_of(file: Path) -> str:
         what = f"a record of kind {kind!r}, which makes no report" if kind else "no record of accelmnist"
         raise RecordError(f"{file} is {what}", remedy=_REMEDY)
     return kind
+
+
+# --- notes
+
+
+def read_notes(file: Path) -> Notes:
+    """The notes in a Markdown file; raises DataError if it can't be read, is not UTF-8, or is too large."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise DataError(f"--notes {file}: cannot be read ({cause})", remedy="Give a Markdown file") from error
+    if len(content) > _LARGEST:
+        raise DataError(f"--notes {file}: is larger than 1 MB", remedy="Give the text alone")
+    try:
+        return parse_notes(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"--notes {file}: is not UTF-8 (byte {error.start})", remedy="Save it as UTF-8 and try again"
+        ) from error
+
+
+def parse_notes(text: str) -> Notes:
+    """Markdown as the block of a report."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+    tokens = parser.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1:]) + _BELOW, _DEEPEST)}"
+    html = parser.renderer.render(tokens, parser.options, {})
+    return Notes(html=html, tree=tuple(_node(child) for child in SyntaxTreeNode(tokens).children))
+
+
+def _node(node: SyntaxTreeNode) -> dict[str, Any]:
+    """An element by its `type`, with its `text` or its `children`."""
+    element: dict[str, Any] = {"type": node.type, "text": "" if node.children else node.content}
+    if node.type == "link":
+        element["href"] = str(node.attrs.get("href", ""))
+    if node.type == "heading":
+        element["level"] = int(node.tag[1:])
+    element["children"] = [_node(child) for child in node.children]
+    return element

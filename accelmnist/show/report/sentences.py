@@ -1,4 +1,4 @@
-"""Sentences on what a network gets right and wrong, computed from its confusion matrix and the images themselves.
+"""Sentences on what a network gets right and wrong, from its confusion matrix and the images, and their words.
 
 A sentence claims no more than its figures: an order of digits only if their intervals are apart, a reason only if
 Fisher's exact test finds one, and if images are few it says so.
@@ -9,26 +9,64 @@ from __future__ import annotations
 import math
 
 from accelmnist.analysis.evidence import Likeness, Trait
+from accelmnist.analysis.neurons.words import ClassWords as NeuronWords
 from accelmnist.core.metrics import ClassScores, Metrics, intervals_overlap, wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord
-from accelmnist.show.report.words import ClassWords, begun, interval_text
+from accelmnist.show.names import class_kind
 from accelmnist.show.units import percent, plural
 
 _FEW = 10  # images, below which a sentence says so
 _ALIKE = 10  # pairs of classes that count as alike, of 45
 
 
-def hits_of(metrics: Metrics) -> int:
-    """Images that were classified rightly."""
-    return sum(row[label] for label, row in enumerate(metrics.confusion_matrix))
+class ClassWords:
+    """How the classes of one data set are spoken of."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.kind = class_kind(names)
+        self.are_digits = self.kind == "digit"
+
+    def many(self, label: int) -> str:
+        """Several images of a class: "nines"."""
+        return NeuronWords(self.names).images((label,)).removeprefix("the ")
+
+    def counted(self, number: int, label: int) -> str:
+        """So many images of a class: "no nines", "a 9", "2 nines"."""
+        if number == 1:
+            return self.one(label)
+        return f"{number:,} {self.many(label)}" if number else f"no {self.many(label)}"
+
+    def one(self, label: int) -> str:
+        """One image of a class: "a 9"."""
+        name = self.names[label]
+        return f"{'an' if name == '8' or name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _interval_text(hits: int, total: int, *, digits: int = 1) -> str:
+    """The 95 % interval of a share, in percent: "98.2 to 98.7 %"."""
+    low, high = wilson_interval(hits, total)
+    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
+
+
+def sentence(text: str) -> str:
+    """A finding of a record as a sentence: with a capital letter and a full stop."""
+    return begun(text) if text.endswith((".", "!", "?")) else f"{begun(text)}."
+
+
+def begun(text: str) -> str:
+    """The text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+# --- all answers
 
 
 def accuracy_sentence(metrics: Metrics) -> str:
     """How many are right, and how sure the share is."""
-    hits = hits_of(metrics)
     return (
-        f"{hits:,} of {metrics.images:,} test images are classified rightly: {percent(metrics.accuracy)}, "
-        f"95 % interval {interval_text(hits, metrics.images, digits=2)}."
+        f"{metrics.right:,} of {metrics.images:,} test images are classified rightly: {percent(metrics.accuracy)}, "
+        f"95 % interval {_interval_text(metrics.right, metrics.images, digits=2)}."
     )
 
 
@@ -54,52 +92,42 @@ def class_sentences(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
         return ()
     best, worst = max(present, key=lambda scores: scores.recall), min(present, key=lambda scores: scores.recall)
     sentences = [_extremes(best, worst, words)]
-    answered = [scores for scores in present if scores.predicted > 0]
-    least = min(answered, key=lambda scores: scores.precision, default=None)
-    if least is not None and least.precision < 1:
-        sentences.append(_least_trusted(least, answered, words))
+    answered = sorted((scores for scores in present if scores.predicted > 0), key=lambda scores: scores.precision)
+    if answered and answered[0].precision < 1:
+        sentences.append(_least_trusted(answered, words))
     return tuple(sentences)
 
 
-def _least_trusted(least: ClassScores, answered: list[ClassScores], words: ClassWords) -> str:
-    wrong = least.predicted - round(least.precision * least.predicted)
-    next_one = min(
-        (scores for scores in answered if scores is not least), key=lambda each: each.precision, default=None
-    )
-    hedge = ""
-    if next_one is not None and intervals_overlap(_precision_interval(least), _precision_interval(next_one)):
-        hedge = f", though the interval overlaps that of {words.names[next_one.label]}"
+def _least_trusted(answered: list[ClassScores], words: ClassWords) -> str:
+    """The first of `answered`, and whether its interval overlaps the next one's."""
+    least, *others = answered
+    wrong, hedge = least.predicted - round(least.precision * least.predicted), ""
+    intervals = [
+        wilson_interval(round(scores.precision * scores.predicted), scores.predicted) for scores in answered[:2]
+    ]
+    if others and intervals_overlap(*intervals):
+        hedge = f", though the interval overlaps that of {words.names[others[0].label]}"
     return (
         f"The answer {words.names[least.label]} is wrong most often: {wrong} of {least.predicted:,} such answers, a "
         f"precision of {percent(least.precision, digits=1)}{hedge}."
     )
 
 
-def _precision_interval(scores: ClassScores) -> tuple[float, float]:
-    return wilson_interval(round(scores.precision * scores.predicted), scores.predicted)
-
-
 def _extremes(best: ClassScores, worst: ClassScores, words: ClassWords) -> str:
     if best.recall == worst.recall:
         return f"Every {words.kind} is recognized equally well, {percent(best.recall, digits=1)} of its images."
-    apart = not intervals_overlap(_recall_interval(best), _recall_interval(worst))
+    named, intervals = [], []
+    for scores in (best, worst):
+        hits = round(scores.recall * scores.support)
+        interval = _interval_text(hits, scores.support)
+        named.append(f"{words.many(scores.label)} ({percent(scores.recall, digits=1)}, 95 % interval {interval})")
+        intervals.append(wilson_interval(hits, scores.support))
     order = (
-        "The intervals are apart, so the difference is more than the luck of the test images."
-        if apart
-        else "The intervals overlap, so other test images could order them otherwise."
+        "The intervals overlap, so other test images could order them otherwise."
+        if intervals_overlap(*intervals)
+        else "The intervals are apart, so the difference is more than the luck of the test images."
     )
-    return f"{_recall(best, words)} are recognized best and {_recall(worst, words, inner=True)} worst. {order}"
-
-
-def _recall(scores: ClassScores, words: ClassWords, *, inner: bool = False) -> str:
-    many = words.many(scores.label)
-    hits = round(scores.recall * scores.support)
-    figures = f"({percent(scores.recall, digits=1)}, 95 % interval {interval_text(hits, scores.support)})"
-    return f"{many if inner else begun(many)} {figures}"
-
-
-def _recall_interval(scores: ClassScores) -> tuple[float, float]:
-    return wilson_interval(round(scores.recall * scores.support), scores.support)
+    return f"{begun(named[0])} are recognized best and {named[1]} worst. {order}"
 
 
 # --- confusions
@@ -107,26 +135,20 @@ def _recall_interval(scores: ClassScores) -> tuple[float, float]:
 
 def confusion_sentences(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
     """How many mistakes there are, and which two classes are mixed up most."""
-    wrong = metrics.images - hits_of(metrics)
+    wrong = metrics.images - metrics.right
     if wrong == 0:
         return ("No test image is classified wrongly.",)
-    one, other, count = _most_mixed(metrics)
-    there, back = metrics.confusion_matrix[other][one], metrics.confusion_matrix[one][other]
-    mixed = (
-        f"{words.names[one]} and {words.names[other]} are mixed up most: {count} of {plural(wrong, 'mistake')} "
-        f"({words.counted(there, one)} taken for {words.names[other]}, {words.counted(back, other)} "
-        f"for {words.names[one]})."
-    )
-    few = " With so few, another training could well put another pair first." if count < _FEW else ""
-    return (mixed + few, *_one_sided(metrics, words))
-
-
-def _most_mixed(metrics: Metrics) -> tuple[int, int, int]:
-    """Two classes and the mistakes between them, in both directions."""
     matrix = metrics.confusion_matrix
     pairs = [(low, high) for high in range(len(matrix)) for low in range(high)]
     one, other = max(pairs, key=lambda pair: matrix[pair[0]][pair[1]] + matrix[pair[1]][pair[0]])
-    return one, other, matrix[one][other] + matrix[other][one]
+    there, back = matrix[other][one], matrix[one][other]
+    mixed = (
+        f"{words.names[one]} and {words.names[other]} are mixed up most: {there + back} of {plural(wrong, 'mistake')} "
+        f"({words.counted(there, one)} taken for {words.names[other]}, {words.counted(back, other)} "
+        f"for {words.names[one]})."
+    )
+    few = " With so few, another training could well put another pair first." if there + back < _FEW else ""
+    return (mixed + few, *_one_sided(metrics, words))
 
 
 def _one_sided(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
@@ -214,16 +236,15 @@ def training_sentences(record: RunRecord) -> tuple[str, ...]:
 
 def _accuracy_by_epoch(record: RunRecord) -> tuple[str, ...]:
     known = [epoch for epoch in record.epochs if epoch.accuracy is not None]
-    if not known:
-        return ()
-    held_out = record.data is not None and record.data.validation_images > 0
-    return _validation(known) if held_out else _memory(known[-1], record)
+    if record.data is not None and record.data.validation_images > 0:
+        return _validation(known)
+    return _memory(known[-1], record) if known else ()
 
 
 def _validation(known: list[EpochFigures]) -> tuple[str, ...]:
-    best, last = max(known, key=lambda epoch: epoch.accuracy or 0.0), known[-1]
-    if len(known) == 1:
+    if len(known) < 2:
         return ()
+    best, last = max(known, key=lambda epoch: epoch.accuracy or 0.0), known[-1]
     if best is last:
         return (f"The validation accuracy was highest in the last epoch, {percent(last.accuracy)}: more could help.",)
     return (
