@@ -29,9 +29,8 @@ from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit
 from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.show.figures.case_rows import target_figure, throughput_figure
-from accelmnist.show.figures.labels import CLEAR, box_around, place_around, spread
+from accelmnist.show.figures.chart import CLEAR, box_around, log_ticks, place_around, spread, tick_name
 from accelmnist.show.figures.roofline import roofline_figure
-from accelmnist.show.figures.scales import log_ticks, tick_name
 from accelmnist.show.figures.scaling import scaling_figure
 from accelmnist.show.figures.sheet import PALETTE, figure_style, png_bytes, series_mark, text_width, wrap
 from accelmnist.show.record_pictures import write_bench_pictures

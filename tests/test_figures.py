@@ -20,9 +20,8 @@ from PIL import Image
 from accelmnist.analysis.neurons.images import weight_images
 from accelmnist.core.errors import OutputError
 from accelmnist.core.records import RunRecord
-from accelmnist.show.figures.class_scores import confusion_figure
-from accelmnist.show.figures.curves import curves_figure
 from accelmnist.show.figures.images import Tiling, choose_columns, draw_mosaic, mistakes_figure, weights_figure
+from accelmnist.show.figures.run import confusion_figure, curves_figure
 from accelmnist.show.figures.sheet import png_bytes
 from accelmnist.show.heat import DIAGONAL, cell_colours, error_shares, heat, ink_on, ramp_colour
 from accelmnist.show.pictures import write_neurons, write_pictures

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.text import Text as FigureText
 from rich.console import Console
 
-from accelmnist.show.figures.scales import error_of
+from accelmnist.show.figures.chart import error_of
 from accelmnist.show.figures.sheet import png_bytes
 from accelmnist.show.figures.sweep import fronts_figure, groups_figure, sizes_figure
 from accelmnist.show.record_pictures import SWEEP_FIGURES, write_sweep_pictures

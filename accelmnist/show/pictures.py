@@ -24,9 +24,8 @@ from accelmnist.analysis.neurons.images import Images, Weights, weight_images
 from accelmnist.core.errors import OutputError
 from accelmnist.core.files import make_folder, remove_file, write_atomically
 from accelmnist.core.records import RunRecord
-from accelmnist.show.figures.class_scores import confusion_figure
-from accelmnist.show.figures.curves import curves_figure
 from accelmnist.show.figures.images import mistakes_figure, weights_figure
+from accelmnist.show.figures.run import confusion_figure, curves_figure
 from accelmnist.show.figures.sheet import png_bytes
 
 NEURON_FOLDER = "weights"

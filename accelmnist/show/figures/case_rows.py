@@ -23,21 +23,8 @@ from matplotlib.figure import Figure
 from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Target, TimeToAccuracy
 from accelmnist.show.bench.figures import INFINITE, width_text
-from accelmnist.show.figures.cases import (
-    baseline_cases,
-    by_speed,
-    claim,
-    columns,
-    fault_text,
-    foremost,
-    measured,
-    phrase,
-    setting,
-    shared,
-    speed_of,
-    varying,
-)
-from accelmnist.show.figures.scales import scale_across
+from accelmnist.show.figures import cases
+from accelmnist.show.figures.chart import scale_across
 from accelmnist.show.figures.sheet import BLUE, LINE, ORANGE, RULE, SOFT_INK, WRONG, Mark, figure_style, wrap
 from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows, draw_wrong_band
 from accelmnist.show.units import plural, rate, significant
@@ -53,20 +40,20 @@ _WRONG_KEY = "Grey: its result is wrong, so it has no rank."
 
 def throughput_figure(record: BenchRecord) -> Figure | None:
     """Images/s of the measured cases with every sample, a block for each mode; None if nothing was measured."""
-    everything = measured(record)
-    results = foremost(everything)
+    everything = cases.measured(record)
+    results = cases.foremost(everything)
     if not results:
         return None
-    bases, parts = baseline_cases(record), varying(results)
-    groups = [by_speed([result for result in results if result.mode == mode]) for mode in MODES]
+    bases, parts = cases.baseline_cases(record), cases.varying(results)
+    groups = [cases.by_speed([result for result in results if result.mode == mode]) for mode in MODES]
     groups = [group for group in groups if group]
     everywhere = _common_codes(results)
-    blocks = [_throughput_block(group, parts, shared(results, but=parts), bases, everywhere) for group in groups]
+    blocks = [_throughput_block(group, parts, cases.shared(results, but=parts), bases, everywhere) for group in groups]
     plain = f"Throughput of {plural(len(everything), 'case')}"
     if len(everything) == 1:
-        plain = f"{phrase(results[0], parts)}: {rate(speed_of(results[0]).median)} in {results[0].mode}"
-    title, certainty = claim(record) or (plain, "")
-    lines = [certainty, *setting(record, results, but=parts)]
+        plain = f"{cases.phrase(results[0], parts)}: {rate(cases.speed_of(results[0]).median)} in {results[0].mode}"
+    title, certainty = cases.claim(record) or (plain, "")
+    lines = [certainty, *cases.setting(record, results, but=parts)]
     notes = [_throughput_key(results, everywhere), _left_out(record, results)]
     with figure_style():
         figure, charts = draw_rows(blocks, title=title, lines=lines, notes=notes)
@@ -78,19 +65,19 @@ def throughput_figure(record: BenchRecord) -> Figure | None:
 def _throughput_block(
     group: list[CaseResult], parts: Sequence[str], common: list[str], bases: set[Case], everywhere: set[str]
 ) -> RowBlock:
-    own = [words for words in shared(group, but=parts) if words not in common]
+    own = [words for words in cases.shared(group, but=parts) if words not in common]
     wrong = frozenset(row for row, result in enumerate(group) if result.is_wrong)
     bold = wrong | {row for row, result in enumerate(group) if _is_claim(result)}
     codes = [[symptom.code for symptom in result.symptoms if symptom.code not in everywhere] for result in group]
     room = _WIDE_NOTE if any(len(some) > 2 for some in codes) else _NOTE_WIDTH
     notes = [_note(result, bases, some, room) for result, some in zip(group, codes, strict=True)]
-    speeds = [rate(speed_of(result).median).removesuffix(" images/s") for result in group]
+    speeds = [rate(cases.speed_of(result).median).removesuffix(" images/s") for result in group]
     return RowBlock(
         title=", ".join([group[0].mode.capitalize(), *own]),
-        before=columns(group, parts),
+        before=cases.columns(group, parts),
         after=[
             TableColumn("images/s", speeds, ha="right"),
-            TableColumn("95 %", [width_text(speed_of(result)) for result in group], ha="right", gap=14),
+            TableColumn("95 %", [width_text(cases.speed_of(result)) for result in group], ha="right", gap=14),
             TableColumn("speed-up", notes, bold=bold),
         ],
         faint=wrong,
@@ -103,7 +90,7 @@ def _note(result: CaseResult, bases: set[Case], codes: Sequence[str], room: int)
     Of a wrong case it is the check that it failed.
     """
     if result.is_wrong:
-        return fault_text(result, room)
+        return cases.fault_text(result, room)
     first = "baseline" if result.case in bases else ""
     if result.speedup is not None and not first:
         first = f"{significant(result.speedup.ratio)} ×" if _is_claim(result) else result.speedup.verdict
@@ -125,7 +112,7 @@ def _draw_speeds(axes: Axes, group: list[CaseResult], middles: list[float], base
     """Every row of a block, and its axis: a square is a baseline, and a hollow mark a doubtful case."""
     seen: list[float] = []
     for result, middle in zip(group, middles, strict=True):
-        speed, key = speed_of(result), result.case.label
+        speed, key = cases.speed_of(result), result.case.label
         seen += [speed.low, speed.high, *speed.samples]
         colour, marker = (ORANGE, "s") if result.case in bases else (BLUE, "o")
         mark = WRONG if result.is_wrong else Mark(colour, marker, is_hollow=bool(result.symptoms))
@@ -151,7 +138,7 @@ def _throughput_key(results: Sequence[CaseResult], everywhere: set[str]) -> str:
 
 def _left_out(record: BenchRecord, results: Sequence[CaseResult]) -> str:
     """Cases that aren't shown, and why."""
-    everything, parts = measured(record), []
+    everything, parts = cases.measured(record), []
     if len(results) < len(everything):
         parts.append(f"Shown are {len(results)} of {len(everything)} measured cases: the fastest of each mode.")
         wrong = sum(result.is_wrong for result in everything) - sum(result.is_wrong for result in results)
@@ -197,9 +184,9 @@ def target_figure(record: BenchRecord) -> Figure | None:
     if not rows:
         return None
     results, has_missed = [row.result for row in rows], any(row.missed for row in rows)
-    parts, block = varying(results), _target_block(rows, varying(results))
+    parts, block = cases.varying(results), _target_block(rows, cases.varying(results))
     title, certainty = _target_title(rows, parts)
-    lines = [certainty, *setting(record, results, but=parts)]
+    lines = [certainty, *cases.setting(record, results, but=parts)]
     times = [value for row in rows for target in row.targets.values() for value in target.seconds if value is not None]
     with figure_style():
         figure, (axes,) = draw_rows([block], title=title, lines=lines, notes=[_target_key(rows)])
@@ -222,7 +209,7 @@ def _target_title(rows: Sequence[_Row], parts: Sequence[str]) -> tuple[str, str]
         return f"No case reaches {goal} accuracy on most of its seeds", ""
     best, *others = right
     target, has_compiling = best.times.with_compile, any(len(row.targets) > 1 for row in rows)
-    reaches = f"{phrase(best.result, parts)} reaches {goal} accuracy"
+    reaches = f"{cases.phrase(best.result, parts)} reaches {goal} accuracy"
     took = f"in {significant(target.median_s)} s{', compiling included' if has_compiling else ''}"
     certainty = f"95 % interval of the median: {_interval(target)} s"
     if not others:
@@ -261,9 +248,9 @@ def _target_block(rows: Sequence[_Row], parts: Sequence[str]) -> RowBlock:
         after.insert(0, TableColumn("compile", compiling))
     wrong = frozenset(row for row, result in enumerate(results) if result.is_wrong)
     if wrong:
-        after.append(TableColumn("", [fault_text(result, _NOTE_WIDTH) for result in results], bold=wrong))
+        after.append(TableColumn("", [cases.fault_text(result, _NOTE_WIDTH) for result in results], bold=wrong))
     title = f"Seconds from untouched files to {100 * rows[0].times.target:g} % of the test images right"
-    return RowBlock(title=title, before=columns(results, parts), after=after, faint=wrong)
+    return RowBlock(title=title, before=cases.columns(results, parts), after=after, faint=wrong)
 
 
 def _draw_times(axes: Axes, row: _Row, middle: float, edge_s: float) -> None:

@@ -24,8 +24,7 @@ from accelmnist.measure.limits.bound import ABOVE
 from accelmnist.measure.plan import MODES
 from accelmnist.measure.record import BenchRecord, CaseResult, Limit
 from accelmnist.show.figures.cases import by_speed, columns, foremost, measured, setting, varying
-from accelmnist.show.figures.labels import box_around, label_points
-from accelmnist.show.figures.scales import scale_by_decades
+from accelmnist.show.figures.chart import box_around, label_points, scale_by_decades
 from accelmnist.show.figures.sheet import DPI, MARGIN, WRONG, FigureSheet, Mark, figure_style, series_mark
 from accelmnist.show.figures.table import TableColumn, draw_table, table_width
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, significant

@@ -20,18 +20,8 @@ from matplotlib.figure import Figure
 
 from accelmnist.measure.plan import MODES, Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.show.figures.cases import (
-    PARTS,
-    WAY,
-    measured,
-    phrase,
-    setting,
-    shared,
-    speed_of,
-    varying,
-)
-from accelmnist.show.figures.labels import spread
-from accelmnist.show.figures.scales import scale_at, scale_by_decades
+from accelmnist.show.figures import cases
+from accelmnist.show.figures.chart import scale_at, scale_by_decades, spread
 from accelmnist.show.figures.sheet import (
     INK,
     MARGIN,
@@ -94,7 +84,7 @@ class Panel:
 
     def point(self, result: CaseResult) -> tuple[float, float]:
         """Size along the axis, and images/s."""
-        return size_of(result, self.axis), speed_of(result).median
+        return size_of(result, self.axis), cases.speed_of(result).median
 
 
 def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequence[str] = ()) -> Figure | None:
@@ -102,11 +92,11 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
 
     `title` replaces the figure's own, `notes` stand below the panels.
     """
-    panels = _panels(measured(record))
+    panels = _panels(cases.measured(record))
     if not panels:
         return None
     results = [result for panel in panels for result in panel.results]
-    titles = [_panel_title(panel, shared(results, but=("engine",))) for panel in panels]
+    titles = [_panel_title(panel, cases.shared(results, but=("engine",))) for panel in panels]
     needed = [_LEFT + PANEL_WIDTH + _LEADER + _KEY + text_width(name) for panel in panels for name in panel.names]
     needed += [MARGIN + text_width(panel_title, bold=True) for panel_title in titles]
     heights = [_ABOVE + panel.height + _BELOW for panel in panels]
@@ -115,7 +105,7 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
             math.ceil(max(needed)) + MARGIN,
             sum(heights),
             title=title or _title(record, panels),
-            lines=setting(record, results, but=("engine",)),
+            lines=cases.setting(record, results, but=("engine",)),
             notes=(_key(panels), *notes),
         )
         for panel, panel_title, top in zip(panels, titles, accumulate(heights, initial=sheet.top), strict=False):
@@ -126,8 +116,10 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
 
 def _panels(results: Sequence[CaseResult]) -> list[Panel]:
     """A panel for each mode and axis along which one way of running has right results at two sizes or more."""
-    parts = varying(results, WAY)
-    ways = {result.case: phrase(result, parts) for result in results}  # in all panels the same, and so is its mark
+    parts = cases.varying(results, cases.WAY)
+    ways = {
+        result.case: cases.phrase(result, parts) for result in results
+    }  # in all panels the same, and so is its mark
     marks = {way: series_mark(index) for index, way in enumerate(dict.fromkeys(ways.values()))}
     panels = []
     for mode, axis in product(MODES, AXES):
@@ -135,10 +127,10 @@ def _panels(results: Sequence[CaseResult]) -> list[Panel]:
         ordered = sorted(own, key=lambda result: size_of(result, axis))
         lines = []
         for way, mark in marks.items():
-            cases = [result for result in ordered if ways[result.case] == way]
-            right = tuple(result for result in cases if not result.is_wrong)
-            wrong = tuple(result for result in cases if result.is_wrong)
-            if cases:
+            along = [result for result in ordered if ways[result.case] == way]
+            right = tuple(result for result in along if not result.is_wrong)
+            wrong = tuple(result for result in along if result.is_wrong)
+            if along:
                 lines.append(Line(way, mark, right, wrong) if right else Line(f"{way}: wrong", WRONG, right, wrong))
         if any(len({size_of(result, axis) for result in line.right}) > 1 for line in lines):
             panels.append(Panel(mode=mode, axis=axis, lines=tuple(lines), limits=_limits(own, axis)))
@@ -157,11 +149,13 @@ def size_of(result: CaseResult, axis: str) -> int:
 
 def _fixed(results: list[CaseResult], axis: str) -> list[CaseResult]:
     """Those with one value of every part but the way and the axis; a GPU has no threads, and stays in any case."""
-    for part in (part for part in PARTS if part not in WAY and part != axis):
-        values = [PARTS[part].value(result) for result in results if part != "threads" or result.threads is not None]
+    for part in (part for part in cases.PARTS if part not in cases.WAY and part != axis):
+        values = [
+            cases.PARTS[part].value(result) for result in results if part != "threads" or result.threads is not None
+        ]
         kept = {_commonest(values, part)} if values else {""}
         kept |= {""} if part == "threads" else set()
-        results = [result for result in results if PARTS[part].value(result) in kept]
+        results = [result for result in results if cases.PARTS[part].value(result) in kept]
     return results
 
 
@@ -177,11 +171,11 @@ def _commonest(values: Sequence[str], part: str) -> str:
 
 def _limits(results: Sequence[CaseResult], axis: str) -> dict[str, Points]:
     """A limit for each device and precision whose bounds are known at two sizes or more."""
-    parts = [part for part in ("device", "precision") if part in varying(results, WAY)]
+    parts = [part for part in ("device", "precision") if part in cases.varying(results, cases.WAY)]
     limits: dict[str, dict[int, float]] = {}
     for result in results:
         if result.bound is not None and result.bound.bound_s > 0:
-            rates = limits.setdefault(f"limit {phrase(result, parts)}".rstrip(), {})
+            rates = limits.setdefault(f"limit {cases.phrase(result, parts)}".rstrip(), {})
             rates.setdefault(size_of(result, axis), result.batch_size / result.bound.bound_s)
     return {name: sorted(rates.items()) for name, rates in limits.items() if len(rates) > 1}
 
@@ -194,7 +188,7 @@ def _title(record: BenchRecord, panels: Sequence[Panel]) -> str:
 
 
 def _panel_title(panel: Panel, common: Sequence[str]) -> str:
-    own = [words for words in shared(panel.results, but=("engine", panel.axis)) if words not in common]
+    own = [words for words in cases.shared(panel.results, but=("engine", panel.axis)) if words not in common]
     return ", ".join([f"{panel.mode.capitalize()}: images/s by {AXES[panel.axis]}", *own])
 
 
@@ -211,7 +205,7 @@ def _draw_panel(sheet: FigureSheet, panel: Panel, top: int) -> None:
     axes = sheet.add_axes(left=_LEFT, top=top, width=PANEL_WIDTH, height=panel.height)
     axes.set_xlabel(AXES[panel.axis])
     scale_at(axes, sorted({size_of(result, panel.axis) for result in panel.results}), pixels=PANEL_WIDTH)
-    seen = [value for speed in map(speed_of, panel.results) for value in (speed.low, speed.high)]
+    seen = [value for speed in map(cases.speed_of, panel.results) for value in (speed.low, speed.high)]
     seen += [rate for points in panel.limits.values() for _, rate in points]
     scale_by_decades(axes, "y", seen, pixels=panel.height)
     for name, points in panel.limits.items():
@@ -224,7 +218,7 @@ def _draw_panel(sheet: FigureSheet, panel: Panel, top: int) -> None:
 def _draw_line(axes: Axes, line: Line, panel: Panel) -> None:
     """The intervals, over them the line and its marks, and crosses for what is wrong and so on no line."""
     for result in line.right:
-        sizes, speed = [size_of(result, panel.axis)] * 2, speed_of(result)
+        sizes, speed = [size_of(result, panel.axis)] * 2, cases.speed_of(result)
         axes.plot(sizes, (speed.low, speed.high), color=line.mark.colour, gid=f"interval of {result.case.label}")
     if line.right:
         axes.plot(*zip(*map(panel.point, line.right), strict=True), gid=line.name, **line.mark.style)

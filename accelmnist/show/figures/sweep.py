@@ -20,8 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from accelmnist.show.figures.labels import box_around, label_points
-from accelmnist.show.figures.scales import error_of, scale_accuracy, scale_at, scale_by_decades
+from accelmnist.show.figures.chart import box_around, error_of, label_points, scale_accuracy, scale_at, scale_by_decades
 from accelmnist.show.figures.sheet import (
     MARGIN,
     SMALL_SIZE,

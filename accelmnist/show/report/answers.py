@@ -8,17 +8,9 @@ from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers, cla
 from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import RunRecord
 from accelmnist.show.document import Block, Figure, Gallery, Image, Matrix, Missing, Points, Section, Text, Tile
-from accelmnist.show.figures.class_scores import classes_figure
+from accelmnist.show.figures.run import classes_figure
 from accelmnist.show.render.pictures import DIGITS, Collector, panel_of
-from accelmnist.show.report.sentences import (
-    ClassWords,
-    accuracy_sentence,
-    begun,
-    class_sentences,
-    confusion_sentences,
-    likeness_sentence,
-    sentence,
-)
+from accelmnist.show.report import sentences
 from accelmnist.show.run_tables import class_names_of, classes_table, confusion_matrix, pairs_table
 from accelmnist.show.units import percent
 
@@ -34,18 +26,18 @@ _PAIRS_CAPTION = (
 
 def answers_chapter(record: RunRecord, answers: RecomputedAnswers | MissingEvidence, collector: Collector) -> Section:
     """What the network says of the test images."""
-    metrics, words = record.metrics, ClassWords(class_names_of(record))
+    metrics, words = record.metrics, sentences.ClassWords(class_names_of(record))
     if metrics is None:
         missing = Missing(text="The test images were not classified: the run ended before that.")
         return Section(ident="answers", title="The answers", blocks=(missing,))
     blocks: list[Block] = [
-        Text(text=accuracy_sentence(metrics), lead=True),
+        Text(text=sentences.accuracy_sentence(metrics), lead=True),
         Points(
             title="Observed",
             items=(
-                *class_sentences(metrics, words),
-                *confusion_sentences(metrics, words),
-                *map(sentence, metrics.notes),
+                *sentences.class_sentences(metrics, words),
+                *sentences.confusion_sentences(metrics, words),
+                *map(sentences.sentence, metrics.notes),
             ),
         ),
         _matrix(metrics, words, answers, collector),
@@ -66,10 +58,10 @@ def answers_chapter(record: RunRecord, answers: RecomputedAnswers | MissingEvide
 
 
 def _matrix(
-    metrics: Metrics, words: ClassWords, answers: RecomputedAnswers | MissingEvidence, collector: Collector
+    metrics: Metrics, words: sentences.ClassWords, answers: RecomputedAnswers | MissingEvidence, collector: Collector
 ) -> Matrix:
     def label_of(number: int, predicted: int, actual: int) -> str:
-        who = begun(words.counted(number, actual))
+        who = sentences.begun(words.counted(number, actual))
         return f"{who} recognized" if predicted == actual else f"{who} taken for {words.names[predicted]}"
 
     def tiles_of(predicted: int, actual: int) -> tuple[Tile, ...]:
@@ -83,7 +75,7 @@ def _matrix(
     return confusion_matrix(metrics, words.names, label_of=label_of, tiles_of=tiles_of, gap=gap)
 
 
-def _tile(index: int, evidence: RecomputedAnswers, words: ClassWords, collector: Collector) -> Tile:
+def _tile(index: int, evidence: RecomputedAnswers, words: sentences.ClassWords, collector: Collector) -> Tile:
     """A test image with what was said of it, and how sure the network was."""
     actual, predicted = int(evidence.labels[index]), int(evidence.predictions[index])
     score = f"{float(evidence.scores[index, predicted]):.2f}"
@@ -96,7 +88,7 @@ def _tile(index: int, evidence: RecomputedAnswers, words: ClassWords, collector:
 
 
 def _pairs(
-    metrics: Metrics, words: ClassWords, answers: RecomputedAnswers | MissingEvidence, collector: Collector
+    metrics: Metrics, words: sentences.ClassWords, answers: RecomputedAnswers | MissingEvidence, collector: Collector
 ) -> list[Block]:
     """The most confused pairs with their images and, as far as it shows, why."""
     if not metrics.confused_pairs:
@@ -108,13 +100,13 @@ def _pairs(
     for pair in metrics.confused_pairs[:_PAIRS]:
         chosen = images_of(answers, pair.predicted, pair.actual)[:_PAIR_IMAGES]
         if len(chosen):
-            caption = likeness_sentence(likeness_of(pair, answers, means), words)
+            caption = sentences.likeness_sentence(likeness_of(pair, answers, means), words)
             tiles = tuple(_tile(int(index), answers, words, collector) for index in chosen)
             blocks.append(Gallery(caption=caption, tiles=tiles))
     return blocks
 
 
-def _class_figure(metrics: Metrics, words: ClassWords) -> Figure:
+def _class_figure(metrics: Metrics, words: sentences.ClassWords) -> Figure:
     """Recall and precision with their intervals."""
     return Figure(
         ident="class-scores",

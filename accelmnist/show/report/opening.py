@@ -7,7 +7,7 @@ import numpy as np
 from accelmnist.analysis.evidence import RecomputedAnswers, class_means
 from accelmnist.core.records import DataSummary, RunRecord
 from accelmnist.show import document as doc
-from accelmnist.show.figures.curves import curve_panels
+from accelmnist.show.figures.run import curve_panels
 from accelmnist.show.plan import plan_rows
 from accelmnist.show.render.pictures import DIGITS, Collector, panel_of
 from accelmnist.show.report.sentences import training_sentences
