@@ -117,9 +117,8 @@ def scaling_figure(record: BenchRecord, *, title: str | None = None, notes: Sequ
 def _panels(results: Sequence[CaseResult]) -> list[Panel]:
     """A panel for each mode and axis along which one way of running has right results at two sizes or more."""
     parts = cases.varying(results, cases.WAY)
-    ways = {
-        result.case: cases.phrase(result, parts) for result in results
-    }  # in all panels the same, and so is its mark
+    ways = {result.case: cases.phrase(result, parts) for result in results}
+    # A way has the same mark in all panels.
     marks = {way: series_mark(index) for index, way in enumerate(dict.fromkeys(ways.values()))}
     panels = []
     for mode, axis in product(MODES, AXES):
@@ -149,13 +148,12 @@ def size_of(result: CaseResult, axis: str) -> int:
 
 def _fixed(results: list[CaseResult], axis: str) -> list[CaseResult]:
     """Those with one value of every part but the way and the axis; a GPU has no threads, and stays in any case."""
-    for part in (part for part in cases.PARTS if part not in cases.WAY and part != axis):
-        values = [
-            cases.PARTS[part].value(result) for result in results if part != "threads" or result.threads is not None
-        ]
-        kept = {_commonest(values, part)} if values else {""}
-        kept |= {""} if part == "threads" else set()
-        results = [result for result in results if cases.PARTS[part].value(result) in kept]
+    for part, trait in cases.PARTS.items():
+        if part not in (*cases.WAY, axis):
+            values = [trait.value(result) for result in results if part != "threads" or result.threads is not None]
+            kept = {_commonest(values, part)} if values else {""}
+            kept |= {""} if part == "threads" else set()
+            results = [result for result in results if trait.value(result) in kept]
     return results
 
 
