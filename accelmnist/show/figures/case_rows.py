@@ -47,7 +47,8 @@ def throughput_figure(record: BenchRecord) -> Figure | None:
     bases, parts = cases.baseline_cases(record), cases.varying(results)
     groups = [cases.by_speed([result for result in results if result.mode == mode]) for mode in MODES]
     groups = [group for group in groups if group]
-    everywhere = _common_codes(results)
+    codes: list[set[str]] = [{symptom.code for symptom in result.symptoms} for result in results]
+    everywhere = set.intersection(*codes) if len(results) > 1 else set()  # what all cases have is written once
     blocks = [_throughput_block(group, parts, cases.shared(results, but=parts), bases, everywhere) for group in groups]
     plain = f"Throughput of {plural(len(everything), 'case')}"
     if len(everything) == 1:
@@ -100,12 +101,6 @@ def _note(result: CaseResult, bases: set[Case], codes: Sequence[str], room: int)
 def _is_claim(result: CaseResult) -> bool:
     """Whether its speed-up is a difference that may be claimed."""
     return result.speedup is not None and result.speedup.verdict in ("faster", "slower")
-
-
-def _common_codes(results: Sequence[CaseResult]) -> set[str]:
-    """The symptoms that every one of several cases has, which are written once."""
-    codes: list[set[str]] = [{symptom.code for symptom in result.symptoms} for result in results]
-    return set.intersection(*codes) if len(results) > 1 else set()
 
 
 def _draw_speeds(axes: Axes, group: list[CaseResult], middles: list[float], bases: set[Case]) -> None:

@@ -109,7 +109,7 @@ def baseline_cases(record: BenchRecord) -> set[Case]:
 
 
 def claim(record: BenchRecord) -> tuple[str, str] | None:
-    """What the first in rank is to its baseline, and how sure that is; None unless its verdict says faster."""
+    """What the first in rank is to its baseline, at which size, and how sure that is; None unless it is faster."""
     first = [result for result in measured(record) if result.rank == 1 and not result.is_wrong]
     if not first:
         return None
@@ -117,15 +117,10 @@ def claim(record: BenchRecord) -> tuple[str, str] | None:
     base, over = BenchView(record).baseline(best), best.speedup
     if base is None or over is None or over.verdict != "faster":
         return None
-    parts = varying([best, base], (*WAY, "threads"))
-    sentence = f"{phrase(best, parts)} is {significant(over.ratio)} times {phrase(base, parts)} {_scope(record, best)}"
+    parts, results = varying([best, base], (*WAY, "threads")), measured(record)
+    sizes = ("batch", *(part for part in ("network", "optimizer") if part in varying(results)))
+    mode = f"in {best.mode} " if len({result.mode for result in results}) > 1 else ""
+    scope = f"{mode}at {', '.join(phrase(best, (size,)) for size in sizes)}"
+    sentence = f"{phrase(best, parts)} is {significant(over.ratio)} times {phrase(base, parts)} {scope}"
     interval = f"{significant(over.low)} to {significant(over.high)}"
     return sentence, f"95 % interval of the ratio: {interval}, from pairs of the same round"
-
-
-def _scope(record: BenchRecord, best: CaseResult) -> str:
-    """Which of the record's modes, sizes and networks a claim is of."""
-    results = measured(record)
-    mode = f"in {best.mode} " if len({result.mode for result in results}) > 1 else ""
-    others = [part for part in ("network", "optimizer") if part in varying(results)]
-    return f"{mode}at {', '.join(phrase(best, (part,)) for part in ('batch', *others))}"

@@ -62,11 +62,6 @@ class Roof:
         """The flop/s that memory and arithmetic allow."""
         return self.flops_per_s if self.memory is None else min(self.flops_per_s, self.memory * intensity)
 
-    @property
-    def ridges(self) -> list[float]:
-        """The intensities where a slanted roof meets the flat one."""
-        return [self.flops_per_s / rate for rate in (self.memory, self.working_set) if rate]
-
 
 @dataclass(frozen=True)
 class Point:
@@ -220,7 +215,8 @@ def _draw_list(sheet: FigureSheet, table: Sequence[TableColumn], top: float) -> 
 
 
 def _draw_chart(axes: Axes, points: Sequence[Point], roofs: Sequence[Roof], width: int) -> None:
-    intensities = [point.intensity for point in points] + [ridge for roof in roofs for ridge in roof.ridges]
+    ridges = [roof.flops_per_s / rate for roof in roofs for rate in (roof.memory, roof.working_set) if rate]
+    intensities = [*(point.intensity for point in points), *ridges]
     scale_by_decades(axes, "x", intensities, pixels=width, least=_LEAST_RANGE)
     axes.set_xlabel("arithmetic intensity, flop a byte moved")
     lowest = min(point.intensity for point in points)

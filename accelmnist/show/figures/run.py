@@ -18,7 +18,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
-from numpy.typing import NDArray
 
 from accelmnist.core.metrics import Metrics, wilson_interval
 from accelmnist.core.records import RunRecord
@@ -163,20 +162,16 @@ def confusion_figure(metrics: Metrics, class_names: tuple[str, ...]) -> Figure:
         width = left + side + _EDGE + _SCORE_WIDTH + MARGIN
         sheet = FigureSheet.headed(width, body, title="Confusion matrix", lines=[subtitle])
         top = sheet.top + above
-        _draw_cells(sheet, counts, left=left, top=top)
+        colours = cell_colours(counts)
+        sheet.raster(_block(np.array(colours, dtype=np.uint8)), left=left, top=top)
+        for row, column in np.argwhere(counts > 0):
+            weight, ink = "bold" if row == column else "normal", hex_colour(ink_on(colours[row][column]))
+            across, down = left + (column + 0.5) * _CELL, top + (row + 0.5) * _CELL
+            sheet.text(across, down, f"{counts[row, column]:,}", ha="center", weight=weight, color=ink)
         _draw_names(sheet, class_names, left=left, top=top)
         _draw_scores(sheet, metrics, left=left, top=top)
         _draw_scale(sheet, left=left, top=top + side + _EDGE + _CELL + 36)
     return sheet.figure
-
-
-def _draw_cells(sheet: FigureSheet, counts: NDArray[np.int64], *, left: int, top: int) -> None:
-    colours = cell_colours(counts)
-    sheet.raster(_block(np.array(colours, dtype=np.uint8)), left=left, top=top)
-    for row, column in np.argwhere(counts > 0):
-        style = {"weight": "bold" if row == column else "normal", "color": hex_colour(ink_on(colours[row][column]))}
-        across, down = left + (column + 0.5) * _CELL, top + (row + 0.5) * _CELL
-        sheet.text(across, down, f"{counts[row, column]:,}", ha="center", **style)
 
 
 def _block(colours: Pixels, *, width: int = _CELL) -> Pixels:

@@ -122,7 +122,7 @@ def _panels(results: Sequence[CaseResult]) -> list[Panel]:
     marks = {way: series_mark(index) for index, way in enumerate(dict.fromkeys(ways.values()))}
     panels = []
     for mode, axis in product(MODES, AXES):
-        own = _fixed([result for result in results if result.mode == mode and _has(result, axis)], axis)
+        own = _fixed([result for result in results if result.mode == mode and size_of(result, axis)], axis)
         ordered = sorted(own, key=lambda result: size_of(result, axis))
         lines = []
         for way, mark in marks.items():
@@ -136,14 +136,10 @@ def _panels(results: Sequence[CaseResult]) -> list[Panel]:
     return panels
 
 
-def _has(result: CaseResult, axis: str) -> bool:
-    """Whether the case has a size along `axis`: a width belongs to a network of one hidden layer."""
-    return {"network": len(result.hidden) == 1, "threads": result.threads is not None}.get(axis, True)
-
-
 def size_of(result: CaseResult, axis: str) -> int:
-    """The size of the case along `axis`."""
-    return {"batch": result.batch_size, "network": sum(result.hidden), "threads": result.threads or 0}[axis]
+    """The size of the case along `axis`, or 0 if it has none there: a width belongs to one hidden layer."""
+    width = result.hidden[0] if len(result.hidden) == 1 else 0
+    return {"batch": result.batch_size, "network": width, "threads": result.threads or 0}[axis]
 
 
 def _fixed(results: list[CaseResult], axis: str) -> list[CaseResult]:

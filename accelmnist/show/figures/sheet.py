@@ -227,16 +227,12 @@ class _Raster(Artist):
         context.restore()
 
 
-@lru_cache(maxsize=1)
-def _renderer() -> RendererAgg:
-    return RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
-
-
 @lru_cache(maxsize=4096)
 def text_width(text: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
     """Pixels that the widest line of `text` takes."""
     font = FontProperties(family=_FONT, size=size, weight="bold" if bold else "normal")
-    measure = cast(Any, _renderer().get_text_width_height_descent)  # untyped in matplotlib
+    renderer = RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
+    measure = cast(Any, renderer.get_text_width_height_descent)  # untyped in matplotlib
     return max(float(measure(line, font, False)[0]) for line in text.split("\n"))
 
 

@@ -25,7 +25,11 @@ def atlas_chapter(sources: Sources, answers: RecomputedAnswers | MissingEvidence
     if record is None:
         reason = answers.reason if isinstance(answers, MissingEvidence) else "they were not analysed"
         return _chapter(doc.Missing(text=f"The neurons can't be shown: {reason}."))
-    blocks: list[doc.Block] = [doc.Text(text=_lead(record), lead=True)]
+    what = "neurons of the first layer" if record.rows == "hidden" else "outputs, which are the first layer here,"
+    lead = f"Each of the {len(record.neurons)} {what} was watched on {count(record.test_images)} test images"
+    if any(neuron.ablation for neuron in record.neurons):
+        lead += ", and silenced in turn to see what is lost without it"
+    blocks: list[doc.Block] = [doc.Text(text=f"{lead}.", lead=True)]
     if record.summary:
         blocks.append(doc.Points(title="Observed", items=tuple(map(sentence, record.summary))))
     if isinstance(answers, MissingEvidence):
@@ -40,14 +44,6 @@ def atlas_chapter(sources: Sources, answers: RecomputedAnswers | MissingEvidence
 
 def _chapter(*blocks: doc.Block) -> doc.Section:
     return doc.Section(ident="neurons", title="The neurons", blocks=blocks)
-
-
-def _lead(record: NeuronsRecord) -> str:
-    what = "neurons of the first layer" if record.rows == "hidden" else "outputs, which are the first layer here,"
-    watched = f"Each of the {len(record.neurons)} {what} was watched on {count(record.test_images)} test images"
-    if all(neuron.ablation is None for neuron in record.neurons):
-        return f"{watched}."
-    return f"{watched}, and silenced in turn to see what is lost without it."
 
 
 def _shown(record: NeuronsRecord) -> tuple[list[Neuron], str]:

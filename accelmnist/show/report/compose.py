@@ -49,11 +49,12 @@ def compose(sources: Sources, answers: RecomputedAnswers | MissingEvidence, opti
         collector.offer(DIGITS, answers.images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE))
     chapters = tuple(chapter for chapter in _chapters(sources, answers, options, collector) if chapter is not None)
     word, tone = _verdict(sources)
+    machines = [f"On {e.hardware}, torch {e.torch}, accelmnist {e.accelmnist}" for _, e in sources.environments]
     return Report(
         title=options.title or _title(sources),
         author=options.author,
         date=_date(sources),
-        subtitle=_subtitle(sources),
+        subtitle=next(iter(machines), ""),
         verdict=word,
         verdict_tone=tone,
         summary=_summary(sources, answers),
@@ -101,12 +102,6 @@ def _title(sources: Sources) -> str:
     return "Training a small network: how fast, how right, how far from the limit"
 
 
-def _subtitle(sources: Sources) -> str:
-    """The machine and the software in a line."""
-    known = next((environment for _, environment in sources.environments if environment is not None), None)
-    return "" if known is None else f"On {known.hardware}, torch {known.torch}, accelmnist {known.accelmnist}"
-
-
 def _date(sources: Sources) -> str:
     """The day on which the newest record was made, in words of no language: 2026-11-24."""
     records = [record for record in (sources.run, sources.sweep, sources.bench) if record is not None]
@@ -121,18 +116,18 @@ def _date(sources: Sources) -> str:
 def _summary(sources: Sources, answers: RecomputedAnswers | MissingEvidence) -> tuple[str, ...]:
     """The answers in short."""
     run, sweep = sources.run, sources.sweep
-    sentences = list(filter(None, [winner_sentence(sweep)])) if sweep is not None else []
+    sentences = [winner_sentence(sweep)] if sweep is not None and sweep.winner is not None else []
     if run is not None and sweep is not None:
         own, others = run.config.data, sweep.config.data
         if (own.dataset, own.folder) != (others.dataset, others.folder):
-            names = (others.folder or others.dataset, own.folder or own.dataset)
-            sentences.append("That is of {}; what follows is of {}.".format(*names))
+            before, after = others.folder or others.dataset, own.folder or own.dataset
+            sentences.append(f"That is of {before}; what follows is of {after}.")
     if run is not None and run.metrics is not None:
         words = ClassWords(class_names_of(run))
         is_known = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
         sentences += [] if is_known else [accuracy_sentence(run.metrics)]
         sentences += seed_sentences(run)
-        sentences += [*confusion_sentences(run.metrics, words)[:1]]
+        sentences += confusion_sentences(run.metrics, words)[:1]
     if run is not None and run.status != "done":
         sentences.append(f"The run is {run.status}. {run.message or ''}".strip())
     neurons = answers.neurons if isinstance(answers, RecomputedAnswers) else sources.neurons
@@ -166,7 +161,7 @@ def _judgement(record: RunRecord) -> Section:
 
 def _environment(sources: Sources) -> Section:
     """On what it was made."""
-    known = [(name, environment) for name, environment in sources.environments if environment is not None]
+    known = sources.environments
     if not known:
         missing = Missing(text="The records do not say on what machine they were made.")
         return Section(ident="environment", title="The environment", blocks=(missing,))
@@ -205,7 +200,7 @@ def _machine(environment: Environment) -> tuple[tuple[str, str], ...]:
 
 def _remake(sources: Sources, command: str) -> Section:
     """The commands, as they were given, and the one that made this report."""
-    known = [environment for _, environment in sources.environments if environment is not None]
+    known = [environment for _, environment in sources.environments]
     lines = (*dict.fromkeys(environment.command for environment in known), command)
     versions = dict.fromkeys(f"accelmnist {one.accelmnist} and torch {one.torch}" for one in known)
     software = f" with {', or '.join(versions)}" if versions else ""

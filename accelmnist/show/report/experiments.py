@@ -209,12 +209,15 @@ def speed_chapter(record: BenchRecord) -> doc.Section:
     for remarks in bounds(view):
         blocks.append(replace(remarks, title=f"What holds it back: {remarks.title}".removesuffix(": ")))
     blocks += [doc.Points(title="Crossovers", items=crossovers)] if crossovers else []
-    blocks += [
-        replace(block, title="Doubts", items=tuple(map(_first_seen, block.items)))
-        if isinstance(block, doc.Remarks)
-        else block
-        for block in doubts(view)
-    ]
+    for block in doubts(view):
+        if not isinstance(block, doc.Remarks):
+            blocks.append(block)
+            continue
+        items = []
+        for remark in block.items:
+            seen, more = remark.details[:_MOST_SEEN], len(remark.details) - _MOST_SEEN
+            items.append(replace(remark, details=(*seen, f"and {more} more") if more > 0 else seen))
+        blocks.append(replace(block, title="Doubts", items=tuple(items)))
     blocks += [limits_table(record.limits)] if record.limits else []
     return doc.Section(ident="speed", title="The speed", blocks=tuple(blocks))
 
@@ -223,9 +226,3 @@ def speed_sentences(view: BenchView) -> str:
     """The outcome, how much was measured, and what is fastest."""
     sentences = (f"{outcome_of(view).word}: {extent(view)}", message_of(view), *leaders(view))
     return ". ".join(filter(None, sentences)) + "."
-
-
-def _first_seen(remark: doc.Remark) -> doc.Remark:
-    """A doubt with the first cases in which it was seen, if they are many."""
-    seen, more = remark.details[:_MOST_SEEN], len(remark.details) - _MOST_SEEN
-    return replace(remark, details=(*seen, f"and {more} more") if more > 0 else seen)

@@ -157,23 +157,19 @@ def training_chapter(record: RunRecord) -> doc.Section:
     blocks.append(doc.Text(text=f"{done} took {seconds(record.timing.train_s)}{speed}.", lead=True))
     observed = training_sentences(record)
     if record.epochs:
-        blocks.append(_curves(record, observed))
+        figure = doc.Figure(
+            ident="curves",
+            caption="Learning curves: the loss that is minimized, and the share of images that are right, by epoch.",
+            alt=" ".join(observed) or "Learning curves.",
+            panels=tuple(map(panel_of, curve_panels(record), ("curve-loss", "curve-accuracy"))),
+        )
+        blocks.append(figure)
     else:
         blocks.append(doc.Missing(text="No epoch was finished, so there are no curves."))
     blocks += [doc.Points(title="Observed", items=observed)] if observed else []
     blocks += [_epochs(record)] if record.epochs else []
     blocks.append(doc.Facts(rows=_costs(record)))
     return doc.Section(ident="training", title="The training", blocks=tuple(blocks))
-
-
-def _curves(record: RunRecord, observed: tuple[str, ...]) -> doc.Figure:
-    names = ("curve-loss", "curve-accuracy")
-    return doc.Figure(
-        ident="curves",
-        caption="Learning curves: the loss that is minimized, and the share of images that are right, by epoch.",
-        alt=" ".join(observed) or "Learning curves.",
-        panels=tuple(map(panel_of, curve_panels(record), names)),
-    )
 
 
 def _epochs(record: RunRecord) -> doc.Table:

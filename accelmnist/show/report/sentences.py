@@ -156,19 +156,15 @@ def _one_sided(metrics: Metrics, words: ClassWords) -> tuple[str, ...]:
     matrix = metrics.confusion_matrix
     for pair in metrics.confused_pairs:
         there, back = pair.count, matrix[pair.actual][pair.predicted]
-        if there > back and _by_a_coin(there, there + back) < 0.01:
+        tosses = there + back  # of a coin, with `there` or more heads, or as many tails
+        p_value = 2 * sum(math.comb(tosses, heads) for heads in range(there, tosses + 1)) / float(2**tosses)
+        if there > back and p_value < 0.01:
             return (
                 f"The mistakes between {words.names[pair.actual]} and {words.names[pair.predicted]} go mostly one way: "
                 f"{words.counted(there, pair.actual)} taken for {words.names[pair.predicted]}, {back or 'none'} the "
                 "other way round.",
             )
     return ()
-
-
-def _by_a_coin(hits: int, total: int) -> float:
-    """The chance of `hits` or more heads in `total` throws, or as many tails."""
-    ways = sum(math.comb(total, count) for count in range(hits, total + 1))
-    return min(1.0, 2 * ways / float(2**total))
 
 
 def likeness_sentence(likeness: Likeness, words: ClassWords) -> str:
@@ -231,14 +227,10 @@ def training_sentences(record: RunRecord) -> tuple[str, ...]:
             if (known[-1].train_loss or 0) < (known[0].train_loss or 0)
             else "The training loss did not fall from the first epoch to the last."
         )
-    return (*sentences, *_accuracy_by_epoch(record))
-
-
-def _accuracy_by_epoch(record: RunRecord) -> tuple[str, ...]:
     known = [epoch for epoch in record.epochs if epoch.accuracy is not None]
     if record.data is not None and record.data.validation_images > 0:
-        return _validation(known)
-    return _memory(known[-1], record) if known else ()
+        return (*sentences, *_validation(known))
+    return (*sentences, *(_memory(known[-1], record) if known else ()))
 
 
 def _validation(known: list[EpochFigures]) -> tuple[str, ...]:

@@ -55,10 +55,10 @@ class Sources:
     places: tuple[tuple[str, Path], ...] = ()
 
     @property
-    def environments(self) -> tuple[tuple[str, Environment | None], ...]:
-        """What each record was made on, by what the record is called, in the order in which one is made."""
+    def environments(self) -> list[tuple[str, Environment]]:
+        """What the records were made on as far as known, by what each is called, in the order in which one is made."""
         named = zip(_CALLED.values(), (self.sweep, self.run, self.bench), strict=True)
-        return tuple((name, record.environment) for name, record in named if record is not None)
+        return [(name, record.environment) for name, record in named if record and record.environment]
 
 
 class _Kind(msgspec.Struct):
