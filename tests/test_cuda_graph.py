@@ -28,7 +28,7 @@ from accelmnist.engines.step import replay
 from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs, chunk_sizes, split_steps
 from accelmnist.engines.step.torch_chunk import capacity_of
 from accelmnist.training.loop import prepare, train
-from accelmnist.training.profiling.profile import profile_training
+from accelmnist.training.profile import profile_training
 from tests.graph_stand_in import FakeGraphs
 from tests.rounding import Followed, assert_logits, leave, replayed
 from tests.test_engines import CONFIGURATIONS, STEPS

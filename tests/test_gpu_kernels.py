@@ -29,7 +29,7 @@ from accelmnist.engines.step.device_runner import upload_epoch
 from accelmnist.engines.triton.chunk import TritonChunk, why_too_large
 from accelmnist.engines.triton.kernels.constants import Tile, tile
 from accelmnist.training.loop import prepare
-from accelmnist.training.profiling.profile import profile_training
+from accelmnist.training.profile import profile_training
 from accelmnist.training.reference.tolerances import tolerances
 from tests.interpreted import classify, run_steps
 from tests.rounding import Followed, leave, replayed

@@ -34,20 +34,18 @@ from accelmnist.engines.step.eager_steps import EagerSteps
 from accelmnist.show.profile import profile_page
 from accelmnist.show.render.console import print_document
 from accelmnist.show.run_files import write_profile
+from accelmnist.training import profile as profiling
+from accelmnist.training import profile_events
 from accelmnist.training.checkpoint import weights_of
 from accelmnist.training.loop import prepare, train
-from accelmnist.training.profiling import launches
-from accelmnist.training.profiling import profile as profiling
-from accelmnist.training.profiling.events import driver_call, within
-from accelmnist.training.profiling.hot_spots import GRAPH_ROW, HOST_ROW, tabulate
-from accelmnist.training.profiling.launches import count_launches
-from accelmnist.training.profiling.profile import (
+from accelmnist.training.profile import (
     COUNTED_STEPS,
     profile_calls,
     profile_steps,
     profile_training,
     summarize,
 )
+from accelmnist.training.profile_events import GRAPH_ROW, HOST_ROW, count_launches, driver_call, tabulate, within
 from tests.training_helpers import make_job, small_config
 
 CPU = resolve("cpu")
@@ -147,9 +145,9 @@ def test_what_is_left_out_is_no_work_and_what_counts_is_no_view(synthetic: Datas
     names = {event.name for event in profiling._record(lambda: runner.train_epoch(epoch), CPU).function_events}
     views = {name for name in names if name.startswith("aten::") and is_view(name)}
     assert {"aten::t", "aten::select", "aten::as_strided", "aten::expand"} <= views
-    assert views - launches._NO_WORK == set()
+    assert views - profile_events._NO_WORK == set()
     computing = {"aten::mm", "aten::addmm", "aten::copy_", "aten::fill_", "aten::index_select", "aten::_fused_adamw_"}
-    assert not computing & launches._NO_WORK
+    assert not computing & profile_events._NO_WORK
 
 
 def is_view(name: str) -> bool:
@@ -284,20 +282,11 @@ class FakeEvent:
     cpu_parent: FakeEvent | None = None
 
     def __post_init__(self) -> None:
+        self.device_type: Any = SimpleNamespace(name=self.device)
+        self.time_range: Any = SimpleNamespace(start=self.start, end=self.end)
+        self.self_cpu_time_total = self.end - self.start - sum(child.end - child.start for child in self.cpu_children)
         for child in self.cpu_children:
             child.cpu_parent = self
-
-    @property
-    def device_type(self) -> Any:
-        return SimpleNamespace(name=self.device)
-
-    @property
-    def time_range(self) -> Any:
-        return SimpleNamespace(start=self.start, end=self.end)
-
-    @property
-    def self_cpu_time_total(self) -> Any:
-        return self.end - self.start - sum(child.end - child.start for child in self.cpu_children)
 
     def family(self) -> Any:
         return [self, *(member for child in self.cpu_children for member in child.family())]

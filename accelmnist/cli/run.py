@@ -222,7 +222,7 @@ def _with_tables(record: RunRecord, folder: Path | None) -> RunRecord:
         return record
     from accelmnist.core.records import save_record
     from accelmnist.show.run_files import write_profile, write_trials
-    from accelmnist.training.profiling.profile import TRACE_NAME
+    from accelmnist.training.profile import TRACE_NAME
 
     files = record.files
     if record.profile is not None:

@@ -75,7 +75,7 @@ def _evaluate(run: Run, trained: Trained) -> Evaluation:
 
 
 def _profile(run: Run, runner: Runner, job: Job) -> None:
-    from accelmnist.training.profiling.profile import TRACE_NAME, profile_training  # here: most runs do without it
+    from accelmnist.training.profile import TRACE_NAME, profile_training  # here: most runs do without it
 
     run.observer.stage("profiling a few steps")
     folder = run.writer.folder

@@ -36,9 +36,15 @@ from accelmnist.device import Device, matmul_precision, synchronize
 from accelmnist.engines.contract import Job, Runner
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.training.checkpoint import load_weights, weights_of
-from accelmnist.training.profiling.events import Event, is_compiled_graph, within
-from accelmnist.training.profiling.hot_spots import HOST_ROW, tabulate
-from accelmnist.training.profiling.launches import count_launches, has_driver_calls
+from accelmnist.training.profile_events import (
+    HOST_ROW,
+    Event,
+    count_launches,
+    has_driver_calls,
+    is_compiled_graph,
+    tabulate,
+    within,
+)
 
 TRACE_NAME = "profile.json.gz"
 COUNTED_STEPS = 5  # enough for counts, which are the same every step
