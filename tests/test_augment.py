@@ -20,8 +20,7 @@ from accelmnist.training.loop import prepare, train
 from accelmnist.training.reference.exact import check_first_steps, images_seen
 from accelmnist.training.reference.scores import oracle_scores
 from accelmnist.training.reference.tolerances import tolerances
-from accelmnist.training.reference.training import train_reference
-from accelmnist.training.reference.verdict import VerdictInputs, judge
+from accelmnist.training.reference.verdict import VerdictInputs, judge, train_reference
 from tests.training_helpers import make_job, small_config, train_with
 
 pytestmark = pytest.mark.numeric

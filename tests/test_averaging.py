@@ -19,10 +19,9 @@ from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.step.memory import training_bytes
-from accelmnist.training.averaging import WeightAverage
 from accelmnist.training.checkpoint import load_checkpoint
 from accelmnist.training.evaluation import accuracy_of
-from accelmnist.training.loop import prepare, train
+from accelmnist.training.loop import WeightAverage, prepare, train
 from tests.rounding import UNIT
 from tests.test_resume import same_to_the_bit, stop_after
 from tests.training_helpers import make_job, small_config

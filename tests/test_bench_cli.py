@@ -158,7 +158,7 @@ def test_a_wrong_case_is_told_and_the_exit_code_is_1(
     monkeypatch.setattr(EagerEngine, "prepare", prepare)
     monkeypatch.setattr("accelmnist.measure.case_builder.is_reference", lambda *_, **__: False)
     monkeypatch.setattr(
-        "accelmnist.training.reference.training.EagerEngine", type("Right", (EagerEngine,), {"prepare": original})
+        "accelmnist.training.reference.verdict.EagerEngine", type("Right", (EagerEngine,), {"prepare": original})
     )
     assert invoke([*TRAINING, "--out", "out"]) == 1
     (result,) = load_bench(Path("out")).cases

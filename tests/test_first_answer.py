@@ -29,8 +29,7 @@ from accelmnist.show.observer import SilentObserver
 from accelmnist.training import execute as module
 from accelmnist.training.checkpoint import find_stopped_run
 from accelmnist.training.execute import answers_first, execute
-from accelmnist.training.run import RunOutcome, RunRequest
-from accelmnist.training.setup import choose_setup
+from accelmnist.training.run import RunOutcome, RunRequest, choose_setup
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 

@@ -27,8 +27,7 @@ from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.reference.scores import oracle_scores
 from accelmnist.training.reference.tolerances import tolerances
-from accelmnist.training.reference.training import train_reference
-from accelmnist.training.reference.verdict import VerdictInputs, judge
+from accelmnist.training.reference.verdict import VerdictInputs, judge, train_reference
 from tests.rounding import Followed, assert_logits, leave
 from tests.training_helpers import ends_of, make_job, reference, run_epoch, small_config, train_with
 

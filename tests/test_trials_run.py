@@ -35,8 +35,7 @@ from accelmnist.sweep.trials.scores import check_seeds, spread_of
 from accelmnist.sweep.trials.training import way_of
 from accelmnist.training.checkpoint import load_model
 from accelmnist.training.reference.tolerances import seed_spread_limit
-from accelmnist.training.run import RunRequest
-from accelmnist.training.setup import choose_setup
+from accelmnist.training.run import RunRequest, choose_setup
 from tests.samples import sample_epoch, sample_record
 
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]

@@ -25,8 +25,14 @@ from accelmnist.engines.step.eager_steps import EagerSteps
 from accelmnist.training.evaluation import evaluate
 from accelmnist.training.reference.scores import check_scores, oracle_scores
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
-from accelmnist.training.reference.training import ReferenceTraining, is_reference, loss_differences, train_reference
-from accelmnist.training.reference.verdict import VerdictInputs, judge
+from accelmnist.training.reference.verdict import (
+    ReferenceTraining,
+    VerdictInputs,
+    is_reference,
+    judge,
+    loss_differences,
+    train_reference,
+)
 from tests.training_helpers import Finished, train_with
 
 pytestmark = pytest.mark.numeric

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from accelmnist.data.types import Dataset
     from accelmnist.show.observer import ConsoleObserver, SilentObserver
     from accelmnist.training.checkpoint import Checkpoint
-    from accelmnist.training.run import RunRequest
-    from accelmnist.training.setup import Setup
+    from accelmnist.training.run import RunRequest, Setup
 
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
 
@@ -63,7 +62,7 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig) -> _Run:
     from accelmnist.data.mnist import load_in_background
     from accelmnist.device import is_known_without_torch
     from accelmnist.device.loading import load_torch
-    from accelmnist.training.setup import choose_setup
+    from accelmnist.training.run import choose_setup
 
     load = import_s = None
     if not is_known_without_torch(config.execution.device):
@@ -80,7 +79,7 @@ def _stopped(shell: Shell, options: RunOptions) -> _Run:
     shell.helper.begin()
     import_s = load_torch()
     from accelmnist.training.checkpoint import find_stopped_run
-    from accelmnist.training.setup import choose_setup
+    from accelmnist.training.run import choose_setup
 
     stopped = find_stopped_run(shell.stopped_folder())
     checkpoint = stopped.checkpoint

@@ -130,6 +130,12 @@ class Check:
     detail: str
     reason: str
 
+    @classmethod
+    def at_most(cls, name: str, value: float, limit: float, *, detail: str, reason: str) -> Check:
+        """The check that `value` is `limit` or less; a NaN fails."""
+        value = float(value)
+        return cls(name=name, passed=value <= limit, value=value, limit=limit, detail=detail, reason=reason)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:

@@ -31,8 +31,7 @@ from accelmnist.training.loop import losses_of, train
 from accelmnist.training.reference.exact import check_evaluation
 from accelmnist.training.reference.scores import Oracle, check_scores
 from accelmnist.training.reference.tolerances import tolerances
-from accelmnist.training.reference.training import ReferenceTraining, is_reference, train_reference
-from accelmnist.training.reference.verdict import VerdictInputs, judge
+from accelmnist.training.reference.verdict import ReferenceTraining, VerdictInputs, is_reference, judge, train_reference
 
 Devices = Mapping[str, Device | DeviceError]
 

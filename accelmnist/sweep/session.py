@@ -35,8 +35,7 @@ from accelmnist.sweep.start import SweepOutcome, SweepRequest, first_record, swe
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
 from accelmnist.training.early_exit import record_early_exit
 from accelmnist.training.execute import execute
-from accelmnist.training.run import RunRequest
-from accelmnist.training.setup import choose_setup
+from accelmnist.training.run import RunRequest, choose_setup
 
 
 def execute_sweep(request: SweepRequest, observer: SweepObserver) -> SweepOutcome:

@@ -19,7 +19,7 @@ from accelmnist.engines.model import MLP
 from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
 from accelmnist.sweep.record import CandidateResult, SweepRecord
 from accelmnist.training.reference.scores import Oracle, score_here
-from accelmnist.training.setup import Setup, choose_setup
+from accelmnist.training.run import Setup, choose_setup
 
 
 @dataclass(frozen=True, kw_only=True)

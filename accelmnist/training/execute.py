@@ -22,8 +22,7 @@ from accelmnist.data.types import ImageSet
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.memory import require_memory
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train
-from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest
-from accelmnist.training.setup import Setup
+from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
 LONGEST_S = 2.0  # that a run waits before it shows itself, as torch's import would take
 WEIGHTS_A_SECOND = 1.5e10  # times images: a low estimate for two cores, before an epoch has told the true one
@@ -48,7 +47,7 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
                 run,
                 Trained(training.job, losses_of(training.epochs), training.runner, is_answered=training.is_answered),
             )
-    return RunOutcome(run.writer.record, training.job.model, run.images.test)
+    return RunOutcome(run.record, training.job.model, run.images.test)
 
 
 def answers_first(setup: Setup) -> bool:
@@ -81,7 +80,7 @@ class Training:
             self.probe = upload(run.images.probe, run.setup.device)
             assert self.job.model is not None
             assert self.job.data is not None
-        run.writer.time(upload_s=time.perf_counter() - started)
+        run.time(upload_s=time.perf_counter() - started)
         self.average = average_of(self.job)
         self.epochs = _epochs_of(run.request)
 
@@ -113,7 +112,7 @@ class Training:
         return True
 
     def _keep(self) -> None:
-        self.run.writer.keep_epochs(tuple(result.figures for result in self.epochs))
+        self.run.keep_epochs(tuple(result.figures for result in self.epochs))
 
     def _prepare(self) -> None:
         run, engine = self.run, self.run.setup.engine.engine
@@ -121,7 +120,7 @@ class Training:
         if compiles:
             run.observer.stage("compiling the step")
         self.runner = prepare(engine, self.job)
-        run.writer.time(compile_s=self.runner.prepare_s if compiles else None)
+        run.time(compile_s=self.runner.prepare_s if compiles else None)
         if run.request.checkpoint is not None:
             from accelmnist.training.checkpoint import CHECKPOINT_NAME, load_weights
 
@@ -134,7 +133,7 @@ class Training:
         """Tell the accuracy on the test set."""
         run, started = self.run, time.perf_counter()
         accuracy = accuracy_by(self.runner, self.job, run.images.test)
-        run.writer.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
+        run.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
         self.is_answered = True
         run.request.on_answer(accuracy)
 
@@ -157,11 +156,11 @@ class Training:
             self._save_checkpoint()
         run.observer.epoch_done(result.figures)
         if stops:
-            run.writer.stop("interrupted", f"stopped after epoch {number} of {last}")
+            run.stop("interrupted", f"stopped after epoch {number} of {last}")
         return stops
 
     def _save_checkpoint(self) -> None:
-        folder = self.run.writer.folder
+        folder = self.run.folder
         if folder is None:
             return
         import torch
@@ -173,10 +172,10 @@ class Training:
             weights=weights_of(self.job.model),
             state=self.runner.state() | (self.average.state() if self.average is not None else {}),
             losses=torch.from_numpy(losses_of(self.epochs)),
-            epochs=self.run.writer.record.epochs,
+            epochs=self.run.record.epochs,
         )
         save_checkpoint(checkpoint, folder / CHECKPOINT_NAME)
-        self.run.writer.save()
+        self.run.save()
 
 
 def _epochs_of(request: RunRequest) -> tuple[EpochResult, ...]:

@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from accelmnist.core.config import LEARNING_RATES, RunConfig
-from accelmnist.core.errors import DivergedError
+from accelmnist.core.errors import CheckpointError, DivergedError
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.on_device import DeviceSet
 from accelmnist.data.types import ImageSet
 from accelmnist.device import matmul_precision, synchronize
-from accelmnist.engines.contract import Engine, Floats, Job, Runner
+from accelmnist.engines.contract import Engine, Floats, Job, Runner, State
 from accelmnist.engines.plan import TrainingPlan
 
 if TYPE_CHECKING:
-    from accelmnist.training.averaging import WeightAverage
+    from torch import Tensor
+
+    from accelmnist.engines.model import MLP
+
+_TRAINED = "trained"  # in a saved state: the weights that training goes on from
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,54 @@ def prepare(engine: type[Engine], job: Job) -> Runner:
     return replace(runner, prepare_s=time.perf_counter() - started)
 
 
+class WeightAverage:
+    """The average of `model`'s weights that keeps the share `decay` of its past each epoch; 0 leaves the weights.
+
+    After epoch k it moves towards the weights by (1 - d) / (1 - d^k), where d is `decay`: an exponential average
+    without the bias of its start (Polyak and Juditsky 1992; the correction is Adam's, Kingma and Ba 2015). Training
+    goes on from the weights themselves. Between two epochs the module holds the average, so whoever evaluates or saves
+    it sees what the run would give; engines see nothing of it.
+    """
+
+    def __init__(self, model: MLP, decay: float) -> None:
+        self._decay = decay
+        self._named = {name: weight.detach() for name, weight in model.named_parameters()} if decay else {}
+        self._trained: dict[str, Tensor] = {}  # empty before the first epoch
+        self._average = {name: weight.new_zeros(weight.shape) for name, weight in self._named.items()}
+
+    def resume_training(self) -> None:
+        """Before an epoch: give the module the weights to train on, and keep the average."""
+        for name, trained in self._trained.items():
+            self._average[name].copy_(self._named[name])
+            self._named[name].copy_(trained)
+
+    def take_in(self, epochs: int) -> None:
+        """After epoch number `epochs`, counted from 1: take its weights in, and give the module the average."""
+        for name, weight in self._named.items():
+            self._trained[name] = weight.clone()
+            share = (1 - self._decay) / (1 - self._decay**epochs)
+            weight.copy_(self._average[name].lerp_(weight, share))
+
+    def state(self) -> State:
+        """The weights to train on, as copies on the host; empty where nothing is averaged."""
+        return {f"{_TRAINED}/{name}": trained.to("cpu", copy=True) for name, trained in self._trained.items()}
+
+    def load_state(self, state: State) -> None:
+        """Go on from a `state()`; the module holds the average already. Raises CheckpointError where it is missing."""
+        for name, weight in self._named.items():
+            found = state.get(f"{_TRAINED}/{name}")
+            if found is None or found.shape != weight.shape:
+                raise CheckpointError(
+                    f"the saved training state: {_TRAINED}/{name} is missing or of another shape",
+                    remedy="Resume with the run's own options",
+                )
+            self._trained[name] = found.to(weight.device, copy=True)
+
+
 def average_of(job: Job) -> WeightAverage | None:
     """What averages the weights of `job`, if its configuration asks for that."""
-    if not job.config.training.averaging:
-        return None
-    from accelmnist.training.averaging import WeightAverage
-
-    return WeightAverage(job.model, job.config.training.averaging)
+    decay = job.config.training.averaging
+    return WeightAverage(job.model, decay) if decay else None
 
 
 def train(

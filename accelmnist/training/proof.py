@@ -16,8 +16,7 @@ from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, save_mod
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances
-from accelmnist.training.reference.training import is_reference, train_reference
-from accelmnist.training.reference.verdict import VerdictInputs, judge
+from accelmnist.training.reference.verdict import VerdictInputs, is_reference, judge, train_reference
 from accelmnist.training.run import Run
 
 
@@ -39,30 +38,30 @@ class Trained:
 
 def prove(run: Run, trained: Trained) -> None:
     """Evaluate, profile and judge `trained`; the record of `run` is done then, and saved."""
-    model, writer = trained.job.model, run.writer
-    if writer.folder is not None:
+    model = trained.job.model
+    if run.folder is not None:
         summary = run.images.summary
-        save_model(model, writer.folder / MODEL_NAME, class_names=summary.class_names, dataset=summary.dataset)
+        save_model(model, run.folder / MODEL_NAME, class_names=summary.class_names, dataset=summary.dataset)
     run.request.on_trained()
     run.observer.stage("evaluating on the test set")
     evaluation = trained.evaluation or _evaluate(run, trained)
-    writer.change(
+    run.change(
         metrics=evaluation.metrics,
         mistakes=confident_mistakes(evaluation, model),
         peak_memory_bytes=peak_memory_bytes(run.setup.device),
     )
-    writer.save()
+    run.save()
     if not trained.is_answered:
         run.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
     if run.request.profile and trained.runner is not None:
         _profile(run, trained.runner, trained.job)
     oracle = run.request.oracle(evaluation.labels, evaluation.predictions)
-    run.request.on_evaluated(writer.record, model, run.images.test)
+    run.request.on_evaluated(run.record, model, run.images.test)
     _judge(run, trained, evaluation, oracle)
-    writer.change(status="done")
-    writer.save()
-    if writer.folder is not None:
-        (writer.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
+    run.change(status="done")
+    run.save()
+    if run.folder is not None:
+        (run.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
 
 
 def _evaluate(run: Run, trained: Trained) -> Evaluation:
@@ -70,7 +69,7 @@ def _evaluate(run: Run, trained: Trained) -> Evaluation:
     device, precision = run.setup.device, run.config.execution.precision
     evaluation = evaluate(trained.job.model, upload(run.images.test, device), device=device, precision=precision)
     if not trained.is_answered:
-        run.writer.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
+        run.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
     return evaluation
 
 
@@ -78,10 +77,10 @@ def _profile(run: Run, runner: Runner, job: Job) -> None:
     from accelmnist.training.profile import TRACE_NAME, profile_training  # here: most runs do without it
 
     run.observer.stage("profiling a few steps")
-    folder = run.writer.folder
+    folder = run.folder
     profile = profile_training(runner, job, trace=None if folder is None else folder / TRACE_NAME)
-    run.writer.change(profile=profile.summary)
-    run.writer.save()
+    run.change(profile=profile.summary)
+    run.save()
 
 
 def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[[], OracleScores]) -> None:
@@ -108,8 +107,8 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
         return train_reference(config, images.training, images.test, nudge=nudge).losses
 
     verdict = judge(inputs, oracle=oracle, reference=reference, nudged=nudged_losses, is_reference=itself)
-    run.writer.time(verify_s=time.perf_counter() - started)
-    run.writer.change(
+    run.time(verify_s=time.perf_counter() - started)
+    run.change(
         verdict=_with_checks(verdict, trained.checks(evaluation)), reference=reference.run if reference else None
     )
 

@@ -1,4 +1,4 @@
-"""What is wanted of a run, who is told what happens in it, and what every run has: its images and its record.
+"""What is chosen before a run, what is wanted of it, who is told what happens in it, and its images and its record.
 
 A run is train, then prove: `execute` trains once, `sweep/trials` many times at once, and both prove by `proof`. Nothing
 is printed: an `Observer` is told what happens. Nothing that was measured is lost: whatever ends a run early, the record
@@ -10,28 +10,76 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from accelmnist.core.config import RunConfig
-from accelmnist.core.records import EpochFigures, RunRecord, Status
+from accelmnist.core.errors import OutputError
+from accelmnist.core.files import make_folder
+from accelmnist.core.recipes import RECIPES, changes
+from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
 from accelmnist.data.split import RunImages, load_images
 from accelmnist.data.types import Dataset, ImageSet
-from accelmnist.device import memory_errors, set_threads
+from accelmnist.device import Device, memory_errors, require_precision, resolve, set_threads
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import load_torch
+from accelmnist.engines.choose import EngineChoice, choose_engine
 from accelmnist.training.early_exit import record_early_exit
-from accelmnist.training.record_writer import RecordWriter
 from accelmnist.training.reference.scores import Oracle, score_here
-from accelmnist.training.setup import Setup
 
 if TYPE_CHECKING:
     from accelmnist.engines.model import MLP
     from accelmnist.training.checkpoint import Checkpoint
 
 _REMEDY = "Try a smaller --batch-size or --hidden, or another --device"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that is chosen before a run starts."""
+
+    config: RunConfig
+    device: Device
+    engine: EngineChoice
+    choices: tuple[Choice, ...]
+
+
+def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setup:
+    """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there.
+
+    `resumed_after` is the number of epochs that a run to go on with has behind it; its choices were made when it began.
+    torch is loaded only if one of the choices needs it.
+    """
+    device = resolve(config.execution.device)
+    precision = require_precision(device, config.execution.precision)
+    # Before the engine is chosen: a speed holds for as many.
+    threads = set_threads(config.execution.threads)
+    engine = choose_engine(config, device)
+    execution = replace(config.execution, device=str(device), engine=engine.name, threads=threads)
+    asked = "asked for" if config.execution.threads else "the cores that it may use"
+    choices: tuple[Choice, ...] = (
+        *_recipe_choice(config),
+        Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
+        Choice(what="engine", value=engine.name, reason=engine.reason),
+        Choice(what="precision", value=config.execution.precision, reason=precision.reason),
+        Choice(what="threads", value=str(threads), reason=asked),
+    )
+    if resumed_after is not None:
+        start = Choice(what="start", value=f"after epoch {resumed_after}", reason="the stopped run goes on")
+        choices = (*(replace(choice, reason="as the stopped run") for choice in choices), start)
+    return Setup(replace(config, execution=execution), device, engine, choices)
+
+
+def _recipe_choice(config: RunConfig) -> tuple[Choice, ...]:
+    """The recipe, where there is one, with what options changed in it."""
+    recipe = RECIPES.get(config.recipe or "")
+    if recipe is None:
+        return ()
+    changed = ", ".join(changes(config, recipe))
+    reason = f"asked for, but changed: {changed}" if changed else f"asked for: {recipe.purpose}"
+    return (Choice(what="recipe", value=recipe.name, reason=reason),)
 
 
 class Observer(Protocol):
@@ -92,10 +140,11 @@ class RunOutcome:
 
 
 class Run:
-    """What every run has: `writer` holds the record as it grows, `images` are those that it loads.
+    """What every run has: its `images`, and its `record` as it grows, of which a file holds the last complete state.
 
     `observe` makes the observer when the run opens, which is when it first shows and saves itself. A run that `waits`
-    opens late: until then neither torch nor what shows it is loaded.
+    opens late: until then neither torch nor what shows it is loaded, and nothing is saved: `folder` is None, so that a
+    mistake leaves none.
     """
 
     images: RunImages
@@ -106,28 +155,28 @@ class Run:
     ) -> None:
         self.request, self.setup, self.config = request, setup, setup.config
         self.waits, self.is_open = waits, False
+        self.folder: Path | None = None
         self._observe = observe
-        record = RunRecord(
+        self.record = RunRecord(
             created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             config=self.config,
             choices=setup.choices,
             parameters=self.config.model.parameters,
         )
-        self.writer = RecordWriter(record, on_stopped=request.on_stopped)
-        self.writer.time(import_s=request.import_s)
+        self.time(import_s=request.import_s)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Within: whatever ends the run early, the record is saved with its status first."""
-        with record_early_exit(self._stop), memory_errors(self.setup.device, _REMEDY):
+        with record_early_exit(self._end_early), memory_errors(self.setup.device, _REMEDY):
             yield
 
-    def _stop(self, status: Status, message: str) -> None:
+    def _end_early(self, status: Status, message: str) -> None:
         if status == "diverged" and not self.is_open:
             self.open()
-        if self.writer.record.environment is None:
-            self.writer.change(environment=describe_environment(self.setup.device))
-        self.writer.stop(status, message)
+        if self.record.environment is None:
+            self.change(environment=describe_environment(self.setup.device))
+        self.stop(status, message)
 
     def load(self) -> None:
         """Load the images, and meanwhile torch, unless the run waits."""
@@ -139,22 +188,49 @@ class Run:
             self.load_torch()
         started = time.perf_counter()
         self.images = load_images(config, load)
-        self.writer.time(load_s=time.perf_counter() - started)
-        self.writer.change(data=self.images.summary)
+        self.time(load_s=time.perf_counter() - started)
+        self.change(data=self.images.summary)
 
     def load_torch(self) -> None:
         """Load torch, unless it is there, and give it the run's threads."""
         if "torch" not in sys.modules:
             self.request.on_loading()
-            self.writer.time(import_s=load_torch())
+            self.time(import_s=load_torch())
         set_threads(self.config.execution.threads)
 
     def open(self) -> None:
         """Show the run and save its record, from now on after every change; raises OutputError."""
         self.load_torch()
         self.is_open = True
-        self.writer.change(environment=describe_environment(self.setup.device))
-        self.writer.open(self.request.folder)
+        self.change(environment=describe_environment(self.setup.device))
+        self.folder = None if self.request.folder is None else make_folder(self.request.folder)
         self.observer = self._observe()
-        self.observer.planned(self.writer.record)
-        self.writer.save()
+        self.observer.planned(self.record)
+        self.save()
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the record."""
+        self.record = replace(self.record, **fields)
+
+    def time(self, **seconds: Any) -> None:
+        """Change fields of its timing."""
+        self.change(timing=replace(self.record.timing, **seconds))
+
+    def keep_epochs(self, epochs: tuple[EpochFigures, ...]) -> None:
+        """These are the epochs so far: their figures, and what the training took."""
+        train_s = sum(figures.train_s for figures in epochs)
+        images = sum(figures.train_s * figures.images_per_s for figures in epochs)
+        self.change(epochs=epochs)
+        self.time(train_s=train_s, images_per_s=images / train_s if train_s else None)
+
+    def stop(self, status: Status, message: str) -> None:
+        """It ends without a result: save what there is; if even that fails, what was saved last stays."""
+        self.change(status=status, message=message)
+        with suppress(OutputError):
+            self.save()
+        self.request.on_stopped(self.record)
+
+    def save(self) -> None:
+        """Replace the file; raises OutputError."""
+        if self.folder is not None:
+            save_record(self.record, self.folder)

@@ -37,7 +37,7 @@ from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import losses_of, prepare, train
 from accelmnist.training.reference.exact import check_evaluation, check_first_steps
 from accelmnist.training.reference.tolerances import tolerances
-from accelmnist.training.reference.training import loss_differences
+from accelmnist.training.reference.verdict import loss_differences
 
 CONFIGURATIONS: dict[str, RunConfig] = {
     "the defaults": RunConfig(),

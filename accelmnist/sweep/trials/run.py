@@ -25,8 +25,7 @@ from accelmnist.sweep.trials.scores import check_seeds, spread_of
 from accelmnist.sweep.trials.training import is_together, train_trials, way_of
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.proof import Trained, prove
-from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest
-from accelmnist.training.setup import Setup
+from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
 
 class TrialsObserver(Observer, Protocol):
@@ -58,7 +57,7 @@ def execute_trials(
         return seen[0]
 
     run = Run(request, setup, observed)
-    run.writer.change(choices=_choices(setup, trials), trials=TrialsSummary(planned=count))
+    run.change(choices=_choices(setup, trials), trials=TrialsSummary(planned=count))
     with run.recorded():
         run.load()
         require_memory(run.config, setup.device)
@@ -69,7 +68,7 @@ def execute_trials(
         if trained is not None:
             job = trained.job
             prove(run, trained)
-    return RunOutcome(run.writer.record, job.model, run.images.test)
+    return RunOutcome(run.record, job.model, run.images.test)
 
 
 class _Trainings:
@@ -94,13 +93,13 @@ class _Trainings:
             took_s = time.perf_counter() - started
             evaluation = self._evaluation_of(result)
             if result.key == self.trials[0].key:
-                run.writer.time(evaluate_s=time.perf_counter() - started - took_s)
-                run.writer.keep_epochs(result.epochs)
+                run.time(evaluate_s=time.perf_counter() - started - took_s)
+                run.keep_epochs(result.epochs)
                 first = result, evaluation
             self._keep(result, evaluation, took_s)
         if run.request.should_stop():
             done = len(self._summary.trials)
-            run.writer.stop("interrupted", f"stopped after {done} of {self._summary.planned} seeds")
+            run.stop("interrupted", f"stopped after {done} of {self._summary.planned} seeds")
             return None
         assert first is not None, "every trial has a result"
         return self._trained(*first)
@@ -130,14 +129,14 @@ class _Trainings:
             error=result.error,
         )
         self.images_seen += sum(epoch.train_s * epoch.images_per_s for epoch in result.epochs)
-        self.run.writer.change(trials=_summary(self._summary, figures, took_s, self.images_seen))
-        self.run.writer.save()
+        self.run.change(trials=_summary(self._summary, figures, took_s, self.images_seen))
+        self.run.save()
         self.observer.trial_done(figures)
 
     @property
     def _summary(self) -> TrialsSummary:
-        assert self.run.writer.record.trials is not None
-        return self.run.writer.record.trials
+        assert self.run.record.trials is not None
+        return self.run.record.trials
 
 
 def _trial(config: RunConfig, place: int) -> Trial:

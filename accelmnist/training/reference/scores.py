@@ -13,6 +13,7 @@ from accelmnist.core.config import CLASSES
 from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import Check
 
+_REASON = "two ways of counting the same predictions may differ in the last digit alone"
 _ROUNDING = 1e-9  # two ways of dividing the same counts in float64
 
 
@@ -67,9 +68,10 @@ def check_scores(ours: Metrics, theirs: OracleScores) -> list[Check]:
     cells = int(np.abs(theirs.confusion.T - np.array(ours.confusion_matrix)).sum())
     mine, others = _flat(ours), np.array([*theirs.per_class.ravel(), *theirs.macro, *theirs.weighted, theirs.accuracy])
     error = float(np.abs(mine - others).max())
+    largest = f"largest difference of {len(mine)}"
     return [
-        _check("matrix, scikit-learn", float(cells), 0.0, "counts that differ"),
-        _check("scores, scikit-learn", error, _ROUNDING, f"largest difference of {len(mine)}"),
+        Check.at_most("matrix, scikit-learn", cells, 0.0, detail="counts that differ", reason=_REASON),
+        Check.at_most("scores, scikit-learn", error, _ROUNDING, detail=largest, reason=_REASON),
     ]
 
 
@@ -78,8 +80,3 @@ def _flat(ours: Metrics) -> NDArray[np.float64]:
     macro = (ours.macro_precision, ours.macro_recall, ours.macro_f1)
     weighted = (ours.weighted_precision, ours.weighted_recall, ours.weighted_f1)
     return np.array([*by_class, *macro, *weighted, ours.accuracy])
-
-
-def _check(name: str, value: float, limit: float, detail: str) -> Check:
-    reason = "two ways of counting the same predictions may differ in the last digit alone"
-    return Check(name=name, passed=value <= limit, value=value, limit=limit, detail=detail, reason=reason)
