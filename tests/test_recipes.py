@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from accelmnist.cli import commands, invoke
-from accelmnist.cli.bench_options import bench_config_from
+from accelmnist.cli.bench import bench_config_from
 from accelmnist.cli.options import CommandLine
 from accelmnist.cli.run_options import config_from, with_recipe
 from accelmnist.core.config import DataConfig, RunConfig

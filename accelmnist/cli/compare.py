@@ -10,6 +10,7 @@ import click
 from accelmnist.cli.options import Command, document_option, option, parse_share, under
 from accelmnist.cli.shell import CHECK_FAILED
 from accelmnist.core.errors import ConfigError, RecordError
+from accelmnist.core.files import encode, record_file
 
 if TYPE_CHECKING:
     from accelmnist.measure.compare.compared_record import ComparedRecord
@@ -85,7 +86,6 @@ def _read(path: Path) -> ComparedRecord:
 
 
 def _side(path: Path) -> ComparedRecord:
-    from accelmnist.core.files import record_file
     from accelmnist.measure.compare.compared_record import compared_bench
     from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
     from accelmnist.measure.record import load_bench
@@ -111,9 +111,7 @@ def _decode(file: Path) -> object:
 
 def _print(comparison: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:
     if as_json:
-        from accelmnist.core.files import encode
-
-        click.echo(encode(comparison).decode(), nl=False)
+        click.echo(encode(comparison), nl=False)
     elif as_markdown:
         from accelmnist.show.compare import comparison_note
         from accelmnist.show.render.markdown import render_markdown

@@ -9,6 +9,7 @@ import click
 from accelmnist.cli.options import Command, document_option, under
 from accelmnist.cli.shell import CHECK_FAILED
 from accelmnist.core.errors import DeviceError
+from accelmnist.core.files import encode
 
 if TYPE_CHECKING:
     from accelmnist.analysis.doctor import Diagnosis
@@ -24,9 +25,7 @@ def doctor(as_json: bool) -> int:
     """
     diagnosis = _diagnose()
     if as_json:
-        import msgspec
-
-        click.echo(msgspec.json.format(msgspec.json.encode(diagnosis), indent=2).decode())
+        click.echo(encode(diagnosis), nl=False)
     else:
         from accelmnist.show.doctor import doctor_page
         from accelmnist.show.render.console import make_terminal, print_document

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.cli.options import Command, json_option, no_save_option, option, path_option, under
+from accelmnist.cli.options import Command, count_option, json_option, no_save_option, option, path_option, under
 from accelmnist.core.config import DATASETS
 from accelmnist.core.errors import ConfigError
+from accelmnist.core.files import encode, make_folder
 from accelmnist.device.threads import limit_spinning
 
 if TYPE_CHECKING:
@@ -30,14 +31,7 @@ if TYPE_CHECKING:
 )
 @under(
     "Result",
-    option(
-        "--top",
-        type=click.IntRange(min=1),
-        default=12,
-        show_default=True,
-        metavar="N",
-        help="Neurons told on the console, the clearest first.",
-    ),
+    count_option("--top", default=12, help="Neurons told on the console, the clearest first."),
     path_option("--out", metavar="DIR", help="Folder of the files; RUN if not given."),
     no_save_option,
     json_option,
@@ -77,7 +71,6 @@ def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord
     """The record with the names of its files, saved: first without pictures, so that one that fails loses nothing."""
     from accelmnist.analysis.neurons.images import inked_share
     from accelmnist.analysis.neurons.record import save_neurons
-    from accelmnist.core.files import make_folder
     from accelmnist.show.neuron_pictures import write_neuron_pictures
 
     save_neurons(record, make_folder(folder))
@@ -98,7 +91,5 @@ def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: boo
     from accelmnist.show.render.console import make_terminal, print_document
 
     if as_json:
-        from accelmnist.core.files import encode
-
         click.echo(encode(record), nl=False)
     print_document(neurons_page(record, top=top, folder=folder), make_terminal(stderr=as_json))

@@ -48,6 +48,7 @@ class Command(click.Command):
 
 option = partial(click.option, cls=Option)
 path_option = partial(option, type=click.Path(path_type=Path))
+count_option = partial(option, type=click.IntRange(min=1), show_default=True, metavar="N")
 
 
 def in_order(*decorators: Decorator) -> Decorator:

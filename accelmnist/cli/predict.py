@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.cli.options import Command, document_option, option, path_option, under
+from accelmnist.cli.options import Command, count_option, document_option, path_option, under
+from accelmnist.core.errors import DataError
+from accelmnist.core.files import RESULTS, encode
 
 if TYPE_CHECKING:
     from accelmnist.analysis.prediction import Prediction, Predictor
@@ -27,14 +29,7 @@ _SOME_FAILED = 2
         metavar="PATH",
         help="Folder of a run, or its model.safetensors; the newest run under results/ if not given.",
     ),
-    option(
-        "--limit",
-        type=click.IntRange(min=1),
-        default=10,
-        show_default=True,
-        metavar="N",
-        help="Most images taken from an IDX file.",
-    ),
+    count_option("--limit", default=10, help="Most images taken from an IDX file."),
 )
 @under("Result", document_option)
 def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_json: bool) -> int:
@@ -45,13 +40,13 @@ def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_jso
     the exit code is 2.
     """
     from accelmnist.analysis.prediction import Predictor
-    from accelmnist.core.files import RESULTS
 
     predictor = Predictor.newest(RESULTS) if model_path is None else Predictor(model_path)
     failed: list[Path] = []
     answers = _answers(predictor, files, limit, failed)
     if as_json:
-        _print_json(predictor, [prediction for _, prediction in answers])
+        predictions = [prediction for _, prediction in answers]
+        click.echo(encode({"model": predictor.summary, "predictions": predictions}), nl=False)
     else:
         _print_all(predictor, answers)
     return _SOME_FAILED if failed else 0
@@ -61,7 +56,6 @@ def _answers(
     predictor: Predictor, files: tuple[Path, ...], limit: int, failed: list[Path]
 ) -> Iterator[tuple[Picture, Prediction]]:
     """Each picture with its prediction, file by file; a bad file is named on standard error and added to `failed`."""
-    from accelmnist.core.errors import DataError
     from accelmnist.data.picture import read_pictures
 
     for file in files:
@@ -72,13 +66,6 @@ def _answers(
             failed.append(file)
             continue
         yield from zip(pictures, predictor.predict(pictures), strict=True)
-
-
-def _print_json(predictor: Predictor, predictions: list[Prediction]) -> None:
-    import msgspec
-
-    document = {"model": predictor.summary, "predictions": predictions}
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
 def _print_all(predictor: Predictor, answers: Iterator[tuple[Picture, Prediction]]) -> None:

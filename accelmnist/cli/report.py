@@ -11,6 +11,7 @@ import click
 
 from accelmnist.cli.options import Command, option, path_option, under
 from accelmnist.core.errors import ConfigError, OutputError
+from accelmnist.core.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers
@@ -72,8 +73,6 @@ def report(
 
 def _file(out: Path | None, folder: Path) -> Path:
     """Where the HTML goes, in a folder that is there."""
-    from accelmnist.core.files import make_folder
-
     file = folder / _NAME if out is None else out if out.suffix.lower() in (".html", ".htm") else out / _NAME
     if file.is_dir():
         raise OutputError(f"--out {file} is a folder", remedy="Give another name")
@@ -112,7 +111,6 @@ def _compose(
 
 def _write(document: Report, file: Path, *, pdf: bool) -> list[Path]:
     """Write the files and return their names; the HTML first, which stays if the PDF can't be written."""
-    from accelmnist.core.files import write_atomically
     from accelmnist.show.render.html import render_html
 
     write_atomically(file, render_html(document))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +11,16 @@ import click
 
 from accelmnist.cli.options import Command, CommandLine
 from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
-from accelmnist.cli.shell import (
-    CHECK_FAILED,
-    PictureDrawing,
-    Shell,
-    StopOnInterrupt,
-    open_shell,
-    seconds_since_start,
-)
+from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell, seconds_since_start
 from accelmnist.core.errors import StoppedError
-from accelmnist.core.files import require_new
+from accelmnist.core.files import encode, require_new
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from accelmnist.core.config import RunConfig
     from accelmnist.core.records import RunRecord
-    from accelmnist.data.types import Dataset
     from accelmnist.show.observer import ConsoleObserver, SilentObserver
-    from accelmnist.training.checkpoint import Checkpoint
     from accelmnist.training.run import RunRequest, Setup
 
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
@@ -62,7 +52,7 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig) -> _Run:
     from accelmnist.data.mnist import load_in_background
     from accelmnist.device import is_known_without_torch
     from accelmnist.device.loading import load_torch
-    from accelmnist.training.run import choose_setup
+    from accelmnist.training.run import RunRequest, choose_setup
 
     load = import_s = None
     if not is_known_without_torch(config.execution.device):
@@ -70,7 +60,8 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig) -> _Run:
         if config.recipe is None:
             shell.helper.begin()
         import_s = load_torch()
-    return _Run(shell=shell, options=options, config=config, setup=choose_setup(config), import_s=import_s, load=load)
+    request = RunRequest(config=config, import_s=import_s, load=load, since_start=seconds_since_start)
+    return _Run(shell, options, choose_setup(config), request)
 
 
 def _stopped(shell: Shell, options: RunOptions) -> _Run:
@@ -79,38 +70,30 @@ def _stopped(shell: Shell, options: RunOptions) -> _Run:
     shell.helper.begin()
     import_s = load_torch()
     from accelmnist.training.checkpoint import find_stopped_run
-    from accelmnist.training.run import choose_setup
+    from accelmnist.training.run import RunRequest, choose_setup
 
     stopped = find_stopped_run(shell.stopped_folder())
     checkpoint = stopped.checkpoint
     setup = choose_setup(stopped.config, resumed_after=len(checkpoint.epochs) if checkpoint else 0)
-    return _Run(
-        shell=shell, options=options, config=stopped.config, setup=setup, checkpoint=checkpoint, import_s=import_s
-    )
+    since_start = seconds_since_start if checkpoint is None else lambda: None
+    request = RunRequest(config=stopped.config, checkpoint=checkpoint, import_s=import_s, since_start=since_start)
+    return _Run(shell, options, setup, request)
 
 
-@dataclass(kw_only=True)
 class _Run:
     """One run on the command line: what is seen of it, what is drawn and shown of it in the end.
 
     Nothing is seen but its answer until it opens, which is when `observer` and `console` are there. Until then Ctrl-C
-    ends it at once; from then on with its epoch. From a `checkpoint` a stopped run goes on. `import_s` is what
-    importing torch took if that came first, and `load` gives the data that was on its way meanwhile.
+    ends it at once; from then on with its epoch.
     """
 
-    shell: Shell
-    options: RunOptions
-    config: RunConfig
-    setup: Setup
-    checkpoint: Checkpoint | None = None
-    import_s: float | None = None
-    load: Callable[[], Dataset] | None = None
-    record: RunRecord | None = field(default=None, init=False)
-    console: Console = field(init=False)
-    observer: ConsoleObserver | SilentObserver = field(init=False)
+    console: Console
+    observer: ConsoleObserver | SilentObserver
+    record: RunRecord | None = None
 
-    def __post_init__(self) -> None:
-        self._is_many = self.options.trials > 1
+    def __init__(self, shell: Shell, options: RunOptions, setup: Setup, request: RunRequest) -> None:
+        self.shell, self.options, self.setup, self.request = shell, options, setup, request
+        self._is_many = options.trials > 1
         self._stop = StopOnInterrupt(
             until="after the trainings under way" if self._is_many else "at the end of this epoch"
         )
@@ -128,7 +111,7 @@ class _Run:
 
     def _execute(self) -> RunRecord:
         pictures = PictureDrawing(self.shell.helper, self.shell.folder, shared_scale=self.options.shared_scale)
-        request = self._request(pictures)
+        request = self._whole_request(pictures)
         if self._is_many:
             from accelmnist.sweep.trials.run import execute_trials
 
@@ -146,19 +129,13 @@ class _Run:
             self._keep(record)
         return record
 
-    def _request(self, pictures: PictureDrawing) -> RunRequest:
-        from accelmnist.training.run import RunRequest
-
-        return RunRequest(
-            config=self.config,
+    def _whole_request(self, pictures: PictureDrawing) -> RunRequest:
+        return replace(
+            self.request,
             folder=self.shell.folder,
             save_every=self.options.save_every,
             repeat_on_reference=not self.options.no_reference,
             profile=self.options.profile,
-            checkpoint=self.checkpoint,
-            import_s=self.import_s,
-            load=self.load,
-            since_start=seconds_since_start if self.checkpoint is None else lambda: None,
             should_stop=lambda: self._stop.requested,
             on_loading=self._begin_helper,
             on_answer=self._answer,
@@ -170,7 +147,7 @@ class _Run:
 
     def _begin_helper(self) -> None:
         """Begin to load what the end needs; not before a recipe's answer is there: to its time that would add."""
-        if self._is_answered or self.config.recipe is None:
+        if self._is_answered or self.request.config.recipe is None:
             self.shell.helper.begin()
 
     def _answer(self, accuracy: float) -> None:
@@ -195,7 +172,6 @@ class _Run:
         self.record = record
 
     def _show(self) -> None:
-        from accelmnist.core.files import encode
         from accelmnist.show.profile import profile_page
         from accelmnist.show.render.console import print_document
         from accelmnist.show.summary import format_line, run_page

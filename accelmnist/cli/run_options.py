@@ -10,6 +10,7 @@ from accelmnist.cli.options import (
     OUTPUT_PAIRS,
     CommandLine,
     OutputOptions,
+    count_option,
     default_of,
     in_order,
     option,
@@ -103,12 +104,10 @@ _TRIALS = "--trials"
 result_options = in_order(
     under(
         "Proof",
-        option(
+        count_option(
             _TRIALS,
             type=click.IntRange(1, _MOST_TRIALS),
             default=1,
-            show_default=True,
-            metavar="N",
             help="Seeds to train together, from --seed on; the first is checked in full.",
         ),
         option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),
@@ -117,13 +116,8 @@ result_options = in_order(
     under(
         "Result",
         *output_options(label="<device>-<engine>", noun="run", quiet="the verdict"),
-        option(
-            "--save-every",
-            type=click.IntRange(min=0),
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="Epochs between checkpoints; 0 makes none.",
+        count_option(
+            "--save-every", type=click.IntRange(min=0), default=1, help="Epochs between checkpoints; 0 makes none."
         ),
         option("--shared-scale", is_flag=True, help="One grey scale for the weight images of all neurons."),
     ),
