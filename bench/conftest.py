@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 
 limit_spinning()  # before torch is loaded, as the command line does it
 

@@ -20,7 +20,7 @@ from accelmnist.core.records import load_record
 from accelmnist.data.idx import write_idx
 from accelmnist.data.types import Dataset
 from accelmnist.device import available, cpu_instructions, is_known_without_torch, names, resolve, torch_version
-from accelmnist.device.threads import usable_threads
+from accelmnist.device.loading import usable_threads
 from accelmnist.engines import choose, native
 from accelmnist.engines.choose import choose_engine, setting_of
 from accelmnist.engines.native.network import NativeNetwork
@@ -327,7 +327,7 @@ def test_versions_and_instructions_are_torchs_own() -> None:
     "variables", [{}, pytest.param({"OMP_NUM_THREADS": "1"}, marks=pytest.mark.slow), {"OMP_NUM_THREADS": "64"}]
 )
 def test_threads_are_those_that_torch_takes(variables: Any) -> None:
-    program = "from accelmnist.device.threads import usable_threads as n; a = n(); import torch; "
+    program = "from accelmnist.device.loading import usable_threads as n; a = n(); import torch; "
     program += "print(a, torch.get_num_threads())"
     bare = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(

@@ -15,9 +15,8 @@ from accelmnist.cli import commands, invoke
 from accelmnist.cli.bench import bench_config_from
 from accelmnist.cli.options import CommandLine
 from accelmnist.cli.run_options import config_from, with_recipe
-from accelmnist.core.config import DataConfig, RunConfig
+from accelmnist.core.config import RECIPES, DataConfig, RunConfig, changes
 from accelmnist.core.files import encode
-from accelmnist.core.recipes import RECIPES, changes
 from accelmnist.core.records import load_record
 from accelmnist.measure.plan import BenchConfig, expand, run_config
 from accelmnist.show.summary import run_page

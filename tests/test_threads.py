@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 
 
 @pytest.fixture

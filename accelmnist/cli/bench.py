@@ -25,10 +25,9 @@ from accelmnist.cli.options import (
     under,
 )
 from accelmnist.cli.shell import CHECK_FAILED, Shell, open_shell, seconds_since_start
-from accelmnist.core.config import ENGINES, OPTIMIZERS, PRECISIONS, DataConfig
+from accelmnist.core.config import ENGINES, OPTIMIZERS, PRECISIONS, RECIPES, DataConfig, Recipe
 from accelmnist.core.errors import ConfigError, DeviceError
 from accelmnist.core.files import make_folder
-from accelmnist.core.recipes import RECIPES, Recipe
 from accelmnist.measure.plan import EFFORTS, MODES, PLANS, BenchConfig, Effort
 
 if TYPE_CHECKING:

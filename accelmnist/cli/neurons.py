@@ -11,7 +11,7 @@ from accelmnist.cli.options import Command, count_option, json_option, no_save_o
 from accelmnist.core.config import DATASETS
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import encode, make_folder
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.analysis.neurons.record import NeuronsRecord

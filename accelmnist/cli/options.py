@@ -14,9 +14,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from accelmnist.core.config import AUTO, ENGINES, DataConfig
+from accelmnist.core.config import AUTO, ENGINES, RECIPES, DataConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.recipes import RECIPES
 
 Made = TypeVar("Made")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -24,6 +24,7 @@ from accelmnist.core.config import (
     AMP_PRECISIONS,
     AUTO,
     LEARNING_RATES,
+    RECIPES,
     DataConfig,
     ExecutionConfig,
     ModelConfig,
@@ -31,7 +32,6 @@ from accelmnist.core.config import (
     TrainingConfig,
 )
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.recipes import RECIPES
 
 _HIDDEN = ",".join(map(str, default_of(ModelConfig, "hidden")))
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())

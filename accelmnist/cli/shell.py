@@ -19,7 +19,7 @@ from accelmnist.cli.helper_process import HelperProcess, Pending
 from accelmnist.cli.options import OutputOptions
 from accelmnist.core.errors import ConfigError, StoppedError
 from accelmnist.core.files import NOUNS, RECORDS, new_folder, other_kind_in, remove_if_empty, sole_writer
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord

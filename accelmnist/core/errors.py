@@ -1,15 +1,5 @@
 """The exceptions of the package: every mistake that a user can make or a machine can cause.
 
-    AccelmnistError            one clear line: the cause, then the remedy
-    ├── ConfigError            an option's value is wrong or two contradict each other
-    ├── DataError              a data file or folder is missing, damaged or of another kind
-    ├── DeviceError            a device, engine or precision is not available here
-    ├── CheckpointError        saved weights or a saved state cannot be used
-    ├── RecordError            a JSON record is damaged, foreign or of a newer schema
-    ├── OutputError            a result cannot be written
-    ├── DivergedError          the loss stopped being finite while training
-    └── StoppedError           the user stopped the run, and what was there is saved
-
 The core raises these and never exits; only `accelmnist.cli` turns them into a line on standard error and an exit code.
 Broken invariants of our own are `assert`s: they are bugs and keep their traceback.
 """

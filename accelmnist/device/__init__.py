@@ -9,14 +9,14 @@ Units: bytes. Sources: PyTorch's notes on CUDA semantics, on MPS and on numerica
 torch is loaded by the first function that needs it, not by an import of this package.
 """
 
-from accelmnist.device.arithmetic import autocast as autocast
-from accelmnist.device.arithmetic import matmul_precision as matmul_precision
-from accelmnist.device.arithmetic import operand_dtype as operand_dtype
 from accelmnist.device.capabilities import Capability as Capability
+from accelmnist.device.capabilities import autocast as autocast
 from accelmnist.device.capabilities import compile_capability as compile_capability
 from accelmnist.device.capabilities import cpp_compiler as cpp_compiler
 from accelmnist.device.capabilities import is_emulated as is_emulated
+from accelmnist.device.capabilities import matmul_precision as matmul_precision
 from accelmnist.device.capabilities import multiprocessors as multiprocessors
+from accelmnist.device.capabilities import operand_dtype as operand_dtype
 from accelmnist.device.capabilities import precision_capability as precision_capability
 from accelmnist.device.capabilities import require_precision as require_precision
 from accelmnist.device.graphs import Replay as Replay

@@ -51,7 +51,7 @@ def describe_environment(device: Device) -> Environment:
         os=f"{platform.system()} {platform.release()}",
         accelmnist=accelmnist.__version__,
         commit=_commit(),
-        command=_command(),
+        command=shlex.join(["accelmnist", *sys.argv[1:]]),  # as it was typed, without the program's own folder
         variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_STEERING)},
     )
 
@@ -61,11 +61,6 @@ def _cuda_version() -> str | None:
 
     version: str | None = torch.version.cuda
     return version
-
-
-def _command() -> str:
-    """The command line as it was typed, the program's own folder left out."""
-    return shlex.join(["accelmnist", *sys.argv[1:]])
 
 
 def _commit() -> str | None:

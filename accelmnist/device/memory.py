@@ -17,15 +17,13 @@ from accelmnist.device.names import Device
 
 def peak_memory_bytes(device: Device) -> int | None:
     """The most memory ever used: on CUDA by tensors, on the CPU by the process; MPS keeps only the present figure."""
-    if device.kind == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated(device.torch_device)
+    if device.kind == "cpu":
+        return process_peak_bytes()
     if device.kind == "mps":
-        import torch
+        return used_memory_bytes(device)
+    import torch
 
-        return torch.mps.driver_allocated_memory()
-    return process_peak_bytes()
+    return torch.cuda.max_memory_allocated(device.torch_device)
 
 
 def reset_peak_memory(device: Device) -> bool:
@@ -44,15 +42,13 @@ def reset_peak_memory(device: Device) -> bool:
 
 def used_memory_bytes(device: Device) -> int:
     """Memory in use now: on CUDA by tensors, on MPS by the driver, on the CPU by the whole process."""
-    if device.kind == "cuda":
-        import torch
+    if device.kind == "cpu":
+        return int(psutil.Process().memory_info().rss)
+    import torch
 
-        return torch.cuda.memory_allocated(device.torch_device)
     if device.kind == "mps":
-        import torch
-
         return torch.mps.driver_allocated_memory()
-    return int(psutil.Process().memory_info().rss)
+    return torch.cuda.memory_allocated(device.torch_device)
 
 
 def process_peak_bytes() -> int:
@@ -71,15 +67,13 @@ def process_peak_bytes() -> int:
 
 def total_memory_bytes(device: Device) -> int | None:
     """Memory of the device: CUDA's own, MPS's recommended working set; None on the CPU, which has the machine's."""
-    if device.kind == "cuda":
-        import torch
+    if device.kind == "cpu":
+        return None
+    import torch
 
-        return torch.cuda.get_device_properties(device.torch_device).total_memory
     if device.kind == "mps":
-        import torch
-
         return torch.mps.recommended_max_memory()
-    return None
+    return torch.cuda.get_device_properties(device.torch_device).total_memory
 
 
 def free_memory_bytes(device: Device | None) -> int | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelmnist.core.errors import ConfigError, DeviceError
-from accelmnist.device.threads import usable_threads
+from accelmnist.device.loading import usable_threads
 
 if TYPE_CHECKING:
     import torch
@@ -128,10 +128,8 @@ def why_absent(kind: str) -> str:
 
 def processor() -> str:
     """The CPU's name as the operating system gives it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    if name := _cpuinfo("model name"):
+        return name
     if sys.platform == "darwin":
         return _first_line(["sysctl", "-n", "machdep.cpu.brand_string"]) or "Apple processor"
     import platform
@@ -144,7 +142,7 @@ def cpu_instructions() -> str:
 
     On Linux by torch's own rule: ATEN_CPU_CAPABILITY, else what the processor has.
     """
-    flags = _cpu_flags()
+    flags = set(_cpuinfo("flags").split())
     if not flags:
         import torch
 
@@ -157,13 +155,13 @@ def cpu_instructions() -> str:
     return "AVX2" if {"avx2", "fma"} <= flags else "DEFAULT"
 
 
-def _cpu_flags() -> set[str]:
-    """The features that Linux lists of an x86-64 processor; empty elsewhere."""
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first processor under `key`, such as "flags"; empty if it says nothing, and elsewhere."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return set(line.partition(":")[2].split())
-    return set()
+            if line.startswith(key):
+                return line.partition(":")[2].strip()
+    return ""
 
 
 def torch_version() -> str:
@@ -189,9 +187,8 @@ def _first_line(command: list[str]) -> str | None:
 
 def driver_version(device: Device) -> str | None:
     """Version of the GPU's driver, or None if there is none."""
-    if device.kind != "cuda":
-        return None
-    return _first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return _first_line(query) if device.kind == "cuda" else None
 
 
 def nvml_uuid(device: Device) -> str | None:

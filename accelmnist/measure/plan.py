@@ -20,6 +20,7 @@ from accelmnist.core.config import (
     ENGINES,
     OPTIMIZERS,
     PRECISIONS,
+    RECIPES,
     DataConfig,
     ExecutionConfig,
     ModelConfig,
@@ -29,7 +30,6 @@ from accelmnist.core.config import (
     TrainingConfig,
 )
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.recipes import RECIPES
 
 Mode = Literal["training", "inference"]
 Effort = Literal["quick", "default", "full"]

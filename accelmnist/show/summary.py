@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from accelmnist.core.config import RECIPES, changes
 from accelmnist.core.metrics import Metrics
-from accelmnist.core.recipes import RECIPES, changes
 from accelmnist.core.records import Check, RunRecord, Timing
 from accelmnist.show.document import Block, Document, Facts, Headline, Section, Text, Tone
 from accelmnist.show.files import files_section

@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accelmnist.core.config import RunConfig
+from accelmnist.core.config import RECIPES, RunConfig, changes
 from accelmnist.core.errors import OutputError
 from accelmnist.core.files import make_folder
-from accelmnist.core.recipes import RECIPES, changes
 from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
 from accelmnist.data.split import RunImages, load_images
 from accelmnist.data.types import Dataset, ImageSet

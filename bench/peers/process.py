@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 from bench.peers.catalogue import Entry
 
 ROOT = Path(__file__).parents[2]

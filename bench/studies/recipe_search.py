@@ -32,9 +32,8 @@ from typing import Any
 
 import msgspec
 
-from accelmnist.core.config import DataConfig, ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
+from accelmnist.core.config import RECIPES, DataConfig, ExecutionConfig, ModelConfig, Recipe, RunConfig, TrainingConfig
 from accelmnist.core.files import write_atomically
-from accelmnist.core.recipes import RECIPES, Recipe
 from accelmnist.device import set_threads
 from bench.studies.choose_defaults import HELD_OUT, Bench, Search, Trial, known_search
 from bench.studies.tables import ROOT

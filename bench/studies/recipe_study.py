@@ -25,8 +25,8 @@ from pathlib import Path
 import msgspec
 import scipy.stats
 
+from accelmnist.core.config import RECIPES, Recipe
 from accelmnist.core.files import write_atomically
-from accelmnist.core.recipes import RECIPES, Recipe
 from accelmnist.core.records import Environment, RunRecord, load_record
 from accelmnist.show.units import plural
 from bench.studies.tables import ROOT, write_part

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 from bench.peers.catalogue import CATALOGUE, Entry
 from bench.peers.process import ContenderLostError, environment
 from bench.peers.record import StartCase

@@ -1,6 +1,6 @@
 """What everyone trains from a cold start: the recipe mnist-98, as arrays that need no framework.
 
-Everything comes from `accelmnist.core.recipes`: 784-192-10, two epochs of batches of 128, AdamW on a one-cycle
+Everything comes from `accelmnist.core.config`: 784-192-10, two epochs of batches of 128, AdamW on a one-cycle
 schedule, smoothed labels. The schedule is written out here once more, because the package's own needs torch, which most
 of those who take part don't load; a test holds the two together.
 """
@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import CLASSES
-from accelmnist.core.recipes import RECIPES
+from accelmnist.core.config import CLASSES, RECIPES
 from accelmnist.data.types import Dataset
 from bench.peers.workloads import SCALE, Floats, Shuffle, Weights, Workload, start_weights
 

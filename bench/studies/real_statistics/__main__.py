@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 
 limit_spinning()  # before torch is loaded, as the command line does it
 

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelmnist.device.threads import limit_spinning
+from accelmnist.device.loading import limit_spinning
 
 limit_spinning()  # before torch is loaded, as the command line does it
 
