@@ -173,8 +173,7 @@ def test_what_was_trained_is_saved_before_it_is_proven(
     with pytest.raises(KeyboardInterrupt):
         run(config, folder=tmp_path / "run")
     monkeypatch.undo()
-    stopped = find_stopped_run(tmp_path / "run")
-    found = stopped.checkpoint
+    stopped_config, found = find_stopped_run(tmp_path / "run")
     assert found is not None
     whole = run(config)
     assert [one.epoch for one in found.epochs] == [1, 2, 3]
@@ -182,8 +181,8 @@ def test_what_was_trained_is_saved_before_it_is_proven(
     assert all(torch.equal(found.weights[name], weights[name]) for name in weights)
     assert {"scalar/count", "exp_avg/layers.0.weight"} <= found.state.keys()
     assert len(found.losses) == found.state["scalar/count"].item()
-    setup = choose_setup(stopped.config, resumed_after=3)
-    again = execute(RunRequest(config=stopped.config, checkpoint=found), setup, SilentObserver)
+    setup = choose_setup(stopped_config, resumed_after=3)
+    again = execute(RunRequest(config=stopped_config, checkpoint=found), setup, SilentObserver)
     assert again.record.metrics == whole.record.metrics
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+import accelmnist
 from accelmnist.cli.options import Command, option, path_option, under
 from accelmnist.core.errors import ConfigError, OutputError
 from accelmnist.core.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from accelmnist.analysis.evidence import MissingEvidence, RecomputedAnswers
-    from accelmnist.show.document import Notes, Report
+    from accelmnist.show.document import Report
     from accelmnist.show.report.sources import Sources
 
 _NAME = "report.html"
@@ -53,6 +54,7 @@ def report(
     question, data, method, learning curves, confused images, neurons, speed, verdict, environment, and the commands
     that remake it.
     """
+    from accelmnist.show.report.compose import ReportOptions, compose
     from accelmnist.show.report.sources import load_sources, read_notes
 
     if not records:
@@ -65,8 +67,14 @@ def report(
     own_text = None if notes is None else read_notes(notes)
     file = _file(out, sources.folder)
     answers = _evidence(sources, data)
-    document = _compose(sources, answers, title=title, author=author, notes=own_text)
-    for path in _write(document, file, pdf=pdf):
+    options = ReportOptions(
+        title=title,
+        author=author,
+        notes=own_text,
+        command=shlex.join(["accelmnist", *sys.argv[1:]]),
+        made_by=f"accelmnist {accelmnist.__version__}",
+    )
+    for path in _write(compose(sources, answers, options), file, pdf=pdf):
         click.echo(path)
     return 0
 
@@ -90,23 +98,6 @@ def _evidence(sources: Sources, data: Path | None) -> RecomputedAnswers | Missin
     if isinstance(answers, MissingEvidence):
         click.echo(f"warning: the report lacks the network's own answers: {answers.reason}", err=True)
     return answers
-
-
-def _compose(
-    sources: Sources, answers: RecomputedAnswers | MissingEvidence, *, title: str, author: str, notes: Notes | None
-) -> Report:
-    """The content of the document."""
-    import accelmnist
-    from accelmnist.show.report.compose import ReportOptions, compose
-
-    options = ReportOptions(
-        title=title,
-        author=author,
-        notes=notes,
-        command=shlex.join(["accelmnist", *sys.argv[1:]]),
-        made_by=f"accelmnist {accelmnist.__version__}",
-    )
-    return compose(sources, answers, options)
 
 
 def _write(document: Report, file: Path, *, pdf: bool) -> list[Path]:

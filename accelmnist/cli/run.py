@@ -72,11 +72,10 @@ def _stopped(shell: Shell, options: RunOptions) -> _Run:
     from accelmnist.training.checkpoint import find_stopped_run
     from accelmnist.training.run import RunRequest, choose_setup
 
-    stopped = find_stopped_run(shell.stopped_folder())
-    checkpoint = stopped.checkpoint
-    setup = choose_setup(stopped.config, resumed_after=len(checkpoint.epochs) if checkpoint else 0)
+    config, checkpoint = find_stopped_run(shell.stopped_folder())
+    setup = choose_setup(config, resumed_after=len(checkpoint.epochs) if checkpoint else 0)
     since_start = seconds_since_start if checkpoint is None else lambda: None
-    request = RunRequest(config=stopped.config, checkpoint=checkpoint, import_s=import_s, since_start=since_start)
+    request = RunRequest(config=config, checkpoint=checkpoint, import_s=import_s, since_start=since_start)
     return _Run(shell, options, setup, request)
 
 

@@ -161,7 +161,7 @@ class _Header:
 
 def encode(record: object) -> bytes:
     """The record as indented UTF-8 JSON with a closing line feed."""
-    import msgspec  # here, as in `parse`: a page of help needs no record
+    import msgspec  # here, as in `load`: a page of help needs no record
 
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
@@ -197,13 +197,9 @@ def load(file: Path, record_type: type[Record], *, kind: str, noun: str) -> Reco
 
     Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
     """
-    return parse(read(file, noun), file, record_type, kind=kind, noun=noun)
-
-
-def parse(content: bytes, file: Path, record_type: type[Record], *, kind: str, noun: str) -> Record:
-    """`load` for content that was read already; `file` only names it."""
     import msgspec
 
+    content = read(file, noun)
     try:
         _check_header(msgspec.json.decode(content, type=_Header), file, kind, noun)
         return msgspec.json.decode(content, type=record_type)

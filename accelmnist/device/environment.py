@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from accelmnist.device import (
     torch_version,
     total_memory_bytes,
 )
+from accelmnist.device.names import first_line_of
 
 _STEERING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_NUM", "CUDA_VISIBLE", "CUBLAS_", "PYTORCH_", "TORCHINDUCTOR_")
 
@@ -68,15 +68,8 @@ def _commit() -> str | None:
     folder = Path(accelmnist.__file__).parents[1]
     if not (folder / ".git").exists():
         return None
-    head = _git(folder, "rev-parse", "--short=12", "HEAD")
+    head = first_line_of(["git", "rev-parse", "--short=12", "HEAD"], folder=folder)
     if head is None:
         return None
-    return f"{head}+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else head
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip()
+    changed = first_line_of(["git", "status", "--porcelain", "--untracked-files=no"], folder=folder)
+    return f"{head}+changes" if changed else head

@@ -101,15 +101,11 @@ def _has_no_driver() -> bool:
 
 
 def _describe(name: str, reason: str) -> Device:
-    return Device(name, _hardware(name), reason)
-
-
-def _hardware(name: str) -> str:
     if name.startswith("cuda"):
         import torch
 
-        return torch.cuda.get_device_name(torch.device(name))
-    return f"{processor()} GPU" if name == "mps" else processor()
+        return Device(name, torch.cuda.get_device_name(torch.device(name)), reason)
+    return Device(name, f"{processor()} GPU" if name == "mps" else processor(), reason)
 
 
 def why_absent(kind: str) -> str:
@@ -131,7 +127,7 @@ def processor() -> str:
     if name := _cpuinfo("model name"):
         return name
     if sys.platform == "darwin":
-        return _first_line(["sysctl", "-n", "machdep.cpu.brand_string"]) or "Apple processor"
+        return first_line_of(["sysctl", "-n", "machdep.cpu.brand_string"]) or "Apple processor"
     import platform
 
     return platform.processor() or platform.machine()
@@ -177,9 +173,10 @@ def torch_version() -> str:
     return str(torch.__version__)
 
 
-def _first_line(command: list[str]) -> str | None:
+def first_line_of(command: list[str], *, folder: Path | None = None) -> str | None:
+    """The first line that a program writes, run in `folder`; None if it writes nothing or fails."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return (result.stdout.splitlines() or [""])[0].strip() or None
@@ -188,7 +185,7 @@ def _first_line(command: list[str]) -> str | None:
 def driver_version(device: Device) -> str | None:
     """Version of the GPU's driver, or None if there is none."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return _first_line(query) if device.kind == "cuda" else None
+    return first_line_of(query) if device.kind == "cuda" else None
 
 
 def nvml_uuid(device: Device) -> str | None:

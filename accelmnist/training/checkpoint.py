@@ -56,7 +56,7 @@ class SavedModel:
 def save_model(model: MLP, path: Path, *, class_names: tuple[str, ...], dataset: str) -> None:
     """Write the weights and what is needed to use them; raises OutputError."""
     header = {"network": model.config, "class_names": class_names, "dataset": dataset}
-    _write(path, _MODEL_FORMAT, header, _on_host(model))
+    _write(path, _MODEL_FORMAT, header, weights_of(model))
 
 
 def load_model(path: Path) -> SavedModel:
@@ -94,7 +94,7 @@ def load_checkpoint(file: Path) -> Checkpoint:
 
 def weights_of(model: MLP) -> State:
     """Copies of the weights on the host, by name."""
-    return _on_host(model)
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.named_parameters()}
 
 
 @torch.no_grad()
@@ -108,10 +108,6 @@ def load_weights(model: MLP, weights: State, *, source: str) -> None:
         )
     for name, parameter in wanted.items():
         parameter.copy_(weights[name])
-
-
-def _on_host(model: MLP) -> State:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.named_parameters()}
 
 
 def _under(tensors: State, prefix: str) -> State:
@@ -166,17 +162,11 @@ def _part(header: dict[str, msgspec.Raw], name: str, kind: Any, file: Path) -> A
         ) from error
 
 
-@dataclass(frozen=True)
-class StoppedRun:
-    """A run that can go on: from its checkpoint, or from the start where it was stopped before the first one."""
+def find_stopped_run(folder: Path) -> tuple[RunConfig, Checkpoint | None]:
+    """The stopped run in `folder`, with no checkpoint if it was stopped before the first one.
 
-    folder: Path
-    config: RunConfig
-    checkpoint: Checkpoint | None
-
-
-def find_stopped_run(folder: Path) -> StoppedRun:
-    """The stopped run in `folder`; raises RecordError, CheckpointError, or ConfigError for one that is finished."""
+    Raises RecordError, CheckpointError, or ConfigError for a run that is finished.
+    """
     record = load_record(folder)
     if record.status == "done":
         raise ConfigError(f"--resume {folder}: that run is finished", remedy="Start a new one, or give a stopped run")
@@ -187,11 +177,11 @@ def find_stopped_run(folder: Path) -> StoppedRun:
         )
     file = folder / CHECKPOINT_NAME
     if not file.exists():
-        return StoppedRun(folder, record.config, None)
+        return record.config, None
     checkpoint = load_checkpoint(file)
     if checkpoint.config != record.config:
         raise CheckpointError(
             f"{file} is of another configuration than {folder / RECORD_NAME}",
             remedy="Remove the checkpoint to start that run anew",
         )
-    return StoppedRun(folder, checkpoint.config, checkpoint)
+    return checkpoint.config, checkpoint

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from accelmnist.core.records import Check, Verdict
+from accelmnist.core.records import Check
 from accelmnist.data.on_device import upload
 from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Floats, Job, Runner
@@ -108,11 +108,7 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
 
     verdict = judge(inputs, oracle=oracle, reference=reference, nudged=nudged_losses, is_reference=itself)
     run.time(verify_s=time.perf_counter() - started)
-    run.change(
-        verdict=_with_checks(verdict, trained.checks(evaluation)), reference=reference.run if reference else None
-    )
-
-
-def _with_checks(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
+    checks = trained.checks(evaluation)
     passed = verdict.passed and all(check.passed for check in checks)
-    return replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
+    verdict = replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
+    run.change(verdict=verdict, reference=reference.run if reference else None)
