@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accelmnist.core.errors import DeviceError, DivergedError, StoppedError
-from accelmnist.training.early_exit import record_early_exit
+from accelmnist.training.run import record_early_exit
 
 
 @pytest.mark.parametrize(

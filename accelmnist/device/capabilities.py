@@ -45,7 +45,7 @@ def precision_capability(device: Device, precision: Precision) -> Capability:
     if precision == "tf32" and device.kind != "cuda":
         return Capability(False, f"TF32 is a mode of NVIDIA's tensor cores, and this is {device.kind}")
     if device.kind == "cpu":
-        return _amp_on_cpu(precision)
+        return _amp_on_cpu(device, precision)
     if device.kind == "mps":
         return Capability(True, "autocast on MPS")
     return _from_compute_capability(device, 7 if precision == "fp16" else 8, has=": tensor cores")
@@ -61,25 +61,19 @@ def _from_compute_capability(device: Device, least: int, *, has: str) -> Capabil
     )
 
 
-def _amp_on_cpu(precision: Precision) -> Capability:
+def _amp_on_cpu(device: Device, precision: Precision) -> Capability:
     instructions = {"bf16": "AVX-512 BF16 or AMX", "fp16": "AVX-512 FP16 or AMX"}[precision]
-    support = f"emulated, slower than fp32: no {instructions} here" if _is_emulated_on_cpu(precision) else "native"
-    return Capability(True, support)
-
-
-def _is_emulated_on_cpu(precision: Precision) -> bool:
-    import torch
-
-    native = {
-        "bf16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
-        "fp16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
-    }
-    return precision in native and not native[precision]()
+    emulated = f"emulated, slower than fp32: no {instructions} here"
+    return Capability(True, emulated if is_emulated(device, precision) else "native")
 
 
 def is_emulated(device: Device, precision: Precision) -> bool:
     """Whether `device` has no instructions for `precision`, so that it is a hundred times slower than it looks."""
-    return device.kind == "cpu" and _is_emulated_on_cpu(precision)
+    if device.kind != "cpu" or precision not in _AMP_NAMES:
+        return False
+    import torch
+
+    return not getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported")()
 
 
 def compile_capability(device: Device) -> Capability:

@@ -28,8 +28,8 @@ from accelmnist.measure.sampling import FEWEST_ROUNDS, Sampled, Sampler, is_sett
 from accelmnist.measure.session import BenchObserver, BenchRequest, Session
 from accelmnist.measure.time_to_accuracy import measure_time_to_accuracy
 from accelmnist.measure.timed_case import TimedCase, TimedTraining, WarmCase
-from accelmnist.training.early_exit import record_early_exit
 from accelmnist.training.profile import COUNTED_STEPS, PROFILED_STEPS, profile_calls, profile_steps
+from accelmnist.training.run import record_early_exit
 
 _KEPT_ROUNDS = 8  # time for so many is kept back when a case is prepared
 _ROUND_OVERHEAD_S = 0.05  # a case's share of a round beyond its region: setting back, probes

@@ -33,9 +33,8 @@ from accelmnist.sweep.record import WINNER_FOLDER, CandidateResult, SweepRecord,
 from accelmnist.sweep.schedule import PlannedTrial, comparison_left, trainings_done, trainings_planned, tuning_left
 from accelmnist.sweep.start import SweepOutcome, SweepRequest, first_record, sweep_setup
 from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
-from accelmnist.training.early_exit import record_early_exit
 from accelmnist.training.execute import execute
-from accelmnist.training.run import RunRequest, choose_setup
+from accelmnist.training.run import RunRequest, choose_setup, record_early_exit
 
 
 def execute_sweep(request: SweepRequest, observer: SweepObserver) -> SweepOutcome:

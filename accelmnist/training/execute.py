@@ -1,9 +1,4 @@
-"""One run, trained once: its epochs in their order, then its proof.
-
-    load      the images, and torch unless the run waits for its answer first
-    train     epoch by epoch; a checkpoint and the record are saved as it goes
-    answer    where the runner needs no torch: the accuracy on the test set, before torch is loaded
-    prove     on the device, on the test set, against float64 and the reference: see `proof`
+"""One run, trained once: it loads the images, trains, answers, and is proven (see `proof`).
 
 Importing torch takes longer than training a small network does. So a run by the native kernels waits with all that only
 shows and saves it until its answer is there, or until torch would be; from then on it goes on like any other. The

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accelmnist.core.config import RECIPES, RunConfig, changes
-from accelmnist.core.errors import OutputError
+from accelmnist.core.errors import AccelmnistError, DivergedError, OutputError, StoppedError
 from accelmnist.core.files import make_folder
 from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
 from accelmnist.data.split import RunImages, load_images
@@ -25,7 +25,6 @@ from accelmnist.device import Device, memory_errors, require_precision, resolve,
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import load_torch
 from accelmnist.engines.choose import EngineChoice, choose_engine
-from accelmnist.training.early_exit import record_early_exit
 from accelmnist.training.reference.scores import Oracle, score_here
 
 if TYPE_CHECKING:
@@ -127,6 +126,31 @@ class RunRequest:
     on_stopped: Callable[[RunRecord], None] = lambda _record: None
     oracle: Oracle = score_here
     on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
+
+
+@contextmanager
+def record_early_exit(end: Callable[[Status, str], None], *, interrupted: str = "stopped at once") -> Iterator[None]:
+    """Within: an exception of any kind goes on its way when `end` has been told the status and the cause in a line.
+
+    `interrupted` is that line if the user stopped it by Ctrl-C; a bug of our own is `failed`, and keeps its traceback.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        end("diverged", str(error))
+        raise
+    except StoppedError as error:
+        end("interrupted", error.message)
+        raise
+    except AccelmnistError as error:
+        end("failed", str(error))
+        raise
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        end("interrupted", "its output was closed" if isinstance(error, OSError) else interrupted)
+        raise
+    except Exception as error:
+        end("failed", f"{type(error).__name__}: {error}")
+        raise
 
 
 @dataclass(frozen=True)
