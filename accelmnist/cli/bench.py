@@ -25,7 +25,7 @@ from accelmnist.cli.options import (
     under,
 )
 from accelmnist.cli.shell import CHECK_FAILED, Shell, open_shell, seconds_since_start
-from accelmnist.core.config import ENGINES, OPTIMIZERS, PRECISIONS, RECIPES, DataConfig, Recipe
+from accelmnist.core.config import ENGINES, OPTIMIZERS, PRECISIONS, RECIPES, DataConfig
 from accelmnist.core.errors import ConfigError, DeviceError
 from accelmnist.core.files import make_folder
 from accelmnist.measure.plan import EFFORTS, MODES, PLANS, BenchConfig, Effort
@@ -146,18 +146,10 @@ def bench_config_from(line: CommandLine) -> BenchConfig:
     # A list that isn't given is the dataclass's default, which is stated only there.
     values = {name: line[name] for name in names if line[name] not in (None, ())}
     if line["recipe"] is not None:
-        values = _of_recipe(RECIPES[line["recipe"]]) | values
+        recipe = RECIPES[line["recipe"]]
+        lists = {"batch_sizes": (recipe.training.batch_size,), "optimizers": (recipe.training.optimizer,)}
+        values = {"hidden": (recipe.model.hidden,), "target_accuracy": recipe.accuracy, **lists, **values}
     return BenchConfig(effort=effort, data=DataConfig(dataset=line["dataset"], folder=line["folder"]), **values)
-
-
-def _of_recipe(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe says of the lists and the target."""
-    return {
-        "hidden": (recipe.model.hidden,),
-        "batch_sizes": (recipe.training.batch_size,),
-        "optimizers": (recipe.training.optimizer,),
-        "target_accuracy": recipe.accuracy,
-    }
 
 
 class _Benchmark:
@@ -193,7 +185,7 @@ class _Benchmark:
             record=self.record,
             oracle=self.shell.oracle,
             spent_s=seconds_since_start(),
-            traces=self._traces(),
+            traces=make_folder(self.folder / "profiles") if self.folder and self.options.profile else None,
             is_last=self._processes_left() <= 1,
             on_stopped=self._keep,
         )
@@ -204,10 +196,6 @@ class _Benchmark:
         )
         with self.shell.lock(), observer:
             self._keep(execute_bench(request, observer))
-
-    def _traces(self) -> Path | None:
-        """The folder of the traces, made, if they are wanted."""
-        return make_folder(self.folder / "profiles") if self.folder and self.options.profile else None
 
     def _measure_in_fresh_process(self) -> None:
         from accelmnist.measure.record import load_bench

@@ -100,23 +100,18 @@ def sweep(context: click.Context, /, **_: Any) -> int:
     options = _options_from(line)
     config = None if options.resume else _config_from(line)
     with open_shell("sweep", options, helper_loads=_AT_THE_END) as shell:
-        record = _run(shell, options, config)
+        from accelmnist.device.loading import load_torch
+
+        load_torch()
+        from accelmnist.sweep.record import load_sweep
+
+        stopped = None
+        if config is None:
+            stopped = shell.unfinished(load_sweep)
+            config = stopped.config
+        with shell.result_folder("sweep"):
+            record = _Sweep(shell, options, config, stopped).run()
     return _exit_code(record)
-
-
-def _run(shell: Shell, options: _Options, config: SweepConfig | None) -> SweepRecord:
-    """Run a new sweep, or go on with a stopped one."""
-    from accelmnist.device.loading import load_torch
-
-    load_torch()
-    from accelmnist.sweep.record import load_sweep
-
-    record = None
-    if config is None:
-        record = shell.unfinished(load_sweep)
-        config = record.config
-    with shell.result_folder("sweep"):
-        return _Sweep(shell, options, config, record).run()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,17 +176,13 @@ class OperationFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileSummary:
+class ProfileSummary(Launches):
     """The profile of some steps, a step: counts, and where the time went. Its times are no speeds.
 
-    `operations` are what the host starts, `host_syncs` its waits for the device, `graph_replays` replays of a CUDA
-    graph; `notes` say it in words, with what could not be seen.
+    `notes` say it in words, with what could not be seen.
     """
 
     steps: int
-    operations: float
-    host_syncs: float
-    graph_replays: float
     rows: tuple[OperationFigures, ...]
     notes: tuple[str, ...]
 

@@ -23,7 +23,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +135,7 @@ def summarize(events: Sequence[Event], device: Device, *, steps: int) -> Profile
     rows = tabulate(region, counted, steps=steps)
     summary = ProfileSummary(
         steps=steps,
-        operations=launches.operations,
-        host_syncs=launches.host_syncs,
-        graph_replays=launches.graph_replays,
+        **asdict(launches),
         rows=rows,
         notes=(_sentence(launches, rows), *_caveats(counted, rows, device)),
     )
