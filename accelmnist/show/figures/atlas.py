@@ -42,6 +42,7 @@ _LINE = 30
 _NAMED = 3  # classes of a group that a line has room for
 _RULE = (204, 204, 204)
 _PALE = (190, 190, 190)
+_OWN, _AXIS = (tuple(bytes.fromhex(colour.removeprefix("#"))) for colour in (BLUE, SOFT_INK))  # of the bars
 
 
 def atlas_figure(record: NeuronsRecord, *, weights: Weights, images: Pixels) -> Figure:
@@ -155,13 +156,9 @@ def _paste_bars(canvas: Pixels, neuron: Neuron, left: int, top: int) -> None:
         at = left + label * _PITCH
         canvas[top : top + _BARS_HEIGHT, at : at + _BAR] = (244, 244, 244)
         filled = round(share * _BARS_HEIGHT)
-        colour = _rgb(BLUE) if label in neuron.task.classes else _PALE
+        colour = _OWN if label in neuron.task.classes else _PALE
         canvas[top + _BARS_HEIGHT - filled : top + _BARS_HEIGHT, at : at + _BAR] = colour
-    canvas[top + _BARS_HEIGHT : top + _BARS_HEIGHT + 2, left : left + 9 * _PITCH + _BAR] = _rgb(SOFT_INK)
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+    canvas[top + _BARS_HEIGHT : top + _BARS_HEIGHT + 2, left : left + 9 * _PITCH + _BAR] = _AXIS
 
 
 def _write_words(sheet: FigureSheet, record: NeuronsRecord, neuron: Neuron, left: int, top: int) -> None:

@@ -73,7 +73,8 @@ def scale_across(axes: Axes, values: Sequence[float], *, pixels: float, label: s
         end = 1.04 * max(values)
         ticks = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(0.0, end)
         axes.set_xlim(0.0, end * pixels / (pixels - free))
-        _set_ticks(axes, "x", [float(tick) for tick in ticks if 0 <= tick <= end])
+        shown = [float(tick) for tick in ticks if 0 <= tick <= end]
+        axes.set_xticks(shown, [*map(tick_name, shown)])
         axes.set_xlabel(label)
 
 
@@ -88,15 +89,15 @@ def scale_by_decades(
     margin = max(0.05 * (high - low), (math.log10(least) - (high - low)) / 2, 0.04)
     low, high = low - margin, high + margin
     used = pixels - free
-    _set_logarithmic(axes, which, (10**low, 10 ** (low + (high - low) * pixels / used)))
-    _set_ticks(axes, which, log_ticks(10**low, 10**high, pixels=used, apart=_APART[which]))
+    ticks = log_ticks(10**low, 10**high, pixels=used, apart=_APART[which])
+    end = low + (high - low) * pixels / used
+    _set_logarithmic(axes, which, (10**low, 10**end), ticks, [*map(tick_name, ticks)])
 
 
 def scale_at(axes: Axes, sizes: Sequence[int], *, pixels: float) -> None:
     """A logarithmic horizontal axis with a tick at each of `sizes`, and a label as far as there is room."""
     low, high = math.log10(min(sizes)), math.log10(max(sizes))
     margin = max(0.05 * (high - low), 0.1)
-    _set_logarithmic(axes, "x", (10 ** (low - margin), 10 ** (high + margin)))
     names, end = [], -math.inf
     for size in sizes:
         name = f"{size:,}"
@@ -104,7 +105,7 @@ def scale_at(axes: Axes, sizes: Sequence[int], *, pixels: float) -> None:
         has_room = middle - half >= end
         names.append(name if has_room else "")
         end = middle + half + _TICK_GAP if has_room else end
-    _set_ticks(axes, "x", sizes, names)
+    _set_logarithmic(axes, "x", (10 ** (low - margin), 10 ** (high + margin)), sizes, names)
 
 
 def error_of(accuracy: float) -> float:
@@ -117,9 +118,8 @@ def scale_accuracy(axes: Axes, which: Which, errors: Sequence[float], *, pixels:
     low, high = math.log10(min(errors)), math.log10(max(errors))
     margin = max(0.06 * (high - low), 0.02)
     worst, best = 10 ** (high + margin), 10 ** (low - margin)
-    _set_logarithmic(axes, which, (worst, best))
     ticks = log_ticks(best, min(worst, 0.999), _ERROR_STEPS, pixels=pixels, apart=apart)
-    _set_ticks(axes, which, ticks, [f"{100 * (1 - tick):.4g} %" for tick in ticks])
+    _set_logarithmic(axes, which, (worst, best), ticks, [f"{100 * (1 - tick):.4g} %" for tick in ticks])
 
 
 def log_ticks(low: float, high: float, steps: Steps = _STEPS, *, pixels: float, apart: float) -> list[float]:
@@ -138,15 +138,14 @@ def log_ticks(low: float, high: float, steps: Steps = _STEPS, *, pixels: float, 
     return ticks
 
 
-def _set_logarithmic(axes: Axes, which: Which, limits: tuple[float, float]) -> None:
+def _set_logarithmic(
+    axes: Axes, which: Which, limits: tuple[float, float], ticks: Sequence[float], names: Sequence[str]
+) -> None:
+    """These ticks, called by `names`, and no others."""
     axes.set(**{f"{which}scale": "log", f"{which}lim": limits})
-    (axes.xaxis if which == "x" else axes.yaxis).set_ticks([], minor=True)
-
-
-def _set_ticks(axes: Axes, which: Which, ticks: Sequence[float], names: Sequence[str] | None = None) -> None:
-    """These ticks and no others, called by `names` or by their own."""
-    labels = [tick_name(tick) for tick in ticks] if names is None else names
-    (axes.xaxis if which == "x" else axes.yaxis).set_ticks(ticks, labels)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_ticks([], minor=True)
+    axis.set_ticks(ticks, names)
 
 
 # --- labels

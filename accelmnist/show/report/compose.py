@@ -14,17 +14,11 @@ from accelmnist.show.bench.view import BenchView
 from accelmnist.show.document import Block, Code, Facts, Missing, Notes, Points, Report, Section, Text, Tone
 from accelmnist.show.plan import choices_table
 from accelmnist.show.render.pictures import DIGITS, Collector
+from accelmnist.show.report import sentences
 from accelmnist.show.report.answers import answers_chapter
 from accelmnist.show.report.atlas import atlas_chapter
 from accelmnist.show.report.experiments import search_chapter, speed_chapter, speed_sentences, winner_sentence
 from accelmnist.show.report.opening import data_chapter, method_chapter, question_chapter, training_chapter
-from accelmnist.show.report.sentences import (
-    ClassWords,
-    accuracy_sentence,
-    confusion_sentences,
-    seed_sentences,
-    sentence,
-)
 from accelmnist.show.report.sources import Sources
 from accelmnist.show.run_tables import checks_table, class_names_of, reference_table
 from accelmnist.show.summary import outcome
@@ -116,26 +110,26 @@ def _date(sources: Sources) -> str:
 def _summary(sources: Sources, answers: RecomputedAnswers | MissingEvidence) -> tuple[str, ...]:
     """The answers in short."""
     run, sweep = sources.run, sources.sweep
-    sentences = [winner_sentence(sweep)] if sweep is not None and sweep.winner is not None else []
+    short = [winner_sentence(sweep)] if sweep is not None and sweep.winner is not None else []
     if run is not None and sweep is not None:
         own, others = run.config.data, sweep.config.data
         if (own.dataset, own.folder) != (others.dataset, others.folder):
             before, after = others.folder or others.dataset, own.folder or own.dataset
-            sentences.append(f"That is of {before}; what follows is of {after}.")
+            short.append(f"That is of {before}; what follows is of {after}.")
     if run is not None and run.metrics is not None:
-        words = ClassWords(class_names_of(run))
+        words = sentences.ClassWords(class_names_of(run))
         is_known = sweep is not None and sweep.winner is not None and sweep.winner.metrics == run.metrics
-        sentences += [] if is_known else [accuracy_sentence(run.metrics)]
-        sentences += seed_sentences(run)
-        sentences += confusion_sentences(run.metrics, words)[:1]
+        short += [] if is_known else [sentences.accuracy_sentence(run.metrics)]
+        short += sentences.seed_sentences(run)
+        short += sentences.confusion_sentences(run.metrics, words)[:1]
     if run is not None and run.status != "done":
-        sentences.append(f"The run is {run.status}. {run.message or ''}".strip())
+        short.append(f"The run is {run.status}. {run.message or ''}".strip())
     neurons = answers.neurons if isinstance(answers, RecomputedAnswers) else sources.neurons
     if neurons is not None:
-        sentences += map(sentence, neurons.summary[:2])
+        short += map(sentences.sentence, neurons.summary[:2])
     if sources.bench is not None:
-        sentences.append(speed_sentences(BenchView(sources.bench)))
-    return tuple(sentences)
+        short.append(speed_sentences(BenchView(sources.bench)))
+    return tuple(short)
 
 
 # --- the last chapters
