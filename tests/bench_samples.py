@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from accelmnist.core.config import ModelConfig, Optimizer, Precision
 from accelmnist.core.records import Check, Launches, Verdict
-from accelmnist.measure.limit_keys import fields_of_detail
+from accelmnist.measure.limit_keys import Limit, with_shape
 from accelmnist.measure.plan import BenchConfig, Mode
 from accelmnist.measure.record import (
     BenchRecord,
@@ -27,7 +27,6 @@ from accelmnist.measure.record import (
     DeviceInfo,
     Harness,
     Latency,
-    Limit,
     Round,
     StepCost,
     Target,
@@ -35,7 +34,7 @@ from accelmnist.measure.record import (
 )
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.measure.statistics.symptoms import Load, find_symptoms
+from accelmnist.measure.statistics.symptoms import RoundLoad, find_symptoms
 from tests.samples import sample_environment
 
 ROUNDS = 24
@@ -349,7 +348,7 @@ def measured(spec: Spec, machine: NDArray[np.float64], random: np.random.Generat
         steps_per_region=max(round(REGION_S / step_s), 1),
         region_s=REGION_S,
         latency=latency(step_s, random) if spec.mode == "inference" and spec.batch == 1 else None,
-        symptoms=find_symptoms(samples.tolist(), load=Load(other_cpu=(0.01,) * machine.size)),
+        symptoms=find_symptoms(samples.tolist(), load=[RoundLoad(0.01, None)] * machine.size),
         process_medians=(speed.median,),
         launches=Launches(operations=spec.launches, host_syncs=0.0),
         bound=bound(spec, step_s),
@@ -503,16 +502,17 @@ def sample_limits(machine: NDArray[np.float64], random: np.random.Generator) -> 
         ("cuda:0 graph dispatch", "graph dispatch", "cuda:0", None, "operations/s", "add of 16 numbers", 690_000.0),
     )
     return tuple(
-        Limit(
-            key=key,
-            kind=kind,
-            device=device,
-            precision=precision,
-            threads=2 if device == "cpu" else None,
-            unit=unit,
-            detail=detail,
-            rate=summarize(summary(rate)),
-            **fields_of_detail(detail),
+        with_shape(
+            Limit(
+                key=key,
+                kind=kind,
+                device=device,
+                precision=precision,
+                threads=2 if device == "cpu" else None,
+                unit=unit,
+                detail=detail,
+                rate=summarize(summary(rate)),
+            )
         )
         for key, kind, device, precision, unit, detail, rate in rows
     )

@@ -20,7 +20,7 @@ from accelmnist.cli import invoke
 from accelmnist.core.errors import OutputError
 from accelmnist.core.files import sole_writer
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.measure import record_writer
+from accelmnist.measure import record as bench_record
 from accelmnist.measure.limits import probes
 from accelmnist.measure.record import BenchRecord, load_bench
 
@@ -324,7 +324,7 @@ def test_a_folder_that_fills_up_loses_nothing_that_was_saved(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    original, calls = record_writer.save_bench, []
+    original, calls = bench_record.save_bench, []
 
     def save_bench(record: Any, folder: Any) -> Any:
         calls.append(1)
@@ -332,7 +332,7 @@ def test_a_folder_that_fills_up_loses_nothing_that_was_saved(
             raise OutputError("cannot write out/bench.json: no space left on device", remedy="Make room there")
         return original(record, folder)
 
-    monkeypatch.setattr(record_writer, "save_bench", save_bench)
+    monkeypatch.setattr(bench_record, "save_bench", save_bench)
     monkeypatch.setattr("accelmnist.measure.session._SAVE_EVERY_S", 0.0)
     assert invoke([*TRAINING, "--out", "out"]) == 2
     captured = capsys.readouterr()

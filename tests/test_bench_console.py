@@ -20,8 +20,15 @@ from rich.console import Console, RenderableType
 from accelmnist.core.records import Check, OperationFigures, ProfileSummary, Verdict
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.plan import BenchConfig
-from accelmnist.measure.record import BenchRecord, CaseResult, Harness, TimeToAccuracy, load_bench, save_bench
-from accelmnist.measure.session import BenchObserver, SilentBenchObserver
+from accelmnist.measure.record import (
+    BenchObserver,
+    BenchRecord,
+    CaseResult,
+    Harness,
+    TimeToAccuracy,
+    load_bench,
+    save_bench,
+)
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import Symptom
@@ -901,13 +908,11 @@ def test_a_dumb_terminal_gets_plain_lines(bench: BenchRecord, monkeypatch: pytes
 
 
 def test_the_silent_observer_says_nothing(bench: BenchRecord, capsys: pytest.CaptureFixture[str]) -> None:
-    with SilentBenchObserver() as silent:
-        observers: list[BenchObserver] = [silent]
-        for observer in observers:
-            observer.planned(bench)
-            observer.stage("measuring")
-            observer.round_done(bench)
-            observer.case_done(bench, bench.cases[0].case)
+    observer = BenchObserver()
+    observer.planned(bench)
+    observer.stage("measuring")
+    observer.round_done(bench)
+    observer.case_done(bench, bench.cases[0].case)
     assert capsys.readouterr() == ("", "")
 
 

@@ -24,8 +24,9 @@ from PIL import Image
 
 from accelmnist.core.errors import OutputError
 from accelmnist.core.records import Check, Verdict
+from accelmnist.measure.limit_keys import Limit
 from accelmnist.measure.plan import BenchConfig
-from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Limit, Target, TimeToAccuracy
+from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Target, TimeToAccuracy
 from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import Symptom
 from accelmnist.show.figures.case_rows import target_figure, throughput_figure

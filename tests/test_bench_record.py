@@ -15,12 +15,11 @@ from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.conclusion import conclude
-from accelmnist.measure.limit_keys import LimitKey
-from accelmnist.measure.machine import RoundLoad
+from accelmnist.measure.limit_keys import LimitKey, new_limit
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import BenchRecord, CaseResult, load_bench, new_limit
-from accelmnist.measure.record_writer import RecordWriter
+from accelmnist.measure.record import BenchRecord, CaseResult, RecordWriter, load_bench
 from accelmnist.measure.statistics.summary import summarize
+from accelmnist.measure.statistics.symptoms import RoundLoad
 from tests.bench_samples import sample_bench
 from tests.samples import sample_verdict
 

@@ -9,12 +9,12 @@ import pytest
 
 from accelmnist.core.config import ModelConfig
 from accelmnist.core.records import Launches
-from accelmnist.measure.limit_keys import LimitKey, LimitKind
+from accelmnist.measure.limit_keys import Limit, LimitKey, LimitKind, new_limit
 from accelmnist.measure.limits import bound as module
 from accelmnist.measure.limits.bound import Rates, explain, find_bound, working_set_key, workload_key
 from accelmnist.measure.limits.cost import cost_of, product_flops
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Bound, CaseResult, Limit, new_limit
+from accelmnist.measure.record import Bound, CaseResult
 from accelmnist.measure.statistics.summary import summarize
 
 CASE = Case(

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from accelmnist.device import Device
-from accelmnist.measure import sampling
-from accelmnist.measure.sampling import seconds_of
+from accelmnist.measure import timed_case as sampling
+from accelmnist.measure.timed_case import seconds_of
 
 GPU = Device("cuda:0", "a GPU that only exists here", "for the test")
 QUEUE_S, STEP_S = 1e-6, 1e-3

@@ -10,8 +10,9 @@ import pytest
 
 from accelmnist.core.records import Check, Verdict
 from accelmnist.measure.conclusion import baseline_of, conclude, with_ranks, with_speedups
+from accelmnist.measure.limit_keys import Limit
 from accelmnist.measure.plan import BenchConfig, Case
-from accelmnist.measure.record import BenchRecord, CaseResult, Limit, Round
+from accelmnist.measure.record import BenchRecord, CaseResult, Round
 from accelmnist.measure.statistics.summary import summarize
 
 WRONG = Verdict(

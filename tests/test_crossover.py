@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accelmnist.core.records import Verdict
-from accelmnist.measure.limits.crossover import break_even_epochs, find_crossovers, paired, with_break_even
+from accelmnist.measure.conclusion import break_even_epochs, find_crossovers, paired, with_break_even
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import CaseResult, Crossover
 from accelmnist.measure.statistics.comparison import compare

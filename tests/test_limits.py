@@ -18,17 +18,16 @@ from accelmnist.data.types import Dataset
 from accelmnist.device import Device, capture_graph, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.plan import TrainingPlan
-from accelmnist.measure import sampling
-from accelmnist.measure.limit_keys import LimitKey, LimitKind
+from accelmnist.measure import timed_case as sampling
+from accelmnist.measure.limit_keys import LimitKey, LimitKind, new_limit
 from accelmnist.measure.limits import probe as module
 from accelmnist.measure.limits import probes as limits
 from accelmnist.measure.limits.bound import rates_of, working_set_key
 from accelmnist.measure.limits.cost import product_flops
-from accelmnist.measure.limits.probe import ProbeWorkload, Scratch
-from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, Probe, limit_samplers, probes_for
+from accelmnist.measure.limits.probe import Probe, ProbeWorkload, Scratch
+from accelmnist.measure.limits.probes import HOST_BUDGET_BYTES, limit_samplers, probes_for
 from accelmnist.measure.plan import BenchConfig, Case, expand
-from accelmnist.measure.record import BenchRecord, new_limit
-from accelmnist.measure.record_writer import RecordWriter
+from accelmnist.measure.record import BenchRecord, RecordWriter
 from accelmnist.measure.statistics.summary import summarize
 from tests.rounding import SUM_ERROR, UNIT
 from tests.training_helpers import make_job, run_epoch, small_config

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from accelmnist.core.errors import DeviceError
-from accelmnist.measure.sampling import FEWEST_ROUNDS, SLICES, Sampler, is_settled, sample_round
+from accelmnist.measure.statistics.summary import FEWEST_ROUNDS, is_settled, summarize
+from accelmnist.measure.timed_case import SLICES, Sampler, sample_round
 
 
 def test_every_turn_takes_a_slice_of_each_in_random_order() -> None:
@@ -61,6 +62,6 @@ def test_a_case_that_fails_does_not_end_the_round() -> None:
 
 def test_sampling_settles_on_a_narrow_interval_only_after_enough_rounds() -> None:
     narrow = [100.0, 100.1] * 50
-    assert not is_settled(narrow[: FEWEST_ROUNDS - 1], target=0.01)
-    assert is_settled(narrow[:FEWEST_ROUNDS], target=0.01)
-    assert not is_settled([80.0, 120.0] * 6, target=0.01)
+    assert not is_settled(summarize(narrow[: FEWEST_ROUNDS - 1]), target=0.01)
+    assert is_settled(summarize(narrow[:FEWEST_ROUNDS]), target=0.01)
+    assert not is_settled(summarize([80.0, 120.0] * 6), target=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from accelmnist.measure.statistics.symptoms import Load, find_symptoms, trend_p_value
+from accelmnist.measure.statistics.symptoms import RoundLoad, find_symptoms, trend_p_value
 
 TRIALS = 400
 ROUNDS = 30
@@ -21,11 +22,11 @@ def jitter(sigma: float, count: int = ROUNDS, *, seed: int = 0) -> np.ndarray:
     return 1e5 * np.random.default_rng(seed).lognormal(0, sigma, count)
 
 
-def codes(samples: np.ndarray, load: Load | None = None) -> tuple[str, ...]:
+def codes(samples: np.ndarray, load: Sequence[RoundLoad] = ()) -> tuple[str, ...]:
     return tuple(symptom.code for symptom in find_symptoms(samples.tolist(), load=load))
 
 
-def hint(samples: np.ndarray, code: str, load: Load | None = None) -> str:
+def hint(samples: np.ndarray, code: str, load: Sequence[RoundLoad] = ()) -> str:
     return next(symptom.hint for symptom in find_symptoms(samples.tolist(), load=load) if symptom.code == code)
 
 
@@ -35,7 +36,7 @@ def test_clean_noise_raises_no_more_than_5_percent_false_alarms(sigma: float, co
     idle = np.random.default_rng(1)
     found: Counter[str] = Counter()
     for seed in range(TRIALS):
-        load = Load(other_cpu=tuple(idle.exponential(0.01, count)), throttled=(False,) * count)
+        load = [RoundLoad(share, throttled=False) for share in idle.exponential(0.01, count)]
         found.update(codes(jitter(sigma, count, seed=seed), load))
     assert max(found.values(), default=0) <= 0.05 * TRIALS, found
 
@@ -141,27 +142,27 @@ def test_one_mode_of_any_shape_is_not_bimodal(kind: str) -> None:
 
 def test_machine_busy() -> None:
     samples = jitter(0.01)
-    busy = Load(other_cpu=(0.0, None, 0.3, 0.06))
+    busy = [RoundLoad(share, None) for share in (0.0, None, 0.3, 0.06)]
     assert codes(samples, busy) == ("machine busy",)
     assert hint(samples, "machine busy", busy).startswith("other processes used 12 % of the processors")
-    assert codes(samples, Load(other_cpu=(0.05, 0.05, None))) == ()
+    assert codes(samples, [RoundLoad(share, None) for share in (0.05, 0.05, None)]) == ()
 
 
 def test_gpu_throttled() -> None:
     samples = jitter(0.01)
-    hot = Load(throttled=(False, True, None, True))
+    hot = [RoundLoad(None, throttled) for throttled in (False, True, None, True)]
     assert codes(samples, hot) == ("GPU throttled",)
     assert "in 2 of 4 rounds" in hint(samples, "GPU throttled", hot)
 
 
 def test_what_nobody_looked_at_is_no_symptom() -> None:
     samples = jitter(0.01)
-    assert codes(samples) == codes(samples, Load()) == codes(samples, Load(other_cpu=(None,), throttled=(None,))) == ()
+    assert codes(samples) == codes(samples, []) == codes(samples, [RoundLoad(None, None)]) == ()
 
 
 def test_several_at_once_are_all_told() -> None:
     samples = jitter(0.12)[:5]
-    assert codes(samples, Load(other_cpu=(0.5,), throttled=(True,))) == ("too few", "machine busy", "GPU throttled")
+    assert codes(samples, [RoundLoad(0.5, throttled=True)]) == ("too few", "machine busy", "GPU throttled")
 
 
 @given(st.lists(st.floats(50, 200), min_size=1, max_size=40), st.floats(1e-3, 1e6))

@@ -16,8 +16,7 @@ from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
 from accelmnist.measure import timed_case as module
 from accelmnist.measure.plan import BenchConfig, Case, run_config
-from accelmnist.measure.sampling import SLICES
-from accelmnist.measure.timed_case import REGION_S, TimedInference, TimedTraining
+from accelmnist.measure.timed_case import REGION_S, SLICES, TimedInference, TimedTraining
 
 CPU = resolve("cpu")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,25 +177,22 @@ class _Benchmark:
 
     def _measure(self) -> None:
         from accelmnist.measure.benchmark import execute_bench
-        from accelmnist.measure.session import BenchRequest, SilentBenchObserver
+        from accelmnist.measure.record import BenchObserver
+        from accelmnist.measure.session import BenchRequest
         from accelmnist.show.bench.live import ConsoleBenchObserver
 
         request = BenchRequest(
-            config=self.record.config,
-            folder=self.folder,
             record=self.record,
+            folder=self.folder,
             oracle=self.shell.oracle,
             spent_s=seconds_since_start(),
             traces=make_folder(self.folder / "profiles") if self.folder and self.options.profile else None,
             is_last=self._processes_left() <= 1,
             on_stopped=self._keep,
         )
-        observer = (
-            SilentBenchObserver()
-            if self.options.quiet
-            else ConsoleBenchObserver(self.console, spent_s=seconds_since_start())
-        )
-        with self.shell.lock(), observer:
+        loud = ConsoleBenchObserver(self.console, spent_s=seconds_since_start())
+        shown = nullcontext(BenchObserver()) if self.options.quiet else loud
+        with self.shell.lock(), shown as observer:
             self._keep(execute_bench(request, observer))
 
     def _measure_in_fresh_process(self) -> None:

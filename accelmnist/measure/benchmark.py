@@ -1,14 +1,8 @@
-"""A benchmark, from its configuration to its record.
+"""A benchmark, from its configuration to its record: cases are prepared one by one, then sampled in rounds.
 
-    plan      every combination is a case; one that can't run here is a row with its reason
-    prepare   each case is built, compiled, judged against the reference, counted, warmed up; what doesn't fit into the
-              time is left out, and said
-    sample    rounds of all cases and limits in random order, until every interval is narrow enough or time is up
-    conclude  what follows from the samples
-
-With a target accuracy, `time_to_accuracy` takes the place of preparing and sampling. Nothing is printed: an observer is
-told what happens. The record is saved after every case and every round, so that nothing that was measured is lost,
-whatever ends it early.
+With a target accuracy, `time_to_accuracy` takes the place of both. Nothing is printed: an observer is told what
+happens. The record is saved after every case and every round, so that nothing that was measured is lost, whatever ends
+it early.
 """
 
 from __future__ import annotations
@@ -16,18 +10,17 @@ from __future__ import annotations
 from random import Random
 from statistics import median
 
-from accelmnist.core.errors import DeviceError
 from accelmnist.device import matmul_precision, set_threads
 from accelmnist.measure.case_builder import with_compilations
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.probes import limit_samplers
 from accelmnist.measure.machine import MachineWatch
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import BenchRecord, Harness
-from accelmnist.measure.sampling import FEWEST_ROUNDS, Sampled, Sampler, is_settled, sample_round, seconds_of
-from accelmnist.measure.session import BenchObserver, BenchRequest, Session
+from accelmnist.measure.record import BenchObserver, BenchRecord, Harness, Sampled
+from accelmnist.measure.session import BenchRequest, Session
+from accelmnist.measure.statistics.summary import FEWEST_ROUNDS, is_settled
 from accelmnist.measure.time_to_accuracy import measure_time_to_accuracy
-from accelmnist.measure.timed_case import TimedCase, TimedTraining, WarmCase
+from accelmnist.measure.timed_case import Sampler, TimedCase, TimedTraining, WarmCase, sample_round, seconds_of
 from accelmnist.training.profile import COUNTED_STEPS, PROFILED_STEPS, profile_calls, profile_steps
 from accelmnist.training.run import record_early_exit
 
@@ -45,7 +38,7 @@ def execute_bench(request: BenchRequest, observer: BenchObserver) -> BenchRecord
     BrokenPipeError pass through, after saving.
     """
     session = Session(request, observer)
-    measure = measure_throughput if request.config.target_accuracy is None else measure_time_to_accuracy
+    measure = measure_throughput if session.config.target_accuracy is None else measure_time_to_accuracy
     with record_early_exit(session.stop, interrupted="interrupted"):
         observer.planned(session.writer.record)
         session.writer.save()
@@ -55,10 +48,7 @@ def execute_bench(request: BenchRequest, observer: BenchObserver) -> BenchRecord
 
 
 def measure_throughput(session: Session, cases: list[Case]) -> None:
-    """Measure images a second of every case.
-
-    Those that compile are prepared last: if time is short, they are left out.
-    """
+    """Measure images a second of every case; those that compile come last, to be left out if time is short."""
     warm: WarmCases = {}
     for case in sorted(cases, key=session.compiles):
         _prepare_in_time(session, case, warm)
@@ -155,15 +145,10 @@ class _Rounds:
         writer = self.session.writer
         watch.begin()
         outcomes = sample_round(samplers, rng)
-        load = watch.end()
-        for key, outcome in outcomes.items():
-            if isinstance(outcome, DeviceError):
-                del samplers[key]
-                if isinstance(key, Case):
-                    del self.warm[key]
-                writer.failed(key, str(outcome))
-        rates = {key: rate for key, rate in outcomes.items() if not isinstance(rate, DeviceError)}
-        writer.add_round(rates, load, process=self.process)
+        for key in writer.add_round(outcomes, watch.end(), process=self.process):
+            del samplers[key]
+            if isinstance(key, Case):
+                del self.warm[key]
         for case, prepared in self.warm.items():
             writer.update(case, latency=prepared.latency, joules_per_image=prepared.joules_per_image)
         self.count += 1
@@ -180,8 +165,7 @@ class _Rounds:
 def _unsettled(session: Session, warm: WarmCases) -> int:
     """Cases whose interval is still too wide."""
     target = session.config.precision_target
-    summaries = (session.writer.results[case].images_per_s for case in warm)
-    return sum(not is_settled(summary.samples if summary else (), target=target) for summary in summaries)
+    return sum(not is_settled(session.writer.results[case].images_per_s, target=target) for case in warm)
 
 
 def _finish(session: Session, warm: WarmCases) -> None:

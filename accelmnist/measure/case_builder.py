@@ -1,6 +1,6 @@
 """Cases made ready and judged: the data on every device, the references, the cases that are timed, and their verdicts.
 
-Right, or it doesn't count. A training case trains as many epochs as asked for with the very engine that is timed, is
+A training case trains as many epochs as asked for with the very engine that is timed, is
 evaluated on the test set, and passes the checks of any run. An inference case classifies the whole test set with the
 weights of the reference, in batches of its own size, and its logits are held against float64. The reference of a
 configuration is trained once.
@@ -95,10 +95,10 @@ class CaseBuilder:
 
     def verify(self, timed: TimedCase) -> tuple[float | None, Verdict]:
         """The accuracy on the test set, and the verdict; the case ends as it began."""
-        if isinstance(timed, TimedTraining):
-            return self._verify_training(timed)
-        assert isinstance(timed, TimedInference)
-        return self._verify_inference(timed)
+        if isinstance(timed, TimedInference):
+            return self._verify_inference(timed)
+        assert isinstance(timed, TimedTraining)
+        return self._verify_training(timed)
 
     def _verify_training(self, timed: TimedTraining) -> tuple[float | None, Verdict]:
         """Train the whole of the case's run and judge it."""
@@ -111,13 +111,9 @@ class CaseBuilder:
         test = self._set("test", timed.device)
         evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)
         itself = is_reference(config, device_kind=timed.device.kind, engine=timed.case.engine)
+        data = self.dataset
         inputs = VerdictInputs(
-            config=config,
-            model=job.model,
-            training=self.dataset.train,
-            test=self.dataset.test,
-            evaluation=evaluation,
-            losses=losses,
+            config=config, model=job.model, training=data.train, test=data.test, evaluation=evaluation, losses=losses
         )
         nudge = tolerances(config.execution.precision).rounding
         verdict = judge(
@@ -132,10 +128,7 @@ class CaseBuilder:
 
     @torch.no_grad()
     def _verify_inference(self, timed: TimedInference) -> tuple[float, Verdict]:
-        """Classify the whole test set and judge it.
-
-        The images that are left over from whole batches are classified in one smaller batch.
-        """
+        """Classify the whole test set and judge it; what is left over from whole batches is one smaller batch."""
         model, test = self._network(timed.case), self._set("test", timed.device)
         with matmul_precision(timed.device, timed.case.precision):
             parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
@@ -180,10 +173,7 @@ def _diverged(error: DivergedError) -> Verdict:
 
 
 def with_compilations(verdict: Verdict, seen: Compilations) -> Verdict:
-    """The verdict with what was compiled while the case was timed, which fails it.
-
-    A region that compiles measures the compiler, and a graph break leaves the graph.
-    """
+    """The verdict, failed if anything was compiled while the case was timed: the compiler was measured, or no graph."""
     checks = tuple(
         Check(
             name=f"no {name}",

@@ -7,11 +7,13 @@ comparison finds the same limit in both records. No text is looked up, so any te
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal, assert_never
 
 from accelmnist.core.config import Precision
 from accelmnist.measure.plan import Mode
+from accelmnist.measure.statistics.summary import Summary
 
 LimitKind = Literal["matmul", "workload", "memory", "working set", "dispatch", "graph dispatch", "meeting"]
 Unit = Literal["flop/s", "bytes/s", "operations/s"]
@@ -93,14 +95,59 @@ class LimitKey:
         return "/".join(filter(None, parts))
 
 
-def fields_of_detail(detail: str) -> dict[str, Any]:
-    """The fields of a key that an older record holds as words alone; none if they are words of some other program."""
-    match = _DETAIL.fullmatch(detail)
-    if match is None:
-        return {}
-    parts = match.groupdict()
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A rate of the hardware, measured in the same rounds as the cases; its fields are those of a `LimitKey`, and more.
+
+    matmul          flop/s of a large square matrix product: the arithmetic limit
+    workload        flop/s of the matrix products of a case's step alone, at their own shapes
+    memory          bytes/s of a copy between buffers too large for any cache, read and written
+    working set     bytes/s of a copy as large as what a case's step touches: from the cache if it fits
+    dispatch        operations/s of one small operation after the other: what a launch costs, inverted
+    graph dispatch  the same inside a replayed CUDA graph
+    meeting         thread fork-join: operations/s of one that is just large enough for all threads
+
+    By `key` the rounds of the same record name it. `detail` says in words what ran, and nothing is looked up by it.
+    """
+
+    key: str
+    kind: LimitKind
+    device: str
+    precision: Precision | None
+    threads: int | None
+    unit: Unit
+    detail: str  # such as "1024 x 1024 x 1024"
+    rate: Summary | None = None
+    shape: tuple[int, ...] | None = None  # unknown in the record of another program
+    mode: Mode | None = None
+    computed_in: Precision | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.what  # a key raises ValueError for a shape that can't be
+
+    @cached_property
+    def what(self) -> LimitKey | None:
+        """What the rate is of; None if that is unknown."""
+        own = {part.name: getattr(self, part.name) for part in fields(LimitKey)}
+        return None if self.shape is None else LimitKey(**own)
+
+
+def new_limit(what: LimitKey) -> Limit:
+    """The limit, not measured yet."""
+    return Limit(key=what.name, unit=what.unit, detail=what.detail, **asdict(what))
+
+
+def with_shape(limit: Limit) -> Limit:
+    """A limit whose record is older than `Limit.shape` and says in words alone what ran, which may be unknown ones."""
+    match = _DETAIL.fullmatch(limit.detail)
+    if limit.shape is not None or match is None:
+        return limit
+    parts: dict[str, Any] = match.groupdict()
     sizes = [*filter(None, (parts["side"], parts["batch"], parts["threads"])), *(parts["sizes"] or "").split("-")]
     shape = tuple(map(int, filter(None, sizes)))
     if parts["mebibytes"]:
         shape = (int(parts["mebibytes"]) << 20,)
-    return {"shape": shape, "mode": parts["mode"], "computed_in": parts["computed_in"]}
+    try:
+        return replace(limit, shape=shape, mode=parts["mode"], computed_in=parts["computed_in"])
+    except ValueError:  # words of another kind
+        return limit

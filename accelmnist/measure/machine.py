@@ -40,6 +40,7 @@ from accelmnist.device import (
     reset_peak_memory,
     used_memory_bytes,
 )
+from accelmnist.measure.statistics.symptoms import RoundLoad
 
 _PROC = Path("/proc")
 _POWERCAP = Path("/sys/class/powercap")
@@ -48,14 +49,6 @@ _MICROJOULE, _MILLIJOULE = 1e-6, 1e-3
 # NVML's bits for HW slowdown, SW thermal slowdown, HW thermal slowdown and HW power brake.
 _HELD_DOWN = 0x08 | 0x20 | 0x40 | 0x80
 _THERMAL_POLICY = 1  # NVML_PERF_POLICY_THERMAL: nanoseconds that heat kept the clock below what was asked for
-
-
-@dataclass(frozen=True)
-class RoundLoad:
-    """What else went on: `other_cpu` from 0 to 1, `throttled` of any GPU in use; None if it can't be known."""
-
-    other_cpu: float | None
-    throttled: bool | None
 
 
 class MachineWatch:
@@ -143,28 +136,26 @@ class _Gpu:
 
     def __init__(self, device: Device) -> None:
         self._nvml = NvmlDevice(device)
-        self._reasons: int | None = None
-        self._held_ns: int | None = None
+        self._before: tuple[int | None, int | None] = (None, None)
 
     def begin(self) -> None:
-        self._reasons, self._held_ns = self._read_reasons(), self._read_held_ns()
+        self._before = self._read()
 
     def was_throttled(self) -> bool | None:
-        reasons, held_ns = self._read_reasons(), self._read_held_ns()
-        if reasons is None or self._reasons is None:
+        (reasons, held_ns), (reasons_before, held_before_ns) = self._read(), self._before
+        if reasons is None or reasons_before is None:
             return None
-        grew = held_ns is not None and self._held_ns is not None and held_ns > self._held_ns
-        return grew or bool((reasons | self._reasons) & _HELD_DOWN)
+        grew = held_ns is not None and held_before_ns is not None and held_ns > held_before_ns
+        return grew or bool((reasons | reasons_before) & _HELD_DOWN)
 
-    def _read_reasons(self) -> int | None:
+    def _read(self) -> tuple[int | None, int | None]:
+        """The bits of what holds its clock down now, and the nanoseconds that heat did so far."""
         # The name since driver 535, and the one that older drivers know.
         names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
         answers = (self._nvml.ask(name) for name in names)
-        return next((int(answer) for answer in answers if answer is not None), None)
-
-    def _read_held_ns(self) -> int | None:
+        reasons = next((int(answer) for answer in answers if answer is not None), None)
         status = self._nvml.ask("nvmlDeviceGetViolationStatus", _THERMAL_POLICY)
-        return None if status is None else int(status.violationTime)
+        return reasons, None if status is None else int(status.violationTime)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """What is measured: the configuration of a benchmark, and the cases that follow from it. No torch: the CLI reads it.
 
-A case is one combination of mode, device, engine, precision, batch size, architecture, optimizer and threads. Training
-cases run steps of the run's own default training, or of a recipe's; inference cases classify test images, of which the
-batch size is how many a call.
+Training cases run steps of the run's own default training, or of a recipe's; inference cases classify test images, of
+which the batch size is how many a call.
 """
 
 from __future__ import annotations
@@ -60,12 +59,23 @@ class Case:
         return str(ModelConfig(hidden=self.hidden))
 
     @property
+    def axes(self) -> dict[str, str]:
+        """The parts of the label by what they are; empty for one that the case doesn't have."""
+        return {
+            "mode": self.mode,
+            "device": self.device,
+            "engine": self.engine,
+            "precision": self.precision,
+            "network": self.network,
+            "batch size": f"batch {self.batch_size}",
+            "optimizer": self.optimizer or "",
+            "threads": "" if self.threads is None else f"{self.threads} thread{'' if self.threads == 1 else 's'}",
+        }
+
+    @property
     def label(self) -> str:
         """The case in words, for messages and pages; two cases of one benchmark never share it."""
-        threads = () if self.threads is None else (f"{self.threads} thread{'' if self.threads == 1 else 's'}",)
-        optimizer = () if self.optimizer is None else (self.optimizer,)
-        parts = (self.mode, self.device, self.engine, self.precision, self.network, f"batch {self.batch_size}")
-        return " ".join((*parts, *optimizer, *threads))
+        return " ".join(filter(None, self.axes.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,38 +83,22 @@ class EffortPlan:
     """What an effort tries and when it ends: seconds of the whole command, or None for as long as it takes."""
 
     time_limit_s: float | None
-    engines: tuple[str, ...]
-    precisions: tuple[Precision, ...]
-    training_batch_sizes: tuple[int, ...]
-    inference_batch_sizes: tuple[int, ...]
     most_rounds: int
+    training_batch_sizes: tuple[int, ...]
+    inference_batch_sizes: tuple[int, ...] = (LATENCY_BATCH, 10_000)
+    precisions: tuple[Precision, ...] = ("fp32",)
 
 
 _BATCH = TrainingConfig().batch_size
 PLANS: dict[Effort, EffortPlan] = {
-    "quick": EffortPlan(
-        time_limit_s=30.0,
-        engines=ENGINES,
-        precisions=("fp32",),
-        training_batch_sizes=(_BATCH,),
-        inference_batch_sizes=(LATENCY_BATCH, 10_000),
-        most_rounds=30,
-    ),
-    "default": EffortPlan(
-        time_limit_s=180.0,
-        engines=ENGINES,
-        precisions=("fp32",),
-        training_batch_sizes=(64, _BATCH, 1024),
-        inference_batch_sizes=(LATENCY_BATCH, 10_000),
-        most_rounds=60,
-    ),
+    "quick": EffortPlan(time_limit_s=30.0, most_rounds=30, training_batch_sizes=(_BATCH,)),
+    "default": EffortPlan(time_limit_s=180.0, most_rounds=60, training_batch_sizes=(64, _BATCH, 1024)),
     "full": EffortPlan(
         time_limit_s=None,
-        engines=ENGINES,
-        precisions=("fp32", "bf16"),
+        most_rounds=100,
         training_batch_sizes=(16, 64, _BATCH, 1024, 4096),
         inference_batch_sizes=(LATENCY_BATCH, 100, 10_000),
-        most_rounds=100,
+        precisions=("fp32", "bf16"),
     ),
 }
 
@@ -146,10 +140,8 @@ class BenchConfig:
         known_recipe = self.recipe is None or self.recipe in RECIPES
         _require(known_recipe, "--recipe", f"{self.recipe!r} is not known", f"Choose one of {', '.join(RECIPES)}")
         _require(0 < self.precision_target < 1, "--precision-target", "it is not between 0 and 1", "Give 0.01 for 1 %")
-        _require(self.processes >= 1, "--processes", f"{self.processes} is too few", "Give 1 or more")
-        epochs_hold = self.epochs is None or self.epochs >= 1
-        _require(epochs_hold, "--epochs", f"{self.epochs} is too few", "Give 1 or more")
-        _require(self.seeds >= 1, "--seeds", f"{self.seeds} is too few", "Give 1 or more")
+        for option, number in (("--processes", self.processes), ("--epochs", self.epochs), ("--seeds", self.seeds)):
+            _require(number is None or number >= 1, option, f"{number} is too few", "Give 1 or more")
         limit = self.time_limit_s
         limit_holds = limit is None or (math.isfinite(limit) and limit > 0)
         _require(limit_holds, "--time-limit", f"{limit} is not a positive number of seconds", "Give one such as 60")
@@ -196,14 +188,10 @@ def _require_lists(config: BenchConfig) -> None:
     for option, values, choices in known:
         unknown = next((value for value in values if value not in choices), None)
         _require(unknown is None, option, f"{unknown!r} is not known", f"Choose from {', '.join(choices)}")
-    lists: tuple[tuple[str, tuple[Hashable, ...]], ...] = (
-        *((option, values) for option, values, _ in known),
-        ("--devices", config.devices),
-        ("--batch-sizes", config.batch_sizes),
-        ("--hidden", config.hidden),
-        ("--threads", config.threads),
-    )
-    for option, given in lists:
+    lists: dict[str, tuple[Hashable, ...]] = {option: values for option, values, _ in known}
+    lists |= {"--devices": config.devices, "--batch-sizes": config.batch_sizes}
+    lists |= {"--hidden": config.hidden, "--threads": config.threads}
+    for option, given in lists.items():
         twice = next((value for value in given if given.count(value) > 1), None)
         _require(twice is None, option, f"{twice} is given twice", "Give each once")
         empty = not given and option in ("--devices", "--mode", "--hidden", "--optimizers")
@@ -227,7 +215,7 @@ def expand(
         kind = device.partition(":")[0]
         optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
         own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
-        engines = config.engines or tuple(name for name in plan.engines if runs_on(name, kind))
+        engines = config.engines or tuple(name for name in ENGINES if runs_on(name, kind))
         # A GPU's work depends little on the CPU's threads: the list is the CPU's.
         threads: tuple[int | None, ...] = (config.threads if device == "cpu" else ()) or (None,)
         case = partial(Case, mode=mode, device=device, hidden=hidden)

@@ -7,66 +7,26 @@ two cases can be paired, a drift of the machine divided out, and a stopped bench
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from accelmnist.core.config import Optimizer, Precision
+from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
-from accelmnist.measure.limit_keys import LimitKey, LimitKind, Unit, fields_of_detail
-from accelmnist.measure.plan import BenchConfig, Case, Mode
+from accelmnist.measure.limit_keys import Limit, LimitKey, new_limit, with_shape
+from accelmnist.measure.plan import BenchConfig, Case
 from accelmnist.measure.statistics.comparison import Comparison
-from accelmnist.measure.statistics.summary import Summary
-from accelmnist.measure.statistics.symptoms import Symptom
+from accelmnist.measure.statistics.summary import Summary, summarize
+from accelmnist.measure.statistics.symptoms import RoundLoad, Symptom
 
 RECORD_NAME = RECORDS["bench"]
-_CASE_FIELDS, _KEY_FIELDS = ([field.name for field in fields(key)] for key in (Case, LimitKey))
 
+Sampled = Case | LimitKey  # what has samples
 CaseStatus = Literal["pending", "measuring", "done", "skipped", "cut", "failed"]
 BoundKind = Literal["launch", "compute", "memory", "shape", "overhead", "above"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """A rate of the hardware, measured in the same rounds as the cases; its fields are those of a `LimitKey`, and more.
-
-    matmul          flop/s of a large square matrix product: the arithmetic limit
-    workload        flop/s of the matrix products of a case's step alone, at their own shapes
-    memory          bytes/s of a copy between buffers too large for any cache, read and written
-    working set     bytes/s of a copy as large as what a case's step touches: from the cache if it fits
-    dispatch        operations/s of one small operation after the other: what a launch costs, inverted
-    graph dispatch  the same inside a replayed CUDA graph
-    meeting         thread fork-join: operations/s of one that is just large enough for all threads
-
-    By `key` the rounds of the same record name it. `detail` says in words what ran, and nothing is looked up by it.
-    """
-
-    key: str
-    kind: LimitKind
-    device: str
-    precision: Precision | None
-    threads: int | None
-    unit: Unit
-    detail: str  # such as "1024 x 1024 x 1024"
-    rate: Summary | None = None
-    shape: tuple[int, ...] | None = None  # unknown in the record of another program
-    mode: Mode | None = None
-    computed_in: Precision | None = None
-
-    def __post_init__(self) -> None:
-        _ = self.what  # a key raises ValueError for a shape that can't be
-
-    @cached_property
-    def what(self) -> LimitKey | None:
-        """What the rate is of; None if that is unknown."""
-        return LimitKey(**{name: getattr(self, name) for name in _KEY_FIELDS}) if self.shape is not None else None
-
-
-def new_limit(what: LimitKey) -> Limit:
-    """The limit, not measured yet."""
-    return Limit(key=what.name, unit=what.unit, detail=what.detail, **asdict(what))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +122,7 @@ class TimeToAccuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseResult:
+class CaseResult(Case):
     """One row: the case, what was measured of it, and whether its result is right.
 
     `skipped` is the reason of a case that was not measured: it can't run here, was cut for time, or failed.
@@ -170,14 +130,6 @@ class CaseResult:
     A row whose verdict failed is not ranked: its `rank` is None.
     """
 
-    mode: Mode
-    device: str
-    engine: str
-    precision: Precision
-    batch_size: int
-    hidden: tuple[int, ...]
-    optimizer: Optimizer | None
-    threads: int | None = None
     status: CaseStatus = "pending"
     skipped: str | None = None
     images_per_s: Summary | None = None
@@ -211,7 +163,7 @@ class CaseResult:
     @cached_property
     def case(self) -> Case:
         """The case itself."""
-        return Case(**{name: getattr(self, name) for name in _CASE_FIELDS})
+        return Case(**{part.name: getattr(self, part.name) for part in fields(Case)})
 
     @property
     def step_s(self) -> float | None:
@@ -275,6 +227,106 @@ class BenchRecord:
     notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know
 
 
+class BenchObserver:
+    """Told of the record as it grows; this one says nothing of it.
+
+    It is told by the measuring thread, between two regions and never inside one, and the measurement waits until it
+    returns: what an observer does costs time, but falsifies nothing.
+    """
+
+    def planned(self, record: BenchRecord) -> None:
+        """Every case is known; nothing is measured yet."""
+
+    def stage(self, what: str) -> None:
+        """The benchmark goes on to `what`, such as "compiling training cpu compiled ..."."""
+
+    def round_done(self, record: BenchRecord) -> None:
+        """A round is over: every case has one more sample, or one more seed."""
+
+    def case_done(self, record: BenchRecord, case: Case) -> None:
+        """A stage of this case is over; its row says what came of it."""
+
+
+class RecordWriter:
+    """The record as it grows: results by case, rounds, and the file in `folder`, if it isn't None."""
+
+    def __init__(self, record: BenchRecord, folder: Path | None) -> None:
+        self._folder = folder
+        self.take(record)
+
+    @property
+    def record(self) -> BenchRecord:
+        """The record as it is now."""
+        return replace(self._record, cases=tuple(self.results.values()))
+
+    def take(self, record: BenchRecord) -> None:
+        """Go on with this record."""
+        self._record = record
+        self.results = {result.case: result for result in record.cases}
+        self._limits = {limit.what: limit.key for limit in record.limits}  # what the rounds of this record call them
+
+    def set(self, **fields: Any) -> None:
+        """Change fields of the record."""
+        self._record = replace(self._record, **fields)
+
+    def update(self, case: Case, **fields: Any) -> None:
+        """Change fields of one case's result."""
+        self.results[case] = replace(self.results[case], **fields)
+
+    def note(self, text: str) -> None:
+        """Add a note that a reader must know, once."""
+        if text not in self._record.notes:
+            self.set(notes=(*self._record.notes, text))
+
+    def failed(self, key: Sampled, reason: str) -> None:
+        """Write down why a case or a limit could not be measured."""
+        if isinstance(key, Case):
+            self.update(key, status="failed", skipped=reason)
+        else:
+            self.note(f"The limit {key.name} was not measured: {reason}")
+
+    def add_limit(self, what: LimitKey) -> None:
+        """Add a limit, unless the record holds it already."""
+        if what not in self._limits:
+            limit = new_limit(what)
+            self._limits[what] = limit.key
+            self.set(limits=(*self._record.limits, limit))
+
+    def add_round(
+        self, outcomes: Mapping[Sampled, float | DeviceError], load: RoundLoad, *, process: int = 0
+    ) -> list[Sampled]:
+        """Add a round: the speeds of cases, the rates of limits, and what else went on; returns what failed in it."""
+        number = len(self._record.rounds) + 1
+        limits: dict[str, float] = {}
+        failed: list[Sampled] = []
+        for key, outcome in outcomes.items():
+            if isinstance(outcome, DeviceError):
+                self.failed(key, str(outcome))
+                failed.append(key)
+            elif isinstance(key, Case):
+                self._add_sample(key, outcome, number)
+            else:
+                limits[self._limits[key]] = outcome
+        round_ = Round(number=number, process=process, limits=limits, **asdict(load))
+        self.set(rounds=(*self._record.rounds, round_))
+        return failed
+
+    def _add_sample(self, case: Case, speed: float, number: int) -> None:
+        result = self.results[case]
+        before = result.images_per_s.samples if result.images_per_s else ()
+        self.update(case, images_per_s=summarize((*before, speed)), rounds=(*result.rounds, number))
+
+    def end(self, status: Status, message: str | None) -> None:
+        """Say how it ended, and save."""
+        self.set(status=status, message=message)
+        self.save()
+
+    def save(self) -> None:
+        """Replace the file; raises OutputError."""
+        if self._folder is not None:
+            save_bench(self.record, self._folder)
+
+
 def save_bench(record: BenchRecord, folder: Path) -> Path:
     """Write `bench.json` into `folder` in one step; raises OutputError."""
     return save(record, folder / RECORD_NAME)
@@ -283,14 +335,4 @@ def save_bench(record: BenchRecord, folder: Path) -> Path:
 def load_bench(path: Path) -> BenchRecord:
     """Read and validate a benchmark's record, given the file or its folder; raises RecordError."""
     record = load(record_file(path, "bench"), BenchRecord, kind="bench", noun="a benchmark")
-    return replace(record, limits=tuple(map(_with_shape, record.limits)))
-
-
-def _with_shape(limit: Limit) -> Limit:
-    """A limit whose record is older than `Limit.shape` and says in words alone what ran."""
-    if limit.shape is not None:
-        return limit
-    try:
-        return replace(limit, **fields_of_detail(limit.detail))
-    except ValueError:  # words of another kind: of no kind that is known
-        return limit
+    return replace(record, limits=tuple(map(with_shape, record.limits)))

@@ -1,8 +1,4 @@
-"""What a benchmark is asked, who is told of it, and what its parts share while it runs.
-
-An observer is told by the measuring thread, between two regions and never inside one, and the measurement waits until
-it returns: what an observer does costs time, but falsifies nothing.
-"""
+"""What a benchmark is asked, and what its parts share while it runs."""
 
 from __future__ import annotations
 
@@ -12,8 +8,6 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol
 
 import torch
 
@@ -27,51 +21,9 @@ from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.machine import PeakMemory
 from accelmnist.measure.plan import BenchConfig, Case, expand
-from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
-from accelmnist.measure.record_writer import RecordWriter
+from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult, DeviceInfo, RecordWriter
 from accelmnist.measure.timed_case import REMEDY
 from accelmnist.training.reference.scores import Oracle, score_here
-
-
-class BenchObserver(Protocol):
-    """Told of the record as it grows."""
-
-    def planned(self, record: BenchRecord) -> None:
-        """Every case is known; nothing is measured yet."""
-
-    def stage(self, what: str) -> None:
-        """The benchmark goes on to `what`, such as "compiling training cpu compiled ..."."""
-
-    def round_done(self, record: BenchRecord) -> None:
-        """A round is over: every case has one more sample, or one more seed."""
-
-    def case_done(self, record: BenchRecord, case: Case) -> None:
-        """A stage of this case is over; its row says what came of it."""
-
-
-class SilentBenchObserver:
-    """Says nothing; a context manager like those that show something."""
-
-    def __enter__(self) -> SilentBenchObserver:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is open."""
-
-    def planned(self, record: BenchRecord) -> None:
-        """Say nothing."""
-
-    def stage(self, what: str) -> None:
-        """Say nothing."""
-
-    def round_done(self, record: BenchRecord) -> None:
-        """Say nothing."""
-
-    def case_done(self, record: BenchRecord, case: Case) -> None:
-        """Say nothing."""
-
 
 _SAVE_EVERY_S = 1.0
 FINISH_S = 2.5  # kept back for the conclusion and the figures
@@ -110,17 +62,15 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRequest:
-    """What is wanted of a benchmark. `folder` None saves nothing; `record` is one to go on with.
+    """What is wanted of a benchmark: `record` is a new one, or one to go on with; `folder` None saves nothing.
 
-    With `traces`, a folder, every case is profiled, and a Chrome trace of each goes there.
-
-    `spent_s` are the seconds since the start of the command. `on_stopped` gets the record of a benchmark that ends
-    without a result. Of several processes the last one ends the benchmark; `is_last` says whether this is it.
+    With `traces`, a folder, every case is profiled, and a Chrome trace of each goes there. `spent_s` are the seconds
+    since the start of the command. `on_stopped` gets the record of a benchmark that ends without a result. Of several
+    processes the last one ends the benchmark; `is_last` says whether this is it.
     """
 
-    config: BenchConfig
+    record: BenchRecord
     folder: Path | None = None
-    record: BenchRecord | None = None
     traces: Path | None = None
     oracle: Oracle = score_here
     spent_s: float = 0.0
@@ -129,10 +79,7 @@ class BenchRequest:
 
 
 def new_record(config: BenchConfig) -> BenchRecord:
-    """The record of a benchmark that has not begun: every case pending.
-
-    Raises ConfigError for an unknown device, and for more threads than make sense here.
-    """
+    """The record of a benchmark that has not begun; ConfigError for an unknown device or too many threads."""
     for threads in config.threads:
         require_threads(threads)
     devices = resolve_devices(config.devices)
@@ -156,8 +103,8 @@ class Session:
 
     def __init__(self, request: BenchRequest, observer: BenchObserver) -> None:
         self.request, self.observer = request, observer
-        self.config = request.config
-        self.writer = RecordWriter(request.record or new_record(self.config), request.folder)
+        self.config = request.record.config
+        self.writer = RecordWriter(request.record, request.folder)
         self.budget = Budget(self.config.ends_after_s, spent_s=request.spent_s)
         self.builder = CaseBuilder(self.config, resolve_devices(self.config.devices), request.oracle)
         self.writer.set(training_images=len(self.builder.dataset.train))
@@ -218,7 +165,8 @@ class Session:
         self._conclude()
         self.writer.end("done", None)
         if self.request.folder is not None:
-            self._save_speeds_for_auto()
+            with contextlib.suppress(AccelmnistError):  # `--engine auto` can do without
+                keep_speeds(speeds_of(self.writer.record, self.devices, threads=self.threads))
 
     def stop(self, status: Status, message: str) -> None:
         """Save what there is; if even that fails, what was saved last stays."""
@@ -226,11 +174,6 @@ class Session:
         with contextlib.suppress(OutputError):
             self.writer.end(status, message)
         self.request.on_stopped(self.writer.record)
-
-    def _save_speeds_for_auto(self) -> None:
-        """Keep the speeds for `--engine auto`, if they can be kept."""
-        with contextlib.suppress(AccelmnistError):
-            keep_speeds(speeds_of(self.writer.record, self.devices, threads=self.threads))
 
     def _conclude(self) -> None:
         self.writer.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)
@@ -241,35 +184,28 @@ FEWEST_SAMPLES = 5
 
 
 def speeds_of(record: BenchRecord, devices: Mapping[str, Device], *, threads: int) -> list[Speed]:
-    """What a finished benchmark teaches `--engine auto`: an entry for each right case of training with enough samples.
+    """What a finished benchmark teaches `--engine auto`: a speed for each right case of training with enough samples.
 
-    `threads` are those of cases that name none. What passed no check teaches nothing.
+    `threads` are those of cases that name none.
     """
     return [
-        _speed(result, machine_name(devices[result.device]), threads, record.created[:10])
+        Speed(
+            setting=BenchmarkSetting(
+                machine=machine_name(devices[result.device]),
+                device=result.device,
+                threads=result.threads or threads,
+                precision=result.precision,
+                batch_size=result.batch_size,
+                hidden=result.hidden,
+                optimizer=result.optimizer,
+            ),
+            engine=result.engine,
+            images_per_s=result.images_per_s.median,
+            compile_s=result.compile_s or 0.0,
+            measured=record.created[:10],
+        )
         for result in record.cases
-        if result.mode == "training" and _counts(result) and result.device in devices
+        if result.optimizer is not None and result.device in devices
+        if result.verdict is not None and result.verdict.passed
+        if result.images_per_s is not None and len(result.images_per_s.samples) >= FEWEST_SAMPLES
     ]
-
-
-def _counts(result: CaseResult) -> bool:
-    right = result.verdict is not None and result.verdict.passed
-    return right and result.images_per_s is not None and len(result.images_per_s.samples) >= FEWEST_SAMPLES
-
-
-def _speed(result: CaseResult, machine: str, threads: int, day: str) -> Speed:
-    assert result.images_per_s is not None
-    assert result.optimizer is not None
-    setting = BenchmarkSetting(
-        machine=machine,
-        device=result.device,
-        threads=result.threads or threads,
-        precision=result.precision,
-        batch_size=result.batch_size,
-        hidden=result.hidden,
-        optimizer=result.optimizer,
-    )
-    median = result.images_per_s.median
-    return Speed(
-        setting=setting, engine=result.engine, images_per_s=median, compile_s=result.compile_s or 0.0, measured=day
-    )

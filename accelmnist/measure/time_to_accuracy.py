@@ -95,17 +95,16 @@ def _finite(value: float) -> float | None:
 
 
 def measure_time_to_accuracy(session: Session, cases: list[Case]) -> None:
-    """Measure the time to the target of every training case: judged once, off the clock, then seed after seed.
-
-    A round is one seed of each case, in random order.
-    """
+    """Measure the time to the target of every case: judged once, off the clock, then rounds of a seed of each."""
+    target = session.config.target_accuracy
+    assert target is not None, "it was asked for"
     right = [case for case in cases if _judge(session, case)]
     session.observer.stage("training to the target")
     rng = Random(0)
     for seed in range(session.config.seeds):
         rng.shuffle(right)
         for case in list(right):
-            if seed >= _seeds_done(session, case) and not _train(session, case, seed):
+            if seed >= _seeds_done(session, case) and not _train(session, case, seed, target):
                 right.remove(case)
         session.observer.round_done(session.writer.record)
     set_threads(session.threads)
@@ -126,7 +125,7 @@ def _judge(session: Session, case: Case) -> bool:
     return False
 
 
-def _train(session: Session, case: Case, seed: int) -> bool:
+def _train(session: Session, case: Case, seed: int, target: float) -> bool:
     """Train one seed and write it down; False if the case is over, for lack of time or of memory."""
     budget = session.budget
     takes_s = budget.expect_s(case, compiles=session.compiles(case))
@@ -139,16 +138,11 @@ def _train(session: Session, case: Case, seed: int) -> bool:
     started = budget.elapsed_s
     with session.attempt(case) as device:
         config = run_config(case, session.config, seed=seed)
-        trained = train_to_target(config, device, case.engine, _target(session))
+        trained = train_to_target(config, device, case.engine, target)
         budget.learn(case, budget.elapsed_s - started)
-        _keep(session, case, trained)
+        _keep(session, case, trained, target)
         return True
     return False
-
-
-def _target(session: Session) -> float:
-    assert session.config.target_accuracy is not None
-    return session.config.target_accuracy
 
 
 def _seeds_done(session: Session, case: Case) -> int:
@@ -156,13 +150,13 @@ def _seeds_done(session: Session, case: Case) -> int:
     return 0 if times is None else len(times.accuracies)
 
 
-def _keep(session: Session, case: Case, trained: TrainingToTarget) -> None:
+def _keep(session: Session, case: Case, trained: TrainingToTarget, target: float) -> None:
     result = session.writer.results[case]
     before = result.time_to_accuracy
     with_compile = (*(before.with_compile.seconds if before else ()), trained.seconds)
     without = (*(before.without_compile.seconds if before else ()), trained.without_compile_s)
     times = TimeToAccuracy(
-        target=_target(session),
+        target=target,
         most_epochs=session.config.training_epochs,
         with_compile=summarize_seconds(with_compile),
         without_compile=summarize_seconds(without),

@@ -1,21 +1,33 @@
-"""What is timed: a case made ready to run regions of many steps, in slices, each from the same start.
+"""What is timed: the clock, rounds in which every case and every limit has a sample, and a case made ready for them.
 
-A sample is the speed of one region, whose slices take turns with those of other cases (`sampling`). Before each slice
-the weights and the optimizer's state are set back, so that every one does the same work, on the same images, and no
-warm-up helps the result; then a step that isn't timed brings both into the caches, which the case before left cold.
+A GPU runs behind the host: a call returns when its work is queued, not when it is done. So the device is synchronized
+before the clock is read, at both ends of a region, and never inside, which would drain the queue that hides launch
+costs. It is the host's clock on every device: MPS's own events can't be trusted, and of regions of 100 ms the
+microseconds that a synchronization takes are a hundred-thousandth.
 
-What a region leaves out is what isn't the step: the order of the images is made and lies on the device before, nothing
-is evaluated, nothing is saved.
+The machine's speed moves while a benchmark runs. Cases measured one after the other would each see another machine;
+here all see the same one, round by round, and what moves cancels in their ratios. How finely they are mixed decides how
+well. A neighbour on a shared processor speeds and slows it over some tens of milliseconds: on one such machine two
+regions of a tenth of a second, back to back, differed by 12 % in the standard deviation, and the same two by 4 to 6 %
+when their eighths took turns. So a region is cut into slices, and the slices of all are shuffled turn by turn.
+
+Before each slice the weights and the optimizer's state are set back, so that every one does the same work, on the same
+images, and no warm-up helps the result; then a step that isn't timed brings both into the caches, which the case before
+left cold. What a region leaves out is what isn't the step: the order of the images is made and lies on the device
+before, nothing is evaluated, nothing is saved.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import cycle, islice
-from statistics import median
-from typing import Any
+from random import Random
+from statistics import harmonic_mean, median
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +35,7 @@ import torch
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.data.on_device import DeviceSet
-from accelmnist.device import Device, matmul_precision, memory_errors, set_threads
+from accelmnist.device import Device, matmul_precision, memory_errors, set_threads, synchronize
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Job
@@ -32,7 +44,6 @@ from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.measure.machine import EnergyMeter
 from accelmnist.measure.plan import LATENCY_BATCH, Case
 from accelmnist.measure.record import Latency
-from accelmnist.measure.sampling import SLICES, seconds_of
 from accelmnist.training.loop import prepare
 
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
@@ -44,6 +55,46 @@ _EMPTY_SLICES = 20
 REMEDY = "Try a smaller batch size or network, or another device"
 _LATENCY_CALLS = 16  # a slice
 _FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too much
+SLICES = 8  # of a sample, at most
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def seconds_of(work: Callable[[], object], device: Device) -> float:
+    """Seconds that `work` takes on `device`, all of it."""
+    synchronize(device)
+    started = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """`take` measures the rate of one slice; `slices` of equal work make a sample, 1 to SLICES."""
+
+    take: Callable[[], float]
+    slices: int = SLICES
+
+
+def sample_round(samplers: Mapping[Key, Sampler], rng: Random) -> dict[Key, float | DeviceError]:
+    """One sample of each, by key; a DeviceError in place of one that failed.
+
+    Each of SLICES turns takes a slice of all in random order; who has fewer slices sits some turns out.
+    """
+    turns = {key: set(rng.sample(range(SLICES), sampler.slices)) for key, sampler in samplers.items()}
+    rates: dict[Key, list[float]] = {key: [] for key in samplers}
+    failures: dict[Key, DeviceError] = {}
+    for turn in range(SLICES):
+        order = [key for key in samplers if turn in turns[key] and key not in failures]
+        rng.shuffle(order)
+        for key in order:
+            try:
+                rates[key].append(samplers[key].take())
+            except DeviceError as error:
+                failures[key] = error
+    # Of equal pieces of work: all of it over all of the time.
+    return {key: failures[key] if key in failures else harmonic_mean(rates[key]) for key in samplers}
 
 
 class TimedCase(ABC):
@@ -193,7 +244,7 @@ class WarmCase:
         self.latencies: list[float] = []
         self.compilations = Compilations()
         self._energy = EnergyMeter(timed.device)
-        self._joules: list[float] = []
+        self._joules = 0.0
         self._images = 0
 
     def sample(self) -> float:
@@ -208,17 +259,14 @@ class WarmCase:
                 self.latencies += timed.latencies(_LATENCY_CALLS)
         self.compilations += watch.seen
         if joules is not None:
-            self._joules.append(joules)
+            self._joules += joules
             self._images += timed.slice_steps * timed.case.batch_size
         return speed
 
     @property
     def joules_per_image(self) -> float | None:
-        """All that was counted, over all images: a counter that moves in steps is right on average alone.
-
-        None if nothing counts energy.
-        """
-        return sum(self._joules) / self._images if self._images else None
+        """All that was counted over all images, or None: a counter that moves in steps is right on average alone."""
+        return self._joules / self._images if self._images else None
 
     @property
     def latency(self) -> Latency | None:

@@ -35,7 +35,7 @@ from accelmnist.core.files import write_atomically
 from accelmnist.measure.statistics.comparison import THRESHOLD, compare
 from accelmnist.measure.statistics.controls import against_controls, machine_speeds, spread_of_controls
 from accelmnist.measure.statistics.summary import minimum_samples, relative_half_width, summarize
-from accelmnist.measure.statistics.symptoms import Code, Load, find_symptoms
+from accelmnist.measure.statistics.symptoms import Code, RoundLoad, find_symptoms
 
 Speeds = NDArray[np.float64]
 Draw = Callable[[Generator, int], Speeds]
@@ -263,8 +263,7 @@ def coverage_when_stopped(random: Generator, *, draw: Draw, count: int) -> Itera
 
 def symptoms(random: Generator, *, draw: Draw, count: int) -> Iterable[str]:
     """The codes of the symptoms of one case; the machine's idle services use 1 % of it on average."""
-    idle = tuple(random.exponential(0.01, count).tolist())
-    load = Load(other_cpu=idle, throttled=(False,) * count)
+    load = [RoundLoad(idle, throttled=False) for idle in random.exponential(0.01, count).tolist()]
     return [symptom.code for symptom in find_symptoms(draw(random, count).tolist(), load=load)]
 
 

@@ -18,13 +18,7 @@ from typing import Literal
 
 from accelmnist.core.errors import ConfigError, RecordError
 from accelmnist.measure.compare.compared_record import ComparedRecord, Series, Tool
-from accelmnist.measure.statistics.comparison import (
-    THRESHOLD,
-    Comparison,
-    are_too_few,
-    compare,
-    logarithms,
-)
+from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, are_too_few, compare, logarithms
 from accelmnist.measure.statistics.controls import (
     FEWEST_PROCESSES,
     Rates,
@@ -115,66 +109,43 @@ def compare_case(
     if base is None or not base.speeds:
         return _without_base(row, base, new)
     if new is None or (not new.speeds and new.wrong is None):
-        return _without_new(row, new, rules)
-    if base.wrong or new.wrong:
-        return _wrong(row, base, new)
-    return _compared(row, base, new, rules, _divisors(base, new, rules, base_record.tool))
+        failed = new is not None and new.failed and rules.fail_on is not None
+        return replace(row, outcome="only in base", reason=new.reason if new else None, fails=failed)
+    if new.wrong:
+        return replace(
+            row, outcome="wrong in both" if base.wrong else "wrong in new", reason=new.wrong, fails=not base.wrong
+        )
+    if base.wrong:
+        return replace(row, outcome="wrong in base", reason=base.wrong)
+    return _compared(row, base, new, rules, base_record.tool)
 
 
 def _without_base(row: CaseComparison, base: Series | None, new: Series | None) -> CaseComparison:
+    why = base.reason if base else None
     if new is None or not new.speeds:
-        return replace(row, outcome="in neither", reason=_reason(new) or _reason(base))
-    wrong = f"wrong: {new.wrong}" if new.wrong else None
-    return replace(row, outcome="only in new", reason=wrong or _reason(base))
+        return replace(row, outcome="in neither", reason=new.reason if new and new.reason else why)
+    return replace(row, outcome="only in new", reason=f"wrong: {new.wrong}" if new.wrong else why)
 
 
-def _without_new(row: CaseComparison, new: Series | None, rules: Rules) -> CaseComparison:
-    failed = new is not None and new.failed
-    return replace(row, outcome="only in base", reason=_reason(new), fails=failed and rules.fail_on is not None)
-
-
-def _reason(series: Series | None) -> str | None:
-    if series is None:
-        return None
-    return f"failed: {series.reason}" if series.failed else series.reason
-
-
-def _wrong(row: CaseComparison, base: Series, new: Series) -> CaseComparison:
-    if base.wrong and new.wrong:
-        return replace(row, outcome="wrong in both", reason=new.wrong)
-    if new.wrong:
-        return replace(row, outcome="wrong in new", reason=new.wrong, fails=True)
-    return replace(row, outcome="wrong in base", reason=base.wrong)
-
-
-@dataclass(frozen=True)
-class _Divisors:
-    """The rates of the same limits beside the samples of either record, or the reason why there are none."""
-
-    base: Rates
-    new: Rates
-    lacking: str | None = None
-
-
-def _divisors(base: Series, new: Series, rules: Rules, tool: Tool) -> _Divisors:
-    common = [limit for limit in base.rates if limit in new.rates]
+def _undivided(base: Series, new: Series, rules: Rules, tool: Tool) -> str | None:
+    """Why no limit divides the machine's own speed out, or None if there are some that do."""
     if rules.raw:
-        lacking = "--raw leaves it in"
-    elif tool == "pytest-benchmark":
-        lacking = "pytest-benchmark measures no limits"
-    elif not base.rates or not new.rates:
-        lacking = f"{'new' if base.rates else 'base'} has no limit of the device beside every sample"
-    elif not common:
-        lacking = "no limit of the device was measured in the same way in both"
-    else:
-        rates, others = ({limit.name: one.rates[limit] for limit in common} for one in (base, new))
-        return _Divisors(rates, others)
-    return _Divisors({}, {}, lacking)
+        return "--raw leaves it in"
+    if tool == "pytest-benchmark":
+        return "pytest-benchmark measures no limits"
+    if not base.rates or not new.rates:
+        return f"{'new' if base.rates else 'base'} has no limit of the device beside every sample"
+    if base.rates.keys().isdisjoint(new.rates):
+        return "no limit of the device was measured in the same way in both"
+    return None
 
 
-def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, divisors: _Divisors) -> CaseComparison:
-    spread = spread_of_controls(divisors.base, divisors.new)
-    comparison = _comparison(base, new, divisors, spread, rules.threshold)
+def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, tool: Tool) -> CaseComparison:
+    undivided = _undivided(base, new, rules, tool)
+    common = [] if undivided else [limit for limit in base.rates if limit in new.rates]
+    rates, others = ({limit.name: one.rates[limit] for limit in common} for one in (base, new))
+    spread = spread_of_controls(rates, others)
+    comparison = _comparison(base, new, (rates, others), spread, rules.threshold)
     plain = statistics.median(new.speeds) / statistics.median(base.speeds)
     if comparison is None or not 0 < plain < math.inf:
         cause = f"{row.key}: the speeds are further apart than a number can say"
@@ -184,28 +155,28 @@ def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, divi
         outcome=comparison.verdict,
         comparison=comparison,
         ratio_of_medians=plain,
-        divided_by=tuple(divisors.base),
+        divided_by=tuple(rates),
         spread_of_limits=spread,
-        undivided=divisors.lacking,
+        undivided=undivided,
         by_process=min(len(set(series.processes)) for series in (base, new)) >= FEWEST_PROCESSES,
     )
 
 
 def _comparison(
-    base: Series, new: Series, divisors: _Divisors, spread: float | None, threshold: float
+    base: Series, new: Series, rates: tuple[Rates, Rates], spread: float | None, threshold: float
 ) -> Comparison | None:
     """The comparison; None if its ratio is no number."""
     if base == new:  # however wide its interval
         return Comparison(ratio=1.0, low=1.0, high=1.0, verdict="same", p_value=1.0)
     try:
-        limits = machine_speeds(divisors.base, divisors.new) if divisors.base else None
+        limits = machine_speeds(*rates) if rates[0] else None
         comparison = compare(base.speeds, new.speeds, paired=False, limits=limits, threshold=threshold)
         if base.processes and new.processes:
             logs = logarithms(base.speeds, new.speeds, limits)
             medians = [medians_by_process(log, one.processes) for log, one in zip(logs, (base, new), strict=True)]
             comparison = widened(comparison, *medians, threshold=threshold)
         if spread is not None:
-            comparison = against_controls(comparison, spread, len(divisors.base), threshold=threshold)
+            comparison = against_controls(comparison, spread, len(rates[0]), threshold=threshold)
     except OverflowError:
         return None
     if are_too_few(len(base.speeds), len(new.speeds)):  # whatever processes and limits make of them

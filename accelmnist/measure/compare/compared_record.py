@@ -8,7 +8,7 @@ are what else may have moved them.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from statistics import mean
 from typing import Literal
 
@@ -67,6 +67,7 @@ def compared_bench(record: BenchRecord, name: str) -> ComparedRecord:
     """A benchmark's record as a comparison sees it; RecordError if it holds no case, or what can't be."""
     rounds = {round_.number: round_ for round_ in record.rounds}
     environment = record.environment
+    other_cpu = [round_.other_cpu for round_ in record.rounds if round_.other_cpu is not None]
     limits = {limit.key: limit.what for limit in record.limits if limit.what is not None}
     return ComparedRecord(
         name=printable(name),
@@ -75,7 +76,7 @@ def compared_bench(record: BenchRecord, name: str) -> ComparedRecord:
         series=by_key((_series(result, rounds, limits, name) for result in record.cases), name),
         facts=_environment_facts(environment) | _config_facts(record.config),
         machine=_machine(record, environment),
-        other_cpu=_other_cpu(record.rounds),
+        other_cpu=mean(other_cpu) if other_cpu else None,
         state=None if record.status == "done" else printable(f"{record.status}: {record.message or 'not at its end'}"),
     )
 
@@ -107,64 +108,40 @@ def printable(text: str) -> str:
 
 
 def _series(result: CaseResult, rounds: Mapping[int, Round], limits: Mapping[str, LimitKey], name: str) -> Series:
-    label = printable(result.case.label)
+    label = printable(result.label)
     failed = result.status == "failed"
     samples = result.images_per_s.samples if result.images_per_s and not failed else ()
     if len(samples) != len(result.rounds) and not failed:
         raise RecordError(f"{name}, {label}: {len(samples)} samples of {len(result.rounds)} rounds", remedy="Remake it")
-    own = [_rates_of(rounds.get(number), limits, result.device) for number in result.rounds]
-    return Series(
+    row = Series(
         key=result.case,
         label=label,
-        axes=_axes(result),
-        speeds=check_samples(samples, label, name) if samples else (),
-        rates=_rates(own, name) if samples else {},
-        processes=_processes(result, rounds) if samples else (),
-        reason=None if samples else printable(result.skipped or f"not measured: {result.status}"),
+        axes={axis: printable(word) for axis, word in result.axes.items()},
         failed=failed,
         wrong=_wrong(result),
     )
+    if not samples:
+        reason = result.skipped or f"not measured: {result.status}"
+        return replace(row, reason=printable(f"failed: {reason}" if failed else reason))
+    own = [rounds[number] for number in result.rounds if number in rounds]
+    known = len(own) == len(samples)  # of every sample, its round
+    return replace(
+        row,
+        speeds=check_samples(samples, label, name),
+        rates=_rates(own, limits, result.device, name) if known else {},
+        processes=tuple(round_.process for round_ in own) if known else (),
+    )
 
 
-def _other_cpu(rounds: Sequence[Round]) -> float | None:
-    seen = [round_.other_cpu for round_ in rounds if round_.other_cpu is not None]
-    return mean(seen) if seen else None
-
-
-def _rates_of(round_: Round | None, limits: Mapping[str, LimitKey], device: str) -> dict[LimitKey, float]:
-    """The limits of this device that the round measured."""
-    rates = {limits[name]: rate for name, rate in (round_.limits if round_ else {}).items() if name in limits}
-    return {limit: rate for limit, rate in rates.items() if limit.device == device}
-
-
-def _processes(result: CaseResult, rounds: Mapping[int, Round]) -> tuple[int, ...]:
-    """The process of every sample, if the record knows all of them."""
-    known = all(number in rounds for number in result.rounds)
-    return tuple(rounds[number].process for number in result.rounds) if known else ()
-
-
-def _axes(result: CaseResult) -> dict[str, str]:
-    """The parts of the case's label by name, in their order."""
-    case = result.case
-    axes = {
-        "mode": case.mode,
-        "device": case.device,
-        "engine": case.engine,
-        "precision": case.precision,
-        "network": case.network,
-        "batch size": f"batch {case.batch_size}",
-        "optimizer": case.optimizer or "",
-        "threads": "" if case.threads is None else f"{case.threads} threads",
-    }
-    return {axis: printable(value) for axis, value in axes.items()}
-
-
-def _rates(rounds: Sequence[Mapping[LimitKey, float]], name: str) -> dict[LimitKey, tuple[float, ...]]:
-    """The limits that every one of these rounds has."""
-    everywhere = [limit for limit in rounds[0] if all(limit in round_ for round_ in rounds)]
+def _rates(
+    rounds: Sequence[Round], limits: Mapping[str, LimitKey], device: str, name: str
+) -> dict[LimitKey, tuple[float, ...]]:
+    """The limits of the device that every one of these rounds measured."""
+    own = {key: limits[key] for key in rounds[0].limits if key in limits and limits[key].device == device}
     return {
-        limit: check_samples([round_[limit] for round_ in rounds], f"limit {printable(limit.name)}", name)
-        for limit in everywhere
+        limit: check_samples([round_.limits[key] for round_ in rounds], f"limit {printable(limit.name)}", name)
+        for key, limit in own.items()
+        if all(key in round_.limits for round_ in rounds)
     }
 
 

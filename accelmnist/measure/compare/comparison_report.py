@@ -107,21 +107,20 @@ def _with_family(rows: Sequence[CaseComparison], rules: Rules) -> list[CaseCompa
     """The rows with what follows from all of them together."""
     compared = [row.comparison for row in rows if row.comparison]
     adjusted = iter(holm([comparison.p_value for comparison in compared]))
-    return [_decided(row, next(adjusted), rules) if row.comparison else row for row in rows]
-
-
-def _decided(row: CaseComparison, family_p: float, rules: Rules) -> CaseComparison:
-    assert row.comparison is not None
-    beyond = rules.fail_on is not None and regressed(row.comparison, fail_on=rules.fail_on)
-    holds = family_p < _SIGNIFICANCE
-    return replace(row, family_p=family_p, fails=beyond and holds, spared=beyond and not holds)
+    decided = []
+    for row in rows:
+        if row.comparison is not None:
+            family_p = next(adjusted)
+            beyond = rules.fail_on is not None and regressed(row.comparison, fail_on=rules.fail_on)
+            holds = family_p < _SIGNIFICANCE
+            row = replace(row, family_p=family_p, fails=beyond and holds, spared=beyond and not holds)
+        decided.append(row)
+    return decided
 
 
 def _cannot_fail(rows: Sequence[CaseComparison], rules: Rules) -> tuple[str, ...]:
     """The cases that could not fail alone however slow they were: their least p is too large for so many cases."""
-    compared = [row for row in rows if row.comparison]
-    if rules.fail_on is None:
-        return ()
+    compared = [row for row in rows if row.comparison and rules.fail_on is not None]
     return tuple(row.key for row in compared if _least_p(*row.samples) * len(compared) >= _SIGNIFICANCE)
 
 

@@ -59,12 +59,13 @@ def compared_pytest_benchmark(document: object, name: str) -> ComparedRecord:
     except (msgspec.ValidationError, OverflowError) as error:  # the latter: an integer too large for a float
         raise RecordError(f"{name} is not whole: {error}", remedy="Save it again with --benchmark-json") from error
     machine = dict(_leaves("", known.machine_info))
+    commit = {key: value for key, value in known.commit_info.items() if key not in _FOLLOWING}
     return ComparedRecord(
         name=printable(name),
         tool="pytest-benchmark",
         created=printable(known.datetime),
         series=by_key((_series(benchmark, name) for benchmark in known.benchmarks), name),
-        facts=machine | _commit(known.commit_info) | _settings(known),
+        facts=machine | dict(_leaves("commit", commit)) | _settings(known),
         machine=_machine(machine),
     )
 
@@ -102,10 +103,6 @@ def _fact(value: object) -> Fact:
     if value is None or isinstance(value, int | float):
         return value
     return printable(str(value))
-
-
-def _commit(commit_info: Mapping[str, object]) -> dict[str, Fact]:
-    return dict(_leaves("commit", {key: value for key, value in commit_info.items() if key not in _FOLLOWING}))
 
 
 def _settings(document: _Document) -> dict[str, Fact]:

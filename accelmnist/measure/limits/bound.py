@@ -17,11 +17,8 @@ The bound is the larger of compute and memory (Williams, Waterman and Patterson,
     overhead  none of them: neither the limits nor the products nor the launches account for the step
 
 Rates are medians over all rounds of a benchmark. The parts don't add up to the step: a GPU works while the host
-launches, and each product is a launch too. What was not measured is None, and the sentence says so.
-
-The sentence is one that an engineer can act on, made from the numbers alone. It names the device and the precision,
-what a part takes of the whole, and what would help, if that is known: never what the case has already. It names what
-was not measured and could have been another cause.
+launches, and each product is a launch too. The sentence is made from the numbers alone, for an engineer to act on: it
+says what would help, if that is known, and what was not measured and could have been another cause.
 """
 
 from __future__ import annotations
@@ -32,10 +29,10 @@ from dataclasses import replace
 
 from accelmnist.core.config import ModelConfig
 from accelmnist.core.records import Launches
-from accelmnist.measure.limit_keys import LimitKey, LimitKind
+from accelmnist.measure.limit_keys import Limit, LimitKey, LimitKind
 from accelmnist.measure.limits.cost import cost_of, product_flops
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Bound, BoundKind, CaseResult, Limit, StepCost
+from accelmnist.measure.record import Bound, BoundKind, CaseResult, StepCost
 
 Rates = dict[LimitKind, float]
 
@@ -82,10 +79,7 @@ def rates_of(case: Case, limits: Iterable[Limit]) -> Rates:
 
 
 def explain(result: CaseResult, limits: Iterable[Limit]) -> CaseResult:
-    """`result` with its bound and its share of the limit.
-
-    Both are None if the case has no samples, or the limits that a bound takes were not measured.
-    """
+    """`result` with its bound and share of the limit: None without samples, or the limits that a bound takes."""
     bound = None
     if result.step_s is not None and result.cost is not None:
         rates = rates_of(result.case, limits)
@@ -145,7 +139,8 @@ def describe_bound(
     if bound.kind == "above":
         return _above(case, bound, share, copy_rate)
     if bound.kind == "compute":
-        return f"compute-bound: {share} of {_rate_of(case)}{_skipping(case)}"
+        skipping = " by the dense count; it leaves out zeros" if _leaves_out_zeros(case) else ""
+        return f"compute-bound: {share} of {_rate_of(case)}{skipping}"
     if bound.kind == "memory":
         return f"memory-bound: {share} of {copy_rate}"
     if bound.kind == "launch":
@@ -161,11 +156,8 @@ def describe_bound(
 def _above(case: Case, bound: Bound, share: str, copy_rate: str) -> str:
     if bound.compute_s < bound.memory_s:
         return f"above the memory limit: {share} of {copy_rate}, so it moves less than the count"
-    skips = _leaves_out_zeros(case)
-    cause = (
-        "it does less than the dense count" if skips else "it does less than the dense count or the limit is too low"
-    )
-    return f"above the dense limit: {share} of {_rate_of(case)}, so {cause}"
+    doubt = "" if _leaves_out_zeros(case) else " or the limit is too low"
+    return f"above the dense limit: {share} of {_rate_of(case)}, so it does less than the dense count{doubt}"
 
 
 def _launch_bound(case: Case, bound: Bound, launches: Launches) -> str:
@@ -185,10 +177,6 @@ def _products(case: Case, bound: Bound) -> str:
     """What the library's products take, or would take if the engine called the library."""
     verb = "would take" if case.engine in _OWN_KERNELS else "take"
     return f"the matrix products {verb} {_of(bound.workload_s, bound.step_s)}"
-
-
-def _skipping(case: Case) -> str:
-    return " by the dense count; it leaves out zeros" if _leaves_out_zeros(case) else ""
 
 
 def _leaves_out_zeros(case: Case) -> bool:

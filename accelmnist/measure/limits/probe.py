@@ -24,7 +24,7 @@ from torch import Tensor
 from accelmnist.core.errors import DeviceError
 from accelmnist.device import Device, capture_graph, is_out_of_memory, matmul_precision
 from accelmnist.measure.limit_keys import LimitKey
-from accelmnist.measure.sampling import seconds_of
+from accelmnist.measure.timed_case import seconds_of
 
 Shape = tuple[int, ...]
 Operation = Callable[[], object]
@@ -122,12 +122,9 @@ def _end(shapes: Sequence[Shape], dtype: torch.dtype) -> int:
 
 
 def _views(buffer: Tensor, shapes: Sequence[Shape], dtype: torch.dtype) -> list[Tensor]:
-    views, start = [], 0
-    for shape in shapes:
-        stop = start + math.prod(shape) * dtype.itemsize
-        views.append(buffer[start:stop].view(dtype).view(shape))
-        start += _padded(shape, dtype)
-    return views
+    parts = torch.split(buffer[: _end(shapes, dtype)], [_padded(shape, dtype) for shape in shapes])
+    whole = zip(shapes, parts, strict=True)
+    return [part[: math.prod(shape) * dtype.itemsize].view(dtype).view(shape) for shape, part in whole]
 
 
 class Probe:
@@ -153,10 +150,7 @@ class Probe:
         return self._device.kind == "cuda" and self.limit.kind != "dispatch"
 
     def prepare(self) -> None:
-        """Make the operands, warm up, and find how often to repeat; DeviceError with the reason if that fails.
-
-        The first sample does it, if nobody did before.
-        """
+        """Make the operands, warm up, and find how often to repeat; DeviceError with the reason if that fails."""
         refusal = self._scratch.refusal(self.workload)
         if refusal is not None:
             raise DeviceError(refusal)

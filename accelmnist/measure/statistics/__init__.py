@@ -1,10 +1,5 @@
 """Functions of samples alone: they read no clock and print nothing, so simulated samples test them to the digit.
 
-    summary.py     the median of the samples of one case, and how sure it is
-    symptoms.py    what makes it doubtful
-    comparison.py  two cases: a ratio, its interval, a verdict
-    controls.py    two records: what the machine and the processes did between them
-
 Distributions are `scipy.special`'s. `scipy.stats` has some of the tests too, but importing it takes 1.8 s of processor
 time against 0.6 s, and all of `accelmnist compare` takes 0.9 s: it is what the tests hold these functions against.
 `bench/studies/simulate_statistics.py` has their false alarms and power, `results/statistics.md` the figures.

@@ -96,7 +96,7 @@ def logarithms(base: Sequence[float], new: Sequence[float], limits: Limits | Non
     return logs[0], logs[1]
 
 
-def regressed(comparison: Comparison, *, fail_on: float = 0.05) -> bool:
+def regressed(comparison: Comparison, *, fail_on: float) -> bool:
     """Whether new is slower, significantly, and base at least `1 + fail_on` times as fast.
 
     The comparison's threshold holds too: give `compare` one that is no higher than `fail_on`.

@@ -30,6 +30,7 @@ CONFIDENCE = 0.95
 _RESAMPLES = 2000
 _SEED = 0
 _MOST_SAMPLES = 1000
+FEWEST_ROUNDS = 10  # before sampling may stop: an interval that is narrow by chance would end it too soon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +68,7 @@ def as_samples(values: Sequence[float]) -> Samples:
 
 
 def thinned(samples: Samples) -> Samples:
-    """Every k-th sample if there are more than a thousand: for methods whose work grows with the square.
-
-    A cautious answer at once instead of an exact one late; the summary uses all of them.
-    """
+    """Every k-th sample if there are over a thousand: a cautious answer at once, where work grows with the square."""
     return samples[:: math.ceil(samples.size / _MOST_SAMPLES)]
 
 
@@ -91,6 +89,11 @@ def relative_half_width(summary: Summary) -> float:
     if len(summary.samples) < minimum_samples():
         return math.inf
     return max(summary.high - summary.median, summary.median - summary.low) / summary.median
+
+
+def is_settled(summary: Summary | None, *, target: float) -> bool:
+    """Whether the median's interval is within `target` of it, after enough rounds."""
+    return summary is not None and len(summary.samples) >= FEWEST_ROUNDS and relative_half_width(summary) <= target
 
 
 def _median_interval(ordered: Samples, confidence: float) -> tuple[float, float]:

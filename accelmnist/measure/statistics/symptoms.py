@@ -50,28 +50,26 @@ class Symptom:
     hint: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """What else went on, round by round; None if it could not be seen, empty if nobody looked.
+@dataclass(frozen=True)
+class RoundLoad:
+    """What else went on in a round; None if it can't be known.
 
-    `other_cpu` is the share of all processors' time that other processes used, `throttled` whether the driver said
-    that it held the GPU's clock down for heat or power.
+    `other_cpu` is the share of all processors' time that others used, `throttled` whether the driver said that it held
+    the clock of any GPU in use down for heat or power.
     """
 
-    other_cpu: tuple[float | None, ...] = ()
-    throttled: tuple[bool | None, ...] = ()
+    other_cpu: float | None
+    throttled: bool | None
 
 
-def find_symptoms(samples: Sequence[float], *, load: Load | None = None) -> tuple[Symptom, ...]:
-    """Every symptom of speeds in the order they were taken, and of the machine's `load` meanwhile."""
+def find_symptoms(samples: Sequence[float], *, load: Sequence[RoundLoad] = ()) -> tuple[Symptom, ...]:
+    """Every symptom of speeds in the order they were taken, and of the machine's `load` meanwhile, round by round."""
     speeds = thinned(as_samples(samples))
     symptoms = [_too_few(speeds)] if speeds.size < minimum_samples() else [rule(speeds) for rule in _RULES]
-    symptoms += [_machine_busy(load), _gpu_throttled(load)] if load else []
-    return tuple(filter(None, symptoms))
+    return tuple(filter(None, [*symptoms, _machine_busy(load), _gpu_throttled(load)]))
 
 
 def _percent(share: float) -> str:
-    """As everywhere else on the console: "12 %"."""
     return f"{100 * share:.0f} %"
 
 
@@ -121,19 +119,20 @@ def _bimodal(speeds: Samples) -> Symptom | None:
     return Symptom("bimodal", f"{seen}: fix the clock frequency, pin the threads, or run with --processes")
 
 
-def _machine_busy(load: Load) -> Symptom | None:
-    shares = [share for share in load.other_cpu if share is not None]
-    if not shares or float(np.mean(shares)) <= _BUSY_SHARE:
+def _machine_busy(load: Sequence[RoundLoad]) -> Symptom | None:
+    shares = [round_.other_cpu for round_ in load if round_.other_cpu is not None]
+    share = float(np.mean(shares)) if shares else 0.0
+    if share <= _BUSY_SHARE:
         return None
-    seen = f"other processes used {_percent(float(np.mean(shares)))} of the processors"
+    seen = f"other processes used {_percent(share)} of the processors"
     return Symptom("machine busy", f"{seen}: stop them and measure again")
 
 
-def _gpu_throttled(load: Load) -> Symptom | None:
-    rounds = sum(flag is True for flag in load.throttled)
+def _gpu_throttled(load: Sequence[RoundLoad]) -> Symptom | None:
+    rounds = sum(round_.throttled is True for round_ in load)
     if not rounds:
         return None
-    seen = f"the GPU's clock was held down in {rounds} of {len(load.throttled)} rounds"
+    seen = f"the GPU's clock was held down in {rounds} of {len(load)} rounds"
     return Symptom("GPU throttled", f"{seen}: look after its cooling or its power limit")
 
 

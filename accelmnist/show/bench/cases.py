@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from accelmnist.measure.record import CaseResult, Latency, Limit
+from accelmnist.measure.limit_keys import Limit
+from accelmnist.measure.record import CaseResult, Latency
 from accelmnist.show.bench.figures import (
     has_median,
     ratio_text,

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from accelmnist.core.records import Check
-from accelmnist.measure.limits.crossover import paired
+from accelmnist.measure.conclusion import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.measure.statistics.comparison import Comparison, are_too_few
 from accelmnist.show.bench.cases import reason_text

@@ -15,9 +15,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import BenchRecord, CaseResult
-from accelmnist.measure.sampling import FEWEST_ROUNDS
-from accelmnist.measure.statistics.summary import relative_half_width
+from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult
+from accelmnist.measure.statistics.summary import is_settled, relative_half_width
 from accelmnist.show.bench.cases import reason_text
 from accelmnist.show.bench.figures import speed_text, target_text
 from accelmnist.show.bench.view import BenchView
@@ -49,7 +48,9 @@ def state_of(result: CaseResult, target: float) -> str:
     """The status of a row; while it is measured, "settled" if its interval is within `target`."""
     if result.is_wrong:
         return "wrong"
-    return "settled" if result.status == "measuring" and _is_settled(result, target) else result.status
+    return (
+        "settled" if result.status == "measuring" and is_settled(result.images_per_s, target=target) else result.status
+    )
 
 
 def round_text(record: BenchRecord) -> str:
@@ -142,17 +143,13 @@ def _width(result: CaseResult) -> float:
     return math.inf if result.images_per_s is None else relative_half_width(result.images_per_s)
 
 
-def _is_settled(result: CaseResult, target: float) -> bool:
-    return len(result.rounds) >= FEWEST_ROUNDS and _width(result) <= target
-
-
 def _sampled(record: BenchRecord) -> list[CaseResult]:
     return [result for result in record.cases if result.images_per_s is not None and result.skipped is None]
 
 
 def _settled(record: BenchRecord) -> str:
     sampled = _sampled(record)
-    settled = sum(_is_settled(result, record.config.precision_target) for result in sampled)
+    settled = sum(is_settled(result.images_per_s, target=record.config.precision_target) for result in sampled)
     return f"{settled} of {plural(len(sampled), 'case')} settled" if sampled else ""
 
 
@@ -165,7 +162,7 @@ def _widest(record: BenchRecord) -> str:
     return f"widest {BenchView(record).label(widest)} {spread(_width(widest))}"
 
 
-class ConsoleBenchObserver(LivePage[BenchRecord]):
+class ConsoleBenchObserver(LivePage[BenchRecord], BenchObserver):
     """A context manager around the benchmark; `clock` gives seconds, `spent_s` are those before it was made."""
 
     def __init__(self, console: Console, *, spent_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:

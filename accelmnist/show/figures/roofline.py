@@ -19,10 +19,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accelmnist.measure.limit_keys import LimitKind
+from accelmnist.measure.limit_keys import Limit, LimitKind
 from accelmnist.measure.limits.bound import ABOVE
 from accelmnist.measure.plan import MODES
-from accelmnist.measure.record import BenchRecord, CaseResult, Limit
+from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.figures.cases import by_speed, columns, foremost, measured, setting, varying
 from accelmnist.show.figures.chart import box_around, label_points, scale_by_decades
 from accelmnist.show.figures.sheet import DPI, MARGIN, WRONG, FigureSheet, Mark, figure_style, series_mark

@@ -15,7 +15,7 @@ from accelmnist.core.config import ModelConfig
 from accelmnist.device import is_emulated, resolve
 from accelmnist.measure.limits.cost import step_products
 from accelmnist.measure.limits.probe import Scratch
-from accelmnist.measure.limits.workloads import products_workload
+from accelmnist.measure.limits.probes import products_workload
 from bench.peers.contract import Contender, Digits
 from bench.peers.workloads import Floats, Job
 

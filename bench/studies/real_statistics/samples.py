@@ -9,9 +9,8 @@ from accelmnist.data.on_device import upload
 from accelmnist.device import resolve
 from accelmnist.measure.limits.probes import probes_for
 from accelmnist.measure.plan import BenchConfig, Case, run_config
-from accelmnist.measure.sampling import Sampler, sample_round
 from accelmnist.measure.statistics.controls import Rates
-from accelmnist.measure.timed_case import TimedTraining
+from accelmnist.measure.timed_case import Sampler, TimedTraining, sample_round
 
 SLOWDOWN = 0.05
 CASE = Case(

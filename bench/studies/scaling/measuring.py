@@ -25,12 +25,11 @@ from accelmnist.engines.choose import engine_class
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.probes import limit_samplers
-from accelmnist.measure.machine import MachineWatch, RoundLoad
+from accelmnist.measure.machine import MachineWatch
 from accelmnist.measure.plan import BenchConfig, Case, run_config
-from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo
-from accelmnist.measure.record_writer import RecordWriter
-from accelmnist.measure.sampling import Sampled, Sampler, sample_round
-from accelmnist.measure.timed_case import TimedTraining, WarmCase
+from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, RecordWriter, Sampled
+from accelmnist.measure.statistics.symptoms import RoundLoad
+from accelmnist.measure.timed_case import Sampler, TimedTraining, WarmCase, sample_round
 from accelmnist.training.reference.exact import check_first_steps
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
 
@@ -106,13 +105,9 @@ class Scaling:
         return time.perf_counter() - self.started
 
     def _keep(self, outcomes: Mapping[Sampled, float | DeviceError], load: RoundLoad) -> None:
-        for key, outcome in outcomes.items():
-            if isinstance(outcome, DeviceError):
-                del self.samplers[key]
-                self.prepared.discard(key)
-                self.writer.failed(key, str(outcome))
-        rates = {key: rate for key, rate in outcomes.items() if not isinstance(rate, DeviceError)}
-        self.writer.add_round(rates, load)
+        for key in self.writer.add_round(outcomes, load):
+            del self.samplers[key]
+            self.prepared.discard(key)
         self.writer.save()
 
 
