@@ -22,8 +22,7 @@ import pytest
 import torch
 
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, DeviceSet, upload
 from accelmnist.device import Device, available, cpu_instructions, processor, resolve
 from bench.pairs import PAIR_PROPERTY
 

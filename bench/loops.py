@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from accelmnist.core.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
 from accelmnist.data.mnist import PUBLISHED
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import DeviceSet
 from accelmnist.device import Device, matmul_precision
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, DeviceSet, upload
 from accelmnist.device import Device
 from accelmnist.engines.model import PIXEL_SCALE, scale_images
 from accelmnist.engines.plan import epoch_order

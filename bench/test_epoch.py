@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from accelmnist.core.config import ENGINES
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import DeviceSet
 from accelmnist.device import Device
 from accelmnist.engines.choose import engine_class
 from bench.loops import OwnLoop, workload

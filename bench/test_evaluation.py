@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.core.config import ENGINES, ExecutionConfig, RunConfig, steps_per_epoch
-from accelmnist.data.on_device import DeviceSet
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, DeviceSet
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job

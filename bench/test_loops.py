@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import DeviceSet
 from accelmnist.device import Device
 from bench.loops import HandLoop, LoaderLoop, OwnLoop, write_torchvision_files
 from bench.pairs import PAIR_PROPERTY, Contender, Pair, synchronized

@@ -65,7 +65,7 @@ def run_steps(
     """
     import torch
 
-    from accelmnist.data.on_device import DeviceSet
+    from accelmnist.data.types import DeviceSet
     from accelmnist.device import resolve
     from accelmnist.engines.contract import Job
     from accelmnist.engines.model import MLP
@@ -110,7 +110,7 @@ def run_persistent(
     """
     import torch
 
-    from accelmnist.data.on_device import DeviceSet
+    from accelmnist.data.types import DeviceSet
     from accelmnist.device import resolve
     from accelmnist.engines.contract import Job
     from accelmnist.engines.model import MLP

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from accelmnist.core.config import DataConfig, ExecutionConfig, TrainingConfig
+from accelmnist.core.config import DataConfig, ExecutionConfig, ModelConfig, TrainingConfig
 from accelmnist.core.records import DataSummary
 from accelmnist.sweep.conclusion import conclude
 from accelmnist.sweep.plan import SweepConfig, candidates
@@ -41,7 +41,7 @@ def sweep_record(
     config = config or sweep_config()
     tried = candidates(config)
     chance = np.random.default_rng(seed)
-    rates = [0.3 / candidate.parameters**0.25 for candidate in tried] if errors is None else errors
+    rates = [0.3 / parameters_of(candidate) ** 0.25 for candidate in tried] if errors is None else errors
     made = [
         blank(candidate, trials=tuple(trials_of(config, candidate, rate, noise, chance)))
         for candidate, rate in zip(tried, rates, strict=True)
@@ -55,6 +55,10 @@ def sweep_record(
         status="done",
     )
     return conclude(record)
+
+
+def parameters_of(candidate: Any) -> int:
+    return ModelConfig(hidden=candidate.hidden).parameters
 
 
 def data_summary() -> DataSummary:
@@ -75,7 +79,7 @@ def blank(candidate: Any, trials: Any = ()) -> CandidateResult:
         output=candidate.output,
         optimizer=candidate.optimizer,
         learning_rate=candidate.learning_rate,
-        parameters=candidate.parameters,
+        parameters=parameters_of(candidate),
         engine="fused",
         trials=tuple(trials),
     )
@@ -84,7 +88,7 @@ def blank(candidate: Any, trials: Any = ()) -> CandidateResult:
 def trials_of(config: SweepConfig, candidate: Any, rate: float, noise: float, chance: Any) -> Iterator[Any]:
     for seed in config.seed_numbers:
         wrong = min(round(IMAGES * rate * float(np.exp(noise * chance.standard_normal()))), IMAGES)
-        yield trial(seed, 1 - wrong / IMAGES, rate=candidate.learning_rate, train_s=candidate.parameters / 1e5)
+        yield trial(seed, 1 - wrong / IMAGES, rate=candidate.learning_rate, train_s=parameters_of(candidate) / 1e5)
 
 
 def trial(

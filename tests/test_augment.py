@@ -12,8 +12,7 @@ from scipy.ndimage import map_coordinates
 
 from accelmnist.core.config import AUGMENTS, TrainingConfig
 from accelmnist.data.augment import BLOCK, PARTS, Augmentation, epoch_maps, sources
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.data.types import Dataset, ImageSet, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.training.loop import prepare, train

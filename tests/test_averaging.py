@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from accelmnist.cli import invoke
 from accelmnist.core.errors import CheckpointError
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.step.memory import training_bytes

@@ -17,8 +17,7 @@ import pytest
 import torch
 
 from accelmnist.core.errors import DeviceError
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.compiled import CompiledEngine

@@ -16,8 +16,7 @@ import torch
 
 from accelmnist.core.config import OPTIMIZERS
 from accelmnist.core.errors import DeviceError
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.contract import Runner
 from accelmnist.engines.cuda_graph import CudaGraphEngine

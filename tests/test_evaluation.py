@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from accelmnist.core.config import ModelConfig
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.data.types import Dataset, ImageSet, upload
 from accelmnist.device import Device
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import accuracy_of, confident_mistakes, evaluate

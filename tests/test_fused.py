@@ -15,8 +15,7 @@ import torch
 
 from accelmnist.core.config import ExecutionConfig
 from accelmnist.core.errors import DivergedError
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines import native
 from accelmnist.engines.eager import EagerEngine

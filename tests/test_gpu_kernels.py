@@ -16,8 +16,7 @@ import torch
 
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
 from accelmnist.core.errors import DeviceError
-from accelmnist.data.on_device import DeviceSet
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, DeviceSet
 from accelmnist.device import Device, resolve
 from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accelmnist.analysis.loops import has_loop
-from accelmnist.analysis.neurons.shape import shapes_of
+from accelmnist.analysis.neurons.shape import has_loop, shapes_of
 from accelmnist.data.types import Dataset
 
 

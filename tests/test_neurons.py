@@ -15,10 +15,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from accelmnist.analysis.neurons.analysis import describe_neurons
-from accelmnist.analysis.neurons.class_preference import atlas_order, natural_break
-from accelmnist.analysis.neurons.effect import images_within, mcnemar, recall_drops, votes
+from accelmnist.analysis.neurons.effect import images_within
 from accelmnist.analysis.neurons.images import ink_area, inked_share, morans_i
-from accelmnist.analysis.neurons.methods import GREY
+from accelmnist.analysis.neurons.methods import GREY, mcnemar, recall_drops, votes
 from accelmnist.analysis.neurons.record import (
     Ablation,
     Baseline,
@@ -27,10 +26,9 @@ from accelmnist.analysis.neurons.record import (
     load_neurons,
     save_neurons,
 )
-from accelmnist.analysis.neurons.response import respond
-from accelmnist.analysis.neurons.sentences import Speaker, summary_of
-from accelmnist.analysis.neurons.shape import common_shape, feature_correlations, features_of, shapes_of
-from accelmnist.analysis.neurons.words import ClassWords, share
+from accelmnist.analysis.neurons.response import atlas_order, feature_correlations, natural_break, respond
+from accelmnist.analysis.neurons.sentences import ClassWords, Speaker, share, summary_of
+from accelmnist.analysis.neurons.shape import common_shape, features_of, shapes_of
 from accelmnist.core.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
@@ -447,7 +445,7 @@ def test_a_fall_of_recall_is_told_as_surely_as_it_is_known(
         macro_recall_change=(gained - lost) / 10_000,
     )
     missed_by = recall_drops(ablation, baseline, looked_at=130)
-    speaker = Speaker(words=ClassWords(DIGIT_NAMES), baseline=baseline, outputs=False, common_shape=lambda _: "")
+    speaker = Speaker(words=ClassWords(DIGIT_NAMES), baseline=baseline, outputs=False, shape_means=None)
     neuron = replace(found.neurons[ZERO], ablation=ablation, missed_by=missed_by)
     assert speaker.sentence(neuron).split("; ")[-1] == said
 

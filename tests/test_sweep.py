@@ -20,11 +20,9 @@ from accelmnist.core.records import load_record
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset
 from accelmnist.sweep import session
-from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.record import SweepRecord, load_sweep, save_sweep
-from accelmnist.sweep.schedule import trainings_done
-from accelmnist.sweep.session import execute_sweep
-from accelmnist.sweep.start import SweepRequest
+from accelmnist.sweep.schedule import SweepObserver, trainings_done
+from accelmnist.sweep.session import SweepRequest, execute_sweep
 from tests.sweep_samples import sweep_config, sweep_record, with_winner
 
 BASE = ["sweep", "--synthetic", "--epochs", "2", "--batch-size", "64", "--device", "cpu", "--threads", "1"]

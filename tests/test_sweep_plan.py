@@ -13,8 +13,7 @@ import pytest
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig, TrainingConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.sweep.plan import MOST_TRAININGS, candidates, check_size
-from accelmnist.sweep.ranges import parse_counts, parse_rates, parse_sizes
+from accelmnist.sweep.plan import MOST_TRAININGS, candidates, check_size, parse_counts, parse_rates, parse_sizes
 from accelmnist.sweep.record import SweepRecord
 from accelmnist.sweep.schedule import comparison_left, seconds_left, trainings_planned, tuning_left
 from tests.sweep_samples import blank, data_summary, sweep_config, trial

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from accelmnist.core.errors import DeviceError
-from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, DeviceSet, upload
 from accelmnist.device import resolve
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP

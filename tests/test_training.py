@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 
 from accelmnist.core.config import ModelConfig
 from accelmnist.core.errors import CheckpointError, DivergedError
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.model import MLP

@@ -12,16 +12,14 @@ import torch
 
 from accelmnist.core.config import DataConfig, RunConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import resolve
 from accelmnist.engines import native
 from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.native.network import NativeNetwork
-from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
-from accelmnist.sweep.trials import alone as alone_module
-from accelmnist.sweep.trials import pool as pool_module
+from accelmnist.sweep.trials import Trial, TrialResult, train_trials
 from accelmnist.sweep.trials import training as training_module
+from accelmnist.sweep.trials import trial as trial_module
 from accelmnist.training.evaluation import accuracy_of
 from tests.training_helpers import ends_of, reference, small_config, train_with
 
@@ -37,12 +35,8 @@ def trial(key: str, *, engine: str = "fused", seed: int = 0, model: Any = None, 
     return Trial(key=key, config=config)
 
 
-def data_of(synthetic: Dataset) -> TrialData:
-    return TrialData(synthetic.train, synthetic.test)
-
-
 def trained(trials: Any, synthetic: Dataset, **options: Any) -> dict[str, TrialResult]:
-    return {result.key: result for result in train_trials(trials, data_of(synthetic), CPU, **options)}
+    return {result.key: result for result in train_trials(trials, synthetic.train, synthetic.test, CPU, **options)}
 
 
 def alone(config: RunConfig, synthetic: Dataset, engine: Any = None) -> Any:
@@ -93,7 +87,7 @@ def test_the_order_of_finishing_changes_nothing(synthetic: Dataset, monkeypatch:
     """The first waits for the last, and that one for the second: they end in another order, and as before."""
     trials = [trial(str(seed), seed=seed) for seed in range(3)]
     expected = trained(trials, synthetic, workers=1)
-    original, waits_for, ended, order = alone_module.train, {0: 2, 2: 1}, [threading.Event() for _ in range(3)], []
+    original, waits_for, ended, order = trial_module.train, {0: 2, 2: 1}, [threading.Event() for _ in range(3)], []
 
     def gated(engine: Any, job: Any, **options: Any) -> Iterator[None]:
         seed = job.config.training.seed
@@ -102,7 +96,7 @@ def test_the_order_of_finishing_changes_nothing(synthetic: Dataset, monkeypatch:
         order.append(seed)
         ended[seed].set()
 
-    monkeypatch.setattr(alone_module, "train", gated)
+    monkeypatch.setattr(trial_module, "train", gated)
     found = trained(trials, synthetic, workers=3)
     assert order == [1, 2, 0]
     assert all(torch.equal(found[key].losses, expected[key].losses) for key in expected)
@@ -111,13 +105,13 @@ def test_the_order_of_finishing_changes_nothing(synthetic: Dataset, monkeypatch:
 @needs_kernels
 def test_trials_of_a_pool_run_side_by_side(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both wait until the other one is there as well: in turn, the barrier would break."""
-    original, meeting = alone_module.train, threading.Barrier(2, timeout=20)
+    original, meeting = trial_module.train, threading.Barrier(2, timeout=20)
 
     def meet_first(*arguments: Any, **options: Any) -> Any:
         meeting.wait()
         return original(*arguments, **options)
 
-    monkeypatch.setattr(alone_module, "train", meet_first)
+    monkeypatch.setattr(trial_module, "train", meet_first)
     assert len(trained([trial("a"), trial("b", seed=1)], synthetic, workers=2)) == 2
 
 
@@ -142,13 +136,13 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_engine_trains_in_turn_with_all_threads(
     synthetic: Dataset, in_turn: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, threads = alone_module.train, []
+    original, threads = trial_module.train, []
 
     def noted(*arguments: Any, **options: Any) -> Any:
         threads.append((threading.current_thread(), torch.get_num_threads()))
         return original(*arguments, **options)
 
-    monkeypatch.setattr(alone_module, "train", noted)
+    monkeypatch.setattr(trial_module, "train", noted)
     trials = [trial("a", engine="eager"), trial("b", engine="eager", seed=3, learning_rate=0.02)]
     torch.set_num_threads(2)
     try:
@@ -195,7 +189,7 @@ def test_every_epoch_is_told_in_order_and_in_the_callers_thread(engine: str, syn
         told[key].append(figures)
 
     trials = [trial(str(seed), engine=engine, seed=seed, epochs=3) for seed in range(3)]
-    for result in train_trials(trials, data_of(synthetic), CPU, workers=2, on_epoch=tell):
+    for result in train_trials(trials, synthetic.train, synthetic.test, CPU, workers=2, on_epoch=tell):
         assert [figures.epoch for figures in result.epochs] == [1, 2, 3]
         assert told[result.key] == list(result.epochs)
         assert result.train_s == pytest.approx(sum(figures.train_s for figures in result.epochs))
@@ -206,7 +200,7 @@ def test_every_epoch_is_told_in_order_and_in_the_callers_thread(engine: str, syn
 
 @needs_kernels
 def test_without_a_probe_no_accuracy_is_told(synthetic: Dataset) -> None:
-    (result,) = train_trials([trial("a")], TrialData(synthetic.train, None), CPU)
+    (result,) = train_trials([trial("a")], synthetic.train, None, CPU)
     assert [figures.accuracy for figures in result.epochs] == [None, None]
 
 
@@ -274,7 +268,7 @@ def test_what_is_held_out_is_not_counted_twice(synthetic: Dataset) -> None:
     config = RunConfig(
         data=DataConfig(dataset="synthetic", validation=500), training=config.training, execution=config.execution
     )
-    (result,) = train_trials([Trial(key="a", config=config)], data_of(synthetic), CPU)
+    (result,) = train_trials([Trial(key="a", config=config)], synthetic.train, synthetic.test, CPU)
     assert result.error is None
 
 
@@ -353,8 +347,8 @@ def test_there_are_no_more_workers_than_threads_and_memory_allow(
     free: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(pool_module, "free_memory_bytes", lambda _: free)
-    assert pool_module.useful_workers([trial(str(seed)) for seed in range(20)], CPU) == expected
+    monkeypatch.setattr(training_module, "free_memory_bytes", lambda _: free)
+    assert training_module.useful_workers([trial(str(seed)) for seed in range(20)], CPU) == expected
 
 
 def test_no_trials_are_no_results(synthetic: Dataset) -> None:

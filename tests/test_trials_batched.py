@@ -14,16 +14,15 @@ import pytest
 import torch
 
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.engines.step.device_runner import upload_epoch
-from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
-from accelmnist.sweep.trials import batched_step as batched_step_module
+from accelmnist.sweep.trials import Trial, TrialResult, train_trials
+from accelmnist.sweep.trials import batched as batched_module
 from accelmnist.sweep.trials import training as training_module
-from accelmnist.sweep.trials.batched import batches_of, train_in_batches
-from accelmnist.sweep.trials.batched_step import BatchedEpochs, BatchedStep
-from accelmnist.sweep.trials.contract import upload_trial_data
+from accelmnist.sweep.trials.batched import BatchedEpochs, BatchedStep, batches_of, train_in_batches
+from accelmnist.sweep.trials.trial import Shared
 from accelmnist.training.evaluation import evaluate
 from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
 
@@ -54,9 +53,9 @@ def trials_of(count: int, *, model: Any = None, execution: Any = None, **trainin
 
 
 def batched(trials: Any, synthetic: Dataset, device: Any, **options: Any) -> dict[str, TrialResult]:
-    data = upload_trial_data(TrialData(synthetic.train, synthetic.test), device)
-    told = {"should_stop": lambda: False, "on_epoch": lambda *_: None} | options
-    return {result.key: result for result in train_in_batches(trials, data, device, **told)}
+    training, probe = upload(synthetic.train, device), upload(synthetic.test, device)
+    shared = Shared(device=device, training=training, probe=probe, **options)
+    return {result.key: result for result in train_in_batches(trials, shared)}
 
 
 def assert_as_alone(trials: Any, results: Any, synthetic: Dataset) -> None:
@@ -129,8 +128,6 @@ def test_a_network_has_weights_of_its_own_in_the_end(synthetic: Dataset, device:
 
 
 def evaluate_accuracy(result: Any, synthetic: Dataset, device: Any) -> Any:
-    from accelmnist.data.on_device import upload
-
     return evaluate(result.model, upload(synthetic.test, device), device=device, precision="fp32").metrics.accuracy
 
 
@@ -175,7 +172,7 @@ def test_the_warm_up_of_a_captured_graph_leaves_no_trace(synthetic: Dataset, mon
         epochs = BatchedEpochs(step, together, device)
         return torch.cat([epochs.train_epoch(together), epochs.train_epoch(together)])
 
-    monkeypatch.setattr(batched_step_module, "capture_graph", capture)
+    monkeypatch.setattr(batched_module, "capture_graph", capture)
     assert torch.equal(losses_on(cpu), losses_on(SimpleNamespace(kind="cuda")))
 
 
@@ -221,4 +218,4 @@ def test_a_gpu_gets_batches(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch)
     device = resolve("cpu")
     monkeypatch.setattr(type(device), "kind", property(lambda _: "mps"))
     monkeypatch.setattr(training_module, "train_in_batches", lambda trials, *_, **__: iter([len(trials)]))
-    assert list(train_trials(trials_of(3), TrialData(synthetic.train, None), device)) == [3]
+    assert list(train_trials(trials_of(3), synthetic.train, None, device)) == [3]

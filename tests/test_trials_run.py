@@ -30,8 +30,7 @@ from accelmnist.show.render.markdown import render_markdown
 from accelmnist.show.summary import format_line, run_page
 from accelmnist.show.trials import trials_blocks, trials_note
 from accelmnist.sweep.trials import run as run_module
-from accelmnist.sweep.trials.run import execute_trials
-from accelmnist.sweep.trials.scores import check_seeds, spread_of
+from accelmnist.sweep.trials.run import check_seeds, execute_trials, spread_of
 from accelmnist.sweep.trials.training import way_of
 from accelmnist.training.checkpoint import load_model
 from accelmnist.training.reference.tolerances import seed_spread_limit

@@ -223,7 +223,7 @@ def break_count(done: Any, data: Any) -> Any:
 
 
 def evaluated(done: Any, model: Any, test: Any, keep: Any = None) -> Any:
-    from accelmnist.data.on_device import upload
+    from accelmnist.data.types import upload
 
     device = resolve("cpu")
     found = evaluate(model, upload(test, device), device=device, precision="fp32")

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from accelmnist.core.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Engine, Job, Runner

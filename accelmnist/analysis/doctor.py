@@ -106,6 +106,8 @@ def diagnose(results: Path = RESULTS) -> Diagnosis:
     environment = describe_environment(resolve(names[0]))
     files = verify_embedded()
     writable = check_folder(results)
+    # From its metadata: to import it would take 0.8 s.
+    torchvision = next((package.version for package in metadata.distributions(name="torchvision")), None)
     problems = tuple(f"{file.name}: {file.problem}" for file in files if not file.intact)
     return Diagnosis(
         ready=not problems,
@@ -113,7 +115,7 @@ def diagnose(results: Path = RESULTS) -> Diagnosis:
         warnings=() if writable.works else (f"{writable.name}: {writable.reason}",),
         kinds=tuple(_kind_finding(kind) for kind in KINDS),
         devices=tuple(_device_findings(resolve(name)) for name in names),
-        versions=_versions(environment),
+        versions=Versions(**_shared(Versions, environment), torchvision=torchvision, torch_cuda=torch.version.cuda),
         machine=Machine(**_shared(Machine, environment), instructions=environment.cpu_capability),
         data_source=_EMBEDDED,
         data_files=files,
@@ -157,12 +159,6 @@ def _engine_finding(name: str, device: Device) -> Finding:
 
 
 # --- software and machine
-
-
-def _versions(environment: Environment) -> Versions:
-    """torchvision's is from its metadata: to import it would take 0.8 s."""
-    torchvision = next((package.version for package in metadata.distributions(name="torchvision")), None)
-    return Versions(**_shared(Versions, environment), torchvision=torchvision, torch_cuda=torch.version.cuda)
 
 
 def _shared(kind: type[Versions | Machine], environment: Environment) -> dict[str, Any]:

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.analysis.loops import has_loop
 from accelmnist.analysis.neurons.record import NeuronsRecord
+from accelmnist.analysis.neurons.shape import has_loop
 from accelmnist.core.errors import AccelmnistError, ConfigError, DataError
 from accelmnist.core.metrics import ConfusedPair
 from accelmnist.core.records import RunRecord
 
 if TYPE_CHECKING:
-    from accelmnist.analysis.neurons.source import Source
+    from accelmnist.analysis.neurons.analysis import Source
     from accelmnist.engines.model import MLP
 
 _ANOTHER_SET = 0.02  # share of the test images in another cell: no rounding moves as many
@@ -72,15 +72,15 @@ def find_evidence(
     Raises DataError or ConfigError if `data` is given and is not the run's; anything else that is missing is a
     MissingEvidence.
     """
-    from accelmnist.analysis.neurons.source import describe_run, find_source
+    from accelmnist.analysis.neurons.analysis import describe_run, find_source
 
     try:
         source = find_source(folder, data_folder=data, dataset=None)
         answers = _recompute(record, source)
         if isinstance(answers, MissingEvidence):
             return answers
-        known = neurons if neurons is not None and _is_of(neurons, record) else describe_run(source)
-        return replace(answers, neurons=known)
+        is_known = neurons and neurons.network == record.config.model and neurons.run in (None, record.created)
+        return replace(answers, neurons=neurons if is_known else describe_run(source))
     except AccelmnistError as error:
         if data is not None and isinstance(error, DataError | ConfigError):
             raise
@@ -109,10 +109,6 @@ def _recompute(record: RunRecord, source: Source) -> RecomputedAnswers | Missing
         weights=np.where(source.data.train.images.any(axis=0), model.first_layer_weights(), 0.0),
         moved=moved,
     )
-
-
-def _is_of(neurons: NeuronsRecord, record: RunRecord) -> bool:
-    return neurons.network == record.config.model and neurons.run in (None, record.created)
 
 
 def _scores(model: MLP, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -193,9 +189,11 @@ def likeness_of(pair: ConfusedPair, evidence: RecomputedAnswers, means: NDArray[
     of_class = np.flatnonzero(evidence.labels == pair.actual)
     confused = evidence.predictions[of_class] == pair.predicted
     images = evidence.images[of_class]
-    to_wrong, to_right = (_distances(images, means[label]) for label in (pair.predicted, pair.actual))
+    to_wrong, to_right = (np.linalg.norm(images - means[label], axis=1) for label in (pair.predicted, pair.actual))
     loops = has_loop(images)
-    alike = _correlations(means)
+    with np.errstate(invalid="ignore"):
+        # Pearson's, of every two mean images; a blank one is like none.
+        alike = np.asarray(np.nan_to_num(np.corrcoef(means)))
     upper = alike[np.triu_indices(len(means), k=1)]
     correlation = float(alike[pair.predicted, pair.actual])
     return Likeness(
@@ -224,15 +222,3 @@ def _trait(has: NDArray[np.bool_], confused: NDArray[np.bool_]) -> Trait:
     return Trait(
         hits=int((has & confused).sum()), confused=int(confused.sum()), class_hits=int(has.sum()), images=len(has)
     )
-
-
-def _distances(images: NDArray[np.uint8], mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.linalg.norm(images - mean, axis=1))
-
-
-def _correlations(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson's, of every two mean images; a blank one is like none."""
-    centred = means - means.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = centred / np.where(norms == 0, 1.0, norms)
-    return np.asarray(unit @ unit.T)

@@ -14,8 +14,8 @@ from accelmnist.core.files import encode, make_folder
 from accelmnist.device.loading import limit_spinning
 
 if TYPE_CHECKING:
+    from accelmnist.analysis.neurons.analysis import Source
     from accelmnist.analysis.neurons.record import NeuronsRecord
-    from accelmnist.analysis.neurons.source import Source
 
 
 @click.command(cls=Command)
@@ -53,7 +53,7 @@ def neurons(
     are named. Without a hidden layer the ten outputs are the neurons.
     """
     limit_spinning()
-    from accelmnist.analysis.neurons.source import describe_run, find_source
+    from accelmnist.analysis.neurons.analysis import describe_run, find_source
 
     if no_save and out is not None:
         raise ConfigError("--no-save contradicts --out", remedy="Give one of them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,12 @@ from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInte
 from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS, DataConfig, ModelConfig, TrainingConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import encode
-from accelmnist.sweep.plan import PRESETS, SweepConfig, check_size
-from accelmnist.sweep.ranges import parse_counts, parse_rates, parse_sizes
+from accelmnist.sweep.plan import PRESETS, SweepConfig, check_size, parse_counts, parse_rates, parse_sizes
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord
     from accelmnist.sweep.record import SweepRecord
-    from accelmnist.sweep.start import SweepRequest
+    from accelmnist.sweep.session import SweepRequest
 
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures", "accelmnist.show.record_pictures")
 _LISTS = ("activations", "outputs", "optimizers", "learning_rates")
@@ -210,17 +210,18 @@ class _Sweep:
 
     def _train(self) -> RunRecord | None:
         from accelmnist.show.sweep.live import ConsoleSweepObserver
-        from accelmnist.sweep.observer import SweepObserver
+        from accelmnist.sweep.schedule import SweepObserver
         from accelmnist.sweep.session import execute_sweep
 
-        observer = SweepObserver() if self.options.quiet else ConsoleSweepObserver(self.console)
-        with self.shell.lock(), StopOnInterrupt(until="after the trainings under way") as stop, observer:
-            outcome = execute_sweep(self._request(stop), observer)
-            self._keep(outcome.record)
-        return outcome.winner
+        watched = nullcontext(SweepObserver()) if self.options.quiet else ConsoleSweepObserver(self.console)
+        stopping = StopOnInterrupt(until="after the trainings under way")
+        with self.shell.lock(), stopping as stop, watched as observer:
+            record, winner = execute_sweep(self._request(stop), observer)
+            self._keep(record)
+        return winner
 
     def _request(self, stop: StopOnInterrupt) -> SweepRequest:
-        from accelmnist.sweep.start import SweepRequest
+        from accelmnist.sweep.session import SweepRequest
 
         return SweepRequest(
             config=self.config,

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from accelmnist.core.config import IMAGE_SIDE, INPUTS, Augment
 from accelmnist.core.seeds import Stream, generator
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import DeviceSet
 
 BLOCK = 250  # images that share a map: 240 maps an epoch of MNIST
 PARTS = 8  # of a pixel: the unit of positions

@@ -85,8 +85,7 @@ def write_idx(path: Path, array: npt.NDArray[Any]) -> None:
         path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({_reason(error)})",
-            remedy="Choose a folder that exists and can be written to",
+            f"{path}: cannot be written ({_reason(error)})", remedy="Choose a folder that exists and can be written to"
         ) from error
 
 

@@ -127,9 +127,8 @@ def _check_file(published: Published) -> FileCheck:
         _, sha256 = _read_embedded(published.name)
     except DataError as error:
         return FileCheck(name=published.name, intact=False, sha256=None, problem=error.message)
-    intact = sha256 == published.sha256
-    problem = None if intact else "not the published content"
-    return FileCheck(name=published.name, intact=intact, sha256=sha256, problem=problem)
+    problem = None if sha256 == published.sha256 else "not the published content"
+    return FileCheck(name=published.name, intact=problem is None, sha256=sha256, problem=problem)
 
 
 def _read_embedded(name: str) -> tuple[npt.NDArray[Any], str]:
@@ -148,9 +147,12 @@ def _read_embedded(name: str) -> tuple[npt.NDArray[Any], str]:
 
 
 def _load_folder(name: str, folder: Path) -> Dataset:
+    own_names = ORIGINS[name].file_names or (None,) * len(PUBLISHED)
     try:
         _require_folder(folder)
-        train_images, train_labels, test_images, test_labels = _find_files(name, folder)
+        train_images, train_labels, test_images, test_labels = (
+            _find_file(folder, published, own_name) for published, own_name in zip(PUBLISHED, own_names, strict=True)
+        )
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})", remedy="Check its permissions") from error
     return Dataset(
@@ -169,14 +171,9 @@ def _require_folder(folder: Path) -> None:
         raise DataError(f"{folder}: is not a folder", remedy="Pass the folder that holds the four IDX files")
 
 
-def _find_files(name: str, folder: Path) -> list[Path]:
-    """The four files in the order of `PUBLISHED`, under MNIST's names or the data set's own."""
-    own_names = ORIGINS[name].file_names
-    return [_find_file(folder, published, own_names[i : i + 1]) for i, published in enumerate(PUBLISHED)]
-
-
-def _find_file(folder: Path, published: Published, own_name: tuple[str, ...]) -> Path:
-    stems = (published.name, published.name.replace("-idx", ".idx"), *own_name)
+def _find_file(folder: Path, published: Published, own_name: str | None) -> Path:
+    """The file under MNIST's name or the data set's own."""
+    stems = filter(None, (published.name, published.name.replace("-idx", ".idx"), own_name))
     for path in (folder / f"{stem}{suffix}" for stem in stems for suffix in ("", ".gz")):
         if path.is_file():
             return path

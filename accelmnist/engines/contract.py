@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.core.config import Precision, RunConfig
-from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.types import ImageSet
+from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.device import KINDS, Device
 from accelmnist.engines.initial_weights import initial_parameters
 from accelmnist.engines.plan import Epoch, HostEpoch

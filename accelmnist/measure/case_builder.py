@@ -18,7 +18,7 @@ from accelmnist.core.config import AUTO, ExecutionConfig, RunConfig, check_fits
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.core.records import Check, Verdict
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import DeviceSet, upload
+from accelmnist.data.types import DeviceSet, upload
 from accelmnist.device import Device, available, matmul_precision, precision_capability, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations

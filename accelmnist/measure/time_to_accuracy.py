@@ -22,7 +22,7 @@ import numpy as np
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DivergedError
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import upload
+from accelmnist.data.types import upload
 from accelmnist.device import Device, set_threads, synchronize
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job

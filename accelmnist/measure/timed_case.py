@@ -34,7 +34,7 @@ import torch
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DeviceError
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import DeviceSet
 from accelmnist.device import Device, matmul_precision, memory_errors, set_threads, synchronize
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations, CompileWatch

@@ -33,7 +33,7 @@ def conclude(record: SweepRecord) -> SweepRecord:
     """`record` with everything that follows from its trainings worked out anew."""
     ranked = _ranked([_estimated(result) for result in record.candidates])
     record = replace(record, candidates=_with_fronts(ranked), noise=None, effects=(), findings=())
-    whole = [result for result in record.candidates if is_whole(result, record.config.seeds)]
+    whole = [result for result in record.candidates if _is_whole(result, record.config.seeds)]
     if record.data is None or record.config.seeds < 2 or len(whole) < 2:
         return record
     record = _with_noise(record, whole, record.data.validation_images)
@@ -46,9 +46,7 @@ def with_tuned_rates(record: SweepRecord) -> SweepRecord:
 
     Of equals it is the smaller rate. A candidate whose every rate came to no end keeps none, and is not compared.
     """
-    if not record.config.tune_rates:
-        return record
-    return replace(record, candidates=tuple(map(_tuned, record.candidates)))
+    return replace(record, candidates=tuple(map(_tuned, record.candidates))) if record.config.tune_rates else record
 
 
 def _tuned(result: CandidateResult) -> CandidateResult:
@@ -60,15 +58,14 @@ def _tuned(result: CandidateResult) -> CandidateResult:
     return replace(result, learning_rate=-max(tried)[1]) if tried else result
 
 
-def is_whole(result: CandidateResult, seeds: int) -> bool:
+def _is_whole(result: CandidateResult, seeds: int) -> bool:
     """Whether the candidate has an accuracy from every seed."""
     return result.rank is not None and len(result.compared) == seeds
 
 
 def best_of(record: SweepRecord) -> CandidateResult | None:
     """The candidate with the best mean of all that have every seed; None while there is none."""
-    whole = [result for result in record.ranked if is_whole(result, record.config.seeds)]
-    return whole[0] if whole else None
+    return next((result for result in record.ranked if _is_whole(result, record.config.seeds)), None)
 
 
 def accuracies(results: Sequence[CandidateResult]) -> Floats:
@@ -90,16 +87,10 @@ def _estimated(result: CandidateResult) -> CandidateResult:
 def _ranked(results: list[CandidateResult]) -> list[CandidateResult]:
     order = sorted(
         (index for index, result in enumerate(results) if result.accuracy is not None),
-        key=lambda index: (-mean_of(results[index]), results[index].parameters),
+        key=lambda index: (-results[index].mean, results[index].parameters),
     )
     ranks = {index: rank for rank, index in enumerate(order, start=1)}
     return [replace(result, rank=ranks.get(index)) for index, result in enumerate(results)]
-
-
-def mean_of(result: CandidateResult) -> float:
-    """The mean accuracy of a candidate that has one."""
-    assert result.accuracy is not None
-    return result.accuracy.mean
 
 
 def _with_fronts(results: list[CandidateResult]) -> tuple[CandidateResult, ...]:
@@ -116,16 +107,11 @@ def _front(ranked: Sequence[CandidateResult], cost: Cost) -> set[int]:
     """Ranks of the candidates that cost less than every more accurate one; of equals in both, the first."""
     cheapest, front = math.inf, set()
     for result in ranked:
-        price = cost_of(result, cost)
+        price = result.parameters if cost == "parameters" else result.train_s or math.inf
         if price < cheapest:
             cheapest = price
             front.add(result.rank or 0)
     return front
-
-
-def cost_of(result: CandidateResult, cost: Cost) -> float:
-    """Parameters, or the seconds of one training."""
-    return float(result.parameters) if cost == "parameters" else result.train_s or math.inf
 
 
 def _with_noise(record: SweepRecord, whole: Sequence[CandidateResult], images: int) -> SweepRecord:
@@ -137,7 +123,7 @@ def _with_noise(record: SweepRecord, whole: Sequence[CandidateResult], images: i
     compared = against_best(logs, whole.index(best), paired_noise(logs))
     judged = {
         result.candidate: replace(
-            _with_interval(result, float(width)), standing=_standing(result, best, compared, index)
+            result, accuracy=_with_interval(result, float(width)), standing=_standing(result, best, compared, index)
         )
         for index, (result, width) in enumerate(zip(whole, widths, strict=True))
     }
@@ -145,25 +131,23 @@ def _with_noise(record: SweepRecord, whole: Sequence[CandidateResult], images: i
         log_error_sd=math.sqrt(noise.pooled),
         df=noise.df,
         comparisons=len(whole) - 1,
-        least_gap=(1 - mean_of(best)) * (compared.least_ratio - 1),
+        least_gap=(1 - best.mean) * (compared.least_ratio - 1),
     )
     return replace(
         record, candidates=tuple(judged.get(result.candidate, result) for result in record.candidates), noise=of_seeds
     )
 
 
-def _with_interval(result: CandidateResult, width: float) -> CandidateResult:
+def _with_interval(result: CandidateResult, width: float) -> Estimate:
     assert result.accuracy is not None
-    mean = result.accuracy.mean
-    low, high = mean - width * (1 - mean), mean + width * (1 - mean)
-    return replace(result, accuracy=replace(result.accuracy, low=max(low, 0.0), high=min(high, 1.0)))
+    half = width * (1 - result.mean)
+    return replace(result.accuracy, low=max(result.mean - half, 0.0), high=min(result.mean + half, 1.0))
 
 
 def _standing(result: CandidateResult, best: CandidateResult, compared: AgainstBest, index: int) -> Standing:
-    is_worse = bool(compared.is_worse[index])
     return Standing(
-        verdict="best" if result is best else "worse" if is_worse else "within noise",
-        gap=mean_of(best) - mean_of(result),
+        verdict="best" if result is best else "worse" if compared.is_worse[index] else "within noise",
+        gap=best.mean - result.mean,
         error_ratio=float(compared.error_ratios[index]),
         p_value=float(compared.p_values[index]),
     )

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from accelmnist.sweep.record import CandidateResult, Effect, Level, SweepRecord, label, labels_of
+from accelmnist.sweep.record import CandidateResult, Effect, Level, SweepRecord, label_of
 
 _MOST_NAMED = 3
 _CLEARLY_SMALLER = 0.9
+_NOUNS = {
+    "activation": "activations",
+    "output": "outputs",
+    "optimizer": "optimizers",
+    "layers": "depths at equal width",
+}
 
 
 def findings_of(record: SweepRecord) -> tuple[str, ...]:
@@ -15,64 +21,52 @@ def findings_of(record: SweepRecord) -> tuple[str, ...]:
     ranked = [result for result in record.ranked if result.standing is not None]
     if not ranked:
         return ()
-    names = labels_of(record)
-    effects = [_effect(effect) for effect in record.effects]
-    sentences = [_best(ranked[0], names), _level(ranked, names), _smallest(ranked, names), *effects]
+    best, *others = ranked
+    level = [result for result in others if result.standing and result.standing.verdict == "within noise"]
+    sentences = [_best(best, record), _level(level, len(others), record), _smallest(best, level, record)]
+    sentences += [_effect(effect) for effect in record.effects]
     return tuple(filter(None, [*sentences, _noise(record), _edges(record)]))
 
 
-def _best(best: CandidateResult, names: dict[int, str]) -> str:
+def _best(best: CandidateResult, record: SweepRecord) -> str:
     assert best.accuracy is not None
     estimate = best.accuracy
     between = f" ({_percent(estimate.low)} to {_percent(estimate.high)})" if estimate.low is not None else ""
     return (
-        f"{label(best, names)} has the best mean over {estimate.seeds} seeds: {_percent(estimate.mean)}{between} "
+        f"{label_of(best, record)} has the best mean over {estimate.seeds} seeds: {_percent(estimate.mean)}{between} "
         f"of the validation images"
     )
 
 
-def _level(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
-    """The others that may be the best one."""
-    level = [result for result in ranked if result.standing and result.standing.verdict == "within noise"]
-    others = len(ranked) - 1
+def _level(level: Sequence[CandidateResult], others: int, record: SweepRecord) -> str:
+    """Those of the `others` that may be the best one."""
     if not level:
         them = "the other one is" if others == 1 else f"all {others} others are"
         return f"{them[0].upper()}{them[1:]} worse by more than the noise of the seeds"
-    named = ", ".join(label(result, names) for result in level[:_MOST_NAMED])
+    named = ", ".join(label_of(result, record) for result in level[:_MOST_NAMED])
     more = f" and {len(level) - _MOST_NAMED} more" if len(level) > _MOST_NAMED else ""
     return f"Within the noise of the seeds lie {len(level)} of the {others} others: {named}{more}"
 
 
-def _smallest(ranked: Sequence[CandidateResult], names: dict[int, str]) -> str:
+def _smallest(best: CandidateResult, level: Sequence[CandidateResult], record: SweepRecord) -> str:
     """The smallest network that may be the best, if it is clearly smaller."""
-    best, *others = ranked
-    level = [result for result in others if result.standing and result.standing.verdict == "within noise"]
     smallest = min(level, key=lambda result: result.parameters, default=best)
     if smallest.parameters > _CLEARLY_SMALLER * best.parameters:
         return ""
     return (
-        f"The smallest of these is {label(smallest, names)}: {smallest.parameters:,} parameters, "
+        f"The smallest of these is {label_of(smallest, record)}: {smallest.parameters:,} parameters, "
         f"{_share(smallest.parameters / best.parameters)} of the best one's {best.parameters:,}"
     )
 
 
 def _effect(effect: Effect) -> str:
     first, *others = effect.levels
-    settings = first.settings
-    over = f"over {settings} settings" if settings > 1 else "in the one setting they share"
+    over = f"over {first.settings} settings" if first.settings > 1 else "in the one setting they share"
     behind = ", ".join(_behind(effect, level) for level in others)
     return (
         f"Of the {_NOUNS[effect.factor]} {_value(effect, first.value)} makes the fewest mistakes {over}, by the mean "
         f"ratio of the errors with all else alike: {behind}"
     )
-
-
-_NOUNS = {
-    "activation": "activations",
-    "output": "outputs",
-    "optimizer": "optimizers",
-    "layers": "depths at equal width",
-}
 
 
 def _value(effect: Effect, value: str) -> str:

@@ -18,11 +18,12 @@ more than `run` has, because sigmoid units learn slowest at first.
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from accelmnist.core.config import (
     ACTIVATIONS,
@@ -43,8 +44,12 @@ from accelmnist.core.errors import ConfigError
 MOST_TRAININGS = 300  # without --yes; a preset as it stands may have more, because its time is known
 VALIDATION_SHARE = 6  # one training image of so many is held out: 10,000 of MNIST's 60,000
 _MOST_SEEDS = 1000
+_MOST_VALUES = 1000  # of a range
+_DIGITS = 3  # of a rate within a range
 _WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
 _DEEP_WIDTHS = (16, 64, 256)
+
+Number = TypeVar("Number", int, float)
 
 # By the names of the command's options; an option that is given replaces the preset's.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -60,12 +65,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "seeds": 3,
         "epochs": 5,
     },
-    "quick": {
-        "hidden": ((8,), (16,), (32,), (64,)),
-        "activations": ("sigmoid", "relu"),
-        "seeds": 3,
-        "epochs": 2,
-    },
+    "quick": {"hidden": ((8,), (16,), (32,), (64,)), "activations": ("sigmoid", "relu"), "seeds": 3, "epochs": 2},
 }
 
 
@@ -83,11 +83,6 @@ class Candidate:
     def network(self) -> str:
         """The layers as in 784-128-10."""
         return str(ModelConfig(hidden=self.hidden))
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases."""
-        return ModelConfig(hidden=self.hidden).parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,10 +152,7 @@ class SweepConfig:
         return RunConfig(
             data=self.data,
             model=ModelConfig(
-                hidden=candidate.hidden,
-                activation=candidate.activation,
-                output=candidate.output,
-                dropout=self.dropout,
+                hidden=candidate.hidden, activation=candidate.activation, output=candidate.output, dropout=self.dropout
             ),
             training=replace(self.training, optimizer=candidate.optimizer, learning_rate=learning_rate, seed=seed),
             execution=self.execution if engine is None else replace(self.execution, engine=engine),
@@ -214,3 +206,78 @@ def _require_lists(config: SweepConfig) -> None:
     for option, entries in (("--hidden", config.hidden), ("--lr", config.learning_rates), *lists):
         _require(bool(entries) or option == "--lr", option, "the list is empty", "Give one value or more")
         _require(len(set(entries)) == len(entries), option, "a value is given twice", "Give each once")
+
+
+# --- lists and ranges as they are typed
+# `16,64,256`, `8:1024:8` for eight values apart by one factor, `1:3` for 1, 2, 3. Sizes and rates differ by factors, so
+# the values of their ranges are spaced evenly on a logarithmic scale: rates to three digits, sizes to the whole.
+
+
+def parse_sizes(text: str, option: str) -> tuple[int, ...]:
+    """Whole numbers from 1; raises ConfigError."""
+    return _parse(text, option, _whole, round)
+
+
+def parse_rates(text: str, option: str) -> tuple[float, ...]:
+    """Positive numbers; raises ConfigError."""
+    return _parse(text, option, _positive, lambda rate: float(f"{rate:.{_DIGITS}g}"))
+
+
+def parse_counts(text: str, option: str) -> tuple[int, ...]:
+    """Whole numbers from 1, a range being all from its first to its last; raises ConfigError."""
+    return _parse(text, option, _whole, None)
+
+
+def _parse(
+    text: str, option: str, number: Callable[[str], Number], rounded: Callable[[float], Number] | None
+) -> tuple[Number, ...]:
+    """The values in the order given, each once; those of a range between its ends are `rounded`.
+
+    Without `rounded`, a range has no count and is of all whole numbers.
+    """
+    values: list[Number] = []
+    for item in map(str.strip, text.split(",")):
+        try:
+            values += _item(item, option, number, rounded)
+        except ValueError:
+            shown = repr(item) if item else "an empty place"
+            form = "LOW:HIGH" if rounded is None else "LOW:HIGH:COUNT"
+            raise ConfigError(
+                f"{option}: {shown} is no positive number and no range", remedy=f"Give a list such as 1,2 or {form}"
+            ) from None
+    return tuple(dict.fromkeys(values))
+
+
+def _item(
+    item: str, option: str, number: Callable[[str], Number], rounded: Callable[[float], Number] | None
+) -> list[Number]:
+    parts = item.split(":")
+    if len(parts) == 1:
+        return [number(item)]
+    if len(parts) != (2 if rounded is None else 3):
+        raise ValueError
+    low, high = number(parts[0]), number(parts[1])
+    if low > high:
+        raise ConfigError(f"{option}: the range {item} runs backwards", remedy="Give its smaller end first")
+    if rounded is None:
+        return [low + step for step in range(min(round(high - low) + 1, _MOST_VALUES))]
+    count = int(parts[2])
+    if not 2 <= count <= _MOST_VALUES:
+        raise ConfigError(f"{option}: the range {item} has {count} values", remedy=f"Give 2 to {_MOST_VALUES}")
+    step = math.log(high / low) / (count - 1)
+    below_high: list[float] = [low * math.exp(step * i) for i in range(count - 1)]
+    return [rounded(value) for value in (*below_high, high)]
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError
+    return value

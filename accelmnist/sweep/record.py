@@ -5,11 +5,11 @@ Accuracies are on the validation images, but for those of `Winner`: a fraction o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from itertools import compress
 from pathlib import Path
 from typing import Literal
 
-from accelmnist.core.config import Activation, ModelConfig, Optimizer, Output
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
 from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import Choice, DataSummary, Environment, Status, Verdict
@@ -18,7 +18,6 @@ from accelmnist.sweep.plan import Candidate, SweepConfig
 RECORD_NAME = RECORDS["sweep"]
 WINNER_FOLDER = "best"  # a folder of a run within that of the sweep
 
-_RATE = 4  # which of the parts of a name
 
 Purpose = Literal["tuning", "comparison"]
 Standings = Literal["best", "within noise", "worse"]
@@ -67,7 +66,7 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CandidateResult:
+class CandidateResult(Candidate):
     """A candidate and its trainings; what follows from them is None until it is known.
 
     `learning_rate` is the one that is compared. `engine` was chosen when the sweep began, and stays. `train_s` is the
@@ -75,11 +74,6 @@ class CandidateResult:
     `on_front` names the costs for which no other candidate is both cheaper and more accurate.
     """
 
-    hidden: tuple[int, ...]
-    activation: Activation
-    output: Output
-    optimizer: Optimizer
-    learning_rate: float | None
     parameters: int
     engine: str
     trials: tuple[SweepTrial, ...] = ()
@@ -95,9 +89,10 @@ class CandidateResult:
         return Candidate(**{part.name: getattr(self, part.name) for part in fields(Candidate)})
 
     @property
-    def network(self) -> str:
-        """The layers as in 784-128-10."""
-        return str(ModelConfig(hidden=self.hidden))
+    def mean(self) -> float:
+        """The mean accuracy of a candidate that has one."""
+        assert self.accuracy is not None
+        return self.accuracy.mean
 
     @property
     def compared(self) -> tuple[SweepTrial, ...]:
@@ -196,7 +191,7 @@ class SweepRecord:
     findings: tuple[str, ...] = ()  # what came out, a sentence each
     winner: Winner | None = None
     files: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def ranked(self) -> tuple[CandidateResult, ...]:
@@ -213,23 +208,14 @@ def parts_of(result: CandidateResult) -> tuple[str, str, str, str, str]:
     return result.network, result.activation, result.output, result.optimizer, rate
 
 
-def labels_of(record: SweepRecord) -> dict[int, str]:
-    """The name of each candidate by its rank, such as "784-128-10 relu softmax", of the parts that differ."""
-    rows = [parts_of(result) for result in record.candidates]
-    differing = [part for part in range(5) if part == 0 or len({row[part] for row in rows}) > 1]
+def label_of(result: CandidateResult, record: SweepRecord) -> str:
+    """The name of a candidate, such as "784-128-10 relu softmax", of the parts that differ within the sweep."""
+    *names, rate = parts_of(result)
+    differing = [len(set(column)) > 1 for column in zip(*map(parts_of, record.candidates), strict=True)]
+    differing[0] = True
     if record.config.tune_rates:
-        differing = [part for part in differing if part != _RATE]  # it follows from the rest
-    return {
-        result.rank: " ".join(f"lr {row[part]}" if part == _RATE else row[part] for part in differing)
-        for result, row in zip(record.candidates, rows, strict=True)
-        if result.rank is not None
-    }
-
-
-def label(result: CandidateResult, names: dict[int, str]) -> str:
-    """The name of a ranked candidate."""
-    assert result.rank is not None
-    return names[result.rank]
+        differing[-1] = False  # it follows from the rest
+    return " ".join(compress([*names, f"lr {rate}"], differing))
 
 
 # --- the file

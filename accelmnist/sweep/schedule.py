@@ -1,4 +1,4 @@
-"""Which trainings are left, in which order, and how long they will take.
+"""Which trainings are left, in which order, how long they will take, and who is told of them.
 
 Tuning comes first; then seed by seed, so that a sweep which is stopped has compared all candidates alike. Within a
 seed the largest networks come first: the small ones fill the cores while the last large one ends.
@@ -104,3 +104,19 @@ def _has_no_rate(result: CandidateResult) -> bool:
 
 def _largest_first(results: Sequence[CandidateResult]) -> list[int]:
     return sorted(range(len(results)), key=lambda candidate: -results[candidate].parameters)
+
+
+class SweepObserver:
+    """Is told what happens in a sweep, from the thread that runs it; this one says nothing of it."""
+
+    def planned(self, record: SweepRecord) -> None:
+        """Every candidate is known; the first training is about to begin."""
+
+    def stage(self, what: str) -> None:
+        """The sweep goes on to `what`."""
+
+    def epoch_done(self) -> None:
+        """A training under way has one more epoch behind it."""
+
+    def trial_done(self, record: SweepRecord) -> None:
+        """A training is over, and saved."""

@@ -17,30 +17,62 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from accelmnist.core.errors import OutputError, StoppedError
+from accelmnist.core.config import check_fits
+from accelmnist.core.errors import ConfigError, OutputError, StoppedError
 from accelmnist.core.files import make_folder
 from accelmnist.core.metrics import wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord, Status
 from accelmnist.data.mnist import load_in_background
-from accelmnist.data.split import split_validation
+from accelmnist.data.split import split_validation, summary_of
+from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.device.environment import describe_environment
+from accelmnist.engines.choose import choose_engine
+from accelmnist.engines.model import MLP
 from accelmnist.sweep.conclusion import best_of, conclude, with_tuned_rates
-from accelmnist.sweep.observer import SweepObserver
+from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
 from accelmnist.sweep.record import WINNER_FOLDER, CandidateResult, SweepRecord, SweepTrial, Winner, save_sweep
-from accelmnist.sweep.schedule import PlannedTrial, comparison_left, trainings_done, trainings_planned, tuning_left
-from accelmnist.sweep.start import SweepOutcome, SweepRequest, first_record, sweep_setup
-from accelmnist.sweep.trials import Trial, TrialData, TrialResult, train_trials
+from accelmnist.sweep.schedule import (
+    PlannedTrial,
+    SweepObserver,
+    comparison_left,
+    trainings_done,
+    trainings_planned,
+    tuning_left,
+)
+from accelmnist.sweep.trials import Trial, TrialResult, train_trials
 from accelmnist.training.execute import execute
-from accelmnist.training.run import RunRequest, choose_setup, record_early_exit
+from accelmnist.training.reference.scores import Oracle, score_here
+from accelmnist.training.run import RunRequest, Setup, choose_setup, record_early_exit
 
 
-def execute_sweep(request: SweepRequest, observer: SweepObserver) -> SweepOutcome:
-    """Run the whole sweep; raises StoppedError after a stop that was asked for, with the record saved.
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """What is wanted of a sweep. `folder` None saves nothing; `record` is a stopped sweep to go on with.
 
-    Raises ConfigError and DeviceError for what can't run here, DataError, OutputError.
+    `workers` trainings go on side by side, as many as there are threads if it is None. `on_stopped` gets the record of
+    a sweep that ends without a result; `on_trained`, `on_evaluated` and `oracle` are those of the winner's run.
+    """
+
+    config: SweepConfig
+    folder: Path | None = None
+    record: SweepRecord | None = None
+    workers: int | None = None
+    should_stop: Callable[[], bool] = lambda: False
+    on_trained: Callable[[], None] = lambda: None
+    on_stopped: Callable[[SweepRecord], None] = lambda _record: None
+    oracle: Oracle = score_here
+    on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
+
+
+def execute_sweep(request: SweepRequest, observer: SweepObserver) -> tuple[SweepRecord, RunRecord | None]:
+    """Run the whole sweep; returns its record and that of its winner's run, None if no training came to its end.
+
+    Raises StoppedError after a stop that was asked for, with the record saved, ConfigError and DeviceError for what
+    can't run here, DataError, OutputError.
     """
     return _Session(request, observer).execute()
 
@@ -54,13 +86,13 @@ class _Session:
         config = request.record.config if request.record else request.config
         dataset = load_in_background(config.data, seed=config.training.seed)()
         self.training = dataset.train  # the test split is let go of unread
-        self.setup = sweep_setup(config)
-        self.record = first_record(request, self.setup, dataset)
+        self.setup = _setup(config)
+        self.record = _first_record(request, self.setup, dataset)
         self.spent_before_s = self.record.elapsed_s
         self.config = self.record.config
         self.folder: Path | None = None  # from when there is something to save
 
-    def execute(self) -> SweepOutcome:
+    def execute(self) -> tuple[SweepRecord, RunRecord | None]:
         """From beginning to end; whatever ends it early, the record is concluded and saved first."""
         with record_early_exit(self._stop):
             if self.request.folder is not None:
@@ -88,7 +120,8 @@ class _Session:
         )
         for result in train_trials(
             [Trial(key=key, config=planned.run_config(self.record)) for key, planned in by_key.items()],
-            TrialData(self.training.part(kept), self.training.part(held_out)),
+            self.training.part(kept),
+            self.training.part(held_out),
             self.setup.device,
             workers=self.request.workers,
             should_stop=self.request.should_stop,
@@ -103,16 +136,18 @@ class _Session:
         self._update(replace(self.record, candidates=tuple(candidates)))
         self.observer.trial_done(self.record)
 
-    def _finish(self) -> SweepOutcome:
+    def _finish(self) -> tuple[SweepRecord, RunRecord | None]:
         """Let the winner train on all images and meet the test set, if there is one."""
         best = best_of(self.record)
         if best is None:
-            self._update(replace(self.record, status="failed", message=_no_winner(self.record)))
-            return SweepOutcome(self.record, None)
+            reason = next((result.error for result in self.record.candidates if result.error is not None), "unknown")
+            message = f"no network trained to its end from every seed; the first one's reason: {reason}"
+            self._update(replace(self.record, status="failed", message=message))
+            return self.record, None
         self.observer.stage("training the winner on all training images")
         run = self._retrain_winner(best)
         self._update(replace(self.record, winner=_winner(best, run, self.folder), status="done", message=None))
-        return SweepOutcome(self.record, run)
+        return self.record, run
 
     def _retrain_winner(self, best: CandidateResult) -> RunRecord:
         """The winner's run, with nothing held out; raises StoppedError if the user stopped it, and a run's errors."""
@@ -130,7 +165,7 @@ class _Session:
             oracle=self.request.oracle,
             on_evaluated=self.request.on_evaluated,
         )
-        run = execute(run_request, choose_setup(config), lambda: _Forwarding(self.observer)).record
+        run = execute(run_request, choose_setup(config), lambda: _WinnerObserver(self.observer)).record
         if run.status != "done":
             raise StoppedError(f"the winner's training {run.message}")
         return run
@@ -163,22 +198,15 @@ def _recorded(planned: PlannedTrial, result: TrialResult) -> SweepTrial:
     )
 
 
-def _no_winner(record: SweepRecord) -> str:
-    """Why no candidate has an accuracy from every seed."""
-    error = next((result.error for result in record.candidates if result.error is not None), "unknown")
-    return f"no network trained to its end from every seed; the first one's reason: {error}"
-
-
 def _winner(best: CandidateResult, run: RunRecord, folder: Path | None) -> Winner:
-    metrics = run.metrics
+    metrics, data = run.metrics, run.data
     assert metrics is not None
-    assert run.data is not None
-    right = metrics.right
-    low, high = wilson_interval(right, metrics.images)
+    assert data is not None
+    low, high = wilson_interval(metrics.right, metrics.images)
     return Winner(
         candidate=best.candidate,
         seed=run.config.training.seed,
-        training_images=run.data.training_images,
+        training_images=data.training_images,
         train_s=run.timing.train_s,
         folder=None if folder is None else WINNER_FOLDER,
         metrics=metrics,
@@ -188,8 +216,8 @@ def _winner(best: CandidateResult, run: RunRecord, folder: Path | None) -> Winne
     )
 
 
-class _Forwarding:
-    """A run's observer that tells the sweep's what stage it is at."""
+class _WinnerObserver:
+    """Tells the sweep's observer what stage the winner's run is at."""
 
     def __init__(self, observer: SweepObserver) -> None:
         self._observer = observer
@@ -197,13 +225,60 @@ class _Forwarding:
     def planned(self, record: RunRecord) -> None:
         """The sweep has planned already."""
 
-    def stage(self, what: str) -> None:
-        """Tell of it as the winner's."""
-        self._observer.stage(f"the winner: {what}")
-
     def training_begins(self) -> None:
         """Its stage is told."""
 
+    def stage(self, what: str) -> None:
+        self._observer.stage(f"the winner: {what}")
+
     def epoch_done(self, figures: EpochFigures) -> None:  # noqa: ARG002 - the stage is enough
-        """Let the display go on."""
         self._observer.epoch_done()
+
+
+# --- the beginning
+
+
+def _setup(config: SweepConfig) -> Setup:
+    """Device, engine, precision and threads, by the first candidate; the others may take another engine."""
+    first = candidates(config)[0]
+    return choose_setup(config.run_config(first, learning_rate=first.learning_rate or 1.0, seed=config.training.seed))
+
+
+def _first_record(request: SweepRequest, setup: Setup, dataset: Dataset) -> SweepRecord:
+    """The record that the sweep begins with, a new one or that of `request`.
+
+    Raises ConfigError if the images are too few, or not those that a stopped sweep began with.
+    """
+    record = request.record or _new_record(request.config, setup, dataset)
+    if record.data != summary_of(dataset, validation_images=record.config.data.validation):
+        raise ConfigError(
+            f"--resume: the data set is not the one that the sweep began with ({dataset.source})",
+            remedy="Put its files back, or start a new sweep",
+        )
+    environment = describe_environment(setup.device)
+    return replace(record, status="running", message=None, choices=setup.choices, environment=environment)
+
+
+def _new_record(config: SweepConfig, setup: Setup, dataset: Dataset) -> SweepRecord:
+    """Every candidate without a training yet.
+
+    Device, threads and engines are settled here, so that a stopped sweep goes on as it began.
+    """
+    images = len(dataset.train)
+    held_out = config.data.validation or images // VALIDATION_SHARE
+    execution = replace(setup.config.execution, engine=config.execution.engine)
+    config = replace(config, data=replace(config.data, validation=held_out), execution=execution)
+    tried = candidates(config)
+    check_fits(config.run_config(tried[0], learning_rate=1.0, seed=0), training_images=images)
+    return SweepRecord(
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        config=config,
+        data=summary_of(dataset, validation_images=held_out),
+        candidates=tuple(_untrained(config, candidate, setup) for candidate in tried),
+    )
+
+
+def _untrained(config: SweepConfig, candidate: Candidate, setup: Setup) -> CandidateResult:
+    run_config = config.run_config(candidate, learning_rate=candidate.learning_rate or 1.0, seed=0)
+    engine = choose_engine(run_config, setup.device).name
+    return CandidateResult(**vars(candidate), parameters=run_config.model.parameters, engine=engine)

@@ -62,7 +62,6 @@ class Moderated:
 class AgainstBest:
     """Each candidate beside the best one (n,): ratio of the error rates, and the corrected p value of "not worse"."""
 
-    best: int
     error_ratios: Floats
     p_values: Floats
     least_ratio: float  # the smallest typical ratio that counts as worse
@@ -146,7 +145,7 @@ def against_best(logs: Floats, best: int, noise: Moderated) -> AgainstBest:
     p_values[others] = np.minimum(stdtr(noise.df, -t_values) * len(others), 1.0)
     ratios[others] = np.exp(means)
     critical = noise.quantile(1 - _SIGNIFICANCE / len(others))
-    return AgainstBest(best, ratios, p_values, math.exp(critical * math.sqrt(2 * noise.pooled / seeds)))
+    return AgainstBest(ratios, p_values, math.exp(critical * math.sqrt(2 * noise.pooled / seeds)))
 
 
 def paired_gap(differences: Floats) -> tuple[float, float, float] | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accelmnist.core.config import CLASSES, Output, Precision
 from accelmnist.core.metrics import Metrics, compute_metrics
 from accelmnist.core.records import Mistake
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import DeviceSet
 from accelmnist.device import Device
 from accelmnist.engines.model import MLP, apply_output, image_losses, logits_of, target_table
 

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 
 from accelmnist.core.config import RunConfig
-from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.types import ImageSet
+from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.memory import require_memory
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train

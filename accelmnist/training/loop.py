@@ -17,8 +17,7 @@ import numpy as np
 from accelmnist.core.config import LEARNING_RATES, RunConfig
 from accelmnist.core.errors import CheckpointError, DivergedError
 from accelmnist.core.records import EpochFigures
-from accelmnist.data.on_device import DeviceSet
-from accelmnist.data.types import ImageSet
+from accelmnist.data.types import DeviceSet, ImageSet
 from accelmnist.device import matmul_precision, synchronize
 from accelmnist.engines.contract import Engine, Floats, Job, Runner, State
 from accelmnist.engines.plan import TrainingPlan
@@ -151,7 +150,7 @@ def accuracy_by(runner: Runner, job: Job, images: ImageSet | DeviceSet) -> float
     if runner.classify is not None:
         host = images if isinstance(images, ImageSet) else ImageSet(images.images.numpy(), images.labels.numpy())
         return float((runner.classify(host.images).argmax(axis=1) == host.labels).mean())
-    from accelmnist.data.on_device import upload
+    from accelmnist.data.types import upload
     from accelmnist.training.evaluation import accuracy_of
 
     data = images if isinstance(images, DeviceSet) else upload(images, job.device)

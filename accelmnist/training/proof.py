@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from accelmnist.core.records import Check
-from accelmnist.data.on_device import upload
+from accelmnist.data.types import upload
 from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Floats, Job, Runner
 from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, save_model

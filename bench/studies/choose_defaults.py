@@ -35,9 +35,8 @@ from accelmnist.core.config import DataConfig, ExecutionConfig, ModelConfig, Run
 from accelmnist.core.errors import AccelmnistError, DivergedError
 from accelmnist.core.files import write_atomically
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import DeviceSet, upload
 from accelmnist.data.split import split_validation
-from accelmnist.data.types import ImageSet
+from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.device import Device, processor, resolve, set_threads
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job

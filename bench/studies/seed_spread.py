@@ -27,8 +27,7 @@ import torch
 
 from accelmnist.core.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, upload
 from accelmnist.device import processor, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job

@@ -1,7 +1,10 @@
-"""The record of a network's neurons, from the network and a data set.
+"""The record of a network's neurons, from a finished run: its weights, and the data set that they learned.
 
 Everything is in float32 on the CPU, whatever the network was trained on: the 10,000 test images take a fraction of a
 second, and the figures are the same everywhere. For 784-256-10 all of it takes about two seconds of one Zen 4 core.
+
+A run's own record says what its network scored. If the images give another accuracy, they are not the ones that it was
+tested on, whatever their folder is called, and what would be said of the neurons would be wrong.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,20 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from accelmnist.analysis.neurons import shape
-from accelmnist.analysis.neurons.class_preference import atlas_order, class_preference_of
-from accelmnist.analysis.neurons.effect import (
-    Effect,
-    Network,
-    effect_of,
-    images_within,
-    is_faint,
-    output_effect,
-    recall_drops,
-    spread_of,
-    votes,
-)
+from accelmnist.analysis.neurons.effect import Effect, Network, effect_of, images_within, output_effect, spread_of
 from accelmnist.analysis.neurons.images import ink_area, inked_share, morans_i
-from accelmnist.analysis.neurons.methods import DEAD, THRESHOLDS, methods_of
+from accelmnist.analysis.neurons.methods import DEAD, THRESHOLDS, is_faint, methods_of, recall_drops, votes
 from accelmnist.analysis.neurons.record import (
     Activation,
     Baseline,
@@ -38,14 +31,98 @@ from accelmnist.analysis.neurons.record import (
     NeuronsRecord,
     NeuronStatus,
 )
-from accelmnist.analysis.neurons.response import Response, duplicates_of, respond, selectivity_of
-from accelmnist.analysis.neurons.sentences import Speaker, summary_of
-from accelmnist.analysis.neurons.words import ClassWords
+from accelmnist.analysis.neurons.response import (
+    Response,
+    atlas_order,
+    class_preference_of,
+    duplicates_of,
+    feature_correlations,
+    respond,
+    selectivity_of,
+)
+from accelmnist.analysis.neurons.sentences import ClassWords, Speaker, summary_of
 from accelmnist.core.config import CLASSES
+from accelmnist.core.errors import CheckpointError, DataError, RecordError
+from accelmnist.core.files import record_file
+from accelmnist.core.records import RECORD_NAME, RunRecord, load_record
+from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import Dataset
+from accelmnist.device import resolve
+from accelmnist.device.environment import describe_environment
 from accelmnist.engines.model import MLP, scale_images
+from accelmnist.training.checkpoint import MODEL_NAME, SavedModel, load_model
 
 _EXCITING = 8  # images kept of every neuron
+_SAME = 0.005  # of accuracy: more than any precision moves it, far less than another data set does
+
+
+@dataclass(frozen=True)
+class Source:
+    """A finished run with its network and its images."""
+
+    run: RunRecord
+    saved: SavedModel
+    data: Dataset
+
+
+def find_source(path: Path, *, data_folder: Path | None, dataset: str | None) -> Source:
+    """The source in the run's folder `path`; `data_folder` holds the images if they lie elsewhere than the run says.
+
+    `dataset`, if given, has to be the one that the network learned. Raises RecordError for what is no run,
+    CheckpointError for weights that are missing, damaged or not finite, and DataError for missing or other data.
+    """
+    run = _run_record(path)
+    folder = path if path.is_dir() else path.parent
+    saved = _weights(folder, run)
+    if dataset is not None and dataset != saved.dataset:
+        raise DataError(
+            f"the network in {folder} learned {saved.dataset}, not {dataset}", remedy=f"Give --dataset {saved.dataset}"
+        )
+    known = data_folder or (Path(run.config.data.folder) if run.config.data.folder is not None else None)
+    data = load_dataset(saved.dataset, folder=known, seed=run.config.training.seed)
+    if not len(data.test.labels):
+        raise DataError(f"{data.source}: there is no test image", remedy="Give another folder with --data")
+    return Source(run, saved, data)
+
+
+def describe_run(source: Source) -> NeuronsRecord:
+    """The record of the neurons of `source`, with its origin; raises DataError if its accuracy isn't the run's."""
+    record, metrics = describe_neurons(source.saved.model, source.data), source.run.metrics
+    if metrics is not None and abs(metrics.accuracy - record.accuracy) > _SAME:
+        raise DataError(
+            f"these are not the images that the network was tested on: {100 * record.accuracy:.1f} % of "
+            f"{record.source} are right, in its run {100 * metrics.accuracy:.1f} %",
+            remedy=f"Give the folder of {record.dataset} with --data",
+        )
+    return replace(
+        record,
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        environment=describe_environment(resolve("cpu")),
+        run=source.run.created,
+    )
+
+
+def _run_record(path: Path) -> RunRecord:
+    if not path.exists():
+        raise RecordError(f"{path}: no such file or folder", remedy="Give the folder of a run")
+    if not record_file(path, "run").exists():
+        raise RecordError(f"{path} holds no {RECORD_NAME}", remedy="Give the folder of `accelmnist run`")
+    return load_record(path)
+
+
+def _weights(folder: Path, run: RunRecord) -> SavedModel:
+    if not (folder / MODEL_NAME).exists():
+        remedy = f"Go on with: accelmnist run --resume {folder}" if run.status == "interrupted" else "Train again"
+        raise CheckpointError(f"{folder} holds no {MODEL_NAME}: its run is {run.status}", remedy=remedy)
+    saved = load_model(folder)
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in saved.model.parameters()):
+        raise CheckpointError(
+            f"{folder / MODEL_NAME} holds weights that are not finite", remedy="Its training diverged: train again"
+        )
+    return saved
+
+
+# --- from a network and its images
 
 
 @dataclass(frozen=True)
@@ -127,7 +204,7 @@ def _measure(model: MLP, data: Dataset, response: Response, ablated: Response) -
         effects=effects,
         clarity=morans_i(weights, ink_area(inked_share(data.train.images))),
         shapes=shapes,
-        correlations=shape.feature_correlations(response, shapes),
+        correlations=feature_correlations(response, shapes),
         status=_status(response, effects, baseline),
         baseline=baseline,
     )
@@ -169,12 +246,7 @@ def _speaker(data: Dataset, figures: _Figures) -> Speaker:
     words, response = ClassWords(data.class_names), figures.response
     means = response.by_class(torch.from_numpy(figures.shapes.T)).T.numpy()
     comparable = words.are_digits and bool(response.images.all())
-    return Speaker(
-        words=words,
-        baseline=figures.baseline,
-        outputs=response.outputs,
-        common_shape=(lambda classes: shape.common_shape(means, classes)) if comparable else lambda _classes: "",
-    )
+    return Speaker(words, figures.baseline, response.outputs, shape_means=means if comparable else None)
 
 
 def _describe(figures: _Figures, neuron: int, speaker: Speaker) -> Neuron:

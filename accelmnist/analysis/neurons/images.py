@@ -1,10 +1,9 @@
 """Looking inside the first layer: the weights of every neuron as a greyscale image.
 
 A neuron of the first layer holds one weight for each of the 784 pixels, so its weights are a picture of what it looks
-for: a digit with ink where the image is bright moves it up, ink where the image is dark moves it down. The picture is
-8-bit, 0 to 255. On its own scale a neuron's smallest weight is 0 and its largest is 255, which shows the shape of every
-neuron but nothing of their sizes; on the shared scale the smallest and the largest weight of all neurons are, which
-shows at once which neurons learned much and which little.
+for: ink where the image is bright moves it up, ink where the image is dark moves it down. On its own scale a neuron's
+smallest weight is 0 and its largest is 255, which shows the shape of every neuron but nothing of their sizes; on the
+shared scale the smallest and the largest weight of all neurons are, which shows which learned much and which little.
 
 A grey does not say which weights are above 0 and which below. The signed picture does: zero is white, positive weights
 go over orange to brown, negative ones over light to dark blue, hues that stay apart for every common form of colour
@@ -16,9 +15,7 @@ correlation of each pixel's weight with those of its neighbours above, below, le
 continuous stochastic phenomena", Biometrika 37, 1950. Pixels at the border are inked in no training image. Their inputs
 are always 0, so no gradient reaches their weights: they still show their first values, shrunk by weight decay. They
 stay out of the clarity, and pictures leave them blank. Pixels with ink in a few images only are drawn, but stay out of
-the clarity as well.
-
-NumPy alone: a saved run can be looked at without torch.
+the clarity as well. NumPy alone: a saved run can be looked at without torch.
 """
 
 from __future__ import annotations

@@ -3,23 +3,68 @@
 A neuron's sentence has up to four parts: what it answers for, what it argues for and against, what is lost without it,
 and what shape goes with it. "Answers for", "leans to" and "no clear task" follow the rules in `methods.py`. A drop
 of recall that a single test would call real, but that may well be chance among so many classes and neurons, is stated
-with that doubt. No drop is no proof that a neuron does nothing: others may do the same.
+with that doubt. No drop is no proof that a neuron does nothing: others may do the same. No torch here.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from accelmnist.analysis.neurons.effect import recall_drops, recall_gains
-from accelmnist.analysis.neurons.methods import GREY
+from accelmnist.analysis.neurons.methods import GREY, recall_drops, recall_gains
 from accelmnist.analysis.neurons.record import Ablation, Baseline, ClassPreference, Feature, Neuron, NeuronsRecord
-from accelmnist.analysis.neurons.shape import NAMES, OPPOSITES
-from accelmnist.analysis.neurons.words import ClassWords, fall, listed, share
+from accelmnist.analysis.neurons.shape import NAMES, OPPOSITES, common_shape
+
+_PLURALS = ("zeros", "ones", "twos", "threes", "fours", "fives", "sixes", "sevens", "eights", "nines")
+
+
+@dataclass(frozen=True)
+class ClassWords:
+    """Names of the classes: digits by their number and "the zeros", others by name and "the images of Shirt"."""
+
+    names: tuple[str, ...]
+
+    @property
+    def are_digits(self) -> bool:
+        """Whether the names are the digits themselves."""
+        return self.names == tuple(map(str, range(10)))
+
+    def classes(self, labels: Sequence[int]) -> str:
+        """ "5 and 9"."""
+        return listed([self.names[label] for label in labels])
+
+    def images(self, labels: Sequence[int]) -> str:
+        """ "the fives and nines", or "the images of Shirt and Coat"."""
+        if self.are_digits:
+            return f"the {listed([_PLURALS[label] for label in labels])}"
+        return f"the images of {self.classes(labels)}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def share(value: float) -> str:
+    """A share without decimals, but "under 1 %" and "over 99 %" rather than a round figure that is not true."""
+    if 0 < value < 0.005:
+        return "under 1 %"
+    if 0.995 <= value < 1:
+        return "over 99 %"
+    return f"{100 * value:.0f} %"
+
+
+def fall(before: float, after: float) -> str:
+    """ "99.1 to 96.4 %"."""
+    return f"{100 * before:.1f} to {100 * after:.1f} %"
+
+
+# --- one neuron
 
 
 @dataclass(frozen=True)
@@ -29,7 +74,7 @@ class Speaker:
     words: ClassWords
     baseline: Baseline
     outputs: bool
-    common_shape: Callable[[tuple[int, ...]], str]  # what the shapes of a group of classes have in common, if anything
+    shape_means: NDArray[np.float64] | None  # the mean shape of each class (classes, 4), if they can be compared
 
     def sentence(self, neuron: Neuron) -> str:
         """The sentence of one neuron."""
@@ -52,7 +97,8 @@ class Speaker:
         verb = "answers for" if task.certainty == "clear" else "leans to"
         if task.sense == "off":
             verb = "answers for all but" if task.certainty == "clear" else "leans away from"
-        common = self.common_shape(task.classes) if task.sense == "on" else ""
+        means = self.shape_means if task.sense == "on" else None
+        common = common_shape(means, task.classes) if means is not None else ""
         shares = f"{share(task.share_on)} of {images} and {share(task.share_on_rest)} of the rest"
         names += f", {common}" if common else ""
         return f"{verb} {names}: {'largest' if self.outputs else 'on'} for {shares}"

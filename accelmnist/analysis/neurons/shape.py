@@ -1,33 +1,48 @@
 """Properties of a written shape that a neuron may go with: closed loops, upright strokes, slant, much ink.
 
-Each is one number an image, from its pixels alone:
+Each is one number an image, from its pixels alone; no torch here:
 
     loops      1 if a stroke closes a loop, else 0
     upright    the share of the squared grey gradient that runs across: 1 for upright strokes, 0 for level ones
     slant      how far the shape leans to the right, from its second moments. Source: Hu, 1962.
     ink        the mean grey
 
-A correlation over all images would only repeat which classes excite the neuron. So each class is compared within
-itself: from both figures the mean of their class is taken off first. What is left is thin evidence of its own, since
-a shape that is slanted differs in many ways: the words say "goes with", and nothing of causes.
+A loop is paper inside the strokes that can't be reached from the edge of the image. Ink is what is darker than a third
+of full: thinner lines would leave gaps that the eye closes. Paper joins by edges, so that a diagonal line of ink holds.
+A hole of one or two pixels is a flaw of the scan and no loop. On MNIST's test images 85.4 % of the digits that have a
+loop (0, 6, 8, 9) show one, and 1.1 % of those that have none (1, 3, 5, 7). The Euler number of 2 x 2 patterns (Gray,
+1971), which knows no size of a hole and counts a second piece of ink against one, finds 86.8 and 3.1 %.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from accelmnist.analysis.loops import has_loop
 from accelmnist.analysis.neurons.methods import FEATURE
 from accelmnist.analysis.neurons.record import Feature
-from accelmnist.analysis.neurons.response import Response
 from accelmnist.core.config import IMAGE_SIDE
 
 NAMES = ("closed loops", "upright strokes", "slant to the right", "much ink")
 OPPOSITES = ("no closed loops", "level strokes", "slant to the left", "little ink")
 
+_INK = 85  # of 255
+_LEAST_HOLE = 3  # pixels
+
 Grey = NDArray[np.uint8]
+
+
+def has_loop(images: Grey) -> NDArray[np.bool_]:
+    """For each of `images`, uint8 (n, 784), whether a loop is closed; bool (n,)."""
+    from scipy import ndimage  # here: it takes a third of a second, which other commands do without
+
+    frame = ((0, 0), (1, 1), (1, 1))  # of paper, so that all that is outside is one region
+    paper = np.pad(images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE) < _INK, frame, constant_values=True)
+    within_an_image = np.zeros((3, 3, 3), dtype=bool)
+    within_an_image[1] = ndimage.generate_binary_structure(2, 1)
+    regions, _ = ndimage.label(paper, structure=within_an_image)
+    holes = paper & (regions != regions[:, :1, :1])
+    return np.asarray(holes.sum(axis=(1, 2)) >= _LEAST_HOLE)
 
 
 def shapes_of(images: Grey) -> NDArray[np.float32]:
@@ -35,19 +50,6 @@ def shapes_of(images: Grey) -> NDArray[np.float32]:
     pictures = images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
     columns = (has_loop(images), _upright(pictures), _slant(pictures), pictures.mean(axis=(1, 2)) / 255)
     return np.stack(columns, axis=1).astype(np.float32)
-
-
-def feature_correlations(response: Response, shapes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Pearson's correlation within the classes of every neuron with each property: (neurons, 4); 0 for a constant.
-
-    `shapes` (n, 4) are those of the images of `response`.
-    """
-    properties = torch.from_numpy(shapes).T
-    apart = properties - response.by_class(properties).float()[:, response.labels]
-    activations = response.activations - response.mean.float()[:, response.labels]
-    products = (activations @ apart.T).double()
-    scale = activations.double().norm(dim=1)[:, None] * apart.double().norm(dim=1)
-    return np.asarray(torch.where(scale > 1e-6, products / scale.clamp(min=1e-6), 0.0))
 
 
 def features_of(correlations: NDArray[np.float64]) -> tuple[Feature, ...]:

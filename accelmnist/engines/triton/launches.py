@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from accelmnist.core.config import CLASSES, RunConfig, TrainingConfig
-from accelmnist.data.on_device import DeviceSet
+from accelmnist.data.types import DeviceSet
 from accelmnist.engines.step.replay import StepInputs
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON
 from accelmnist.engines.triton.kernels.constants import Block, Product, Rule, Tile, tile

@@ -34,7 +34,7 @@ from accelmnist.show.figures.sheet import (
 )
 from accelmnist.show.figures.table import CHART, RowBlock, TableColumn, draw_estimate, draw_rows
 from accelmnist.show.units import percent, plural
-from accelmnist.sweep.record import CandidateResult, Cost, SweepRecord, label, labels_of
+from accelmnist.sweep.record import CandidateResult, Cost, SweepRecord, label_of
 
 _PARTS = ("activation", "output", "optimizer")  # of a group
 _TICK_GAP = 74
@@ -122,7 +122,7 @@ def _setting(record: SweepRecord) -> str:
 
 def _best_text(record: SweepRecord, networks: Sequence[_Network]) -> str:
     """The first of the ranks in words."""
-    return f"the best is {label(networks[0].result, labels_of(record))} with {percent(networks[0].accuracy)}"
+    return f"the best is {label_of(networks[0].result, record)} with {percent(networks[0].accuracy)}"
 
 
 # --- by group

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure as Drawing
 
-from accelmnist.analysis.neurons.words import listed
+from accelmnist.analysis.neurons.sentences import listed
 from accelmnist.measure.record import BenchRecord
 from accelmnist.show import document as doc
 from accelmnist.show.bench.cases import cases_table, limits_table

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from accelmnist.analysis.evidence import Likeness, Trait
-from accelmnist.analysis.neurons.words import ClassWords as NeuronWords
+from accelmnist.analysis.neurons.sentences import ClassWords as NeuronWords
 from accelmnist.core.metrics import ClassScores, Metrics, intervals_overlap, wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord
 from accelmnist.show.names import class_kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accelmnist.show.units import percent, plural, seconds
-from accelmnist.sweep.record import SweepRecord, label, labels_of
+from accelmnist.sweep.record import SweepRecord, label_of
 from accelmnist.sweep.schedule import seconds_left, trainings_done, trainings_planned
 
 
@@ -40,7 +40,7 @@ def _best(record: SweepRecord) -> str:
         return record.message or ""
     best = record.ranked[0]
     mean = percent(best.accuracy.mean if best.accuracy else None)
-    return f"best {label(best, labels_of(record))}, {mean} of the validation images"
+    return f"best {label_of(best, record)}, {mean} of the validation images"
 
 
 def format_progress(record: SweepRecord, *, spent_s: float) -> str:
@@ -66,4 +66,4 @@ def leader_text(record: SweepRecord) -> str:
     if not record.ranked:
         return ""
     best = record.ranked[0]
-    return f"best so far {label(best, labels_of(record))} {percent(best.accuracy.mean if best.accuracy else None)}"
+    return f"best so far {label_of(best, record)} {percent(best.accuracy.mean if best.accuracy else None)}"

@@ -15,9 +15,8 @@ from accelmnist.show.sweep.candidates import candidates_table, name_of, shared_t
 from accelmnist.show.sweep.line import count_text, format_progress, time_text
 from accelmnist.show.theme import BAD, LABEL, section
 from accelmnist.show.units import plural
-from accelmnist.sweep.observer import SweepObserver
 from accelmnist.sweep.record import CandidateResult, SweepRecord
-from accelmnist.sweep.schedule import trainings_done, trainings_planned
+from accelmnist.sweep.schedule import SweepObserver, trainings_done, trainings_planned
 
 _DRAW_EVERY_S = 0.5
 _LINE_EVERY_S = 5.0

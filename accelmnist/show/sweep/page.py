@@ -9,7 +9,7 @@ from accelmnist.show.files import files_section
 from accelmnist.show.sweep.candidates import FRONT, candidates_table, name_of
 from accelmnist.show.sweep.line import extent, outcome_word, winner_text
 from accelmnist.show.units import plural
-from accelmnist.sweep.record import RECORD_NAME, CandidateResult, SweepRecord, label, labels_of
+from accelmnist.sweep.record import RECORD_NAME, CandidateResult, SweepRecord, label_of
 
 _MOST_ROWS = 25
 
@@ -39,7 +39,7 @@ def _headline(record: SweepRecord) -> Headline:
     if record.message:
         lines.append((record.message, "bad" if record.status == "failed" else "unsure"))
     if record.winner is not None and record.ranked:
-        lines.append((f"{label(record.ranked[0], labels_of(record))}: {winner_text(record)}", "strong"))
+        lines.append((f"{label_of(record.ranked[0], record)}: {winner_text(record)}", "strong"))
     return Headline(word=word, tone=tones.get(word, "unsure"), text=extent(record), lines=tuple(lines))
 
 

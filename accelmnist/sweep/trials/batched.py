@@ -2,9 +2,14 @@
 
 Trials with the same network, batch size, optimizer, epochs and precision share a graph; their seeds, learning rates,
 schedules and weight decays are data. As many of them as fit into memory go side by side. Their losses follow those of
-training alone within rounding, not to the bit: a batched product adds in another order.
+training alone within rounding, not to the bit: a batched product adds in another order. The time of an epoch is that of
+all networks together, and each is told the same.
 
-The time of an epoch is that of all networks together, and each is told the same.
+The graph's step is that of one network (`step.functional`) mapped over a first dimension that counts the networks, so
+that the mathematics is written once: torch's `vmap` makes batched products of the products, and a learning rate, a
+weight decay, an order and a dropout seed are each one a network. The epoch's plan lies on the device and a counter
+there says which step is next, so that a CUDA graph captures a step once and replays it: a small network's step costs
+more in launches than in arithmetic, and the launches of N networks are those of one.
 """
 
 from __future__ import annotations
@@ -21,33 +26,31 @@ from torch import Tensor
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
-from accelmnist.data.on_device import DeviceSet
-from accelmnist.device import Device, free_memory_bytes, matmul_precision, memory_errors, synchronize
+from accelmnist.device import Device, capture_graph, free_memory_bytes, matmul_precision, memory_errors, synchronize
 from accelmnist.engines.contract import Floats, Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
+from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.engines.step.memory import require_memory, training_bytes
-from accelmnist.sweep.trials.alone import REMEDY, job_of, result_of
-from accelmnist.sweep.trials.batched_step import BatchedEpochs, BatchedStep
-from accelmnist.sweep.trials.contract import DeviceData, OnEpoch, Trial, TrialResult
+from accelmnist.sweep.trials.trial import REMEDY, Shared, Trial, TrialResult, result_of
 from accelmnist.training.evaluation import accuracy_of
 from accelmnist.training.loop import EpochResult, check_finite
 
 
-def train_in_batches(
-    trials: Sequence[Trial],
-    data: DeviceData,
-    device: Device,
-    *,
-    should_stop: Callable[[], bool],
-    on_epoch: OnEpoch,
-) -> Iterator[TrialResult]:
+def train_in_batches(trials: Sequence[Trial], shared: Shared) -> Iterator[TrialResult]:
     """Train `trials`, one batch of the same shape after the other, and yield the results of each at its end."""
-    for batch in batches_of(trials, free=free_memory_bytes(device)):
-        if should_stop():
+    for same in batches_of(trials, free=free_memory_bytes(shared.device)):
+        if shared.should_stop():
             return
-        yield from _train_batch(batch, data, device, on_epoch)
+        batch, cause = Batch(same, shared), None
+        try:
+            with memory_errors(shared.device, REMEDY):
+                require_memory(same[0].config, shared.device, checked=False)
+                batch.train()
+        except DeviceError as failure:
+            cause = failure
+        yield from batch.results(cause)
 
 
 def batches_of(trials: Sequence[Trial], *, free: int | None) -> list[list[Trial]]:
@@ -55,7 +58,14 @@ def batches_of(trials: Sequence[Trial], *, free: int | None) -> list[list[Trial]
     shapes: dict[RunConfig, list[Trial]] = {}
     for trial in trials:
         shapes.setdefault(_shape_of(trial.config), []).append(trial)
-    return [batch for shape, same in shapes.items() for batch in _split(same, _most(shape, free))]
+    batches = []
+    for shape, same in shapes.items():
+        # A step makes every tensor anew before it stores them, hence twice the memory.
+        most = len(same) if free is None else max(1, free // 2 // (2 * training_bytes(shape)))
+        parts = math.ceil(len(same) / most)
+        bounds = [len(same) * part // parts for part in range(parts + 1)]
+        batches += [same[start:end] for start, end in itertools.pairwise(bounds)]
+    return batches
 
 
 def _shape_of(config: RunConfig) -> RunConfig:
@@ -64,42 +74,19 @@ def _shape_of(config: RunConfig) -> RunConfig:
     return replace(config, training=replace(config.training, **data))  # type: ignore[arg-type]  # of several types
 
 
-def _most(config: RunConfig, free: int | None) -> int | None:
-    """How many networks fit; a step makes every tensor anew before it stores them, hence twice the memory."""
-    return None if free is None else max(1, free // 2 // (2 * training_bytes(config)))
-
-
-def _split(trials: list[Trial], most: int | None) -> list[list[Trial]]:
-    parts = 1 if most is None else math.ceil(len(trials) / most)
-    bounds = [len(trials) * part // parts for part in range(parts + 1)]
-    return [trials[start:end] for start, end in itertools.pairwise(bounds)]
-
-
-def _train_batch(trials: Sequence[Trial], data: DeviceData, device: Device, on_epoch: OnEpoch) -> Iterator[TrialResult]:
-    batch = Batch(trials, data, device)
-    cause = None
-    try:
-        with memory_errors(device, REMEDY):
-            require_memory(trials[0].config, device, checked=False)
-            batch.train(on_epoch)
-    except DeviceError as failure:
-        cause = failure
-    yield from batch.results(cause)
-
-
 class Batch:
     """Trials of one shape in training: their networks, and what is known of each so far."""
 
-    def __init__(self, trials: Sequence[Trial], data: DeviceData, device: Device) -> None:
-        self.trials, self.data, self.device = trials, data, device
-        self.plans = [TrainingPlan(trial.config, len(data.training)) for trial in trials]
+    def __init__(self, trials: Sequence[Trial], shared: Shared) -> None:
+        self.trials, self.shared, self.device = trials, shared, shared.device
+        self.plans = [TrainingPlan(trial.config, len(shared.training)) for trial in trials]
         self.epochs: list[list[EpochResult]] = [[] for _ in trials]
         self.causes: list[AccelmnistError | None] = [None for _ in trials]
         self.jobs: list[Job] = []
 
-    def train(self, on_epoch: OnEpoch) -> None:
+    def train(self) -> None:
         """All epochs of all networks; one that diverges is carried along, and told of no more."""
-        self.jobs = [job_of(trial, self.data, self.device) for trial in self.trials]
+        self.jobs = [Job(trial.config, self.device, self.shared.training) for trial in self.trials]
         with matmul_precision(self.device, self.trials[0].config.execution.precision):
             epochs = BatchedEpochs(BatchedStep(self.jobs), self._plan(0), self.device)
             for number in range(self.trials[0].config.training.epochs):
@@ -107,7 +94,7 @@ class Batch:
                     return
                 losses, train_s = self._timed_epoch(epochs, number)
                 for place, own in enumerate(losses.cpu().numpy()):
-                    self._keep(place, number, own, train_s, on_epoch)
+                    self._keep(place, number, own, train_s)
 
     def _plan(self, number: int) -> DeviceEpoch:
         epochs = [plan.epoch(number) for plan in self.plans]
@@ -126,7 +113,7 @@ class Batch:
         synchronize(self.device)
         return losses.T.contiguous(), time.perf_counter() - started
 
-    def _keep(self, place: int, number: int, losses: Floats, train_s: float, on_epoch: OnEpoch) -> None:
+    def _keep(self, place: int, number: int, losses: Floats, train_s: float) -> None:
         if self.causes[place]:
             return
         job, plan = self.jobs[place], self.plans[place]
@@ -135,14 +122,11 @@ class Batch:
         except DivergedError as diverged:
             self.causes[place] = diverged
             return
-        probe = self.data.probe
-        accuracy = None if probe is None else self._accuracy_of(job, probe)
+        probe, precision = self.shared.probe, job.config.execution.precision
+        accuracy = None if probe is None else accuracy_of(job.model, probe, device=self.device, precision=precision)
         figures = plan.figures(number, losses, train_s=train_s, accuracy=accuracy)
         self.epochs[place].append(EpochResult(figures, losses))
-        on_epoch(self.trials[place].key, figures)
-
-    def _accuracy_of(self, job: Job, probe: DeviceSet) -> float:
-        return accuracy_of(job.model, probe, device=self.device, precision=job.config.execution.precision)
+        self.shared.on_epoch(self.trials[place].key, figures)
 
     def results(self, ended: AccelmnistError | None) -> Iterator[TrialResult]:
         """What came of each; `ended` is what ended all of them early."""
@@ -158,3 +142,83 @@ def _on_its_own(model: MLP) -> MLP:
     for parameter in model.parameters():
         parameter.data = parameter.detach().clone()
     return model
+
+
+# --- the graph
+
+
+class BatchedStep:
+    """One step of all of `jobs` at once, in place; their networks' weights become views of the stacked ones.
+
+    The jobs differ in nothing but seeds, learning rates and weight decays.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._one = FunctionalStep(jobs[0])
+        self.tensors = [torch.stack([tensor] * len(jobs)) for tensor in self._one.tensors()]
+        _share_weights([job.model for job in jobs], self.tensors)
+        decays = [job.config.training.weight_decay for job in jobs]
+        self._decays = torch.tensor(decays, device=jobs[0].device.torch_device)
+        self._advance = torch.vmap(self._advance_one)
+
+    def __call__(self, index: Tensor, rates: Tensor, seeds: Tensor) -> Tensor:
+        """One step on the images at `index` (networks, batch); rates, seeds and the returned losses (networks,)."""
+        losses, after = self._advance(self.tensors, index, rates, seeds, self._decays)
+        for stored, value in zip(self.tensors, after, strict=True):
+            stored.copy_(value)
+        losses_of_all: Tensor = losses
+        return losses_of_all
+
+    def _advance_one(
+        self, tensors: list[Tensor], index: Tensor, rate: Tensor, seed: Tensor, decay: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        corrections = self._one.corrections(tensors)
+        return self._one.advance(tensors, corrections, index, rate, seed, weight_decay=decay)
+
+
+@torch.no_grad()
+def _share_weights(models: Sequence[MLP], stacked: Sequence[Tensor]) -> None:
+    for place, model in enumerate(models):
+        for parameter, stack in zip(model.parameters(), stacked, strict=False):
+            stack[place].copy_(parameter)
+            parameter.data = stack[place]
+
+
+class BatchedEpochs:
+    """Epochs of a batched step, by a captured graph on CUDA and by plain calls elsewhere.
+
+    The plan of an epoch is an `Epoch` whose tensors have the networks as their second dimension: order (steps,
+    networks, batch), rates and seeds (steps, networks). `sample` has the shape of all plans that follow.
+    """
+
+    def __init__(self, step: BatchedStep, sample: DeviceEpoch, device: Device) -> None:
+        self._step = step
+        self._plan = sample.map(torch.clone)
+        self._losses = torch.zeros_like(sample.learning_rates)
+        self._position = torch.zeros(1, dtype=torch.int64, device=sample.order.device)
+        self._run = self._captured(device) if device.kind == "cuda" else self._next_step
+
+    def train_epoch(self, plan: DeviceEpoch) -> Tensor:
+        """Run all steps; returns their losses (steps, networks) float32 on the device, without a host sync."""
+        self._plan.order.copy_(plan.order)
+        self._plan.learning_rates.copy_(plan.learning_rates)
+        self._plan.dropout_seeds.copy_(plan.dropout_seeds)
+        self._position.zero_()
+        for _ in range(len(plan)):
+            self._run()
+        return self._losses.clone()
+
+    def _next_step(self) -> None:
+        here = self._position
+        step = self._plan.map(lambda tensor: tensor.index_select(0, here).squeeze(0))
+        losses = self._step(step.order, step.learning_rates, step.dropout_seeds)
+        self._losses.index_copy_(0, here, losses.unsqueeze(0))
+        self._position += 1
+
+    def _captured(self, device: Device) -> Callable[[], None]:
+        """The step as a graph; what its warm-up changed is set back."""
+        before = [tensor.clone() for tensor in self._step.tensors]
+        replay = capture_graph(device, self._next_step)
+        for tensor, value in zip(self._step.tensors, before, strict=True):
+            tensor.copy_(value)
+        return replay

@@ -5,27 +5,40 @@ Each of the others meets the test set once, when its training is over, and is he
 first one's images: its validation split, and its synthetic set where that is what trains.
 
 There is no checkpoint between epochs: a stopped run keeps the seeds that are over.
+
+The interval of a mean over seeds is Student's, mean ± t s / sqrt(n) with n - 1 degrees of freedom, which holds for so
+few and so similar values as accuracies over seeds. A seed is held against the median of all of them. What it may differ
+by is the spread that was measured between seeds (`reference.tolerances`), or that of these seeds where it is larger: as
+many deviations of theirs, estimated by 1.4826 times the median absolute deviation, which one that stands apart can't
+widen.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
+
+import numpy as np
 
 from accelmnist.core.config import AUTO, RunConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.records import Check, Choice, TrialFigures, TrialsSummary
-from accelmnist.data.on_device import upload
+from accelmnist.core.records import Check, Choice, SeedSpread, TrialFigures, TrialsSummary
+from accelmnist.data.types import upload
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.memory import require_memory
-from accelmnist.sweep.trials.contract import Trial, TrialData, TrialResult
-from accelmnist.sweep.trials.scores import check_seeds, spread_of
 from accelmnist.sweep.trials.training import is_together, train_trials, way_of
+from accelmnist.sweep.trials.trial import Trial, TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.proof import Trained, prove
+from accelmnist.training.reference.tolerances import DEVIATIONS, seed_spread_limit
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
+
+CONFIDENCE = 0.95
+_TO_DEVIATIONS = 1.4826  # of a normal distribution, from its median absolute deviation
+_MANY_IMAGES = 1000  # of a test set on which a full score is a fault
 
 
 class TrialsObserver(Observer, Protocol):
@@ -50,13 +63,7 @@ def execute_trials(
             remedy="Leave out --engine, or --trials",
         )
     trials = [_trial(setup.config, place) for place in range(count)]
-    seen: list[TrialsObserver] = []
-
-    def observed() -> TrialsObserver:
-        seen.append(observe())
-        return seen[0]
-
-    run = Run(request, setup, observed)
+    run = Run(request, setup, observe)
     run.change(choices=_choices(setup, trials), trials=TrialsSummary(planned=count))
     with run.recorded():
         run.load()
@@ -64,7 +71,7 @@ def execute_trials(
         job = Job(run.config, setup.device, run.images.training)
         run.open()
         run.observer.training_begins()
-        trained = _Trainings(run, trials, seen[0]).train()
+        trained = _Trainings(run, trials).train()
         if trained is not None:
             job = trained.job
             prove(run, trained)
@@ -74,8 +81,9 @@ def execute_trials(
 class _Trainings:
     """The trainings of many seeds in the place of a run's one."""
 
-    def __init__(self, run: Run, trials: list[Trial], observer: TrialsObserver) -> None:
-        self.run, self.trials, self.observer = run, trials, observer
+    def __init__(self, run: Run, trials: list[Trial]) -> None:
+        self.run, self.trials = run, trials
+        self.observer = cast("TrialsObserver", run.observer)  # as `execute_trials` was given it
         self.test = upload(run.images.test, run.setup.device)
         self.images_seen = 0.0
 
@@ -85,7 +93,8 @@ class _Trainings:
         started = time.perf_counter()
         for result in train_trials(
             self.trials,
-            TrialData(images.training, images.probe),
+            images.training,
+            images.probe,
             run.setup.device,
             should_stop=run.request.should_stop,
             on_epoch=lambda _key, figures: run.observer.epoch_done(figures),
@@ -102,12 +111,9 @@ class _Trainings:
             run.stop("interrupted", f"stopped after {done} of {self._summary.planned} seeds")
             return None
         assert first is not None, "every trial has a result"
-        return self._trained(*first)
-
-    def _trained(self, result: TrialResult, evaluation: Evaluation | None) -> Trained:
+        result, evaluation = first
         if result.cause is not None:
             raise result.cause
-        run = self.run
         job = Job(run.config, run.setup.device, run.images.training, result.model)
         return Trained(job, result.losses.numpy(), evaluation=evaluation, checks=self._checks)
 
@@ -165,3 +171,42 @@ def _summary(before: TrialsSummary, figures: TrialFigures, total_s: float, image
         total_s=total_s,
         images_per_s=images / total_s if images else None,
     )
+
+
+# --- what the seeds say together
+
+
+def spread_of(values: Sequence[float]) -> SeedSpread | None:
+    """Mean, deviation and interval of one value a seed; None without any."""
+    count = len(values)
+    if count == 0:
+        return None
+    mean = float(np.mean(values))
+    if count == 1:
+        return SeedSpread(mean=mean)
+    from scipy.special import stdtrit  # here: a run of one seed does without it
+
+    deviation = float(np.std(values, ddof=1))
+    arm = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(count)
+    return SeedSpread(mean=mean, deviation=deviation, low=mean - arm, high=mean + arm)
+
+
+def check_seeds(trials: Sequence[TrialFigures], *, images: int) -> Check:
+    """No seed failed, was always right, or stands apart from the others on `images` test images."""
+    faults = [fault for trial in trials if (fault := _fault(trial, trials, images))]
+    detail = "; ".join(faults) or "failed or stand apart"
+    reason = "the spread between seeds, measured, or that of these seeds where it is larger"
+    return Check.at_most("all seeds", len(faults), 0.0, detail=detail, reason=reason)
+
+
+def _fault(trial: TrialFigures, trials: Sequence[TrialFigures], images: int) -> str | None:
+    if trial.error is not None or trial.accuracy is None:
+        return f"seed {trial.seed}: {trial.error or 'no result'}"
+    if trial.accuracy == 1.0 and images >= _MANY_IMAGES:
+        return f"seed {trial.seed} is always right"
+    accuracies = np.array([each.accuracy for each in trials if each.accuracy is not None])
+    middle = float(np.median(accuracies))
+    own = DEVIATIONS * _TO_DEVIATIONS * float(np.median(np.abs(accuracies - middle)))
+    limit = max(own, seed_spread_limit("accuracy", 1 - middle, images))
+    difference = trial.accuracy - middle
+    return f"seed {trial.seed} is {100 * difference:+.2f} points off" if abs(difference) > limit else None

@@ -4,53 +4,78 @@ A pool of threads pays where an epoch is one call without Python's lock, and for
 leaves the lock while it computes, and a small one gains little by a second thread, or on a busy machine loses by it.
 What compiles runs its trials in turn, each with all of torch's threads: torch's compiler is no place for many threads.
 The graph of a GPU stands in for every engine; what it can't do, augmenting and averaging, trains in turn there too.
+
+A trial of the pool has one thread of arithmetic, whatever the number of trials and workers: so a trial's weights depend
+on nothing but the trial, to the bit, and no trial waits for another one's threads. Where there are fewer trials than
+cores, some cores have nothing to do. Workers only send messages; what the caller gave is called in the caller's own
+thread, and so needs no lock. torch's number of threads belongs to a thread, but a thread that starts takes the number
+that was set last anywhere: it is set back at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from queue import SimpleQueue
+from threading import Event
+
+import torch
 
 from accelmnist.core.config import RunConfig, check_fits
-from accelmnist.device import Device
-from accelmnist.sweep.trials.alone import train_alone
+from accelmnist.core.records import EpochFigures
+from accelmnist.data.types import ImageSet, upload
+from accelmnist.device import Device, free_memory_bytes
+from accelmnist.engines.step.memory import training_bytes
 from accelmnist.sweep.trials.batched import train_in_batches
-from accelmnist.sweep.trials.contract import DeviceData, OnEpoch, Trial, TrialData, TrialResult, upload_trial_data
-from accelmnist.sweep.trials.pool import train_in_pool, useful_workers
+from accelmnist.sweep.trials.trial import Shared, Trial, TrialResult, train_alone
+
+Message = tuple[str, EpochFigures] | TrialResult | BaseException
 
 _POOLED = ("eager", "fused")
 
 
 def train_trials(
     trials: Sequence[Trial],
-    data: TrialData,
+    training: ImageSet,
+    probe: ImageSet | None,
     device: Device,
     *,
     workers: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    on_epoch: OnEpoch = lambda *_: None,
+    on_epoch: Callable[[str, EpochFigures], None] = lambda *_: None,
 ) -> Iterator[TrialResult]:
-    """Train all `trials` on `device` and yield their results as they finish.
+    """Train all `trials` on the images of `training` and yield their results as they finish; see `Shared`.
 
     Each is as it would be alone: to the bit on the CPU (with one thread, where trials run side by side), within
     rounding as part of a GPU's graph.
 
     A trial that diverges or lacks memory is a result with an error. `workers` trials train side by side in the pool,
-    where None takes as many as torch has threads. When `should_stop` says so, the trials under way are the last ones.
-    `on_epoch` is told the key and the figures of every epoch, in the thread that asks for the results.
+    where None takes as many as torch has threads. `on_epoch` is called in the thread that asks for the results.
 
     Raises ConfigError for a batch larger than the set, and DeviceError where the images don't fit on the device.
     """
-    _check(trials, len(data.training))
-    on_device = upload_trial_data(data, device)
+    assert len({trial.key for trial in trials}) == len(trials), "every trial has a key of its own"
+    for trial in trials:
+        check_fits(trial.config, training_images=len(training) + trial.config.data.validation)
+    shared = Shared(
+        device=device,
+        training=upload(training, device),
+        probe=None if probe is None else upload(probe, device),
+        should_stop=should_stop,
+        on_epoch=on_epoch,
+    )
     together = [trial for trial in trials if is_together(trial.config, device)]
     others = [trial for trial in trials if not is_together(trial.config, device)]
     if together and device.kind == "cpu":
-        yield from train_in_pool(
-            together, on_device, device, workers=workers, should_stop=should_stop, on_epoch=on_epoch
-        )
+        yield from train_in_pool(together, shared, workers=workers)
     elif together:
-        yield from train_in_batches(together, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
-    yield from _in_turn(others, on_device, device, should_stop=should_stop, on_epoch=on_epoch)
+        yield from train_in_batches(together, shared)
+    for trial in others:
+        if should_stop():
+            return
+        yield train_alone(trial, shared)
 
 
 def way_of(config: RunConfig, device: Device, *, count: int) -> str:
@@ -72,21 +97,65 @@ def is_together(config: RunConfig, device: Device) -> bool:
     return config.training.augment == "none" and config.training.averaging == 0.0
 
 
-def _check(trials: Sequence[Trial], images: int) -> None:
-    assert len({trial.key for trial in trials}) == len(trials), "every trial has a key of its own"
-    for trial in trials:
-        check_fits(trial.config, training_images=images + trial.config.data.validation)
+# --- the pool
 
 
-def _in_turn(
-    trials: Sequence[Trial],
-    data: DeviceData,
-    device: Device,
-    *,
-    should_stop: Callable[[], bool],
-    on_epoch: OnEpoch,
-) -> Iterator[TrialResult]:
-    for trial in trials:
-        if should_stop():
-            return
-        yield train_alone(trial, data, device, on_epoch=on_epoch, is_abandoned=lambda: False)
+def train_in_pool(trials: Sequence[Trial], shared: Shared, *, workers: int | None) -> Iterator[TrialResult]:
+    """Train `trials` side by side and yield their results as they finish.
+
+    A trial starts when another has finished, so that there are never more than two networks a worker in memory. When
+    this generator is closed, or interrupted, what is under way ends with its epoch.
+    """
+    count = min(len(trials), workers or useful_workers(trials, shared.device))
+    waiting, told, running = iter(trials), SimpleQueue[Message](), 0
+    with _threads_of_one(count) as (pool, given_up):
+
+        def start_next() -> int:
+            trial = None if shared.should_stop() else next(waiting, None)
+            if trial is not None:
+                pool.submit(_work, trial, shared, told, given_up)
+            return 0 if trial is None else 1
+
+        running = sum(start_next() for _ in range(count))
+        while running:
+            message = told.get()
+            if isinstance(message, BaseException):
+                raise message
+            if isinstance(message, TrialResult):
+                running += start_next() - 1
+                yield message
+            else:
+                shared.on_epoch(*message)
+
+
+def useful_workers(trials: Sequence[Trial], device: Device) -> int:
+    """As many as torch has threads, and as fit into half of the memory: a worker's last network may still be there."""
+    largest = max(training_bytes(trial.config) for trial in trials)
+    free = free_memory_bytes(device)
+    fitting = torch.get_num_threads() if free is None else free // 2 // largest
+    return max(1, min(len(trials), torch.get_num_threads(), fitting))
+
+
+@contextmanager
+def _threads_of_one(count: int) -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """`count` threads for which torch has one thread each, and the event that has them end with their epoch."""
+    threads, given_up = torch.get_num_threads(), Event()
+    pool = ThreadPoolExecutor(count, "trial", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool, given_up
+    finally:
+        given_up.set()
+        pool.shutdown()
+        torch.set_num_threads(threads)
+
+
+def _work(trial: Trial, shared: Shared, told: SimpleQueue[Message], given_up: Event) -> None:
+    def tell_epoch(key: str, figures: EpochFigures) -> None:
+        told.put((key, figures))
+        if given_up.is_set():
+            raise CancelledError  # nobody waits for the trial any more
+
+    try:
+        told.put(train_alone(trial, replace(shared, on_epoch=tell_epoch)))
+    except BaseException as error:
+        told.put(error)

@@ -20,8 +20,7 @@ import torch
 from accelmnist.core.config import ExecutionConfig, RunConfig
 from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import Check, ReferenceRun, Verdict
-from accelmnist.data.on_device import upload
-from accelmnist.data.types import ImageSet
+from accelmnist.data.types import ImageSet, upload
 from accelmnist.device import resolve
 from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from accelmnist.core.config import ExecutionConfig, ModelConfig, Optimizer, RunConfig, TrainingConfig
-from accelmnist.data.on_device import upload
+from accelmnist.data.types import upload
 from accelmnist.device import matmul_precision, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Classifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import upload
+from accelmnist.data.types import upload
 from accelmnist.device import resolve
 from accelmnist.measure.limits.probes import probes_for
 from accelmnist.measure.plan import BenchConfig, Case, run_config

@@ -17,8 +17,7 @@ import torch
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.records import Verdict
 from accelmnist.data.mnist import load_dataset
-from accelmnist.data.on_device import DeviceSet, upload
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, DeviceSet, upload
 from accelmnist.device import Device, resolve, set_threads
 from accelmnist.device.environment import describe_environment
 from accelmnist.engines.choose import engine_class
