@@ -1,12 +1,7 @@
-"""Devices: the one package that names torch.cuda, torch.mps and torch.backends.
+"""Devices: the one package that names torch.cuda, torch.mps and torch.backends; all else is device-agnostic.
 
-It resolves a name to a device, synchronizes it, reports its capabilities (each a value with a reason that can be
-printed), sets the arithmetic of a precision, captures graphs, and reads memory. Everything else in the package
-is device-agnostic.
-
-Units: bytes. Sources: PyTorch's notes on CUDA semantics, on MPS and on numerical accuracy (TF32).
-
-torch is loaded by the first function that needs it, not by an import of this package.
+torch is loaded by the first function that needs it, not by an import of this package. Units: bytes. Sources: PyTorch's
+notes on CUDA semantics, on MPS and on numerical accuracy (TF32).
 """
 
 from accelmnist.device.capabilities import Capability as Capability

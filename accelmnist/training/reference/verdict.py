@@ -123,7 +123,8 @@ def judge(
         *check_scores(evidence.evaluation.metrics, oracle()),
     ]
     if reference is not None:
-        losses = _by_epoch(evidence.losses, evidence.config.training.epochs)
+        epochs = evidence.config.training.epochs
+        losses = evidence.losses.view(epochs if len(evidence.losses) % epochs == 0 else 1, -1)
         checks += _check_losses(losses, reference.losses, limits, nudged)
         checks += _check_scores(evidence.evaluation.metrics, reference)
     return Verdict(
@@ -131,10 +132,6 @@ def judge(
         reference=_describe(reference, is_reference=is_reference),
         checks=tuple(checks),
     )
-
-
-def _by_epoch(losses: torch.Tensor, epochs: int) -> torch.Tensor:
-    return losses.view(epochs, -1) if len(losses) % epochs == 0 else losses.view(1, -1)
 
 
 def _describe(reference: ReferenceTraining | None, *, is_reference: bool) -> str:
