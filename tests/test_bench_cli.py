@@ -61,7 +61,7 @@ def pictures() -> None:
 def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take a second of each benchmark."""
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr("accelmnist.show.record_pictures.write_bench_pictures", lambda *_, **__: ())
+        monkeypatch.setattr("accelmnist.show.pictures.write_bench_pictures", lambda *_, **__: ())
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

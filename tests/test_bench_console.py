@@ -38,7 +38,7 @@ from accelmnist.show.bench.cases import cases_table, limit_row
 from accelmnist.show.bench.headline import format_line
 from accelmnist.show.bench.live import ConsoleBenchObserver, format_live, format_progress
 from accelmnist.show.bench.page import bench_note, bench_page
-from accelmnist.show.bench.view import BenchView, Part, parts_of
+from accelmnist.show.bench.view import BenchView, Part
 from accelmnist.show.document import Document
 from accelmnist.show.render.console import as_renderable, print_document
 from accelmnist.show.render.console_table import ConsoleTable
@@ -101,8 +101,9 @@ def nothing_text(record: BenchRecord) -> str:
     return headline.nothing_text(BenchView(record))
 
 
-def outcome_of(record: BenchRecord) -> headline.Outcome:
-    return headline.outcome_of(BenchView(record))
+def outcome_of(record: BenchRecord) -> str:
+    word, _ = headline.outcome_of(BenchView(record))
+    return word
 
 
 def only(record: BenchRecord, *places: int) -> BenchRecord:
@@ -116,7 +117,7 @@ def changed(record: BenchRecord, place: int, **fields: object) -> BenchRecord:
 
 
 def part(record: BenchRecord, kind: str) -> Part:
-    return next(part for part in parts_of(record) if part.kind == kind)
+    return next(part for part in BenchView(record).parts if part.kind == kind)
 
 
 def training_lines(record: BenchRecord, width: int = 160) -> list[str]:
@@ -196,7 +197,7 @@ def test_what_differs_becomes_a_column(bench: BenchRecord) -> None:
 
 def test_each_network_has_a_table_of_its_own(bench: BenchRecord) -> None:
     other = changed(only(bench, 1, 4), 1, hidden=(512, 256))
-    assert [part.title for part in parts_of(other)] == ["Training, 784-256-10", "Training, 784-512-256-10"]
+    assert [part.title for part in BenchView(other).parts] == ["Training, 784-256-10", "Training, 784-512-256-10"]
 
 
 def test_a_legend_says_what_the_figures_mean(bench: BenchRecord) -> None:
@@ -327,7 +328,7 @@ def test_no_line_is_too_wide_and_no_figure_is_lost(kind: str, width: int) -> Non
     said = written(console)
     assert max(map(len, said)) <= width
     assert not any("…" in line or "\x1b" in line for line in said)
-    for part in parts_of(record):
+    for part in BenchView(record).parts:
         table = cases_table(part, BenchView(record))
         names = len([column for column in table.columns if column.role == "name"])
         for row in table.rows:
@@ -527,14 +528,14 @@ def planned(record: BenchRecord) -> BenchRecord:
 
 def test_the_outcome_is_as_the_record_says(bench: BenchRecord, targets: BenchRecord) -> None:
     right = only(bench, 0, 1, 4, 11)
-    assert outcome_of(bench).word == "FAIL"
-    assert outcome_of(right).word == "PASS"
-    assert outcome_of(judged(right, None)).word == "DONE, not verified"
-    assert outcome_of(replace(right, status="interrupted")).word == "INTERRUPTED"
-    assert outcome_of(replace(bench, status="interrupted")).word == "INTERRUPTED, FAIL"
-    assert outcome_of(only(bench, 11, 12)).word == "NOTHING MEASURED"
-    assert outcome_of(targets).word == "PASS"
-    assert outcome_of(missing_all(targets)).word == "FAIL"
+    assert outcome_of(bench) == "FAIL"
+    assert outcome_of(right) == "PASS"
+    assert outcome_of(judged(right, None)) == "DONE, not verified"
+    assert outcome_of(replace(right, status="interrupted")) == "INTERRUPTED"
+    assert outcome_of(replace(bench, status="interrupted")) == "INTERRUPTED, FAIL"
+    assert outcome_of(only(bench, 11, 12)) == "NOTHING MEASURED"
+    assert outcome_of(targets) == "PASS"
+    assert outcome_of(missing_all(targets)) == "FAIL"
 
 
 def test_why_nothing_was_measured_is_said_by_the_reason_that_most_cases_share(bench: BenchRecord) -> None:

@@ -34,7 +34,7 @@ from accelmnist.show.figures.chart import CLEAR, box_around, log_ticks, place_ar
 from accelmnist.show.figures.roofline import roofline_figure
 from accelmnist.show.figures.scaling import scaling_figure
 from accelmnist.show.figures.sheet import PALETTE, figure_style, png_bytes, series_mark, text_width, wrap
-from accelmnist.show.record_pictures import write_bench_pictures
+from accelmnist.show.pictures import write_bench_pictures
 from tests.bench_samples import Spec, measured, ranked, sample_bench, sample_targets, with_speedups
 
 FIGURES = {
@@ -707,6 +707,6 @@ def test_a_picture_that_cannot_be_removed_is_an_output_error(tmp_path: Path) -> 
 
 def test_bench_figures_need_neither_torch_nor_pyplot() -> None:
     loaded = "[m for m in ('torch', 'matplotlib.pyplot') if m in sys.modules]"
-    check = f"import sys, accelmnist.show.record_pictures; print({loaded})"
+    check = f"import sys, accelmnist.show.pictures; print({loaded})"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,13 +14,11 @@ from accelmnist.analysis.prediction import ModelSummary, Prediction
 from accelmnist.core.records import RunRecord
 from accelmnist.data.picture import Picture
 from accelmnist.show import units
-from accelmnist.show.digit import Digit
+from accelmnist.show.analysis import answer_page
 from accelmnist.show.document import Block, Document, Section
 from accelmnist.show.observer import TrainingProgress
-from accelmnist.show.plan import plan_page
-from accelmnist.show.prediction import format_answer, print_answer
-from accelmnist.show.render.console import as_renderable, print_document
-from accelmnist.show.run_tables import checks_table, confusion_matrix, pairs_table
+from accelmnist.show.render.console import Digit, as_renderable, print_document
+from accelmnist.show.run_tables import checks_table, confusion_matrix, pairs_table, plan_page
 from accelmnist.show.summary import run_page
 from tests.samples import DIGITS, FASHION, sample_epoch, sample_images, sample_metrics, sample_record
 
@@ -158,7 +156,7 @@ def test_no_line_is_wider_than_the_console(width: int, fashion: bool, passed: bo
     console = plain_console(width)
     print_document(plan_page(record), console)
     print_document(run_page(record, Path("results/2025-03-01")), console)
-    print_answer(*sample_answer(names), console)
+    print_document(answer_page(*sample_answer(names)), console)
     said = written(console)
     assert max(map(len, said)) <= width
     assert not any("…" in line for line in said)
@@ -193,7 +191,7 @@ def test_progress_prints_one_plain_line_an_epoch_through_a_pipe() -> None:
 
 def test_progress_on_a_terminal_shows_the_time_left() -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
-    now = iter((0.0, 0.0, 2.0, 4.0))
+    now = iter((0.0, 2.0, 4.0))
     with TrainingProgress(8, console, clock=lambda: next(now)) as progress:
         progress.update(sample_epoch(3))  # a resumed run: the first two epochs are an earlier one's
         progress.update(sample_epoch(4))
@@ -207,7 +205,7 @@ def test_progress_on_a_terminal_shows_the_time_left() -> None:
 def test_a_digit_takes_28_columns_and_14_lines() -> None:
     image = np.zeros(784, dtype=np.uint8)
     image[:28] = 255  # the first row of pixels: half of the first line of characters
-    said = lines(Digit(image))
+    said = lines(Digit(image.tobytes()))
     assert len(said) == 14
     assert said[0] == "▒" * 28
     assert said[1] == ""
@@ -217,13 +215,13 @@ def test_a_digit_in_colour_is_made_of_half_blocks() -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system="truecolor", no_color=False)
     image = np.zeros(784, dtype=np.uint8)
     image[0] = 200
-    console.print(Digit(image))
+    console.print(Digit(image.tobytes()))
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().startswith("\x1b[38;2;200;200;200;48;2;0;0;0m▀")
 
 
 def test_a_prediction_names_the_answer_and_every_class() -> None:
-    said = lines(format_answer(*sample_answer(DIGITS)))
+    said = lines(answer_page(*sample_answer(DIGITS)))
     assert "This is 4: probability 95.00 %" in said
     assert any(line.endswith("4 ━━━━━━━━━━━━━━━━━  95.00 %") for line in said)
     assert any(line.endswith("9 ━                   4.00 %") for line in said)

@@ -24,7 +24,7 @@ from accelmnist.show.figures.images import Tiling, choose_columns, draw_mosaic, 
 from accelmnist.show.figures.run import confusion_figure, curves_figure
 from accelmnist.show.figures.sheet import png_bytes
 from accelmnist.show.heat import DIAGONAL, cell_colours, error_shares, heat, ink_on, ramp_colour
-from accelmnist.show.pictures import write_neurons, write_pictures
+from accelmnist.show.pictures import write_numbered, write_pictures
 from tests.samples import FASHION, sample_images, sample_metrics, sample_record, sample_weights
 
 DIGITS = tuple("0123456789")
@@ -230,9 +230,9 @@ def test_the_confusion_file_has_the_size_of_its_figure_and_its_diagonal(
 
 
 def test_fewer_neurons_leave_no_stale_files_and_spare_foreign_ones(tmp_path: Path) -> None:
-    write_neurons(weight_images(sample_weights(12)), tmp_path)
+    write_numbered("neuron", weight_images(sample_weights(12)), tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    write_neurons(weight_images(sample_weights(3)), tmp_path)
+    write_numbered("neuron", weight_images(sample_weights(3)), tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["neuron-000.png", "neuron-001.png", "neuron-002.png", "notes.txt"]
 
@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None
 def test_a_neuron_file_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "neuron-001.png").mkdir()
     with pytest.raises(OutputError, match=r"neuron-001\.png"):
-        write_neurons(weight_images(sample_weights(3)), tmp_path)
+        write_numbered("neuron", weight_images(sample_weights(3)), tmp_path)
 
 
 def test_settings_of_the_user_do_not_show(written_run: tuple[Path, tuple[str, ...]], tmp_path: Path) -> None:

@@ -17,11 +17,10 @@ from rich.console import Console
 from accelmnist.show import document as doc
 from accelmnist.show.bench.page import bench_note, bench_page
 from accelmnist.show.compare import comparison_note, comparison_page
-from accelmnist.show.plan import plan_page
 from accelmnist.show.render.console import print_document
-from accelmnist.show.render.html import render_html
 from accelmnist.show.render.markdown import render_markdown
-from accelmnist.show.render.typst import render_pdf
+from accelmnist.show.render.report import render_html, render_pdf
+from accelmnist.show.run_tables import plan_page
 from accelmnist.show.summary import run_page
 from accelmnist.show.sweep.page import sweep_page
 from tests.bench_samples import sample_bench, sample_targets
@@ -46,6 +45,7 @@ EVERY_BLOCK: tuple[doc.Block, ...] = (
     doc.Points(title="Observed", items=("first point", "second point")),
     doc.Remarks(title="Doubts", items=(doc.Remark(name="unstable", text="measure again", details=("seen here",)),)),
     doc.Facts(title="Of it", rows=(("name", "value"),), beside=(("other name", "other value"),)),
+    doc.Scores(pixels=bytes(784), bars=(doc.Bar(label="4 Coat", share=0.5, text="50.00 %", is_own=True),)),
     doc.Code(lines=("accelmnist run", "accelmnist report")),
 )
 
@@ -174,6 +174,7 @@ def test_every_block_is_shown_in_every_way(tmp_path: Path) -> None:
     ways = [as_console(page), render_markdown(page), html]
     words = ("PASS", "all of it", "and one more line", "accelmnist run", "Nothing was there.", "first point")
     words += ("second point", "unstable", "measure again", "seen here", "name", "value", "other value", "Doubts")
+    words += ("4 Coat", "50.00 %")
     for way in ways:
         assert [word for word in words if word not in way] == []
     assert [word for word in words if "".join(word.split()) not in paper(page, tmp_path)] == []

@@ -21,7 +21,7 @@ from accelmnist.core.records import load_record, save_record
 from accelmnist.data.types import Dataset
 from accelmnist.measure.record import save_bench
 from accelmnist.show.document import Atlas, Matrix, Missing, Points, Report, Table, Text
-from accelmnist.show.render.html import render_html
+from accelmnist.show.render.report import render_html
 from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.sentences import ClassWords, class_sentences, confusion_sentences, likeness_sentence
 from accelmnist.show.report.sources import Sources, load_sources, parse_notes, read_notes

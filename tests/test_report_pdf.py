@@ -14,7 +14,7 @@ from PIL import Image
 from accelmnist.analysis.evidence import MissingEvidence, find_evidence
 from accelmnist.core.records import Check, Verdict
 from accelmnist.show.document import Matrix, Report, Table, Text
-from accelmnist.show.render.typst import render_pdf
+from accelmnist.show.render.report import render_pdf
 from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.sources import Sources, load_sources, parse_notes
 from tests.bench_samples import sample_bench

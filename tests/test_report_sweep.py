@@ -12,8 +12,7 @@ from accelmnist.analysis.evidence import MissingEvidence
 from accelmnist.cli import invoke
 from accelmnist.core.records import save_record
 from accelmnist.show.document import Figure, Missing, Points, Report, Table
-from accelmnist.show.render.html import render_html
-from accelmnist.show.render.typst import render_pdf
+from accelmnist.show.render.report import render_html, render_pdf
 from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.sources import Sources, load_sources
 from accelmnist.sweep.record import WINNER_FOLDER, SweepRecord, save_sweep

@@ -17,11 +17,10 @@ from rich.console import Console
 from accelmnist.show.figures.chart import error_of
 from accelmnist.show.figures.sheet import png_bytes
 from accelmnist.show.figures.sweep import fronts_figure, groups_figure, sizes_figure
-from accelmnist.show.record_pictures import SWEEP_FIGURES, write_sweep_pictures
+from accelmnist.show.pictures import SWEEP_FIGURES, write_sweep_pictures
 from accelmnist.show.render.console import print_document
-from accelmnist.show.sweep.line import format_line
 from accelmnist.show.sweep.live import ConsoleSweepObserver, format_live
-from accelmnist.show.sweep.page import sweep_page
+from accelmnist.show.sweep.page import format_line, sweep_page
 from accelmnist.sweep.conclusion import conclude
 from tests.samples import sample_verdict
 from tests.sweep_samples import sweep_config, sweep_record, trial, with_winner
@@ -280,7 +279,7 @@ def test_pictures_of_an_earlier_sweep_go(tmp_path: Path) -> None:
 def test_a_sweep_is_shown_without_torch() -> None:
     import subprocess
 
-    parts = "page", "live", "line"
+    parts = "page", "live"
     imports = "".join(f"import accelmnist.show.sweep.{part};" for part in parts)
-    code = f"import sys; {imports} import accelmnist.show.record_pictures; sys.exit('torch' in sys.modules)"
+    code = f"import sys; {imports} import accelmnist.show.pictures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -24,11 +24,10 @@ from accelmnist.device import Device
 from accelmnist.engines import native
 from accelmnist.show.document import Document, Section
 from accelmnist.show.observer import SilentObserver, TrialsProgress
-from accelmnist.show.plan import plan_page
 from accelmnist.show.render.console import print_document
 from accelmnist.show.render.markdown import render_markdown
-from accelmnist.show.summary import format_line, run_page
-from accelmnist.show.trials import trials_blocks, trials_note
+from accelmnist.show.run_tables import plan_page
+from accelmnist.show.summary import format_line, run_page, trials_blocks, trials_note
 from accelmnist.sweep.trials import run as run_module
 from accelmnist.sweep.trials.run import check_seeds, execute_trials, spread_of
 from accelmnist.sweep.trials.training import way_of

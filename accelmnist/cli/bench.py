@@ -34,7 +34,7 @@ from accelmnist.measure.plan import EFFORTS, MODES, PLANS, BenchConfig, Effort
 if TYPE_CHECKING:
     from accelmnist.measure.record import BenchRecord
 
-_AT_THE_END = ("sklearn.metrics", "accelmnist.show.record_pictures")
+_AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
 _TIME_TO_SAVE_S = 30.0
 _SECONDS = {effort: PLANS[effort].time_limit_s for effort in EFFORTS}
 _CONFIGURATION = frozenset(field.name for part in (BenchConfig, DataConfig) for field in fields(part))
@@ -216,9 +216,7 @@ class _Benchmark:
 
         if self.folder is None or self.options.part:
             return
-        pictures = self.shell.helper.start(
-            "accelmnist.show.record_pictures:write_bench_pictures", self.record, self.folder
-        )
+        pictures = self.shell.helper.start("accelmnist.show.pictures:write_bench_pictures", self.record, self.folder)
         self.record = replace(self.record, files=("bench.json", *pictures()))
         save_bench(self.record, self.folder)
 

@@ -27,7 +27,7 @@ def doctor(as_json: bool) -> int:
     if as_json:
         click.echo(encode(diagnosis), nl=False)
     else:
-        from accelmnist.show.doctor import doctor_page
+        from accelmnist.show.analysis import doctor_page
         from accelmnist.show.render.console import make_terminal, print_document
 
         print_document(doctor_page(diagnosis), make_terminal(stderr=False))

@@ -71,7 +71,7 @@ def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord
     """The record with the names of its files, saved: first without pictures, so that one that fails loses nothing."""
     from accelmnist.analysis.neurons.images import inked_share
     from accelmnist.analysis.neurons.record import save_neurons
-    from accelmnist.show.neuron_pictures import write_neuron_pictures
+    from accelmnist.show.pictures import write_neuron_pictures
 
     save_neurons(record, make_folder(folder))
     weights = source.saved.model.first_layer_weights()
@@ -87,7 +87,7 @@ def _saved(record: NeuronsRecord, source: Source, folder: Path) -> NeuronsRecord
 
 
 def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: bool) -> None:
-    from accelmnist.show.neurons import neurons_page
+    from accelmnist.show.analysis import neurons_page
     from accelmnist.show.render.console import make_terminal, print_document
 
     if as_json:

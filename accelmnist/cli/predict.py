@@ -69,12 +69,12 @@ def _answers(
 
 
 def _print_all(predictor: Predictor, answers: Iterator[tuple[Picture, Prediction]]) -> None:
-    from accelmnist.show.prediction import print_answer, print_model
-    from accelmnist.show.render.console import make_terminal
+    from accelmnist.show.analysis import answer_page, model_page
+    from accelmnist.show.render.console import make_terminal, print_document
 
     console = make_terminal(stderr=False)
     model = predictor.summary
     for number, (picture, prediction) in enumerate(answers):
         if number == 0:  # if no file can be used, there is nothing that the network could be named for
-            print_model(model, console)
-        print_answer(picture, prediction, model, console)
+            print_document(model_page(model), console)
+        print_document(answer_page(picture, prediction, model), console)

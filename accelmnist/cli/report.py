@@ -102,12 +102,12 @@ def _evidence(sources: Sources, data: Path | None) -> RecomputedAnswers | Missin
 
 def _write(document: Report, file: Path, *, pdf: bool) -> list[Path]:
     """Write the files and return their names; the HTML first, which stays if the PDF can't be written."""
-    from accelmnist.show.render.html import render_html
+    from accelmnist.show.render.report import render_html
 
     write_atomically(file, render_html(document))
     if not pdf:
         return [file]
-    from accelmnist.show.render.typst import render_pdf
+    from accelmnist.show.render.report import render_pdf
 
     second = file.with_suffix(".pdf")
     write_atomically(second, render_pdf(document))

@@ -13,7 +13,7 @@ from accelmnist.cli.options import Command, CommandLine
 from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell, seconds_since_start
 from accelmnist.core.errors import StoppedError
-from accelmnist.core.files import encode, require_new
+from accelmnist.core.files import encode, require_new, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,7 +171,6 @@ class _Run:
         self.record = record
 
     def _show(self) -> None:
-        from accelmnist.show.profile import profile_page
         from accelmnist.show.render.console import print_document
         from accelmnist.show.summary import format_line, run_page
 
@@ -186,8 +185,6 @@ class _Run:
             click.echo(format_line(record))
         else:
             print_document(run_page(record, self.shell.folder), self.console)
-            if record.profile is not None:
-                print_document(profile_page(record.profile, saved=self.shell.folder is not None), self.console)
 
 
 def _with_tables(record: RunRecord, folder: Path | None) -> RunRecord:
@@ -195,14 +192,20 @@ def _with_tables(record: RunRecord, folder: Path | None) -> RunRecord:
     if folder is None or (record.profile is None and record.trials is None):
         return record
     from accelmnist.core.records import save_record
-    from accelmnist.show.run_files import write_profile, write_trials
+    from accelmnist.show.profile import whole_profile
+    from accelmnist.show.render.console import as_text
+    from accelmnist.show.render.markdown import render_markdown
+    from accelmnist.show.summary import trials_note
     from accelmnist.training.profile import TRACE_NAME
 
-    files = record.files
+    files, written = record.files, {}
     if record.profile is not None:
-        files = (*files, TRACE_NAME, write_profile(record.profile, folder))
+        files = (*files, TRACE_NAME)
+        written["profile.txt"] = as_text(whole_profile(record.profile), width=120)
     if record.trials is not None:
-        files = (*files, write_trials(record, record.trials, folder))
-    record = replace(record, files=files)
+        written["trials.md"] = render_markdown(trials_note(record, record.trials))
+    for name, text in written.items():
+        write_atomically(folder / name, text.encode())
+    record = replace(record, files=(*files, *written))
     save_record(record, folder)
     return record

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from accelmnist.sweep.record import SweepRecord
     from accelmnist.sweep.session import SweepRequest
 
-_AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures", "accelmnist.show.record_pictures")
+_AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
 _LISTS = ("activations", "outputs", "optimizers", "learning_rates")
 _SPACE = {"preset", "hidden", "sizes", "layers", *_LISTS, "tune_rates", "seeds", "sample"}
 _EXECUTION = {"device", "engine", "precision", "threads", "compile_step", "amp"}
@@ -244,7 +244,7 @@ class _Sweep:
         if self.shell.folder is None or self.record is None:
             return
         pictures = self.shell.helper.start(
-            "accelmnist.show.record_pictures:write_sweep_pictures", self.record, self.shell.folder
+            "accelmnist.show.pictures:write_sweep_pictures", self.record, self.shell.folder
         )
         if winner is not None:
             self.pictures.finish(winner)
@@ -253,8 +253,7 @@ class _Sweep:
 
     def _show(self) -> None:
         from accelmnist.show.render.console import print_document
-        from accelmnist.show.sweep.line import format_line
-        from accelmnist.show.sweep.page import sweep_page
+        from accelmnist.show.sweep.page import format_line, sweep_page
 
         if self.record is None:
             return

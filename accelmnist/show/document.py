@@ -7,11 +7,16 @@ to set it. Small images are places in `Pictures`, where the pixels are kept once
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from accelmnist.show.units import plural
 
 Tone = Literal["", "good", "bad", "unsure", "faint", "strong"]
 
@@ -233,12 +238,21 @@ class Matrix:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One bar of a neuron's answers: its class, its length 0 to 1, and the figure in words."""
+    """One bar of an answer: its class, its length 0 to 1, and the figure in words; `is_own` marks what is answered."""
 
     label: str
     share: float
     text: str
-    is_own: bool  # of a class that the neuron answers for
+    is_own: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """A picture, 784 grey bytes that are bright where the ink is, and what the network makes of it: a bar a class."""
+
+    pixels: bytes
+    bars: tuple[Bar, ...]
+    kind: Literal["scores"] = "scores"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +300,8 @@ class Notes:
     kind: Literal["notes"] = "notes"
 
 
-Block = Text | Headline | Missing | Points | Remarks | Facts | Table | Figure | Gallery | Matrix | Atlas | Code | Notes
+Drawn = Figure | Gallery | Matrix | Atlas | Scores
+Block = Text | Headline | Missing | Points | Remarks | Facts | Table | Drawn | Code | Notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +311,19 @@ class Section:
     ident: str = ""
     title: str
     blocks: tuple[Block, ...]
+
+
+def sections_of(*parts: tuple[str, Sequence[Block]]) -> list[Section]:
+    """A section for each title with its blocks; one that has none is left out."""
+    return [Section(title=title, blocks=tuple(blocks)) for title, blocks in parts if blocks]
+
+
+def files_section(folder: Path, names: Sequence[str], *others: str) -> Section:
+    """The folder, and the files at its top by name; those in folders below by their number; `others` as they are."""
+    top = [name for name in names if "/" not in name]
+    below = Counter(name.partition("/")[0] for name in names if "/" in name)
+    listed = ", ".join([*top, *(f"{name}/ ({plural(number, 'file')})" for name, number in below.items()), *others])
+    return Section(title="Files", blocks=(Text(text=str(folder), tone="strong"), Text(text=listed, tone="faint")))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def heat(share: float) -> float:
 def ramp_colour(position: float) -> RGB:
     """The colour at `position`, 0 to 1, between the stops of the ramp."""
     stops = np.linspace(0.0, 1.0, len(_RAMP))
-    red, green, blue = (round(float(np.interp(position, stops, _RAMP[:, channel]))) for channel in range(3))
+    red, green, blue = (round(float(np.interp(position, stops, channel))) for channel in _RAMP.T)
     return red, green, blue
 
 
@@ -59,10 +59,8 @@ def cell_colours(confusion: NDArray[np.int64]) -> list[list[RGB]]:
 
 def ink_on(background: RGB) -> RGB:
     """Dark or light ink, whichever is the more readable on `background`."""
-    luminance = _luminance(background)
-    contrast_light = 1.05 / (luminance + 0.05)
-    contrast_dark = (luminance + 0.05) / (_luminance(DARK_INK) + 0.05)
-    return LIGHT_INK if contrast_light > contrast_dark else DARK_INK
+    ground, light, dark = (_luminance(colour) + 0.05 for colour in (background, LIGHT_INK, DARK_INK))
+    return LIGHT_INK if light / ground > ground / dark else DARK_INK
 
 
 def hex_colour(colour: RGB) -> str:
@@ -71,11 +69,6 @@ def hex_colour(colour: RGB) -> str:
 
 
 def _luminance(colour: RGB) -> float:
-    linear = [
-        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in _unit(colour)
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _unit(colour: RGB) -> tuple[float, ...]:
-    return tuple(channel / 255 for channel in colour)
+    share = np.array(colour) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from accelmnist.core.records import EpochFigures, RunRecord, TrialFigures
-from accelmnist.show.plan import plan_page
 from accelmnist.show.render.console import print_document
+from accelmnist.show.run_tables import plan_page
 from accelmnist.show.theme import LABEL
 from accelmnist.show.units import fraction, percent, rate, seconds
 
@@ -33,9 +32,7 @@ class _EpochsBar:
             self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._is_drawn:
             self._bar.stop()
 
@@ -69,9 +66,7 @@ class TrainingProgress(_EpochsBar):
             total=total_epochs,
             figures="",
         )
-        self._total, self._accuracy_on = total_epochs, accuracy_on
-        self._clock = clock
-        self._started = clock()
+        self._total, self._accuracy_on, self._clock = total_epochs, accuracy_on, clock
         self._updates = 0
 
     def __enter__(self) -> Self:
@@ -81,21 +76,13 @@ class TrainingProgress(_EpochsBar):
     def update(self, epoch: EpochFigures) -> None:
         """Show that `epoch` is done."""
         self._updates += 1
-        figures = self._figures(epoch) if self._is_drawn else ""
-        self._show(self._line(epoch), completed=epoch.epoch, figures=figures)
-
-    def _line(self, epoch: EpochFigures) -> str:
-        scores = f"loss {fraction(epoch.train_loss)}, {self._accuracy_on} accuracy {percent(epoch.accuracy)}"
-        return f"epoch {epoch.epoch}/{self._total}: {scores}, {seconds(epoch.train_s)}, {rate(epoch.images_per_s)}"
-
-    def _figures(self, epoch: EpochFigures) -> str:
-        left = f"{seconds(self._time_left(epoch))} left" if epoch.epoch < self._total else "done"
-        return f"loss {fraction(epoch.train_loss)}  {rate(epoch.images_per_s)}  {left}"
-
-    def _time_left(self, epoch: EpochFigures) -> float:
-        """What the remaining epochs take at the mean pace so far, evaluation and all."""
-        pace = (self._clock() - self._started) / self._updates
-        return (self._total - epoch.epoch) * pace
+        loss, speed = f"loss {fraction(epoch.train_loss)}", rate(epoch.images_per_s)
+        scores = f"{loss}, {self._accuracy_on} accuracy {percent(epoch.accuracy)}"
+        line = f"epoch {epoch.epoch}/{self._total}: {scores}, {seconds(epoch.train_s)}, {speed}"
+        pace_s = (self._clock() - self._started) / self._updates  # the mean so far, evaluation and all
+        left_s = (self._total - epoch.epoch) * pace_s
+        left = f"{seconds(left_s)} left" if epoch.epoch < self._total else "done"
+        self._show(line, completed=epoch.epoch, figures=f"{loss}  {speed}  {left}")
 
 
 class TrialsProgress(_EpochsBar):
@@ -119,16 +106,11 @@ class TrialsProgress(_EpochsBar):
     def trial_done(self, trial: TrialFigures) -> None:
         """Show that a seed is over."""
         self._done += 1
-        self._show(f"seed {trial.seed} ({self._count()}): {_outcome(trial)}", done=self._count())
+        outcome = f"test accuracy {percent(trial.accuracy)}, trained in {seconds(trial.train_s)}"
+        self._show(f"seed {trial.seed} ({self._count()}): {trial.error or outcome}", done=self._count())
 
     def _count(self) -> str:
         return f"{self._done} of {self._trials}"
-
-
-def _outcome(trial: TrialFigures) -> str:
-    if trial.error is not None:
-        return trial.error
-    return f"test accuracy {percent(trial.accuracy)}, trained in {seconds(trial.train_s)}"
 
 
 class SilentObserver:
@@ -137,9 +119,7 @@ class SilentObserver:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
     def planned(self, record: RunRecord) -> None:
@@ -166,9 +146,7 @@ class ConsoleObserver(SilentObserver):
         self._open = contextlib.ExitStack()
         self._progress: TrainingProgress | TrialsProgress | None = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open.close()
 
     def planned(self, record: RunRecord) -> None:

@@ -10,14 +10,9 @@ from accelmnist.show.document import Block, Cell, Column, Document, Section, Tab
 from accelmnist.show.units import percent, plural, seconds
 
 _TOP_ROWS = 10
-_NAME_WIDTH = 28  # what 80 columns leave
+_NAME_WIDTH, _WIDE_NAME_WIDTH = 28, 66  # what 80 columns leave, and 120
 _ARGUMENTS = re.compile(r"<.*|\(.*")  # of a kernel's name in C++: they fill lines and tell little
 _AUTOGRAD = "autograd::engine::evaluate_function: "
-
-
-def profile_page(profile: ProfileSummary, *, saved: bool = True) -> Document:
-    """`profile_section` as a page of its own."""
-    return Document((profile_section(profile, saved=saved),))
 
 
 def profile_section(profile: ProfileSummary, *, saved: bool = True) -> Section:
@@ -28,9 +23,9 @@ def profile_section(profile: ProfileSummary, *, saved: bool = True) -> Section:
     return Section(title=f"Profile of {plural(profile.steps, 'step')}", blocks=tuple(blocks))
 
 
-def whole_profile(profile: ProfileSummary, *, name_width: int) -> Document:
-    """Notes and all rows, for a file of its own."""
-    return Document((Section(title="", blocks=(*_notes(profile), _table(profile, profile.rows, name_width))),))
+def whole_profile(profile: ProfileSummary) -> Document:
+    """Notes and all rows, for a file of its own with 120 columns."""
+    return Document((Section(title="", blocks=(*_notes(profile), _table(profile, profile.rows, _WIDE_NAME_WIDTH))),))
 
 
 def _notes(profile: ProfileSummary) -> list[Block]:

@@ -1,4 +1,7 @@
-"""The tables of a run: its checks, the reference beside it, and the scores of every class."""
+"""The tables of a run: what it is about to do and why, its checks, the reference beside it, the scores of every class.
+
+The plan is printed before a run starts, so that a wrong choice can still be stopped.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from accelmnist.core.config import ModelConfig, TrainingConfig, steps_per_epoch
 from accelmnist.core.metrics import ClassScores, ConfusedPair, Metrics, wilson_interval
-from accelmnist.core.records import Check, ReferenceRun, RunRecord, Verdict
-from accelmnist.show.document import Cell, Column, Matrix, MatrixCell, Table, Tile
+from accelmnist.core.records import Check, Choice, ReferenceRun, RunRecord, Verdict
+from accelmnist.show.document import Cell, Column, Document, Facts, Matrix, MatrixCell, Table, Tile, sections_of
 from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
-from accelmnist.show.names import class_kind, row_names
-from accelmnist.show.units import UNKNOWN, count, fraction, percent, rate, seconds
+from accelmnist.show.units import UNKNOWN, class_kind, count, fraction, percent, plural, rate, row_names, seconds
 
 
 def class_names_of(record: RunRecord) -> tuple[str, ...]:
@@ -28,9 +31,102 @@ def number(value: float | None, text: str) -> Cell:
     return Cell(text, value if value is not None and math.isfinite(value) else None)
 
 
+# --- the plan
+
+
+def plan_page(record: RunRecord) -> Document:
+    """Every choice with its reason, then the network, the data and the hyper-parameters."""
+    choices = (choices_table(record.choices),) if record.choices else ()
+    trained = (Facts(rows=plan_rows(record)),)
+    return Document(tuple(sections_of(("How it will run", choices), ("What will be trained", trained))))
+
+
+def choices_table(choices: tuple[Choice, ...]) -> Table:
+    """What was decided before the run, and why."""
+    return Table(
+        ident="choices",
+        caption="What was decided before the run, and why.",
+        columns=(Column("what", role="name"), Column("choice"), Column("reason")),
+        rows=tuple(
+            (Cell(choice.what, tone="faint"), Cell(choice.value, tone="strong"), Cell(choice.reason))
+            for choice in choices
+        ),
+        has_head=False,
+    )
+
+
+def plan_rows(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """The network, the data and the hyper-parameters."""
+    training = record.config.training
+    rows = [
+        ("network", _network(record.config.model, record.parameters)),
+        ("data", _data(record)),
+        ("epochs", _epochs(training, record)),
+        ("optimizer", _optimizer(training)),
+        ("learning rate", _learning_rate(training)),
+    ]
+    if training.label_smoothing:
+        rows.append(("label smoothing", f"{training.label_smoothing:g}"))
+    if training.augment != "none":
+        rows.append(("augmentation", f"{training.augment}, anew in every epoch"))
+    if training.averaging:
+        rows.append(("averaging", f"of the weights over the epochs, {training.averaging:g} of its past kept"))
+    if record.trials is None:  # many seeds are among the choices
+        rows.append(("seed", str(training.seed)))
+    return tuple(rows)
+
+
+def _network(model: ModelConfig, parameters: int | None) -> str:
+    parts = [str(model), model.activation if model.hidden else "no hidden layer", f"{model.output} output"]
+    if model.dropout:
+        parts.append(f"dropout {model.dropout:g}")
+    known = model.parameters if parameters is None else parameters
+    return ", ".join([*parts, f"{count(known)} parameters"])
+
+
+def _data(record: RunRecord) -> str:
+    data = record.data
+    if data is None:
+        return record.config.data.folder or record.config.data.dataset
+    held_out = f", {count(data.validation_images)} validation" if data.validation_images else ""
+    images = f"{count(data.training_images)} training{held_out} and {count(data.test_images)} test images"
+    return f"{data.dataset}: {images} ({data.source})"
+
+
+def _epochs(training: TrainingConfig, record: RunRecord) -> str:
+    steps = ""
+    if record.data is not None:
+        steps = f" of {plural(steps_per_epoch(record.data.training_images, training.batch_size), 'step')}"
+    return f"{plural(training.epochs, 'epoch')}{steps} in batches of {count(training.batch_size)}"
+
+
+def _optimizer(training: TrainingConfig) -> str:
+    momentum = ""
+    if training.optimizer == "sgd-momentum":
+        momentum = f", momentum {training.momentum:g}{' (Nesterov)' if training.nesterov else ''}"
+    return f"{training.optimizer}{momentum}, weight decay {training.weight_decay:g}"
+
+
+def _learning_rate(training: TrainingConfig) -> str:
+    if training.schedule == "constant":
+        return f"{training.learning_rate:g}, constant"
+    warmup = f", rising for {100 * training.warmup:g} % of the steps" if training.schedule == "one-cycle" else ""
+    return f"{training.learning_rate:g} at its peak, {training.schedule}{warmup}"
+
+
+# --- the checks and the reference
+
+
 def figure(value: float | None) -> str:
     """A value or a limit of a check, to four digits."""
     return UNKNOWN if value is None else f"{value:.4g}"
+
+
+def failure_text(check: Check) -> str:
+    """A failed check with its value and limit: "accuracy is 0.9412, limit 0.97"."""
+    if check.value is None:
+        return f"{check.name} ({check.detail})"
+    return f"{check.name} is {figure(check.value)}" + ("" if check.limit is None else f", limit {figure(check.limit)}")
 
 
 def checks_table(verdict: Verdict) -> Table:
@@ -46,20 +142,19 @@ def checks_table(verdict: Verdict) -> Table:
             Column("what it is"),
             Column("why this limit", only_large=True),
         ),
-        rows=tuple(map(_check, verdict.checks)),
+        rows=tuple(
+            (
+                Cell("PASS", 1.0, "good") if check.passed else Cell("FAIL", 0.0, "bad"),
+                Cell(check.name),
+                number(check.value, figure(check.value)),
+                number(check.limit, figure(check.limit)),
+                Cell(check.detail),
+                Cell(check.reason),
+            )
+            for check in verdict.checks
+        ),
         has_names=False,
         note=f"held against {verdict.reference}",
-    )
-
-
-def _check(check: Check) -> tuple[Cell, ...]:
-    return (
-        Cell("PASS", 1.0, "good") if check.passed else Cell("FAIL", 0.0, "bad"),
-        Cell(check.name),
-        number(check.value, figure(check.value)),
-        number(check.limit, figure(check.limit)),
-        Cell(check.detail),
-        Cell(check.reason),
     )
 
 
@@ -83,29 +178,38 @@ def reference_table(record: RunRecord, metrics: Metrics, reference: ReferenceRun
     )
 
 
+# --- the scores
+
+
 def classes_table(metrics: Metrics, class_names: tuple[str, ...], reference: Metrics | None) -> Table:
     """Precision, recall and F1 of every class and their means, beside the reference's F1 if there is one.
 
     The interval of a recall is Wilson's, 95 %.
     """
     other = [Column("F1 of the reference", True)] if reference is not None else []
-    columns = (
-        Column("precision", True),
-        Column("recall", True),
-        Column("recall, 95 %", True, only_large=True),
-        Column("F1", True),
-        *other,
-        Column("images", True),
-    )
+    macro = (metrics.macro_precision, metrics.macro_recall, metrics.macro_f1)
+    weighted = (metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1)
+    others = ([], []) if reference is None else ([reference.macro_f1], [reference.weighted_f1])
     return Table(
         ident="classes",
         caption="Scores by class.",
-        columns=(Column(class_kind(class_names)), *columns),
+        columns=(
+            Column(class_kind(class_names)),
+            Column("precision", True),
+            Column("recall", True),
+            Column("recall, 95 %", True, only_large=True),
+            Column("F1", True),
+            *other,
+            Column("images", True),
+        ),
         rows=tuple(
             _class(name, scores, reference)
             for name, scores in zip(row_names(class_names), metrics.per_class, strict=True)
         ),
-        totals=_means(metrics, reference),
+        totals=(
+            tuple(Cell(text, tone="strong") for text in _mean("macro mean", macro, others[0], count(metrics.images))),
+            tuple(map(Cell, _mean("weighted mean", weighted, others[1], ""))),
+        ),
     )
 
 
@@ -122,23 +226,9 @@ def _class(name: str, scores: ClassScores, reference: Metrics | None) -> tuple[C
     )
 
 
-def _means(metrics: Metrics, reference: Metrics | None) -> tuple[tuple[Cell, ...], ...]:
-    macro = (metrics.macro_precision, metrics.macro_recall, metrics.macro_f1)
-    weighted = (metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1)
-    others = (None, None) if reference is None else (reference.macro_f1, reference.weighted_f1)
-    return (
-        tuple(Cell(text, tone="strong") for text in _mean("macro mean", macro, others[0], count(metrics.images))),
-        tuple(map(Cell, _mean("weighted mean", weighted, others[1], ""))),
-    )
-
-
-def _mean(name: str, scores: tuple[float, float, float], other: float | None, images: str) -> tuple[str, ...]:
+def _mean(name: str, scores: tuple[float, float, float], other: list[float], images: str) -> tuple[str, ...]:
     precision, recall, f1 = scores
-    own = [] if other is None else [fraction(other)]
-    return (name, percent(precision), percent(recall), "", fraction(f1), *own, images)
-
-
-TilesOf = Callable[[int, int], tuple[Tile, ...]]
+    return (name, percent(precision), percent(recall), "", *map(fraction, (f1, *other)), images)
 
 
 def confusion_matrix(
@@ -146,7 +236,7 @@ def confusion_matrix(
     class_names: tuple[str, ...],
     *,
     label_of: Callable[[int, int, int], str] = lambda _count, _predicted, _actual: "",
-    tiles_of: TilesOf = lambda _predicted, _actual: (),
+    tiles_of: Callable[[int, int], tuple[Tile, ...]] = lambda _predicted, _actual: (),
     gap: str = "",
 ) -> Matrix:
     """The counts, with precision at the end of every row and recall below every column.
@@ -184,7 +274,6 @@ def confusion_matrix(
 def pairs_table(pairs: tuple[ConfusedPair, ...], metrics: Metrics, class_names: tuple[str, ...]) -> Table:
     """The most confused pairs, with their shares of the actual class's images and of all mistakes."""
     names = row_names(class_names)
-    wrong = metrics.images - metrics.right
     return Table(
         ident="pairs",
         caption="The most frequent mistakes.",
@@ -201,7 +290,7 @@ def pairs_table(pairs: tuple[ConfusedPair, ...], metrics: Metrics, class_names: 
                 Cell(names[pair.predicted], pair.predicted),
                 Cell(count(pair.count), pair.count),
                 _share(pair.count, metrics.per_class[pair.actual].support),
-                _share(pair.count, wrong),
+                _share(pair.count, metrics.images - metrics.right),
             )
             for pair in pairs
         ),

@@ -1,4 +1,4 @@
-"""Quantities as people read them: "1.23 s", "118,000 images/s", "612 MB", "98.12 %".
+"""Quantities and the names of classes as people read them: "1.23 s", "118,000 images/s", "612 MB", "98.12 %".
 
 Every function takes the record's own unit (seconds, bytes, a fraction of 1) and `None` for what is not known, which
 shows as a dash. Rates and sizes keep three significant digits: more would claim what no timing on a shared machine
@@ -110,3 +110,13 @@ def prefixed(value: float, unit: str) -> str:
 def plural(number: int, noun: str) -> str:
     """`number` and its noun: "1 epoch", "8 epochs", "2 classes"."""
     return f"{number:,} {noun if number == 1 else noun + ('es' if noun.endswith('s') else 's')}"
+
+
+def row_names(class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """The number of each class, and its name if that is another one."""
+    return tuple(name if name == str(label) else f"{label} {name}" for label, name in enumerate(class_names))
+
+
+def class_kind(class_names: tuple[str, ...]) -> str:
+    """What one class is: a "digit" if the names are their own numbers, else a "class"."""
+    return "digit" if row_names(class_names) == class_names else "class"

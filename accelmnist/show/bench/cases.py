@@ -1,33 +1,78 @@
-"""The tables of a benchmark: its cases with their figures, and the limits of the hardware.
+"""The tables of a benchmark, its cases and the limits of the hardware, and their figures as text.
 
 A column that no row has a figure for is left out, and so is a part of the name that all rows share. A speed-up is a
-number only if the comparison says "faster" or "slower"; else it is the word "same" or "ambiguous".
+number only if the comparison says "faster" or "slower"; else it is the word "same" or "ambiguous". A "±" is the longer
+arm of the 95 % interval as a share of the figure.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from accelmnist.measure.limit_keys import Limit
-from accelmnist.measure.record import CaseResult, Latency
-from accelmnist.show.bench.figures import (
-    has_median,
-    ratio_text,
-    reached_text,
-    share_text,
-    speed_text,
-    target_text,
-    width_text,
-)
+from accelmnist.measure.record import CaseResult, Latency, Target
+from accelmnist.measure.statistics.comparison import Comparison
+from accelmnist.measure.statistics.summary import Summary, relative_half_width
 from accelmnist.show.bench.view import BenchView, Part, one_line
 from accelmnist.show.document import Cell, Column, ColumnRole, Reason, Table, Tone
-from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, seconds, significant, size
+from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, seconds, significant, size, spread
 
 _RANK = "#"
 _BASELINE = "baseline"
 _NUMBER = re.compile(r"^-?[\d,]*\.?\d+")
+INFINITE = "∞"
+
+
+def width_text(summary: Summary) -> str:
+    """The interval's longer arm: "±0.8 %"; too few samples have none."""
+    width = relative_half_width(summary)
+    return spread(width) if math.isfinite(width) else "too few"
+
+
+def speed_text(speed: Summary | None) -> str:
+    """Images a second with their interval: "141,640 ±0.8 %", the second as wide in every row."""
+    return "" if speed is None else f"{speed.median:,.0f} {width_text(speed):>6}"
+
+
+def arm_of(over: Comparison) -> float:
+    """The longer arm of a ratio's interval, as a share of it."""
+    return max(over.high / over.ratio - 1, 1 - over.low / over.ratio)
+
+
+def target_text(target: Target) -> str:
+    """The median and its interval in seconds: "3.96 s (3.77 to 4.35)", and "∞ (2.35 to ∞)" if most seeds missed."""
+    if target.median_s is None:
+        low, high = (INFINITE if end is None else significant(end) for end in (target.low_s, target.high_s))
+        return f"{INFINITE} ({low} to {high})"
+    middle = significant(target.median_s)
+    decimals = len(middle.partition(".")[2])
+    low, high = (INFINITE if end is None else f"{end:,.{decimals}f}" for end in (target.low_s, target.high_s))
+    return f"{middle} s ({low} to {high})"
+
+
+def reached_text(result: CaseResult) -> str:
+    """How many seeds reached the target: "9 of 10"."""
+    times = result.time_to_accuracy
+    return "" if times is None else f"{times.reached} of {len(times.epochs)}"
+
+
+def has_median(result: CaseResult) -> bool:
+    """Whether at least half of the seeds reached the target."""
+    return result.time_to_accuracy is not None and result.time_to_accuracy.with_compile.median_s is not None
+
+
+def reason_text(result: CaseResult) -> str:
+    """Why a case has no figures, or was given up, led by what became of it if the reason doesn't say so itself."""
+    if result.skipped is None:
+        return "the result is wrong" if result.is_wrong else "not reached"
+    reason = one_line(result.skipped)
+    return reason if reason.startswith(result.status) else f"{result.status}: {reason}"
+
+
+# --- the cases
 
 
 @dataclass(frozen=True)
@@ -59,7 +104,13 @@ def cases_table(part: Part, view: BenchView, *, note: str = "") -> Table:
         CaseColumn(_RANK, _ranks(part), tone=lambda _: "strong", role="name"),
         *traits,
         *(column for column in figures if any(column.cell(result).text != UNKNOWN for result in part.rows)),
-        CaseColumn("verdict", _verdict, is_number=False, tone=_verdict_tone, role="mark"),
+        CaseColumn(
+            "verdict",
+            lambda result: "" if result.verdict is None else "PASS" if result.verdict.passed else "FAIL",
+            is_number=False,
+            tone=lambda result: "good" if result.verdict is not None and result.verdict.passed else "",
+            role="mark",
+        ),
     )
     return Table(
         ident="cases-" + re.sub(r"[^a-z0-9]+", "-", part.title.lower()).strip("-"),
@@ -83,14 +134,6 @@ def _reason(result: CaseResult, part: Part) -> Reason:
     )
 
 
-def reason_text(result: CaseResult) -> str:
-    """Why a case has no figures, or was given up, led by what became of it if the reason doesn't say so itself."""
-    if result.skipped is None:
-        return "the result is wrong" if result.is_wrong else "not reached"
-    reason = one_line(result.skipped)
-    return reason if reason.startswith(result.status) else f"{result.status}: {reason}"
-
-
 def _ranks(part: Part) -> Callable[[CaseResult], str]:
     """The record's own rank; of a time to a target the rank among those that have a median."""
     if part.kind != "target":
@@ -102,20 +145,20 @@ def _ranks(part: Part) -> Callable[[CaseResult], str]:
 
 def _speed_figures(part: Part, view: BenchView) -> tuple[CaseColumn, ...]:
     """Doubtful speeds stand out; what the doubt is stands below the tables."""
-    speed = CaseColumn(
-        "images/s",
-        lambda result: speed_text(result.images_per_s),
-        tone=lambda result: "unsure" if result.symptoms else "strong",
+    call = "ms a\ncall" if part.kind == "throughput" else "ms a\nstep"
+    step = () if part.kind == "latency" else (CaseColumn(call, lambda result: _scaled(1e3, result.step_s)),)
+    return (
+        *(_LATENCIES if part.kind == "latency" else ()),
+        CaseColumn(
+            "images/s",
+            lambda result: speed_text(result.images_per_s),
+            tone=lambda result: "unsure" if result.symptoms else "strong",
+        ),
+        CaseColumn("speed-up", lambda result: _over(result, view), tone=_over_tone),
+        *step,
+        CaseColumn("of\nlimit", _share_text),
+        CaseColumn("between\nprocesses", lambda result: percent(result.process_spread, digits=1)),
     )
-    over = CaseColumn("speed-up", lambda result: _over(result, view), tone=_over_tone)
-    step = CaseColumn(
-        "ms a\ncall" if part.kind == "throughput" else "ms a\nstep", lambda result: _scaled(1e3, result.step_s)
-    )
-    limit = CaseColumn("of\nlimit", lambda result: share_text(result.share_of_limit))
-    between = CaseColumn("between\nprocesses", lambda result: percent(result.process_spread, digits=1))
-    if part.kind == "latency":
-        return (*_LATENCIES, speed, over, limit, between)
-    return speed, over, step, limit, between
 
 
 def _scaled(factor: float, value: float | None) -> str:
@@ -137,15 +180,22 @@ _LATENCIES = (
 
 
 def _over(result: CaseResult, view: BenchView) -> str:
+    """A ratio with its interval, "1.75 ±0.5 %", or the comparison's word."""
     over = result.speedup
     if over is None:
         return _BASELINE if view.is_baseline(result) else ""
-    return ratio_text(over) if over.verdict in ("faster", "slower") else over.verdict
+    is_clear = over.verdict in ("faster", "slower")
+    return f"{significant(over.ratio)} {spread(arm_of(over)):>6}" if is_clear else over.verdict
 
 
 def _over_tone(result: CaseResult) -> Tone:
     tones: dict[str, Tone] = {"faster": "", "slower": "", "same": "faint", "ambiguous": "unsure"}
     return tones[result.speedup.verdict if result.speedup else "same"]
+
+
+def _share_text(result: CaseResult) -> str:
+    """A share to two significant digits: "83 %", "0.63 %"."""
+    return "" if result.share_of_limit is None else f"{significant(100 * result.share_of_limit, 2)} %"
 
 
 def _middle(result: CaseResult, *, with_compile: bool) -> str:
@@ -162,10 +212,8 @@ def _reached_tone(result: CaseResult) -> Tone:
 
 def _epochs(result: CaseResult) -> str:
     times = result.time_to_accuracy
-    taken = sorted(epochs for epochs in times.epochs if epochs is not None) if times else []
-    if not taken:
-        return ""
-    return str(taken[0]) if taken[0] == taken[-1] else f"{taken[0]} to {taken[-1]}"
+    taken = sorted({epochs for epochs in times.epochs if epochs is not None}) if times else []
+    return " to ".join(map(str, dict.fromkeys((taken[0], taken[-1])))) if taken else ""
 
 
 _TARGETS = (
@@ -181,14 +229,6 @@ _COSTS = (
     CaseColumn("µJ an\nimage", lambda result: _scaled(1e6, result.joules_per_image), role="cost"),
     CaseColumn("accuracy", lambda result: percent(result.accuracy), role="cost"),
 )
-
-
-def _verdict(result: CaseResult) -> str:
-    return "" if result.verdict is None else "PASS" if result.verdict.passed else "FAIL"
-
-
-def _verdict_tone(result: CaseResult) -> Tone:
-    return "good" if _verdict(result) == "PASS" else ""
 
 
 # --- the limits
@@ -211,10 +251,10 @@ def limit_row(limit: Limit) -> tuple[str, ...]:
     name = "thread fork-join" if limit.kind == "meeting" else limit.kind
     kind = name if limit.precision is None else f"{name} {limit.precision}"
     width = UNKNOWN if limit.rate is None else width_text(limit.rate)
-    return limit.device, kind, rate_text(limit), width, ", ".join(filter(None, details))
+    return limit.device, kind, _rate_text(limit), width, ", ".join(filter(None, details))
 
 
-def rate_text(limit: Limit) -> str:
+def _rate_text(limit: Limit) -> str:
     """The rate with its unit; operations as what one of them takes: "170 GFLOP/s", "21.0 GB/s", "4.02 µs each"."""
     if limit.rate is None:
         return UNKNOWN

@@ -3,69 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
-from accelmnist.core.records import Check
 from accelmnist.measure.conclusion import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
-from accelmnist.measure.statistics.comparison import Comparison, are_too_few
-from accelmnist.show.bench.cases import reason_text
-from accelmnist.show.bench.figures import arm_of, has_median, reached_text, target_text
+from accelmnist.measure.statistics.comparison import are_too_few
+from accelmnist.show.bench.cases import arm_of, has_median, reached_text, reason_text, target_text
 from accelmnist.show.bench.view import BenchView, Part, one_line
 from accelmnist.show.document import Headline, Tone
+from accelmnist.show.run_tables import failure_text
 from accelmnist.show.units import plural, rate, seconds, significant, spread
 
-NOTHING = "NOTHING MEASURED"
+_NOTHING = "NOTHING MEASURED"
 _DOES = {"training": "trains", "latency": "classifies single images", "throughput": "classifies batches"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a benchmark ended, in a `word`; its tone is "unsure" if that is no judgement of the results."""
-
-    word: str
-    tone: Tone
 
 
 def headline(view: BenchView) -> Headline:
     """The outcome and how much was measured, what is fastest, and every wrong row with what failed."""
-    outcome, record = outcome_of(view), view.record
+    (word, tone), record = outcome_of(view), view.record
     lines: list[tuple[str, Tone]] = [(sentence, "strong") for sentence in leaders(view)]
     if message := message_of(view):
         lines.append((message, "unsure" if record.status == "interrupted" else "bad"))
     lines += [(f"wrong: {view.label(result)}: {failures_text(result)}", "bad") for result in view.wrong]
-    return Headline(word=outcome.word, tone=outcome.tone, text=extent(view), lines=tuple(lines))
+    return Headline(word=word, tone=tone, text=extent(view), lines=tuple(lines))
 
 
-def outcome_of(view: BenchView) -> Outcome:
-    """FAIL if a row is wrong or no seed reached the target, PASS if every measured row is right."""
+def outcome_of(view: BenchView) -> tuple[str, Tone]:
+    """FAIL if a row is wrong or no seed reached the target, PASS if every measured row is right; with its tone.
+
+    The tone is "unsure" if that is no judgement of the results.
+    """
     record = view.record
     timed = [result.time_to_accuracy for result in record.cases if result.time_to_accuracy is not None]
     if record.status == "done" and not view.measured and not view.wrong:
-        return Outcome(NOTHING, "unsure")
+        return _NOTHING, "unsure"
     if view.wrong or (timed and not any(times.reached for times in timed)):
-        return Outcome("FAIL" if record.status == "done" else f"{record.status.upper()}, FAIL", "bad")
+        return "FAIL" if record.status == "done" else f"{record.status.upper()}, FAIL", "bad"
     if record.status != "done":
-        return Outcome(record.status.upper(), "unsure")
+        return record.status.upper(), "unsure"
     if any(result.verdict is None for result in view.measured):
-        return Outcome("DONE, not verified", "unsure")
-    return Outcome("PASS", "good")
+        return "DONE, not verified", "unsure"
+    return "PASS", "good"
 
 
 def failures_text(result: CaseResult) -> str:
     """The failed checks of a row with their values and limits."""
-    return one_line("; ".join(map(_failure, result.verdict.failures))) if result.verdict else ""
-
-
-def _failure(check: Check) -> str:
-    if check.value is None:
-        return f"{check.name} ({check.detail})"
-    return f"{check.name} is {check.value:.4g}" + ("" if check.limit is None else f", limit {check.limit:.4g}")
+    return one_line("; ".join(map(failure_text, result.verdict.failures))) if result.verdict else ""
 
 
 def nothing_text(view: BenchView) -> str:
     """One sentence on why no case has a figure, by the reason that most of them share; empty if one has."""
-    if outcome_of(view).word != NOTHING:
+    if outcome_of(view)[0] != _NOTHING:
         return ""
     cases = view.record.cases
     (reason, number), *others = Counter(reason_text(result).removeprefix("skipped: ") for result in cases).most_common()
@@ -100,8 +87,9 @@ def _leader(part: Part, view: BenchView) -> str:
     if not right:
         return ""
     first = max(right, key=lambda result: result.images_per_s.median if result.images_per_s else 0.0)
-    named = (first, view.baseline(first))
-    tied = [result for result in right if result not in named and _is_level(first, result)]
+    others = [result for result in right if result not in (first, view.baseline(first))]
+    # The rounds that both took part in leave open which of the two is the faster.
+    tied = [other for other in others if (over := paired(first, other)) is not None and over.verdict != "slower"]
     return f"{view.brief(first)} {_DOES[part.kind]} fastest, {_pace(first, view)}{_also(tied, view)}"
 
 
@@ -111,20 +99,19 @@ def _also(level: list[CaseResult], view: BenchView) -> str:
 
 
 def _pace(first: CaseResult, view: BenchView) -> str:
+    """The speed, and a speed-up in words, no more than the comparison claims."""
     assert first.images_per_s is not None
-    base = view.baseline(first)
+    speed, base, over = rate(first.images_per_s.median), view.baseline(first), first.speedup
     if base is None or base is first:
-        return rate(first.images_per_s.median)
-    few = are_too_few(len(first.images_per_s.samples))
-    base_name = view.brief(base)
-    over = f"too few rounds to compare it with {base_name}" if few else speedup_text(first.speedup, base_name)
-    return f"{rate(first.images_per_s.median)}, {over}"
-
-
-def _is_level(first: CaseResult, other: CaseResult) -> bool:
-    """Whether the rounds that both took part in leave open which of the two is the faster."""
-    against = paired(first, other)
-    return against is not None and against.verdict != "slower"
+        return speed
+    name = view.brief(base)
+    if are_too_few(len(first.images_per_s.samples)):
+        return f"{speed}, too few rounds to compare it with {name}"
+    if over is None:
+        return f"{speed}, not compared with {name}"
+    if over.verdict in ("faster", "slower"):
+        return f"{speed}, {significant(over.ratio)} times as fast as {name} ({spread(arm_of(over))})"
+    return f"{speed}, {'as fast as' if over.verdict == 'same' else 'not to be told apart from'} {name}"
 
 
 def _quickest(timed: list[CaseResult], part: Part, view: BenchView) -> str:
@@ -142,18 +129,9 @@ def _overlaps(first: Target, other: CaseResult) -> bool:
     return low is not None and (first.high_s is None or low <= first.high_s)
 
 
-def speedup_text(over: Comparison | None, base: str) -> str:
-    """A speed-up over the case called `base` in words, no more than the comparison claims."""
-    if over is None:
-        return f"not compared with {base}"
-    if over.verdict in ("faster", "slower"):
-        return f"{significant(over.ratio)} times as fast as {base} ({spread(arm_of(over))})"
-    return f"as fast as {base}" if over.verdict == "same" else f"not to be told apart from {base}"
-
-
 def format_line(record: BenchRecord) -> str:
     """The outcome first, then how much was measured, what is fastest, every wrong row; or why nothing was measured."""
     view = BenchView(record)
     wrong = [f"wrong: {view.label(result)} ({failures_text(result)})" for result in view.wrong]
-    outcome = f"{outcome_of(view).word} {extent(view)}"
+    outcome = f"{outcome_of(view)[0]} {extent(view)}"
     return "; ".join(filter(None, (outcome, message_of(view), *leaders(view), *wrong, nothing_text(view))))

@@ -17,8 +17,7 @@ from rich.text import Text
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult
 from accelmnist.measure.statistics.summary import is_settled, relative_half_width
-from accelmnist.show.bench.cases import reason_text
-from accelmnist.show.bench.figures import speed_text, target_text
+from accelmnist.show.bench.cases import reason_text, speed_text, target_text
 from accelmnist.show.bench.view import BenchView
 from accelmnist.show.live_page import LivePage, rows_in, time_bar
 from accelmnist.show.theme import BAD, GAP, GOOD, LABEL, STRONG, section
@@ -35,30 +34,31 @@ _STYLES = {"settled": GOOD, "done": GOOD, "failed": BAD, "wrong": BAD, "measurin
 
 def format_live(record: BenchRecord, *, stage: str, spent_s: float, height: int) -> RenderableType:
     """The live page for a terminal of `height` lines, `spent_s` seconds after the command's start."""
-    rows = _rows(record, rows_in(height))
-    return section("Benchmark", Group(rows.append("\n".join(_standing(record, stage))), _time_bar(record, spent_s)))
+    standing = "\n".join(filter(None, (f"… {stage}" if stage else "", _how_far(record))))
+    left, end = time_text(record, spent_s), record.config.ends_after_s
+    clock = Text(left) if end is None else time_bar(spent_s, end, left)
+    return section("Benchmark", Group(_rows(record, rows_in(height)).append(standing), clock))
 
 
 def format_progress(record: BenchRecord, *, spent_s: float) -> str:
     """How far it is, in one line: "round 12, 9 of 17 cases settled, widest cpu eager ±4.1 %, about 58.0 s left"."""
-    return ", ".join(filter(None, (round_text(record), _settled(record), _widest(record), time_text(record, spent_s))))
+    return ", ".join(filter(None, (_how_far(record), time_text(record, spent_s))))
 
 
-def state_of(result: CaseResult, target: float) -> str:
-    """The status of a row; while it is measured, "settled" if its interval is within `target`."""
-    if result.is_wrong:
-        return "wrong"
-    return (
-        "settled" if result.status == "measuring" and is_settled(result.images_per_s, target=target) else result.status
-    )
-
-
-def round_text(record: BenchRecord) -> str:
-    """Which round it is: "round 12", "seed 3 of 10"; nothing before the first."""
+def _how_far(record: BenchRecord) -> str:
+    """Which round it is, "round 12" or "seed 3 of 10", how many cases are settled, and which converges slowest."""
+    parts = [f"round {len(record.rounds)}"] if record.rounds else []
     if record.config.target_accuracy is not None:
         seeds = max(map(_seeds, record.cases), default=0)
-        return f"seed {seeds} of {record.config.seeds}" if seeds else ""
-    return f"round {len(record.rounds)}" if record.rounds else ""
+        parts = [f"seed {seeds} of {record.config.seeds}"] if seeds else []
+    sampled = [result for result in record.cases if result.images_per_s is not None and result.skipped is None]
+    if sampled:
+        settled = sum(is_settled(result.images_per_s, target=record.config.precision_target) for result in sampled)
+        parts.append(f"{settled} of {plural(len(sampled), 'case')} settled")
+    if finite := [result for result in sampled if math.isfinite(_width(result))]:
+        widest = max(finite, key=_width)
+        parts.append(f"widest {BenchView(record).label(widest)} {spread(_width(widest))}")
+    return ", ".join(parts)
 
 
 def time_text(record: BenchRecord, spent_s: float) -> str:
@@ -86,32 +86,36 @@ def _aligned(rows: Sequence[tuple[Cell, ...]]) -> Text:
     all of it is taken from the measurement.
     """
     widths = [max(cell_len(text) for text, _ in column) for column in zip(*rows, strict=True)]
-    rule = ("─" * (sum(widths) + GAP * (len(widths) - 1)) + "\n", LABEL)
-    lines = [_line(row, widths) for row in rows]
-    return Text.assemble(*lines[0], rule, *(piece for line in lines[1:] for piece in line))
-
-
-def _line(row: tuple[Cell, ...], widths: Sequence[int]) -> list[Cell]:
-    """The cells of one line, padded: words to the right, the numbers in between to the left."""
-    ends = (0, len(row) - 1)
+    ends = (0, len(widths) - 1)  # words, padded at the right; the numbers in between are at the left
     pieces: list[Cell] = []
-    for index, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
-        pad = " " * (width - cell_len(text))
-        gap = " " * GAP if index < ends[1] else "\n"
-        pieces += [(text + pad, style) if index in ends else (pad + text, style), (gap, "")]
-    return pieces
+    for number, row in enumerate(rows):
+        for index, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
+            pad = " " * (width - cell_len(text))
+            gap = " " * GAP if index < ends[1] else "\n"
+            pieces += [(text + pad if index in ends else pad + text, style), (gap, "")]
+        if number == 0:
+            pieces.append(("─" * (sum(widths) + GAP * ends[1]) + "\n", LABEL))
+    return Text.assemble(*pieces)
+
+
+def _state(result: CaseResult, target: float) -> str:
+    """The status of a row; while it is measured, "settled" if its interval is within `target`."""
+    if result.is_wrong:
+        return "wrong"
+    settled = result.status == "measuring" and is_settled(result.images_per_s, target=target)
+    return "settled" if settled else result.status
 
 
 def _most_urgent(results: Sequence[CaseResult], target: float, most: int) -> list[CaseResult]:
     """At most `most` cases in the order of the record: those left out are the ones that change least."""
     if len(results) <= most:
         return list(results)
-    ordered = sorted(range(len(results)), key=lambda index: (_URGENCY[state_of(results[index], target)], index))
+    ordered = sorted(range(len(results)), key=lambda index: (_URGENCY[_state(results[index], target)], index))
     return [results[index] for index in sorted(ordered[: most - 1])]
 
 
 def _cells(result: CaseResult, view: BenchView, target: float, *, timed: bool) -> tuple[Cell, ...]:
-    state = state_of(result, target)
+    state = _state(result, target)
     times = result.time_to_accuracy
     figure = (target_text(times.with_compile) if times else "") if timed else speed_text(result.images_per_s)
     rounds = _seeds(result) if timed else len(result.rounds)
@@ -124,42 +128,12 @@ def _cells(result: CaseResult, view: BenchView, target: float, *, timed: bool) -
     )
 
 
-def _standing(record: BenchRecord, stage: str) -> list[str]:
-    """What is being done, and how far it has come."""
-    how_far = ", ".join(filter(None, (round_text(record), _settled(record), _widest(record))))
-    return [*([f"… {stage}"] if stage else []), *([how_far] if how_far else [])]
-
-
-def _time_bar(record: BenchRecord, spent_s: float) -> RenderableType:
-    left, end = time_text(record, spent_s), record.config.ends_after_s
-    return Text(left) if end is None else time_bar(spent_s, end, left)
-
-
 def _seeds(result: CaseResult) -> int:
     return len(result.time_to_accuracy.epochs) if result.time_to_accuracy else 0
 
 
 def _width(result: CaseResult) -> float:
     return math.inf if result.images_per_s is None else relative_half_width(result.images_per_s)
-
-
-def _sampled(record: BenchRecord) -> list[CaseResult]:
-    return [result for result in record.cases if result.images_per_s is not None and result.skipped is None]
-
-
-def _settled(record: BenchRecord) -> str:
-    sampled = _sampled(record)
-    settled = sum(is_settled(result.images_per_s, target=record.config.precision_target) for result in sampled)
-    return f"{settled} of {plural(len(sampled), 'case')} settled" if sampled else ""
-
-
-def _widest(record: BenchRecord) -> str:
-    """The case that converges slowest, with how far it has come."""
-    finite = [result for result in _sampled(record) if math.isfinite(_width(result))]
-    if not finite:
-        return ""
-    widest = max(finite, key=_width)
-    return f"widest {BenchView(record).label(widest)} {spread(_width(widest))}"
 
 
 class ConsoleBenchObserver(LivePage[BenchRecord], BenchObserver):

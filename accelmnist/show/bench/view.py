@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,44 +11,43 @@ from typing import Literal
 from accelmnist.measure.compare.compared_record import printable
 from accelmnist.measure.conclusion import baseline_of
 from accelmnist.measure.plan import LATENCY_BATCH, Case, Mode
-from accelmnist.measure.record import BenchRecord, CaseResult, Target
+from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.units import count, plural
 
 
 @dataclass(frozen=True)
 class Trait:
-    """One part of a case's name: its `value` in a column under `heading`, and as it stands in a sentence, `words`.
+    """One part of a case's name: its `value` in a column under `heading`, empty if the case has none.
 
-    Both are empty if the case has none, such as an optimizer in inference.
+    In a sentence it reads as `spoken` says, if that differs.
     """
 
     heading: str
     value: Callable[[CaseResult], str]
-    words: Callable[[CaseResult], str]
     is_number: bool = False
+    spoken: Callable[[CaseResult], str] | None = None
 
-    @classmethod
-    def of_word(cls, heading: str, value: Callable[[CaseResult], str]) -> Trait:
-        """A trait that is the same word everywhere."""
-        return cls(heading, value, value)
+    def words(self, result: CaseResult) -> str:
+        """The trait as it stands in a sentence."""
+        return (self.spoken or self.value)(result)
 
 
-DEVICE = Trait.of_word("device", lambda result: result.device)
-ENGINE = Trait.of_word("engine", lambda result: result.engine)
-NETWORK = Trait.of_word("network", lambda result: result.case.network)
+DEVICE = Trait("device", lambda result: result.device)
+ENGINE = Trait("engine", lambda result: result.engine)
+NETWORK = Trait("network", lambda result: result.case.network)
 TRAITS = (
     DEVICE,
     ENGINE,
-    Trait.of_word("precision", lambda result: result.precision),
+    Trait("precision", lambda result: result.precision),
     NETWORK,
-    Trait.of_word("optimizer", lambda result: result.optimizer or ""),
+    Trait("optimizer", lambda result: result.optimizer or ""),
     Trait(
         "threads",
         lambda result: "" if result.threads is None else count(result.threads),
-        lambda result: "" if result.threads is None else plural(result.threads, "thread"),
         is_number=True,
+        spoken=lambda result: "" if result.threads is None else plural(result.threads, "thread"),
     ),
-    Trait("batch", lambda result: count(result.batch_size), lambda result: f"batch {count(result.batch_size)}", True),
+    Trait("batch", lambda result: count(result.batch_size), True, lambda result: f"batch {count(result.batch_size)}"),
 )
 
 
@@ -91,17 +91,6 @@ class Part:
     naming: Naming
 
 
-def parts_of(record: BenchRecord) -> tuple[Part, ...]:
-    """The tables of a record, in the order in which they are shown."""
-    several = len({result.hidden for result in record.cases}) > 1
-    groups: dict[tuple[Kind, tuple[int, ...]], list[CaseResult]] = {}
-    for result in record.cases:
-        for kind in _kinds(result, record):
-            groups.setdefault((kind, result.hidden), []).append(result)
-    ordered = sorted(groups.items(), key=lambda item: _ORDER.index(item[0][0]))
-    return tuple(_part(kind, results, record, several=several) for (kind, _), results in ordered)
-
-
 def is_measured(result: CaseResult) -> bool:
     """Whether the case has any figure."""
     return result.images_per_s is not None or result.time_to_accuracy is not None
@@ -117,42 +106,36 @@ def _kinds(result: CaseResult, record: BenchRecord) -> tuple[Kind, ...]:
 
 
 def _part(kind: Kind, results: list[CaseResult], record: BenchRecord, *, several: bool) -> Part:
+    target = record.config.target_accuracy
+    titles: dict[Kind, str] = {
+        "training": "Training",
+        "target": f"Time to {100 * target:.4g} % accuracy" if target else "Time to accuracy",
+        "latency": "Inference, one image a call",
+        "throughput": "Inference in batches",
+    }
     figures = [result.time_to_accuracy if kind == "target" else result.images_per_s for result in results]
     rows = [result for result, figure in zip(results, figures, strict=True) if figure is not None]
-    title = _title(kind, record)
     return Part(
         kind=kind,
-        title=f"{title}, {results[0].case.network}" if several else title,
+        title=f"{titles[kind]}, {results[0].case.network}" if several else titles[kind],
         rows=tuple(sorted(rows, key=lambda result: _sort_key(kind, result))),
         unmeasured=tuple(result for result in results if result.skipped is not None or not is_measured(result)),
         naming=Naming(results),
     )
 
 
-def _title(kind: Kind, record: BenchRecord) -> str:
-    target = record.config.target_accuracy
-    return {
-        "training": "Training",
-        "target": f"Time to {100 * target:.4g} % accuracy" if target else "Time to accuracy",
-        "latency": "Inference, one image a call",
-        "throughput": "Inference in batches",
-    }[kind]
-
-
 def _sort_key(kind: Kind, result: CaseResult) -> tuple[float, ...]:
-    """What the rows are sorted by: wrong ones last, then the batch size if it is ranked apart, then the speed."""
+    """What the rows are sorted by: wrong ones last, then the batch size if it is ranked apart, then the speed.
+
+    A time to a target is sorted by its median, and if that is infinite by the share of the seeds that missed.
+    """
     if kind == "target":
         assert result.time_to_accuracy is not None
-        return result.is_wrong, *_quickness(result.time_to_accuracy.with_compile)
+        target = result.time_to_accuracy.with_compile
+        missed = sum(value is None for value in target.seconds) / max(len(target.seconds), 1)
+        return result.is_wrong, math.inf if target.median_s is None else target.median_s, missed
     assert result.images_per_s is not None
     return result.is_wrong, result.batch_size if kind == "throughput" else 0, -result.images_per_s.median
-
-
-def _quickness(target: Target) -> tuple[float, float]:
-    """The median, and if both are infinite the share of the seeds that missed."""
-    infinite = float("inf")
-    missed = sum(value is None for value in target.seconds) / max(len(target.seconds), 1)
-    return infinite if target.median_s is None else target.median_s, missed
 
 
 class BenchView:
@@ -164,7 +147,13 @@ class BenchView:
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The tables, in the order in which they are shown."""
-        return parts_of(self.record)
+        several = len({result.hidden for result in self.record.cases}) > 1
+        groups: dict[tuple[Kind, tuple[int, ...]], list[CaseResult]] = {}
+        for result in self.record.cases:
+            for kind in _kinds(result, self.record):
+                groups.setdefault((kind, result.hidden), []).append(result)
+        ordered = sorted(groups.items(), key=lambda item: _ORDER.index(item[0][0]))
+        return tuple(_part(kind, results, self.record, several=several) for (kind, _), results in ordered)
 
     @cached_property
     def measured(self) -> tuple[CaseResult, ...]:
@@ -178,10 +167,8 @@ class BenchView:
 
     @cached_property
     def _names(self) -> dict[Mode, Naming]:
-        modes: dict[Mode, list[CaseResult]] = {}
-        for result in self.record.cases:
-            modes.setdefault(result.mode, []).append(result)
-        return {mode: Naming(results) for mode, results in modes.items()}
+        modes = dict.fromkeys(result.mode for result in self.record.cases)
+        return {mode: Naming(result for result in self.record.cases if result.mode == mode) for mode in modes}
 
     def label(self, result: CaseResult) -> str:
         """The case among all of the record, the mode first if there are both: "training cpu compiled batch 64"."""

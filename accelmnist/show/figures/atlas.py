@@ -16,8 +16,7 @@ from accelmnist.analysis.neurons.images import Weights, signed_colours, signed_i
 from accelmnist.analysis.neurons.record import Neuron, NeuronsRecord
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.figures.sheet import BLUE, INK, SOFT_INK, FigureSheet, Pixels, figure_style
-from accelmnist.show.names import class_kind, row_names
-from accelmnist.show.units import count, percent
+from accelmnist.show.units import class_kind, count, percent, row_names
 
 MOST_CLEAR, MOST_OTHERS, MOST_ALIKE = 20, 8, 3
 _COLUMNS, _GAP = 4, 46

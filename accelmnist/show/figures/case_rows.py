@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from accelmnist.measure.plan import MODES, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Target, TimeToAccuracy
-from accelmnist.show.bench.figures import INFINITE, width_text
+from accelmnist.show.bench.cases import INFINITE, width_text
 from accelmnist.show.figures import cases
 from accelmnist.show.figures.chart import scale_across
 from accelmnist.show.figures.sheet import BLUE, LINE, ORANGE, RULE, SOFT_INK, WRONG, Mark, figure_style, wrap

@@ -38,8 +38,7 @@ from accelmnist.show.figures.sheet import (
     figure_style,
 )
 from accelmnist.show.heat import DIAGONAL, HIGH_SHARE, LOW_SHARE, RGB, cell_colours, hex_colour, ink_on, ramp_colour
-from accelmnist.show.names import class_kind
-from accelmnist.show.units import fraction, percent
+from accelmnist.show.units import class_kind, fraction, percent
 
 _PANEL_WIDTH, _PANEL_HEIGHT = 560, 420
 _LEFT = MARGIN + 92  # room for an axis label and its numbers

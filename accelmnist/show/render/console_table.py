@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from accelmnist.show.document import Cell, Column, Table
-from accelmnist.show.theme import BAD, GAP, LABEL, STYLES, table
+from accelmnist.show.theme import BAD, GAP, LABEL, STRONG, STYLES
 
 _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█•✓", ".:-=+*#@*v"
 _TO_ASCII = str.maketrans(_BLOCKS, _ASCII)
@@ -27,8 +28,10 @@ class ConsoleTable:
 
     def __init__(self, content: Table) -> None:
         self._table = content
+        # A mark says itself what it is.
+        self._heads = ["" if column.role == "mark" else column.heading for column in content.columns]
         self._columns = [index for index, column in enumerate(content.columns) if not column.only_large]
-        self._widths = [_width(content, index) for index in range(len(content.columns))]
+        self._widths = [self._width(index) for index in range(len(content.columns))]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Called by rich."""
@@ -44,6 +47,15 @@ class ConsoleTable:
         shown = {content.columns[index].heading for columns in parts for index in columns}
         if below := "\n".join(self._below(shown)):
             yield Text(below, LABEL)
+
+    def _width(self, index: int) -> int:
+        """How many characters a column takes."""
+        content, heads = self._table, self._heads[index].splitlines()
+        cells = [row[index] for row in (*content.rows, *content.totals)]
+        texts = [line for cell in cells for line in (cell.text, *cell.details)]
+        if index in (names := self._of_role("name")):
+            texts += [reason.names[names.index(index)] for reason in content.reasons]
+        return max(map(cell_len, (*(heads if content.has_head else ()), *texts)), default=0)
 
     def parts(self, width: int) -> list[list[int]]:
         """The columns, by their indices, of each table that it takes in lines of `width` characters."""
@@ -82,14 +94,21 @@ class ConsoleTable:
 
     def _part(self, indices: list[int], width: int, *, ascii_only: bool) -> RichTable:
         content = self._table
-        shown = table(show_header=content.has_head)
+        shown = RichTable(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, GAP - 1, 0, 0),  # the box adds one
+            header_style=STRONG,
+            show_header=content.has_head,
+        )
         fits = self._extent(indices) <= width
-        lines = max(_heading(content.columns[index]).count("\n") for index in indices)
+        lines = max(self._heads[index].count("\n") for index in indices)
         for index in indices:
             column = content.columns[index]
             keeps = fits or (content.fit == "fold" and (column.is_number or column.role in ("name", "mark")))
             shown.add_column(
-                "\n" * (lines - _heading(column).count("\n")) + _heading(column),
+                "\n" * (lines - self._heads[index].count("\n")) + self._heads[index],
                 justify=_justify(column),
                 no_wrap=keeps,
                 min_width=self._widths[index] if fits else None,
@@ -122,23 +141,6 @@ class ConsoleTable:
         content = self._table
         explained = " ".join(words for heading, words in content.legend if heading in shown)
         yield from filter(None, (content.shared, explained, content.note))
-
-
-def _width(content: Table, index: int) -> int:
-    """How many characters a column takes."""
-    column = content.columns[index]
-    cells = [row[index] for row in (*content.rows, *content.totals)]
-    texts = [line for cell in cells for line in (cell.text, *cell.details)]
-    if column.role == "name":
-        rank = [other for other in content.columns if other.role == "name"].index(column)
-        texts += [reason.names[rank] for reason in content.reasons]
-    heads = _heading(column).splitlines() if content.has_head else []
-    return max(map(cell_len, (*heads, *texts)), default=0)
-
-
-def _heading(column: Column) -> str:
-    """A mark says itself what it is."""
-    return "" if column.role == "mark" else column.heading
 
 
 def _justify(column: Column) -> Literal["left", "right"]:

@@ -28,16 +28,12 @@ def escape(text: str) -> str:
 
 
 def _section(part: doc.Section) -> Iterator[str]:
+    """The paragraphs. Lists one below the other are one list, and text below a list is its last item."""
     if part.title:
         shared = [block.shared for block in part.blocks if isinstance(block, doc.Table) and block.shared]
         yield _strong(part.title) + "".join(f" ({escape(text)})" for text in shared[:1])
-    yield from _with_lists_joined(part.blocks)
-
-
-def _with_lists_joined(blocks: Sequence[doc.Block]) -> Iterator[str]:
-    """The paragraphs of the blocks. Lists one below the other are one list, and text below a list is its last item."""
     items: list[str] = []
-    for block in blocks:
+    for block in part.blocks:
         if isinstance(block, (doc.Facts, doc.Points, doc.Remarks)):
             items += _block(block)
         elif items and isinstance(block, doc.Text):
@@ -65,9 +61,12 @@ def _block(block: doc.Block) -> Iterable[str]:
         case doc.Remarks():
             return [_items(block.title, map(_remark, block.items))]
         case doc.Table():
-            return _table_with_notes(block)
+            return _table(block)
         case doc.Matrix():
             return [_matrix(block)]
+        case doc.Scores():
+            rows = [[_strong(bar.label) if bar.is_own else escape(bar.label), bar.text] for bar in block.bars]
+            return [_grid([["class", "score"], ["---", "---:"], *rows])]
         case doc.Code():
             return ["\n".join(("```sh", *block.lines, "```"))]
         case doc.Figure() | doc.Gallery() | doc.Atlas():
@@ -113,33 +112,27 @@ def _code(text: str) -> str:
 # --- tables
 
 
-def _table_with_notes(table: doc.Table) -> Iterator[str]:
+def _table(table: doc.Table) -> Iterator[str]:
+    """The rows, those that have no figures, and what is to be said below."""
     if table.rows:
-        yield _table(table)
+        yield _rows(table)
     yield _items("", (f"{reason.label}: {reason.text}" for reason in table.reasons))
     yield escape(" ".join(filter(None, (*(words for _, words in table.legend), table.note))))
 
 
-def _table(table: doc.Table) -> str:
+def _rows(table: doc.Table) -> str:
     """All rows; what is said of single cells stands in a column of its own, the last one."""
-    columns = [column for column in table.columns if not column.only_large]
-    rows = [_cells(row, table) for row in table.rows]
+    kept = [index for index, column in enumerate(table.columns) if not column.only_large]
+    columns = [table.columns[index] for index in kept]
+    rows, totals = ([[row[index] for index in kept] for row in some] for some in (table.rows, table.totals))
     notes = [escape("; ".join(detail for cell in row for detail in cell.details)) for row in rows]
-    note = ["note"] if any(notes) else []
-    heads = [*(escape(column.heading) for column in columns), *note]
-    rules = [*("---:" if column.is_number else "---" for column in columns), *("---" for _ in note)]
-    lines = [[*_texts_of(row, columns), *([text] if note else [])] for row, text in zip(rows, notes, strict=True)]
-    totals = ([*_total(_cells(row, table)), *("" for _ in note)] for row in table.totals)
-    return _grid([heads, rules, *lines, *totals])
-
-
-def _cells(row: Sequence[doc.Cell], table: doc.Table) -> list[doc.Cell]:
-    return [cell for cell, column in zip(row, table.columns, strict=True) if not column.only_large]
-
-
-def _total(row: Sequence[doc.Cell]) -> list[str]:
-    """A row below the others, whose name stands out."""
-    return [_strong(row[0].text), *(escape(cell.text) for cell in row[1:])]
+    lines = [
+        [*(escape(column.heading) for column in columns), "note"],
+        [*("---:" if column.is_number else "---" for column in columns), "---"],
+        *([*_texts_of(row, columns), note] for row, note in zip(rows, notes, strict=True)),
+        *([_strong(name.text), *(escape(cell.text) for cell in cells), ""] for name, *cells in totals),
+    ]
+    return _grid(lines if any(notes) else [line[:-1] for line in lines])
 
 
 def _texts_of(row: Sequence[doc.Cell], columns: Sequence[doc.Column]) -> list[str]:
@@ -152,13 +145,12 @@ def _texts_of(row: Sequence[doc.Cell], columns: Sequence[doc.Column]) -> list[st
 
 
 def _matrix(matrix: doc.Matrix) -> str:
-    classes = len(matrix.names)
-    heads = ["predicted", *map(escape, matrix.names), "precision"]
     rows = [
         [_strong(name), *(str(cell.count) for cell in cells), precision]
         for name, cells, precision in zip(matrix.names, matrix.cells, matrix.precision, strict=True)
     ]
-    return _grid([heads, ["---", *["---:"] * (classes + 1)], *rows, ["recall", *matrix.recall, matrix.accuracy]])
+    heads = ["predicted", *map(escape, matrix.names), "precision"]
+    return _grid([heads, ["---", *["---:"] * (len(heads) - 1)], *rows, ["recall", *matrix.recall, matrix.accuracy]])
 
 
 def _grid(rows: Iterable[Sequence[str]]) -> str:

@@ -12,7 +12,6 @@ from accelmnist.core.records import Environment, RunRecord
 from accelmnist.show.bench.headline import outcome_of
 from accelmnist.show.bench.view import BenchView
 from accelmnist.show.document import Block, Code, Facts, Missing, Notes, Points, Report, Section, Text, Tone
-from accelmnist.show.plan import choices_table
 from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report import sentences
 from accelmnist.show.report.answers import answers_chapter
@@ -20,7 +19,7 @@ from accelmnist.show.report.atlas import atlas_chapter
 from accelmnist.show.report.experiments import search_chapter, speed_chapter, speed_sentences, winner_sentence
 from accelmnist.show.report.opening import data_chapter, method_chapter, question_chapter, training_chapter
 from accelmnist.show.report.sources import Sources
-from accelmnist.show.run_tables import checks_table, class_names_of, reference_table
+from accelmnist.show.run_tables import checks_table, choices_table, class_names_of, reference_table
 from accelmnist.show.summary import outcome
 from accelmnist.show.units import UNKNOWN, count, size
 
@@ -82,8 +81,7 @@ def _verdict(sources: Sources) -> tuple[str, Tone]:
     if sources.run is not None:
         return outcome(sources.run)
     if sources.bench is not None:
-        ending = outcome_of(BenchView(sources.bench))
-        return ending.word, ending.tone
+        return outcome_of(BenchView(sources.bench))
     return "", ""
 
 

@@ -12,7 +12,7 @@ from accelmnist.measure.record import BenchRecord
 from accelmnist.show import document as doc
 from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import extent, failures_text, leaders, message_of, outcome_of
-from accelmnist.show.bench.remarks import bounds, doubts, legend_of
+from accelmnist.show.bench.page import bounds, doubts, legend_of
 from accelmnist.show.bench.view import BenchView
 from accelmnist.show.figures.case_rows import target_figure, throughput_figure
 from accelmnist.show.figures.roofline import roofline_figure
@@ -224,5 +224,5 @@ def speed_chapter(record: BenchRecord) -> doc.Section:
 
 def speed_sentences(view: BenchView) -> str:
     """The outcome, how much was measured, and what is fastest."""
-    sentences = (f"{outcome_of(view).word}: {extent(view)}", message_of(view), *leaders(view))
+    sentences = (f"{outcome_of(view)[0]}: {extent(view)}", message_of(view), *leaders(view))
     return ". ".join(filter(None, sentences)) + "."

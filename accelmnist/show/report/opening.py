@@ -8,11 +8,10 @@ from accelmnist.analysis.evidence import RecomputedAnswers, class_means
 from accelmnist.core.records import DataSummary, RunRecord
 from accelmnist.show import document as doc
 from accelmnist.show.figures.run import curve_panels
-from accelmnist.show.plan import plan_rows
 from accelmnist.show.render.pictures import DIGITS, Collector, panel_of
 from accelmnist.show.report.sentences import training_sentences
 from accelmnist.show.report.sources import Sources
-from accelmnist.show.run_tables import class_names_of, number
+from accelmnist.show.run_tables import class_names_of, number, plan_rows
 from accelmnist.show.units import count, fraction, percent, plural, rate, seconds, size
 
 _LOSSES = {

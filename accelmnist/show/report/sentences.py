@@ -12,8 +12,7 @@ from accelmnist.analysis.evidence import Likeness, Trait
 from accelmnist.analysis.neurons.sentences import ClassWords as NeuronWords
 from accelmnist.core.metrics import ClassScores, Metrics, intervals_overlap, wilson_interval
 from accelmnist.core.records import EpochFigures, RunRecord
-from accelmnist.show.names import class_kind
-from accelmnist.show.units import percent, plural
+from accelmnist.show.units import class_kind, percent, plural
 
 _FEW = 10  # images, below which a sentence says so
 _ALIKE = 10  # pairs of classes that count as alike, of 45

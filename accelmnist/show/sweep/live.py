@@ -11,8 +11,7 @@ from rich.text import Text
 from accelmnist.show.document import Column, Tone
 from accelmnist.show.live_page import LivePage, rows_in, time_bar
 from accelmnist.show.render.console_table import ConsoleTable
-from accelmnist.show.sweep.candidates import candidates_table, name_of, shared_text
-from accelmnist.show.sweep.line import count_text, format_progress, time_text
+from accelmnist.show.sweep.page import candidates_table, format_progress, how_far, name_of, shared_text
 from accelmnist.show.theme import BAD, LABEL, section
 from accelmnist.show.units import plural
 from accelmnist.sweep.record import CandidateResult, SweepRecord
@@ -25,15 +24,16 @@ _LINE_EVERY_S = 5.0
 def format_live(record: SweepRecord, *, stage: str, spent_s: float, height: int) -> RenderableType:
     """The live page for a terminal of `height` lines; `spent_s` are the seconds that the trainings so far took."""
     shown, hidden = _rows(record, rows_in(height))
-    parts: list[RenderableType] = [_table(record, shown)] if shown else []
+    parts: list[RenderableType] = []
+    if shown:
+        last = (Column("seeds", True, spare=1), lambda result: f"{len(result.compared)}/{record.config.seeds}")
+        parts.append(ConsoleTable(candidates_table(record, shown, _tone, last=last)))
     if hidden:
-        parts.append(
-            Text(f"and {plural(hidden, 'more candidate')}" if shown else plural(hidden, "candidate"), style=LABEL)
-        )
+        more = f"and {plural(hidden, 'more candidate')}" if shown else plural(hidden, "candidate")
+        parts.append(Text(more, style=LABEL))
     if stage:
         parts.append(Text(f"… {stage}"))
-    text = ", ".join(filter(None, (count_text(record), time_text(record, spent_s))))
-    bar = time_bar(trainings_done(record), trainings_planned(record), text)
+    bar = time_bar(trainings_done(record), trainings_planned(record), how_far(record, spent_s))
     return section("Sweep", Group(*parts, bar))
 
 
@@ -47,13 +47,6 @@ def _rows(record: SweepRecord, most: int) -> tuple[list[CandidateResult], int]:
 
 def _best_tried(result: CandidateResult) -> float:
     return max((trial.accuracy or 0.0 for trial in result.trials), default=0.0)
-
-
-def _table(record: SweepRecord, shown: list[CandidateResult]) -> ConsoleTable:
-    def seeds(result: CandidateResult) -> str:
-        return f"{len(result.compared)}/{record.config.seeds}"
-
-    return ConsoleTable(candidates_table(record, shown, _tone, last=(Column("seeds", True, spare=1), seeds)))
 
 
 def _tone(result: CandidateResult) -> Tone:
