@@ -78,7 +78,7 @@ def run_steps(
     plan = upload_epoch(TrainingPlan(config, len(data)).epoch(0), resolve("cpu"))
     chunk = TritonChunk(Job(config, resolve("cpu"), data, model), plan)
     if state is not None:
-        chunk.load_state(state)
+        chunk.kept.load_state(state)
     losses, start = [], 0
     for count in steps:
         chunk.step_inputs.fill(plan[start : start + count])
@@ -88,7 +88,7 @@ def run_steps(
     return {
         "losses": torch.cat(losses),
         "weights": [parameter.detach() for parameter in model.parameters()],
-        "state": chunk.state(),
+        "state": chunk.kept.state(),
         "kernels": [launch.kernel.__name__ for launch in chunk.launches],
     }
 
@@ -126,7 +126,7 @@ def run_persistent(
     assert cut is not None
     epochs = PersistentEpochs(Job(config, resolve("cpu"), data, model), cut)
     if state is not None:
-        epochs.load_state(state)
+        epochs.kept.load_state(state)
     if whole and not steps:
         losses = epochs(epoch)
     elif whole:
@@ -145,7 +145,7 @@ def run_persistent(
     return {
         "losses": losses,
         "weights": [parameter.detach() for parameter in model.parameters()],
-        "state": epochs.state(),
+        "state": epochs.kept.state(),
         "arrivals": int(epochs._arrivals),
         "programs": cut.programs,
     }
@@ -156,7 +156,7 @@ def classify(config: RunConfig, images: Any) -> Any:
     import torch
 
     from accelmnist.engines.model import MLP
-    from accelmnist.engines.triton.classifier import TritonForward
+    from accelmnist.engines.triton.launches import TritonForward
 
     model = MLP(config.model, seed=config.training.seed)
     return TritonForward(model, config.execution.precision)(torch.from_numpy(images))

@@ -17,7 +17,7 @@ from accelmnist.core.errors import CheckpointError
 from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
-from accelmnist.engines.step.memory import training_bytes
+from accelmnist.engines.step.rules import training_bytes
 from accelmnist.training.checkpoint import load_checkpoint
 from accelmnist.training.evaluation import accuracy_of
 from accelmnist.training.loop import WeightAverage, prepare, train

@@ -146,7 +146,7 @@ def test_an_engine_that_is_dropped_frees_its_model_and_its_state(synthetic: Data
     runner.train_epoch(epoch)
     step = runner.state.__self__
     assert isinstance(step, FunctionalStep)
-    remains = [weakref.ref(thing) for thing in (runner, job.model, step, step.update.count)]
+    remains = [weakref.ref(thing) for thing in (runner, job.model, step, step.kept.scalars["count"][0])]
     del runner, job, step
     gc.collect()
     assert [reference() for reference in remains] == [None] * len(remains)

@@ -16,7 +16,8 @@ from accelmnist.device import resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.plan import TrainingPlan
-from accelmnist.engines.step.functional_update import FunctionalUpdate
+from accelmnist.engines.step.functional import FunctionalUpdate
+from accelmnist.engines.step.rules import SLOTS
 from accelmnist.engines.step.torch_update import TorchUpdate
 from accelmnist.measure.limits.cost import (
     UPDATE_FLOPS,
@@ -95,10 +96,10 @@ class CountElements(TorchDispatchMode):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_flops_of_an_update_are_those_of_our_own_rules(optimizer: str) -> None:
-    weights = torch.ones(7)
-    update = FunctionalUpdate([weights], TrainingConfig(optimizer=optimizer, weight_decay=0.01))
+    update = FunctionalUpdate(TrainingConfig(optimizer=optimizer, weight_decay=0.01))
+    tensors = [torch.ones(7), *(torch.zeros(7) for _ in SLOTS[optimizer]), torch.zeros(())]
     with CountElements(7) as counter:
-        update([torch.ones(7)], torch.tensor(0.1))
+        update.advance(tensors, [torch.ones(7)], torch.tensor(0.1), update.corrections(tensors[-1]))
     assert counter.flops == UPDATE_FLOPS[optimizer]
 
 

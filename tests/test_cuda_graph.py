@@ -25,7 +25,7 @@ from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.engines.step import replay
 from accelmnist.engines.step.replay import ReplayedClassifier, ReplayedEpochs, chunk_sizes, split_steps
-from accelmnist.engines.step.torch_chunk import capacity_of
+from accelmnist.engines.step.torch_steps import capacity_of
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.profile import profile_training
 from tests.graph_stand_in import FakeGraphs

@@ -22,9 +22,8 @@ from accelmnist.data.types import Dataset
 from accelmnist.device import available, cpu_instructions, is_known_without_torch, names, resolve, torch_version
 from accelmnist.device.loading import usable_threads
 from accelmnist.engines import choose, native
-from accelmnist.engines.choose import choose_engine, setting_of
+from accelmnist.engines.choose import BenchmarkSetting, Speed, SpeedTable, choose_engine, setting_of
 from accelmnist.engines.native.network import NativeNetwork
-from accelmnist.engines.speeds import BenchmarkSetting, Speed, SpeedTable
 from accelmnist.show.observer import SilentObserver
 from accelmnist.training import execute as module
 from accelmnist.training.checkpoint import find_stopped_run
@@ -290,7 +289,7 @@ import sys
 from accelmnist.core.config import RunConfig
 from accelmnist.device import resolve
 from accelmnist.engines import choose
-from accelmnist.engines.speeds import Speed, SpeedTable
+from accelmnist.engines.choose import Speed, SpeedTable
 cpu = resolve("cpu")
 setting = choose.setting_of(RunConfig(), cpu)
 speeds = tuple(Speed(setting=setting, engine=name, images_per_s=value, compile_s=0.0, measured="")

@@ -33,7 +33,7 @@ RULES = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}
 
 
 def listed(images: Any, *, threads: int = 2) -> Any:
-    return native.list_pixels(images, threads=threads, level=native.levels()[-1])
+    return native.extension().list_pixels(images, threads=threads, level=native.levels()[-1])
 
 
 def arguments(rule: str = "adam", *, hidden: int = HIDDEN, images: int = IMAGES, steps: int = STEPS) -> dict[str, Any]:
@@ -72,7 +72,7 @@ PLACED = 8
 
 def train(job: dict[str, Any]) -> None:
     values = list(job.values())
-    native.train(*values[:PLACED], **dict(list(job.items())[PLACED:]))
+    native.extension().train(*values[:PLACED], **dict(list(job.items())[PLACED:]))
 
 
 def changed(array: np.ndarray, place: Any, value: float) -> np.ndarray:
@@ -278,7 +278,7 @@ def test_missing_kernels_are_reported_in_one_line_with_the_command_that_builds_t
 def test_kernels_of_other_sources_are_reported_in_one_line_with_the_command_that_rebuilds_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(native, "_extension", lambda: ModuleType("_kernels"))
+    monkeypatch.setattr(native, "extension", lambda: ModuleType("_kernels"))
     assert native.why_missing() == f"the native kernels were built from other sources{REMEDY}"
 
 
@@ -286,7 +286,7 @@ def test_kernels_that_do_not_load_are_reported_in_one_line(monkeypatch: pytest.M
     def broken() -> ModuleType:
         raise ImportError("undefined symbol:\n  PyNothing", name="other")
 
-    monkeypatch.setattr(native, "_extension", broken)
+    monkeypatch.setattr(native, "extension", broken)
     assert native.why_missing() == f"the native kernels can't be loaded (undefined symbol: PyNothing){REMEDY}"
 
 

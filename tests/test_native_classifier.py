@@ -45,14 +45,14 @@ def some_images(count: int, *, seed: int = 1) -> np.ndarray:
 
 
 def made(parameters: Any, *, activation: str = "relu", threads: int = 2, level: str | None = None) -> Any:
-    return native.make_classifier(
+    return native.extension().make_classifier(
         parameters, activation=activation, threads=threads, level=level or native.levels()[-1]
     )
 
 
 def logits_by(classifier: Any, images: np.ndarray) -> np.ndarray:
     logits = np.full((len(images), 10), np.nan, np.float32)
-    native.classify(classifier, images, logits)
+    native.extension().classify(classifier, images, logits)
     return logits
 
 
@@ -94,7 +94,7 @@ def test_the_images_may_lie_where_the_logits_are_written() -> None:
     """Nobody asks for it; it gives some numbers and no crash."""
     memory, classifier = some_images(MANY), made(network())
     logits = memory.reshape(-1)[: MANY * 40].view(np.float32).reshape(MANY, 10)
-    native.classify(classifier, memory, logits)
+    native.extension().classify(classifier, memory, logits)
 
 
 # --- several threads
@@ -142,7 +142,7 @@ def test_a_call_keeps_its_classifier_alive() -> None:
     whole = logits_by(made(parameters), images)
     logits, holder = np.zeros((3000, 10), np.float32), [made(parameters)]
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(lambda: native.classify(holder.pop(), images, logits))
+        call = pool.submit(lambda: native.extension().classify(holder.pop(), images, logits))
         while holder:
             pass  # until the call has taken it
         gc.collect()
@@ -171,7 +171,7 @@ BAD_CALLS: dict[str, tuple[Callable[[], tuple[Any, Any, Any]], type[Exception]]]
     "another library's capsule": (lambda: (datetime.datetime_CAPI, some_images(3), logits_for(3)), TypeError),
     "a set of pixels": (
         lambda: (
-            native.list_pixels(some_images(3), threads=1, level=native.levels()[-1]),
+            native.extension().list_pixels(some_images(3), threads=1, level=native.levels()[-1]),
             some_images(3),
             logits_for(3),
         ),
@@ -189,7 +189,7 @@ def test_a_wrong_call_is_refused_and_writes_nothing(case: str) -> None:
     make, error = BAD_CALLS[case]
     classifier, images, logits = make()
     with pytest.raises(error):
-        native.classify(classifier, images, logits)
+        native.extension().classify(classifier, images, logits)
     assert not np.asarray(logits).any()
 
 
@@ -234,7 +234,9 @@ def test_sizes_that_grow_and_shrink_are_right(calls: Any, threads: Any) -> None:
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=2), st.sampled_from([np.uint8, np.float32, np.int64]))
 def test_no_arrays_crash_it(lengths: Any, kind: Any) -> None:
     with contextlib.suppress(TypeError, ValueError):
-        native.classify(made(network((3,))), np.zeros((lengths[0], 784), kind), np.zeros((lengths[1], 10), np.float32))
+        native.extension().classify(
+            made(network((3,))), np.zeros((lengths[0], 784), kind), np.zeros((lengths[1], 10), np.float32)
+        )
 
 
 # --- memory

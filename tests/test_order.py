@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from accelmnist.core.config import ModelConfig, TrainingConfig
 from accelmnist.core.seeds import Stream, mixed_seed
 from accelmnist.data.split import split_validation
-from accelmnist.engines.initial_weights import initial_parameters
-from accelmnist.engines.plan import dropout_seeds, epoch_order, learning_rates
+from accelmnist.engines.plan import dropout_seeds, epoch_order, initial_parameters, learning_rates
 
 FIRST_WEIGHTS = (-0.04434087872505188, 0.05586638301610947, -0.04069206491112709)
 

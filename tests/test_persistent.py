@@ -25,7 +25,7 @@ from accelmnist.engines.triton.kernels.partition import partition, step_s
 from accelmnist.engines.triton.persistent_epochs import PersistentEpochs, partition_of
 from tests.interpreted import run_persistent
 from tests.rounding import replayed
-from tests.test_gpu_kernels import TYPES, assert_follows, by_torch
+from tests.test_gpu_kernels import assert_follows, by_torch, type_of
 from tests.training_helpers import make_job, small_config
 
 pytestmark = pytest.mark.numeric
@@ -115,9 +115,7 @@ def compiled(config: Any, synthetic: Dataset, capability: Any) -> Any:
     cut = partition_of(config, 132)
     epochs = PersistentEpochs(make_job(config, synthetic, CPU), cut)
     arguments = epochs.arguments(upload_epoch(TrainingPlan(config, len(synthetic.train)).epoch(0), CPU))
-    signature = {
-        name: TYPES[arguments[name].dtype] if name in arguments else "constexpr" for name in persistent.arg_names
-    }
+    signature = {name: type_of(arguments[name]) if name in arguments else "constexpr" for name in persistent.arg_names}
     signature |= {"first": "i32", "steps": "i32"}
     source = ASTSource(persistent, signature, epochs.constants | {"PART": "all"})
     options = {"num_warps": cut.warps, "num_stages": 1, "launch_cooperative_grid": True}

@@ -30,7 +30,7 @@ from accelmnist.engines.contract import Engine
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.device_runner import device_runner
-from accelmnist.engines.step.eager_steps import EagerSteps
+from accelmnist.engines.step.torch_steps import EagerSteps
 from accelmnist.show.document import Document
 from accelmnist.show.profile import profile_section, whole_profile
 from accelmnist.show.render.console import as_text, print_document
@@ -118,7 +118,7 @@ class ReadingEngine(EagerEngine):
     @classmethod
     def prepare(cls, job: Any, sample: Any) -> Any:
         steps = ReadingSteps(job)
-        return device_runner(steps.train_epoch, steps.update, job.device)
+        return device_runner(steps.train_epoch, steps.update.kept, job.device)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -45,7 +45,7 @@ def same_to_the_bit(folder: Path, expected: dict[str, torch.Tensor]) -> bool:
 
 def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     """Press Ctrl-C in the middle of an epoch, as a signal to this process."""
-    from accelmnist.engines.step.eager_steps import EagerSteps
+    from accelmnist.engines.step.torch_steps import EagerSteps
 
     original = EagerSteps.train_epoch
     calls = []
@@ -85,7 +85,7 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_same(
 def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from accelmnist.engines.step.eager_steps import EagerSteps
+    from accelmnist.engines.step.torch_steps import EagerSteps
 
     original, calls = EagerSteps.train_epoch, []
 
@@ -182,7 +182,7 @@ def test_a_stop_after_the_last_epoch_loses_no_epoch(
     uninterrupted: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ctrl-C while the result is checked stops at once, and resuming only checks again."""
-    from accelmnist.engines.step.eager_steps import EagerSteps
+    from accelmnist.engines.step.torch_steps import EagerSteps
     from accelmnist.training import proof
 
     with monkeypatch.context() as patch:

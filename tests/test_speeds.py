@@ -10,16 +10,17 @@ import pytest
 
 from accelmnist.core.errors import RecordError
 from accelmnist.device import resolve
-from accelmnist.engines import native, speeds
-from accelmnist.engines.choose import choose_engine, setting_of
-from accelmnist.engines.speeds import (
+from accelmnist.engines import choose, native
+from accelmnist.engines.choose import (
     BenchmarkSetting,
     Speed,
     SpeedTable,
+    choose_engine,
     fastest,
     keep_speeds,
     load_speeds,
     setting_distance,
+    setting_of,
     table_path,
 )
 from accelmnist.measure.session import FEWEST_SAMPLES, speeds_of
@@ -126,7 +127,7 @@ def test_a_table_that_cannot_be_read_is_begun_anew() -> None:
 
 
 def test_the_table_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speeds, "_MOST_ENTRIES", 3)
+    monkeypatch.setattr(choose, "_MOST_ENTRIES", 3)
     for batch_size in range(1, 6):
         keep_speeds([speed("eager", 1.0, setting=replace(HERE, batch_size=batch_size))])
     assert [one.setting.batch_size for one in load_speeds().speeds] == [3, 4, 5]

@@ -21,7 +21,7 @@ from accelmnist.device import resolve
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
-from accelmnist.engines.step.eager_steps import EagerSteps
+from accelmnist.engines.step.torch_steps import EagerSteps
 from accelmnist.training.evaluation import evaluate
 from accelmnist.training.reference.scores import check_scores, oracle_scores
 from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
@@ -100,7 +100,7 @@ def faulty_engine(**faults: Callable[..., Any]) -> type[EagerEngine]:
         @classmethod
         def prepare(cls, job: Any, sample: Any) -> Any:
             steps = FaultySteps(job, faults)
-            return device_runner(steps.train_epoch, steps.update, job.device)
+            return device_runner(steps.train_epoch, steps.update.kept, job.device)
 
     return FaultyEngine
 

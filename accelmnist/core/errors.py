@@ -63,3 +63,8 @@ class StoppedError(AccelmnistError):
     """The user stopped the run; no mistake, but it needs its own exit code."""
 
     exit_code = 130
+
+
+def headline(error: BaseException) -> str:
+    """The first line of what a library's error says, or its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accelmnist.core.config import Precision, RunConfig
-from accelmnist.device import Device, compile_capability
+from accelmnist.device import KINDS, Device, compile_capability
 from accelmnist.engines.contract import Classifier, Engine, Job, Runner
 from accelmnist.engines.plan import HostEpoch
 
@@ -22,7 +22,7 @@ class CompiledEngine(Engine):
     """The whole step as one compiled graph."""
 
     summary = "the whole step in one compiled graph"
-    compiles = True
+    compiles_on = KINDS
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step compiles

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.device import KINDS, Device
-from accelmnist.engines.initial_weights import initial_parameters
-from accelmnist.engines.plan import Epoch, HostEpoch
+from accelmnist.engines.plan import Epoch, Floats, HostEpoch, initial_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 State = dict[str, "Tensor"]
 # Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
 Classifier = Callable[["Tensor"], "Tensor"]
-Floats = NDArray[np.float32]
 
 
 class Job:
@@ -122,12 +120,7 @@ class Engine(ABC):
 
     summary: ClassVar[str]  # for people: what it does, in a phrase
     kinds: ClassVar[tuple[str, ...]] = KINDS  # of device on which it can run at all, whatever is installed
-    compiles: ClassVar[bool] = False  # whether `prepare` takes so long that people should be told
-
-    @classmethod
-    def compiles_on(cls, kind: str) -> bool:  # noqa: ARG003 - for most engines the device makes no difference
-        """`compiles` on devices of `kind`, where that depends on it."""
-        return cls.compiles
+    compiles_on: ClassVar[tuple[str, ...]] = ()  # kinds on which `prepare` takes so long that people should be told
 
     @classmethod
     @abstractmethod

@@ -24,7 +24,7 @@ class CudaGraphEngine(Engine):
 
     summary = "torch's kernels, captured once and replayed many steps at a time"
     kinds = ("cuda",)
-    compiles = True
+    compiles_on = kinds
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step can be captured
@@ -34,12 +34,11 @@ class CudaGraphEngine(Engine):
     @classmethod
     def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Capture a graph a size of chunk; the weights and the state end as they began."""
-        from accelmnist.engines.step.device_runner import device_runner, upload_epoch
-        from accelmnist.engines.step.replay import ReplayedEpochs
-        from accelmnist.engines.step.torch_chunk import TorchChunk
+        from accelmnist.engines.step.device_runner import upload_epoch
+        from accelmnist.engines.step.replay import replaying_runner
+        from accelmnist.engines.step.torch_steps import TorchChunk
 
-        chunk = TorchChunk(job, upload_epoch(sample, job.device))
-        return device_runner(ReplayedEpochs(chunk, job.device), chunk.update, job.device)
+        return replaying_runner(TorchChunk(job, upload_epoch(sample, job.device)), job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:

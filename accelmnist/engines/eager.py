@@ -1,7 +1,7 @@
 """Training as the framework does it: operations one by one, autograd, torch's fused update.
 
 It is the baseline of every speed-up, and in float32 on the CPU the reference of every verdict, so it stays plain: see
-`step/eager_steps.py`.
+`step/torch_steps.py`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class EagerEngine(Engine):
     def prepare(cls, job: Job, sample: HostEpoch) -> Runner:  # noqa: ARG003 - nothing here depends on the shapes
         """Make the optimizer's state; nothing is compiled."""
         from accelmnist.engines.step.device_runner import device_runner
-        from accelmnist.engines.step.eager_steps import EagerSteps
+        from accelmnist.engines.step.torch_steps import EagerSteps
 
         steps = EagerSteps(job)
-        return device_runner(steps.train_epoch, steps.update, job.device)
+        return device_runner(steps.train_epoch, steps.update.kept, job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:

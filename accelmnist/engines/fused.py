@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accelmnist.core.config import Precision, RunConfig
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, headline
 from accelmnist.device import Device, compile_capability
 from accelmnist.engines import native
 from accelmnist.engines.contract import Classifier, Engine, Job, Runner
@@ -25,11 +25,7 @@ class FusedEngine(Engine):
 
     summary = "kernels of our own: native code on the CPU, zeros skipped; Triton on CUDA, replayed"
     kinds = ("cpu", "cuda")
-
-    @classmethod
-    def compiles_on(cls, kind: str) -> bool:
-        """Triton compiles in `prepare`; the native kernels were compiled with the package."""
-        return kind == "cuda"
+    compiles_on = ("cuda",)  # Triton does; the native kernels were compiled with the package
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:
@@ -58,11 +54,10 @@ class FusedEngine(Engine):
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
         """On CUDA a launch a layer, replayed; on the CPU native inference with a copy of the weights, where it runs."""
-        if device.kind == "cuda" and compile_capability(device).available:
-            from accelmnist.engines.step.replay import ReplayedClassifier
-            from accelmnist.engines.triton.classifier import TritonForward
+        if device.kind == "cuda":
+            from accelmnist.engines.triton.launches import replayed_classifier
 
-            return ReplayedClassifier(TritonForward(model, precision), device)
+            return replayed_classifier(model, device, precision)
         if device.kind != "cpu" or precision != "fp32" or native.why_missing():
             return None
         from accelmnist.engines.native.network import native_classifier
@@ -73,16 +68,14 @@ class FusedEngine(Engine):
 def _replayed(job: Job, sample: HostEpoch) -> Runner:
     from triton.errors import TritonError
 
-    from accelmnist.engines.step.device_runner import device_runner, upload_epoch
-    from accelmnist.engines.step.replay import ReplayedEpochs
+    from accelmnist.engines.step.device_runner import upload_epoch
+    from accelmnist.engines.step.replay import replaying_runner
     from accelmnist.engines.triton.chunk import TritonChunk
 
     try:
-        chunk = TritonChunk(job, upload_epoch(sample, job.device))
-        return device_runner(ReplayedEpochs(chunk, job.device), chunk, job.device)
+        return replaying_runner(TritonChunk(job, upload_epoch(sample, job.device)), job.device)
     except TritonError as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DeviceError(f"Triton failed: {cause}", remedy="Run with --engine cuda_graph") from error
+        raise DeviceError(f"Triton failed: {headline(error)}", remedy="Run with --engine cuda_graph") from error
 
 
 ENGINE = FusedEngine

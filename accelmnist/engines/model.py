@@ -9,7 +9,7 @@ cross-entropy, sigmoid with binary cross-entropy, linear with half the squared e
 averaged over the batch. One learning rate therefore means the same for all three. Source: Bishop, "Pattern
 Recognition and Machine Learning", section 5.2 (canonical link functions).
 
-The weights start from what `initial_weights` draws.
+The weights start from what `plan` draws.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from accelmnist.core.config import CLASSES, Activation, ModelConfig, Output, Precision
 from accelmnist.device import Device, autocast, matmul_precision
-from accelmnist.engines.initial_weights import initial_parameters
+from accelmnist.engines.plan import initial_parameters
 
 _CHUNK = 10_000  # images a forward pass: 31 MB of float32 inputs, the whole test set at once
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accelmnist.core.config import Precision, RunConfig
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, headline
 from accelmnist.device import Device, compile_capability, is_out_of_memory, multiprocessors
 from accelmnist.engines.contract import Classifier, Engine, Job, Runner
 from accelmnist.engines.plan import HostEpoch
@@ -24,7 +24,7 @@ class PersistentEngine(Engine):
 
     summary = "one Triton kernel of our own for all steps of an epoch"
     kinds = ("cuda",)
-    compiles = True
+    compiles_on = kinds
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:
@@ -60,19 +60,17 @@ class PersistentEngine(Engine):
         except (TritonError, RuntimeError) as error:  # a cooperative grid that the driver refuses is the latter
             if is_out_of_memory(error):
                 raise
-            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise DeviceError(f"Triton failed: {cause}", remedy="Run with --engine fused") from error
-        return device_runner(epochs, epochs, job.device)
+            raise DeviceError(f"Triton failed: {headline(error)}", remedy="Run with --engine fused") from error
+        return device_runner(epochs, epochs.kept, job.device)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
         """As `fused` does on CUDA: a forward pass has no steps that could stay on the device."""
-        if device.kind != "cuda" or not compile_capability(device).available:
+        if device.kind != "cuda":
             return None
-        from accelmnist.engines.step.replay import ReplayedClassifier
-        from accelmnist.engines.triton.classifier import TritonForward
+        from accelmnist.engines.triton.launches import replayed_classifier
 
-        return ReplayedClassifier(TritonForward(model, precision), device)
+        return replayed_classifier(model, device, precision)
 
 
 ENGINE = PersistentEngine

@@ -1,4 +1,7 @@
-"""The plan of an epoch: what differs from step to step, made on the host from the run's configuration alone.
+"""The weights that a run starts from, and the plan of each epoch: made on the host from its configuration alone.
+
+Initial weights are uniform: He's variance for rectifiers, Glorot's for saturating functions (He et al. 2015; Glorot and
+Bengio 2010). Biases start from zero. All are the same to the bit for every device.
 
 Order. One seeded permutation an epoch: the same seed gives the same batches on every device and engine, which is what
 makes their results comparable. A permutation depends on its seed and epoch alone, so a resumed run needs no state of a
@@ -14,35 +17,31 @@ Nothing here needs torch, so that training can be planned, and begin, before it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import RunConfig, TrainingConfig, steps_per_epoch
+from accelmnist.core.config import Activation, ModelConfig, RunConfig, TrainingConfig, steps_per_epoch
 from accelmnist.core.records import EpochFigures
 from accelmnist.core.seeds import Stream, generator
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float32]
 Positions = NDArray[np.float64]
 
+_SATURATING: tuple[Activation, ...] = ("tanh", "sigmoid")
+_LINE = 16  # float32 numbers in 64 bytes
 _FIRST_SHARE = 1 / 25
 _LAST_SHARE = 1 / 10_000
 
-
-class Sliceable(Protocol):
-    """What a plan is made of: NumPy's arrays on the host, or torch's tensors on a device."""
-
-    def __getitem__(self, steps: Any, /) -> Any:
-        """A part of it."""
-
-    def __len__(self) -> int:
-        """How many steps there are."""
-
-
-Array = TypeVar("Array", bound=Sliceable)
-Other = TypeVar("Other", bound=Sliceable)
+Array = TypeVar("Array", NDArray[Any], "Tensor")  # NumPy's on the host, or torch's on a device
+Other = TypeVar("Other", NDArray[Any], "Tensor")
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,17 @@ class Epoch(Generic[Array]):
 
     def __len__(self) -> int:
         return len(self.order)
+
+    def steps(self) -> Iterator[tuple[Any, Any, Any]]:
+        """Order, learning rate and dropout seed of each step."""
+        return zip(self.order, self.learning_rates, self.dropout_seeds, strict=True)
+
+    def fill(self, part: Epoch[Array]) -> None:
+        """Copy `part` into the first steps: within the device if both are there."""
+        assert part.order.shape[1:] == self.order.shape[1:], "the batch of an epoch is the sample's"
+        here = slice(len(part))
+        self.order[here], self.learning_rates[here] = part.order, part.learning_rates
+        self.dropout_seeds[here] = part.dropout_seeds
 
     def map(self, change: Callable[[Array], Other]) -> Epoch[Other]:
         """The plan with `change` done to each of its three parts."""
@@ -90,9 +100,7 @@ class TrainingPlan:
             dropout_seeds=dropout_seeds(self.steps, seed=seed, epoch=number),
         )
 
-    def figures(
-        self, number: int, losses: NDArray[np.float32], *, train_s: float, accuracy: float | None
-    ) -> EpochFigures:
+    def figures(self, number: int, losses: Floats, *, train_s: float, accuracy: float | None) -> EpochFigures:
         """The figures of epoch `number`, counted from 0, which took `train_s` and had these `losses` (steps,)."""
         return EpochFigures(
             epoch=number + 1,
@@ -116,7 +124,7 @@ def dropout_seeds(steps: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     return generator(seed, Stream.DROPOUT, epoch).integers(2**31, size=steps)
 
 
-def learning_rates(config: TrainingConfig, steps: int) -> NDArray[np.float32]:
+def learning_rates(config: TrainingConfig, steps: int) -> Floats:
     """The learning rate of each of `steps` steps: (steps,)."""
     position = np.arange(steps) / max(steps - 1, 1)  # 0 at the first step, 1 at the last
     return (config.peak_rate * _share_of_peak(config, position)).astype(np.float32)
@@ -136,3 +144,28 @@ def _one_cycle(position: Positions, warmup: float) -> Positions:
     rise = _FIRST_SHARE + (1 - _FIRST_SHARE) * position / max(warmup, 1e-12)
     fall = _LAST_SHARE + (1 - _LAST_SHARE) * _cosine((position - warmup) / (1 - warmup))
     return np.where(position < warmup, rise, fall)
+
+
+def initial_parameters(config: ModelConfig, *, seed: int) -> list[Floats]:
+    """Weight (units, inputs) and bias (units,) of every layer in turn."""
+    rng = generator(seed, Stream.WEIGHTS)
+    parameters = []
+    for inputs, units in zip(config.sizes, config.sizes[1:], strict=False):
+        bound = np.float32(_bound(inputs, units, config.activation))
+        weight = aligned_zeros(units, inputs)
+        rng.random(dtype=np.float32, out=weight)
+        np.multiply(2 * weight - 1, bound, out=weight)
+        parameters += [weight, aligned_zeros(units)]
+    return parameters
+
+
+def aligned_zeros(*shape: int) -> Floats:
+    """Zeros that begin where a line of the processor's cache does, as torch's own memory: kernels depend on it."""
+    size = math.prod(shape)
+    memory = np.zeros(size + _LINE, dtype=np.float32)
+    start = (-memory.ctypes.data // memory.itemsize) % _LINE
+    return memory[start : start + size].reshape(shape)
+
+
+def _bound(inputs: int, units: int, activation: Activation) -> float:
+    return math.sqrt(6 / (inputs + units)) if activation in _SATURATING else math.sqrt(6 / inputs)

@@ -23,7 +23,7 @@ from accelmnist.device import Device, available, matmul_precision, precision_cap
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations
 from accelmnist.engines.model import MLP
-from accelmnist.engines.step.memory import require_memory
+from accelmnist.engines.step.rules import require_memory
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.evaluation import evaluate, evaluation_of

@@ -15,8 +15,7 @@ from accelmnist.core.errors import AccelmnistError, DeviceError, OutputError
 from accelmnist.core.records import Status
 from accelmnist.device import Device, memory_errors, require_threads, resolve, set_threads, total_memory_bytes
 from accelmnist.device.environment import describe_environment
-from accelmnist.engines.choose import engine_class, machine_name
-from accelmnist.engines.speeds import BenchmarkSetting, Speed, keep_speeds
+from accelmnist.engines.choose import BenchmarkSetting, Speed, engine_class, keep_speeds, machine_name
 from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.machine import PeakMemory
@@ -123,7 +122,7 @@ class Session:
 
     def compiles(self, case: Case) -> bool:
         """Whether the case's engine compiles."""
-        return engine_class(case.engine).compiles_on(case.device.partition(":")[0])
+        return case.device.partition(":")[0] in engine_class(case.engine).compiles_on
 
     @property
     def devices(self) -> dict[str, Device]:

@@ -55,7 +55,7 @@ def train_to_target(config: RunConfig, device: Device, engine_name: str, target:
     job = Job(config, device, dataset.train)
     engine = engine_class(engine_name)
     runner = prepare(engine, job)
-    compile_s = runner.prepare_s if engine.compiles_on(device.kind) else None
+    compile_s = runner.prepare_s if device.kind in engine.compiles_on else None
     best = 0.0
     try:
         for result in train(runner, job, probe=None):

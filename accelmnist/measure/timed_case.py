@@ -172,7 +172,7 @@ class TimedTraining(TimedCase):
         self.job = Job(config, device, data)
         engine = engine_class(case.engine)
         self.runner = prepare(engine, self.job)
-        self.compile_s = self.runner.prepare_s if engine.compiles_on(device.kind) else None
+        self.compile_s = self.runner.prepare_s if device.kind in engine.compiles_on else None
         self._epoch = self.runner.upload(TrainingPlan(config, len(data)).epoch(0))
         self._weights = [weight.detach().clone() for weight in self.job.model.parameters()]
         self._state = self.runner.state()
@@ -213,7 +213,7 @@ class TimedInference(TimedCase):
         with matmul_precision(device, case.precision):
             first = seconds_of(self._call, device)
             again = seconds_of(self._call, device)
-        compiles = engine_class(case.engine).compiles_on(device.kind)
+        compiles = device.kind in engine_class(case.engine).compiles_on
         self.compile_s = max(first - again, 0.0) if compiles else None
 
     def _call(self) -> torch.Tensor:

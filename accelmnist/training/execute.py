@@ -14,7 +14,7 @@ from collections.abc import Callable
 from accelmnist.core.config import RunConfig
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.engines.contract import Job
-from accelmnist.engines.step.memory import require_memory
+from accelmnist.engines.step.rules import require_memory
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
@@ -110,7 +110,7 @@ class Training:
 
     def _prepare(self) -> None:
         run, engine = self.run, self.run.setup.engine.engine
-        compiles = engine.compiles_on(run.setup.device.kind)
+        compiles = run.setup.device.kind in engine.compiles_on
         if compiles:
             run.observer.stage("compiling the step")
         self.runner = prepare(engine, self.job)

@@ -19,8 +19,8 @@ from accelmnist.core.errors import CheckpointError, DivergedError
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.types import DeviceSet, ImageSet
 from accelmnist.device import matmul_precision, synchronize
-from accelmnist.engines.contract import Engine, Floats, Job, Runner, State
-from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.contract import Engine, Job, Runner, State
+from accelmnist.engines.plan import Floats, TrainingPlan
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,8 @@ import torch
 from accelmnist.core.records import Check
 from accelmnist.data.types import upload
 from accelmnist.device import peak_memory_bytes
-from accelmnist.engines.contract import Floats, Job, Runner
+from accelmnist.engines.contract import Job, Runner
+from accelmnist.engines.plan import Floats
 from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, save_model
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.training.reference.scores import OracleScores

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from types import ModuleType
-from typing import Any
 
 INTERFACE = 3  # version of the extension's functions; setup.py compiles the same number into it
 LEVEL_VARIABLE = "ACCELMNIST_LEVEL"
@@ -25,7 +24,7 @@ _REBUILD = (
 def why_missing() -> str | None:
     """Why the kernels can't run here, with the remedy, in one line; None if they can."""
     try:
-        module = _extension()
+        module = extension()
     except ImportError as error:
         cause = (
             "are not built"
@@ -43,7 +42,7 @@ def why_missing() -> str | None:
 
 def levels() -> tuple[str, ...]:
     """Names of the instruction levels that run here, the widest last."""
-    return tuple(_extension().levels())
+    return tuple(extension().levels())
 
 
 def chosen_level() -> str:
@@ -56,27 +55,8 @@ def interface_of(module: ModuleType) -> int:
     return int(getattr(module, "INTERFACE", 0))
 
 
-def list_pixels(images: Any, *, threads: int, level: str) -> Any:
-    """The pixels of `images` that are not black, in the form in which `train` takes them: see `_kernels.pyi`."""
-    return _extension().list_pixels(images, threads=threads, level=level)
-
-
-def train(*arrays: Any, **settings: Any) -> None:
-    """Run the steps of an epoch: see `_kernels.pyi`."""
-    _extension().train(*arrays, **settings)
-
-
-def make_classifier(parameters: Any, *, activation: str, threads: int, level: str) -> Any:
-    """A copy of a network's weights in the form in which `classify` takes them: see `_kernels.pyi`."""
-    return _extension().make_classifier(parameters, activation=activation, threads=threads, level=level)
-
-
-def classify(classifier: Any, images: Any, logits: Any) -> None:
-    """Write the logits of images: see `_kernels.pyi`."""
-    _extension().classify(classifier, images, logits)
-
-
-def _extension() -> ModuleType:
+def extension() -> ModuleType:
+    """The extension, whose functions `_kernels.pyi` describes; raises ImportError if it is not built."""
     from accelmnist.engines.native import _kernels
 
     return _kernels

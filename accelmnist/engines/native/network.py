@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from accelmnist.core.config import CLASSES
 from accelmnist.device import threads_in_force
 from accelmnist.engines import native
-from accelmnist.engines.contract import Floats, Job
-from accelmnist.engines.initial_weights import aligned_zeros
-from accelmnist.engines.plan import HostEpoch
+from accelmnist.engines.contract import Job
+from accelmnist.engines.plan import Floats, HostEpoch, aligned_zeros
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from accelmnist.engines.contract import Classifier, State
     from accelmnist.engines.model import MLP
+    from accelmnist.engines.step.device_runner import StepState
 
 _LEAST_UNITS = 16  # of the widest layer for each thread; with fewer, meeting costs more than it brings
 
@@ -50,7 +50,7 @@ class NativeNetwork:
         """Run all steps; returns their losses (steps,)."""
         losses = np.empty(len(epoch), dtype=np.float32)
         training, model = self.job.config.training, self.job.config.model
-        native.train(
+        native.extension().train(
             tuple(self.parameters),
             tuple(tuple(row) for row in self.slots.values()),
             self._pixels(),
@@ -78,12 +78,12 @@ class NativeNetwork:
         return losses
 
     def _pixels(self) -> Any:
-        """The pixels that are not black, for `native.train`: listed once, and anew when the images were augmented."""
+        """The pixels that are not black, for `train`: listed once, and anew when the images were augmented."""
         augmentation = self.job.augmentation
         version = 0 if augmentation is None else augmentation.written
         if self._listed is None or self._listed[0] != version:
             images, level = self.job.host_images.images, native.chosen_level()
-            self._listed = version, native.list_pixels(images, threads=self.threads, level=level)
+            self._listed = version, native.extension().list_pixels(images, threads=self.threads, level=level)
         return self._listed[1]
 
     def logits(self, images: NDArray[np.uint8]) -> Floats:
@@ -94,39 +94,35 @@ class NativeNetwork:
 
     def state(self) -> State:
         """The optimizer's state under its common names, as copies."""
-        import torch
-
-        from accelmnist.engines.step.state import export_state
-
-        slots = {name: [torch.from_numpy(array) for array in row] for name, row in self.slots.items()}
-        return export_state(self._names, slots, {"count": torch.tensor(float(self.count))} if slots else {})
+        return self._in_torch().state()
 
     def load_state(self, state: State) -> None:
         """Take over a state that `state()` of any engine gave."""
+        shared = self._in_torch()
+        shared.load_state(state)
+        if self.slots:
+            self.count = int(shared.scalars["count"][0])
+
+    def _in_torch(self) -> StepState:
+        """The state in tensors that share the slots' memory; `count` is a copy."""
         import torch
 
-        from accelmnist.engines.step.state import import_state
+        from accelmnist.engines.step.device_runner import StepState
 
-        count = torch.tensor(float(self.count))
         slots = {name: [torch.from_numpy(array) for array in row] for name, row in self.slots.items()}
-        import_state(state, self._names, slots, {"count": count} if slots else {})
-        self.count = int(count)
-
-    @property
-    def _names(self) -> list[str]:
-        return [name for name, _ in self.job.model.named_parameters()]
+        return StepState.of_job(self.job, slots, {"count": [torch.tensor(float(self.count))] if slots else []})
 
 
 def array_classifier(
     parameters: Sequence[Floats], *, activation: str, threads: int
 ) -> Callable[[NDArray[np.uint8]], Floats]:
     """Logits (n, 10) of images (n, 784) by a copy of `parameters`, on at most `threads` threads."""
-    level = native.chosen_level()
-    classifier = native.make_classifier(tuple(parameters), activation=activation, threads=threads, level=level)
+    kernels, level = native.extension(), native.chosen_level()
+    classifier = kernels.make_classifier(tuple(parameters), activation=activation, threads=threads, level=level)
 
     def classify(images: NDArray[np.uint8]) -> Floats:
         logits = np.empty((len(images), CLASSES), np.float32)
-        native.classify(classifier, images, logits)
+        kernels.classify(classifier, images, logits)
         return logits
 
     return classify

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from accelmnist.core.config import Precision
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, headline
 from accelmnist.device import Device, autocast, matmul_precision
 from accelmnist.engines.compilation import compile_apart
 from accelmnist.engines.contract import Classifier, Job, Runner
@@ -47,12 +47,8 @@ class StepLoop:
 
     def plan(self, part: DeviceEpoch) -> None:
         """Set the steps of the next call, at most `capacity`."""
-        steps = len(part)
-        assert part.order.shape[1:] == self._plan.order.shape[1:], "the batch of an epoch is the sample's"
-        self._plan.order[:steps] = part.order
-        self._plan.learning_rates[:steps] = part.learning_rates
-        self._plan.dropout_seeds[:steps] = part.dropout_seeds
-        self._steps.fill_(steps)
+        self._plan.fill(part)
+        self._steps.fill_(len(part))
 
     def __call__(self) -> Tensor:
         """Run the planned steps; returns (capacity,) float32, which begins with their losses."""
@@ -102,12 +98,10 @@ def compiled_runner(job: Job, sample: HostEpoch) -> Runner:
     try:
         run(plan[:1])
     except torch._dynamo.exc.TorchDynamoException as error:
-        cause = (str(error).strip().splitlines() or ["no message"])[0]
-        raise DeviceError(
-            f"torch.compile failed: {cause}", remedy="Run with --engine eager; TORCH_LOGS=+dynamo shows more"
-        ) from error
+        remedy = "Run with --engine eager; TORCH_LOGS=+dynamo shows more"
+        raise DeviceError(f"torch.compile failed: {headline(error)}", remedy=remedy) from error
     torch._foreach_copy_(changed, before)
-    return device_runner(run, step, job.device)
+    return device_runner(run, step.kept, job.device)
 
 
 def epoch_by_loop(step: FunctionalStep, sample: DeviceEpoch, device: Device) -> EpochFunction:
@@ -131,8 +125,7 @@ def epoch_by_steps(step: FunctionalStep, device: Device) -> EpochFunction:
     compiled = compile_apart(step, name="training_step", device=device)
 
     def run(epoch: DeviceEpoch) -> Tensor:
-        plan = zip(epoch.order, epoch.learning_rates, epoch.dropout_seeds, strict=True)
-        return torch.stack([compiled(index, rate, seed) for index, rate, seed in plan])
+        return torch.stack([compiled(*one) for one in epoch.steps()])
 
     return run
 

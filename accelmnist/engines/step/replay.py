@@ -18,51 +18,30 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, headline
 from accelmnist.device import Device, Replay, capture_graph, capture_graphs, is_out_of_memory
-from accelmnist.engines.contract import Classifier
-from accelmnist.engines.step.device_runner import DeviceEpoch
+from accelmnist.engines.contract import Classifier, Runner
+from accelmnist.engines.step.device_runner import DeviceEpoch, StepState, device_runner
 
 MOST_STEPS = 32  # of a chunk: a replay then costs the host less than a hundredth of what the device does
 
 
-class StepInputs:
-    """The plan of up to `capacity` steps, in tensors that never move; all plans have the batch shape of `sample`."""
-
-    def __init__(self, sample: DeviceEpoch, capacity: int) -> None:
-        # The sample's first step throughout: capturing runs the steps, and must find images that are there.
-        self.order = sample.order[:1].repeat(capacity, 1)
-        self.learning_rates = sample.learning_rates[:1].repeat(capacity)
-        self.dropout_seeds = sample.dropout_seeds[:1].repeat(capacity)
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def fill(self, part: DeviceEpoch) -> None:
-        """Set the first steps, at most `capacity`: three copies, within the device if `part` is there."""
-        steps = len(part)
-        assert part.order.shape[1:] == self.order.shape[1:], "the batch of an epoch is the sample's"
-        self.order[:steps] = part.order
-        self.learning_rates[:steps] = part.learning_rates
-        self.dropout_seeds[:steps] = part.dropout_seeds
-
-
 class GraphChunk(ABC):
-    """A function of step inputs that can be captured: it keeps nothing in Python, and never waits for the host.
+    """Up to `capacity` steps as a function that can be captured: it keeps nothing in Python, and never waits.
 
-    `losses` (capacity,) float32 on the device are those of the last call.
+    `step_inputs` are the plan of the steps, in tensors that never move; all plans have the batch shape of `sample`.
+    `losses` (capacity,) float32 on the device are those of the last call. `kept` is all that a step changes.
     """
 
-    step_inputs: StepInputs
-    losses: Tensor
+    def __init__(self, kept: StepState, sample: DeviceEpoch, capacity: int) -> None:
+        self.kept = kept
+        # The sample's first step throughout: capturing runs the steps, and must find images that are there.
+        self.step_inputs = sample[:1].map(lambda part: part.repeat_interleave(capacity, dim=0))
+        self.losses = torch.zeros_like(self.step_inputs.learning_rates)
 
     @abstractmethod
     def __call__(self, steps: int) -> None:
         """Run the first `steps` of the step inputs, in place."""
-
-    @abstractmethod
-    def tensors(self) -> list[Tensor]:
-        """Everything that a step changes, so that the runs of a capture can be undone."""
 
 
 class ReplayedEpochs:
@@ -84,6 +63,11 @@ class ReplayedEpochs:
             losses[here] = self.chunk.losses[:size]
             start += size
         return losses
+
+
+def replaying_runner(chunk: GraphChunk, device: Device) -> Runner:
+    """The runner whose epochs are replays of `chunk`."""
+    return device_runner(ReplayedEpochs(chunk, device), chunk.kept, device)
 
 
 class ReplayedClassifier:
@@ -112,15 +96,15 @@ class ReplayedClassifier:
 
 def _capture(chunk: GraphChunk, sizes: list[int], device: Device) -> list[Replay]:
     """The captured graphs. Capturing runs the steps as well; that is undone, also if it fails."""
-    changed = chunk.tensors()
+    changed = chunk.kept.tensors()
     before = [tensor.clone() for tensor in changed]
     try:
         return capture_graphs(device, [partial(chunk, size) for size in sizes])
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        cause = (str(error).strip().splitlines() or ["no message"])[0]
-        raise DeviceError(f"the steps can't be captured: {cause}", remedy="Run with --engine eager") from error
+        remedy = "Run with --engine eager"
+        raise DeviceError(f"the steps can't be captured: {headline(error)}", remedy=remedy) from error
     finally:
         torch._foreach_copy_(changed, before)
 

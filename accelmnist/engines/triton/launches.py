@@ -1,25 +1,22 @@
-"""The launches of a training step by the Triton kernels in `kernels/`: kernels, tensors and blocks.
-
-A network with one hidden layer needs three: the hidden layer forward; the outputs, with the loss and the gradients of
-both layers; the gradients of all weights together with their update. Every further hidden layer adds three.
-"""
+"""What training and inference by the Triton kernels in `kernels/` share, and inference: a launch a layer."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from accelmnist.core.config import CLASSES, RunConfig, TrainingConfig
-from accelmnist.data.types import DeviceSet
-from accelmnist.engines.step.replay import StepInputs
+from accelmnist.core.config import CLASSES, Precision, RunConfig, TrainingConfig
+from accelmnist.device import Device, compile_capability, operand_dtype
+from accelmnist.engines.contract import Classifier
+from accelmnist.engines.model import MLP
+from accelmnist.engines.step.device_runner import StepState
+from accelmnist.engines.step.replay import ReplayedClassifier
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON
-from accelmnist.engines.triton.kernels.constants import Block, Product, Rule, Tile, tile
-
-T = TypeVar("T")
+from accelmnist.engines.triton.kernels.constants import Block, Network, Parameter, Product, Rule, tile
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Launch:
 
     kernel: Any
     grid: tuple[int, ...]
-    arguments: Mapping[str, Tensor]
+    arguments: Mapping[str, Any]  # tensors, or groups of them
     constants: Mapping[str, Any]
     takes_step: bool = True
 
@@ -38,163 +35,47 @@ class Launch:
         self.kernel[self.grid](**self.arguments, **numbers, **self.constants)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """The tensors that the kernels of a step read and write, on the device and never moved.
+def forward_launch(
+    layer: int,
+    tensors: Mapping[str, Tensor],
+    training: Mapping[str, Tensor] | None,
+    *,
+    model: Network,
+    product: Product,
+) -> Launch:
+    """A layer forward, counted from 0: `tensors` are its source, order, weight, bias and values by name.
 
-    `slots` has one list a slot, of one tensor a parameter. Each hidden layer has `values` and `activation_grads` of
-    (batch, units), each layer `gradients`, the outputs' last. `loss_parts` (capacity, programs) add up to each step's
-    loss, and `corrections` (2, capacity) are Adam's two factors.
+    `training` adds the dropout seeds and where the derivatives go.
     """
+    from accelmnist.engines.triton.kernels.layers import forward
 
-    data: DeviceSet
-    step_inputs: StepInputs
-    parameters: Sequence[Tensor]
-    slots: Sequence[Sequence[Tensor]]
-    values: Sequence[Tensor]
-    activation_grads: Sequence[Tensor]
-    gradients: Sequence[Tensor]
-    loss_parts: Tensor
-    corrections: Tensor
-
-
-@dataclass(frozen=True)
-class _LayerUpdate:
-    """A layer's update: its grid, its own arguments and its block."""
-
-    grid: tuple[int, int]
-    arguments: dict[str, Tensor]
-    block: Block
+    batch, (units, inputs) = len(tensors["values"]), tensors["weight"].shape
+    cut = tile(batch, units, inputs)
+    # Without training the kernel uses neither activation_grads nor seeds: values and order stand in for them.
+    others = {"activation_grads": tensors["values"], "seeds": tensors["order"]} if training is None else training
+    block = Block(batch, inputs, units, layer == 0, *cut)
+    constants: dict[str, Any] = {"BLOCK": block, "MODEL": model, "PRODUCT": product, "LAYER": layer}
+    constants |= {"TRAINING": training is not None}
+    return Launch(forward, cut.grid(batch, units), {**tensors, **others}, constants)
 
 
-def head_tile(config: RunConfig) -> Tile:
-    """The block of the outputs; every program along the batch has a part of the loss."""
-    return tile(config.training.batch_size, CLASSES, config.model.sizes[-2])
+def parameter_of(kept: StepState, position: int) -> Parameter:
+    """A parameter with its slots; a rule with fewer than two doesn't touch the stand-ins for them."""
+    parameter = kept.parameters[position]
+    return Parameter(parameter, *[*(slot[position] for slot in kept.slots.values()), parameter, parameter][:2])
 
 
-class StepLaunches:
-    """The launches of a step of `config` on `memory`."""
-
-    def __init__(self, config: RunConfig, memory: Memory) -> None:
-        self._config, self._memory = config, memory
-        self._batch, self._sizes = config.training.batch_size, config.model.sizes
-        self._common = {"BATCH": self._batch, **products(config.execution.precision)}
-
-    def all(self) -> list[Launch]:
-        """All launches in order: each reads what those before it wrote, and weights change last."""
-        hidden = range(len(self._config.model.hidden))
-        forward = [self._forward(layer) for layer in hidden]
-        backward = [self._backward(layer) for layer in reversed(hidden[1:])]
-        return [*forward, self._head(), *backward, *self._updates()]
-
-    def _inputs(self, layer: int) -> dict[str, Any]:
-        return {"INPUTS": self._sizes[layer], "FROM_IMAGES": layer == 0}
-
-    def _source(self, layer: int) -> Tensor:
-        """The tensor with the inputs of layer `layer`, counted from 0."""
-        return self._memory.values[layer - 1] if layer else self._memory.data.images
-
-    def _layer(self, layer: int) -> dict[str, Tensor]:
-        weight, bias = self._memory.parameters[2 * layer : 2 * layer + 2]
-        return {"source": self._source(layer), "order": self._memory.step_inputs.order, "weight": weight, "bias": bias}
-
-    def _forward(self, layer: int) -> Launch:
-        from accelmnist.engines.triton.kernels.layers import forward
-
-        model, memory, units = self._config.model, self._memory, self._sizes[layer + 1]
-        block_shape = tile(self._batch, units, self._sizes[layer])
-        outputs = {
-            "values": memory.values[layer],
-            "activation_grads": memory.activation_grads[layer],
-            "seeds": memory.step_inputs.dropout_seeds,
-        }
-        constants = {
-            "UNITS": units,
-            "LAYER": layer,
-            "ACTIVATION": model.activation,
-            "DROP_BELOW": int(model.dropout * 2**32),
-            "KEPT_SCALE": 1 / (1 - model.dropout),
-            "TRAINING": True,
-        }
-        constants |= self._inputs(layer) | self._common | block_sizes(block_shape)
-        return Launch(forward, block_shape.grid(self._batch, units), self._layer(layer) | outputs, constants)
-
-    def _head(self) -> Launch:
-        from accelmnist.engines.triton.kernels.head import head
-
-        config, memory, layer = self._config, self._memory, len(self._config.model.hidden)
-        arguments = self._layer(layer) | {
-            "labels": memory.data.labels,
-            "gradients": memory.gradients[-1],
-            "losses": memory.loss_parts,
-            # Without a hidden layer, the kernel touches neither of these two.
-            "activation_grads": memory.activation_grads[-1] if layer else memory.loss_parts,
-            "hidden_gradients": memory.gradients[-2] if layer else memory.loss_parts,
-        }
-        constants = {"CLASSES": CLASSES, "OUTPUT": config.model.output, "SMOOTHING": config.training.label_smoothing}
-        constants |= self._inputs(layer) | self._common | block_sizes(head_tile(config))
-        return Launch(head, (memory.loss_parts.shape[1],), arguments, constants)
-
-    def _backward(self, layer: int) -> Launch:
-        """The gradient of the hidden layer before `layer`."""
-        from accelmnist.engines.triton.kernels.layers import backward
-
-        memory, inputs, units = self._memory, self._sizes[layer], self._sizes[layer + 1]
-        block_shape = tile(self._batch, inputs, units)
-        arguments = {
-            "gradients": memory.gradients[layer],
-            "weight": memory.parameters[2 * layer],
-            "activation_grads": memory.activation_grads[layer - 1],
-            "hidden_gradients": memory.gradients[layer - 1],
-        }
-        constants = {"INPUTS": inputs, "UNITS": units} | self._common | block_sizes(block_shape)
-        return Launch(backward, block_shape.grid(self._batch, inputs), arguments, constants, takes_step=False)
-
-    def _updates(self) -> list[Launch]:
-        """The updates. The first layer, with the most work, and the last, with the least, share a launch."""
-        from accelmnist.engines.triton.kernels.update import update, update_two
-
-        parts = [self._update_of(layer) for layer in range(len(self._sizes) - 1)]
-        alone, shared = (parts, ()) if len(parts) == 1 else (parts[1:-1], (parts[0], parts[-1]))
-        precision = self._config.execution.precision
-        per_step = self._of_steps()
-        shared_constants = {"PRODUCT": product(precision), "RULE": rule_of(self._config.training)}
-        launches = [
-            Launch(update, part.grid, part.arguments | per_step, {"BLOCK": part.block} | shared_constants)
-            for part in alone
-        ]
-        if not shared:
-            return launches
-        first, last = shared
-        counts = [math.prod(part.grid) for part in shared]
-        arguments = _prefixed("a_", first.arguments) | _prefixed("b_", last.arguments) | per_step
-        constants: dict[str, Any] = {"A_BLOCK": first.block, "B_BLOCK": last.block}
-        constants |= {"A_HIGH": first.grid[0], "A_BLOCKS": counts[0], "B_HIGH": last.grid[0]}
-        return [*launches, Launch(update_two, (sum(counts),), arguments, constants | shared_constants)]
-
-    def _update_of(self, layer: int) -> _LayerUpdate:
-        """A layer's update; a rule with fewer than two slots doesn't touch the stand-ins for them."""
-        units = self._sizes[layer + 1]
-        block_shape = tile(units, self._sizes[layer], self._batch)
-        arguments = {"source": self._source(layer), "gradients": self._memory.gradients[layer]}
-        for position, name in enumerate(("weight", "bias"), start=2 * layer):
-            parameter = self._memory.parameters[position]
-            first, second = [*(slot[position] for slot in self._memory.slots), parameter, parameter][:2]
-            arguments |= {name: parameter, f"{name}_first": first, f"{name}_second": second}
-        shape = (self._batch, self._sizes[layer], units, layer == 0)
-        block = Block(*shape, rows=block_shape.rows, columns=block_shape.columns, depth=block_shape.depth)
-        return _LayerUpdate(block_shape.grid(units, self._sizes[layer]), arguments, block)
-
-    def _of_steps(self) -> dict[str, Tensor]:
-        """An update's arguments that differ from step to step."""
-        means, roots = self._memory.corrections
-        step_inputs = self._memory.step_inputs
-        return {
-            "order": step_inputs.order,
-            "rates": step_inputs.learning_rates,
-            "mean_corrections": means,
-            "root_corrections": roots,
-        }
+def network_of(config: RunConfig) -> Network:
+    """The network and the loss of `config`, as the kernels take them."""
+    model = config.model
+    return Network(
+        classes=CLASSES,
+        activation=model.activation,
+        output=model.output,
+        smoothing=config.training.label_smoothing,
+        drop_below=int(model.dropout * 2**32),
+        kept_scale=1 / (1 - model.dropout),
+    )
 
 
 def rule_of(training: TrainingConfig) -> Rule:
@@ -210,7 +91,7 @@ def rule_of(training: TrainingConfig) -> Rule:
     )
 
 
-def product(precision: str) -> Product:
+def product_of(precision: str) -> Product:
     """How products are computed: the type of their operands, and the arithmetic of float32 ones."""
     import triton.language as tl
 
@@ -218,16 +99,30 @@ def product(precision: str) -> Product:
     return Product(operand, "tf32" if precision == "tf32" else "ieee")
 
 
-def products(precision: str) -> dict[str, Any]:
-    """The same as two constants."""
-    chosen = product(precision)
-    return {"OPERAND": chosen.operand, "PRECISION": chosen.precision}
+def replayed_classifier(model: MLP, device: Device, precision: Precision) -> Classifier | None:
+    """The classifier of our own kernels on CUDA, captured and replayed; None if they can't be compiled."""
+    available = compile_capability(device).available
+    return ReplayedClassifier(TritonForward(model, precision), device) if available else None
 
 
-def _prefixed(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
-    return {prefix + name: value for name, value in named.items()}
+class TritonForward:
+    """The function bytes (n, 784) -> logits (n, 10) float32, with the weights that `model` has at the call."""
 
+    def __init__(self, model: MLP, precision: Precision) -> None:
+        config = RunConfig(model=model.config)
+        self._network = network_of(config)._replace(drop_below=0, kept_scale=1.0)
+        self._parameters = [parameter.detach() for parameter in model.parameters()]
+        self._operand = operand_dtype(precision)
+        self._product = product_of(precision)
 
-def block_sizes(block_shape: Tile) -> dict[str, int]:
-    """A kernel's constants for the sizes of its blocks."""
-    return {"ROWS": block_shape.rows, "COLUMNS": block_shape.columns, "DEPTH": block_shape.depth}
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits of `images`; the activations in between lie in the call's own memory."""
+        values, order = images, torch.arange(len(images), device=images.device)
+        last = len(self._parameters) // 2 - 1
+        for layer, (weight, bias) in enumerate(zip(self._parameters[::2], self._parameters[1::2], strict=True)):
+            dtype = torch.float32 if layer == last else self._operand
+            tensors = {"source": values, "order": order, "weight": weight, "bias": bias}
+            values = torch.empty(len(images), len(weight), dtype=dtype, device=images.device)
+            model = self._network._replace(activation="none") if layer == last else self._network
+            forward_launch(layer, tensors | {"values": values}, None, model=model, product=self._product)(0)
+        return values

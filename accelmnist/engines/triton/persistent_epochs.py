@@ -13,16 +13,12 @@ from torch import Tensor
 
 from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.device import operand_dtype
-from accelmnist.engines.contract import Job, State
-from accelmnist.engines.step.device_runner import DeviceEpoch
-from accelmnist.engines.step.functional_update import bias_corrections
-from accelmnist.engines.step.rules import SLOTS
-from accelmnist.engines.step.state import export_state, import_state
-from accelmnist.engines.triton.kernels.constants import Head
+from accelmnist.engines.contract import Job
+from accelmnist.engines.step.device_runner import DeviceEpoch, StepState
+from accelmnist.engines.step.functional import bias_corrections
+from accelmnist.engines.triton.kernels.constants import Exchange, Second
 from accelmnist.engines.triton.kernels.partition import Partition, partition
-from accelmnist.engines.triton.launches import product, rule_of
-
-_PARAMETERS = ("weight", "bias", "out_weight", "out_bias")
+from accelmnist.engines.triton.launches import network_of, parameter_of, product_of, rule_of
 
 
 def partition_of(config: RunConfig, multiprocessors: int) -> Partition | None:
@@ -32,20 +28,24 @@ def partition_of(config: RunConfig, multiprocessors: int) -> Partition | None:
 
 
 class PersistentEpochs:
-    """Runs epochs of `job` on the grid of `cut`; the optimizer's state lies in torch's tensors."""
+    """Runs epochs of `job` on the grid of `cut`; `kept` is what a step changes."""
 
     def __init__(self, job: Job, cut: Partition) -> None:
         config, device = job.config, job.device.torch_device
         self.cut = cut
-        self._names = [name for name, _ in job.model.named_parameters()]
-        self._parameters = [parameter.detach() for parameter in job.model.parameters()]
-        slots = SLOTS[config.training.optimizer]
-        self._slots = {name: [torch.zeros_like(parameter) for parameter in self._parameters] for name in slots}
-        self._count = torch.zeros((), device=device)
+        self.kept = StepState.fresh(job)
+        (self._count,) = self.kept.scalars["count"]
         self._arrivals = torch.zeros((), dtype=torch.int64, device=device)
-        self._fixed = {"images": job.data.images, "labels": job.data.labels, "arrivals": self._arrivals}
-        self._fixed |= self._named_parameters() | _exchange(config, cut, device)
-        self.constants = _constants(config, cut)
+        self._fixed: dict[str, Any] = {"images": job.data.images, "labels": job.data.labels, "arrivals": self._arrivals}
+        weight, *others = (parameter_of(self.kept, position) for position in range(4))
+        self._fixed |= {"weight": weight, "second": Second(*others), "exchange": _exchange(config, cut, device)}
+        self.constants = {
+            "CUT": cut,
+            "MODEL": network_of(config),
+            "PRODUCT": product_of(config.execution.precision),
+            "RULE": rule_of(config.training),
+            "TILES": cut.head_tiles,
+        }
 
     def __call__(self, epoch: DeviceEpoch) -> Tensor:
         """Run all steps in one launch; returns their losses (steps,) float32 on the device."""
@@ -53,13 +53,14 @@ class PersistentEpochs:
         self._arrivals.zero_()
         self.launch(arguments, first=0, steps=len(epoch), PART="all", **self._options())
         self._count += len(epoch)
-        return arguments["losses"].sum(dim=1)
+        losses: Tensor = arguments["losses"].sum(dim=1)
+        return losses
 
-    def arguments(self, epoch: DeviceEpoch) -> dict[str, Tensor]:
-        """The kernel's tensors by name, for the steps of `epoch`."""
+    def arguments(self, epoch: DeviceEpoch) -> dict[str, Any]:
+        """The kernel's tensors, and groups of them, by name, for the steps of `epoch`."""
         rates = epoch.learning_rates.contiguous()
         means, roots = rates, rates  # read by Adam alone
-        if "exp_avg" in self._slots:
+        if "exp_avg" in self.kept.slots:
             means, roots = bias_corrections(self._count + torch.arange(len(epoch), device=self._count.device))
         return self._fixed | {
             "order": epoch.order.contiguous(),
@@ -70,58 +71,23 @@ class PersistentEpochs:
             "losses": torch.zeros(len(epoch), self.cut.head_tiles, device=self._count.device),
         }
 
-    def launch(self, arguments: dict[str, Tensor], **numbers: Any) -> None:
+    def launch(self, arguments: dict[str, Any], **numbers: Any) -> None:
         """Start the kernel on as many programs as there are blocks."""
         from accelmnist.engines.triton.kernels.persistent import persistent
 
         persistent[(self.cut.programs,)](**arguments, **self.constants, **numbers)
-
-    def state(self) -> State:
-        """The optimizer's state under its common names, as copies on the host."""
-        return export_state(self._names, self._slots, {"count": self._count})
-
-    def load_state(self, state: State) -> None:
-        """Copy in a state that `state()` of any engine returned."""
-        import_state(state, self._names, self._slots, {"count": self._count})
 
     def _options(self) -> dict[str, Any]:
         if self._count.device.type != "cuda":
             return {}  # Triton's interpreter knows no launch options
         return {"num_warps": self.cut.warps, "num_stages": 1, "launch_cooperative_grid": True}
 
-    def _named_parameters(self) -> dict[str, Tensor]:
-        """Parameters and slots by the kernel's names; a rule with fewer slots doesn't touch the stand-ins for them."""
-        named: dict[str, Tensor] = {}
-        for position, (name, parameter) in enumerate(zip(_PARAMETERS, self._parameters, strict=True)):
-            first, second = [*(slot[position] for slot in self._slots.values()), parameter, parameter][:2]
-            named |= {name: parameter, f"{name}_first": first, f"{name}_second": second}
-        return named
 
-
-def _exchange(config: RunConfig, cut: Partition, device: torch.device) -> dict[str, Tensor]:
+def _exchange(config: RunConfig, cut: Partition, device: torch.device) -> Exchange:
     operand = operand_dtype(config.execution.precision)
-    return {
-        "sums": torch.zeros(cut.input_blocks, cut.batch, cut.units, device=device),
-        "activations": torch.zeros(cut.batch, cut.units, dtype=operand, device=device),
-        "hidden_gradients": torch.zeros(cut.batch, cut.units, dtype=operand, device=device),
-        "gradients": torch.zeros(cut.batch, CLASSES, dtype=operand, device=device),
-    }
-
-
-def _constants(config: RunConfig, cut: Partition) -> dict[str, Any]:
-    model = config.model
-    head = Head(
-        classes=CLASSES,
-        activation=model.activation,
-        output=model.output,
-        smoothing=config.training.label_smoothing,
-        drop_below=int(model.dropout * 2**32),
-        kept_scale=1 / (1 - model.dropout),
+    return Exchange(
+        sums=torch.zeros(cut.input_blocks, cut.batch, cut.units, device=device),
+        activations=torch.zeros(cut.batch, cut.units, dtype=operand, device=device),
+        hidden_gradients=torch.zeros(cut.batch, cut.units, dtype=operand, device=device),
+        gradients=torch.zeros(cut.batch, CLASSES, dtype=operand, device=device),
     )
-    return {
-        "CUT": cut,
-        "MODEL": head,
-        "PRODUCT": product(config.execution.precision),
-        "RULE": rule_of(config.training),
-        "TILES": cut.head_tiles,
-    }

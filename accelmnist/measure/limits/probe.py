@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, headline
 from accelmnist.device import Device, capture_graph, is_out_of_memory, matmul_precision
 from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.timed_case import seconds_of
@@ -189,8 +189,7 @@ class Probe:
         try:
             yield
         except (RuntimeError, TypeError, MemoryError) as error:
-            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            reason = f"out of memory on {self._device}" if is_out_of_memory(error) else cause
+            reason = f"out of memory on {self._device}" if is_out_of_memory(error) else headline(error)
             raise DeviceError(reason) from error
 
 

@@ -27,12 +27,12 @@ from torch import Tensor
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.device import Device, capture_graph, free_memory_bytes, matmul_precision, memory_errors, synchronize
-from accelmnist.engines.contract import Floats, Job
+from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
-from accelmnist.engines.plan import Epoch, TrainingPlan
+from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
 from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
-from accelmnist.engines.step.memory import require_memory, training_bytes
+from accelmnist.engines.step.rules import require_memory, training_bytes
 from accelmnist.sweep.trials.trial import REMEDY, Shared, Trial, TrialResult, result_of
 from accelmnist.training.evaluation import accuracy_of
 from accelmnist.training.loop import EpochResult, check_finite
@@ -200,9 +200,7 @@ class BatchedEpochs:
 
     def train_epoch(self, plan: DeviceEpoch) -> Tensor:
         """Run all steps; returns their losses (steps, networks) float32 on the device, without a host sync."""
-        self._plan.order.copy_(plan.order)
-        self._plan.learning_rates.copy_(plan.learning_rates)
-        self._plan.dropout_seeds.copy_(plan.dropout_seeds)
+        self._plan.fill(plan)
         self._position.zero_()
         for _ in range(len(plan)):
             self._run()

@@ -28,7 +28,7 @@ from accelmnist.core.errors import ConfigError
 from accelmnist.core.records import Check, Choice, SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.data.types import upload
 from accelmnist.engines.contract import Job
-from accelmnist.engines.step.memory import require_memory
+from accelmnist.engines.step.rules import require_memory
 from accelmnist.sweep.trials.training import is_together, train_trials, way_of
 from accelmnist.sweep.trials.trial import Trial, TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate

@@ -27,7 +27,7 @@ from accelmnist.core.config import RunConfig, check_fits
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.types import ImageSet, upload
 from accelmnist.device import Device, free_memory_bytes
-from accelmnist.engines.step.memory import training_bytes
+from accelmnist.engines.step.rules import training_bytes
 from accelmnist.sweep.trials.batched import train_in_batches
 from accelmnist.sweep.trials.trial import Shared, Trial, TrialResult, train_alone
 

@@ -16,7 +16,7 @@ from accelmnist.device import Device, memory_errors
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
-from accelmnist.engines.step.memory import require_memory
+from accelmnist.engines.step.rules import require_memory
 from accelmnist.training.loop import EpochResult, losses_of, prepare, train
 
 REMEDY = "Try a smaller batch size or network, or fewer workers"

@@ -1,12 +1,10 @@
 """The kernels of the engines `fused` and `persistent` on CUDA, in Triton.
 
-    pieces      device functions of several kernels: batches of images or activations, activation functions, dropout
-    layers      a hidden layer forward (gather, scale, product, bias, activation, dropout), and its gradient
-    head        the outputs: product, output function, loss, its gradient, and the gradient of the last hidden layer
+    pieces      device functions of several kernels: batches, activations, dropout, the optimizer's update, a barrier
+    layers      a hidden layer forward and backward, and the outputs with loss and gradients
     update      the gradient of a layer's weights, and the optimizer's update in the same kernel
-    rule        the optimizer's update of a block
-    persistent  all steps of an epoch in one launch, with `barrier` between its programs
-    constants   groups of constants that kernels are compiled for, and the blocks of a product, in plain Python
+    persistent  all steps of an epoch in one launch, with barriers between its programs
+    constants   groups of constants and pointers that kernels take, and the blocks of a product, in plain Python
     partition   the blocks of the persistent kernel, in plain Python
 
 Rows of a batch, units and inputs are cut into blocks; a program computes one block of a product's result. Products

@@ -1,9 +1,9 @@
-"""The constants that kernels are compiled for, and the tiles that products are cut into, in plain Python.
+"""The groups of constants and of pointers that kernels take, and the tiles that products are cut into, in plain Python.
 
-Groups of constants are passed whole, each a `tl.constexpr` to a kernel.
-
-Triton 3.6 to 3.8 take a NamedTuple of constants as one constexpr, and read its fields by name; one made inside a kernel
-can hold only tensors and pointers, so constants and pointers are never in one group.
+Triton 3.6 to 3.8 take a NamedTuple as one argument, of constants (a `tl.constexpr`) or of tensors, and read its fields
+by name. One made inside a kernel can hold only tensors and pointers, so constants and pointers are never in one group.
+They pass a constant field to a function as a bare number, which the function then refuses: it takes the whole group, or
+a constexpr of its own.
 
 Tiles are so small that every multiprocessor gets one, and not smaller. A network of this size is bound by latency: a
 product of 128 by 128 is four blocks of 64 by 64, and a GPU has a hundred multiprocessors. Then small blocks and few,
@@ -13,7 +13,6 @@ long steps along the sum are best; large products use square blocks, which load 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -37,7 +36,7 @@ class Product(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A layer's update: the shape of its batch and weights, and the block of it that a program computes."""
+    """A layer: the shape of its batch and weights, and the block of a result that a program computes, see `Tile`."""
 
     batch: int
     inputs: int
@@ -48,7 +47,7 @@ class Block(NamedTuple):
     depth: int
 
 
-class Head(NamedTuple):
+class Network(NamedTuple):
     """A network's activation and outputs, its loss, and its dropout, which drops what hashes below `drop_below`."""
 
     classes: int
@@ -59,6 +58,61 @@ class Head(NamedTuple):
     kept_scale: float
 
 
+class Parameter(NamedTuple):
+    """Pointers to a parameter and to its slots, float32 all; the parameter itself stands in for a slot it lacks."""
+
+    value: Any
+    first: Any
+    second: Any
+
+
+class Layer(NamedTuple):
+    """Pointers of a layer's update: its inputs, images or activations, the gradient at its sums, and what changes."""
+
+    source: Any  # images uint8 (n, inputs) if from_images, else activations (batch, inputs)
+    gradients: Any  # as many times as large as the batch, (batch, units)
+    weight: Parameter  # (units, inputs)
+    bias: Parameter  # (units,)
+
+
+class StepPlan(NamedTuple):
+    """Pointers to what differs from step to step, and to Adam's corrections of the mean and of the square's root."""
+
+    order: Any  # int64 (steps, batch)
+    rates: Any  # float32 (steps,), as are the corrections
+    means: Any
+    roots: Any
+
+
+class Factors(NamedTuple):
+    """A step's scalars: the learning rate, and Adam's two corrections."""
+
+    rate: Any
+    mean: Any
+    root: Any
+
+
+class Second(NamedTuple):
+    """What the persistent kernel's last programs own: the biases of the hidden units, and the outputs' parameters."""
+
+    bias: Parameter  # (units,)
+    weight: Parameter  # (classes, units)
+    out_bias: Parameter  # (classes,)
+
+
+class Exchange(NamedTuple):
+    """Pointers to the data that programs of the persistent kernel exchange within a step.
+
+    `sums` float32 (input blocks, batch, units); `activations`, `hidden_gradients` (batch, units) and `gradients`
+    (batch, classes) in the products' type, gradients as many times as large as the batch.
+    """
+
+    sums: Any
+    activations: Any  # `values` is a field that every tuple of Triton has
+    hidden_gradients: Any
+    gradients: Any
+
+
 _LARGEST, _SMALLEST = 64, 16  # 16 is the least that tensor cores take
 _ENOUGH = 128  # programs: about the multiprocessors of a large GPU
 _DEEPEST = 128
@@ -66,8 +120,7 @@ _STAGED_BYTES = 64 << 10  # of shared memory: every GPU since Volta has as much 
 _STAGES, _FLOAT32 = 3, 4  # blocks of either operand that are on their way at a time, in float32
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A block of `rows` by `columns` of a result, and `depth` terms of its sums at a time; all powers of two."""
 
     rows: int

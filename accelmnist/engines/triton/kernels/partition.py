@@ -50,6 +50,7 @@ class Partition(NamedTuple):
     rows: int
     head_rows: int
     padded_units: int
+    from_images: bool = True  # of the first layer's inputs, as in a `Block`
 
     @property
     def programs(self) -> int:

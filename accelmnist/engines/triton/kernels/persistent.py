@@ -17,18 +17,17 @@ after the other. The loop over the steps must not be pipelined, which would load
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import triton
 import triton.language as tl
 
-from accelmnist.engines.triton.kernels.barrier import grid_barrier
-from accelmnist.engines.triton.kernels.head import loss_and_gradient, targets_of
-from accelmnist.engines.triton.kernels.pieces import activate, is_kept, load_inputs, row_starts
-from accelmnist.engines.triton.kernels.rule import (
-    Factors,
-    Parameter,
+from accelmnist.engines.triton.kernels.constants import Factors
+from accelmnist.engines.triton.kernels.layers import loss_and_gradient, targets_of
+from accelmnist.engines.triton.kernels.pieces import (
+    activate_and_drop,
+    grid_barrier,
+    load_inputs,
     load_parameter,
+    row_starts,
     store_parameter,
     update_parameter,
     updated,
@@ -37,59 +36,28 @@ from accelmnist.engines.triton.kernels.rule import (
 _COLUMNS = tl.constexpr(16)  # holds the classes: the least that a product takes
 
 
-class Exchange(NamedTuple):
-    """Pointers to the data that programs exchange within a step.
-
-    `sums` float32 (input blocks, batch, units); `activations`, `hidden_gradients` (batch, units) and `gradients`
-    (batch, classes) in the products' type, gradients as many times as large as the batch.
-    """
-
-    sums: tl.tensor
-    activations: tl.tensor  # `values` is a field that every tuple of Triton has
-    hidden_gradients: tl.tensor
-    gradients: tl.tensor
-
-
 @triton.jit
 def _forward_part(
     images, order, weight, exchange, input_block, units, inputs, CUT: tl.constexpr, PRODUCT: tl.constexpr
 ) -> None:
     """The partial sums of a block's units over its inputs, for the whole batch."""
-    BATCH: tl.constexpr = CUT.batch
-    INPUTS: tl.constexpr = CUT.inputs
     transposed = tl.trans(weight).to(PRODUCT.operand)
-    for start in range(0, BATCH, CUT.rows):
+    for start in range(0, CUT.batch, CUT.rows):
         rows = start + tl.arange(0, CUT.rows)
-        starts = row_starts(order, rows, BATCH, INPUTS, True)
-        block = load_inputs(images, starts, rows, inputs, BATCH, INPUTS, True)
+        block = load_inputs(images, row_starts(order, rows, CUT), rows, inputs, CUT)
         part = tl.dot(block.to(PRODUCT.operand), transposed, input_precision=PRODUCT.precision)
-        offsets = (input_block * BATCH + rows)[:, None] * CUT.units + units[None, :]
-        tl.store(exchange.sums + offsets, part, mask=(rows < BATCH)[:, None] & (units < CUT.units)[None, :])
+        offsets = (input_block * CUT.batch + rows)[:, None] * CUT.units + units[None, :]
+        tl.store(exchange.sums + offsets, part, mask=(rows < CUT.batch)[:, None] & (units < CUT.units)[None, :])
 
 
 @triton.jit
 def _head_part(
-    labels,
-    order,
-    seed,
-    bias,
-    out_weight,
-    out_bias,
-    exchange,
-    losses,
-    tile,
-    CUT: tl.constexpr,
-    MODEL: tl.constexpr,
-    PRODUCT: tl.constexpr,
+    labels, order, seed, second, exchange, losses, tile, CUT: tl.constexpr, MODEL: tl.constexpr, PRODUCT: tl.constexpr
 ) -> None:
     """From sums to gradients for one group of images; `losses` points to the step's parts."""
     BATCH: tl.constexpr = CUT.batch
     UNITS: tl.constexpr = CUT.units
     CLASSES: tl.constexpr = MODEL.classes
-    ACTIVATION: tl.constexpr = MODEL.activation
-    OUTPUT: tl.constexpr = MODEL.output
-    SMOOTHING: tl.constexpr = MODEL.smoothing
-    DROP_BELOW: tl.constexpr = MODEL.drop_below
     ROWS: tl.constexpr = CUT.head_rows
     WIDTH: tl.constexpr = CUT.padded_units
     INPUT_BLOCKS: tl.constexpr = CUT.input_blocks
@@ -98,26 +66,23 @@ def _head_part(
     classes = tl.arange(0, _COLUMNS)
     offsets = rows[:, None] * UNITS + units[None, :]
     inside = (rows < BATCH)[:, None] & (units < UNITS)[None, :]
-    shift = tl.load(bias + units, mask=units < UNITS, other=0.0, cache_modifier=".cg")
+    shift = tl.load(second.bias.value + units, mask=units < UNITS, other=0.0, cache_modifier=".cg")
     sums = tl.zeros((ROWS, WIDTH), tl.float32) + shift[None, :]
     for block in tl.static_range(INPUT_BLOCKS):
         pointers = exchange.sums + block * (BATCH * UNITS) + offsets
         sums += tl.load(pointers, mask=inside, other=0.0, cache_modifier=".cg")
-    hidden, activation_grad = activate(sums, ACTIVATION)
-    if DROP_BELOW > 0:
-        scale = tl.where(is_kept(seed, rows, units, UNITS, 0, DROP_BELOW), MODEL.kept_scale, 0.0)
-        hidden *= scale
-        activation_grad *= scale
+    hidden, activation_grad = activate_and_drop(sums, seed, rows, units, CUT, MODEL, 0)
     hidden = tl.where(inside, hidden, 0.0).to(PRODUCT.operand)
     tl.store(exchange.activations + offsets, hidden, mask=inside)
 
     within = (classes < CLASSES)[:, None] & (units < UNITS)[None, :]
-    pointers = out_weight + classes[:, None] * UNITS + units[None, :]
+    pointers = second.weight.value + classes[:, None] * UNITS + units[None, :]
     weights = tl.load(pointers, mask=within, other=0.0, cache_modifier=".cg").to(PRODUCT.operand).to(tl.float32)
     logits = tl.sum(hidden.to(tl.float32)[:, None, :] * weights[None, :, :], axis=2)
-    logits += tl.load(out_bias + classes, mask=classes < CLASSES, other=0.0, cache_modifier=".cg")[None, :]
-    targets = targets_of(labels, order, rows, classes, BATCH, CLASSES, SMOOTHING)
-    image_losses, gradient = loss_and_gradient(logits, targets, (classes < CLASSES)[None, :], OUTPUT)
+    shift = tl.load(second.out_bias.value + classes, mask=classes < CLASSES, other=0.0, cache_modifier=".cg")
+    logits += shift[None, :]
+    targets = targets_of(labels, order, rows, classes, CUT, MODEL)
+    image_losses, gradient = loss_and_gradient(logits, targets, (classes < CLASSES)[None, :], MODEL)
     tl.store(losses + tile, tl.sum(tl.where(rows < BATCH, image_losses, 0.0), axis=0) / BATCH)
     gradient = gradient.to(PRODUCT.operand)
     written = (rows < BATCH)[:, None] & (classes < CLASSES)[None, :]
@@ -129,28 +94,23 @@ def _head_part(
 @triton.jit
 def _first_gradient(images, order, exchange, units, inputs, CUT: tl.constexpr, PRODUCT: tl.constexpr) -> tl.tensor:
     """The gradient of a block of the first layer's weights."""
-    BATCH: tl.constexpr = CUT.batch
-    INPUTS: tl.constexpr = CUT.inputs
     HIGH: tl.constexpr = CUT.block_units
     WIDE: tl.constexpr = CUT.block_inputs
     sums = tl.zeros((HIGH, WIDE), tl.float32)
-    for start in range(0, BATCH, CUT.rows):
+    for start in range(0, CUT.batch, CUT.rows):
         rows = start + tl.arange(0, CUT.rows)
-        mask = (units < CUT.units)[:, None] & (rows < BATCH)[None, :]
+        mask = (units < CUT.units)[:, None] & (rows < CUT.batch)[None, :]
         pointers = exchange.hidden_gradients + rows[None, :] * CUT.units + units[:, None]
         gradient = tl.load(pointers, mask=mask, other=0.0, cache_modifier=".cg")
-        starts = row_starts(order, rows, BATCH, INPUTS, True)
-        block = load_inputs(images, starts, rows, inputs, BATCH, INPUTS, True)
+        block = load_inputs(images, row_starts(order, rows, CUT), rows, inputs, CUT)
         sums = tl.dot(gradient, block.to(PRODUCT.operand), sums, input_precision=PRODUCT.precision)
-    return sums * (1 / BATCH)
+    return sums * (1 / CUT.batch)
 
 
 @triton.jit
 def _update_second(
     exchange,
-    bias,
-    out_weight,
-    out_bias,
+    second,
     factors,
     unit_block,
     units,
@@ -180,10 +140,10 @@ def _update_second(
     inverse_batch = 1 / CUT.batch
     offsets = classes[:, None] * CUT.units + units[None, :]
     inside = (classes < MODEL.classes)[:, None] & (units < CUT.units)[None, :]
-    update_parameter(out_weight, offsets, inside, sums * inverse_batch, factors, RULE)
-    update_parameter(bias, units, units < CUT.units, unit_sums * inverse_batch, factors, RULE)
+    update_parameter(second.weight, offsets, inside, sums * inverse_batch, factors, RULE)
+    update_parameter(second.bias, units, units < CUT.units, unit_sums * inverse_batch, factors, RULE)
     if unit_block == 0:
-        update_parameter(out_bias, classes, classes < MODEL.classes, class_sums * inverse_batch, factors, RULE)
+        update_parameter(second.out_bias, classes, classes < MODEL.classes, class_sums * inverse_batch, factors, RULE)
 
 
 @triton.jit(
@@ -197,22 +157,9 @@ def persistent(
     rates,  # float32 (steps,)
     means,  # float32 (steps,), Adam's corrections of the mean and of the square's root
     roots,
-    weight,  # float32 (units, inputs), in place, as are all parameters and slots
-    weight_first,  # its slots; the weight itself stands in for those that the rule lacks
-    weight_second,
-    bias,  # float32 (units,)
-    bias_first,
-    bias_second,
-    out_weight,  # float32 (classes, units)
-    out_weight_first,
-    out_weight_second,
-    out_bias,  # float32 (classes,)
-    out_bias_first,
-    out_bias_second,
-    sums,  # exchanged between programs, see Exchange
-    activations,
-    hidden_gradients,
-    gradients,
+    weight,  # Parameter (units, inputs), in place, as are all parameters and slots
+    second,
+    exchange,
     losses,  # out: float32 (steps, head tiles), parts of each step's mean loss
     arrivals,  # int64, 0 at the launch
     first,  # the steps to run are `steps` from `first` on
@@ -231,11 +178,9 @@ def persistent(
     owns_first = input_block < CUT.input_blocks
     units = unit_block * CUT.block_units + tl.arange(0, CUT.block_units)
     inputs = input_block * CUT.block_inputs + tl.arange(0, CUT.block_inputs)
-    mine = Parameter(weight, weight_first, weight_second)
     offsets = units[:, None] * CUT.inputs + inputs[None, :]
     inside = (units < CUT.units)[:, None] & (inputs < CUT.inputs)[None, :]
-    exchange = Exchange(sums, activations, hidden_gradients, gradients)
-    kept_weight, kept_first, kept_second = load_parameter(mine, offsets, inside, RULE)
+    kept_weight, kept_first, kept_second = load_parameter(weight, offsets, inside, RULE)
 
     for step in tl.range(first, first + steps, num_stages=1):
         batch = order + step * CUT.batch
@@ -248,20 +193,7 @@ def persistent(
             seed = tl.load(seeds + step)
             loss_parts = losses + step * TILES
             for tile in range(program, TILES, tl.num_programs(0)):
-                _head_part(
-                    labels,
-                    batch,
-                    seed,
-                    bias,
-                    out_weight,
-                    out_bias,
-                    exchange,
-                    loss_parts,
-                    tile,
-                    CUT,
-                    MODEL,
-                    PRODUCT,
-                )
+                _head_part(labels, batch, seed, second, exchange, loss_parts, tile, CUT, MODEL, PRODUCT)
         if PART == "all":
             grid_barrier(arrivals, 2 * (step - first) + 1)
         if PART == "all" or PART == "update":
@@ -272,18 +204,6 @@ def persistent(
                     kept_weight, kept_first, kept_second, gradient, factors, RULE
                 )
             else:
-                _update_second(
-                    exchange,
-                    Parameter(bias, bias_first, bias_second),
-                    Parameter(out_weight, out_weight_first, out_weight_second),
-                    Parameter(out_bias, out_bias_first, out_bias_second),
-                    factors,
-                    unit_block,
-                    units,
-                    CUT,
-                    MODEL,
-                    PRODUCT,
-                    RULE,
-                )
+                _update_second(exchange, second, factors, unit_block, units, CUT, MODEL, PRODUCT, RULE)
     if PART == "all" or PART == "update":
-        store_parameter(mine, offsets, inside, kept_weight, kept_first, kept_second, RULE)
+        store_parameter(weight, offsets, inside, kept_weight, kept_first, kept_second, RULE)

@@ -1,9 +1,12 @@
-"""Several steps by torch's own kernels as one function, which a CUDA graph captures.
+"""Steps by torch's own kernels: one by one for `eager`, several as one function for `cuda_graph` to capture.
 
-For a small network the start of a kernel costs about as much as its work, so all that doesn't depend on the weights is
-done for all steps of the chunk at once: the images are gathered and scaled before the first step, and the losses, which
-no step reads, are computed after the last one. The gradient at the logits is written down, (output - target) / batch
-for all three outputs (see `model`).
+Eager steps save only what a loop written by hand wastes: they gather bytes, not floats, ask autograd for the gradients
+instead of storing and resetting them, and the losses are read once an epoch.
+
+For a small network the start of a kernel costs about as much as its work, so in a chunk all that doesn't depend on the
+weights is done for all its steps at once: the images are gathered and scaled before the first step, and the losses,
+which no step reads, are computed after the last one. The gradient at the logits is written down there, (output -
+target) / batch for all three outputs (see `model`).
 """
 
 from __future__ import annotations
@@ -16,21 +19,41 @@ from accelmnist.device import operand_dtype
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import apply_output, image_losses, scale_images, target_table
 from accelmnist.engines.step.device_runner import DeviceEpoch
-from accelmnist.engines.step.loss import training_network
-from accelmnist.engines.step.replay import MOST_STEPS, GraphChunk, StepInputs
-from accelmnist.engines.step.scaled_update import ScaledUpdate
+from accelmnist.engines.step.loss import training_loss, training_network
+from accelmnist.engines.step.replay import MOST_STEPS, GraphChunk
+from accelmnist.engines.step.torch_update import ScaledUpdate
 
 _MOST_INPUT_BYTES = 2**26  # of the float32 inputs of a chunk, which are all made before its first step
 
 
+class EagerSteps:
+    """The steps of `job`, one after the other; `update` owns the optimizer's state."""
+
+    def __init__(self, job: Job) -> None:
+        self.data = job.data
+        self.loss = training_loss(job.config, job.device)
+        self.parameters = list(job.model.parameters())
+        self.update = ScaledUpdate(job)
+
+    def train_epoch(self, epoch: DeviceEpoch) -> Tensor:
+        """Run all steps; returns their losses (steps,) float32 on the device."""
+        return torch.stack([self.step(*step) for step in epoch.steps()])
+
+    def step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
+        """One step on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
+        inputs = scale_images(self.data.images.index_select(0, index))
+        loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed)
+        self.update.update(torch.autograd.grad(self.update.scaled(loss), self.parameters), rate)
+        return loss.detach()
+
+
 class TorchChunk(GraphChunk):
-    """The steps of `job`; its `update` owns the optimizer's state, which graphs read in place."""
+    """Several steps of `job`; its `update` owns the optimizer's state, which graphs read in place."""
 
     def __init__(self, job: Job, sample: DeviceEpoch) -> None:
-        self.step_inputs = StepInputs(sample, capacity_of(sample))
-        self.losses = torch.zeros_like(self.step_inputs.learning_rates)
-        self._data = job.data
         self.update = ScaledUpdate(job)
+        super().__init__(self.update.kept, sample, capacity_of(sample))
+        self._data = job.data
         self._output = job.config.model.output
         self._batch = sample.order.shape[1]
         self._network = training_network(job.config, job.device)
@@ -58,10 +81,6 @@ class TorchChunk(GraphChunk):
         gradient = self.update.scaled((outputs - targets) * (1 / self._batch))
         self.update.update(torch.autograd.grad(logits, parameters, gradient.to(logits.dtype)), rate)
         return logits.detach()
-
-    def tensors(self) -> list[Tensor]:
-        """Weights, optimizer's state and loss scale."""
-        return self.update.tensors()
 
 
 def capacity_of(sample: DeviceEpoch) -> int:
