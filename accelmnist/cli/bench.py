@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from accelmnist.cli.helper_process import start_python
 from accelmnist.cli.options import (
     OUTPUT_PAIRS,
     Command,
@@ -243,8 +243,8 @@ def _resume_in_fresh_process(folder: Path) -> None:
 
     Ctrl-C reaches both: this one waits until the other has saved. Raises DeviceError if the other one failed.
     """
-    command = [sys.executable, "-m", "accelmnist", "bench", "--resume", str(folder), "--part", "--quiet"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    command = ["accelmnist", "bench", "--resume", str(folder), "--part", "--quiet"]
+    process = start_python(command, stdout=subprocess.DEVNULL)
     try:
         code = process.wait()
     except KeyboardInterrupt:

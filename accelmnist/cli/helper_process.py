@@ -25,10 +25,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
+
+import accelmnist
 
 Pending = Callable[[], Any]
 
+_RUN_MODULE = """
+import runpy, sys
+sys.path.append(sys.argv.pop(1))
+runpy.run_module(sys.argv.pop(1), None, "__main__", True)
+"""
 _READY = 0  # the number of the answer that no request asked for: all modules are loaded
 
 
@@ -51,8 +59,8 @@ class HelperProcess:
         """Begin to load the modules over there, unless that has begun or there is no second core."""
         if self._may_begin:
             self._may_begin = False
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "accelmnist.cli.helper_process", *self._modules],
+            self._process = start_python(
+                ["accelmnist.cli.helper_process", *self._modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # the terminal's Ctrl-C is the run's to answer
@@ -110,6 +118,22 @@ class HelperProcess:
                 return False
             self._answers[answered] = tuple(answer)
         return True
+
+
+def start_python(command: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:
+    """A new process that runs a module of this package, the first of `command`; `settings` are Popen's.
+
+    The current folder is not on its path, nor on that of its own children: what lies there is no module. This package's
+    folder, which may be the same, comes last, so that it hides no module of Python's or of a library.
+    """
+    asked = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = os.pathsep.join(folder for folder in asked if Path(folder).absolute() != Path.cwd())
+    root = str(Path(accelmnist.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-c", _RUN_MODULE, root, *command],
+        env=os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": kept},
+        **settings,
+    )
 
 
 def _call(function: str, arguments: Sequence[Any], settings: dict[str, Any]) -> Any:

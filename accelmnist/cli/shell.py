@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -141,7 +142,8 @@ class StopOnInterrupt:
     """Ctrl-C while training, in two steps: the first sets `requested` and says so, the second raises KeyboardInterrupt.
 
     An epoch takes a second or so, and its end is the only point from which a run can go on to the same weights. From
-    `trained` on there is nothing to wait for, and the first one raises.
+    `trained` on there is nothing to wait for, and the first one raises. Signals belong to Python's main thread: in
+    another one this does nothing.
     """
 
     def __init__(self, *, until: str) -> None:
@@ -154,11 +156,14 @@ class StopOnInterrupt:
         self._is_training = False
 
     def __enter__(self) -> StopOnInterrupt:
-        self._before = signal.signal(signal.SIGINT, self._on_signal)
+        self._is_in_charge = threading.current_thread() is threading.main_thread()
+        if self._is_in_charge:
+            self._before = signal.signal(signal.SIGINT, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        if self._is_in_charge:
+            signal.signal(signal.SIGINT, self._before)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.requested or not self._is_training:

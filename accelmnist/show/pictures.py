@@ -30,9 +30,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -53,6 +53,9 @@ from accelmnist.show.figures.sheet import png_bytes
 from accelmnist.show.figures.sweep import fronts_figure, groups_figure, sizes_figure
 from accelmnist.show.run_tables import class_names_of
 from accelmnist.sweep.record import SweepRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BENCH_FIGURES: dict[str, Callable[[BenchRecord], Figure | None]] = {
     "throughput.png": throughput_figure,

@@ -11,16 +11,18 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 from PIL import Image as Raster
 
 from accelmnist.core.config import IMAGE_SIDE
 from accelmnist.show.document import Figure, Panel, Pictures
 from accelmnist.show.figures.sheet import DPI, figure_style, size_px
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 Record = TypeVar("Record")
 DIGITS = "digits"  # the sheet of the test images, whose ink is light; paper shows it dark

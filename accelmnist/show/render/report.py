@@ -22,7 +22,6 @@ from importlib import resources
 from pathlib import Path
 
 import jinja2
-import matplotlib
 import msgspec
 import numpy as np
 from markupsafe import Markup
@@ -130,6 +129,7 @@ def _data(report: Report) -> Markup:
 
 def render_pdf(report: Report) -> bytes:
     """The whole file; raises OutputError if Typst can't set it."""
+    import matplotlib  # here: the figures' package loads it its own way
     import typst
 
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

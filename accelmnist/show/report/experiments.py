@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-
-from matplotlib.figure import Figure as Drawing
+from typing import TYPE_CHECKING
 
 from accelmnist.analysis.neurons.sentences import listed
 from accelmnist.measure.record import BenchRecord
@@ -23,6 +22,9 @@ from accelmnist.show.report.sentences import sentence
 from accelmnist.show.run_tables import number
 from accelmnist.show.units import UNKNOWN, count, percent, plural, seconds
 from accelmnist.sweep.record import CandidateResult, Effect, SweepRecord, Winner
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 _SWEEP_FIGURES: tuple[tuple[str, Callable[[SweepRecord], Drawing | None], str], ...] = (
     ("by-size", sizes_figure, "Validation accuracy by size: the mean over the seeds, with its 95 % interval."),
