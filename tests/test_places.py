@@ -1,4 +1,4 @@
-"""Where and how the program is started: variables, folders, threads and limits that are not as on a developer's machine."""
+"""Where and how the program is started: variables, folders, threads and limits other than on a developer's machine."""
 
 from __future__ import annotations
 
