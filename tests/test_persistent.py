@@ -52,9 +52,11 @@ NETWORKS = {
     "two blocks of units, dropout": {"model": {"hidden": (19,), "dropout": 0.4}},
     "batches of more than one block": {"training": {"batch_size": 70}},
 }
+# The functions of these are the kernels' of test_gpu_kernels.py.
+SHARED = [f"{name} activation" for name in ACTIVATIONS if name != "gelu"] + ["sigmoid output", "linear output", "adam"]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SHARED)) for name in NETWORKS])
 def test_every_network_follows_float64_and_eager(name: str, synthetic: Dataset, interpreted: Any) -> None:
     """A batch of 37 and 9 units divide nothing."""
     parts = NETWORKS[name]
