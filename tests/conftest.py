@@ -31,6 +31,7 @@ os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{_CACHE.name}/inductor")
 
 import pytest
+import torch
 
 from accelmnist import device as devices
 from accelmnist.data.mnist import load_dataset
@@ -59,6 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xdist_group("compiled"))
             elif any(fixture.scope == "module" for fixture in fixtures):
                 item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(autouse=True)
+def same_number_of_threads() -> Iterator[None]:
+    """A run sets torch's number of threads, and the bits of the next test's eager training depend on it."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,8 @@ def test_the_functional_step_follows_float64_in_sixteen_bits(
 
 @pytest.mark.parametrize(
     ("engine", "precision"),
-    [(engine, "fp16") for engine in ENGINES] + [(engine, "bf16") for engine in ENGINES if engine not in COMPILING],
+    [pytest.param(engine, "fp16", marks=[pytest.mark.slow] * (engine in COMPILING)) for engine in ENGINES]
+    + [(engine, "bf16") for engine in ENGINES if engine not in COMPILING],
 )
 def test_sixteen_bits_follow_float64(engine: str, precision: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(training={"epochs": 1})

@@ -155,19 +155,20 @@ def test_only_the_winner_meets_the_test_set_and_once(monkeypatch: pytest.MonkeyP
 def test_training_and_judging_images_are_apart_and_stratified(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, original = [], session.train_trials
 
-    def train_trials(trials: Any, data: Any, *given: Any, **options: Any) -> Any:
-        seen.append(data)
-        return original(trials, data, *given, **options)
+    def train_trials(trials: Any, training: Any, probe: Any, *given: Any, **options: Any) -> Any:
+        seen.append((training, probe))
+        return original(trials, training, probe, *given, **options)
 
     monkeypatch.setattr(session, "train_trials", train_trials)
     swept(*SMALL)
     whole = make_synthetic(seed=0).train
-    for data in seen:
-        rows = {image.tobytes() for image in data.training.images}
-        assert not rows & {image.tobytes() for image in data.probe.images}
-        assert len(data.training) + len(data.probe) == len(whole)
-        shares = np.bincount(data.probe.labels) / len(data.probe) - np.bincount(whole.labels) / len(whole)
-        assert np.abs(shares).max() < 1 / len(data.probe)
+    assert seen
+    for training, probe in seen:
+        rows = {image.tobytes() for image in training.images}
+        assert not rows & {image.tobytes() for image in probe.images}
+        assert len(training) + len(probe) == len(whole)
+        shares = np.bincount(probe.labels) / len(probe) - np.bincount(whole.labels) / len(whole)
+        assert np.abs(shares).max() < 1 / len(probe)
 
 
 def test_each_network_gets_the_rate_that_suits_it_and_a_seed_apart() -> None:

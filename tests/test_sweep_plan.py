@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,11 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The configuration that a command line makes; nothing is run."""
     made = []
     command = import_module("accelmnist.cli.sweep")
-    monkeypatch.setattr(command, "_run", lambda _shell, _options, config: made.append(config))
+
+    def planned(_shell: Any, _options: Any, config: Any, _stopped: Any) -> Any:
+        return SimpleNamespace(run=lambda: made.append(config))
+
+    monkeypatch.setattr(command, "_Sweep", planned)
     monkeypatch.setattr(command, "_exit_code", lambda _record: 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 

@@ -235,7 +235,7 @@ class _Benchmark:
         if self.options.as_json:
             import msgspec
 
-            click.echo(msgspec.json.encode(self.record))
+            click.echo(msgspec.json.encode(self.record).decode())
 
 
 def _resume_in_fresh_process(folder: Path) -> None:

@@ -111,7 +111,7 @@ def _decode(file: Path) -> object:
 
 def _print(comparison: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:
     if as_json:
-        click.echo(encode(comparison), nl=False)
+        click.echo(encode(comparison).decode(), nl=False)
     elif as_markdown:
         from accelmnist.show.compare import comparison_note
         from accelmnist.show.render.markdown import render_markdown

@@ -25,7 +25,7 @@ def doctor(as_json: bool) -> int:
     """
     diagnosis = _diagnose()
     if as_json:
-        click.echo(encode(diagnosis), nl=False)
+        click.echo(encode(diagnosis).decode(), nl=False)
     else:
         from accelmnist.show.analysis import doctor_page
         from accelmnist.show.render.console import make_terminal, print_document

@@ -91,5 +91,5 @@ def _print(record: NeuronsRecord, folder: Path | None, *, top: int, as_json: boo
     from accelmnist.show.render.console import make_terminal, print_document
 
     if as_json:
-        click.echo(encode(record), nl=False)
+        click.echo(encode(record).decode(), nl=False)
     print_document(neurons_page(record, top=top, folder=folder), make_terminal(stderr=as_json))

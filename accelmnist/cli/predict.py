@@ -46,7 +46,7 @@ def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_jso
     answers = _answers(predictor, files, limit, failed)
     if as_json:
         predictions = [prediction for _, prediction in answers]
-        click.echo(encode({"model": predictor.summary, "predictions": predictions}), nl=False)
+        click.echo(encode({"model": predictor.summary, "predictions": predictions}).decode(), nl=False)
     else:
         _print_all(predictor, answers)
     return _SOME_FAILED if failed else 0

@@ -178,7 +178,7 @@ class _Run:
         if record is None:
             return
         if self.options.as_json:
-            click.echo(encode(record), nl=False)
+            click.echo(encode(record).decode(), nl=False)
         if record.status != "done":
             return
         if self.options.quiet:

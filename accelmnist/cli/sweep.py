@@ -262,7 +262,7 @@ class _Sweep:
         else:
             print_document(sweep_page(self.record, self.shell.folder), self.console)
         if self.options.as_json:
-            click.echo(encode(self.record), nl=False)
+            click.echo(encode(self.record).decode(), nl=False)
 
 
 def _exit_code(record: SweepRecord) -> int:
