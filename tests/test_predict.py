@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from accelmnist.analysis.prediction import newest_model
+from accelmnist.analysis.prediction import STRANGE, newest_model
 from accelmnist.cli import invoke
 from accelmnist.core.config import OUTPUTS, ModelConfig, Output, RunConfig, TrainingConfig
 from accelmnist.core.errors import CheckpointError
 from accelmnist.core.records import RunRecord, save_record
 from accelmnist.data.idx import write_idx
-from accelmnist.data.mnist import load_dataset
+from accelmnist.data.likeness import measure_likeness
+from accelmnist.data.mnist import PUBLISHED, load_dataset
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
 from accelmnist.device import resolve
 from accelmnist.engines.contract import Job
@@ -30,11 +31,13 @@ from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
 from accelmnist.training.checkpoint import MODEL_NAME, Checkpoint, save_checkpoint, save_model, weights_of
 from accelmnist.training.loop import prepare, train
+from tests.photographs import photographs
 from tests.rounding import SUM_ERROR
 
 Grey = NDArray[np.uint8]
 
 DIGITS = 60
+AIMS = (("light", 10, 8), ("around", 10, 8), ("squares", 20, 19))  # kind, pictures, right at least
 LEAST_RIGHT = 0.85  # the network here is right for 0.93 of the test set
 GIVE_SAVED = "Give what a run saved"
 FORMATS = "Give a PNG, JPEG or other picture, or an IDX file"
@@ -90,9 +93,18 @@ def models(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(images: ImageSet, output: Output) -> MLP:
+@pytest.fixture(scope="module")
+def wide(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A larger network, of the whole training set, with its likeness."""
+    file = tmp_path_factory.mktemp("wide") / MODEL_NAME
+    likeness = measure_likeness(mnist.train.images, light=False)
+    save_model(trained(mnist.train, "softmax", 128), file, class_names=DIGIT_NAMES, dataset="mnist", likeness=likeness)
+    return file
+
+
+def trained(images: ImageSet, output: Output, hidden: int = 32) -> MLP:
     config = RunConfig(
-        model=ModelConfig(hidden=(32,), output=output), training=TrainingConfig(epochs=4, batch_size=200)
+        model=ModelConfig(hidden=(hidden,), output=output), training=TrainingConfig(epochs=4, batch_size=200)
     )
     device = resolve("cpu")
     job = Job(config, device, images)
@@ -209,6 +221,57 @@ def test_idx_files_are_taken_up_to_the_limit(tell: Tell, models: Path, mnist: Da
     for few, many in zip(three, ten, strict=False):
         np.testing.assert_allclose(few["scores"], many["scores"], atol=SUM_ERROR)
     assert three[2]["notes"] == ["the last of 3 taken; the file holds 12"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed", "count", "least"),
+    [(kind, seed, count, least) for kind, count, least in AIMS for seed in (1, 2)],
+)
+def test_photographs(
+    tell: Tell, wide: Path, mnist: Dataset, tmp_path: Path, kind: str, seed: int, count: int, least: int
+) -> None:
+    drawn = photographs(kind, seed, mnist, count=count, sources=("mnist", "strokes"))
+    paths = [tmp_path / f"{number}-{digit}.png" for number, (digit, _) in enumerate(drawn)]
+    for path, (_, grey) in zip(paths, drawn, strict=True):
+        Image.fromarray(grey).save(path)
+    answers = tell(*paths, "--model", wide, "--json").predictions
+    right = sum(answer["predicted"] == digit for answer, (digit, _) in zip(answers, drawn, strict=True))
+    assert right >= least
+
+
+def test_what_looks_unlike_the_training_images_is_warned_of(
+    tell: Tell, wide: Path, mnist: Dataset, tmp_path: Path
+) -> None:
+    write_idx(tmp_path / "digits", mnist.test.images.reshape(-1, 28, 28))
+    write_idx(tmp_path / "negatives", 255 - mnist.test.images[:50].reshape(-1, 28, 28))
+    noise = np.random.default_rng(0).integers(256, size=(50, 28, 28), dtype=np.uint8)
+    write_idx(tmp_path / "noise", noise)
+    shares = {}
+    for name in ("digits", "negatives", "noise"):
+        answers = tell(name, "--limit", 10_000, "--model", wide, "--json").predictions
+        shares[name] = np.mean([STRANGE in answer["notes"] for answer in answers])
+    assert 0 < shares["digits"] <= 0.01
+    assert (shares["negatives"], shares["noise"]) == (1, 1)
+
+
+def test_a_network_of_dark_digits_reads_pictures_of_either_polarity(
+    tell: Tell, mnist: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The polarity is measured by the run, told, and kept with the model."""
+    (tmp_path / "paper").mkdir()
+    for part, size, names in ((mnist.train, 12_000, PUBLISHED[:2]), (mnist.test, 1_000, PUBLISHED[2:])):
+        write_idx(tmp_path / "paper" / names[0].name, 255 - part.images[:size].reshape(-1, 28, 28))
+        write_idx(tmp_path / "paper" / names[1].name, part.labels[:size].astype(np.uint8))
+    command = "run --data paper --hidden 32 --epochs 3 --device cpu --engine eager --no-reference --out dark"
+    assert invoke(command.split()) in (0, 1)
+    assert "test images, dark on light" in " ".join(capsys.readouterr().out.split())
+    paths = [tmp_path / f"{number}.png" for number in range(40)]
+    for number, path in enumerate(paths):
+        (on_paper if number % 2 else as_it_is)(mnist.test.images[number].reshape(28, 28)).save(path)
+    answers = tell(*paths, "--model", "dark", "--json").predictions
+    assert np.mean([answer["predicted"] for answer in answers] == mnist.test.labels[:40]) >= LEAST_RIGHT
+    assert not any("inverted" in note for answer in answers[1::2] for note in answer["notes"])
+    assert all("as the network learned dark on light" in answer["notes"][0] for answer in answers[::2])
 
 
 # --- the console

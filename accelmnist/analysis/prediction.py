@@ -24,6 +24,8 @@ from accelmnist.device import resolve
 from accelmnist.engines.model import apply_output, logits_of
 from accelmnist.training.checkpoint import MODEL_NAME, SavedModel, load_model
 
+STRANGE = "looks unlike all that this network was trained on: the answer means little"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
@@ -81,23 +83,26 @@ class Predictor:
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """One prediction a picture; raises CheckpointError if scores are not finite."""
         model = self.saved.model
-        images = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
-        logits = logits_of(model, images, device=resolve("cpu"), precision="fp32")
+        images = np.stack([picture.pixels for picture in pictures])
+        logits = logits_of(model, torch.from_numpy(images), device=resolve("cpu"), precision="fp32")
         rows = apply_output(logits, model.config.output)
         if not rows.isfinite().all():
             raise CheckpointError(
                 f"{self.file} gives scores that are not finite", remedy="Its training diverged: train again"
             )
-        return [self._prediction(picture, row) for picture, row in zip(pictures, rows, strict=True)]
+        strange = np.zeros(len(images), dtype=bool)
+        if self.saved.likeness is not None:
+            strange = self.saved.likeness.is_strange(images, light=self.saved.light)
+        return [self._prediction(*told) for told in zip(pictures, rows, strange.tolist(), strict=True)]
 
-    def _prediction(self, picture: Picture, row: torch.Tensor) -> Prediction:
+    def _prediction(self, picture: Picture, row: torch.Tensor, is_strange: bool) -> Prediction:
         predicted = int(row.argmax())
         return Prediction(
             source=picture.source,
             predicted=predicted,
             class_name=self.saved.class_names[predicted],
             scores=tuple(row.tolist()),
-            notes=picture.notes,
+            notes=picture.notes + (STRANGE,) * is_strange,
         )
 
 

@@ -60,7 +60,7 @@ def _answers(
 
     for file in files:
         try:
-            pictures = read_pictures(file, limit=limit)
+            pictures = read_pictures(file, limit=limit, light=predictor.saved.light)
         except DataError as error:
             click.echo(f"error: {error}", err=True)
             failed.append(file)

@@ -54,7 +54,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSummary:
-    """Where the images came from, and how many serve for what."""
+    """Where the images came from, and how many serve for what; `light` says that they are dark on light."""
 
     dataset: str
     source: str
@@ -62,6 +62,7 @@ class DataSummary:
     validation_images: int
     test_images: int
     class_names: tuple[str, ...]
+    light: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

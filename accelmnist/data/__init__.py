@@ -9,6 +9,8 @@
     split.py       the images of a run: those that train, validate and test
     augment.py     the training images moved at random, anew in every epoch, on the device
     picture.py     a picture of a digit, from any file to the network's 28 x 28 bytes
+    ink.py         the digit's ink in a photograph or a scan
+    likeness.py    whether an image looks like those that a network was trained on
 
 A source hands out NumPy arrays on the host: images as uint8 rows of 784 pixels, labels as int64. No source imports
 torch, so that reading data never waits for it; torchvision is imported only when a download is asked for.

@@ -1,34 +1,35 @@
 """A picture of a digit as the network wants it: 28 x 28 bytes, bright on black, placed as the training images are.
 
 Two kinds of file are read, distinguished by their first bytes. An IDX file of 28 x 28 bytes an image is taken as it is.
-Everything else goes through Pillow: turned upright (EXIF), transparency laid on white, colours made grey, dark ink on
-light paper inverted. A picture of 28 x 28 pixels then stays as it is; any other is normalized as MNIST's digits were
-(LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section III; MNIST's
-home page):
+Everything else goes through Pillow: turned upright (EXIF), transparency laid on white, colours made grey, of several
+frames the first that is not blank. A picture of 28 x 28 pixels then stays as it is, but for its polarity; of any other
+the ink is found (`ink.py`) and normalized as MNIST's digits were (LeCun, Bottou, Bengio and Haffner 1998,
+"Gradient-Based Learning Applied to Document Recognition", section III; MNIST's home page):
 
     1. the ink's bounding box is fitted into 20 x 20 pixels, the aspect ratio kept, grey levels from the resampling;
     2. the centre of mass of the result is put at the centre of the 28 x 28 field.
 
 In the training set the longer side of the box is 20 pixels in all but two of the first 5,000 digits, the brightest
 pixel 254 or 255 everywhere, and the centre of mass within half a pixel of row and column 14, counted from 0. These
-three figures are what the normalization aims at. One level of paper and one digit a picture is assumed: no shadows, no
-second digit, no frame around it.
+three figures are what the normalization aims at. A network that learned dark on light gets the same, inverted.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from accelmnist.core.config import IMAGE_SIDE, INPUTS
 from accelmnist.core.errors import DataError
 from accelmnist.data.idx import TYPES, read_idx
+from accelmnist.data.ink import DARKENED, INVERTED, find_ink
 
 Grey = NDArray[np.uint8]
 
@@ -37,7 +38,20 @@ _CENTRE = 14  # row and column of its centre of mass, counted from 0
 _LEAST_CONTRAST = 32  # of 255: the noise of a photograph of blank paper stays below
 _INK_SHARE = 0.25  # of the contrast: above it a pixel is ink; below lie paper grain and the ripples of JPEG
 
-_INVERTED = "light background: inverted"
+# What is read, and the bytes that Pillow 13 takes for a pixel of it, by the peak of memory on 30 million, rounded up.
+# PostScript is not among them: Pillow would start Ghostscript for it.
+_PIXEL_BYTES = {
+    **dict.fromkeys(("BMP", "DIB", "GIF", "ICO", "JPEG", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF"), 8),
+    "AVIF": 10,
+    "WEBP": 16,
+    "JPEG2000": 20,
+}
+_MOST_BYTES = 400_000_000
+_MOST_FRAMES = 16
+_WHITES = (1.0, 255.0, 1_023.0, 4_095.0, 16_383.0, 65_535.0)  # of floats, and of 8, 10, 12, 14 and 16 bits
+_SIDE = 400  # a larger picture is made smaller first: a pen's stroke keeps a pixel, and a photograph takes 0.2 s
+
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _FORMATS = "Give a PNG, JPEG or other picture, or an IDX file"
 _IDX_SHAPE = f"Give an IDX file of {IMAGE_SIDE}x{IMAGE_SIDE} images, one byte a pixel"
 _DRAW = "Give a picture with one dark digit on light paper, or a bright one on black"
@@ -52,14 +66,16 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def read_pictures(path: Path, *, limit: int | None) -> list[Picture]:
+def read_pictures(path: Path, *, limit: int | None, light: bool = False) -> list[Picture]:
     """The digit in a picture file, or the first `limit` (None: all) of an IDX file.
 
-    Raises DataError, which names the file, for one that is missing, damaged, of another kind or blank.
+    `light` says that the network learned dark digits on light, and wants them so. Raises DataError, which names the
+    file, for one that is missing, damaged, too large, of another kind or blank.
     """
-    if _is_idx(_first_bytes(path)):
+    begin = _first_bytes(path)
+    if _is_idx(begin):
         return _idx_pictures(path, limit)
-    return [_picture(_open_image(path), path)]
+    return [_picture(*_open_image(path, begin), path, light=light)]
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -69,7 +85,7 @@ def _first_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}", remedy=_FORMATS)
     try:
         with path.open("rb") as file:
-            begin = file.read(4)
+            begin = file.read(12)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", remedy="Check its permissions") from error
     if not begin:
@@ -78,8 +94,8 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _is_idx(begin: bytes) -> bool:
-    """Whether a file with these first four bytes is IDX or gzip; no format that Pillow reads begins like either."""
-    is_plain = len(begin) == 4 and begin[:2] == b"\0\0" and begin[2] in TYPES and begin[3] > 0
+    """Whether a file that begins so is IDX or gzip; no format that Pillow reads begins like either."""
+    is_plain = len(begin) >= 4 and begin[:2] == b"\0\0" and begin[2] in TYPES and begin[3] > 0
     return is_plain or begin[:2] == b"\x1f\x8b"
 
 
@@ -111,80 +127,106 @@ def _checked_images(array: NDArray[Any], path: Path) -> Grey:
 
 
 def _require_contrast(grey: Grey, name: str) -> None:
-    if int(grey.max()) - int(grey.min()) < _LEAST_CONTRAST:
+    if not _has_contrast(grey):
         raise DataError(f"{name}: is blank", remedy=_DRAW)
+
+
+def _has_contrast(grey: Grey) -> bool:
+    return int(grey.max()) - int(grey.min()) >= _LEAST_CONTRAST
 
 
 # --- picture files
 
 
-def _open_image(path: Path) -> Image.Image:
-    """The decoded picture, upright."""
+def _open_image(path: Path, begin: bytes) -> tuple[Grey, str]:
+    """The grey levels of the first frame that is not blank, upright and no larger than needed, and its full size."""
+    Image.init()  # a format that an older Pillow lacks must not be asked for
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd metadata, which does not matter here
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                return ImageOps.exif_transpose(image)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
-        raise DataError(f"{path}: has more than {limit}, Pillow's limit", remedy="Give a smaller picture") from error
+            with Image.open(path, formats=[name for name in _PIXEL_BYTES if name in Image.OPEN]) as image:
+                _require_size(image.width * image.height, _MOST_BYTES // _PIXEL_BYTES[image.format or "PNG"], path)
+                size = f"{image.width}x{image.height}"
+                image.draft(None, (2 * _SIDE, 2 * _SIDE))  # a JPEG is decoded no larger than that
+                frames = (_grey(frame) for frame in islice(ImageSequence.Iterator(image), _MOST_FRAMES))
+                grey = next((grey for grey in frames if _has_contrast(grey)), None)
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        _require_size(1 << 60, _MOST_BYTES // min(_PIXEL_BYTES.values()), path)
+        raise
     except UnidentifiedImageError as error:
+        if begin[4:8] == b"ftyp" and begin[8:12] in _HEIC:
+            remedy = "Export it as JPEG or PNG; on an iPhone, Settings > Camera > Formats > Most Compatible takes JPEG"
+            raise DataError(f"{path}: is a HEIC picture, which can't be read here", remedy=remedy) from error
         raise DataError(f"{path}: is neither a picture nor an IDX file", remedy=_FORMATS) from error
     except Exception as error:  # a decoder raises whatever its parser meets: OSError, SyntaxError, struct.error, ...
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be decoded ({cause})", remedy="Give an undamaged picture") from error
+    if grey is None:
+        raise DataError(f"{path}: is blank", remedy=_DRAW)
+    return grey, size
 
 
-def _picture(image: Image.Image, path: Path) -> Picture:
-    grey = _grey(image)
-    _require_contrast(grey, str(path))
-    notes = []
-    if _has_light_background(grey):
-        grey = 255 - grey
-        notes.append(_INVERTED)
+def _require_size(pixels: int, most: int, path: Path) -> None:
+    if pixels > most:
+        raise DataError(f"{path}: has more than {most:,} pixels", remedy="Give a smaller picture")
+
+
+def _picture(grey: Grey, size: str, path: Path, *, light: bool) -> Picture:
     if grey.shape != (IMAGE_SIDE, IMAGE_SIDE):
-        notes.append(f"{image.width}x{image.height} pixels: fitted and centred as MNIST's digits are")
-        grey = _normalized(grey)
-    return Picture(grey.reshape(INPUTS), str(path), tuple(notes))
+        ink, notes = find_ink(grey)
+        if not ink.any():
+            raise DataError(f"{path}: is blank", remedy=_DRAW)
+        notes.append(f"{size} pixels: fitted and centred as MNIST's digits are")
+        pixels = _normalized(ink)
+    else:
+        is_light = _has_light_background(grey)
+        notes = [INVERTED] if is_light else []
+        pixels = 255 - grey if is_light else grey
+    if light:
+        notes = [note for note in notes if note != INVERTED] if INVERTED in notes else [DARKENED, *notes]
+        pixels = 255 - pixels
+    return Picture(pixels.reshape(INPUTS), str(path), tuple(notes))
 
 
 def _grey(image: Image.Image) -> Grey:
-    """Grey levels (height, width), transparency laid on white."""
+    """Grey levels (height, width), upright, transparency laid on white, the longer side at most `_SIDE`."""
     if image.mode.startswith(("I", "F")):
-        return _from_wide(np.asarray(image, dtype=np.float64))
+        return _from_wide(np.asarray(_small(image.convert("F"))))
     if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, coloured)
-    return np.array(image.convert("L"))
+        coloured = _small(image.convert("RGBA"))
+        paper = Image.new("RGBA", coloured.size, "white")
+        return np.array(Image.alpha_composite(paper, coloured).convert("L"))
+    return np.array(_small(image.convert("L")))
 
 
-def _from_wide(levels: NDArray[np.float64]) -> Grey:
+def _small(image: Image.Image) -> Image.Image:
+    if max(image.size) > _SIDE:
+        image.thumbnail((_SIDE, _SIDE), Image.Resampling.HAMMING)
+    return ImageOps.exif_transpose(image)
+
+
+def _from_wide(levels: NDArray[np.float32]) -> Grey:
     """Bytes of 16-bit or floating-point levels, whose range is theirs to choose; Pillow would cut them off at 255."""
     known = np.nan_to_num(levels, posinf=0.0, neginf=0.0)
     brightest = float(known.max())
     # White is the end of the narrowest common range that holds the brightest level.
-    white = next((white for white in (1.0, 255.0, 65_535.0) if brightest <= white), brightest)
+    white = next((white for white in _WHITES if brightest <= white), brightest)
     return np.asarray(np.rint(known * (255 / white)).clip(0, 255), dtype=np.uint8)
 
 
 def _has_light_background(grey: Grey) -> bool:
     """Whether the middle level of the border is nearer to the brightest than to the darkest level of the picture."""
-    return _border_level(grey) > (int(grey.min()) + int(grey.max())) / 2
-
-
-def _border_level(grey: Grey) -> float:
-    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    return float(np.median(border)) > (int(grey.min()) + int(grey.max())) / 2
 
 
 # --- MNIST's normalization
 
 
-def _normalized(grey: Grey) -> Grey:
-    """A bright digit on dark of any size, as 28 x 28 bytes in MNIST's way."""
-    ink = np.maximum(grey.astype(np.float32) - np.float32(_border_level(grey)), 0)
+def _normalized(ink: NDArray[np.float32]) -> Grey:
+    """`ink` of any size as 28 x 28 bytes in MNIST's way."""
     small = _fitted(ink / ink.max())
     return _centred(np.rint(255 * small / small.max()).astype(np.uint8))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from accelmnist.core.config import RunConfig, check_fits
 from accelmnist.core.records import DataSummary
 from accelmnist.core.seeds import Stream, generator
+from accelmnist.data.likeness import is_light
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.types import Dataset, ImageSet
 
@@ -55,6 +56,7 @@ def summary_of(dataset: Dataset, *, validation_images: int) -> DataSummary:
         validation_images=validation_images,
         test_images=len(dataset.test),
         class_names=dataset.class_names,
+        light=is_light(dataset.train.images),
     )
 
 

@@ -90,7 +90,8 @@ def _data(record: RunRecord) -> str:
         return record.config.data.folder or record.config.data.dataset
     held_out = f", {count(data.validation_images)} validation" if data.validation_images else ""
     images = f"{count(data.training_images)} training{held_out} and {count(data.test_images)} test images"
-    return f"{data.dataset}: {images} ({data.source})"
+    polarity = ", dark on light" if data.light else ""
+    return f"{data.dataset}: {images}{polarity} ({data.source})"
 
 
 def _epochs(training: TrainingConfig, record: RunRecord) -> str:

@@ -24,11 +24,13 @@ from accelmnist.core.config import CLASSES, ModelConfig, RunConfig
 from accelmnist.core.errors import CheckpointError, ConfigError
 from accelmnist.core.files import write_atomically
 from accelmnist.core.records import RECORD_NAME, EpochFigures, load_record
+from accelmnist.data.likeness import SAMPLE_PIXELS, Likeness
 from accelmnist.engines.contract import State
 from accelmnist.engines.model import MLP
 
 MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
+_SAMPLES = "likeness/samples"
 _MODEL_FORMAT = "accelmnist model 1"
 _CHECKPOINT_FORMAT = "accelmnist checkpoint 2"  # another number where the same seed gives another order
 
@@ -46,17 +48,34 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A network that can answer: its weights, the names of its classes and the data set it learned."""
+    """A network that can answer: its weights, the names of its classes, and the data set it learned.
+
+    `light` says that this was dark on light; how the images looked is None in a file of an older version.
+    """
 
     model: MLP
     class_names: tuple[str, ...]
     dataset: str
+    light: bool = False
+    likeness: Likeness | None = None
 
 
-def save_model(model: MLP, path: Path, *, class_names: tuple[str, ...], dataset: str) -> None:
+def save_model(
+    model: MLP,
+    path: Path,
+    *,
+    class_names: tuple[str, ...],
+    dataset: str,
+    light: bool = False,
+    likeness: Likeness | None = None,
+) -> None:
     """Write the weights and what is needed to use them; raises OutputError."""
-    header = {"network": model.config, "class_names": class_names, "dataset": dataset}
-    _write(path, _MODEL_FORMAT, header, weights_of(model))
+    header: dict[str, Any] = {"network": model.config, "class_names": class_names, "dataset": dataset, "light": light}
+    tensors = weights_of(model)
+    if likeness is not None:
+        header["likeness_limit"] = likeness.limit
+        tensors[_SAMPLES] = torch.from_numpy(likeness.samples)
+    _write(path, _MODEL_FORMAT, header, tensors)
 
 
 def load_model(path: Path) -> SavedModel:
@@ -65,11 +84,18 @@ def load_model(path: Path) -> SavedModel:
     header, tensors = _read(file, _MODEL_FORMAT)
     config = _part(header, "network", ModelConfig, file)
     model = MLP(config, seed=0)
+    samples = tensors.pop(_SAMPLES, None)
     load_weights(model, tensors, source=str(file))
     class_names = _part(header, "class_names", tuple[str, ...], file)
     if len(class_names) != CLASSES:
         raise CheckpointError(f"{file} names {len(class_names)} classes, not {CLASSES}", remedy="Give another file")
-    return SavedModel(model, class_names, _part(header, "dataset", str, file))
+    light = _part(header, "light", bool, file) if "light" in header else False
+    likeness = None
+    if samples is not None:
+        if samples.dtype != torch.uint8 or samples.dim() != 2 or samples.shape[1] != SAMPLE_PIXELS or not len(samples):
+            raise CheckpointError(f"{file}: its {_SAMPLES} are no images", remedy="Give another file")
+        likeness = Likeness(samples.numpy(), _part(header, "likeness_limit", float, file))
+    return SavedModel(model, class_names, _part(header, "dataset", str, file), light, likeness)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

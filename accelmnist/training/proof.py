@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from accelmnist.core.records import Check
+from accelmnist.data.likeness import measure_likeness
 from accelmnist.data.types import upload
 from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
@@ -42,7 +43,14 @@ def prove(run: Run, trained: Trained) -> None:
     model = trained.job.model
     if run.folder is not None:
         summary = run.images.summary
-        save_model(model, run.folder / MODEL_NAME, class_names=summary.class_names, dataset=summary.dataset)
+        save_model(
+            model,
+            run.folder / MODEL_NAME,
+            class_names=summary.class_names,
+            dataset=summary.dataset,
+            light=summary.light,
+            likeness=measure_likeness(run.images.training.images, light=summary.light),
+        )
     run.request.on_trained()
     run.observer.stage("evaluating on the test set")
     evaluation = trained.evaluation or _evaluate(run, trained)
