@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,36 @@ def test_a_table_that_cannot_be_read_is_begun_anew() -> None:
     assert choose_engine(small_config(), CPU).reason.startswith("the rule")
     keep_speeds([speed("eager", 1.0)])
     assert len(load_speeds().speeds) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"setting": {"batch_size": 0}},
+        {"setting": {"batch_size": -64}},
+        {"setting": {"hidden": [0]}},
+        {"setting": {"hidden": [32, -5]}},
+        {"setting": {"hidden": [32] * 1000}},
+        {"setting": {"hidden": "wide"}},
+        {"images_per_s": 0.0},
+        {"images_per_s": -1.0},
+        {"compile_s": -1.0},
+        {"images_per_s": None},
+        {"setting": None},
+    ],
+)
+def test_an_entry_that_cannot_be_is_skipped_and_the_others_count(change: dict[str, Any]) -> None:
+    own = setting_of(small_config(), CPU)
+    keep_speeds([speed("eager", 300.0, setting=own), speed("fused", 200.0, setting=own)])
+    table = json.loads(table_path().read_text())
+    wrong = json.loads(table_path().read_text())["speeds"][0]
+    for key, value in change.items():
+        wrong[key] = wrong[key] | value if isinstance(value, dict) else value
+    table_path().write_text(json.dumps(table | {"speeds": [wrong, *table["speeds"]]}))
+    assert choose_engine(small_config(), CPU).reason.startswith("measured here")
+    assert len(load_speeds().speeds) == 2
+    keep_speeds([speed("eager", 1.0)])
+    assert len(load_speeds().speeds) == 3
 
 
 def test_the_table_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

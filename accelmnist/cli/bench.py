@@ -113,9 +113,9 @@ def bench(context: click.Context, /, **_: Any) -> int:
         from accelmnist.measure.record import load_bench
         from accelmnist.measure.session import new_record
 
+        shell.take_folder("bench", is_part=options.part)
         record = new_record(config) if config else shell.unfinished(load_bench)
-        with shell.result_folder("bench"):
-            record = _Benchmark(shell, options, record).run()
+        record = _Benchmark(shell, options, record).run()
     return _exit_code(record, strict=options.strict)
 
 
@@ -192,7 +192,7 @@ class _Benchmark:
         )
         loud = ConsoleBenchObserver(self.console, spent_s=seconds_since_start())
         shown = nullcontext(BenchObserver()) if self.options.quiet else loud
-        with self.shell.lock(), shown as observer:
+        with shown as observer:
             self._keep(execute_bench(request, observer))
 
     def _measure_in_fresh_process(self) -> None:
@@ -203,7 +203,7 @@ class _Benchmark:
         if not self.options.quiet:
             number = self.record.config.processes - left + 1
             self.console.print(f"… process {number} of {self.record.config.processes}", style="dim")
-        _resume_in_fresh_process(self.folder)
+        _resume_in_fresh_process(self.folder, self.shell.lock)
         self._keep(load_bench(self.folder))
         if self._processes_left() >= left:
             raise DeviceError("a fresh process measured nothing", remedy="Allow it more by --time-limit")
@@ -238,13 +238,14 @@ class _Benchmark:
             click.echo(msgspec.json.encode(self.record).decode())
 
 
-def _resume_in_fresh_process(folder: Path) -> None:
+def _resume_in_fresh_process(folder: Path, lock: int | None) -> None:
     """Let a new process measure the benchmark in `folder` once more; returns when it has ended.
 
-    Ctrl-C reaches both: this one waits until the other has saved. Raises DeviceError if the other one failed.
+    It holds the folder's `lock` too. Ctrl-C reaches both: this one waits until the other has saved. Raises DeviceError
+    if the other one failed.
     """
     command = ["accelmnist", "bench", "--resume", str(folder), "--part", "--quiet"]
-    process = start_python(command, stdout=subprocess.DEVNULL)
+    process = start_python(command, stdout=subprocess.DEVNULL, pass_fds=() if lock is None else (lock,))
     try:
         code = process.wait()
     except KeyboardInterrupt:

@@ -23,9 +23,11 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 import accelmnist
@@ -151,17 +153,28 @@ def _serve(modules: Sequence[str]) -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not get among the answers
     logging.disable(logging.WARNING)  # nor its advice among the run's own lines
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    waiting: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+    with contextlib.suppress(BrokenPipeError):
         for module in modules:
             import_module(module)
         _write(answers, (_READY, True, None))
+        threading.Thread(target=_read_requests, args=(requests, waiting), daemon=True).start()
         while True:
-            number, *request = pickle.load(requests)
+            number, *request = waiting.get()
             try:
                 answer = (True, _call(*request))
             except Exception as error:
                 answer = (False, error)
             _write(answers, (number, *answer))
+
+
+def _read_requests(requests: IO[bytes], waiting: SimpleQueue[tuple[Any, ...]]) -> None:
+    """Put requests into `waiting`; when the input ends, end at once: nobody holds the folder that is drawn into."""
+    try:
+        while True:
+            waiting.put(pickle.load(requests))
+    finally:
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,7 @@ def run(context: click.Context, /, **_: Any) -> int:
         require_new(options.out)  # before anything is trained for it
     with open_shell("run", options, helper_loads=_AT_THE_END, at_once=False) as shell:
         task = _new(shell, options, config) if config else _stopped(shell, options)
-        with shell.result_folder(f"{task.setup.config.execution.device.replace(':', '')}-{task.setup.engine.name}"):
-            record = task.run()
+        record = task.run()
     return 0 if record.verdict is not None and record.verdict.passed else CHECK_FAILED
 
 
@@ -61,18 +60,22 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig) -> _Run:
             shell.helper.begin()
         import_s = load_torch()
     request = RunRequest(config=config, import_s=import_s, load=load, since_start=seconds_since_start)
-    return _Run(shell, options, choose_setup(config), request)
+    setup = choose_setup(config)
+    shell.take_folder(f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
+    return _Run(shell, options, setup, request)
 
 
 def _stopped(shell: Shell, options: RunOptions) -> _Run:
     from accelmnist.device.loading import load_torch
 
+    shell.take_folder()
+    assert shell.folder is not None
     shell.helper.begin()
     import_s = load_torch()
     from accelmnist.training.checkpoint import find_stopped_run
     from accelmnist.training.run import RunRequest, choose_setup
 
-    config, checkpoint = find_stopped_run(shell.stopped_folder())
+    config, checkpoint = find_stopped_run(shell.folder)
     setup = choose_setup(config, resumed_after=len(checkpoint.epochs) if checkpoint else 0)
     since_start = seconds_since_start if checkpoint is None else lambda: None
     request = RunRequest(config=config, checkpoint=checkpoint, import_s=import_s, since_start=since_start)

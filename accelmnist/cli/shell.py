@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,16 @@ import click
 from accelmnist.cli.helper_process import HelperProcess, Pending
 from accelmnist.cli.options import OutputOptions
 from accelmnist.core.errors import ConfigError, StoppedError
-from accelmnist.core.files import NOUNS, RECORDS, new_folder, other_kind_in, remove_if_empty, sole_writer
+from accelmnist.core.files import (
+    NOUNS,
+    RECORDS,
+    new_folder,
+    other_kind_in,
+    read,
+    remove_if_empty,
+    require_new,
+    sole_writer,
+)
 from accelmnist.device.loading import limit_spinning
 
 if TYPE_CHECKING:
@@ -37,33 +46,43 @@ Resumed = TypeVar("Resumed", "BenchRecord", "SweepRecord")
 
 
 class Shell:
-    """Around the work of one command: `helper` is the other process, `folder` where the result is saved, if it is."""
+    """Around the work of one command: `helper` is the other process, `folder` where the result is saved, if it is.
 
-    def __init__(self, command: str, options: OutputOptions, helper: HelperProcess) -> None:
+    `lock` is the open file that keeps other programs out of the folder; a process that works on it in this one's stead
+    is passed it.
+    """
+
+    def __init__(self, command: str, options: OutputOptions, helper: HelperProcess, until_closed: ExitStack) -> None:
         self.command, self.options, self.helper = command, options, helper
         self.folder: Path | None = None
+        self.lock: int | None = None
+        self._until_closed = until_closed
 
-    @contextmanager
-    def result_folder(self, label: str) -> Iterator[None]:
-        """Within, `folder` is the one that --resume or --out names, or a new one named by time and `label`.
+    def take_folder(self, label: str = "", *, is_part: bool = False) -> None:
+        """From now on `folder` is the one that --resume or --out names, or a new one named by time and `label`.
 
-        It is None with --no-save, and a new one is removed if nothing came of it. Raises ConfigError for one that holds
-        files, OutputError for one that can't be made.
+        It is None with --no-save. Until the shell closes no other program writes into it; then a new one is removed if
+        nothing came of it. For a process that `is_part` another one does both. Raises ConfigError for one that holds
+        files, RecordError for one without a record to go on with, OutputError for one that can't be made or that
+        another program writes into.
         """
+        if self.options.no_save:
+            return
         if self.options.resume:
             self.folder = self.stopped_folder()
-        elif not self.options.no_save:
+        else:
             self.folder = new_folder(self.options.out, label=label)
-        try:
-            yield
-        finally:
-            if self.folder is not None and not self.options.resume:
-                remove_if_empty(self.folder)
+            self._until_closed.callback(remove_if_empty, self.folder)
+        if not is_part:
+            self.lock = self._until_closed.enter_context(sole_writer(self.folder))
+        if not self.options.resume:
+            require_new(self.folder)  # once more: another program may have been quicker
 
     def stopped_folder(self) -> Path:
         """The folder that --resume names, itself or by the record in it.
 
-        Raises ConfigError, with the command that goes on there, for what another command stopped.
+        Raises ConfigError, with the command that goes on there, for what another command stopped, and RecordError if
+        there is no record.
         """
         path = self.options.resume
         assert path is not None
@@ -74,11 +93,14 @@ class Shell:
                 f"--resume {path}: that is {noun}, not {NOUNS[self.command]}",
                 remedy=f"{noun.capitalize()} goes on with: accelmnist {other} --resume {path}",
             )
-        return path.parent if path.is_file() else path
+        folder = path.parent if path.is_file() else path
+        read(folder / RECORDS[self.command], NOUNS[self.command])
+        return folder
 
     def unfinished(self, load: Callable[[Path], Resumed]) -> Resumed:
         """The record that --resume names, read by `load`; raises ConfigError if it is finished."""
-        folder = self.stopped_folder()
+        folder = self.folder
+        assert folder is not None
         record = load(folder)
         if record.status == "done":
             noun = NOUNS[self.command].removeprefix("a ")
@@ -90,10 +112,6 @@ class Shell:
         from accelmnist.show.render.console import make_terminal
 
         return make_terminal(stderr=stderr)
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Within: no other program writes into `folder`; raises OutputError if one does."""
-        return nullcontext() if self.folder is None else sole_writer(self.folder)
 
     @property
     def oracle(self) -> Oracle:
@@ -132,10 +150,10 @@ def open_shell(
 ) -> Iterator[Shell]:
     """A shell with its helper, which loads its modules `at_once` or with its first call."""
     limit_spinning()
-    with HelperProcess(helper_loads, at_once=at_once) as helper:
+    with ExitStack() as until_closed, HelperProcess(helper_loads, at_once=at_once) as helper:
         # Inductor warns of a missing CUDA runtime even if it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        yield Shell(command, options, helper)
+        yield Shell(command, options, helper, until_closed)
 
 
 class StopOnInterrupt:

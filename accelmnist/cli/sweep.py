@@ -105,12 +105,12 @@ def sweep(context: click.Context, /, **_: Any) -> int:
         load_torch()
         from accelmnist.sweep.record import load_sweep
 
+        shell.take_folder("sweep")
         stopped = None
         if config is None:
             stopped = shell.unfinished(load_sweep)
             config = stopped.config
-        with shell.result_folder("sweep"):
-            record = _Sweep(shell, options, config, stopped).run()
+        record = _Sweep(shell, options, config, stopped).run()
     return _exit_code(record)
 
 
@@ -215,7 +215,7 @@ class _Sweep:
 
         watched = nullcontext(SweepObserver()) if self.options.quiet else ConsoleSweepObserver(self.console)
         stopping = StopOnInterrupt(until="after the trainings under way")
-        with self.shell.lock(), stopping as stop, watched as observer:
+        with stopping as stop, watched as observer:
             record, winner = execute_sweep(self._request(stop), observer)
             self._keep(record)
         return winner

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ SCHEMA_VERSION = 1
 Record = TypeVar("Record")
 
 _LOCK = ".lock"
+_TEMPORARY = re.compile(r"\..+\.(gz|html|json|md|pdf|png|safetensors|txt)\.[a-z0-9_]{8}")  # `write_atomically`'s
 _MOST_OF_ONE_SECOND = 1000  # new folders with one label
 
 
@@ -57,7 +59,7 @@ def require_new(asked: Path) -> None:
         raise ConfigError(
             f"--out {asked} already holds a result", remedy="Choose another folder, or go on with it by --resume"
         )
-    if asked.is_dir() and any(asked.iterdir()):
+    if asked.is_dir() and any(not _is_leftover(path) for path in asked.rglob("*")):
         raise ConfigError(f"--out {asked} holds other files, which could be replaced", remedy="Choose a new folder")
 
 
@@ -80,29 +82,63 @@ def remove_if_empty(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Within: no other program writes into `folder`; raises OutputError if one does.
+def sole_writer(folder: Path) -> Iterator[int]:
+    """Within: no other program writes into `folder`; raises OutputError, with its process, if one does.
 
-    The lock is the operating system's, so it goes with the process that holds it, however that ends.
+    The lock is the operating system's, so it goes with the process that holds it, however that ends: what a dead one
+    left half written is removed. A process started within goes on holding it if it is passed `inherited`.
     """
+    handle = _locked(make_folder(folder) / _LOCK)
+    try:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
+            remove_leftovers(folder)
+        yield handle
+    finally:  # whatever went wrong: a folder with nothing in it but this can't be removed
+        with contextlib.suppress(OSError):
+            remove_leftovers(folder)
+            (folder / _LOCK).unlink()
+        os.close(handle)
+
+
+def _locked(file: Path) -> int:
+    """The open and locked `file`; raises OutputError if another process holds it."""
     import fcntl
 
-    make_folder(folder)
-    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
+    while True:
+        try:
+            handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise _output_error(file, error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
+            holder = os.read(handle, 100).decode(errors="replace")
+            os.close(handle)
             raise OutputError(
-                f"another accelmnist is writing into {folder}", remedy="Wait for it, or choose another folder"
+                f"another accelmnist is writing into {file.parent}{holder and f': {holder}'}",
+                remedy="Wait for it, or choose another folder",
             ) from error
-        try:
-            yield
-        finally:  # whatever went wrong: a folder with nothing in it but this can't be removed
-            with contextlib.suppress(OSError):
-                (folder / _LOCK).unlink()
-    finally:
+        except OSError:  # a file system without locks
+            return handle
+        with contextlib.suppress(FileNotFoundError):  # its holder has just removed it: what is locked is no file
+            if os.path.samestat(os.fstat(handle), file.stat()):
+                return handle
         os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what programs that were killed left half written in `folder`, which has to be the caller's alone."""
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a path in a result's folder is what a killed program of ours leaves before its first record."""
+    is_own_folder = path.is_dir() and not path.is_symlink()
+    return is_own_folder or path.name == _LOCK or _TEMPORARY.fullmatch(path.name) is not None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import accelmnist
 from accelmnist.core.config import AUTO, ENGINES, ModelConfig, Optimizer, Precision, RunConfig, steps_per_epoch
-from accelmnist.core.errors import AccelmnistError, DeviceError
-from accelmnist.core.files import SCHEMA_VERSION, cache_folder, load, make_folder, save
+from accelmnist.core.errors import AccelmnistError, ConfigError, DeviceError
+from accelmnist.core.files import SCHEMA_VERSION, cache_folder, load, save, sole_writer
 from accelmnist.device import Device, cpu_instructions, processor, threads_in_force, torch_version
 from accelmnist.engines.contract import Engine
 
@@ -178,25 +178,48 @@ def table_path() -> Path:
 
 
 def load_speeds() -> SpeedTable:
-    """The table, empty where there is none; raises RecordError for one that can't be read."""
+    """The table, empty where there is none; raises RecordError for one that can't be read as a whole."""
     path = table_path()
-    return load(path, SpeedTable, kind="speeds", noun="measured speeds") if path.exists() else SpeedTable()
+    if not path.exists():
+        return SpeedTable()
+    entries = load(path, _Entries, kind="speeds", noun="measured speeds").speeds
+    return SpeedTable(speeds=tuple(speed for entry in entries if (speed := _speed_from(entry)) is not None))
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """A table as it lies on the disk."""
+
+    speeds: tuple[Any, ...] = ()
+
+
+def _speed_from(entry: object) -> Speed | None:
+    """The speed that an entry of the table is; None for one that can't be: the others count all the same."""
+    import msgspec
+
+    try:
+        speed = msgspec.convert(entry, Speed)
+        sizes = (*speed.setting.hidden, speed.setting.batch_size, speed.images_per_s)
+        ModelConfig(hidden=speed.setting.hidden)
+    except (msgspec.ValidationError, ConfigError):
+        return None
+    return speed if min(sizes) > 0 and speed.compile_s >= 0 else None
 
 
 def keep_speeds(speeds: Iterable[Speed]) -> None:
     """Put `speeds` into the table in place of older ones; a table that can't be read is begun anew.
 
-    Raises OutputError where it can't be written.
+    Raises OutputError where it can't be written, or another program writes it.
     """
     known = SpeedTable()
-    with contextlib.suppress(AccelmnistError):
-        known = load_speeds()
-    by_case = {(speed.setting, speed.engine): speed for speed in known.speeds}
-    for speed in speeds:
-        by_case.pop((speed.setting, speed.engine), None)  # so that the latest are the last
-        by_case[speed.setting, speed.engine] = speed
-    make_folder(table_path().parent)
-    save(replace(known, speeds=tuple(by_case.values())[-_MOST_ENTRIES:]), table_path())
+    with sole_writer(table_path().parent):
+        with contextlib.suppress(AccelmnistError):
+            known = load_speeds()
+        by_case = {(speed.setting, speed.engine): speed for speed in known.speeds}
+        for speed in speeds:
+            by_case.pop((speed.setting, speed.engine), None)  # so that the latest are the last
+            by_case[speed.setting, speed.engine] = speed
+        save(replace(known, speeds=tuple(by_case.values())[-_MOST_ENTRIES:]), table_path())
 
 
 def fastest(
