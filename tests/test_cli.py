@@ -403,7 +403,7 @@ def test_pictures_that_cannot_be_written_do_not_hide_the_result(
     captured = capsys.readouterr()
     assert (code, captured.out[:5]) == (2, "PASS ")
     assert captured.err == "error: cannot write run/weights.png: no space left on device. Make room there\n"
-    assert load_record(Path("run")).status == "done"
+    assert load_record(Path("run")).status == "failed"
 
 
 def test_a_folder_with_other_files_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accelmnist.cli import invoke
-from accelmnist.core.errors import ConfigError
+from accelmnist.core.errors import ConfigError, OutputError
 from accelmnist.core.files import require_new, sole_writer
-from accelmnist.core.records import load_record
+from accelmnist.core.records import load_record, save_record
+from accelmnist.sweep.record import load_sweep
 
 RUN = [
     "run",
@@ -103,3 +105,72 @@ def test_a_lock_that_its_holder_removes_meanwhile_locks_nothing(
     with sole_writer(tmp_path):
         assert (tmp_path / ".lock").read_text().startswith("process ")
     assert len(calls) == 2
+
+
+# --- a result is finished when all of it is there
+
+
+def keeps_failing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """`name`, a function that writes, fails for want of room."""
+
+    def full(*_arguments: Any, **_settings: Any) -> None:
+        raise OutputError("cannot write it: no space left on device", remedy="Make room there")
+
+    monkeypatch.setattr(name, full)
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("--profile", "--save-every", "0"), marks=pytest.mark.slow)])
+def test_a_run_that_lacks_its_pictures_is_not_done_and_going_on_draws_them(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        keeps_failing(patch, "accelmnist.show.pictures.write_numbered")
+        assert invoke([*RUN, "--out", "out", "--quiet", *options]) == 2
+    assert capsys.readouterr().out.startswith("PASS ")
+    proven = load_record(Path("out"))
+    assert proven.status == "failed"
+    with monkeypatch.context() as patch:
+        patch.setattr("accelmnist.training.loop.train", None)  # it is trained already
+        patch.setattr("accelmnist.training.execute.train", None)
+        assert invoke(["run", "--resume", "out", "--quiet"]) == 0
+    record = load_record(Path("out"))
+    assert replace(record, files=()) == replace(proven, status="done", message=None)
+    assert files_in(Path("out")) == set(record.files)
+    assert "weights/neuron-015.png" in record.files
+    assert invoke(["run", "--resume", "out", "--quiet"]) == 2
+
+
+@pytest.mark.parametrize("missing", ["files", "weights/neuron-003.png", "curves.png", "checkpoint"])
+def test_a_finished_run_that_lost_files_gets_them_again(missing: str) -> None:
+    """As one that was killed between its record and its pictures by an older version."""
+    assert invoke([*RUN, "--out", "out", "--quiet"]) == 0
+    whole = load_record(Path("out"))
+    if missing == "files":
+        save_record(replace(whole, files=()), Path("out"))
+    elif missing == "checkpoint":
+        (Path("out") / "checkpoint.safetensors").write_text("old")
+    else:
+        (Path("out") / missing).unlink()
+    assert invoke(["run", "--resume", "out", "--quiet"]) == 0
+    assert load_record(Path("out")) == whole
+    assert files_in(Path("out")) == set(whole.files)
+
+
+def test_a_sweep_whose_pictures_do_not_fit_gets_them_when_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        keeps_failing(patch, "accelmnist.show.pictures.write_numbered")
+        assert invoke([*SWEEP, "--out", "out", "--quiet"]) == 2
+    assert load_sweep(Path("out")).status == "failed"
+    with monkeypatch.context() as patch:
+        keeps_failing(patch, "accelmnist.show.pictures.write_sweep_pictures")
+        assert invoke(["sweep", "--resume", "out", "--quiet"]) == 2
+    weights = (Path("out") / "best" / "model.safetensors").stat().st_mtime_ns
+    assert invoke(["sweep", "--resume", "out", "--quiet"]) == 0
+    assert (Path("out") / "best" / "model.safetensors").stat().st_mtime_ns == weights  # the winner was there
+    record, best = load_sweep(Path("out")), load_record(Path("out") / "best")
+    assert (record.status, record.message, best.status) == ("done", None, "done")
+    assert files_in(Path("out")) == {*record.files, *(f"best/{name}" for name in best.files)}
+    (Path("out") / "best" / "curves.png").unlink()
+    assert invoke(["sweep", "--resume", "out", "--quiet"]) == 0
+    assert (Path("out") / "best" / "curves.png").exists()
+    assert invoke(["sweep", "--resume", "out", "--quiet"]) == 2

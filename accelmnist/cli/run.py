@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,7 @@ from accelmnist.cli.options import Command, CommandLine
 from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell, seconds_since_start
 from accelmnist.core.errors import StoppedError
-from accelmnist.core.files import encode, require_new, write_atomically
+from accelmnist.core.files import encode, require_new
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,8 +41,7 @@ def run(context: click.Context, /, **_: Any) -> int:
     if options.out:
         require_new(options.out)  # before anything is trained for it
     with open_shell("run", options, helper_loads=_AT_THE_END, at_once=False) as shell:
-        task = _new(shell, options, config) if config else _stopped(shell, options)
-        record = task.run()
+        record = (_new(shell, options, config) if config else _stopped(shell, options)).run()
     return 0 if record.verdict is not None and record.verdict.passed else CHECK_FAILED
 
 
@@ -72,9 +70,12 @@ def _stopped(shell: Shell, options: RunOptions) -> _Run:
     assert shell.folder is not None
     shell.helper.begin()
     import_s = load_torch()
-    from accelmnist.training.checkpoint import find_stopped_run
+    from accelmnist.training.checkpoint import find_stopped_run, find_unfinished_run
     from accelmnist.training.run import RunRequest, choose_setup
 
+    proven = find_unfinished_run(shell.folder)
+    if proven is not None:
+        return _Run(shell, options, choose_setup(proven.config), RunRequest(config=proven.config), proven)
     config, checkpoint = find_stopped_run(shell.folder)
     setup = choose_setup(config, resumed_after=len(checkpoint.epochs) if checkpoint else 0)
     since_start = seconds_since_start if checkpoint is None else lambda: None
@@ -85,6 +86,8 @@ def _stopped(shell: Shell, options: RunOptions) -> _Run:
 class _Run:
     """One run on the command line: what is seen of it, what is drawn and shown of it in the end.
 
+    One that is `proven` already lacks files alone.
+
     Nothing is seen but its answer until it opens, which is when `observer` and `console` are there. Until then Ctrl-C
     ends it at once; from then on with its epoch.
     """
@@ -93,8 +96,10 @@ class _Run:
     observer: ConsoleObserver | SilentObserver
     record: RunRecord | None = None
 
-    def __init__(self, shell: Shell, options: RunOptions, setup: Setup, request: RunRequest) -> None:
-        self.shell, self.options, self.setup, self.request = shell, options, setup, request
+    def __init__(
+        self, shell: Shell, options: RunOptions, setup: Setup, request: RunRequest, proven: RunRecord | None = None
+    ) -> None:
+        self.shell, self.options, self.setup, self.request, self.proven = shell, options, setup, request, proven
         self._is_many = options.trials > 1
         self._stop = StopOnInterrupt(
             until="after the trainings under way" if self._is_many else "at the end of this epoch"
@@ -114,7 +119,11 @@ class _Run:
     def _execute(self) -> RunRecord:
         pictures = PictureDrawing(self.shell.helper, self.shell.folder, shared_scale=self.options.shared_scale)
         request = self._whole_request(pictures)
-        if self._is_many:
+        if self.proven is not None:
+            from accelmnist.training.proof import complete
+
+            record = complete(request, self.setup, self._open, self.proven)
+        elif self._is_many:
             from accelmnist.sweep.trials.run import execute_trials
 
             record = execute_trials(request, self.setup, self._open, count=self.options.trials).record
@@ -123,12 +132,6 @@ class _Run:
 
             record = execute(request, self.setup, self._open).record
         self._keep(record)
-        if record.status == "done":
-            self.observer.stage("drawing the pictures")
-            record = pictures.finish(record)
-            self._keep(record)  # with its pictures, should a table fail
-            record = _with_tables(record, self.shell.folder)
-            self._keep(record)
         return record
 
     def _whole_request(self, pictures: PictureDrawing) -> RunRequest:
@@ -145,7 +148,12 @@ class _Run:
             on_stopped=self._keep,
             oracle=self.shell.oracle,
             on_evaluated=pictures.begin,
+            finish=lambda record: self._finish(record, pictures),
         )
+
+    def _finish(self, record: RunRecord, pictures: PictureDrawing) -> tuple[str, ...]:
+        self.observer.stage("drawing the pictures")
+        return pictures.finish(record)
 
     def _begin_helper(self) -> None:
         """Begin to load what the end needs; not before a recipe's answer is there: to its time that would add."""
@@ -182,33 +190,9 @@ class _Run:
             return
         if self.options.as_json:
             click.echo(encode(record).decode(), nl=False)
-        if record.status != "done":
+        if record.verdict is None:
             return
         if self.options.quiet:
             click.echo(format_line(record))
         else:
             print_document(run_page(record, self.shell.folder), self.console)
-
-
-def _with_tables(record: RunRecord, folder: Path | None) -> RunRecord:
-    """Write the tables of the profile and of all seeds, if there are any; returns the record that names them, saved."""
-    if folder is None or (record.profile is None and record.trials is None):
-        return record
-    from accelmnist.core.records import save_record
-    from accelmnist.show.profile import whole_profile
-    from accelmnist.show.render.console import as_text
-    from accelmnist.show.render.markdown import render_markdown
-    from accelmnist.show.summary import trials_note
-    from accelmnist.training.profile import TRACE_NAME
-
-    files, written = record.files, {}
-    if record.profile is not None:
-        files = (*files, TRACE_NAME)
-        written["profile.txt"] = as_text(whole_profile(record.profile), width=120)
-    if record.trials is not None:
-        written["trials.md"] = render_markdown(trials_note(record, record.trials))
-    for name, text in written.items():
-        write_atomically(folder / name, text.encode())
-    record = replace(record, files=(*files, *written))
-    save_record(record, folder)
-    return record

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -22,12 +21,14 @@ from accelmnist.core.errors import ConfigError, StoppedError
 from accelmnist.core.files import (
     NOUNS,
     RECORDS,
+    is_whole,
     new_folder,
     other_kind_in,
     read,
     remove_if_empty,
     require_new,
     sole_writer,
+    write_atomically,
 )
 from accelmnist.device.loading import limit_spinning
 
@@ -98,14 +99,24 @@ class Shell:
         return folder
 
     def unfinished(self, load: Callable[[Path], Resumed]) -> Resumed:
-        """The record that --resume names, read by `load`; raises ConfigError if it is finished."""
+        """The record that --resume names, read by `load`; raises ConfigError if it is finished, with all its files."""
         folder = self.folder
         assert folder is not None
         record = load(folder)
-        if record.status == "done":
+        if is_whole(folder, record.status, record.files) and self._has_whole_winner(folder):
             noun = NOUNS[self.command].removeprefix("a ")
             raise ConfigError(f"--resume {folder}: that {noun} is finished", remedy="Start a new one with --out")
         return record
+
+    def _has_whole_winner(self, folder: Path) -> bool:
+        """Whether the run of a sweep's winner, if there is one, is finished too."""
+        from accelmnist.core.records import load_record
+
+        best = folder / "best"
+        if not best.exists():
+            return True
+        winner = load_record(best)
+        return is_whole(best, winner.status, winner.files)
 
     def terminal(self, *, stderr: bool) -> Terminal:
         """The console that tells of the work, on standard output or on standard error."""
@@ -209,15 +220,32 @@ class PictureDrawing:
                 shared_scale=self._shared_scale,
             )
 
-    def finish(self, record: RunRecord) -> RunRecord:
-        """Wait for the pictures; returns the record with the names of all files, saved."""
-        from accelmnist.core.records import save_record
+    def finish(self, record: RunRecord) -> tuple[str, ...]:
+        """Wait for the pictures and write the tables; returns the names of all files of the run."""
+        if self._folder is None:
+            return ()
+        pictures = self._pending() if self._pending is not None else ()
+        return ("run.json", "model.safetensors", *pictures, *_write_tables(record, self._folder))
 
-        if self._pending is None or self._folder is None:
-            return record
-        record = replace(record, files=("run.json", "model.safetensors", *self._pending()))
-        save_record(record, self._folder)
-        return record
+
+def _write_tables(record: RunRecord, folder: Path) -> tuple[str, ...]:
+    """Write the tables of the profile and of all seeds, if there are any; returns their names, and the trace's."""
+    if record.profile is None and record.trials is None:
+        return ()
+    from accelmnist.show.profile import whole_profile
+    from accelmnist.show.render.console import as_text
+    from accelmnist.show.render.markdown import render_markdown
+    from accelmnist.show.summary import trials_note
+    from accelmnist.training.profile import TRACE_NAME
+
+    written = {}
+    if record.profile is not None:
+        written["profile.txt"] = as_text(whole_profile(record.profile), width=120)
+    if record.trials is not None:
+        written["trials.md"] = render_markdown(trials_note(record, record.trials))
+    for name, text in written.items():
+        write_atomically(folder / name, text.encode())
+    return (*((TRACE_NAME,) if record.profile is not None else ()), *written)
 
 
 def seconds_since_start() -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,6 @@ from accelmnist.core.files import encode
 from accelmnist.sweep.plan import PRESETS, SweepConfig, check_size, parse_counts, parse_rates, parse_sizes
 
 if TYPE_CHECKING:
-    from accelmnist.core.records import RunRecord
     from accelmnist.sweep.record import SweepRecord
     from accelmnist.sweep.session import SweepRequest
 
@@ -203,12 +202,11 @@ class _Sweep:
     def run(self) -> SweepRecord:
         """Train, draw and show; raises StoppedError if the user stopped it, after saving and showing."""
         with self.shell.showing(self._show):
-            winner = self._train()
-            self._draw(winner)
+            self._train()
         assert self.record is not None
         return self.record
 
-    def _train(self) -> RunRecord | None:
+    def _train(self) -> None:
         from accelmnist.show.sweep.live import ConsoleSweepObserver
         from accelmnist.sweep.schedule import SweepObserver
         from accelmnist.sweep.session import execute_sweep
@@ -216,9 +214,7 @@ class _Sweep:
         watched = nullcontext(SweepObserver()) if self.options.quiet else ConsoleSweepObserver(self.console)
         stopping = StopOnInterrupt(until="after the trainings under way")
         with stopping as stop, watched as observer:
-            record, winner = execute_sweep(self._request(stop), observer)
-            self._keep(record)
-        return winner
+            self._keep(execute_sweep(self._request(stop), observer)[0])
 
     def _request(self, stop: StopOnInterrupt) -> SweepRequest:
         from accelmnist.sweep.session import SweepRequest
@@ -233,23 +229,19 @@ class _Sweep:
             on_stopped=self._keep,
             oracle=self.shell.oracle,
             on_evaluated=self.pictures.begin,
+            finish_winner=self.pictures.finish,
+            finish=self._draw,
         )
 
     def _keep(self, record: SweepRecord) -> None:
         self.record = record
 
-    def _draw(self, winner: RunRecord | None) -> None:
-        from accelmnist.sweep.record import save_sweep
-
-        if self.shell.folder is None or self.record is None:
-            return
-        pictures = self.shell.helper.start(
-            "accelmnist.show.pictures:write_sweep_pictures", self.record, self.shell.folder
-        )
-        if winner is not None:
-            self.pictures.finish(winner)
-        self.record = replace(self.record, files=("sweep.json", *pictures()))
-        save_sweep(self.record, self.shell.folder)
+    def _draw(self, record: SweepRecord) -> tuple[str, ...]:
+        self._keep(record)  # a picture that can't be drawn must not hide the winner
+        if self.shell.folder is None:
+            return ()
+        draw = "accelmnist.show.pictures:write_sweep_pictures"
+        return ("sweep.json", *self.shell.helper.start(draw, record, self.shell.folder)())
 
     def _show(self) -> None:
         from accelmnist.show.render.console import print_document

@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -61,6 +61,11 @@ def require_new(asked: Path) -> None:
         )
     if asked.is_dir() and any(not _is_leftover(path) for path in asked.rglob("*")):
         raise ConfigError(f"--out {asked} holds other files, which could be replaced", remedy="Choose a new folder")
+
+
+def is_whole(folder: Path, status: str, files: Sequence[str]) -> bool:
+    """Whether a result in `folder` is done and all of its `files` are there."""
+    return status == "done" and bool(files) and all((folder / name).is_file() for name in files)
 
 
 def make_folder(folder: Path) -> Path:

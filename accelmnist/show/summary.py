@@ -91,11 +91,11 @@ def _time_to_accuracy(record: RunRecord) -> tuple[str, ...]:
 
 def outcome(record: RunRecord) -> tuple[str, doc.Tone]:
     """What became of a run, in a word, with its tone."""
+    if record.verdict is not None:
+        return ("PASS", "good") if record.verdict.passed else ("FAIL", "bad")
     if record.status != "done":
         return record.status.upper(), "unsure" if record.status in ("running", "interrupted") else "bad"
-    if record.verdict is None:
-        return "DONE, not verified", "unsure"
-    return ("PASS", "good") if record.verdict.passed else ("FAIL", "bad")
+    return "DONE, not verified", "unsure"
 
 
 def _key_figures(record: RunRecord) -> doc.Facts:

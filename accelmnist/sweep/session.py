@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelmnist.core.config import check_fits
-from accelmnist.core.errors import ConfigError, OutputError, StoppedError
-from accelmnist.core.files import make_folder
+from accelmnist.core.errors import ConfigError, OutputError, RecordError, StoppedError
+from accelmnist.core.files import is_whole, make_folder
 from accelmnist.core.metrics import wilson_interval
-from accelmnist.core.records import EpochFigures, RunRecord, Status
+from accelmnist.core.records import EpochFigures, RunRecord, Status, load_record
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import split_validation, summary_of
 from accelmnist.data.types import Dataset, ImageSet
@@ -54,7 +54,8 @@ class SweepRequest:
     """What is wanted of a sweep. `folder` None saves nothing; `record` is a stopped sweep to go on with.
 
     `workers` trainings go on side by side, as many as there are threads if it is None. `on_stopped` gets the record of
-    a sweep that ends without a result; `on_trained`, `on_evaluated` and `oracle` are those of the winner's run.
+    a sweep that ends without a result; `on_trained`, `on_evaluated`, `finish_winner` and `oracle` are those of the
+    winner's run. `finish` writes what belongs to the sweep besides its record, and returns the names of all its files.
     """
 
     config: SweepConfig
@@ -66,6 +67,8 @@ class SweepRequest:
     on_stopped: Callable[[SweepRecord], None] = lambda _record: None
     oracle: Oracle = score_here
     on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
+    finish_winner: Callable[[RunRecord], tuple[str, ...]] = lambda _record: ()
+    finish: Callable[[SweepRecord], tuple[str, ...]] = lambda _record: ()
 
 
 def execute_sweep(request: SweepRequest, observer: SweepObserver) -> tuple[SweepRecord, RunRecord | None]:
@@ -142,20 +145,32 @@ class _Session:
         if best is None:
             reason = next((result.error for result in self.record.candidates if result.error is not None), "unknown")
             message = f"no network trained to its end from every seed; the first one's reason: {reason}"
-            self._update(replace(self.record, status="failed", message=message))
+            self._end("failed", message)
             return self.record, None
         self.observer.stage("training the winner on all training images")
         run = self._retrain_winner(best)
-        self._update(replace(self.record, winner=_winner(best, run, self.folder), status="done", message=None))
+        self._update(replace(self.record, winner=_winner(best, run, self.folder)))
+        self._end("done", None)
         return self.record, run
 
+    def _end(self, status: Status, message: str | None) -> None:
+        """It is over when all of its files are there."""
+        ended = replace(self.record, status=status, message=message)
+        self._update(replace(ended, files=self.request.finish(ended)))
+
     def _retrain_winner(self, best: CandidateResult) -> RunRecord:
-        """The winner's run, with nothing held out; raises StoppedError if the user stopped it, and a run's errors."""
+        """The winner's run, with nothing held out, unless it is there, with all its files.
+
+        Raises StoppedError if the user stopped it, and a run's errors.
+        """
         assert best.learning_rate is not None
         config = self.config.run_config(
             best.candidate, learning_rate=best.learning_rate, seed=self.config.training.seed, engine=best.engine
         )
         config = replace(config, data=replace(config.data, validation=0))
+        setup = choose_setup(config)
+        if (done := self._finished_winner()) is not None and done.config == setup.config:
+            return done
         run_request = RunRequest(
             config=config,
             folder=None if self.folder is None else self.folder / WINNER_FOLDER,
@@ -164,11 +179,23 @@ class _Session:
             on_trained=self.request.on_trained,
             oracle=self.request.oracle,
             on_evaluated=self.request.on_evaluated,
+            finish=self.request.finish_winner,
         )
-        run = execute(run_request, choose_setup(config), lambda: _WinnerObserver(self.observer)).record
+        run = execute(run_request, setup, lambda: _WinnerObserver(self.observer)).record
         if run.status != "done":
             raise StoppedError(f"the winner's training {run.message}")
         return run
+
+    def _finished_winner(self) -> RunRecord | None:
+        """The winner's run that this sweep has finished before."""
+        if self.folder is None or self.request.record is None:
+            return None
+        best = self.folder / WINNER_FOLDER
+        try:
+            record = load_record(best)
+        except RecordError:
+            return None
+        return record if is_whole(best, record.status, record.files) else None
 
     def _update(self, record: SweepRecord) -> None:
         """Conclude and save."""

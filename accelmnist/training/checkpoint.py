@@ -22,8 +22,8 @@ from torch import Tensor
 
 from accelmnist.core.config import CLASSES, ModelConfig, RunConfig
 from accelmnist.core.errors import CheckpointError, ConfigError
-from accelmnist.core.files import write_atomically
-from accelmnist.core.records import RECORD_NAME, EpochFigures, load_record
+from accelmnist.core.files import is_whole, write_atomically
+from accelmnist.core.records import RECORD_NAME, EpochFigures, RunRecord, load_record
 from accelmnist.data.likeness import SAMPLE_PIXELS, Likeness
 from accelmnist.engines.contract import State
 from accelmnist.engines.model import MLP
@@ -186,6 +186,13 @@ def _part(header: dict[str, msgspec.Raw], name: str, kind: Any, file: Path) -> A
         raise CheckpointError(
             f"{file}: its header's {name} is unusable: {error}", remedy="Give another file"
         ) from error
+
+
+def find_unfinished_run(folder: Path) -> RunRecord | None:
+    """The record of a run in `folder` that is proven, but not finished: some of its files are missing; else None."""
+    record = load_record(folder)
+    is_finished = is_whole(folder, record.status, record.files) and not (folder / CHECKPOINT_NAME).exists()
+    return None if record.verdict is None or is_finished or not (folder / MODEL_NAME).exists() else record
 
 
 def find_stopped_run(folder: Path) -> tuple[RunConfig, Checkpoint | None]:

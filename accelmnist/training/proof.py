@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from accelmnist.core.records import Check
+from accelmnist.core.errors import ConfigError
+from accelmnist.core.files import remove_file
+from accelmnist.core.records import Check, RunRecord
 from accelmnist.data.likeness import measure_likeness
 from accelmnist.data.types import upload
 from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
 from accelmnist.engines.plan import Floats
-from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, save_model
+from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.verdict import VerdictInputs, is_reference, judge, train_reference
-from accelmnist.training.run import Run
+from accelmnist.training.run import Observer, Run, RunRequest, Setup
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,37 @@ def prove(run: Run, trained: Trained) -> None:
     oracle = run.request.oracle(evaluation.labels, evaluation.predictions)
     run.request.on_evaluated(run.record, model, run.images.test)
     _judge(run, trained, evaluation, oracle)
-    run.change(status="done")
     run.save()
+    _finish(run)
+
+
+def complete(request: RunRequest, setup: Setup, observe: Callable[[], Observer], proven: RunRecord) -> RunRecord:
+    """Make the files that a `proven` run lacks, by its record and its saved weights; returns the record of all.
+
+    Raises CheckpointError, ConfigError if the images are not the run's, DataError and OutputError; the record is saved
+    with its status before.
+    """
+    assert request.folder is not None
+    run = Run(request, setup, observe)
+    run.record, run.folder = proven, request.folder
+    with run.recorded():
+        saved = load_model(request.folder / MODEL_NAME)
+        run.load()
+        if run.record.data != proven.data:
+            raise ConfigError("--resume: the data set is not the one of the run", remedy="Put its files back")
+        run.record, run.is_open, run.observer = proven, True, observe()
+        run.request.on_evaluated(proven, saved.model, run.images.test)
+        _finish(run)
+    return run.record
+
+
+def _finish(run: Run) -> None:
+    """Write what belongs to the run besides; it is done when all of it is there."""
+    run.change(files=run.request.finish(replace(run.record, status="done", message=None)))
     if run.folder is not None:
-        (run.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # a finished run has nothing to go on with
+        remove_file(run.folder / CHECKPOINT_NAME)  # a finished run has nothing to go on with
+    run.change(status="done", message=None)
+    run.save()
 
 
 def _evaluate(run: Run, trained: Trained) -> Evaluation:

@@ -106,8 +106,9 @@ class RunRequest:
     `on_loading` is told before torch is loaded, `on_answer` the accuracy on the test set where it is known before that,
     `on_trained` when the last epoch is over; `on_stopped` gets the record of a run that ends without a result. `oracle`
     begins to score (labels, predictions) and returns the function that gives the result; `on_evaluated` is told the
-    record with its metrics, the network and the test images, before the verdict. `profile` has some steps profiled when
-    all figures are taken, so that it changes none.
+    record with its metrics, the network and the test images, before the verdict. `finish` writes what belongs to the
+    result besides its record and weights, and returns the names of all its files: only then the run is done. `profile`
+    has some steps profiled when all figures are taken, so that it changes none.
     """
 
     config: RunConfig
@@ -126,6 +127,7 @@ class RunRequest:
     on_stopped: Callable[[RunRecord], None] = lambda _record: None
     oracle: Oracle = score_here
     on_evaluated: Callable[[RunRecord, MLP, ImageSet], None] = lambda *_: None
+    finish: Callable[[RunRecord], tuple[str, ...]] = lambda _record: ()
 
 
 @contextmanager
