@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from accelmnist.cli import invoke
 from accelmnist.core.errors import RecordError
 from accelmnist.core.files import encode
+from accelmnist.core.text import checked_json
 from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord
 from accelmnist.measure.compare.comparison_report import compare_records
@@ -108,7 +109,7 @@ def stretched(document: Document, fullname: str, factor: float) -> Document:
 
 
 def side(document: object) -> ComparedRecord:
-    return compared_pytest_benchmark(document, "file")
+    return compared_pytest_benchmark(checked_json(document), "file")
 
 
 def line_of(told: tuple[int, str, str]) -> str:

@@ -19,6 +19,7 @@ import click
 
 import accelmnist
 from accelmnist.core.errors import AccelmnistError
+from accelmnist.core.text import brief, printable
 
 INTERRUPTED = 130
 WRONG_USE = 2
@@ -99,12 +100,12 @@ def _give_up_output() -> None:
 
 def _usage_line(error: click.ClickException) -> str:
     """click's message as one line, with the command whose help explains it."""
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = brief(error.format_message()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     end = "" if message.endswith("?") else "."
     return f"{message}{end} See {context.command_path} --help" if context else message
 
 
 def _fail(line: str, code: int) -> int:
-    click.echo(f"error: {line}", err=True)
+    click.echo(f"error: {printable(line)}", err=True)
     return code

@@ -10,7 +10,7 @@ import click
 from accelmnist.cli.options import Command, document_option, option, parse_share, under
 from accelmnist.cli.shell import CHECK_FAILED
 from accelmnist.core.errors import ConfigError, RecordError
-from accelmnist.core.files import encode, record_file
+from accelmnist.core.files import encode, read_json, record_file
 
 if TYPE_CHECKING:
     from accelmnist.measure.compare.compared_record import ComparedRecord
@@ -76,37 +76,20 @@ def compare(
 
 def _read(path: Path) -> ComparedRecord:
     """The record at `path`, whichever tool wrote it; raises RecordError for what is neither."""
-    try:
-        return _side(path)
-    except OSError as error:
-        cause = (error.strerror or str(error)).lower()
-        raise RecordError(f"cannot read {error.filename or path}: {cause}", remedy=_REMEDY) from error
-    except RecursionError as error:
-        raise RecordError(f"{path} is nested too deeply for a record", remedy=_REMEDY) from error
+    import json
 
-
-def _side(path: Path) -> ComparedRecord:
     from accelmnist.measure.compare.compared_record import compared_bench
     from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
     from accelmnist.measure.record import load_bench
 
     file = record_file(path, "bench")
-    document = _decode(file)
+    # By Python's own module, since pytest-benchmark's writes NaN and Infinity.
+    document = read_json(file, "a benchmark", decode=lambda content: json.loads(content.decode()))
     if is_pytest_benchmark(document):
         return compared_pytest_benchmark(document, str(path))
     if not isinstance(document, dict) or "schema_version" not in document:
         raise RecordError(f"{file} is neither a benchmark's record nor pytest-benchmark's", remedy=_REMEDY)
     return compared_bench(load_bench(file), str(path))
-
-
-def _decode(file: Path) -> object:
-    """The file as JSON. By Python's own module, since pytest-benchmark's writes NaN and Infinity."""
-    import json
-
-    try:
-        return json.loads(file.read_bytes().decode())
-    except ValueError as error:  # also an encoding that isn't UTF-8, and an integer of thousands of digits
-        raise RecordError(f"{file} is not whole JSON: {error}", remedy="Make it again") from error
 
 
 def _print(comparison: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:

@@ -6,11 +6,14 @@ Broken invariants of our own are `assert`s: they are bugs and keep their traceba
 
 from typing import ClassVar
 
+from accelmnist.core.text import brief
+
 
 class AccelmnistError(Exception):
     """A failure that one line can explain.
 
-    `message` names the cause (with the file or the option), `remedy` what to do about it. `exit_code` follows the
+    `message` names the cause (with the file or the option), `remedy` what to do about it: both in a line, whatever a
+    file's name or a library put into them. `exit_code` follows the
     command line's convention: 2 for wrong use or bad input, 1 for work that was done and failed a check.
     """
 
@@ -18,8 +21,8 @@ class AccelmnistError(Exception):
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = brief(message)
+        self.remedy = brief(remedy)
 
     def __str__(self) -> str:
         return f"{self.message}. {self.remedy}" if self.remedy else self.message

@@ -15,12 +15,13 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from accelmnist.core.errors import ConfigError, DataError, OutputError, RecordError
+from accelmnist.core.text import checked_json
 
 RESULTS = Path("results")
 RECORDS = {"run": "run.json", "bench": "bench.json", "sweep": "sweep.json"}  # the record of each command, by its kind
@@ -240,23 +241,37 @@ def load(file: Path, record_type: type[Record], *, kind: str, noun: str) -> Reco
     """
     import msgspec
 
+    document = read_json(file, noun)
+    try:
+        _check_header(msgspec.convert(document, _Header), file, kind, noun)
+        return msgspec.convert(document, record_type)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise RecordError(f"{file} is not a record of accelmnist: {error}", remedy=f"Give {noun}'s record") from error
+    except ConfigError as error:
+        raise RecordError(f"{file} holds a configuration that can't be: {error.message}", remedy="Remake it") from error
+
+
+def read_json(file: Path, noun: str, *, decode: Callable[[bytes], Any] | None = None) -> Any:
+    """What the JSON in `file` holds, its texts fit to be shown; by msgspec's decoder if no other is given.
+
+    Raises RecordError for a file that can't be read or isn't whole JSON.
+    """
+    import msgspec
+
     content = read(file, noun)
     try:
-        _check_header(msgspec.json.decode(content, type=_Header), file, kind, noun)
-        return msgspec.json.decode(content, type=record_type)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{file} is not a record of accelmnist: {error}", remedy=f"Give {noun}'s record") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return checked_json((decode or msgspec.json.decode)(content))
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise RecordError(
             f"{file} is not whole JSON: {error}", remedy="Remake it; a record is written in one step"
         ) from error
-    except ConfigError as error:
-        raise RecordError(f"{file} holds a configuration that can't be: {error.message}", remedy="Remake it") from error
 
 
 def read(file: Path, noun: str) -> bytes:
     """The bytes of a record's file; raises RecordError if it can't be read."""
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):  # to read a pipe would wait for its writer
+            raise RecordError(f"{file} is not a regular file", remedy=f"Give the folder of {noun}")
         return file.read_bytes()
     except OSError as error:
         cause = (error.strerror or str(error)).lower()

@@ -16,13 +16,28 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelmnist.core.text import printable
 from accelmnist.show.units import plural
 
 Tone = Literal["", "good", "bad", "unsure", "faint", "strong"]
 
 
+class Shown:
+    """A part of a document: whatever a record or a file's name put into its texts, they are printable."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, _shown(value))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    return tuple(map(_shown, value)) if isinstance(value, tuple) else value
+
+
 @dataclass(frozen=True)
-class Image:
+class Image(Shown):
     """A small image: its `place` on the sheet `sheet` of the report's pictures, and what it shows in words."""
 
     sheet: str
@@ -31,7 +46,7 @@ class Image:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text:
+class Text(Shown):
     """A paragraph, `lead` if it opens a chapter; `code` are words of a command line that stand where `{}` is."""
 
     text: str
@@ -42,7 +57,7 @@ class Text:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Headline:
+class Headline(Shown):
     """The answer: an outcome in a `word` with its tone, how much it is about, and a line for each further finding."""
 
     word: str
@@ -58,7 +73,7 @@ class Headline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Missing:
+class Missing(Shown):
     """Says why something that belongs here can't be shown."""
 
     text: str
@@ -66,7 +81,7 @@ class Missing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Points:
+class Points(Shown):
     """Sentences, such as what was observed, under a heading of their own if there is a `title`."""
 
     title: str = ""
@@ -76,7 +91,7 @@ class Points:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remark:
+class Remark(Shown):
     """What is said of the thing called `name`, and the details: where it was seen, for instance."""
 
     name: str
@@ -85,7 +100,7 @@ class Remark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remarks:
+class Remarks(Shown):
     """Remarks one below the other, under a heading of their own if there is a `title`; `tone` is that of the names."""
 
     title: str = ""
@@ -95,7 +110,7 @@ class Remarks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class Facts(Shown):
     """Names and their values, under a heading of their own if there is a `title`.
 
     `beside` are as many more, figures like the first ones, for which a console has room at the right of those.
@@ -127,7 +142,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Shown):
     """What a cell shows, the number that it is sorted by if the text isn't one, and what is to be said of it below."""
 
     text: str
@@ -137,7 +152,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reason:
+class Reason(Shown):
     """Why a row has no figures: the cells of the columns that name it, its name in words, and the reason."""
 
     names: tuple[str, ...]
@@ -147,7 +162,7 @@ class Reason:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Shown):
     """A table with a caption; the first column names the row if `has_names`. `ident` is its own in a document.
 
     `shared` is what all rows have in common. `totals` are rows below the others, `reasons` those that have no figures,
@@ -183,7 +198,7 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class Figure(Shown):
     """Drawings side by side, one below the other if the page is narrow; `alt` says what is to be seen."""
 
     ident: str
@@ -194,7 +209,7 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tile:
+class Tile(Shown):
     """A small image with a caption of a few words."""
 
     image: Image
@@ -202,7 +217,7 @@ class Tile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gallery:
+class Gallery(Shown):
     """Small images in rows."""
 
     caption: str
@@ -211,7 +226,7 @@ class Gallery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatrixCell:
+class MatrixCell(Shown):
     """A cell of the confusion matrix: its count, its colours, what it means, and some of its images."""
 
     count: int
@@ -222,7 +237,7 @@ class MatrixCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matrix:
+class Matrix(Shown):
     """The confusion matrix: rows predicted, columns actual; precision ends the rows, recall the columns."""
 
     caption: str
@@ -237,7 +252,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
+class Bar(Shown):
     """One bar of an answer: its class, its length 0 to 1, and the figure in words; `is_own` marks what is answered."""
 
     label: str
@@ -247,7 +262,7 @@ class Bar:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
+class Scores(Shown):
     """A picture, 784 grey bytes that are bright where the ink is, and what the network makes of it: a bar a class."""
 
     pixels: bytes
@@ -256,7 +271,7 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class Card(Shown):
     """A neuron: its weights in grey and signed, what it is on for, what it argues for, and what excites it."""
 
     name: str
@@ -272,7 +287,7 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Atlas:
+class Atlas(Shown):
     """The neurons, the clearest first. `shown_on_paper` of them have room on a page, the rest is for the screen."""
 
     caption: str
@@ -284,7 +299,7 @@ class Atlas:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class Code(Shown):
     """Commands, a line each."""
 
     lines: tuple[str, ...]
@@ -305,7 +320,7 @@ Block = Text | Headline | Missing | Points | Remarks | Facts | Table | Drawn | C
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class Section(Shown):
     """A part under a heading, if it has one; `ident` is its anchor in a report."""
 
     ident: str = ""
@@ -341,7 +356,7 @@ class Pictures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Shown):
     """A document as a file of its own, with a title page. `verdict` is the answer in a word, with its tone."""
 
     title: str

@@ -10,6 +10,8 @@ threads).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from accelmnist.core.config import CLASSES, ModelConfig, RunConfig
 from accelmnist.core.errors import CheckpointError, ConfigError
 from accelmnist.core.files import is_whole, write_atomically
 from accelmnist.core.records import RECORD_NAME, EpochFigures, RunRecord, load_record
+from accelmnist.core.text import checked_json
 from accelmnist.data.likeness import SAMPLE_PIXELS, Likeness
 from accelmnist.engines.contract import State
 from accelmnist.engines.model import MLP
@@ -32,6 +35,7 @@ MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _SAMPLES = "likeness/samples"
 _MODEL_FORMAT = "accelmnist model 1"
+_ANEW = "Give another one, or remove it and start anew"
 _CHECKPOINT_FORMAT = "accelmnist checkpoint 2"  # another number where the same seed gives another order
 
 
@@ -81,21 +85,22 @@ def save_model(
 def load_model(path: Path) -> SavedModel:
     """The network in a `model.safetensors`, or in a run's folder; raises CheckpointError."""
     file = path / MODEL_NAME if path.is_dir() else path
-    header, tensors = _read(file, _MODEL_FORMAT)
-    config = _part(header, "network", ModelConfig, file)
-    model = MLP(config, seed=0)
-    samples = tensors.pop(_SAMPLES, None)
-    load_weights(model, tensors, source=str(file))
-    class_names = _part(header, "class_names", tuple[str, ...], file)
-    if len(class_names) != CLASSES:
-        raise CheckpointError(f"{file} names {len(class_names)} classes, not {CLASSES}", remedy="Give another file")
-    light = _part(header, "light", bool, file) if "light" in header else False
-    likeness = None
-    if samples is not None:
-        if samples.dtype != torch.uint8 or samples.dim() != 2 or samples.shape[1] != SAMPLE_PIXELS or not len(samples):
-            raise CheckpointError(f"{file}: its {_SAMPLES} are no images", remedy="Give another file")
-        likeness = Likeness(samples.numpy(), _part(header, "likeness_limit", float, file))
-    return SavedModel(model, class_names, _part(header, "dataset", str, file), light, likeness)
+    with _opened(file, _MODEL_FORMAT) as (header, opened):
+        config = _part(header, "network", ModelConfig, file)
+        class_names = _part(header, "class_names", tuple[str, ...], file)
+        dataset = _part(header, "dataset", str, file)
+        if len(class_names) != CLASSES:
+            raise CheckpointError(f"{file} names {len(class_names)} classes, not {CLASSES}", remedy="Give another file")
+        light = _part(header, "light", bool, file) if "light" in header else False
+        weights, samples = _weight_shapes(config), _shapes(opened).get(_SAMPLES)
+        own = {} if samples is None else {_SAMPLES: (max(samples[0] if samples else 0, 1), SAMPLE_PIXELS)}
+        _require_tensors(opened, weights | own, file, of=str(config))
+        model = MLP(config, parameters=[opened.get_tensor(name).numpy().copy() for name in weights])
+        likeness = None
+        if own:
+            pixels = opened.get_tensor(_SAMPLES).numpy().copy()
+            likeness = Likeness(pixels, _part(header, "likeness_limit", float, file))
+    return SavedModel(model, class_names, dataset, light, likeness)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -108,14 +113,21 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 def load_checkpoint(file: Path) -> Checkpoint:
     """Read and validate a checkpoint; raises CheckpointError."""
-    header, tensors = _read(file, _CHECKPOINT_FORMAT)
-    return Checkpoint(
-        config=_part(header, "config", RunConfig, file),
-        weights=_under(tensors, "weights/"),
-        state=_under(tensors, "state/"),
-        losses=tensors.get("losses", torch.empty(0)),
-        epochs=_part(header, "epochs", tuple[EpochFigures, ...], file),
-    )
+    with _opened(file, _CHECKPOINT_FORMAT) as (header, opened):
+        config = _part(header, "config", RunConfig, file)
+        epochs = _part(header, "epochs", tuple[EpochFigures, ...], file)
+        weights, found = _weight_shapes(config.model), _shapes(opened)
+        steps = found.get("losses", ())
+        whole = len(steps) == 1 and steps[0] >= len(epochs) and steps[0] % max(len(epochs), 1) == 0
+        numbered = [figures.epoch for figures in epochs] == list(range(1, len(epochs) + 1))
+        if not whole or not numbered or len(epochs) > config.training.epochs:
+            raise CheckpointError(f"{file}: its epochs or losses are not those of its run", remedy=_ANEW)
+        wanted = {f"weights/{name}": shape for name, shape in weights.items()} | {"losses": steps}
+        # A tensor of the optimizer's is like its parameter, and all others are scalars.
+        wanted |= {name: weights.get(name.split("/", 2)[-1], ()) for name in found if name.startswith("state/")}
+        _require_tensors(opened, wanted, file, of=str(config.model))
+        tensors = {name: opened.get_tensor(name) for name in wanted}
+    return Checkpoint(config, _under(tensors, "weights/"), _under(tensors, "state/"), tensors["losses"], epochs)
 
 
 def weights_of(model: MLP) -> State:
@@ -147,11 +159,50 @@ def _write(path: Path, kind: str, header: dict[str, Any], tensors: State) -> Non
     write_atomically(path, safetensors.torch.save(contiguous, metadata))
 
 
-def _read(file: Path, kind: str) -> tuple[dict[str, msgspec.Raw], State]:
+def _weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights and biases of a network by their names, in the order in which it takes them."""
+    pairs = zip(config.sizes, config.sizes[1:], strict=False)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, (inputs, units) in enumerate(pairs):
+        shapes |= {f"layers.{index}.weight": (units, inputs), f"layers.{index}.bias": (units,)}
+    return shapes
+
+
+def _shapes(opened: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a file, by its header."""
+    return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118 - it is no dict
+
+
+def _require_tensors(opened: Any, wanted: dict[str, tuple[int, ...]], file: Path, *, of: str) -> None:
+    """Raise CheckpointError if a file holds other tensors than those, by its header: nothing is read or made before."""
+    shapes = _shapes(opened)
+    if shapes != wanted:
+        some = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if wanted.get(name) != shape)
+        raise CheckpointError(
+            f"{file} holds another network than {of}: {some or 'a part is missing'}",
+            remedy="Give the file of that network",
+        )
+    for name in shapes:
+        kind, own = opened.get_slice(name).get_dtype(), "U8" if name == _SAMPLES else "F32"
+        if kind != own:
+            raise CheckpointError(f"{file}: {name} is of type {kind}, not {own}", remedy=_ANEW)
+
+
+@contextmanager
+def _opened(file: Path, kind: str) -> Iterator[tuple[dict[str, msgspec.Raw], Any]]:
+    """Within: the header of a file of ours, and its tensors by safetensors, none of them read yet."""
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):  # to read a pipe would wait for its writer
+            raise CheckpointError(f"{file} is not a regular file", remedy="Give a file or folder that a run saved")
         with safetensors.safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
+            header = _header(opened.metadata() or {})
+            found = _part(header, "format", str, file) if "format" in header else "unknown"
+            if found != kind:
+                raise CheckpointError(
+                    f"{file} is not an {kind.rpartition(' ')[0]} but of format {found!r}",
+                    remedy="Give a file that a run saved",
+                )
+            yield header, opened
     except OSError as error:
         # safetensors raises this one with a text that holds the path, and without strerror
         cause = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
@@ -159,30 +210,21 @@ def _read(file: Path, kind: str) -> tuple[dict[str, msgspec.Raw], State]:
             f"cannot read {file}: {cause}", remedy="Give a file or folder that a run saved"
         ) from error
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{file} is damaged or no safetensors file: {error}", remedy="Give another one, or remove it and start anew"
-        ) from error
-    header = _header(metadata)
-    found = _part(header, "format", str, file) if "format" in header else "unknown"
-    if found != kind:
-        raise CheckpointError(
-            f"{file} is not an {kind.rpartition(' ')[0]} but of format {found!r}", remedy="Give a file that a run saved"
-        )
-    return header, tensors
+        raise CheckpointError(f"{file} is damaged or no safetensors file: {error}", remedy=_ANEW) from error
 
 
 def _header(metadata: dict[str, str]) -> dict[str, msgspec.Raw]:
     """What our own files say of themselves; empty for a foreign file."""
     try:
         return msgspec.json.decode(metadata.get("accelmnist", "{}"), type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
 
 
 def _part(header: dict[str, msgspec.Raw], name: str, kind: Any, file: Path) -> Any:
     try:
-        return msgspec.json.decode(header[name], type=kind)
-    except (KeyError, msgspec.DecodeError, ConfigError) as error:
+        return msgspec.convert(checked_json(msgspec.json.decode(header[name])), kind)
+    except (KeyError, msgspec.DecodeError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(
             f"{file}: its header's {name} is unusable: {error}", remedy="Give another file"
         ) from error

@@ -14,6 +14,7 @@ from typing import Literal
 
 from accelmnist.core.errors import RecordError
 from accelmnist.core.records import Environment
+from accelmnist.core.text import printable
 from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.plan import BenchConfig
 from accelmnist.measure.record import BenchRecord, CaseResult, Round
@@ -72,12 +73,12 @@ def compared_bench(record: BenchRecord, name: str) -> ComparedRecord:
     return ComparedRecord(
         name=printable(name),
         tool="accelmnist bench",
-        created=printable(record.created),
+        created=record.created,
         series=by_key((_series(result, rounds, limits, name) for result in record.cases), name),
         facts=_environment_facts(environment) | _config_facts(record.config),
         machine=_machine(record, environment),
         other_cpu=mean(other_cpu) if other_cpu else None,
-        state=None if record.status == "done" else printable(f"{record.status}: {record.message or 'not at its end'}"),
+        state=None if record.status == "done" else f"{record.status}: {record.message or 'not at its end'}",
     )
 
 
@@ -102,13 +103,8 @@ def check_samples(values: Sequence[float], what: str, name: str) -> tuple[float,
     return tuple(values)
 
 
-def printable(text: str) -> str:
-    """`text` with a question mark for each character that can't be printed."""
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _series(result: CaseResult, rounds: Mapping[int, Round], limits: Mapping[str, LimitKey], name: str) -> Series:
-    label = printable(result.label)
+    label = result.label
     failed = result.status == "failed"
     samples = result.images_per_s.samples if result.images_per_s and not failed else ()
     if len(samples) != len(result.rounds) and not failed:
@@ -116,13 +112,13 @@ def _series(result: CaseResult, rounds: Mapping[int, Round], limits: Mapping[str
     row = Series(
         key=result.case,
         label=label,
-        axes={axis: printable(word) for axis, word in result.axes.items()},
+        axes=result.axes,
         failed=failed,
         wrong=_wrong(result),
     )
     if not samples:
         reason = result.skipped or f"not measured: {result.status}"
-        return replace(row, reason=printable(f"failed: {reason}" if failed else reason))
+        return replace(row, reason=f"failed: {reason}" if failed else reason)
     own = [rounds[number] for number in result.rounds if number in rounds]
     known = len(own) == len(samples)  # of every sample, its round
     return replace(
@@ -139,7 +135,7 @@ def _rates(
     """The limits of the device that every one of these rounds measured."""
     own = {key: limits[key] for key in rounds[0].limits if key in limits and limits[key].device == device}
     return {
-        limit: check_samples([round_.limits[key] for round_ in rounds], f"limit {printable(limit.name)}", name)
+        limit: check_samples([round_.limits[key] for round_ in rounds], f"limit {limit.name}", name)
         for key, limit in own.items()
         if all(key in round_.limits for round_ in rounds)
     }
@@ -148,7 +144,7 @@ def _rates(
 def _wrong(result: CaseResult) -> str | None:
     if result.verdict is None or result.verdict.passed:
         return None
-    return printable(", ".join(check.name for check in result.verdict.failures)) or "its verdict"
+    return ", ".join(check.name for check in result.verdict.failures) or "its verdict"
 
 
 def _environment_facts(environment: Environment | None) -> dict[str, Fact]:
@@ -156,15 +152,14 @@ def _environment_facts(environment: Environment | None) -> dict[str, Fact]:
     if environment is None:
         return {}
     named = {item.name: getattr(environment, item.name) for item in fields(environment) if item.name != "variables"}
-    facts = named | environment.variables
-    return {printable(name): printable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    return named | environment.variables
 
 
 def _config_facts(config: BenchConfig) -> dict[str, Fact]:
     """What of the configuration moves a speed or its interval; the lists of cases show in the cases themselves."""
     return {
         "dataset": config.data.dataset,
-        "data folder": None if config.data.folder is None else printable(config.data.folder),
+        "data folder": config.data.folder,
         "images held out": config.data.validation,
         "processes": config.processes,
         "effort": config.effort,

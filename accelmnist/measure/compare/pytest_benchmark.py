@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from accelmnist.core.errors import RecordError
-from accelmnist.measure.compare.compared_record import ComparedRecord, Fact, Series, by_key, check_samples, printable
+from accelmnist.core.text import printable
+from accelmnist.measure.compare.compared_record import ComparedRecord, Fact, Series, by_key, check_samples
 
 _PASSING = ("hz_actual", "hz_actual_friendly")  # the clock at that moment: a reading, not what the machine is
 _FOLLOWING = ("time", "author_time")  # they follow from the commit
@@ -63,7 +64,7 @@ def compared_pytest_benchmark(document: object, name: str) -> ComparedRecord:
     return ComparedRecord(
         name=printable(name),
         tool="pytest-benchmark",
-        created=printable(known.datetime),
+        created=known.datetime,
         series=by_key((_series(benchmark, name) for benchmark in known.benchmarks), name),
         facts=machine | dict(_leaves("commit", commit)) | _settings(known),
         machine=_machine(machine),
@@ -71,7 +72,7 @@ def compared_pytest_benchmark(document: object, name: str) -> ComparedRecord:
 
 
 def _series(benchmark: _Benchmark, name: str) -> Series:
-    label, times = printable(benchmark.fullname), benchmark.stats.data
+    label, times = benchmark.fullname, benchmark.stats.data
     if times is None:
         raise RecordError(
             f"{name} has no raw times",
@@ -92,25 +93,25 @@ def _leaves(name: str, value: object) -> Iterator[tuple[str, Fact]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             if key not in _PASSING:
-                yield from _leaves(f"{name}.{key}" if name else str(key), inner)
+                yield from _leaves(f"{name}.{key}" if name else key, inner)
     else:
-        yield printable(name), _fact(value)
+        yield name, _fact(value)
 
 
 def _fact(value: object) -> Fact:
     if isinstance(value, list):
-        return tuple(printable(str(item)) for item in value)
+        return tuple(map(str, value))
     if value is None or isinstance(value, int | float):
         return value
-    return printable(str(value))
+    return str(value)
 
 
 def _settings(document: _Document) -> dict[str, Fact]:
     """What of the benchmarks' options changes what a time is; a file may hold several values of one."""
-    settings: dict[str, Fact] = {"pytest-benchmark": printable(document.version)}
+    settings: dict[str, Fact] = {"pytest-benchmark": document.version}
     for option in ("timer", "disable_gc"):
         values = {str(benchmark.options.get(option)) for benchmark in document.benchmarks}
-        settings[option] = printable(", ".join(sorted(values)))
+        settings[option] = ", ".join(sorted(values))
     return settings
 
 

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from accelmnist.core.text import brief
 from accelmnist.measure.limit_keys import Limit
 from accelmnist.measure.record import CaseResult, Latency, Target
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary, relative_half_width
-from accelmnist.show.bench.view import BenchView, Part, one_line
+from accelmnist.show.bench.view import BenchView, Part
 from accelmnist.show.document import Cell, Column, ColumnRole, Reason, Table, Tone
 from accelmnist.show.units import UNKNOWN, percent, plural, prefixed, seconds, significant, size, spread
 
@@ -68,7 +69,7 @@ def reason_text(result: CaseResult) -> str:
     """Why a case has no figures, or was given up, led by what became of it if the reason doesn't say so itself."""
     if result.skipped is None:
         return "the result is wrong" if result.is_wrong else "not reached"
-    reason = one_line(result.skipped)
+    reason = brief(result.skipped)
     return reason if reason.startswith(result.status) else f"{result.status}: {reason}"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from accelmnist.core.text import brief
 from accelmnist.measure.conclusion import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.measure.statistics.comparison import are_too_few
 from accelmnist.show.bench.cases import arm_of, has_median, reached_text, reason_text, target_text
-from accelmnist.show.bench.view import BenchView, Part, one_line
+from accelmnist.show.bench.view import BenchView, Part
 from accelmnist.show.document import Headline, Tone
 from accelmnist.show.run_tables import failure_text
 from accelmnist.show.units import plural, rate, seconds, significant, spread
@@ -47,7 +48,7 @@ def outcome_of(view: BenchView) -> tuple[str, Tone]:
 
 def failures_text(result: CaseResult) -> str:
     """The failed checks of a row with their values and limits."""
-    return one_line("; ".join(map(failure_text, result.verdict.failures))) if result.verdict else ""
+    return brief("; ".join(map(failure_text, result.verdict.failures))) if result.verdict else ""
 
 
 def nothing_text(view: BenchView) -> str:
@@ -63,7 +64,7 @@ def nothing_text(view: BenchView) -> str:
 def message_of(view: BenchView) -> str:
     """Why the benchmark ended as it did, unless the outcome says it already."""
     record = view.record
-    return "" if record.message is None or record.message == record.status else one_line(record.message)
+    return "" if record.message is None or record.message == record.status else brief(record.message)
 
 
 def extent(view: BenchView) -> str:

@@ -15,11 +15,12 @@ from pathlib import Path
 from statistics import mean
 
 from accelmnist.core.records import Environment, ProfileSummary
+from accelmnist.core.text import brief
 from accelmnist.measure.record import RECORD_NAME, BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import THRESHOLD
 from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import headline, nothing_text
-from accelmnist.show.bench.view import BenchView, Naming, one_line
+from accelmnist.show.bench.view import BenchView, Naming
 from accelmnist.show.document import Block, Document, Points, Remark, Remarks, Section, Text, files_section, sections_of
 from accelmnist.show.profile import profile_section
 from accelmnist.show.units import percent, seconds, significant
@@ -137,7 +138,7 @@ def doubts(view: BenchView) -> tuple[Block, ...]:
     if loads := [round_.other_cpu for round_ in record.rounds if round_.other_cpu is not None]:
         used = percent(mean(loads), digits=1)
         blocks.append(Text(text=f"Other processes used {used} of the processors meanwhile.", tone="faint"))
-    return (*blocks, *(Text(text=f"Note: {one_line(note)}", tone="unsure") for note in record.notes))
+    return (*blocks, *(Text(text=f"Note: {brief(note)}", tone="unsure") for note in record.notes))
 
 
 def _symptoms(view: BenchView) -> tuple[Remark, ...]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from accelmnist.measure.compare.compared_record import printable
 from accelmnist.measure.conclusion import baseline_of
 from accelmnist.measure.plan import LATENCY_BATCH, Case, Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
@@ -49,11 +48,6 @@ TRAITS = (
     ),
     Trait("batch", lambda result: count(result.batch_size), True, lambda result: f"batch {count(result.batch_size)}"),
 )
-
-
-def one_line(text: str) -> str:
-    """Text that others wrote, such as a compiler, in one line and without what a terminal would take as a command."""
-    return printable(" ".join(text.split()))
 
 
 class Naming:

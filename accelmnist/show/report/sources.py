@@ -22,9 +22,10 @@ from markdown_it.tree import SyntaxTreeNode
 from accelmnist.analysis.neurons.record import RECORD_NAME as NEURONS_NAME
 from accelmnist.analysis.neurons.record import NeuronsRecord, load_neurons
 from accelmnist.core.errors import ConfigError, DataError, RecordError
-from accelmnist.core.files import read
+from accelmnist.core.files import read_json
 from accelmnist.core.records import RECORD_NAME as RUN_NAME
 from accelmnist.core.records import Environment, RunRecord, load_record
+from accelmnist.core.text import printable
 from accelmnist.measure.record import RECORD_NAME as BENCH_NAME
 from accelmnist.measure.record import BenchRecord, load_bench
 from accelmnist.show.document import Notes
@@ -115,8 +116,8 @@ def _files_of(path: Path) -> dict[str, Path]:
 
 def _kind_of(file: Path) -> str:
     try:
-        kind = msgspec.json.decode(read(file, "a run, a benchmark or a sweep"), type=_Kind).kind
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        kind = msgspec.convert(read_json(file, "a run, a benchmark or a sweep"), _Kind).kind
+    except msgspec.ValidationError as error:
         raise RecordError(f"{file} is no record of accelmnist: {error}", remedy=_REMEDY) from error
     if kind not in _NAMES:
         what = f"a record of kind {kind!r}, which makes no report" if kind else "no record of accelmnist"
@@ -137,7 +138,7 @@ def read_notes(file: Path) -> Notes:
     if len(content) > _LARGEST:
         raise DataError(f"--notes {file}: is larger than 1 MB", remedy="Give the text alone")
     try:
-        return parse_notes(content.decode("utf-8-sig"))
+        return parse_notes("\n".join(map(printable, content.decode("utf-8-sig").expandtabs(4).splitlines())))
     except UnicodeDecodeError as error:
         raise DataError(
             f"--notes {file}: is not UTF-8 (byte {error.start})", remedy="Save it as UTF-8 and try again"
