@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from accelmnist.measure.compare.compared_record import ComparedRecord
     from accelmnist.measure.compare.comparison_report import ComparisonReport
 
-_REMEDY = "Give the folder of a benchmark, its bench.json, or the JSON of pytest-benchmark"
+_NOUN = "a benchmark, its bench.json, or the JSON of pytest-benchmark"
+_REMEDY = f"Give the folder of {_NOUN}"
 
 
 @click.command(cls=Command)
@@ -76,6 +77,14 @@ def compare(
 
 def _read(path: Path) -> ComparedRecord:
     """The record at `path`, whichever tool wrote it; raises RecordError for what is neither."""
+    try:
+        return _compared(path)
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise RecordError(f"cannot read {error.filename or path}: {cause}", remedy=_REMEDY) from error
+
+
+def _compared(path: Path) -> ComparedRecord:
     import json
 
     from accelmnist.measure.compare.compared_record import compared_bench
@@ -84,7 +93,7 @@ def _read(path: Path) -> ComparedRecord:
 
     file = record_file(path, "bench")
     # By Python's own module, since pytest-benchmark's writes NaN and Infinity.
-    document = read_json(file, "a benchmark", decode=lambda content: json.loads(content.decode()))
+    document = read_json(file, _NOUN, decode=lambda content: json.loads(content.decode()))
     if is_pytest_benchmark(document):
         return compared_pytest_benchmark(document, str(path))
     if not isinstance(document, dict) or "schema_version" not in document:

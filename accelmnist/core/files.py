@@ -261,7 +261,9 @@ def read_json(file: Path, noun: str, *, decode: Callable[[bytes], Any] | None = 
     content = read(file, noun)
     try:
         return checked_json((decode or msgspec.json.decode)(content))
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise RecordError(f"{file} is nested too deeply for a record", remedy=f"Give the folder of {noun}") from error
+    except (msgspec.DecodeError, ValueError) as error:
         raise RecordError(
             f"{file} is not whole JSON: {error}", remedy="Remake it; a record is written in one step"
         ) from error

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from accelmnist.core.text import require_of_record, require_shares
+
+MOST = 2**53  # of anything that is counted: up to here a float is exact
 Counts = NDArray[np.int64]
 Interval = tuple[float, float]
 
@@ -30,6 +33,10 @@ class ClassScores:
     f1: float
     support: int
     predicted: int
+
+    def __post_init__(self) -> None:
+        require_shares(self.precision, self.recall, self.f1)
+        require_of_record(0 <= self.support <= MOST and 0 <= self.predicted <= MOST, "a class has no such count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,20 @@ class Metrics:
     per_class: tuple[ClassScores, ...]
     confused_pairs: tuple[ConfusedPair, ...]
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        classes, matrix = len(self.per_class), self.confusion_matrix
+        counts = [count for row in matrix for count in row]
+        require_of_record({len(matrix), *map(len, matrix)} == {classes}, "its confusion matrix is not square")
+        require_of_record(
+            min(counts, default=0) >= 0 and sum(counts) == self.images <= MOST, "its counts are not of all images"
+        )
+        labels = [scores.label for scores in self.per_class]
+        require_of_record(labels == list(range(classes)), "classes are out of order")
+        for pair in self.confused_pairs:
+            require_of_record(0 <= pair.predicted < classes > pair.actual >= 0, "a confused pair is of no class")
+        require_shares(self.accuracy, self.macro_precision, self.macro_recall, self.macro_f1)
+        require_shares(self.weighted_precision, self.weighted_recall, self.weighted_f1)
 
     @property
     def right(self) -> int:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from accelmnist.core.config import RunConfig
+from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
-from accelmnist.core.metrics import Metrics
+from accelmnist.core.metrics import MOST, Metrics
+from accelmnist.core.text import require_of_record, require_shares
 
 RECORD_NAME = RECORDS["run"]
 
@@ -64,6 +65,11 @@ class DataSummary:
     class_names: tuple[str, ...]
     light: bool = False
 
+    def __post_init__(self) -> None:
+        require_of_record(len(self.class_names) == CLASSES, f"there are {len(self.class_names)} classes, not {CLASSES}")
+        images = (self.training_images, self.validation_images, self.test_images)
+        require_of_record(min(images) >= 0 and max(images) <= MOST, "a number of images can't be")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launches:
@@ -87,6 +93,12 @@ class EpochFigures:
     learning_rate: float
     train_s: float
     images_per_s: float
+
+    def __post_init__(self) -> None:
+        require_of_record(1 <= self.epoch <= MOST, f"there is no epoch {self.epoch}")
+        require_shares(self.accuracy)
+        figures = (self.learning_rate, self.train_s, self.images_per_s)
+        require_of_record(min(figures) >= 0, "a figure of an epoch is negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +130,10 @@ class Mistake:
     predicted: int
     score: float
     actual_score: float
+
+    def __post_init__(self) -> None:
+        holds = 0 <= self.index <= MOST and 0 <= self.actual < CLASSES > self.predicted >= 0
+        require_of_record(holds, "a mistake is of no image or no class")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +267,11 @@ class RunRecord:
     profile: ProfileSummary | None = None
     trials: TrialsSummary | None = None
     files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for metrics in (self.metrics, self.reference.metrics if self.reference else None):
+            holds = metrics is None or len(metrics.per_class) == CLASSES
+            require_of_record(holds, f"its scores are not of {CLASSES} classes")
 
 
 def save_record(record: RunRecord, folder: Path) -> Path:

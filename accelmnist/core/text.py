@@ -7,10 +7,12 @@ surrogates can't be encoded: each shows as a question mark. Source: Unicode Stan
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import Any
 from unicodedata import category
 
 _MOST = 600  # characters of a sentence that repeats what somebody else wrote
+_ROUNDING = 1e-6
 _LARGEST = 1e100  # its square is still a float
 
 
@@ -39,3 +41,20 @@ def checked_json(value: Any) -> Any:
     if isinstance(value, int | float) and _LARGEST < abs(value) < math.inf:
         raise ValueError(f"a number is beyond {_LARGEST:g}")
     return value
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether `name` is that of a file or a folder, and no path that leads elsewhere."""
+    return PurePath(name).name == name and name not in ("", "..")
+
+
+def require_of_record(holds: bool, fault: str) -> None:
+    """Raise ValueError, which a record's reader reports as the record's `fault`, unless what it relies on `holds`."""
+    if not holds:
+        raise ValueError(fault)
+
+
+def require_shares(*values: float | None) -> None:
+    """Raise ValueError if a fraction that is known isn't one of 0 to 1."""
+    for value in values:
+        require_of_record(value is None or -_ROUNDING <= value <= 1 + _ROUNDING, f"{value} is no share from 0 to 1")

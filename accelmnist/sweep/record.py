@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
-from accelmnist.core.metrics import Metrics
+from accelmnist.core.metrics import MOST, Metrics
 from accelmnist.core.records import Choice, DataSummary, Environment, Status, Verdict
+from accelmnist.core.text import is_plain_name, require_of_record, require_shares
 from accelmnist.sweep.plan import Candidate, SweepConfig
 
 RECORD_NAME = RECORDS["sweep"]
@@ -41,6 +42,10 @@ class SweepTrial:
     train_s: float = 0.0
     error: str | None = None
 
+    def __post_init__(self) -> None:
+        require_shares(self.accuracy, *self.accuracy_by_epoch)
+        require_of_record(self.learning_rate > 0 and self.train_s >= 0, "a training has no such rate or time")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -50,6 +55,10 @@ class Estimate:
     low: float | None
     high: float | None
     seeds: int
+
+    def __post_init__(self) -> None:
+        require_shares(self.mean, self.low, self.high)
+        require_of_record(self.seeds >= 1, "a mean is over no seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +91,13 @@ class CandidateResult(Candidate):
     rank: int | None = None
     standing: Standing | None = None
     on_front: tuple[Cost, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_of_record(0 < self.parameters <= MOST, f"a network of {self.parameters} parameters can't be")
+        known = (self.learning_rate, self.train_s, self.rank)
+        holds = all(value is None or value > 0 for value in known)
+        require_of_record(holds, "a candidate's rate, time or rank can't be")
+        require_of_record(not self.rank or self.accuracy is not None, "a candidate without accuracy has a rank")
 
     @property
     def candidate(self) -> Candidate:
@@ -169,6 +185,10 @@ class Winner:
     low: float | None = None
     high: float | None = None
     verdict: Verdict | None = None
+
+    def __post_init__(self) -> None:
+        require_of_record(self.folder is None or is_plain_name(self.folder), "the winner's folder is not a plain name")
+        require_shares(self.low, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from accelmnist.core.config import ModelConfig
+from accelmnist.core.config import CLASSES, ModelConfig
 from accelmnist.core.files import SCHEMA_VERSION, load, save
+from accelmnist.core.metrics import MOST
 from accelmnist.core.records import Environment
+from accelmnist.core.text import require_of_record, require_shares
 
 RECORD_NAME = "neurons.json"
 
@@ -35,6 +37,10 @@ class Activation:
     deviation: tuple[float, ...]
     share_on: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        _require_by_class(self.mean, self.deviation, self.share_on)
+        require_shares(*self.share_on)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassPreference:
@@ -51,6 +57,11 @@ class ClassPreference:
     share_on: float | None = None
     share_on_rest: float | None = None
     separation: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_classes(*self.classes)
+        require_of_record(self.certainty == "none" or bool(self.classes), "a neuron answers for no class")
+        require_shares(self.share_on, self.share_on_rest, self.separation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +88,10 @@ class Ablation:
     gained: tuple[int, ...]
     loss_rise: tuple[float, ...]
     macro_recall_change: float
+
+    def __post_init__(self) -> None:
+        _require_by_class(self.recall, self.lost, self.gained, self.loss_rise)
+        require_shares(*self.recall)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +131,13 @@ class Neuron:
     grey_file: str | None = None
     signed_file: str | None = None
 
+    def __post_init__(self) -> None:
+        _require_by_class(self.separation, self.support)
+        _require_classes(self.prefers, *self.argues_for, *self.argues_against, *self.missed_by, *self.exciting_labels)
+        fits = len(self.exciting_labels) in (0, len(self.exciting)) and min(self.exciting, default=0) >= 0
+        require_of_record(fits and self.strength >= 0, "a neuron's images or its strength can't be")
+        require_shares(self.selectivity, *self.separation)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
@@ -129,6 +151,10 @@ class Baseline:
     logit_spread: float
     images: tuple[int, ...]
     recall: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _require_by_class(self.images, self.recall)
+        require_shares(self.accuracy, self.macro_recall, *self.recall)
 
 
 @dataclass(frozen=True)
@@ -183,6 +209,25 @@ class NeuronsRecord:
     order: tuple[int, ...] = ()
     neurons: tuple[Neuron, ...] = ()
     files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        indices = [neuron.index for neuron in self.neurons]
+        require_of_record(indices == list(range(len(indices))), "neurons are out of order")
+        require_of_record(sorted(self.order) == indices, "its order is not that of its neurons")
+        require_of_record(len(self.class_names) in (0, CLASSES), f"its classes are not {CLASSES}")
+        require_of_record(0 < self.test_images <= MOST, "there are no test images")
+        require_shares(self.accuracy)
+        for neuron in self.neurons:
+            require_of_record(max(neuron.exciting, default=0) < self.test_images, "an image is none of the test images")
+
+
+def _require_by_class(*lists: tuple[float, ...]) -> None:
+    require_of_record(all(len(values) == CLASSES for values in lists), f"a figure by class is not of {CLASSES} classes")
+
+
+def _require_classes(*classes: int | None) -> None:
+    holds = all(label is None or 0 <= label < CLASSES for label in classes)
+    require_of_record(holds, f"a class is not from 0 to {CLASSES - 1}")
 
 
 def save_neurons(record: NeuronsRecord, folder: Path) -> Path:
