@@ -186,7 +186,9 @@ class _Benchmark:
             folder=self.folder,
             oracle=self.shell.oracle,
             spent_s=seconds_since_start(),
-            traces=make_folder(self.folder / "profiles") if self.folder and self.options.profile else None,
+            traces=make_folder(self.folder / "profiles", within=self.folder)
+            if self.folder and self.options.profile
+            else None,
             is_last=self._processes_left() <= 1,
             on_stopped=self._keep,
         )

@@ -69,9 +69,14 @@ def is_whole(folder: Path, status: str, files: Sequence[str]) -> bool:
     return status == "done" and bool(files) and all((folder / name).is_file() for name in files)
 
 
-def make_folder(folder: Path) -> Path:
-    """Create `folder` with its parents and prove that it can be written; raises OutputError if it can't."""
+def make_folder(folder: Path, *, within: Path | None = None) -> Path:
+    """Create `folder` with its parents and prove that it can be written; raises OutputError if it can't.
+
+    One of ours `within` that of a result is no symbolic link, which would lead elsewhere.
+    """
     try:
+        if within is not None and folder.is_symlink():
+            raise OutputError(f"{folder} is a symbolic link", remedy="Remove it, or choose another folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -147,15 +152,19 @@ def _is_leftover(path: Path) -> bool:
     return is_own_folder or path.name == _LOCK or _TEMPORARY.fullmatch(path.name) is not None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step; raises OutputError, and leaves the old file, if that fails."""
+def write_atomically(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Replace `path` by `content` in one step; raises OutputError, and leaves the old file, if that fails.
+
+    What can be made again at any time needs no `flush` to the disk. A symbolic link is replaced, never written through.
+    """
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         temporary.chmod(0o644)  # the temporary file's own mode keeps everyone else out
         temporary.replace(path)
     except OSError as error:

@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types; stubs may be installed
 
-from accelmnist.core.errors import DataError, OutputError
+from accelmnist.core.errors import DataError
+from accelmnist.core.files import write_atomically
 
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),
@@ -80,13 +81,8 @@ def write_idx(path: Path, array: npt.NDArray[Any]) -> None:
     The same array gives the same bytes. Raises DataError for another type, OutputError if writing fails.
     """
     content = idx_header(array) + array.astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
-    try:
-        # No time stamp, or two writes of one array would differ.
-        path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({_reason(error)})", remedy="Choose a folder that exists and can be written to"
-        ) from error
+    # No time stamp, or two writes of one array would differ.
+    write_atomically(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def idx_header(array: npt.NDArray[Any]) -> bytes:

@@ -173,7 +173,7 @@ class _Session:
             return done
         run_request = RunRequest(
             config=config,
-            folder=None if self.folder is None else self.folder / WINNER_FOLDER,
+            folder=None if self.folder is None else make_folder(self.folder / WINNER_FOLDER, within=self.folder),
             save_every=0,
             should_stop=self.request.should_stop,
             on_trained=self.request.on_trained,
