@@ -838,7 +838,7 @@ def mutated(whole: Any, path: tuple[Any, ...], value: object, *, remove: bool) -
 
 def check_answer(*arguments: str) -> None:
     """The command ends with 0, 1 or one line and 2; anything else is a traceback, which would be raised here."""
-    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()  # JSON is written as bytes
+    out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = invoke(["compare", *arguments])
     assert code in (0, 1, 2)

@@ -179,7 +179,7 @@ def test_writer_refuses_what_idx_cannot_hold(tmp_path: Path) -> None:
     wide = np.broadcast_to(np.uint8(0), (2**32,))
     with pytest.raises(DataError, match="cannot hold the shape"):
         idx_header(wide)
-    with pytest.raises(OutputError, match="No such file or directory"):
+    with pytest.raises(OutputError, match="no such file or directory"):
         write_idx(tmp_path / "missing" / "a", np.zeros(3, dtype=np.uint8))
 
 

@@ -135,7 +135,7 @@ def compare(file: Path, _thoroughly: bool) -> None:
 
 def say(arguments: list[str]) -> None:
     """A command line, whose failure is one short line."""
-    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+    out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = invoke(arguments)
     lines = err.getvalue().splitlines()
