@@ -376,7 +376,7 @@ def test_the_module_runs_as_the_program() -> None:
 
 def test_a_network_too_large_for_the_machine_is_refused_before_it_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     line = fails(capsys, "run", "--synthetic", "--hidden", "65536,65536,65536,65536", "--device", "cpu")
-    assert line.startswith("784-65536-65536-65536-65536-10 takes about 622.6 GB to train and check; this machine has ")
+    assert line.startswith("784-65536-65536-65536-65536-10 takes about 623.0 GB to train and check; this machine has ")
     assert line.endswith("GB free. Try a smaller --hidden or --batch-size")
     assert not Path("results").exists()
 

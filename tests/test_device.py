@@ -106,7 +106,33 @@ def test_compiling_on_the_cpu_takes_a_compiler_and_headers(monkeypatch: pytest.M
     monkeypatch.setattr(capabilities.sysconfig, "get_path", lambda name: str(tmp_path))
     assert str(compile_capability(cpu)) == "no, sh is here, Python's headers are not: install python3-dev"
     (tmp_path / "Python.h").touch()
-    assert compile_capability(cpu).available
+    assert str(compile_capability(cpu)).startswith("no, sh compiles no line of code: ")
+
+
+@pytest.mark.parametrize("variable", ["TORCHINDUCTOR_CACHE_DIR", "TMPDIR"])
+def test_the_compiler_is_tried_in_the_folder_where_torch_would_call_it(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    if variable == "TMPDIR":
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/tmp")
+
+    def tried_in(folder: Path) -> str:
+        monkeypatch.setenv(variable, str(folder))
+        monkeypatch.setattr("tempfile.tempdir", None)
+        return str(compile_capability(resolve("cpu")))
+
+    (tmp_path / "it's here").mkdir()
+    (tmp_path / "file").touch()
+    assert tried_in(tmp_path).endswith("tried with a line of code")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "it's here"]  # nothing is left
+    assert tried_in(tmp_path / "it's here") == (
+        f"no, {variable} has a space or a quote, at which torch splits the compiler's command line: choose another"
+    )
+    if variable == "TORCHINDUCTOR_CACHE_DIR":  # Python takes another TMPDIR by itself
+        reason = "nothing can be made and loaded there (not a directory): choose another"
+        assert tried_in(tmp_path / "file" / "below") == f"no, {variable}: {reason}"
 
 
 def test_compiling_on_cuda_takes_triton_and_a_card_that_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:

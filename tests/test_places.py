@@ -10,10 +10,17 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from accelmnist.cli import invoke
 from accelmnist.cli.helper_process import HelperProcess, start_python
+from accelmnist.core.config import ModelConfig, RunConfig
+from accelmnist.core.errors import DeviceError
+from accelmnist.device import cgroups, free_memory_bytes, resolve
+from accelmnist.device.environment import describe_environment
+from accelmnist.device.loading import limit_spinning, usable_threads
+from accelmnist.engines.step.rules import require_memory
 
 SHADOWS = ("random", "token", "numpy", "sklearn", "matplotlib", "pickle", "logging", "runpy", "accelmnist")
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
@@ -108,3 +115,75 @@ def test_a_command_can_be_run_in_a_thread(
     thread.join()
     assert codes in ([0], [1])
     assert capsys.readouterr().err == ""
+
+
+def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, **files: str) -> None:
+    """As if this process were in the groups `own`, whose settings are `files` (`__` for /, `_of_` for a dot)."""
+    for name, content in files.items():
+        file = tmp_path / name.replace("__", "/").replace("_of_", ".")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(cgroups, "_ROOT", tmp_path)
+    monkeypatch.setattr(cgroups, "_OWN", tmp_path / "own")
+
+
+GROUPS = {
+    "version 2, by the outer group": (
+        "0::/outer/inner\n",
+        {
+            "outer__inner__cpu_of_max": "max 100000\n",
+            "outer__cpu_of_max": "50000 100000\n",
+            "outer__memory_of_max": "1400000000\n",
+            "outer__memory_of_current": "1000000000\n",
+            "outer__memory_of_stat": "anon 700000000\ninactive_file 300000000\n",
+            "outer__inner__memory_of_max": "max\n",
+            "outer__inner__memory_of_current": "5\n",
+        },
+    ),
+    "version 1, in a container that sees only its own group": (
+        "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n0::/\n",
+        {
+            "cpu__cpu_of_cfs_quota_us": "50000\n",
+            "cpu__cpu_of_cfs_period_us": "100000\n",
+            "memory__memory_of_limit_in_bytes": "1400000000\n",
+            "memory__memory_of_usage_in_bytes": "1000000000\n",
+            "memory__memory_of_stat": "inactive_file 1\ntotal_inactive_file 300000000\n",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+def test_a_containers_limits_count_as_the_machines(
+    groups: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, files = GROUPS[groups]
+    limited(tmp_path, monkeypatch, own, **files)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert (cgroups.cpu_quota(), usable_threads()) == (0.5, 1)
+    assert free_memory_bytes(None) == 700_000_000
+    environment = describe_environment(resolve("cpu"))
+    assert (environment.cores, environment.logical_cores, environment.memory_bytes) == (1, 1, 1_400_000_000)
+    with pytest.raises(DeviceError, match=r"this machine has 0\.7 GB free"):
+        require_memory(RunConfig(model=ModelConfig(hidden=(4096, 4096))), resolve("cpu"))
+    monkeypatch.delitem(sys.modules, "torch")
+    limit_spinning()
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize("own", ["", "nonsense\n", "0::/\n", "2:cpu:/\n1:memory:/\n"])
+def test_without_limits_the_machine_is_what_it_is(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited(
+        tmp_path,
+        monkeypatch,
+        own,
+        cpu__cpu_of_cfs_quota_us="-1\n",
+        cpu__cpu_of_cfs_period_us="100000\n",
+        memory__memory_of_limit_in_bytes="9223372036854771712\n",
+        memory__memory_of_usage_in_bytes="1\n",
+    )
+    environment = describe_environment(resolve("cpu"))
+    assert environment.memory_bytes == psutil.virtual_memory().total
+    assert environment.logical_cores == psutil.cpu_count()

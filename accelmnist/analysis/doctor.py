@@ -1,8 +1,9 @@
 """What this machine is ready for: everything that a run depends on, examined and returned as data.
 
-Nothing is trained, compiled or left behind; the longest part is hashing the embedded data (0.3 s). A `Finding` is a
-yes or no with its reason. A problem keeps a run on the CPU from being right, a warning only hampers one. Memory and
-disk are in bytes. Host name, user and absolute paths stay out, so that a diagnosis can be shared.
+Nothing is trained or left behind, and one line of code is compiled; the longest part is hashing the embedded data
+(0.3 s). A `Finding` is a yes or no with its reason. A problem keeps a run on the CPU from being right, a warning only
+hampers one. Memory and disk are in bytes. Host name, user and absolute paths stay out, so that a diagnosis can be
+shared.
 """
 
 from __future__ import annotations

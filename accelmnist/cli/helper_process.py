@@ -31,6 +31,7 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 import accelmnist
+from accelmnist.device.cgroups import cores_within_quota
 
 Pending = Callable[[], Any]
 
@@ -51,7 +52,7 @@ class HelperProcess:
     def __init__(self, modules: Sequence[str], *, at_once: bool = True) -> None:
         self._modules = tuple(modules)
         self._process: subprocess.Popen[bytes] | None = None
-        self._may_begin = (os.cpu_count() or 1) > 1
+        self._may_begin = cores_within_quota(os.cpu_count() or 1) > 1
         self._numbers = itertools.count(_READY + 1)
         self._answers: dict[int, tuple[bool, Any]] = {}  # those that came and were not asked for yet
         if at_once:

@@ -11,6 +11,7 @@ import click
 from accelmnist.cli.options import Command, count_option, document_option, path_option, under
 from accelmnist.core.errors import DataError
 from accelmnist.core.files import RESULTS, encode
+from accelmnist.device.loading import limit_spinning
 
 if TYPE_CHECKING:
     from accelmnist.analysis.prediction import Prediction, Predictor
@@ -39,6 +40,7 @@ def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_jso
     of 28x28 images. A file that can't be used is named on standard error; the others are predicted all the same, and
     the exit code is 2.
     """
+    limit_spinning()
     from accelmnist.analysis.prediction import Predictor
 
     predictor = Predictor.newest(RESULTS) if model_path is None else Predictor(model_path)

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
-import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types; stubs may be installed
 
 from accelmnist.core.errors import DataError
 from accelmnist.core.files import write_atomically
+from accelmnist.device.cgroups import free_host_bytes
 
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),
@@ -154,7 +154,7 @@ def _check_claim(header: _Header, path: Path, *, holds_at_most: int) -> None:
     claim = header.content_bytes
     if claim > holds_at_most:
         _fail(path, f"the header claims {claim} bytes, more than the file can hold", _FETCH_AGAIN)
-    available = psutil.virtual_memory().available
+    available = free_host_bytes()
     if claim > available:
         _fail(
             path,

@@ -7,23 +7,30 @@ numerical accuracy and on automatic mixed precision.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelmnist.core.config import PRECISIONS, Precision
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, headline
 from accelmnist.device.names import Device
 
 if TYPE_CHECKING:
     import torch
 
+_TRIAL_S = 60.0
 _AMP_NAMES: dict[Precision, str] = {"bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -77,7 +84,10 @@ def is_emulated(device: Device, precision: Precision) -> bool:
 
 
 def compile_capability(device: Device) -> Capability:
-    """Whether torch.compile can make code for `device`; the CPU needs a C++ compiler and Python's headers."""
+    """Whether torch.compile can make code for `device`; the CPU needs a C++ compiler and Python's headers.
+
+    The compiler is tried with a line of code, in the folder where torch would call it.
+    """
     if device.kind == "cuda" and find_spec("triton") is None:
         return Capability(False, "Triton is not installed: pip install triton")
     if device.kind == "cuda":
@@ -93,7 +103,35 @@ def compile_capability(device: Device) -> Capability:
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     if not headers.is_file():
         return Capability(False, f"{compiler} is here, Python's headers are not: install python3-dev")
-    return Capability(True, compiler)
+    problem = _trial(compiler, os.environ.get("TORCHINDUCTOR_CACHE_DIR"), tempfile.gettempdir())
+    return Capability(False, problem) if problem else Capability(True, f"{compiler}, tried with a line of code")
+
+
+@lru_cache
+def _trial(compiler: str, cache: str | None, temporary: str) -> str:
+    """Why `compiler` makes no library that can be loaded in torch's folder, by torch's own rule; empty if it does."""
+    named = {"TORCHINDUCTOR_CACHE_DIR": cache, "TMPDIR": temporary}
+    folders = {name: Path(path).absolute() for name, path in named.items() if path}
+    for name, folder in folders.items():  # torch writes into both
+        if re.search(r"[\s'\"\\]", str(folder)):
+            return f"{name} has a space or a quote, at which torch splits the compiler's command line: choose another"
+    name, folder = next(iter(folders.items()))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as inside:
+            library = f"{inside}/line.so"
+            command = [*shlex.split(compiler), "-shared", "-fPIC", "-x", "c++", "-", "-o", library]
+            line = b'extern "C" int one() { return 1; }'
+            subprocess.run(command, input=line, capture_output=True, timeout=_TRIAL_S, check=True)
+            ctypes.CDLL(library)
+    except subprocess.SubprocessError as error:
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+        return f"{compiler} compiles no line of code: {headline(RuntimeError(said or str(error)))}"
+    except OSError as error:
+        return (
+            f"{name}: nothing can be made and loaded there ({(error.strerror or str(error)).lower()}): choose another"
+        )
+    return ""
 
 
 def multiprocessors(device: Device) -> int:

@@ -26,6 +26,7 @@ from accelmnist.device import (
     torch_version,
     total_memory_bytes,
 )
+from accelmnist.device.cgroups import cores_within_quota, host_memory_bytes
 from accelmnist.device.names import first_line_of
 
 _STEERING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_NUM", "CUDA_VISIBLE", "CUBLAS_", "PYTORCH_", "TORCHINDUCTOR_")
@@ -35,10 +36,10 @@ def describe_environment(device: Device) -> Environment:
     """The environment of a run on `device`, as it is now."""
     return Environment(
         processor=processor(),
-        cores=psutil.cpu_count(logical=False),
-        logical_cores=psutil.cpu_count(),
+        cores=_within_quota(psutil.cpu_count(logical=False)),
+        logical_cores=_within_quota(psutil.cpu_count()),
         threads=threads_in_force(None),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=host_memory_bytes(),
         device=str(device),
         hardware=device.hardware,
         device_memory_bytes=total_memory_bytes(device),
@@ -54,6 +55,10 @@ def describe_environment(device: Device) -> Environment:
         command=shlex.join(["accelmnist", *sys.argv[1:]]),  # as it was typed, without the program's own folder
         variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_STEERING)},
     )
+
+
+def _within_quota(cores: int | None) -> int | None:
+    return None if cores is None else cores_within_quota(cores)
 
 
 def _cuda_version() -> str | None:

@@ -55,21 +55,33 @@ def load_torch() -> float:
 
 
 def usable_threads() -> int:
-    """The number of threads that torch takes by itself: the physical cores of this process, or fewer if asked for.
+    """The number of threads that torch takes: the physical cores that this process may use, or fewer if asked for.
 
     MKL, which torch asks on x86-64, counts them so: MKL_NUM_THREADS goes before OMP_NUM_THREADS, and neither goes
     beyond the cores.
     """
     import psutil  # here: most modules that import this one need no threads
 
+    from accelmnist.device.cgroups import cores_within_quota
+
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+    cores = cores_within_quota(min(psutil.cpu_count(logical=False) or allowed, allowed))
     asked = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
     first = asked.partition(",")[0].strip()
     return min(int(first), cores) if first.isdecimal() and int(first) > 0 else cores
 
 
 def limit_spinning() -> None:
-    """Set the rounds in this process's environment, unless the user has; without effect once torch is loaded."""
-    if "torch" not in sys.modules and not any(name in os.environ for name in _SETTINGS):
+    """Set the rounds in this process's environment, unless the user has; without effect once torch is loaded.
+
+    Set the number of threads too if a container's CPU quota allows fewer than there are cores, which torch doesn't see:
+    at half a processor, two threads take 1.5 times as long as one.
+    """
+    if "torch" in sys.modules:
+        return
+    if not any(name in os.environ for name in _SETTINGS):
         os.environ["GOMP_SPINCOUNT"] = _SPIN_ROUNDS
+    from accelmnist.device.cgroups import cpu_quota
+
+    if cpu_quota() < (os.cpu_count() or 1) and "MKL_NUM_THREADS" not in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_threads()))

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from accelmnist.core.errors import DeviceError
+from accelmnist.device.cgroups import free_host_bytes
 from accelmnist.device.names import Device
 
 
@@ -79,7 +80,7 @@ def total_memory_bytes(device: Device) -> int | None:
 def free_memory_bytes(device: Device | None) -> int | None:
     """Free memory of a GPU, or with None of the host; None if the device doesn't report it."""
     if device is None or device.kind == "cpu":
-        return int(psutil.virtual_memory().available)
+        return free_host_bytes()
     import torch
 
     return torch.cuda.mem_get_info(device.torch_device)[0] if device.kind == "cuda" else None

@@ -23,6 +23,7 @@ SLOTS: dict[Optimizer, tuple[str, ...]] = {
 }
 
 _FLOAT32, _FLOAT64 = 4, 8
+_PROGRAM_BYTES = 400_000_000  # a run of any network ends with 0.6 GB, images and libraries; a third is there before it
 
 
 def training_bytes(config: RunConfig, *, element: int = _FLOAT32) -> int:
@@ -35,7 +36,8 @@ def training_bytes(config: RunConfig, *, element: int = _FLOAT32) -> int:
 
 def require_memory(config: RunConfig, device: Device, *, checked: bool = True) -> None:
     """Raise DeviceError if `config` can't be trained on `device`, or if `checked`, can't be verified on the host."""
-    training, checking = training_bytes(config), training_bytes(config, element=_FLOAT64) if checked else 0
+    training = training_bytes(config)
+    checking = training_bytes(config, element=_FLOAT64) + _PROGRAM_BYTES if checked else 0
     work = f"{config.model} takes about {{:.1f}} GB to train" + (" and check" if checked else "")
     if device.kind == "cpu":
         _require(training + checking, free_memory_bytes(device), work, "this machine")

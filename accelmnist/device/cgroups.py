@@ -1,0 +1,80 @@
+"""What a container may take of its machine: Linux's control groups, versions 1 and 2.
+
+A limit holds for a group and all groups within it, so the groups that this process is in are read from its own up to
+the root. In a container the outer ones are out of sight; its own stands at the root there. Memory in bytes.
+Sources: Linux's documentation, "Control Group v2"; "Memory Resource Controller" and "CFS Bandwidth Control" (v1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+_ROOT = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+
+
+def cpu_quota() -> float:
+    """How many processors this process may keep busy, such as 0.5; infinity if there is no limit."""
+    quotas = [math.inf]
+    for group in _groups("cpu"):
+        share = _numbers(group / "cpu.max") or [
+            *_numbers(group / "cpu.cfs_quota_us"),
+            *_numbers(group / "cpu.cfs_period_us"),
+        ]
+        if len(share) == 2 and min(share) > 0:  # version 1 writes -1 for no limit
+            quotas.append(share[0] / share[1])
+    return min(quotas)
+
+
+def cores_within_quota(cores: int) -> int:
+    """As many of `cores` as may be busy at once: a thread beyond the quota makes all of them wait."""
+    return max(1, min(cores, math.floor(min(cpu_quota(), cores))))
+
+
+def host_memory_bytes() -> int:
+    """The memory of the machine, or what a limit allows of it."""
+    return min([int(psutil.virtual_memory().total), *(limit for limit, _ in _memory_limits())])
+
+
+def free_host_bytes() -> int:
+    """The memory that can still be had: of the machine, and within every limit."""
+    return min([int(psutil.virtual_memory().available), *(free for _, free in _memory_limits())])
+
+
+def _memory_limits() -> Iterator[tuple[int, int]]:
+    """Of each group with a limit: the limit, and what is free of it; cached files give way."""
+    for group in _groups("memory"):
+        limit = _numbers(group / "memory.max") or _numbers(group / "memory.limit_in_bytes")
+        used = _numbers(group / "memory.current") or _numbers(group / "memory.usage_in_bytes")
+        if limit and used:
+            cached = re.findall(r"^(?:total_)?inactive_file (\d+)$", _text(group / "memory.stat"), re.MULTILINE)
+            yield limit[0], max(limit[0] - used[0] + max(map(int, cached), default=0), 0)
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """The folders of the groups that this process is in; which version a group is of, shows by its files."""
+    for line in _text(_OWN).splitlines():
+        _, controllers, own = f"{line}::".split(":", 2)
+        base = _ROOT / controller if controllers else _ROOT
+        if not controllers or controller in controllers.split(","):
+            folder = base / own.lstrip("/")
+            yield from (group for group in (folder, *folder.parents) if group.is_relative_to(base))
+
+
+def _numbers(file: Path) -> list[int]:
+    """The numbers in a file; empty if it is not there, or says "max"."""
+    with contextlib.suppress(ValueError):
+        return [int(word) for word in _text(file).split()]
+    return []
+
+
+def _text(file: Path) -> str:
+    with contextlib.suppress(OSError):
+        return file.read_text()
+    return ""
