@@ -186,13 +186,71 @@ def test_out_of_memory_is_that_rows_result(capsys: pytest.CaptureFixture[str], m
 
 
 def test_what_does_not_fit_into_the_time_is_cut_and_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke([*SMALL, "--time-limit", "0.5", "--out", "out", "--quiet"]) == 0
+    assert invoke([*SMALL, "--time-limit", "0.5", "--out", "out", "--quiet"]) == 1
     record = load_bench(Path("out"))
     assert {result.status for result in record.cases} <= {"cut", "skipped", "done"}
     cut = [result for result in record.cases if result.status == "cut"]
     assert cut
     assert all("cut for time" in str(result.skipped) for result in cut)
     assert any("--time-limit" in note for note in record.notes)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_time_that_is_over_before_a_round_is_told_and_fails(
+    processes: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the preparation takes it all; no other process would get further."""
+    from accelmnist.measure.benchmark import _Rounds
+
+    monkeypatch.setattr(_Rounds, "_is_over", lambda *_: True)
+    monkeypatch.setattr("os.getloadavg", lambda: (9.0, 9.0, 9.0))
+    assert invoke([*TRAINING, "--processes", processes, "--out", "out", "--quiet"]) == 1
+    record = load_bench(Path("out"))
+    assert (record.status, record.cases[0].status) == ("done", "cut")
+    said = capsys.readouterr().out
+    assert said.startswith("NOTHING MEASURED")
+    assert "cut for time: no round fitted into the 180 s after the preparation" in said
+    assert "the machine was busy (load 9.0 on 1 cores)" in said
+    assert any("--time-limit" in note for note in record.notes)
+
+
+def test_a_process_that_measures_nothing_ends_the_benchmark_as_failed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("accelmnist.cli.bench"), "_resume_in_fresh_process", lambda *_: None)
+    assert invoke([*TRAINING, "--processes", "2", "--out", "out", "--quiet"]) == 2
+    line = "a fresh process measured nothing. Allow it more by --time-limit"
+    assert capsys.readouterr().err == f"error: {line}\n"
+    record = load_bench(Path("out"))
+    assert (record.status, record.message) == (
+        "failed",
+        "a fresh process measured nothing. Allow it more by --time-limit",
+    )
+    assert invoke(["bench", "--resume", "out", "--quiet"]) == 0  # this one is the second process
+    assert load_bench(Path("out")).status == "done"
+
+
+@pytest.mark.parametrize("lost", ["drawing fails", "a picture is gone"])
+def test_a_benchmark_that_lacks_pictures_gets_them_and_is_not_measured_again(
+    lost: str, pictures: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OutputError("cannot write out/throughput.png: no space left on device", remedy="Make room there")
+
+    with monkeypatch.context() as patch:
+        if lost == "drawing fails":
+            patch.setattr("accelmnist.show.pictures.write_atomically", full)
+        assert invoke([*TRAINING, "--out", "out", "--quiet"]) == (2 if lost == "drawing fails" else 0)
+    assert "1 of 1 case measured" in capsys.readouterr().out
+    before = load_bench(Path("out"))
+    assert before.status == ("failed" if lost == "drawing fails" else "done")
+    (Path("out") / "throughput.png").unlink(missing_ok=True)
+    assert invoke(["bench", "--resume", "out", "--quiet"]) == 0
+    record = load_bench(Path("out"))
+    assert (record.status, record.rounds) == ("done", before.rounds)
+    assert all((Path("out") / name).exists() for name in record.files)
+    assert "throughput.png" in record.files
+    assert fails(capsys, "bench", "--resume", "out").startswith("--resume out: that benchmark is finished")
 
 
 def test_the_last_line_of_json_is_the_record(capsys: pytest.CaptureFixture[str]) -> None:
@@ -359,6 +417,7 @@ def test_a_folder_that_fills_up_loses_nothing_that_was_saved(
         (["--precision-target", "0"], "--precision-target: it is not between 0 and 1"),
         (["--no-save", "--out", "x"], "--no-save contradicts --out"),
         (["--json", "--markdown"], "--json contradicts --markdown"),
+        (["--processes", "2", "--target-accuracy", "0.9"], "--processes: a time to an accuracy is measured in one"),
         (["--processes", "2", "--no-save"], "--processes takes a record that they share"),
         (["--resume", "nowhere"], "cannot read nowhere"),
         (["--resume", "nowhere", "--engines", "eager"], "--resume goes on with the stopped benchmark's own"),

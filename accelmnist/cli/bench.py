@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,12 @@ from accelmnist.cli.options import (
 )
 from accelmnist.cli.shell import CHECK_FAILED, Shell, open_shell, seconds_since_start
 from accelmnist.core.config import ENGINES, OPTIMIZERS, PRECISIONS, RECIPES, DataConfig
-from accelmnist.core.errors import ConfigError, DeviceError
+from accelmnist.core.errors import ConfigError, DeviceError, OutputError
 from accelmnist.core.files import make_folder
 from accelmnist.measure.plan import EFFORTS, MODES, PLANS, BenchConfig, Effort
 
 if TYPE_CHECKING:
+    from accelmnist.core.records import Status
     from accelmnist.measure.record import BenchRecord
 
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
@@ -142,6 +143,8 @@ def _options_from(line: CommandLine) -> _Options:
 def bench_config_from(line: CommandLine) -> BenchConfig:
     """The configuration that a line describes; raises ConfigError for options that contradict each other."""
     line.refuse_pairs(("quick", "full"))
+    if line["processes"] > 1 and (line["target_accuracy"] or line["recipe"]):
+        raise ConfigError("--processes: a time to an accuracy is measured in one", remedy="Give --seeds instead")
     effort: Effort = "quick" if line["quick"] else "full" if line["full"] else "default"
     names = {field.name for field in fields(BenchConfig)} - {"effort", "data"}
     # A list that isn't given is the dataclass's default, which is stated only there.
@@ -165,9 +168,8 @@ class _Benchmark:
         """Measure, draw and show; raises StoppedError if the user stopped it, after saving and showing."""
         with self.shell.showing(self._show):
             self._measure()
-            while not self.options.part and 0 < self._processes_left() < self.record.config.processes:
-                self._measure_in_fresh_process()
-            self._draw()
+            if not self.options.part and 0 < self._processes_left() < self.record.config.processes:
+                self._measure_in_fresh_processes()
         return self.record
 
     def _processes_left(self) -> int:
@@ -191,11 +193,32 @@ class _Benchmark:
             else None,
             is_last=self._processes_left() <= 1,
             on_stopped=self._keep,
+            finish=None if self.options.part else self._draw,
         )
+        is_silent = self.options.quiet or self.record.status == "done"
         loud = ConsoleBenchObserver(self.console, spent_s=seconds_since_start())
-        shown = nullcontext(BenchObserver()) if self.options.quiet else loud
+        shown = nullcontext(BenchObserver()) if is_silent else loud
         with shown as observer:
             self._keep(execute_bench(request, observer))
+
+    def _measure_in_fresh_processes(self) -> None:
+        """Let every process that is left take part, and end the benchmark; what ends that early is saved with it."""
+        from accelmnist.measure.record import load_bench, save_bench
+        from accelmnist.training.run import record_early_exit
+
+        folder = self.folder
+        assert folder is not None
+
+        def end(status: Status, message: str) -> None:
+            self._keep(replace(load_bench(folder), status=status, message=message))
+            with suppress(OutputError):
+                save_bench(self.record, folder)
+
+        with record_early_exit(end, interrupted="interrupted"):
+            while self._processes_left():
+                self._measure_in_fresh_process()
+        self._keep(replace(self.record, status="done"))  # but for its files
+        self._measure()
 
     def _measure_in_fresh_process(self) -> None:
         from accelmnist.measure.record import load_bench
@@ -213,14 +236,11 @@ class _Benchmark:
     def _keep(self, record: BenchRecord) -> None:
         self.record = record
 
-    def _draw(self) -> None:
-        from accelmnist.measure.record import save_bench
-
-        if self.folder is None or self.options.part:
-            return
-        pictures = self.shell.helper.start("accelmnist.show.pictures:write_bench_pictures", self.record, self.folder)
-        self.record = replace(self.record, files=("bench.json", *pictures()))
-        save_bench(self.record, self.folder)
+    def _draw(self, record: BenchRecord) -> tuple[str, ...]:
+        if self.folder is None:
+            return ()
+        draw = "accelmnist.show.pictures:write_bench_pictures"
+        return ("bench.json", *self.shell.helper.start(draw, record, self.folder)())
 
     def _show(self) -> None:
         from accelmnist.show.bench.headline import format_line
@@ -261,5 +281,7 @@ def _exit_code(record: BenchRecord, *, strict: bool) -> int:
     missed = [times for result in record.cases if (times := result.time_to_accuracy) is not None]
     nobody_reached = bool(missed) and all(times.reached == 0 for times in missed)
     failed = any(result.is_wrong for result in record.cases) or nobody_reached
+    figures = [result for result in record.cases if result.images_per_s or result.time_to_accuracy]
+    kept_from_it = not figures and any(result.status != "skipped" for result in record.cases)
     unmeasured = strict and any(result.skipped for result in record.cases)
-    return CHECK_FAILED if failed or unmeasured else 0
+    return CHECK_FAILED if failed or unmeasured or kept_from_it else 0

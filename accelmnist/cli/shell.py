@@ -100,23 +100,17 @@ class Shell:
 
     def unfinished(self, load: Callable[[Path], Resumed]) -> Resumed:
         """The record that --resume names, read by `load`; raises ConfigError if it is finished, with all its files."""
+        from accelmnist.core.records import finished_run
+        from accelmnist.sweep.record import WINNER_FOLDER
+
         folder = self.folder
         assert folder is not None
         record = load(folder)
-        if is_whole(folder, record.status, record.files) and self._has_whole_winner(folder):
+        best = folder / WINNER_FOLDER
+        if is_whole(folder, record.status, record.files) and (not best.exists() or finished_run(best) is not None):
             noun = NOUNS[self.command].removeprefix("a ")
             raise ConfigError(f"--resume {folder}: that {noun} is finished", remedy="Start a new one with --out")
         return record
-
-    def _has_whole_winner(self, folder: Path) -> bool:
-        """Whether the run of a sweep's winner, if there is one, is finished too."""
-        from accelmnist.core.records import load_record
-
-        best = folder / "best"
-        if not best.exists():
-            return True
-        winner = load_record(best)
-        return is_whole(best, winner.status, winner.files)
 
     def terminal(self, *, stderr: bool) -> Terminal:
         """The console that tells of the work, on standard output or on standard error."""

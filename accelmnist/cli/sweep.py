@@ -237,7 +237,6 @@ class _Sweep:
         self.record = record
 
     def _draw(self, record: SweepRecord) -> tuple[str, ...]:
-        self._keep(record)  # a picture that can't be drawn must not hide the winner
         if self.shell.folder is None:
             return ()
         draw = "accelmnist.show.pictures:write_sweep_pictures"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from accelmnist.core.config import CLASSES, RunConfig
-from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
+from accelmnist.core.errors import RecordError
+from accelmnist.core.files import RECORDS, SCHEMA_VERSION, is_whole, load, record_file, save
 from accelmnist.core.metrics import MOST, Metrics
 from accelmnist.core.text import require_of_record, require_shares
 
@@ -277,6 +278,15 @@ class RunRecord:
 def save_record(record: RunRecord, folder: Path) -> Path:
     """Write `run.json` into `folder` in one step; raises OutputError."""
     return save(record, folder / RECORD_NAME)
+
+
+def finished_run(folder: Path) -> RunRecord | None:
+    """The record of the run in `folder`, if it is done and all of its files are there."""
+    try:
+        record = load_record(folder)
+    except RecordError:
+        return None
+    return record if is_whole(folder, record.status, record.files) else None
 
 
 def load_record(path: Path) -> RunRecord:

@@ -40,9 +40,10 @@ def execute_bench(request: BenchRequest, observer: BenchObserver) -> BenchRecord
     session = Session(request, observer)
     measure = measure_throughput if session.config.target_accuracy is None else measure_time_to_accuracy
     with record_early_exit(session.stop, interrupted="interrupted"):
-        observer.planned(session.writer.record)
-        session.writer.save()
-        measure(session, session.runnable())
+        if request.record.status != "done":
+            observer.planned(session.writer.record)
+            session.writer.save()
+            measure(session, session.runnable())
         session.close()
     return session.writer.record
 

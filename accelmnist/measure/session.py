@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -64,8 +65,11 @@ class BenchRequest:
     """What is wanted of a benchmark: `record` is a new one, or one to go on with; `folder` None saves nothing.
 
     With `traces`, a folder, every case is profiled, and a Chrome trace of each goes there. `spent_s` are the seconds
-    since the start of the command. `on_stopped` gets the record of a benchmark that ends without a result. Of several
-    processes the last one ends the benchmark; `is_last` says whether this is it.
+    since the start of the command. `on_stopped` gets the record of a benchmark that ends without a result.
+
+    Of several processes the last one concludes the benchmark; `is_last` says whether this is it. `finish` writes what
+    belongs to the result besides its record, and returns the names of all its files: only then it is done. If it is
+    None, another process does that, whose `record` is done but for the files.
     """
 
     record: BenchRecord
@@ -75,6 +79,7 @@ class BenchRequest:
     spent_s: float = 0.0
     is_last: bool = True
     on_stopped: Callable[[BenchRecord], None] = lambda _record: None
+    finish: Callable[[BenchRecord], tuple[str, ...]] | None = lambda _record: ()
 
 
 def new_record(config: BenchConfig) -> BenchRecord:
@@ -142,7 +147,9 @@ class Session:
 
     def skip_for_time(self, case: Case, takes_s: float, left_s: float) -> None:
         """Leave a case out for lack of time, and say so."""
-        reason = f"cut for time: it takes about {takes_s:.0f} s and {max(left_s, 0):.0f} s are left"
+        self._cut(case, f"cut for time: it takes about {takes_s:.0f} s and {max(left_s, 0):.0f} s are left")
+
+    def _cut(self, case: Case, reason: str) -> None:
         self.writer.update(case, status="cut", skipped=reason)
         self.writer.note("Cases were cut for time: allow more by --time-limit, or use --full")
 
@@ -154,18 +161,33 @@ class Session:
             self._saved_at = now
 
     def close(self) -> None:
-        """Save what this process measured; the last one ends the benchmark."""
-        if not self.request.is_last:
+        """Save what this process measured; the last one, or one that measured nothing, ends the benchmark."""
+        if self.request.record.status != "done":
+            if not self.request.is_last and self.writer.record.rounds:
+                self.writer.save()
+                return
+            self._close_cases()
+            self._conclude()
+        if self.request.finish is None:
             self.writer.save()
             return
-        for case, result in self.writer.results.items():
-            if result.status == "measuring":
-                self.writer.update(case, status="done")
-        self._conclude()
+        self.writer.set(files=self.request.finish(replace(self.writer.record, status="done", message=None)))
         self.writer.end("done", None)
         if self.request.folder is not None:
             with contextlib.suppress(AccelmnistError):  # `--engine auto` can do without
                 keep_speeds(speeds_of(self.writer.record, self.devices, threads=self.threads))
+
+    def _close_cases(self) -> None:
+        """What was sampled is done; what was prepared and not sampled was cut, for time was over before a round."""
+        limit_s, load, cores = self.config.ends_after_s, os.getloadavg()[0], os.cpu_count() or 1
+        for case, result in self.writer.results.items():
+            if result.status != "measuring":
+                continue
+            if result.images_per_s is not None or result.time_to_accuracy is not None:
+                self.writer.update(case, status="done")
+                continue
+            busy = f", and the machine was busy (load {load:.1f} on {cores} cores)" if load > cores else ""
+            self._cut(case, f"cut for time: no round fitted into the {limit_s or 0:.0f} s after the preparation{busy}")
 
     def stop(self, status: Status, message: str) -> None:
         """Save what there is; if even that fails, what was saved last stays."""

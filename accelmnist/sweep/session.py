@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelmnist.core.config import check_fits
-from accelmnist.core.errors import ConfigError, OutputError, RecordError, StoppedError
-from accelmnist.core.files import is_whole, make_folder
+from accelmnist.core.errors import ConfigError, OutputError, StoppedError
+from accelmnist.core.files import make_folder
 from accelmnist.core.metrics import wilson_interval
-from accelmnist.core.records import EpochFigures, RunRecord, Status, load_record
+from accelmnist.core.records import EpochFigures, RunRecord, Status, finished_run
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import split_validation, summary_of
 from accelmnist.data.types import Dataset, ImageSet
@@ -169,7 +169,8 @@ class _Session:
         )
         config = replace(config, data=replace(config.data, validation=0))
         setup = choose_setup(config)
-        if (done := self._finished_winner()) is not None and done.config == setup.config:
+        done = finished_run(self.folder / WINNER_FOLDER) if self.folder is not None else None
+        if done is not None and done.config == setup.config:
             return done
         run_request = RunRequest(
             config=config,
@@ -185,17 +186,6 @@ class _Session:
         if run.status != "done":
             raise StoppedError(f"the winner's training {run.message}")
         return run
-
-    def _finished_winner(self) -> RunRecord | None:
-        """The winner's run that this sweep has finished before."""
-        if self.folder is None or self.request.record is None:
-            return None
-        best = self.folder / WINNER_FOLDER
-        try:
-            record = load_record(best)
-        except RecordError:
-            return None
-        return record if is_whole(best, record.status, record.files) else None
 
     def _update(self, record: SweepRecord) -> None:
         """Conclude and save."""
