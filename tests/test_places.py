@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from accelmnist.cli import invoke
 from accelmnist.cli.helper_process import HelperProcess, start_python
 from accelmnist.core.config import ModelConfig, RunConfig
 from accelmnist.core.errors import DeviceError
+from accelmnist.core.files import encode
 from accelmnist.device import cgroups, free_memory_bytes, resolve
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import limit_spinning, usable_threads
@@ -187,3 +189,51 @@ def test_without_limits_the_machine_is_what_it_is(own: str, tmp_path: Path, monk
     environment = describe_environment(resolve("cpu"))
     assert environment.memory_bytes == psutil.virtual_memory().total
     assert environment.logical_cores == psutil.cpu_count()
+
+
+LONG, NOT_UTF8, LOOP = "x" * 300, "\udcff", "loop"
+COMMANDS_WITH_PATHS = (
+    ["run", "--out"],
+    ["run", "--resume"],
+    ["run", "--data"],
+    ["bench", "--out"],
+    ["bench", "--resume"],
+    ["bench", "--data"],
+    ["sweep", "--out"],
+    ["sweep", "--resume"],
+    ["neurons"],
+    ["neurons", "run", "--out"],
+    ["compare", "one"],
+    ["report"],
+    ["report", "--notes"],
+    ["predict", "picture.png", "--model"],
+)
+
+
+@pytest.mark.parametrize("path", [LONG, NOT_UTF8, LOOP, f"{LOOP}/below", "locked", "locked/below", "a\0b"])
+def test_a_path_that_cannot_be_used_is_one_line_before_any_work(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / LOOP).symlink_to(LOOP)
+    (tmp_path / "locked").mkdir()
+    real = os.stat
+
+    def may_not_search(asked: object, **options: object) -> os.stat_result:  # this test's user may be allowed all
+        if str(asked).startswith("locked/"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(asked))
+        return real(asked, **options)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(os, "stat", may_not_search)
+    for command in COMMANDS_WITH_PATHS:
+        assert invoke([*command, path]) == 2, command
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("error: "), command
+        assert captured.err.count("\n") == 1
+        assert len(captured.err) < 400
+        captured.err.encode()
+
+
+def test_a_record_with_a_name_that_is_not_utf8_is_written_all_the_same() -> None:
+    assert encode({"command": f"accelmnist {NOT_UTF8}"}) == b'{\n  "command": "accelmnist ?"\n}\n'

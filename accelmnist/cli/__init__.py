@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 done, and a check failed; 2 wrong use or bad input; 130 in
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -23,6 +24,7 @@ from accelmnist.core.text import brief, printable
 
 INTERRUPTED = 130
 WRONG_USE = 2
+_MACHINES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC, errno.EROFS, errno.EIO)
 _COMPLETION = (
     ("bash", 'eval "$(_ACCELMNIST_COMPLETE=bash_source accelmnist)"'),
     ("zsh", 'eval "$(_ACCELMNIST_COMPLETE=zsh_source accelmnist)"'),
@@ -86,8 +88,12 @@ def invoke(arguments: Sequence[str]) -> int:
         _give_up_output()
         return INTERRUPTED
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None and error.errno not in _MACHINES:
             raise  # a file of ours that we failed to handle: a bug
+        if error.filename is not None:
+            return _fail(
+                f"cannot use {brief(str(error.filename))}: {(error.strerror or str(error)).lower()}", WRONG_USE
+            )
         _give_up_output()
         return _fail(f"cannot write the output: {(error.strerror or str(error)).lower()}", WRONG_USE)
 

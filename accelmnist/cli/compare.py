@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.cli.options import Command, document_option, option, parse_share, under
+from accelmnist.cli.options import PATH, Command, document_option, option, parse_share, under
 from accelmnist.cli.shell import CHECK_FAILED
 from accelmnist.core.errors import ConfigError, RecordError
 from accelmnist.core.files import encode, read_json, record_file
@@ -21,8 +21,8 @@ _REMEDY = f"Give the folder of {_NOUN}"
 
 
 @click.command(cls=Command)
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("base", type=PATH)
+@click.argument("new", type=PATH)
 @under(
     "Rules",
     option(

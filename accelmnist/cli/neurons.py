@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelmnist.cli.options import Command, count_option, json_option, no_save_option, option, path_option, under
+from accelmnist.cli.options import PATH, Command, count_option, json_option, no_save_option, option, path_option, under
 from accelmnist.core.config import DATASETS
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import encode, make_folder
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=PATH)
 @under(
     "Data",
     option(

@@ -6,6 +6,7 @@ dataclasses of it at once: a configuration, and the options of its output.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -16,10 +17,12 @@ import click
 
 from accelmnist.core.config import AUTO, ENGINES, RECIPES, DataConfig
 from accelmnist.core.errors import ConfigError
+from accelmnist.core.text import brief
 
 Made = TypeVar("Made")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+_LONGEST_NAME = ".signed-000.png.xxxxxxxx"  # of the files that we make
 _NAME_WIDTH = 30  # an option with a longer name has its help below it
 
 
@@ -45,8 +48,34 @@ class Command(click.Command):
                 formatter.write_dl([(name.ljust(min(longest, _NAME_WIDTH)), text) for name, text in rows])
 
 
+class UsablePath(click.Path):
+    """A path that can be looked up, with room for a file's name behind it, and written down in a record.
+
+    Whether something is there is the command's question. What can't even be asked is refused before any work.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Called by click."""
+        name = param.opts[0] if isinstance(param, click.Option) else "argument"
+        try:
+            str(value).encode()
+            (Path(value) / _LONGEST_NAME).stat()
+        except UnicodeEncodeError:
+            cause = "is not in UTF-8, as a record has to be"
+        except ValueError:
+            cause = "is no path"
+        except OSError as error:
+            cause = "" if error.errno in (errno.ENOENT, errno.ENOTDIR) else (error.strerror or str(error)).lower()
+        else:
+            cause = ""
+        if cause:
+            raise ConfigError(f"{name} {brief(str(value))}: {cause}", remedy="Give another path, or rename it")
+        return super().convert(value, param, ctx)
+
+
+PATH = UsablePath(path_type=Path)
 option = partial(click.option, cls=Option)
-path_option = partial(option, type=click.Path(path_type=Path))
+path_option = partial(option, type=PATH)
 count_option = partial(option, type=click.IntRange(min=1), show_default=True, metavar="N")
 
 
@@ -147,7 +176,7 @@ def parse_numbers(context: click.Context, parameter: click.Parameter, value: str
 
 # What fields of a configuration have of their own as options.
 _OWN: dict[str, dict[str, Any]] = {
-    "folder": {"flag": "--data", "metavar": "DIR"},
+    "folder": {"flag": "--data", "metavar": "DIR", "type": UsablePath()},
     "hidden": {"callback": parse_sizes, "metavar": "SIZES"},
     "learning_rate": {"flag": "--lr", "default": None},
     "engine": {"type": click.Choice((AUTO, *ENGINES))},

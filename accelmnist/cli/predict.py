@@ -11,6 +11,7 @@ import click
 from accelmnist.cli.options import Command, count_option, document_option, path_option, under
 from accelmnist.core.errors import DataError
 from accelmnist.core.files import RESULTS, encode
+from accelmnist.core.text import brief
 from accelmnist.device.loading import limit_spinning
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def _answers(
     for file in files:
         try:
             pictures = read_pictures(file, limit=limit, light=predictor.saved.light)
-        except DataError as error:
-            click.echo(f"error: {error}", err=True)
+        except (DataError, OSError) as error:  # the latter where it may not even be asked whether there is a file
+            click.echo(f"error: {error if isinstance(error, DataError) else brief(str(error))}", err=True)
             failed.append(file)
             continue
         yield from zip(pictures, predictor.predict(pictures), strict=True)

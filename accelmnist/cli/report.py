@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 import accelmnist
-from accelmnist.cli.options import Command, option, path_option, under
+from accelmnist.cli.options import PATH, Command, option, path_option, under
 from accelmnist.core.errors import ConfigError, OutputError
 from accelmnist.core.files import make_folder, write_atomically
 
@@ -23,7 +23,7 @@ _NAME = "report.html"
 
 
 @click.command(cls=Command)
-@click.argument("records", nargs=-1, metavar="RECORD...", type=click.Path(path_type=Path))
+@click.argument("records", nargs=-1, metavar="RECORD...", type=PATH)
 @under(
     "Content",
     option("--title", default="", help="Title of the report; made from the records if not given."),

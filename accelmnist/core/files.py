@@ -214,7 +214,11 @@ def encode(record: object) -> bytes:
     """The record as indented UTF-8 JSON with a closing line feed."""
     import msgspec  # here, as in `load`: a page of help needs no record
 
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    try:
+        content = msgspec.json.encode(record)
+    except UnicodeEncodeError:  # a name that is not in UTF-8, in the command or in a variable
+        content = msgspec.json.encode(checked_json(msgspec.to_builtins(record)))
+    return msgspec.json.format(content, indent=2) + b"\n"
 
 
 def save(record: object, path: Path) -> Path:
