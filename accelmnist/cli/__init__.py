@@ -90,12 +90,11 @@ def invoke(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.filename is not None and error.errno not in _MACHINES:
             raise  # a file of ours that we failed to handle: a bug
+        cause = (error.strerror or str(error)).lower()
         if error.filename is not None:
-            return _fail(
-                f"cannot use {brief(str(error.filename))}: {(error.strerror or str(error)).lower()}", WRONG_USE
-            )
+            return _fail(f"cannot use {brief(str(error.filename))}: {cause}", WRONG_USE)
         _give_up_output()
-        return _fail(f"cannot write the output: {(error.strerror or str(error)).lower()}", WRONG_USE)
+        return _fail(f"cannot write the output: {cause}", WRONG_USE)
 
 
 def _give_up_output() -> None:
