@@ -73,6 +73,12 @@ def test_what_killed_programs_leave_bars_no_folder_and_goes() -> None:
     assert files_in(Path("out")) == set(load_record(Path("out")).files)
 
 
+def test_a_mistake_leaves_no_folder_and_keeps_the_users() -> None:
+    Path("mine").mkdir()
+    assert invoke([*RUN, "--out", "mine/new/out", "--quiet", "--batch-size", "9000"]) == 2
+    assert [str(path) for path in Path().rglob("*")] == ["mine"]
+
+
 @pytest.mark.parametrize(
     "name", [".gitignore", "notes.txt", "sub/.env", ".run.json", ".run.json.bak", "run.json.a1_bcd3x"]
 )

@@ -21,6 +21,7 @@ from accelmnist.core.errors import ConfigError, StoppedError
 from accelmnist.core.files import (
     NOUNS,
     RECORDS,
+    RESULTS,
     is_whole,
     new_folder,
     other_kind_in,
@@ -73,7 +74,8 @@ class Shell:
             self.folder = self.stopped_folder()
         else:
             self.folder = new_folder(self.options.out, label=label)
-            self._until_closed.callback(remove_if_empty, self.folder)
+            made = [RESULTS] if self.options.out is None else [one for one in self.folder.parents if not one.exists()]
+            self._until_closed.callback(remove_if_empty, self.folder, *made)
         if not is_part:
             self.lock = self._until_closed.enter_context(sole_writer(self.folder))
         if not self.options.resume:

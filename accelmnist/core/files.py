@@ -85,9 +85,9 @@ def make_folder(folder: Path, *, within: Path | None = None) -> Path:
     return folder
 
 
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder in which nothing was saved, and the results folder if that was all."""
-    for empty in (folder, RESULTS):
+def remove_if_empty(*folders: Path) -> None:
+    """Remove a folder in which nothing was saved, and then those above it that hold nothing else."""
+    for empty in folders:
         with contextlib.suppress(OSError):
             empty.rmdir()
 
