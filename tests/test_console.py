@@ -17,7 +17,7 @@ from accelmnist.show import units
 from accelmnist.show.analysis import answer_page
 from accelmnist.show.document import Block, Document, Section
 from accelmnist.show.observer import TrainingProgress
-from accelmnist.show.render.console import Digit, as_renderable, print_document
+from accelmnist.show.render.console import Digit, as_renderable, as_text, print_document
 from accelmnist.show.run_tables import checks_table, confusion_matrix, pairs_table, plan_page
 from accelmnist.show.summary import run_page
 from tests.samples import DIGITS, FASHION, sample_epoch, sample_images, sample_metrics, sample_record
@@ -266,3 +266,13 @@ def test_plural() -> None:
         "8 epochs",
         "2 classes",
     ]
+
+
+@pytest.mark.parametrize("width", [30, 40, 50, 60, 70, 80])
+def test_no_verdict_and_no_figure_is_cut_in_a_narrow_terminal(width: int) -> None:
+    text = as_text(run_page(sample_record()), width=width)
+    assert "…" not in text
+    wide = " ".join(as_text(run_page(sample_record()), width=200).split())
+    for whole in ("PASS", "98.06 %", "98.67 %", "203,530", "0.9890", "0.9999", "1,000"):
+        assert whole in wide
+        assert whole in text

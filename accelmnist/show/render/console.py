@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from rich.color import Color
@@ -30,6 +31,7 @@ _LEAST_CELL = 4  # characters of a matrix's counts
 _BLOCKS = " ░▒▓█"
 _ASCII = " .:-=+*#%@"
 _BAR_WIDTH = 18
+_ANY_WIDTH = 1000
 
 
 def print_document(document: doc.Document, console: Console) -> None:
@@ -107,13 +109,26 @@ def _remark(remark: doc.Remark) -> Text:
     return Text.assemble(remark.text, *((f"\n{detail}", LABEL) for detail in remark.details))
 
 
-def _beside(facts: doc.Facts) -> Table:
+class _Widest:
+    """A renderable: the first of `choices` that has room in a line, else the last, which folds."""
+
+    def __init__(self, *choices: RenderableType) -> None:
+        self._choices = choices
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        anywhere = options.update(max_width=_ANY_WIDTH)
+        fits = (it for it in self._choices if console.measure(it, options=anywhere).maximum <= options.max_width)
+        yield next(fits, self._choices[-1])
+
+
+def _beside(facts: doc.Facts) -> RenderableType:
     grid = Table.grid(padding=(0, GAP))
     for style in (LABEL, STRONG, LABEL, STRONG):
         grid.add_column(style=style, no_wrap=True, justify="right" if style == STRONG else "left")
     for (name, value), (other_name, other_value) in zip(facts.rows, facts.beside, strict=True):
         grid.add_row(name, value, f"   {other_name}", other_value)
-    return grid
+    return _Widest(grid, _list(replace(facts, rows=facts.rows + facts.beside, beside=())))
 
 
 # --- the matrix
@@ -136,7 +151,8 @@ def _matrix(matrix: doc.Matrix) -> RenderableType:
     recalls = [Text(_entry(recall.removesuffix(" %"), width)) for recall in matrix.recall]
     grid.add_row(Text("recall % ", LABEL), *recalls, Text())
     legend = f"A row for each predicted {matrix.class_kind}, a column for each actual {matrix.class_kind}."
-    return Group(Text(legend, LABEL), Text(), grid)
+    no_room = Text("The line is too narrow for the matrix; confusion.png and the record have it.", LABEL)
+    return Group(Text(legend, LABEL), Text(), _Widest(grid, no_room))
 
 
 def _cell(cell: doc.MatrixCell, width: int) -> Text:

@@ -20,6 +20,7 @@ from accelmnist.show.document import Cell, Column, Table
 from accelmnist.show.theme import BAD, GAP, LABEL, STRONG, STYLES
 
 _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█•✓", ".:-=+*#@*v"
+_FOLDED = 12  # characters of a column of words
 _TO_ASCII = str.maketrans(_BLOCKS, _ASCII)
 
 
@@ -37,6 +38,9 @@ class ConsoleTable:
         """Called by rich."""
         content, width = self._table, options.max_width
         parts = self.parts(width) if content.rows or not content.reasons else []
+        if any(self._least(columns) > width for columns in parts):
+            yield self._listed()
+            parts = []
         for columns in parts[:1]:
             yield self._part(columns, width, ascii_only=options.ascii_only)
         if content.reasons:
@@ -92,6 +96,24 @@ class ConsoleTable:
     def _extent(self, indices: Sequence[int]) -> int:
         return sum(self._widths[index] for index in indices) + GAP * (len(indices) - 1)
 
+    def _least(self, indices: Sequence[int]) -> int:
+        """How many characters a part takes at least: its figures and names whole, its words folded."""
+        if self._table.fit != "fold":
+            return self._extent(indices)
+        whole = [index for index in indices if self._keeps(index)]
+        return self._extent(indices) - sum(max(self._widths[i] - _FOLDED, 0) for i in indices if i not in whole)
+
+    def _keeps(self, index: int) -> bool:
+        column = self._table.columns[index]
+        return column.is_number or column.role in ("name", "mark")
+
+    def _listed(self) -> Text:
+        """Each row as lines of a heading and what stands below it: nothing is cut where a table has no room."""
+        rows = (*(row for row in self._table.rows), *self._table.totals)
+        heads = [" ".join(head.split()) for head in self._heads]
+        texts = ([(heads[index], row[index].text) for index in self._columns if row[index].text] for row in rows)
+        return Text("\n\n".join("\n".join(f"{head}: {text}" if head else text for head, text in row) for row in texts))
+
     def _part(self, indices: list[int], width: int, *, ascii_only: bool) -> RichTable:
         content = self._table
         shown = RichTable(
@@ -106,7 +128,7 @@ class ConsoleTable:
         lines = max(self._heads[index].count("\n") for index in indices)
         for index in indices:
             column = content.columns[index]
-            keeps = fits or (content.fit == "fold" and (column.is_number or column.role in ("name", "mark")))
+            keeps = fits or (content.fit == "fold" and self._keeps(index))
             shown.add_column(
                 "\n" * (lines - self._heads[index].count("\n")) + self._heads[index],
                 justify=_justify(column),
