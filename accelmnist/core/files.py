@@ -119,7 +119,7 @@ def _locked(file: Path) -> int:
 
     while True:
         try:
-            handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
+            handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)  # a link would lead elsewhere
         except OSError as error:
             raise _output_error(file, error) from error
         try:

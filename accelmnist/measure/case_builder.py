@@ -66,7 +66,8 @@ class CaseBuilder:
 
     def device(self, case: Case) -> Device:
         """The case's device; raises the DeviceError that says why it isn't here."""
-        device = self.devices[case.device]
+        no_such = DeviceError(f"{case.device} is none of the benchmark's devices", remedy="Start a new benchmark")
+        device = self.devices.get(case.device, no_such)
         if isinstance(device, DeviceError):
             raise device
         return device

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
+from accelmnist.core.text import require_of_record
 from accelmnist.measure.limit_keys import Limit, LimitKey, new_limit, with_shape
 from accelmnist.measure.plan import BenchConfig, Case
 from accelmnist.measure.statistics.comparison import Comparison
@@ -55,6 +56,9 @@ class StepCost:
     bytes: int
     working_set_bytes: int
 
+    def __post_init__(self) -> None:
+        require_of_record(min(vars(self).values()) > 0, "a step has no such cost")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
@@ -75,6 +79,11 @@ class Bound:
     flops_per_s: float
     share: float
 
+    def __post_init__(self) -> None:
+        figures = (self.step_s, self.bound_s, self.compute_s, self.memory_s, self.launch_s, self.workload_s)
+        holds = all(value is None or value >= 0 for value in (*figures, self.share)) and self.flops_per_s > 0
+        require_of_record(holds, "a bound has no such figures")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
@@ -85,6 +94,9 @@ class Latency:
     p90_s: float
     p99_s: float
     worst_s: float
+
+    def __post_init__(self) -> None:
+        require_of_record(min(vars(self).values()) > 0, "a call takes no such time")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.core.errors import RecordError
+from accelmnist.core.text import require_of_record
 
 Samples = NDArray[np.float64]
 
@@ -46,6 +47,9 @@ class Summary:
     q1: float
     q3: float
     samples: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        require_of_record(min(self.median, self.low, self.high, self.q1, self.q3) > 0, "a speed is not above 0")
 
 
 def summarize(samples: Sequence[float], *, confidence: float = CONFIDENCE) -> Summary:

@@ -17,8 +17,9 @@ across a printed A4 column. A raster is drawn pixel for pixel, never resampled.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
@@ -115,14 +116,18 @@ def series_mark(index: int) -> Mark:
     return replace(PALETTE[index % len(PALETTE)], is_hollow=index // len(PALETTE) % 2 == 1)
 
 
-def figure_style() -> AbstractContextManager[None]:
+@contextmanager
+def figure_style() -> Iterator[None]:
     """The settings of all figures, in force inside a `with` block and undone after it.
 
-    They are matplotlib's own with ours, so that no file or style of the user's shows in a figure.
+    They are matplotlib's own with ours, so that no file or style of the user's shows in a figure. A letter that the
+    font lacks, in a class's name for instance, is an empty box and no warning on the console.
     """
     defaults = dict.items(cast(Any, matplotlib.rcParamsDefault))  # reading "backend" would choose one
     own = {name: value for name, value in defaults if not name.startswith("backend")}
-    return matplotlib.rc_context(cast(Any, own | _SETTINGS))
+    with warnings.catch_warnings(), matplotlib.rc_context(cast(Any, own | _SETTINGS)):
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
 
 
 def size_px(figure: Figure) -> tuple[int, int]:
