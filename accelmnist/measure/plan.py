@@ -29,7 +29,6 @@ from accelmnist.core.config import (
     TrainingConfig,
 )
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.text import require_of_record
 
 Mode = Literal["training", "inference"]
 Effort = Literal["quick", "default", "full"]
@@ -53,10 +52,6 @@ class Case:
     hidden: tuple[int, ...]
     optimizer: Optimizer | None
     threads: int | None = None
-
-    def __post_init__(self) -> None:
-        counted = self.batch_size >= 1 and (self.threads is None or self.threads >= 1)
-        require_of_record(counted, "a case's batch size or number of threads is below 1")
 
     @property
     def network(self) -> str:

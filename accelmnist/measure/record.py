@@ -167,6 +167,10 @@ class CaseResult(Case):
     time_to_accuracy: TimeToAccuracy | None = None
     profile: ProfileSummary | None = None
 
+    def __post_init__(self) -> None:
+        counted = self.batch_size >= 1 and (self.threads is None or self.threads >= 1)
+        require_of_record(counted, "a case's batch size or number of threads is below 1")
+
     @classmethod
     def of(cls, case: Case, **figures: Any) -> CaseResult:
         """The row of `case`, pending unless the `figures` say more."""
