@@ -237,3 +237,19 @@ def test_a_path_that_cannot_be_used_is_one_line_before_any_work(
 
 def test_a_record_with_a_name_that_is_not_utf8_is_written_all_the_same() -> None:
     assert encode({"command": f"accelmnist {NOT_UTF8}"}) == b'{\n  "command": "accelmnist ?"\n}\n'
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["bench"], ["sweep", "--preset", "lab"], ["doctor"], ["neurons", "run"], ["predict", "x"]]
+)
+def test_too_few_addresses_for_torch_are_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1_000_000_000, -1))
+    assert invoke(command) == 2
+    assert capsys.readouterr().err == (
+        "error: ulimit -v leaves 1.0 GB of addresses, and torch takes about 4 GB. Raise it: ulimit -v unlimited\n"
+    )
+    assert not list(tmp_path.iterdir())

@@ -18,12 +18,16 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from accelmnist.core.errors import DeviceError
+
 _SPIN_ROUNDS = "2000"
+_ADDRESSES = 4_000_000_000  # bytes: torch for CUDA failed at 3 GiB, and ran at 3.8
 _SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
@@ -75,10 +79,17 @@ def limit_spinning() -> None:
     """Set the rounds in this process's environment, unless the user has; without effect once torch is loaded.
 
     Set the number of threads too if a container's CPU quota allows fewer than there are cores, which torch doesn't see:
-    at half a processor, two threads take 1.5 times as long as one.
+    at half a processor, two threads take 1.5 times as long as one. Raises DeviceError if torch can't be loaded because
+    `ulimit -v` is too small.
     """
     if "torch" in sys.modules:
         return
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 <= allowed < _ADDRESSES:  # its libraries can't be mapped then, and MKL ends the process without a word to us
+        raise DeviceError(
+            f"ulimit -v leaves {allowed / 1e9:.1f} GB of addresses, and torch takes about {_ADDRESSES / 1e9:.0f} GB",
+            remedy="Raise it: ulimit -v unlimited",
+        )
     if not any(name in os.environ for name in _SETTINGS):
         os.environ["GOMP_SPINCOUNT"] = _SPIN_ROUNDS
     from accelmnist.device.cgroups import cpu_quota
