@@ -111,7 +111,7 @@ def process_maker() -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "kills"), [("run", 28), ("bench", 8), ("sweep", 14)])
+@pytest.mark.parametrize(("command", "kills"), [("run", 34), ("bench", 8), ("sweep", 8)])
 def test_killed_at_any_moment_all_of_it_is_there_in_the_end(command: str, kills: int, tmp_path: Path) -> None:
     context = process_maker()
     whole = Folder(command, tmp_path / "whole", context)
