@@ -27,9 +27,11 @@ def _records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in NOUNS:
         Path(name).mkdir()
-    save_record(sample_record(), Path("run"))
-    save_bench(BenchRecord(status="done"), Path("bench"))
-    save_sweep(replace(sweep_record(), status="done"), Path("sweep"))
+        Path(name, "page.md").touch()
+    files = ("page.md",)
+    save_record(replace(sample_record(), files=files), Path("run"))
+    save_bench(BenchRecord(status="done", files=files), Path("bench"))
+    save_sweep(replace(sweep_record(), status="done", files=files), Path("sweep"))
 
 
 def line_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -97,7 +97,7 @@ class Shell:
                 remedy=f"{noun.capitalize()} goes on with: accelmnist {other} --resume {path}",
             )
         folder = path.parent if path.is_file() else path
-        read(folder / RECORDS[self.command], NOUNS[self.command])
+        read(folder / RECORDS[self.command] if path.exists() else path, NOUNS[self.command])
         return folder
 
     def unfinished(self, load: Callable[[Path], Resumed]) -> Resumed:

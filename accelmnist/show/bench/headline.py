@@ -53,9 +53,9 @@ def failures_text(result: CaseResult) -> str:
 
 def nothing_text(view: BenchView) -> str:
     """One sentence on why no case has a figure, by the reason that most of them share; empty if one has."""
-    if outcome_of(view)[0] != _NOTHING:
-        return ""
     cases = view.record.cases
+    if not cases or outcome_of(view)[0] != _NOTHING:
+        return ""
     (reason, number), *others = Counter(reason_text(result).removeprefix("skipped: ") for result in cases).most_common()
     of_how_many = f" ({number} of {plural(len(cases), 'case')})" if others else ""
     return f"Nothing was measured: {reason}{of_how_many}"
