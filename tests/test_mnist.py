@@ -232,6 +232,30 @@ def test_lacking_file_is_named(folder: Path, name: str) -> None:
     assert all(other in error.remedy for other in NAMES)
 
 
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "synthetic"])
+@pytest.mark.parametrize("below", ["{}/raw", "raw", "."])
+def test_torchvisions_folders_are_found_or_the_right_data_set_is_named(
+    folder: Path, name: DatasetName, below: str, tmp_path: Path
+) -> None:
+    origin = ORIGINS[name]
+    place = tmp_path / "data" / below.format(origin.loader)
+    place.mkdir(parents=True)
+    for ours, theirs in zip(NAMES, origin.file_names or NAMES, strict=True):
+        shutil.copy(folder / ours, place / theirs)
+    data = tmp_path / "data"
+    assert load_dataset(name, folder=data).source == f"folder {place.as_posix()}/"
+    if origin.file_names or (origin.loader in below.format(origin.loader) and name != "mnist"):
+        assert (
+            failure(lambda: load_dataset(folder=data)).remedy == f"It holds the files of {name}: add --dataset {name}"
+        )
+
+
+def test_the_names_that_lack_are_those_of_the_data_set(tmp_path: Path) -> None:
+    error = failure(lambda: load_dataset("qmnist", folder=tmp_path))
+    assert error.message == f"{tmp_path}: lacks the file {ORIGINS['qmnist'].file_names[0]}"
+    assert all(name in error.remedy for name in ORIGINS["qmnist"].file_names)
+
+
 IMAGES, LABELS = digits(12)
 
 

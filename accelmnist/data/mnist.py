@@ -6,7 +6,8 @@ the SHA-256 of the published content every time it is loaded. Loading all four t
 lock of Python's, so they can go on while another thread imports torch: `load_in_background`.
 
 A folder may hold any data set of MNIST's shape under MNIST's file names, gzipped or not; QMNIST's and EMNIST's own file
-names are known too. All that the generator did not make passes `types.checked_set`.
+names are known too, and where torchvision keeps its files below a folder. All that the generator did not make passes
+`types.checked_set`.
 """
 
 from __future__ import annotations
@@ -147,41 +148,53 @@ def _read_embedded(name: str) -> tuple[npt.NDArray[Any], str]:
 
 
 def _load_folder(name: str, folder: Path) -> Dataset:
-    own_names = ORIGINS[name].file_names or (None,) * len(PUBLISHED)
     try:
-        _require_folder(folder)
-        train_images, train_labels, test_images, test_labels = (
-            _find_file(folder, published, own_name) for published, own_name in zip(PUBLISHED, own_names, strict=True)
-        )
+        train_images, train_labels, test_images, test_labels = _find_files(name, folder)
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})", remedy="Check its permissions") from error
     return Dataset(
         name=name,
-        source=f"folder {folder.as_posix().rstrip('/')}/",
+        source=f"folder {train_images.parent.as_posix().rstrip('/')}/",
         train=_read_set(name, train_images, train_labels),
         test=_read_set(name, test_images, test_labels),
         class_names=ORIGINS[name].class_names,
     )
 
 
-def _require_folder(folder: Path) -> None:
+def _find_files(name: str, folder: Path) -> tuple[Path, ...]:
+    """The four files of the data set `name`; raises DataError, which names the data set that is there instead."""
     if not folder.exists():
         raise DataError(f"{folder}: no such folder", remedy="Check the path given to --data")
     if not folder.is_dir():
         raise DataError(f"{folder}: is not a folder", remedy="Pass the folder that holds the four IDX files")
-
-
-def _find_file(folder: Path, published: Published, own_name: str | None) -> Path:
-    """The file under MNIST's name or the data set's own."""
-    stems = filter(None, (published.name, published.name.replace("-idx", ".idx"), own_name))
-    for path in (folder / f"{stem}{suffix}" for stem in stems for suffix in ("", ".gz")):
-        if path.is_file():
-            return path
-    names = ", ".join(published.name for published in PUBLISHED)
+    if (files := _files_of(name, folder)) is not None:
+        return files
+    own = ORIGINS[name].file_names or tuple(published.name for published in PUBLISHED)
+    missing = next((stem for stem in own if _file(folder, stem) is None), own[0])
+    others = [other for other in ORIGINS if other != name and _files_of(other, folder)]
     raise DataError(
-        f"{folder}: lacks the file {published.name}",
-        remedy=f"A data folder holds four IDX files, each plain or with .gz: {names}",
+        f"{folder}: lacks the file {missing}",
+        remedy=f"It holds the files of {others[0]}: add --dataset {others[0]}"
+        if others
+        else f"A data folder holds four IDX files, each plain or with .gz: {', '.join(own)}",
     )
+
+
+def _files_of(name: str, folder: Path) -> tuple[Path, ...] | None:
+    """The four files in `folder`, or where torchvision keeps them below it; under MNIST's names or their own."""
+    origin = ORIGINS[name]
+    for place in (folder, folder / "raw", folder / origin.loader / "raw"):
+        stems = zip((published.name for published in PUBLISHED), origin.file_names or (None,) * 4, strict=True)
+        files = [_file(place, published) or (_file(place, own) if own else None) for published, own in stems]
+        if len(found := tuple(file for file in files if file is not None)) == len(PUBLISHED):
+            return found
+    return None
+
+
+def _file(folder: Path, stem: str) -> Path | None:
+    """The file of this name, plain or compressed, also as some unpackers write it."""
+    names = (f"{name}{suffix}" for name in (stem, stem.replace("-idx", ".idx")) for suffix in ("", ".gz"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _read_set(name: str, images: Path, labels: Path) -> ImageSet:
