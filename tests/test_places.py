@@ -34,7 +34,11 @@ def program(*arguments: str, **settings: object) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False, **settings)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg"])
+@pytest.mark.parametrize(
+    "backend",
+    ["module://matplotlib_inline.backend_inline"]
+    + [pytest.param(other, marks=pytest.mark.slow) for other in ("nonsense", "tkagg")],
+)
 def test_no_backend_of_the_users_keeps_a_figure_from_being_drawn(backend: str, tmp_path: Path) -> None:
     """Whichever module of ours is the first to need matplotlib."""
     (tmp_path / "matplotlibrc").write_text("backend: nonsense\nfigure.frobnicate: 7\n")

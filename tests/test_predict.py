@@ -225,7 +225,11 @@ def test_idx_files_are_taken_up_to_the_limit(tell: Tell, models: Path, mnist: Da
 
 @pytest.mark.parametrize(
     ("kind", "seed", "count", "least"),
-    [(kind, seed, count, least) for kind, count, least in AIMS for seed in (1, 2)],
+    [
+        pytest.param(kind, seed, count, least, marks=[pytest.mark.slow] * (seed > 1))
+        for kind, count, least in AIMS
+        for seed in (1, 2)
+    ],
 )
 def test_photographs(
     tell: Tell, wide: Path, mnist: Dataset, tmp_path: Path, kind: str, seed: int, count: int, least: int
