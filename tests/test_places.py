@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -19,10 +21,15 @@ from accelmnist.cli.helper_process import HelperProcess, start_python
 from accelmnist.core.config import ModelConfig, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import encode
+from accelmnist.data.split import summary_of
+from accelmnist.data.types import Dataset
 from accelmnist.device import cgroups, free_memory_bytes, resolve
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import limit_spinning, usable_threads
 from accelmnist.engines.step.rules import require_memory
+from accelmnist.show.render.console import as_text
+from accelmnist.show.summary import run_page
+from tests.samples import sample_record
 
 SHADOWS = ("random", "token", "numpy", "sklearn", "matplotlib", "pickle", "logging", "runpy", "accelmnist")
 QUICK = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
@@ -257,3 +264,13 @@ def test_too_few_addresses_for_torch_are_one_line(
         "error: ulimit -v leaves 1.0 GB of addresses, and torch takes about 4 GB. Raise it: ulimit -v unlimited\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_test_images_among_the_training_images_are_counted_and_told(synthetic: Dataset) -> None:
+    same = replace(synthetic, source="folder x/", test=synthetic.train.part(np.arange(100)))
+    found = summary_of(same, validation_images=0)
+    assert (found.test_in_training, summary_of(synthetic, validation_images=0).test_in_training) == (100, 0)
+    text = as_text(run_page(replace(sample_record(), data=found)), width=100)
+    assert "doubt: 100 of 100 test images are training images too, known by heart" in text
+    assert "PASS" in text
+    assert "doubt" not in as_text(run_page(sample_record()), width=100)

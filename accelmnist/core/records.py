@@ -56,7 +56,10 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSummary:
-    """Where the images came from, and how many serve for what; `light` says that they are dark on light."""
+    """Where the images came from, and how many serve for what; `light` says that they are dark on light.
+
+    `test_in_training` counts the test images that are exact copies of training images.
+    """
 
     dataset: str
     source: str
@@ -65,10 +68,11 @@ class DataSummary:
     test_images: int
     class_names: tuple[str, ...]
     light: bool = False
+    test_in_training: int = 0
 
     def __post_init__(self) -> None:
         require_of_record(len(self.class_names) == CLASSES, f"there are {len(self.class_names)} classes, not {CLASSES}")
-        images = (self.training_images, self.validation_images, self.test_images)
+        images = (self.training_images, self.validation_images, self.test_images, self.test_in_training)
         require_of_record(min(images) >= 0 and max(images) <= MOST, "a number of images can't be")
 
 

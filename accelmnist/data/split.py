@@ -57,7 +57,14 @@ def summary_of(dataset: Dataset, *, validation_images: int) -> DataSummary:
         test_images=len(dataset.test),
         class_names=dataset.class_names,
         light=is_light(dataset.train.images),
+        test_in_training=0 if dataset.source == "embedded" else _copies(dataset),  # MNIST's own has none
     )
+
+
+def _copies(dataset: Dataset) -> int:
+    """The number of test images that are among the training images, pixel for pixel, by 64-bit hashes."""
+    known = {hash(image.tobytes()) for image in dataset.train.images}
+    return sum(hash(image.tobytes()) in known for image in dataset.test.images)
 
 
 def split_validation(

@@ -65,6 +65,9 @@ def _headline(record: RunRecord) -> doc.Headline:
     way = f"{device}, engine {engine}, {chosen.get('precision', execution.precision)}"
     lines: list[tuple[str, doc.Tone]] = [(record.message, "bad")] if record.message else []
     lines += [(line, "") for line in _time_to_accuracy(record)]
+    if record.data is not None and (copies := record.data.test_in_training):
+        of = count(record.data.test_images)
+        lines.append((f"doubt: {count(copies)} of {of} test images are training images too, known by heart", "unsure"))
     failures = record.verdict.failures if record.verdict is not None else ()
     lines += [(f"failed: {failure_text(check)}", "bad") for check in failures]
     return doc.Headline(word=word, tone=tone, text=f"{record.config.model} on {way}", lines=tuple(lines))
