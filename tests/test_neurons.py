@@ -26,7 +26,14 @@ from accelmnist.analysis.neurons.record import (
     load_neurons,
     save_neurons,
 )
-from accelmnist.analysis.neurons.response import atlas_order, feature_correlations, natural_break, respond
+from accelmnist.analysis.neurons.response import (
+    Response,
+    atlas_order,
+    class_preference_of,
+    feature_correlations,
+    natural_break,
+    respond,
+)
 from accelmnist.analysis.neurons.sentences import ClassWords, Speaker, share, summary_of
 from accelmnist.analysis.neurons.shape import common_shape, features_of, shapes_of
 from accelmnist.core.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
@@ -494,3 +501,14 @@ def test_words() -> None:
 def test_the_record_comes_back_from_its_file(found: NeuronsRecord, tmp_path: Path) -> None:
     save_neurons(found, tmp_path)
     assert load_neurons(tmp_path) == found
+
+
+def test_a_class_without_images_is_no_class_of_a_neuron_and_none_of_the_rest() -> None:
+    labels = torch.tensor([0, 0, 1, 1])
+    both, zeros = torch.ones(1, 4), torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+    nothing = Response(both, both > 0, labels, rest=0.0, outputs=False)
+    assert class_preference_of(nothing, 0) == ClassPreference(certainty="none")
+    task = class_preference_of(Response(zeros, zeros > 0, labels, rest=0.0, outputs=False), 0)
+    assert (task.classes, task.share_on, task.share_on_rest, task.separation) == ((0,), 1.0, 0.0, 1.0)
+    alone = Response(zeros, zeros > 0, torch.zeros(4, dtype=torch.int64), rest=0.0, outputs=False)
+    assert class_preference_of(alone, 0) == ClassPreference(certainty="none")

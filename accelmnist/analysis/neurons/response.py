@@ -201,12 +201,13 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def class_preference_of(response: Response, neuron: int) -> ClassPreference:
-    """The preference of one neuron, from the share of each class's images that turn it on."""
+    """The preference of one neuron, from the share of each class's images that turn it on; a class has some."""
     shares = response.share_on[neuron].numpy()
-    upper = natural_break(shares)
+    present = response.images.nonzero().flatten().tolist()
+    upper = tuple(present[index] for index in natural_break(shares[present])) if len(present) > 1 else ()
     sense: Literal["on", "off"] = "on" if len(upper) <= LARGEST_GROUP.value else "off"
-    classes = upper if sense == "on" else tuple(label for label in range(len(shares)) if label not in upper)
-    rest = [label for label in range(len(shares)) if label not in classes]
+    classes = upper if sense == "on" else tuple(label for label in present if label not in upper)
+    rest = [label for label in present if label not in classes]
     if not classes or not rest:
         return ClassPreference(certainty="none")
     certainty = _certainty(shares[list(classes)], shares[rest], sense)

@@ -105,10 +105,10 @@ class Speaker:
 
     def _range(self, neuron: Neuron) -> str:
         """The classes that turn it on most and least."""
-        shares = np.array(neuron.activation.share_on)
-        most, least = int(shares.argmax()), int(shares.argmin())
+        shares, there = np.array(neuron.activation.share_on), np.array(self.baseline.images) > 0
+        most, least = int(np.where(there, shares, -1).argmax()), int(np.where(there, shares, 2).argmin())
         if shares[most] - shares[least] < 0.02:
-            return f"on for {share(float(shares.mean()))} of all images, whatever they show"
+            return f"on for {share(float(shares[there].mean()))} of all images, whatever they show"
         return (
             f"on for {share(float(shares[most]))} of {self.words.images((most,))} "
             f"down to {share(float(shares[least]))} of {self.words.images((least,))}"
