@@ -758,7 +758,7 @@ def test_a_missing_file_and_folders_without_a_benchmark_are_one_line(tell: Tell)
     cause = "no such file or directory"
     assert line_of(tell("nowhere", good)) == f"cannot read nowhere: {cause}. {GIVE}"
     assert line_of(tell(good, "run")) == "run holds a run, not a benchmark. Give the folder of `accelmnist bench`"
-    assert line_of(tell(good, "x" * 5000)).startswith("cannot read xxxxx")
+    assert line_of(tell(good, "x" * 5000)).endswith(": file name too long. Give another path, or rename it")
     assert line_of(tell(good, "run/run.json")) == (
         "run/run.json is a record of kind 'run', not of a benchmark. Give the folder of a benchmark"
     )

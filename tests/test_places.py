@@ -18,10 +18,10 @@ import pytest
 
 from accelmnist.cli import invoke
 from accelmnist.cli.helper_process import HelperProcess, start_python
-from accelmnist.core.config import ModelConfig, RunConfig
+from accelmnist.core.config import ModelConfig, RunConfig, TrainingConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import encode
-from accelmnist.data.split import summary_of
+from accelmnist.data.split import load_images
 from accelmnist.data.types import Dataset
 from accelmnist.device import cgroups, free_memory_bytes, resolve
 from accelmnist.device.environment import describe_environment
@@ -268,8 +268,9 @@ def test_too_few_addresses_for_torch_are_one_line(
 
 def test_test_images_among_the_training_images_are_counted_and_told(synthetic: Dataset) -> None:
     same = replace(synthetic, source="folder x/", test=synthetic.train.part(np.arange(100)))
-    found = summary_of(same, validation_images=0)
-    assert (found.test_in_training, summary_of(synthetic, validation_images=0).test_in_training) == (100, 0)
+    config = RunConfig(training=TrainingConfig(batch_size=64))
+    found = load_images(config, lambda: same).summary
+    assert (found.test_in_training, load_images(config, lambda: synthetic).summary.test_in_training) == (100, 0)
     text = as_text(run_page(replace(sample_record(), data=found)), width=100)
     assert "doubt: 100 of 100 test images are training images too, known by heart" in text
     assert "PASS" in text

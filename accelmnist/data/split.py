@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,16 +39,17 @@ def load_images(config: RunConfig, load: Callable[[], Dataset] | None) -> RunIma
     check_fits(config, training_images=len(whole.labels))
     kept, held_out = split_validation(whole.labels, config.data.validation, seed=seed)
     probe = held_out if config.data.validation else np.arange(min(_PROBE_IMAGES, len(kept)))
+    summary = summary_of(dataset, validation_images=config.data.validation)
     return RunImages(
         training=whole.part(kept) if config.data.validation else whole,
         probe=whole.part(probe),
         test=dataset.test,
-        summary=summary_of(dataset, validation_images=config.data.validation),
+        summary=replace(summary, test_in_training=0 if dataset.source == "embedded" else copies_in_training(dataset)),
     )
 
 
 def summary_of(dataset: Dataset, *, validation_images: int) -> DataSummary:
-    """What a record says of the images, of which so many are held out."""
+    """What a record says of the images, of which so many are held out; the test images are not looked at."""
     return DataSummary(
         dataset=dataset.name,
         source=dataset.source,
@@ -57,11 +58,10 @@ def summary_of(dataset: Dataset, *, validation_images: int) -> DataSummary:
         test_images=len(dataset.test),
         class_names=dataset.class_names,
         light=is_light(dataset.train.images),
-        test_in_training=0 if dataset.source == "embedded" else _copies(dataset),  # MNIST's own has none
     )
 
 
-def _copies(dataset: Dataset) -> int:
+def copies_in_training(dataset: Dataset) -> int:
     """The number of test images that are among the training images, pixel for pixel, by 64-bit hashes."""
     known = {hash(image.tobytes()) for image in dataset.train.images}
     return sum(hash(image.tobytes()) in known for image in dataset.test.images)
