@@ -341,6 +341,7 @@ def test_a_case_that_is_done_is_not_measured_again(capsys: pytest.CaptureFixture
     assert [result.images_per_s for result in again.cases] == [result.images_per_s for result in record.cases]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_what_was_finished_is_there() -> None:
     command = [*PROGRAM, *TRAINING, "--precision-target", "0.0001%", "--out", "out", "--quiet"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -193,7 +193,7 @@ def boxes(figure: Figure) -> list[tuple[str, Bbox]]:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        pytest.param(name, kind, marks=[pytest.mark.slow] * (name in ("seventy", "sizes close by")))
+        pytest.param(name, kind, marks=[pytest.mark.slow] * (name in ("forty", "seventy", "sizes close by")))
         for name, kind in itertools.product(RECORDS, FIGURES)
     ],
 )

@@ -853,6 +853,7 @@ MUTATION = settings(max_examples=150, deadline=None, suppress_health_check=[Heal
 
 @MUTATION
 @given(data=st.data(), value=JSON_VALUES, remove=st.booleans(), output=st.sampled_from(OUTPUTS))
+@pytest.mark.slow
 def test_a_mutated_record_never_ends_in_a_traceback(
     data: Any, value: Any, remove: Any, output: Any, tmp_path: Path
 ) -> None:

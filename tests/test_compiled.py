@@ -1,7 +1,7 @@
 """The compiled engine: many side by side, compiled once, the loop and the single step alike, freed when dropped.
 
 What concerns torch's tracer alone runs its graphs without generating code, since that takes seconds a graph. Where code
-is generated, the configurations are those of test_engines.py: torch keeps what it has compiled.
+is generated the test is slow, and the configurations are those of test_engines.py: torch keeps what it has compiled.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ NINE = [
 ]
 
 
+@pytest.mark.slow
 def test_nine_engines_run_in_turn_without_a_compilation_and_as_if_alone(
     synthetic: Dataset, no_code_generation: Any
 ) -> None:
@@ -96,6 +97,7 @@ def test_nine_engines_run_in_turn_without_a_compilation_and_as_if_alone(
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights_of(job), weights, strict=True))
 
 
+@pytest.mark.slow
 def test_preparing_one_leaves_the_compiled_code_of_another(synthetic: Dataset, device: Device) -> None:
     """With the code that is generated for the device."""
     runs_here("compiled", device)
@@ -106,6 +108,7 @@ def test_preparing_one_leaves_the_compiled_code_of_another(synthetic: Dataset, d
     assert watch.seen == Compilations()
 
 
+@pytest.mark.slow
 def test_three_epochs_and_a_resume_compile_nothing(synthetic: Dataset, device: Device) -> None:
     runs_here("compiled", device)
     config = small_config(**CONFIGURATIONS[DROPOUT], training={"epochs": 3})
@@ -125,6 +128,7 @@ def test_a_batch_of_another_size_is_refused(size: int, synthetic: Dataset, no_co
         runner.train_epoch(replace(epoch, order=epoch.order[:, :size]))
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(synthetic: Dataset) -> None:
     runs_here("compiled", CPU)
     config = small_config(**CONFIGURATIONS[ADAM])
@@ -264,6 +268,7 @@ def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(
     ("precision", "model", "counts"),
     [("fp32", {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}, (1, 1007)), ("bf16", {}, (7,))],
 )
+@pytest.mark.slow
 def test_the_classifier_says_what_evaluation_says(
     precision: str, model: dict[str, Any], counts: tuple[int, ...], device: Device, synthetic: Dataset
 ) -> None:

@@ -49,6 +49,7 @@ def shares(seed: int, trials: Any, *, apart: Any, factor: float = 1.0, controls:
 
 @pytest.mark.parametrize("controls", [4, 12])
 @pytest.mark.parametrize("apart", [0.0, 0.01, 0.05])
+@pytest.mark.slow
 def test_records_alike_are_called_different_in_5_percent_at_most(apart: float, controls: int) -> None:
     """Up to two standard errors of so many trials."""
     plain, counted, held = shares(0, 600, apart=apart, controls=controls)

@@ -192,6 +192,7 @@ def test_a_broken_torch_is_one_line(capsys: pytest.CaptureFixture[str], monkeypa
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_neither_torchvision_nor_matplotlib_is_loaded() -> None:
     program = """
 import sys

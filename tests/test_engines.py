@@ -63,7 +63,12 @@ COVERING = (NESTEROV, ADAM, DROPOUT) = (
     "adam with decay in the gradient",
     "two tanh layers, dropout",
 )
-CASES = [(engine, name) for engine in ENGINES for name in CONFIGURATIONS if engine not in COMPILING or name in COVERING]
+CASES = [
+    pytest.param(engine, name, marks=[pytest.mark.slow] * (engine in COMPILING and name != NESTEROV))
+    for engine in ENGINES
+    for name in CONFIGURATIONS
+    if engine not in COMPILING or name in COVERING
+]
 
 
 @pytest.mark.parametrize(("engine", "name"), CASES)
@@ -114,7 +119,9 @@ def test_a_whole_training_ends_where_the_reference_does(engine: str, device: Dev
     reference(config, synthetic).hold(*ends_of(done))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine", [pytest.param(name, marks=[pytest.mark.slow] * (name in COMPILING)) for name in ENGINES]
+)
 def test_preparing_leaves_the_weights_as_they_were(engine: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(**CONFIGURATIONS[ADAM])
     job = make_job(config, synthetic, device)
@@ -127,7 +134,7 @@ def test_preparing_leaves_the_weights_as_they_were(engine: str, device: Device, 
 @pytest.mark.parametrize(
     ("engine", "name"),
     [(engine, name) for engine in ENGINES for name in OPTIMIZERS if engine not in COMPILING]
-    + [(engine, ADAM) for engine in COMPILING],
+    + [pytest.param(engine, ADAM, marks=pytest.mark.slow) for engine in COMPILING],
 )
 def test_a_state_moves_between_engines(engine: str, name: str, device: Device, synthetic: Dataset) -> None:
     """An epoch by eager, the next by `engine` from its state: as if eager had done it all."""

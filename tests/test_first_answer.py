@@ -321,9 +321,8 @@ def test_versions_and_instructions_are_torchs_own() -> None:
     assert cpu_instructions() == torch.backends.cpu.get_cpu_capability()
 
 
-@pytest.mark.parametrize(
-    "variables", [{}, pytest.param({"OMP_NUM_THREADS": "1"}, marks=pytest.mark.slow), {"OMP_NUM_THREADS": "64"}]
-)
+@pytest.mark.parametrize("variables", [{}, {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "64"}])
+@pytest.mark.slow
 def test_threads_are_those_that_torch_takes(variables: Any) -> None:
     program = "from accelmnist.device.loading import usable_threads as n; a = n(); import torch; "
     program += "print(a, torch.get_num_threads())"
@@ -352,6 +351,7 @@ def start(*options: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command_line, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_json_stays_what_it_is(folder: Any, tmp_path: Path) -> None:
     process = start("--data", str(folder), "--epochs", "1", "--no-save", "--json", cwd=tmp_path)
     output, errors = process.communicate()

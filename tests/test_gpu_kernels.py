@@ -91,7 +91,10 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+SLOW = ("adam", "no decay, no smoothing", "tanh activation", "silu activation", "linear output", "one unit")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NETWORKS])
 def test_every_network_follows_float64_and_eager(name: str, synthetic: Dataset, interpreted: Any) -> None:
     """A batch of 37 divides nothing, and two chunks: what the first leaves is what the second starts from."""
     parts = NETWORKS[name]

@@ -122,6 +122,7 @@ def test_it_does_not_outlive_a_killed_run() -> None:
     assert not psutil.pid_exists(int(line)) or psutil.Process(int(line)).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_it_loads_no_torch() -> None:
     program = (
         "import sys; from accelmnist.cli.run import _AT_THE_END; import importlib; "

@@ -43,9 +43,9 @@ def program(*arguments: str, **settings: object) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize(
     "backend",
-    ["module://matplotlib_inline.backend_inline"]
-    + [pytest.param(other, marks=pytest.mark.slow) for other in ("nonsense", "tkagg")],
+    ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg"],
 )
+@pytest.mark.slow
 def test_no_backend_of_the_users_keeps_a_figure_from_being_drawn(backend: str, tmp_path: Path) -> None:
     """Whichever module of ours is the first to need matplotlib."""
     (tmp_path / "matplotlibrc").write_text("backend: nonsense\nfigure.frobnicate: 7\n")

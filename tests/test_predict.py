@@ -226,7 +226,7 @@ def test_idx_files_are_taken_up_to_the_limit(tell: Tell, models: Path, mnist: Da
 @pytest.mark.parametrize(
     ("kind", "seed", "count", "least"),
     [
-        pytest.param(kind, seed, count, least, marks=[pytest.mark.slow] * (seed > 1))
+        pytest.param(kind, seed, count, least, marks=[pytest.mark.slow] * (seed > 1 or kind == "squares"))
         for kind, count, least in AIMS
         for seed in (1, 2)
     ],

@@ -513,6 +513,7 @@ def test_a_quiet_profile_is_silent_to_the_last_library(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("in_empty_folder")
+@pytest.mark.slow
 def test_a_resumed_run_can_be_profiled(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     original, calls = EagerSteps.train_epoch, []
 

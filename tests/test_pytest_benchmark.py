@@ -337,6 +337,7 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), value=VALUES, remove=st.booleans(), output=st.sampled_from([[], ["--json"], ["--markdown"]]))
+@pytest.mark.slow
 def test_a_mutated_file_never_ends_in_a_traceback(
     whole: Document, data: Any, value: Any, remove: Any, output: Any, tmp_path: Path
 ) -> None:

@@ -413,6 +413,7 @@ def test_weights_that_cannot_be_read_are_told_in_one_line(
 # --- nothing becomes markup
 
 
+@pytest.mark.slow
 def test_words_of_others_stay_words() -> None:
     names = (EVIL, *DIGITS[1:])
     record = sample_record()

@@ -26,6 +26,8 @@ if find_spec("selenium") is None and not os.environ.get(REQUIRED):
 import selenium.webdriver as selenium
 from selenium.webdriver.common.keys import Keys
 
+pytestmark = pytest.mark.slow
+
 CSS = "css selector"
 
 DESKTOP, PHONE = (1000, 900), (360, 780)
@@ -121,7 +123,7 @@ def test_the_policy_holds(page: selenium.Chrome) -> None:
 
 @pytest.mark.parametrize(
     ("size", "scheme"),
-    [pytest.param(DESKTOP, "light", marks=pytest.mark.slow), (PHONE, "dark")],
+    [(DESKTOP, "light"), (PHONE, "dark")],
     ids=["desktop-light", "phone-dark"],
 )
 def test_axe_finds_nothing_serious(driver: selenium.Chrome, file: Path, size: tuple[int, ...], scheme: str) -> None:
@@ -144,7 +146,7 @@ def test_axe_finds_nothing_serious(driver: selenium.Chrome, file: Path, size: tu
     assert found["testEngine"]["name"] == "axe-core"
 
 
-@pytest.mark.parametrize("width", [360, *(pytest.param(width, marks=pytest.mark.slow) for width in (768, 1000, 1500))])
+@pytest.mark.parametrize("width", [360, 768, 1000, 1500])
 def test_no_page_scrolls_sideways(driver: selenium.Chrome, file: Path, width: int) -> None:
     show(driver, file, size=(width, 800))
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width

@@ -206,6 +206,7 @@ def test_a_stopped_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys
     assert line == f"error: stopped after epoch 2 of 8. Go on with: accelmnist run --resume {folder}"
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_stops_the_run_where_it_can_go_on() -> None:
     """`accelmnist run | head -1`: the pipe is closed, the record is saved, the exit code is that of an interruption."""
     command = [*PROGRAM, *RUN, "--out", "run", "--epochs", "40"]

@@ -87,6 +87,7 @@ def test_a_higher_confidence_is_a_wider_interval() -> None:
 
 @pytest.mark.parametrize("count", [6, 7, 15, 30])
 @pytest.mark.parametrize("shape", ["normal", "lognormal", "stalls"])
+@pytest.mark.slow
 def test_the_interval_covers_the_median_as_often_as_it_says(shape: str, count: int) -> None:
     """95 %, give or take three standard errors (2 points); plain percentile intervals cover 88 % at 7 and 15."""
     random = np.random.default_rng(count)

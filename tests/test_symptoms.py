@@ -32,6 +32,7 @@ def hint(samples: np.ndarray, code: str, load: Sequence[RoundLoad] = ()) -> str:
 
 @pytest.mark.parametrize("count", [6, 10, ROUNDS])
 @pytest.mark.parametrize("sigma", [0.01, 0.03])
+@pytest.mark.slow
 def test_clean_noise_raises_no_more_than_5_percent_false_alarms(sigma: float, count: int) -> None:
     idle = np.random.default_rng(1)
     found: Counter[str] = Counter()

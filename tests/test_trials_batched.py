@@ -78,6 +78,7 @@ def test_nesterov(synthetic: Dataset, device: Device) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.slow
 def test_every_activation_with_dropout_of_its_own(activation: str, synthetic: Dataset, device: Device) -> None:
     trials = trials_of(3, model={"hidden": (24, 12), "activation": activation, "dropout": 0.3})
     assert_as_alone(trials, batched(trials, synthetic, device), synthetic)
