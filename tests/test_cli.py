@@ -416,6 +416,7 @@ def test_a_folder_with_other_files_is_left_alone(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.slow
 def test_an_output_that_cannot_be_written_is_one_line() -> None:
     command = [sys.executable, "-m", "accelmnist", *QUICK, "--no-save", "--quiet"]
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, not a file

@@ -144,6 +144,7 @@ def test_compilations_add_up() -> None:
     assert total == Compilations(("a", "b"), ("c",))
 
 
+@pytest.mark.slow
 def test_watching_does_not_load_the_compiler() -> None:
     """It takes two seconds, a third of a whole default run."""
     program = """

@@ -1,8 +1,8 @@
 """Every engine against the contract: from the same start and order it follows the float64 replay and the reference.
 
 Generating code takes a quarter of a minute, so an engine that compiles runs a few configurations that cover every
-feature between them, here and in test_compiled.py, and torch keeps what it has made; the function that it compiles runs
-all of them as it is.
+feature between them, here and in test_compiled.py, whose code torch keeps, and is marked slow; the function that it
+compiles runs all of them as it is.
 """
 
 from __future__ import annotations
@@ -58,13 +58,15 @@ def runs_here(engine: str, device: Device, config: RunConfig | None = None) -> s
 
 
 COMPILING = ("compiled",)
+SLOW = dict.fromkeys(COMPILING, pytest.mark.slow)
+EVERY = [pytest.param(engine, marks=SLOW.get(engine, ())) for engine in ENGINES]
 COVERING = (NESTEROV, ADAM, DROPOUT) = (
     "nesterov and decay",
     "adam with decay in the gradient",
     "two tanh layers, dropout",
 )
 CASES = [
-    pytest.param(engine, name, marks=[pytest.mark.slow] * (engine in COMPILING and name != NESTEROV))
+    pytest.param(engine, name, marks=SLOW.get(engine, ()))
     for engine in ENGINES
     for name in CONFIGURATIONS
     if engine not in COMPILING or name in COVERING
@@ -102,7 +104,7 @@ def test_the_functional_step_follows_float64_in_sixteen_bits(
 
 @pytest.mark.parametrize(
     ("engine", "precision"),
-    [pytest.param(engine, "fp16", marks=[pytest.mark.slow] * (engine in COMPILING)) for engine in ENGINES]
+    [pytest.param(engine, "fp16", marks=SLOW.get(engine, ())) for engine in ENGINES]
     + [(engine, "bf16") for engine in ENGINES if engine not in COMPILING],
 )
 def test_sixteen_bits_follow_float64(engine: str, precision: str, device: Device, synthetic: Dataset) -> None:
@@ -112,16 +114,14 @@ def test_sixteen_bits_follow_float64(engine: str, precision: str, device: Device
     assert all(parameter.dtype == torch.float32 for parameter in done.model.parameters())
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", EVERY)
 def test_a_whole_training_ends_where_the_reference_does(engine: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(training={"nesterov": True, "weight_decay": 0.05, "learning_rate": 0.02})
     done = train_with(runs_here(engine, device), config, synthetic, device)
     reference(config, synthetic).hold(*ends_of(done))
 
 
-@pytest.mark.parametrize(
-    "engine", [pytest.param(name, marks=[pytest.mark.slow] * (name in COMPILING)) for name in ENGINES]
-)
+@pytest.mark.parametrize("engine", EVERY)
 def test_preparing_leaves_the_weights_as_they_were(engine: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(**CONFIGURATIONS[ADAM])
     job = make_job(config, synthetic, device)
@@ -157,7 +157,7 @@ def test_a_state_moves_between_engines(engine: str, name: str, device: Device, s
     Followed.by(by_eager).hold(run_epoch(finisher, second))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", EVERY)
 def test_a_state_of_another_network_is_refused(engine: str, device: Device, synthetic: Dataset) -> None:
     config = small_config(**CONFIGURATIONS[NESTEROV])
     runner = prepare(engine_class(runs_here(engine, device)), make_job(config, synthetic, device))

@@ -302,6 +302,7 @@ print(choose.setting_of(RunConfig(), cpu) == setting)
 """
 
 
+@pytest.mark.slow
 def test_a_table_of_every_engine_is_read_without_torch() -> None:
     bare = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run([sys.executable, "-c", CHOSEN], env=bare, capture_output=True, text=True, check=True)

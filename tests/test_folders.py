@@ -162,6 +162,7 @@ def test_a_finished_run_that_lost_files_gets_them_again(missing: str) -> None:
     assert files_in(Path("out")) == set(whole.files)
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_pictures_do_not_fit_gets_them_when_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         keeps_failing(patch, "accelmnist.show.pictures.write_numbered")

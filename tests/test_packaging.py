@@ -33,6 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 @pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.name)
+@pytest.mark.slow
 def test_the_wheel_holds_the_published_digits(wheel: zipfile.ZipFile, file: Any) -> None:
     content = gzip.decompress(wheel.read(f"accelmnist/data/files/{file.name}.gz"))
     assert hashlib.sha256(content).hexdigest() == file.sha256

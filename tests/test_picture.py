@@ -159,6 +159,7 @@ def test_the_centre_of_mass_counts_and_not_the_box(tmp_path: Path) -> None:
     assert (columns.min() + columns.max()) / 2 > 16
 
 
+@pytest.mark.slow
 def test_enlarged_test_digits_come_back_to_what_they_were(tmp_path: Path, digits: Grey) -> None:
     """Mean difference measured: 6 of 255 as it should be, 24 with each digit one pixel off in both directions."""
     paths = [saved(on_paper(digit), tmp_path / f"{place}.png") for place, digit in enumerate(digits)]

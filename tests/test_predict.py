@@ -258,6 +258,7 @@ def test_what_looks_unlike_the_training_images_is_warned_of(
     assert (shares["negatives"], shares["noise"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_network_of_dark_digits_reads_pictures_of_either_polarity(
     tell: Tell, mnist: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,6 +122,7 @@ class ReadingEngine(EagerEngine):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.slow
 def test_eager_training_waits_for_nobody_and_reading_the_loss_is_seen(
     optimizer: str, synthetic: Dataset, device: Device
 ) -> None:
@@ -156,6 +157,7 @@ def is_view(name: str) -> bool:
     return any(alias is not None and not alias.is_write for alias in aliases)
 
 
+@pytest.mark.slow
 def test_counts_are_a_steps_however_many_are_profiled(synthetic: Dataset, device: Device) -> None:
     runner, job = prepared(small_config(), synthetic, device)
     epoch = runner.upload(TrainingPlan(job.config, len(job.data)).epoch(0))
@@ -476,6 +478,7 @@ def test_a_profiled_run_is_the_same_run_with_two_files_more(capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("in_empty_folder")
+@pytest.mark.slow
 def test_without_a_folder_the_table_is_shown_and_no_trace_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([*QUICK, "--no-save", "--profile"]) == 0
     assert "The trace and the whole table are not saved: they take a folder" in capsys.readouterr().out

@@ -21,6 +21,8 @@ from tests.bench_samples import sample_bench
 from tests.report_samples import make_run, tool
 from tests.samples import sample_record
 
+pytestmark = pytest.mark.slow  # setting takes seconds
+
 NOTES = """# Head
 
 Text with **bold**, *slanted*, ~~struck~~, `code`, [link](https://example.org), #let x = 1, $math$, \\<b>, _ and *.

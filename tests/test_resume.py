@@ -103,9 +103,8 @@ def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(
     assert len(load_checkpoint(Path("run/checkpoint.safetensors")).epochs) == 2
 
 
-@pytest.mark.parametrize(
-    "epochs_seen", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(5, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("epochs_seen", [0, 1, 5])
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(
     epochs_seen: int, uninterrupted: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -177,6 +177,7 @@ def test_the_figure_takes_a_title_and_notes() -> None:
 # --- the command
 
 
+@pytest.mark.slow
 def test_the_command_measures_and_writes_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,9 +55,8 @@ def trials_of(record: RunRecord) -> tuple[TrialFigures, ...]:
 # --- the whole command
 
 
-@pytest.mark.parametrize(
-    "engine", [pytest.param(name, marks=[pytest.mark.slow] * (name != "fused")) for name in ENGINES]
-)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.slow
 def test_every_seed_is_what_it_is_as_a_run(engine: str) -> None:
     """A folder of data, so that the seeds share their images as the single runs do."""
     arguments = ["run", *QUICK[2:], "--engine", engine, "--data", str(small_mnist()), "--quiet", "--no-reference"]

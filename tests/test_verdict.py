@@ -308,6 +308,7 @@ CHAOTIC = RunConfig(
 )
 
 
+@pytest.mark.slow
 def test_a_chaotic_training_is_no_fault(data: Dataset) -> None:
     """So high a learning rate that two threads and one part ways: it drifts no further than a rounding drives it."""
     expected = train_reference(CHAOTIC, data.train, data.test)
