@@ -281,6 +281,18 @@ def test_damaged_and_infinite_weights(run: Path, made: Planted, capsys: pytest.C
     assert "is damaged or no safetensors file" in fails(capsys, run)
 
 
+def test_two_images_are_too_few_to_say_what_a_neuron_answers_for(
+    run: Path, capsys: pytest.CaptureFixture[str], made: Planted, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for name, part in (("train", made.data.train), ("t10k", made.data.test.part(np.arange(2)))):
+        write_idx(few / f"{name}-images-idx3-ubyte", part.images.reshape(-1, 28, 28))
+        write_idx(few / f"{name}-labels-idx1-ubyte", part.labels.astype(np.uint8))
+    line = fails(capsys, run, "--data", few)
+    assert "2 test images are too few to say what a neuron answers for. Give a test set of 50 images" in line
+
+
 def test_another_data_set(run: Path, capsys: pytest.CaptureFixture[str], made: Planted, finished: Path) -> None:
     assert fails(capsys, run, "--dataset", "kmnist") == (
         f"the network in {run} learned mnist, not kmnist. Give --dataset mnist"

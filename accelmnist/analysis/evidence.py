@@ -72,7 +72,7 @@ def find_evidence(
     Raises DataError or ConfigError if `data` is given and is not the run's; anything else that is missing is a
     MissingEvidence.
     """
-    from accelmnist.analysis.neurons.analysis import describe_run, find_source
+    from accelmnist.analysis.neurons.analysis import FEWEST_IMAGES, describe_run, find_source
 
     try:
         source = find_source(folder, data_folder=data, dataset=None)
@@ -80,7 +80,9 @@ def find_evidence(
         if isinstance(answers, MissingEvidence):
             return answers
         is_known = neurons and neurons.network == record.config.model and neurons.run in (None, record.created)
-        return replace(answers, neurons=neurons if is_known else describe_run(source))
+        if is_known or len(source.data.test) < FEWEST_IMAGES:
+            return replace(answers, neurons=neurons if is_known else None)
+        return replace(answers, neurons=describe_run(source))
     except AccelmnistError as error:
         if data is not None and isinstance(error, DataError | ConfigError):
             raise

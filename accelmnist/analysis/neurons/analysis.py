@@ -52,6 +52,7 @@ from accelmnist.device.environment import describe_environment
 from accelmnist.engines.model import MLP, scale_images
 from accelmnist.training.checkpoint import MODEL_NAME, SavedModel, load_model
 
+FEWEST_IMAGES = 50  # about five of a class: with fewer, any neuron is on for "all" of some class and "none" of the rest
 _EXCITING = 8  # images kept of every neuron
 _SAME = 0.005  # of accuracy: more than any precision moves it, far less than another data set does
 
@@ -86,7 +87,15 @@ def find_source(path: Path, *, data_folder: Path | None, dataset: str | None) ->
 
 
 def describe_run(source: Source) -> NeuronsRecord:
-    """The record of the neurons of `source`, with its origin; raises DataError if its accuracy isn't the run's."""
+    """The record of the neurons of `source`, with its origin.
+
+    Raises DataError for fewer test images than `FEWEST_IMAGES`, and if the accuracy on them isn't the run's.
+    """
+    if len(source.data.test) < FEWEST_IMAGES:
+        raise DataError(
+            f"{source.data.source}: {len(source.data.test)} test images are too few to say what a neuron answers for",
+            remedy=f"Give a test set of {FEWEST_IMAGES} images or more with --data",
+        )
     record, metrics = describe_neurons(source.saved.model, source.data), source.run.metrics
     if metrics is not None and abs(metrics.accuracy - record.accuracy) > _SAME:
         raise DataError(
