@@ -14,9 +14,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
-limit_spinning()  # before torch is loaded, as the command line does it
+prepare_for_torch()  # before torch is loaded, as the command line does it
 
 import pytest
 import torch

@@ -25,7 +25,7 @@ from accelmnist.data.split import load_images
 from accelmnist.data.types import Dataset
 from accelmnist.device import cgroups, free_memory_bytes, resolve
 from accelmnist.device.environment import describe_environment
-from accelmnist.device.loading import limit_spinning, usable_threads
+from accelmnist.device.loading import prepare_for_torch, usable_threads
 from accelmnist.engines.step.rules import require_memory
 from accelmnist.show.render.console import as_text
 from accelmnist.show.summary import run_page
@@ -182,7 +182,7 @@ def test_a_containers_limits_count_as_the_machines(
     with pytest.raises(DeviceError, match=r"this machine has 0\.7 GB free"):
         require_memory(RunConfig(model=ModelConfig(hidden=(4096, 4096))), resolve("cpu"))
     monkeypatch.delitem(sys.modules, "torch")
-    limit_spinning()
+    prepare_for_torch()
     assert os.environ["OMP_NUM_THREADS"] == "1"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_set_where_nobody_has(without_torch: Any) -> None:
-    limit_spinning()
+    prepare_for_torch()
     assert os.environ["GOMP_SPINCOUNT"] == "2000"
 
 
@@ -30,12 +30,12 @@ def test_a_setting_of_the_users_stands(
     name: str, value: str, without_torch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    limit_spinning()
+    prepare_for_torch()
     assert os.environ[name] == value
     assert (name == "GOMP_SPINCOUNT") == ("GOMP_SPINCOUNT" in os.environ)
 
 
 def test_it_comes_too_late_once_torch_is_loaded(without_torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", object())
-    limit_spinning()
+    prepare_for_torch()
     assert "GOMP_SPINCOUNT" not in os.environ

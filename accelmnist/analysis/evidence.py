@@ -80,9 +80,9 @@ def find_evidence(
         if isinstance(answers, MissingEvidence):
             return answers
         is_known = neurons and neurons.network == record.config.model and neurons.run in (None, record.created)
-        if is_known or len(source.data.test) < FEWEST_IMAGES:
-            return replace(answers, neurons=neurons if is_known else None)
-        return replace(answers, neurons=describe_run(source))
+        if not is_known:
+            neurons = describe_run(source) if len(source.data.test) >= FEWEST_IMAGES else None
+        return replace(answers, neurons=neurons)
     except AccelmnistError as error:
         if data is not None and isinstance(error, DataError | ConfigError):
             raise

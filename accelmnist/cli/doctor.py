@@ -10,7 +10,7 @@ from accelmnist.cli.options import Command, document_option, under
 from accelmnist.cli.shell import CHECK_FAILED
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import encode
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
 if TYPE_CHECKING:
     from accelmnist.analysis.doctor import Diagnosis
@@ -24,7 +24,7 @@ def doctor(as_json: bool) -> int:
     Devices, precisions, engines, versions and data, each with its reason. The exit code is 0 if a run on the CPU has
     all it needs, and 1 if the embedded data is damaged.
     """
-    limit_spinning()
+    prepare_for_torch()
     diagnosis = _diagnose()
     if as_json:
         click.echo(encode(diagnosis).decode(), nl=False)

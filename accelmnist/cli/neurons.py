@@ -11,7 +11,7 @@ from accelmnist.cli.options import PATH, Command, count_option, json_option, no_
 from accelmnist.core.config import DATASETS
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import encode, make_folder
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
 if TYPE_CHECKING:
     from accelmnist.analysis.neurons.analysis import Source
@@ -52,7 +52,7 @@ def neurons(
     and whether its weights show strokes or grey noise. An atlas of all neurons is drawn; dead neurons and duplicates
     are named. Without a hidden layer the ten outputs are the neurons.
     """
-    limit_spinning()
+    prepare_for_torch()
     from accelmnist.analysis.neurons.analysis import describe_run, find_source
 
     if no_save and out is not None:

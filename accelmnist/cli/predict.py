@@ -12,7 +12,7 @@ from accelmnist.cli.options import Command, count_option, document_option, path_
 from accelmnist.core.errors import DataError
 from accelmnist.core.files import RESULTS, encode
 from accelmnist.core.text import brief
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
 if TYPE_CHECKING:
     from accelmnist.analysis.prediction import Prediction, Predictor
@@ -41,7 +41,7 @@ def predict(files: tuple[Path, ...], model_path: Path | None, limit: int, as_jso
     of 28x28 images. A file that can't be used is named on standard error; the others are predicted all the same, and
     the exit code is 2.
     """
-    limit_spinning()
+    prepare_for_torch()
     from accelmnist.analysis.prediction import Predictor
 
     predictor = Predictor.newest(RESULTS) if model_path is None else Predictor(model_path)

@@ -31,7 +31,7 @@ from accelmnist.core.files import (
     sole_writer,
     write_atomically,
 )
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
 if TYPE_CHECKING:
     from accelmnist.core.records import RunRecord
@@ -156,7 +156,7 @@ def open_shell(
     command: str, options: OutputOptions, *, helper_loads: Sequence[str], at_once: bool = True
 ) -> Iterator[Shell]:
     """A shell with its helper, which loads its modules `at_once` or with its first call."""
-    limit_spinning()
+    prepare_for_torch()
     with ExitStack() as until_closed, HelperProcess(helper_loads, at_once=at_once) as helper:
         # Inductor warns of a missing CUDA runtime even if it compiles for the CPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

@@ -97,7 +97,8 @@ def sole_writer(folder: Path) -> Iterator[int]:
     """Within: no other program writes into `folder`; raises OutputError, with its process, if one does.
 
     The lock is the operating system's, so it goes with the process that holds it, however that ends: what a dead one
-    left half written is removed. A process started within goes on holding it if it is passed `inherited`.
+    left half written is removed. A process started within goes on holding it if it is passed the file descriptor, which
+    this gives.
     """
     handle = _locked(make_folder(folder) / _LOCK)
     try:

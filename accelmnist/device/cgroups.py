@@ -34,7 +34,7 @@ def cpu_quota() -> float:
 
 def cores_within_quota(cores: int) -> int:
     """As many of `cores` as may be busy at once: a thread beyond the quota makes all of them wait."""
-    return max(1, min(cores, math.floor(min(cpu_quota(), cores))))
+    return max(1, math.floor(min(cpu_quota(), cores)))
 
 
 def host_memory_bytes() -> int:

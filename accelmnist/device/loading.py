@@ -75,12 +75,12 @@ def usable_threads() -> int:
     return min(int(first), cores) if first.isdecimal() and int(first) > 0 else cores
 
 
-def limit_spinning() -> None:
-    """Set the rounds in this process's environment, unless the user has; without effect once torch is loaded.
+def prepare_for_torch() -> None:
+    """Set in this process's environment what torch reads when it is loaded; without effect after that.
 
-    Set the number of threads too if a container's CPU quota allows fewer than there are cores, which torch doesn't see:
-    at half a processor, two threads take 1.5 times as long as one. Raises DeviceError if torch can't be loaded because
-    `ulimit -v` is too small.
+    That is how long threads spin, unless the user has set it, and their number if a container's CPU quota allows fewer
+    than there are cores, which torch doesn't see: at half a processor, two threads take 1.5 times as long as one.
+    Raises DeviceError if torch can't be loaded because `ulimit -v` is too small.
     """
     if "torch" in sys.modules:
         return

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 from bench.peers.catalogue import Entry
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ class ContenderProcess:
 
 def environment(entry: Entry, *, threads: int, scratch: Path) -> dict[str, str]:
     """The environment of a contender's process."""
-    limit_spinning()
+    prepare_for_torch()
     folder = str(scratch / entry.key)
     fixed = dict.fromkeys(_THREAD_SETTINGS, str(threads)) | _SPINNING
     fresh = {"TORCHINDUCTOR_CACHE_DIR": folder, "XDG_CACHE_HOME": folder, "CACHEDB": f"{folder}.db"}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 from bench.peers.catalogue import CATALOGUE, Entry
 from bench.peers.process import ContenderLostError, environment
 from bench.peers.record import StartCase
@@ -64,7 +64,7 @@ def entries_of(contenders: Sequence[str]) -> list[Entry]:
 
 def starter(*, threads: int, scratch: Path) -> Starter:
     """The function that starts a process of an entry with a seed; caches lie in `scratch` and last from one to all."""
-    limit_spinning()
+    prepare_for_torch()
 
     def start(entry: Entry, seed: int) -> Start:
         settings = environment(entry, threads=threads, scratch=scratch) | _JAX_CACHE

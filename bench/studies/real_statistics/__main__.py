@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
-limit_spinning()  # before torch is loaded, as the command line does it
+prepare_for_torch()  # before torch is loaded, as the command line does it
 
 import numpy as np
 

@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelmnist.device.loading import limit_spinning
+from accelmnist.device.loading import prepare_for_torch
 
-limit_spinning()  # before torch is loaded, as the command line does it
+prepare_for_torch()  # before torch is loaded, as the command line does it
 
 import torch
 
