@@ -143,7 +143,10 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A figure of the verdict and its limit: `detail` says what the figure is, `reason` why the limit is that one."""
+    """A figure of the verdict and its limit: `detail` says what the figure is, `reason` why the limit is that one.
+
+    Checks of one `group` stand in one line where all passed.
+    """
 
     name: str
     passed: bool
@@ -151,12 +154,13 @@ class Check:
     limit: float | None
     detail: str
     reason: str
+    group: str = ""
 
     @classmethod
-    def at_most(cls, name: str, value: float, limit: float, *, detail: str, reason: str) -> Check:
+    def at_most(cls, name: str, value: float, limit: float, *, detail: str, reason: str, group: str = "") -> Check:
         """The check that `value` is `limit` or less; a NaN fails."""
-        value = float(value)
-        return cls(name=name, passed=value <= limit, value=value, limit=limit, detail=detail, reason=reason)
+        value, passed = float(value), float(value) <= limit
+        return cls(name=name, passed=passed, value=value, limit=limit, detail=detail, reason=reason, group=group)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,9 +15,11 @@ from accelmnist.data.likeness import measure_likeness
 from accelmnist.data.types import upload
 from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
+from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Floats
-from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model
+from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model, weights_of
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
+from accelmnist.training.reference.chain import check_epochs, check_saved_model
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.verdict import VerdictInputs, is_reference, judge, train_reference
@@ -145,8 +147,22 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
         return train_reference(config, images.training, images.test, nudge=nudge).losses
 
     verdict = judge(inputs, oracle=oracle, reference=reference, nudged=nudged_losses, is_reference=itself)
+    checks = (*_check_chain(run, trained), *trained.checks(evaluation))
     run.time(verify_s=time.perf_counter() - started)
-    checks = trained.checks(evaluation)
     passed = verdict.passed and all(check.passed for check in checks)
     verdict = replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
     run.change(verdict=verdict, reference=reference.run if reference else None)
+
+
+def _check_chain(run: Run, trained: Trained) -> Iterator[Check]:
+    """The checks of what the run says and has saved besides its training."""
+    yield check_epochs(run.record, trained.losses)
+    if run.folder is not None:
+        file, model = run.folder / MODEL_NAME, trained.job.model
+        loaded = load_model(file).model
+        arrays, found = _arrays_of(model), (_arrays_of(loaded), loaded.config)
+        yield check_saved_model(file, arrays, run.config.model, run.images.summary, loaded=found)
+
+
+def _arrays_of(model: MLP) -> dict[str, Floats]:
+    return {name: weight.numpy() for name, weight in weights_of(model).items()}

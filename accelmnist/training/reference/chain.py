@@ -1,0 +1,144 @@
+"""What a run says and saves besides its training, followed once more from the images' files to the last figure.
+
+Nothing is shared with what is checked but the configuration and the record: files are read, counted and divided here
+by NumPy and the standard library alone. Each check counts claims that don't hold and names the first of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.core.config import ModelConfig
+from accelmnist.core.records import Check, DataSummary, RunRecord
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_LAST_DIGITS = 1e-9  # two ways of adding and dividing the same numbers in float64
+_NUMPY_TYPES = {"F32": "<f4", "U8": "|u1"}  # safetensors' names of what a model's file may hold
+
+
+def _check(name: str, faults: Sequence[str], *, group: str, finds: str, reason: str) -> Check:
+    """A check that no claim is wrong; `finds` is what it would find, in a few words."""
+    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    detail = f"{faults[0]}{more}" if faults else finds
+    return Check(
+        name=name, passed=not faults, value=float(len(faults)), limit=0.0, detail=detail, reason=reason, group=group
+    )
+
+
+def _close(found: float | None, expected: float, *, within: float = _LAST_DIGITS) -> bool:
+    return found is not None and abs(found - expected) <= within * max(abs(expected), abs(found))
+
+
+# --- the saved model
+
+
+def check_saved_model(
+    file: Path, weights: Arrays, model: ModelConfig, data: DataSummary, *, loaded: tuple[Arrays, ModelConfig]
+) -> Check:
+    """Hold the model's file, read from the disk, against the network's `weights` as they lie on its device.
+
+    `loaded` is what the program's own loader makes of the file.
+    """
+    faults = [*_file_faults(file, weights, model, data)]
+    faults += [f"loaded, {fault}" for fault in _unlike(loaded[0], weights)]
+    faults += ["loaded, it is another network"] if loaded[1] != model else []
+    return _check(
+        "saved model",
+        faults,
+        group="files",
+        finds="weights or names unlike the run's",
+        reason="the file is read back; every weight is the network's to the bit, in the file and as it is loaded",
+    )
+
+
+def _file_faults(file: Path, weights: Arrays, model: ModelConfig, data: DataSummary) -> Iterator[str]:
+    try:
+        header, arrays = read_tensors(file)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield f"it can't be read back: {error}"
+        return
+    yield from _unlike({name: array for name, array in arrays.items() if name.startswith("layers.")}, weights)
+    said = {name: header.get(name) for name in ("network", "class_names", "dataset", "light")}
+    known = {"network": model, "class_names": data.class_names, "dataset": data.dataset, "light": data.light}
+    wanted = json.loads(msgspec.json.encode(known))
+    yield from (f"its {name.replace('_', ' ')} is another" for name in wanted if said[name] != wanted[name])
+
+
+def read_tensors(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What our header says, and the tensors of a safetensors file by name.
+
+    The format is 8 bytes, little-endian, with the size of the JSON that follows; that gives type, shape and place of
+    every tensor in the rest (https://github.com/huggingface/safetensors). Raises ValueError, KeyError and TypeError.
+    """
+    content = file.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    table = json.loads(content[8:start])
+    header = json.loads(table.pop("__metadata__")["accelmnist"])
+    arrays = {}
+    for name, place in table.items():
+        begin, end = place["data_offsets"]
+        kind = _NUMPY_TYPES.get(place["dtype"])
+        if kind is None:
+            raise ValueError(f"{name} is of type {place['dtype']}")
+        arrays[name] = np.frombuffer(content[start + begin : start + end], dtype=kind).reshape(place["shape"])
+    return header, arrays
+
+
+def _unlike(found: Arrays, expected: Arrays) -> Iterator[str]:
+    """What differs between two networks' weights, bit by bit."""
+    if found.keys() != expected.keys():
+        yield f"the layers are {', '.join(sorted(found)) or 'missing'}"
+        return
+    for name, wanted in expected.items():
+        got = found[name]
+        if (got.shape, got.dtype) != (wanted.shape, wanted.dtype):
+            yield f"{name} is {got.dtype} {got.shape}"
+        elif count := int((got.view(np.uint32) != np.ascontiguousarray(wanted).view(np.uint32)).sum()):
+            yield f"{count} numbers of {name} are others"
+
+
+# --- the figures by epoch
+
+
+def check_epochs(record: RunRecord, losses: NDArray[np.float32]) -> Check:
+    """Hold the figures by epoch, and their sums, against the losses of all steps (steps,)."""
+    return _check(
+        "figures by epoch",
+        [*_epoch_faults(record, losses)],
+        group="figures",
+        finds="losses, rates or speeds unlike the steps'",
+        reason="a loss is the mean of its epoch's steps, a speed is images over seconds, and sums are sums",
+    )
+
+
+def _epoch_faults(record: RunRecord, losses: NDArray[np.float32]) -> Iterator[str]:
+    training, epochs = record.config.training, record.epochs
+    images = record.data.training_images if record.data is not None else 0
+    steps = images // training.batch_size  # a ragged last batch is left out
+    if [figures.epoch for figures in epochs] != list(range(1, training.epochs + 1)):
+        yield f"there are {len(epochs)} epochs of {training.epochs}"
+        return
+    if len(losses) != steps * training.epochs:
+        yield f"there are {len(losses)} losses for {steps * training.epochs} steps"
+        return
+    for figures, part in zip(epochs, losses.reshape(training.epochs, steps).astype(np.float64), strict=True):
+        name, mean = f"epoch {figures.epoch}", math.fsum(part) / steps
+        if not _close(figures.train_loss, mean):
+            yield f"{name}: its loss is {figures.train_loss}, and its steps' mean {mean:.6g}"
+        if not _close(figures.images_per_s * figures.train_s, steps * training.batch_size):
+            seen = figures.images_per_s * figures.train_s
+            yield f"{name}: its speed and time are of {seen:,.0f} images, and not of {steps * training.batch_size:,}"
+    total_s, timing = math.fsum(figures.train_s for figures in epochs), record.timing
+    if not _close(timing.train_s, total_s):
+        yield f"all epochs took {total_s:.6g} s, and not {timing.train_s:.6g}"
+    if not _close(timing.images_per_s, training.epochs * steps * training.batch_size / total_s):
+        yield f"the speed of all epochs is not {timing.images_per_s} images/s"
