@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from accelmnist.analysis.prediction import ModelSummary, Prediction
-from accelmnist.core.records import RunRecord
+from accelmnist.core.records import Check, RunRecord, Verdict
 from accelmnist.data.picture import Picture
 from accelmnist.show import units
 from accelmnist.show.analysis import answer_page
@@ -94,6 +94,31 @@ def test_checks_at_80_columns() -> None:
         "PASS  below perfect        0.9812  0.9999  below 100 %",
         "held against the same training on the CPU in eager float32",
     ]
+
+
+def test_of_many_checks_the_passed_ones_of_a_group_share_a_row() -> None:
+    """A failed one stands first, with all that is known of it; the report has room for every row."""
+
+    def check(name: str, group: str, *, passed: bool = True) -> Check:
+        return Check(name=name, passed=passed, value=2.0, limit=3.0, detail="what", reason="", group=group)
+
+    evaluated = [check(f"part {number}", "evaluation") for number in range(8)]
+    compared = [check("accuracy, reference", "reference"), check("cells, reference", "reference", passed=False)]
+    checks = (*evaluated, *compared, check("alone", ""), check("macro F1, reference", "reference"), check("one", "it"))
+    verdict = Verdict(passed=False, reference="float64", checks=checks)
+    assert lines(alone(checks_table(verdict, brief=True))) == [
+        "      check                value  limit  what it is",
+        "────────────────────────────────────────────────────────────────────────────────",
+        "FAIL  cells, reference         2      3  what",
+        "PASS  evaluation        8 checks         part 0, part 1, part 2, part 3, part 4,",
+        "                                         part 5, part 6, part 7",
+        "PASS  reference         2 checks         accuracy, macro F1",
+        "PASS  alone                    2      3  what",
+        "PASS  one                      2      3  what",
+        "held against float64",
+    ]
+    assert len(checks_table(verdict).rows) == len(checks)
+    assert len(checks_table(replace(verdict, checks=checks[:12]), brief=True).rows) == 12
 
 
 def test_a_failed_check_is_named_with_its_value_and_limit() -> None:

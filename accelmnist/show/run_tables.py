@@ -6,7 +6,7 @@ The plan is printed before a run starts, so that a wrong choice can still be sto
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from accelmnist.core.records import Check, Choice, ReferenceRun, RunRecord, Verd
 from accelmnist.show.document import Cell, Column, Document, Facts, Matrix, MatrixCell, Table, Tile, sections_of
 from accelmnist.show.heat import EMPTY, cell_colours, hex_colour, ink_on
 from accelmnist.show.units import UNKNOWN, class_kind, count, fraction, percent, plural, rate, row_names, seconds
+
+_MANY_CHECKS = 12
 
 
 def class_names_of(record: RunRecord) -> tuple[str, ...]:
@@ -130,8 +132,12 @@ def failure_text(check: Check) -> str:
     return f"{check.name} is {figure(check.value)}" + ("" if check.limit is None else f", limit {figure(check.limit)}")
 
 
-def checks_table(verdict: Verdict) -> Table:
-    """Each check with its value, its limit, what the value is, and if there is room why the limit is that."""
+def checks_table(verdict: Verdict, *, brief: bool = False) -> Table:
+    """Each check with its value, its limit, what the value is, and if there is room why the limit is that.
+
+    If it is to be `brief` and there are many, the passed checks of a group share a row; one that failed never does.
+    """
+    rows = map(_check_row, verdict.checks)
     return Table(
         ident="checks",
         caption="The checks, their limits, and where the limits come from.",
@@ -143,20 +149,37 @@ def checks_table(verdict: Verdict) -> Table:
             Column("what it is"),
             Column("why this limit", only_large=True),
         ),
-        rows=tuple(
-            (
-                Cell("PASS", 1.0, "good") if check.passed else Cell("FAIL", 0.0, "bad"),
-                Cell(check.name),
-                number(check.value, figure(check.value)),
-                number(check.limit, figure(check.limit)),
-                Cell(check.detail),
-                Cell(check.reason),
-            )
-            for check in verdict.checks
-        ),
+        rows=tuple(_brief_rows(verdict.checks) if brief and len(verdict.checks) > _MANY_CHECKS else rows),
         has_names=False,
         note=f"held against {verdict.reference}",
     )
+
+
+def _check_row(check: Check) -> tuple[Cell, ...]:
+    return (
+        Cell("PASS", 1.0, "good") if check.passed else Cell("FAIL", 0.0, "bad"),
+        Cell(check.name),
+        number(check.value, figure(check.value)),
+        number(check.limit, figure(check.limit)),
+        Cell(check.detail),
+        Cell(check.reason),
+    )
+
+
+def _brief_rows(checks: tuple[Check, ...]) -> Iterator[tuple[Cell, ...]]:
+    """The failed checks first, one by one, then a row for each group of passed ones, in the order of the checks."""
+    yield from (_check_row(check) for check in checks if not check.passed)
+    groups: dict[str, list[Check]] = {}
+    for check in checks:
+        if check.passed:
+            groups.setdefault(check.group or check.name, []).append(check)
+    for name, passed in groups.items():
+        if len(passed) == 1:
+            yield _check_row(passed[0])
+            continue
+        names = ", ".join(check.name.removesuffix(f", {name}") for check in passed)
+        many = (Cell(name), Cell(plural(len(passed), "check")), Cell(""), Cell(names), Cell(""))
+        yield (Cell("PASS", 1.0, "good"), *many)
 
 
 def reference_table(record: RunRecord, metrics: Metrics, reference: ReferenceRun) -> Table:

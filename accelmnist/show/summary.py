@@ -33,7 +33,7 @@ def run_page(record: RunRecord, folder: Path | None = None) -> doc.Document:
     sections = doc.sections_of(
         ("Result", (_headline(record), _key_figures(record))),
         ("All seeds", trials_blocks(record.trials) if record.trials is not None else ()),
-        ("Checks", (checks_table(record.verdict),) if record.verdict is not None else ()),
+        ("Checks", (checks_table(record.verdict, brief=True),) if record.verdict is not None else ()),
         *(_scores(record, record.metrics) if record.metrics is not None else ()),
     )
     if folder is not None:

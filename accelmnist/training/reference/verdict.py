@@ -158,6 +158,7 @@ def _check_plausible(evidence: VerdictInputs) -> list[Check]:
             limit=1.0,
             detail="below 100 %",
             reason="a full score on a test set of this size is a fault, not a feat",
+            group="scores",
         )
     ]
 
@@ -190,6 +191,7 @@ def _wrong_number_of_steps(losses: torch.Tensor, expected: torch.Tensor) -> Chec
         limit=float(expected.numel()),
         detail="the reference took another number",
         reason="the same configuration takes the same steps",
+        group="reference",
     )
 
 
@@ -203,6 +205,7 @@ def _loss_check(name: str, drift: torch.Tensor, allowed: torch.Tensor, what: str
         limit=allowed[epoch].item(),
         detail=f"{what}, epoch {epoch + 1}",
         reason=f"over the epoch's mean loss: {reason}",
+        group="reference",
     )
 
 
@@ -247,4 +250,5 @@ def _score_check(name: str, difference: float, limit: float, what: str = "differ
         limit=limit,
         detail=what,
         reason="the spread between seeds, measured",
+        group="reference",
     )
