@@ -8,14 +8,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from accelmnist.cli import invoke
 from accelmnist.core.errors import RecordError
@@ -25,7 +27,8 @@ from accelmnist.measure.compare.case_comparison import Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord
 from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
-from accelmnist.measure.record import BenchRecord
+from accelmnist.measure.plan import Case
+from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import compare
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +51,15 @@ def pytest_benchmark_update_machine_info(config, machine_info):
 SUM, SUM_INF, SORTED = (
     f"test_suite.py::{name}" for name in ("test_sum[1000]", "test_sum[inf]", "TestSort::test_sorted")
 )
+CASE: dict[str, Any] = {
+    "mode": "training",
+    "device": "cpu",
+    "engine": "eager",
+    "precision": "fp32",
+    "batch_size": 64,
+    "hidden": (256,),
+    "optimizer": "adamw",
+}
 
 Document = dict[str, Any]
 
@@ -160,18 +172,60 @@ def test_a_file_against_itself_has_no_difference(whole: Document) -> None:
     assert {row.undivided for row in found.rows} == {"pytest-benchmark measures no limits"}
 
 
-def test_times_ten_times_as_long_are_a_tenth_of_the_speed_and_fail(
-    whole: Document, other: Document, tell: Tell
-) -> None:
-    """So much that no noise of the real times hides it."""
-    code, out, _ = tell(whole, stretched(other, SUM, 10.0), "--fail-on", "5%", "--json")
+def folder_of(name: str, document: Document, factors: Sequence[float], fullname: str = SUM) -> Path:
+    """A folder with a file a run; the times of one benchmark are so many times as long, those of the others wander."""
+    Path(name).mkdir(exist_ok=True)
+    for number, factor in enumerate(factors):
+        run = stretched(copy.deepcopy(document), fullname, factor)
+        for other in {SUM, SUM_INF, SORTED} - {fullname}:
+            stretched(run, other, (1.0, 1.3, 0.9)[(number + ord(name)) % 3])
+        run["datetime"] = f"2026-11-29T02:{number:02}:{ord(name):02}"
+        (Path(name) / f"{number}.json").write_text(json.dumps(run))
+    return Path(name)
+
+
+def test_one_process_a_side_is_ambiguous_whatever_its_samples_say(whole: Document, other: Document, tell: Tell) -> None:
+    """Ten times the time: the samples of one process leave no doubt, and tell nothing of the next process."""
+    code, out, _ = tell(whole, stretched(other, SUM, 10.0), "--json")
     document = json.loads(out)
     row = next(row for row in document["rows"] if row["key"] == SUM)
     times = whole["benchmarks"][0]["stats"]["data"]
     expected = compare([1 / time for time in times], [0.1 / time for time in times], paired=False)
     assert row["comparison"]["ratio"] == pytest.approx(expected.ratio)
-    assert (row["outcome"], row["fails"]) == ("slower", True)
-    assert (code, document["passed"], document["tool"]) == (1, False, "pytest-benchmark")
+    assert (row["outcome"], row["alone"], row["comparison"]["p_value"]) == ("ambiguous", True, 1.0)
+    assert (code, document["passed"], document["tool"]) == (0, True, "pytest-benchmark")
+    assert "A side is one process" in " ".join(tell(whole, other)[1].split())
+    assert line_of(tell(whole, other, "--fail-on", "5%")) == (
+        "--fail-on: base.json or new.json is of one process, and can't tell what changes from one to the next. "
+        "Run both in turn, three times or more, and give the two folders of files"
+    )
+
+
+def test_of_several_processes_a_side_each_counts_as_one(whole: Document, tell: Tell) -> None:
+    """What wanders by as much from run to run is no difference, what lies beyond all runs is one, and fails."""
+    base, new = (folder_of(name, whole, factors) for name, factors in (("a", (1, 1.1, 0.9)), ("b", (10, 11, 9))))
+    code, out, _ = tell(base, new, "--fail-on", "5%", "--json")
+    rows = {row["key"]: row for row in json.loads(out)["rows"]}
+    assert (code, rows[SUM]["outcome"], rows[SUM]["fails"], rows[SUM]["samples"]) == (1, "slower", True, [36, 36])
+    assert {rows[key]["outcome"] for key in (SUM_INF, SORTED)} == {"ambiguous"}
+    assert json.loads(out)["warnings"] == []
+    for file in new.iterdir():
+        file.write_text(file.read_text().replace("2026-11-29T02", "2026-11-29T03"))
+    assert "warning: base and new were not run in turn: " in tell(base, new)[1]
+    logs = [np.log([1 / np.median(one) for one in runs]) for runs in (times_of(base), times_of(new))]
+    assert rows[SUM]["comparison"]["p_value"] == pytest.approx(stats.ttest_ind(*logs, equal_var=False).pvalue, rel=1e-6)
+
+
+def times_of(folder: Path) -> list[list[float]]:
+    return [json.loads(file.read_text())["benchmarks"][0]["stats"]["data"] for file in sorted(folder.iterdir())]
+
+
+def test_a_run_given_twice_and_another_tools_record_are_one_line(whole: Document, tell: Tell) -> None:
+    base, new = folder_of("a", whole, (1, 1.1)), folder_of("b", whole, (1, 1.2))
+    (base / "2.json").write_bytes((base / "1.json").read_bytes())
+    assert line_of(tell(base, new)) == "a/1.json and a/2.json are one run. Keep each run once"
+    (base / "2.json").write_bytes(encode(BenchRecord(cases=(CaseResult.of(Case(**CASE), status="pending"),))))
+    assert line_of(tell(base, new)).startswith("a/2.json is not pytest-benchmark's, as others in a. ")
 
 
 def test_the_page_names_the_benchmarks_without_their_file(files: Path, other: Document, tell: Tell) -> None:
@@ -179,7 +233,7 @@ def test_the_page_names_the_benchmarks_without_their_file(files: Path, other: Do
     lines = [" ".join(line.split()).removeprefix("• ") for line in out.splitlines()]
     assert code == 0
     assert "All are test_suite.py" in lines
-    assert any(line.startswith("TestSort::test_sorted 5.") and " faster " in line for line in lines)
+    assert any(line.startswith("TestSort::test_sorted 5.") and " ambiguous " in line for line in lines)
     assert "Machine's drift not divided out: pytest-benchmark measures no limits." in lines
     assert max(map(len, out.splitlines())) <= 80
 
@@ -272,9 +326,7 @@ def test_a_file_without_raw_times_says_how_to_save_them(files: Path, tell: Tell)
 def test_a_benchmarks_record_and_a_file_of_pytest_benchmark_do_not_mix(
     whole: Document, tell: Tell, tmp_path: Path
 ) -> None:
-    cases = [{"mode": "training", "device": "cpu", "engine": "eager", "precision": "fp32", "batch_size": 64}]
-    cases[0] |= {"hidden": [256], "optimizer": "adamw"}
-    bench = json.loads(encode(BenchRecord())) | {"cases": cases}
+    bench = json.loads(encode(BenchRecord())) | {"cases": [CASE]}
     assert line_of(tell(bench, whole)) == (
         "base.json is of accelmnist bench and new.json of pytest-benchmark. Give two records of one tool"
     )

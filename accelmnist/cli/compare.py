@@ -58,11 +58,15 @@ def compare(
     """Compare two records, case by case, and say how sure that is.
 
     Is NEW faster, slower or the same as BASE? Both are folders of `accelmnist bench` or their bench.json, or files that
-    pytest-benchmark wrote (--benchmark-json). The speeds of a benchmark are divided by the machine's own limit,
-    measured in the same rounds, so that a machine that is slower today is not taken for a slower program.
+    pytest-benchmark wrote (--benchmark-json), or folders with several of these. The speeds of a benchmark are divided
+    by the machine's own limits, measured in the same rounds, so that a machine that is slower today is not taken for a
+    slower program.
 
     The exit code is 1 if a case is wrong in NEW that was right in BASE, and with --fail-on if one got slower by more
-    than that or failed. A false alarm has a chance of at most 5 %, all cases together (Holm's correction).
+    than that or failed. The tests are at 5 %, all cases together (Holm's correction), and hold for what was measured:
+    samples, the limits beside them, and several processes if there are. With --raw nothing tells a slower machine from
+    a slower program. Nor does pytest-benchmark, and one file is one process, which tells nothing of the next: the
+    answer is ambiguous. Run BASE and NEW in turn, three times or more, and give the two folders of files.
     """
     from accelmnist.measure.compare.case_comparison import Rules
     from accelmnist.measure.compare.comparison_report import compare_records
@@ -88,10 +92,15 @@ def _compared(path: Path) -> ComparedRecord:
     import json
 
     from accelmnist.measure.compare.compared_record import compared_bench
-    from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark
+    from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark, merged
     from accelmnist.measure.record import load_bench
 
     file = record_file(path, "bench")
+    if file != path and not file.exists() and (runs := sorted(path.glob("*.json"))):
+        records = [_compared(run) for run in runs]
+        if strange := [record.name for record in records if record.tool != "pytest-benchmark"]:
+            raise RecordError(f"{strange[0]} is not pytest-benchmark's, as others in {path}", remedy=_REMEDY)
+        return merged(records, str(path))
     # By Python's own module, since pytest-benchmark's writes NaN and Infinity.
     document = read_json(file, _NOUN, decode=lambda content: json.loads(content.decode()))
     if is_pytest_benchmark(document):

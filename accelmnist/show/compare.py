@@ -151,7 +151,7 @@ def _figures(row: CaseComparison) -> tuple[str, str, str]:
     if comparison is None:
         return UNKNOWN, "", ""
     interval = f"{_factor(comparison.low)} to {_factor(comparison.high)}"
-    return _factor(comparison.ratio), interval, _p_text(comparison.p_value)
+    return _factor(comparison.ratio), interval, UNKNOWN if row.alone else _p_text(comparison.p_value)
 
 
 def _plain_ratio(row: CaseComparison, report: ComparisonReport) -> str:
@@ -191,6 +191,11 @@ def _explanations(report: ComparisonReport, *, has_plain: bool) -> list[str]:
         lines.append("Plain: the ratio of the medians as they were taken.")
     if any(row.by_process for row in report.rows if row.comparison):
         lines.append("A process counts as one: the intervals hold what changes from one to the next.")
+    if any(row.alone for row in report.rows):
+        lines.append(
+            "A side is one process: the intervals hold what its samples tell, not what changes from one process to the "
+            "next. Run both in turn, three times or more, and give the two folders of files."
+        )
     for reason, number in _undivided_reasons(report).items():
         where = f" in {plural(number, 'case')}" if number < report.compared else ""
         lines.append(f"{_UNDIVIDED.capitalize()}{where}: {reason}.")
@@ -265,7 +270,8 @@ def _gate_lines(report: ComparisonReport, failures: Sequence[CaseComparison]) ->
     if report.cannot_fail:
         lines.append(
             f"--fail-on can't find a regression of one case alone in {len(report.cannot_fail)} of "
-            f"{plural(report.compared, 'case')}: too few samples for so many. Measure more rounds, or fewer cases"
+            f"{plural(report.compared, 'case')}: too few samples or processes for so many. Measure more rounds, or "
+            "fewer cases"
         )
     return lines
 

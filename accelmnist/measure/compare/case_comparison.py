@@ -4,8 +4,9 @@ A wrong result has no speed: a case that is wrong in either record isn't compare
 compared by `comparison.compare`, divided by the median of the limits of its device that both records measured in the
 same way beside every sample, so that a machine that is slower today cancels; and a difference has to stand out from
 what these limits did by themselves (`controls`). Without any, the speeds are compared as they are, and the row says so.
-If both records have several processes, each counts as one (`runs.widened`). If both hold the very same samples, it is
-one measurement, and the case is as fast as itself.
+If both records have several processes, each counts as one; of pytest-benchmark, which measures no limits, one process a
+side tells nothing of what changes from one to the next, so every answer is ambiguous. If both hold the very same
+samples, it is one measurement, and the case is as fast as itself.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class CaseComparison:
     `key` names the case. `ratio_of_medians` is that of the speeds as they were taken. `divided_by` names the limits by
     whose median `comparison` has them divided; `undivided` says why by none. `spread_of_limits` is how far these moved
     apart from one record to the other, the standard deviation of their logarithms, and None if they are too few to
-    tell. `by_process` says that a process counted as one. `family_p` is the p-value after Holm's correction. `reason`
-    says why there is no comparison.
+    tell. `by_process` says that a process counted as one, `alone` that a side had one, and nothing told what two of the
+    same program differ by. `family_p` is the p-value after Holm's correction. `reason` says why there is no comparison.
     """
 
     key: str
@@ -87,6 +88,7 @@ class CaseComparison:
     spread_of_limits: float | None = None
     undivided: str | None = None
     by_process: bool = False
+    alone: bool = False
     family_p: float | None = None
     reason: str | None = None
     fails: bool = False
@@ -145,7 +147,9 @@ def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, tool
     common = [] if undivided else [limit for limit in base.rates if limit in new.rates]
     rates, others = ({limit.name: one.rates[limit] for limit in common} for one in (base, new))
     spread = spread_of_controls(rates, others)
-    comparison = _comparison(base, new, (rates, others), spread, rules.threshold)
+    by_process = min(len(set(series.processes)) for series in (base, new)) >= FEWEST_PROCESSES
+    alone = tool == "pytest-benchmark" and not by_process and base != new
+    comparison = _comparison(base, new, (rates, others), spread, rules.threshold, alone=alone)
     plain = statistics.median(new.speeds) / statistics.median(base.speeds)
     if comparison is None or not 0 < plain < math.inf:
         cause = f"{row.key}: the speeds are further apart than a number can say"
@@ -158,12 +162,13 @@ def _compared(row: CaseComparison, base: Series, new: Series, rules: Rules, tool
         divided_by=tuple(rates),
         spread_of_limits=spread,
         undivided=undivided,
-        by_process=min(len(set(series.processes)) for series in (base, new)) >= FEWEST_PROCESSES,
+        by_process=by_process,
+        alone=alone,
     )
 
 
 def _comparison(
-    base: Series, new: Series, rates: tuple[Rates, Rates], spread: float | None, threshold: float
+    base: Series, new: Series, rates: tuple[Rates, Rates], spread: float | None, threshold: float, *, alone: bool
 ) -> Comparison | None:
     """The comparison; None if its ratio is no number."""
     if base == new:  # however wide its interval
@@ -177,6 +182,8 @@ def _comparison(
             comparison = widened(comparison, *medians, threshold=threshold)
         if spread is not None:
             comparison = against_controls(comparison, spread, len(rates[0]), threshold=threshold)
+        if alone:
+            comparison = replace(comparison, verdict="ambiguous", p_value=1.0)
     except OverflowError:
         return None
     if are_too_few(len(base.speeds), len(new.speeds)):  # whatever processes and limits make of them

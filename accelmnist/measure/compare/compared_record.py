@@ -51,7 +51,7 @@ class ComparedRecord:
 
     `facts` are of the environment, the configuration and the tool. `machine` names the processor and the devices: if
     these differ, two machines are compared. `other_cpu` is the share of the processors' time that other processes used
-    meanwhile, None if nobody looked.
+    meanwhile, None if nobody looked. `runs` are the times of several runs that it is made of, in order.
     """
 
     name: str
@@ -61,6 +61,7 @@ class ComparedRecord:
     facts: dict[str, Fact]
     machine: dict[str, str]
     other_cpu: float | None = None
+    runs: tuple[str, ...] = ()
     state: str | None = None
 
 

@@ -79,6 +79,11 @@ def compare_records(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> 
         raise RecordError(
             f"{base.name} and {new.name} have no measured case in common", remedy="Measure the same cases"
         )
+    if rules.fail_on is not None and any(row.alone for row in rows) and not any(row.by_process for row in rows):
+        raise RecordError(
+            f"--fail-on: {base.name} or {new.name} is of one process, and can't tell what changes from one to the next",
+            remedy="Run both in turn, three times or more, and give the two folders of files",
+        )
     return ComparisonReport(
         passed=not any(row.fails for row in rows),
         tool=base.tool,
@@ -121,7 +126,7 @@ def _with_family(rows: Sequence[CaseComparison], rules: Rules) -> list[CaseCompa
 def _cannot_fail(rows: Sequence[CaseComparison], rules: Rules) -> tuple[str, ...]:
     """The cases that could not fail alone however slow they were: their least p is too large for so many cases."""
     compared = [row for row in rows if row.comparison and rules.fail_on is not None]
-    return tuple(row.key for row in compared if _least_p(*row.samples) * len(compared) >= _SIGNIFICANCE)
+    return tuple(row.key for row in compared if row.alone or _least_p(*row.samples) * len(compared) >= _SIGNIFICANCE)
 
 
 @lru_cache(maxsize=256)
@@ -137,6 +142,9 @@ def _warnings(base: ComparedRecord, new: ComparedRecord, *, divided: bool) -> It
         verb = "differs" if len(parts) == 1 else "differ"
         shares = ", and a ratio is one of shares of each machine's limits; --raw compares the speeds" if divided else ""
         yield f"{' and '.join(parts)} {verb}: this compares machines, not versions{shares}"
+    several = len(base.runs) > 1 and len(new.runs) > 1
+    if several and (base.runs[-1] <= new.runs[0] or new.runs[-1] <= base.runs[0]):
+        yield "base and new were not run in turn: a drift of the machine from one to the other looks like a difference"
     for record in (base, new):
         if record.state is not None:
             yield f"{record.name} is of a benchmark that is {record.state}"

@@ -4,14 +4,19 @@ A benchmark is a case, named by its `fullname`. Its samples are `stats.data`, th
 and a speed is one over them. What benchmarks put into `extra_info` is their own, and not read. pytest-benchmark knows
 no limits of the hardware, so a drift of the machine between two files can't be divided out.
 
+A file is one process. Its samples share where its memory lies and what its neighbours did, so they can't tell what
+changes from one process to the next (`results/processes.md`). Several files are `merged` into one record, in which each
+counts as one process.
+
 The format is that of pytest-benchmark 3 to 5 (https://pytest-benchmark.readthedocs.io). Its writer is Python's json
 module, which writes Infinity and NaN for such parameters of a test; so they are read here too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, combinations
 from typing import Any
 
 import msgspec
@@ -71,6 +76,39 @@ def compared_pytest_benchmark(document: object, name: str) -> ComparedRecord:
     )
 
 
+def merged(records: Sequence[ComparedRecord], name: str) -> ComparedRecord:
+    """Several files of the same code as one record, a process each; RecordError if one is there twice."""
+    for earlier, later in combinations(records, 2):
+        if earlier.series == later.series:
+            raise RecordError(f"{earlier.name} and {later.name} are one run", remedy="Keep each run once")
+    first = records[0]
+    keys = {key: one for record in records for key, one in record.series.items()}
+    return replace(
+        first,
+        name=printable(name),
+        runs=tuple(sorted(record.created for record in records)),
+        series={key: _joined([record.series[key] for record in records if key in record.series]) for key in keys},
+        facts={fact: _shared([record.facts.get(fact) for record in records]) for fact in first.facts},
+        machine={part: str(_shared([record.machine.get(part) for record in records])) for part in first.machine},
+    )
+
+
+def _joined(runs: Sequence[Series]) -> Series:
+    timed = [run for run in runs if run.speeds]
+    if not timed:
+        return runs[0]
+    return replace(
+        timed[0],
+        speeds=tuple(chain.from_iterable(run.speeds for run in timed)),
+        processes=tuple(number for number, run in enumerate(timed) for _ in run.speeds),
+    )
+
+
+def _shared(facts: Sequence[Fact]) -> Fact:
+    """The fact of all runs, or what each of them has of it."""
+    return facts[0] if len(set(facts)) == 1 else tuple(dict.fromkeys(map(str, facts)))
+
+
 def _series(benchmark: _Benchmark, name: str) -> Series:
     label, times = benchmark.fullname, benchmark.stats.data
     if times is None:
@@ -85,7 +123,7 @@ def _series(benchmark: _Benchmark, name: str) -> Series:
         return Series(key=label, label=label, axes=axes, reason=reason)
     check_samples(times, label, name)
     speeds = check_samples([1 / time for time in times], label, name)
-    return Series(key=label, label=label, axes=axes, speeds=speeds)
+    return Series(key=label, label=label, axes=axes, speeds=speeds, processes=(0,) * len(speeds))
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, Fact]]:
