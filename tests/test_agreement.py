@@ -1,13 +1,15 @@
-"""Whether benchmarks of one command agree: a pair that does, and one of which a case has moved."""
+"""Whether benchmarks of one command agree: a pair that does, and one of which a case has moved; and processes alike."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.statistics.summary import summarize
+from bench.studies import processes
 from bench.studies.agreement import pairs_of, report
 from tests.test_compare import EAGER, sample_bench, with_case
 
@@ -38,3 +40,14 @@ def test_a_case_that_moved_is_named_and_counted() -> None:
     assert "**7 of 9 ratios lie within their intervals: 77.8%**" in text
     assert f"- {EAGER}, 1 and 3: 0.500" in text
     assert "begun 10:00, 11:00, 10:00" in text
+
+
+def test_processes_of_the_same_code_are_told_apart_by_their_samples_and_not_by_compare() -> None:
+    """The page is that of its record, and what it says of three files a side is within what `compare` promises."""
+    page = processes.ROOT / "results" / "processes.md"
+    text = processes.report(json.loads(page.with_suffix(".json").read_text(encoding="utf-8")))
+    assert text == page.read_text(encoding="utf-8")
+    shares = [float(line.split("|")[3].strip().rstrip("%")) for line in text.splitlines() if " a side, " in line]
+    assert shares[0] > 20.0
+    assert shares[1] == 0.0
+    assert shares[2] <= 5.0

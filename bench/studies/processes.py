@@ -28,6 +28,7 @@ from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, merged
 from accelmnist.measure.statistics.comparison import Outcome, compare
 
+ROOT = Path(__file__).parents[2]
 Runs = list[dict[str, list[float]]]  # seconds of the rounds by benchmark, of every process
 
 _MOST_TIMES = 30  # of a benchmark in a process
