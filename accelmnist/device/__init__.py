@@ -17,6 +17,7 @@ from accelmnist.device.capabilities import require_precision as require_precisio
 from accelmnist.device.graphs import Replay as Replay
 from accelmnist.device.graphs import capture_graph as capture_graph
 from accelmnist.device.graphs import capture_graphs as capture_graphs
+from accelmnist.device.loading import idle_threads_sleep as idle_threads_sleep
 from accelmnist.device.memory import free_memory_bytes as free_memory_bytes
 from accelmnist.device.memory import is_out_of_memory as is_out_of_memory
 from accelmnist.device.memory import memory_errors as memory_errors

@@ -23,6 +23,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 from accelmnist.core.errors import DeviceError
 
@@ -96,3 +98,17 @@ def prepare_for_torch() -> None:
 
     if cpu_quota() < (os.cpu_count() or 1) and "MKL_NUM_THREADS" not in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_threads()))
+
+
+@cache
+def idle_threads_sleep() -> bool:
+    """Whether an OpenMP thread that has nothing to do is known to sleep: the processor's time then tells who works.
+
+    So it is with libgomp and the rounds that `prepare_for_torch` sets. Intel's and LLVM's threads spin for 0.2 s.
+    """
+    try:
+        mapped = Path("/proc/self/maps").read_text()
+    except OSError:
+        return False
+    others = "libiomp" in mapped or "libomp" in mapped
+    return "libgomp" in mapped and not others and os.environ.get("GOMP_SPINCOUNT") == _SPIN_ROUNDS

@@ -11,7 +11,7 @@ from random import Random
 from statistics import median
 
 from accelmnist.device import matmul_precision, set_threads
-from accelmnist.measure.case_builder import with_compilations
+from accelmnist.measure.case_builder import with_checks
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.probes import limit_samplers
 from accelmnist.measure.machine import MachineWatch
@@ -91,6 +91,7 @@ def prepare_case(session: Session, case: Case) -> WarmCase | None:
         timed.warm_up()
         writer.update(case, steps_per_region=timed.steps, region_s=timed.region_s)
         writer.update(case, peak_memory_bytes=session.peak.end(device))
+        timed.anchor = session.builder.anchor(timed)
         return WarmCase(timed, case.threads or session.threads)
     return None
 
@@ -124,6 +125,9 @@ class _Rounds:
         self.session, self.warm = session, warm
         self.process = 1 + max((round_.process for round_ in session.writer.record.rounds), default=-1)
         self.count = 0
+        results = session.writer.results
+        self._verdicts = {case: results[case].verdict for case in warm}
+        self._begun = {case: len(results[case].rounds) for case in warm}  # samples of earlier processes
 
     def run(self) -> None:
         """Sample until it is enough."""
@@ -152,9 +156,17 @@ class _Rounds:
                 del self.warm[key]
         for case, prepared in self.warm.items():
             writer.update(case, latency=prepared.latency, joules_per_image=prepared.joules_per_image)
+            self._audit(case, prepared)
         self.count += 1
         self.session.save()
         self.session.observer.round_done(writer.record)
+
+    def _audit(self, case: Case, prepared: WarmCase) -> None:
+        """Add to the verdict what this process proves of what it timed."""
+        result, verdict = self.session.writer.results[case], self._verdicts[case]
+        if verdict is not None and result.images_per_s is not None:
+            checks = prepared.audit(result.images_per_s.samples[self._begun[case] :])
+            self.session.writer.update(case, verdict=with_checks(verdict, checks))
 
     def _is_over(self, round_s: float) -> bool:
         config, budget = self.session.config, self.session.budget
@@ -170,12 +182,8 @@ def _unsettled(session: Session, warm: WarmCases) -> int:
 
 
 def _finish(session: Session, warm: WarmCases) -> None:
-    """Add what happened to the cases while they were timed, and say what is wanting."""
+    """Say what is wanting, and what the measurement itself costs."""
     writer = session.writer
-    for case, prepared in warm.items():
-        verdict = writer.results[case].verdict
-        if verdict is not None:
-            writer.update(case, verdict=with_compilations(verdict, prepared.compilations))
     if wide := _unsettled(session, warm):
         target = f"{100 * session.config.precision_target:.3g} %"
         writer.note(f"{wide} of {len(warm)} intervals are wider than {target} of their median")

@@ -21,9 +21,11 @@ from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DeviceSet, upload
 from accelmnist.device import Device, available, matmul_precision, precision_capability, resolve
 from accelmnist.engines.choose import engine_class
-from accelmnist.engines.compilation import Compilations
-from accelmnist.engines.model import MLP
+from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.plan import Floats
 from accelmnist.engines.step.rules import require_memory
+from accelmnist.measure.anchors import anchor_inference, anchor_training
+from accelmnist.measure.audit import Anchor
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.evaluation import evaluate, evaluation_of
@@ -63,6 +65,8 @@ class CaseBuilder:
         self._sets: dict[tuple[str, str], DeviceSet] = {}
         self._references: dict[tuple[RunConfig, float], ReferenceTraining] = {}
         self._networks: dict[tuple[tuple[int, ...], str], MLP] = {}
+        self._judged: dict[Case, Floats] = {}  # the losses of the trainings that verdicts are of
+        self._logits: dict[tuple[tuple[int, ...], str], Floats] = {}
 
     def device(self, case: Case) -> Device:
         """The case's device; raises the DeviceError that says why it isn't here."""
@@ -91,8 +95,29 @@ class CaseBuilder:
         device = self.device(case)
         if case.mode == "training":
             return TimedTraining(case, device, run_config(case, self.config), self._set("train", device))
-        name = "test" if case.batch_size <= len(self.dataset.test) else "train"
-        return TimedInference(case, device, self._network(case), self._set(name, device).images)
+        return TimedInference(case, device, self._network(case), self._set(self._classified(case), device).images)
+
+    def _classified(self, case: Case) -> str:
+        """The set that an inference case classifies."""
+        return "test" if case.batch_size <= len(self.dataset.test) else "train"
+
+    def anchor(self, timed: TimedCase) -> Anchor:
+        """What the regions of a case that is warm must end with; the case ends as it began."""
+        case, config = timed.case, run_config(timed.case, self.config)
+        if isinstance(timed, TimedTraining):
+            return anchor_training(timed, config, self.dataset.train, self._judged.get(case))
+        assert isinstance(timed, TimedInference)
+        return anchor_inference(timed, list(self._network(case).parameters()), self._expected_logits(case, config))
+
+    def _expected_logits(self, case: Case, config: RunConfig) -> Floats:
+        """Logits of the images that `case` classifies, by the reference on the host in float32."""
+        name = self._classified(case)
+        key = (case.hidden, name)
+        if key not in self._logits:
+            images = torch.from_numpy((self.dataset.train if name == "train" else self.dataset.test).images)
+            logits = logits_of(self._reference(config).model, images, device=resolve("cpu"), precision="fp32")
+            self._logits[key] = logits.numpy()
+        return self._logits[key]
 
     def verify(self, timed: TimedCase) -> tuple[float | None, Verdict]:
         """The accuracy on the test set, and the verdict; the case ends as it began."""
@@ -106,15 +131,21 @@ class CaseBuilder:
         config, job = timed.job.config, timed.job
         timed.restore()
         try:
-            losses = torch.from_numpy(losses_of(list(train(timed.runner, job, probe=None))))
+            judged = losses_of(list(train(timed.runner, job, probe=None)))
         except DivergedError as error:
             return None, _diverged(error)
+        self._judged[timed.case] = judged
         test = self._set("test", timed.device)
         evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)
         itself = is_reference(config, device_kind=timed.device.kind, engine=timed.case.engine)
         data = self.dataset
         inputs = VerdictInputs(
-            config=config, model=job.model, training=data.train, test=data.test, evaluation=evaluation, losses=losses
+            config=config,
+            model=job.model,
+            training=data.train,
+            test=data.test,
+            evaluation=evaluation,
+            losses=torch.from_numpy(judged),
         )
         nudge = tolerances(config.execution.precision).rounding
         verdict = judge(
@@ -173,18 +204,13 @@ def _diverged(error: DivergedError) -> Verdict:
     return Verdict(passed=False, reference="none: the training diverged", checks=(check,))
 
 
-def with_compilations(verdict: Verdict, seen: Compilations) -> Verdict:
-    """The verdict, failed if anything was compiled while the case was timed: the compiler was measured, or no graph."""
-    checks = tuple(
-        Check(
-            name=f"no {name}",
-            passed=False,
-            value=float(len(causes)),
-            limit=0.0,
-            detail=causes[0],
-            reason="while it was timed: the shapes of a case never change",
-        )
-        for name, causes in (("recompilation", seen.recompiles), ("graph break", seen.graph_breaks))
-        if causes
+def with_checks(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
+    """The verdict with further checks, each in place of the one of its name; one that failed before stays."""
+    failed = {check.name for check in verdict.failures}
+    new = {check.name: check for check in checks if check.name not in failed}
+    kept = tuple(check for check in verdict.checks if check.name not in new)
+    return replace(
+        verdict,
+        passed=verdict.passed and all(check.passed for check in new.values()),
+        checks=(*kept, *new.values()),
     )
-    return replace(verdict, passed=verdict.passed and not checks, checks=(*verdict.checks, *checks))

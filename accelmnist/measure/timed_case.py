@@ -13,8 +13,9 @@ when their eighths took turns. So a region is cut into slices, and the slices of
 
 Before each slice the weights and the optimizer's state are set back, so that every one does the same work, on the same
 images, and no warm-up helps the result; then a step that isn't timed brings both into the caches, which the case before
-left cold. What a region leaves out is what isn't the step: the order of the images is made and lies on the device
-before, nothing is evaluated, nothing is saved.
+left cold, and the region goes on from there. What a region leaves out is what isn't the step: the order of the images
+is made and lies on the device before, nothing is evaluated, nothing is saved. That it did these very steps, `audit`
+proves, which watches every region from outside.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import cycle, islice
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, cycle, islice
 from random import Random
 from statistics import harmonic_mean, median
 from typing import Any, TypeVar
@@ -34,13 +36,23 @@ import torch
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DeviceError
+from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet
-from accelmnist.device import Device, matmul_precision, memory_errors, set_threads, synchronize
+from accelmnist.device import (
+    Device,
+    idle_threads_sleep,
+    matmul_precision,
+    memory_errors,
+    set_threads,
+    synchronize,
+    threads_in_force,
+)
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
-from accelmnist.engines.plan import Epoch, TrainingPlan
+from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
+from accelmnist.measure.audit import Anchor, Region, Told, audit, observe
 from accelmnist.measure.machine import EnergyMeter
 from accelmnist.measure.plan import LATENCY_BATCH, Case
 from accelmnist.measure.record import Latency
@@ -101,7 +113,8 @@ class TimedCase(ABC):
     """A case that is ready to be timed. A step is a training step, or one call of the classifier.
 
     `compile_s` is what making it ready took if its engine compiles, else None. A region is `slices` times
-    `slice_steps` steps.
+    `slice_steps` steps. With an `anchor`, `regions` keeps what was seen of every slice; `threads` are torch's when the
+    case was made.
     """
 
     compile_s: float | None
@@ -110,21 +123,52 @@ class TimedCase(ABC):
         self.case, self.device = case, device
         self.slices, self.slice_steps = 1, 1
         self.region_s = math.nan
+        self.anchor: Anchor | None = None
+        self.regions: list[Region] = []
+        self.threads = threads_in_force(None)
 
     @abstractmethod
     def run(self, steps: int) -> None:
-        """Run `steps` steps; nothing is synchronized."""
+        """Run `steps` steps, on from where the last ones ended; nothing is synchronized."""
+
+    @property
+    @abstractmethod
+    def given(self) -> int:
+        """Images that the engine was given so far."""
+
+    @abstractmethod
+    def read(self) -> float:
+        """A number of what the last run gave, on the host."""
 
     def restore(self) -> None:  # noqa: B027 - classifying changes nothing
         """Set back what a region changed."""
+
+    def warms_up(self, steps: int) -> bool:
+        """Whether a step that isn't timed goes before a slice of `steps`."""
+        return steps >= _FEWEST_TO_WARM
 
     def time(self, steps: int) -> float:
         """Seconds of `steps` steps from the start, after one that isn't timed if there are several."""
         self.restore()
         with matmul_precision(self.device, self.case.precision):
-            if steps >= _FEWEST_TO_WARM:
+            if self.warms_up(steps):
                 self.run(1)
-            return seconds_of(lambda: self.run(steps), self.device)
+            return self._observed(lambda: seconds_of(lambda: self.run(steps), self.device))
+
+    def _observed(self, clock: Callable[[], float]) -> float:
+        """The seconds by `clock`; what is seen of them from outside is kept."""
+        if self.anchor is None:
+            return clock()
+        synchronize(self.device)  # what was queued before is none of this region's, whoever reads the clocks
+        region = observe(
+            clock,
+            given=lambda: self.given,
+            read=self.read,
+            threads=lambda: threads_in_force(None),
+            deviation=self.anchor.deviation,
+        )
+        self.regions.append(region)
+        return region.seconds
 
     def sample(self) -> float:
         """Images a second of one slice."""
@@ -171,29 +215,66 @@ class TimedTraining(TimedCase):
         super().__init__(case, device)
         self.job = Job(config, device, data)
         engine = engine_class(case.engine)
-        self.runner = prepare(engine, self.job)
+        self._given = 0
+        runner = prepare(engine, self.job)
+        self.runner = replace(runner, train_epoch=self._counting(runner.train_epoch))
         self.compile_s = self.runner.prepare_s if device.kind in engine.compiles_on else None
         self._epoch = self.runner.upload(TrainingPlan(config, len(data)).epoch(0))
+        self._at = 0  # in the epoch
+        self._losses: list[Any] = []  # of the last run, still on the device
         self._weights = [weight.detach().clone() for weight in self.job.model.parameters()]
-        self._state = self.runner.state()
+        self.state = self.runner.state()
+
+    def _counting(self, train_epoch: Callable[[Epoch[Any]], Any]) -> Callable[[Epoch[Any]], Any]:
+        def counted(epoch: Epoch[Any]) -> Any:
+            steps, batch = epoch.order.shape
+            self._given += steps * batch
+            return train_epoch(epoch)
+
+        return counted
 
     def run(self, steps: int) -> None:
-        """Run the first `steps` steps of the first epoch; over and over if it has fewer."""
-        whole, rest = divmod(steps, len(self._epoch))
-        for _ in range(whole):
-            self.runner.train_epoch(self._epoch)
-        if rest:
-            self.runner.train_epoch(self.first_steps(rest))
+        """Run `steps` steps of the first epoch, on from where the last ones ended; it goes round."""
+        self._losses = []
+        while steps:
+            part = self._epoch[self._at : self._at + steps]
+            self._losses.append(self.runner.train_epoch(part))
+            self._at = (self._at + len(part)) % len(self._epoch)
+            steps -= len(part)
+
+    @property
+    def given(self) -> int:
+        """Images that the engine was given so far."""
+        return self._given
+
+    def read(self) -> float:
+        """The last loss."""
+        return float(self._losses[-1][-1])
+
+    @property
+    def losses(self) -> Floats:
+        """The losses of the last run, on the host."""
+        return np.concatenate([self.runner.download(losses) for losses in self._losses])
 
     def first_steps(self, steps: int) -> Epoch[Any]:
         """The plan of the first steps, on the device."""
         return self._epoch[:steps]
 
-    @torch.no_grad()
     def restore(self) -> None:
         """Weights and optimizer as they were before the first step."""
-        torch._foreach_copy_([weight.detach() for weight in self.job.model.parameters()], self._weights)
-        self.runner.load_state(self._state)
+        self.begin_from(self._weights)
+
+    @torch.no_grad()
+    def begin_from(self, weights: Sequence[torch.Tensor]) -> None:
+        """The first step comes next, from these weights."""
+        torch._foreach_copy_(self.weights, list(weights))
+        self.runner.load_state(self.state)
+        self._at = 0
+
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        """The weights themselves, as they are now."""
+        return [weight.detach() for weight in self.job.model.parameters()]
 
 
 class TimedInference(TimedCase):
@@ -209,25 +290,46 @@ class TimedInference(TimedCase):
         self.classify = classifier
         whole = len(images) // case.batch_size
         self._batches = torch.split(images[: whole * case.batch_size], case.batch_size)
-        self._next = cycle(self._batches)
+        # Counted where they are made, and all of it in C: a counter of Python's would cost 2 % of the shortest call.
+        self._answers = zip(map(self.classify, cycle(self._batches)), count(), strict=False)
+        self._last: tuple[torch.Tensor, int] = (torch.empty(0), -1)  # the latest logits, and which call's they are
         with matmul_precision(device, case.precision):
             first = seconds_of(self._call, device)
             again = seconds_of(self._call, device)
         compiles = device.kind in engine_class(case.engine).compiles_on
         self.compile_s = max(first - again, 0.0) if compiles else None
 
-    def _call(self) -> torch.Tensor:
-        return self.classify(next(self._next))
+    def _call(self) -> None:
+        self._last = next(self._answers)
 
     def run(self, steps: int) -> None:
         """Classify `steps` batches."""
-        for batch in islice(self._next, steps):
-            self.classify(batch)
+        (self._last,) = deque(islice(self._answers, steps), maxlen=1)
+
+    @property
+    def given(self) -> int:
+        """Images that the engine was given so far."""
+        logits, call = self._last
+        return (call + 1) * len(logits)
+
+    def read(self) -> float:
+        """The last logit."""
+        return float(self._last[0][-1, -1])
+
+    @property
+    def first_batch(self) -> torch.Tensor:
+        """The first batch of images."""
+        return self._batches[0]
+
+    @property
+    def answered(self) -> tuple[torch.Tensor, int]:
+        """The logits of the last call, and which of the batches it was given."""
+        logits, call = self._last
+        return logits, call % len(self._batches)
 
     def run_empty(self, steps: int) -> None:
         """Take the batches, and leave them."""
-        for _ in islice(self._next, steps):
-            pass
+        deque(islice(zip(cycle(self._batches), count(), strict=False), steps), maxlen=1)
 
     def latencies(self, calls: int) -> Iterator[float]:
         """Seconds of single calls, each synchronized at both ends."""
@@ -263,6 +365,22 @@ class WarmCase:
             self._images += timed.slice_steps * timed.case.batch_size
         return speed
 
+    def audit(self, samples: Sequence[float]) -> tuple[Check, ...]:
+        """The checks of all that was timed; `samples` are what is told of it."""
+        timed = self.timed
+        if timed.anchor is None:
+            return ()
+        told = Told(
+            images=timed.slice_steps * timed.case.batch_size,
+            slices=timed.slices,
+            samples=samples,
+            threads=timed.case.threads or self._threads,
+            prepared_threads=timed.threads,
+            watches_processor=timed.device.kind == "cpu" and idle_threads_sleep(),
+            has_queue=timed.device.kind != "cpu",
+        )
+        return (*audit(timed.regions, timed.anchor, told), *_check_compilations(self.compilations))
+
     @property
     def joules_per_image(self) -> float | None:
         """All that was counted over all images, or None: a counter that moves in steps is right on average alone."""
@@ -276,3 +394,19 @@ class WarmCase:
         p50, p90, p99 = np.quantile(self.latencies, [0.5, 0.9, 0.99]).tolist()
         calls = len(self.latencies)
         return Latency(calls=calls, p50_s=p50, p90_s=p90, p99_s=p99, worst_s=max(self.latencies))
+
+
+def _check_compilations(seen: Compilations) -> tuple[Check, ...]:
+    """A failed check if anything was compiled while the case was timed: the compiler was measured, or no graph."""
+    return tuple(
+        Check(
+            name=f"no {name}",
+            passed=False,
+            value=float(len(causes)),
+            limit=0.0,
+            detail=causes[0],
+            reason="while it was timed: the shapes of a case never change",
+        )
+        for name, causes in (("recompilation", seen.recompiles), ("graph break", seen.graph_breaks))
+        if causes
+    )

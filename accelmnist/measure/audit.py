@@ -1,0 +1,258 @@
+"""What a benchmark proves of its own timed regions, so that no figure is of other work than its case's.
+
+While a region runs it is watched from outside its clock, and afterwards, off the clock, its result is looked at:
+
+images        that the engine was given while the clock ran: those that are counted, no step more and none less
+result        the weights and losses of a training, the logits of a classification: those of exactly these steps of this
+              case from its first weights. What they must be, an `Anchor`, was found once, and not by what is timed. If
+              two ways of running the steps gave the same to the bit, a region's must be the same to the bit too
+seconds       held against two other clocks of the kernel: the raw one, which nothing adjusts, and the time of day. A
+              clock that is being set may leave one of them, but not both
+settling      a result is read to the host twice, at once after the clock stopped: if the first read takes longer, the
+              device was still at work
+threads       torch's number, and what the processor says: seconds of all threads over seconds passed
+samples       are images over seconds of the very regions that the case itself has seen, round by round
+
+A region may be disturbed between two clocks' readings, so those are held by what nearly all regions say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelmnist.core.records import Check
+
+_CLOCKS_APART = 0.005
+_READING_S = 2e-5  # what reading the clocks takes, by far
+_DISTURBED = 0.05  # the share of regions that may be
+_UNSETTLED_S = 5e-5
+_BUSIER = 1.05  # the processor's own count is this coarse
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The clocks at one moment, in seconds: processor time used, the kernel's raw clock, and the time of day.
+
+    The last is read next to the region, at either end: reading the first one enters the kernel, which may well give
+    the processor to somebody else.
+    """
+
+    cpu: float
+    raw: float
+    day: float
+
+    @classmethod
+    def before(cls) -> Readings:
+        """Read them before a region."""
+        return cls(time.process_time(), time.clock_gettime(time.CLOCK_MONOTONIC_RAW), time.time())
+
+    @classmethod
+    def after(cls) -> Readings:
+        """Read them after a region."""
+        day, raw = time.time(), time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
+        return cls(time.process_time(), raw, day)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """One timed region as seen from outside: `seconds` by its own clock, `raw_s`, `day_s`, `cpu_s` by the others.
+
+    `images` is what the engine was given meanwhile, `threads` torch's number at the end, `settle_s` how much longer a
+    first read of the result took than a second; `deviation` is how far the result is from the anchor's.
+    """
+
+    images: int
+    seconds: float
+    raw_s: float
+    day_s: float
+    cpu_s: float
+    threads: int
+    settle_s: float
+    deviation: float
+
+    @property
+    def clock_error(self) -> float:
+        """By what share the clock that was used is apart from both others."""
+        apart = min(abs(self.raw_s - self.seconds), abs(self.day_s - self.seconds))
+        return max(apart - _READING_S, 0.0) / self.raw_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """What a region must end with: `deviation` says how far it is from that now, and may be `limit` at most.
+
+    `is_exact`: two ways of running the same steps agreed to the bit. `checks` are of the anchor itself.
+    """
+
+    deviation: Callable[[], float]
+    limit: float
+    reason: str
+    is_exact: bool = False
+    checks: tuple[Check, ...] = ()
+
+
+def observe(
+    clock: Callable[[], float],
+    *,
+    given: Callable[[], int],
+    read: Callable[[], object],
+    threads: Callable[[], int],
+    deviation: Callable[[], float],
+) -> Region:
+    """Let `clock` time a region, and return what was seen of it from outside.
+
+    `given` says how many images the engine was given so far, `read` reads a number of the result to the host.
+    """
+    images, before = given(), Readings.before()
+    seconds = clock()
+    after, images = Readings.after(), given() - images
+    first_s, second_s = _time(read), _time(read)
+    return Region(
+        images=images,
+        seconds=seconds,
+        raw_s=after.raw - before.raw,
+        day_s=after.day - before.day,
+        cpu_s=after.cpu - before.cpu,
+        threads=threads(),
+        settle_s=first_s - second_s,
+        deviation=deviation(),
+    )
+
+
+def _time(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What is told of a case's regions: `images` of each, `slices` regions a sample, threads, and the `samples`.
+
+    `prepared_threads` are those that it was made ready with; `watches_processor` says whether the processor's time
+    tells who works, `has_queue` whether the device may still be at work when a call returns.
+    """
+
+    images: int
+    slices: int
+    samples: Sequence[float]
+    threads: int
+    prepared_threads: int
+    watches_processor: bool
+    has_queue: bool
+
+
+def audit(regions: Sequence[Region], anchor: Anchor, told: Told) -> tuple[Check, ...]:
+    """The checks of what was timed; none if nothing was."""
+    if not regions:
+        return ()
+    checks = [
+        *anchor.checks,
+        _check_images(regions, told),
+        *_check_result(regions, anchor),
+        _check_clock(regions),
+        *([_check_settled(regions)] if told.has_queue else []),
+        *_check_threads(regions, told),
+        _check_samples(regions, told),
+    ]
+    return tuple(checks)
+
+
+def _check_images(regions: Sequence[Region], told: Told) -> Check:
+    apart = max(abs(region.images - told.images) for region in regions)
+    return Check.at_most(
+        "images miscounted",
+        apart,
+        0.0,
+        detail=f"most of {len(regions)} regions of {told.images} images",
+        reason="the engine is given what is counted while the clock runs: no step more, none less",
+    )
+
+
+def _check_result(regions: Sequence[Region], anchor: Anchor) -> list[Check]:
+    deviations = np.array([region.deviation for region in regions])
+    far = Check.at_most(
+        "deviation of a timed result",
+        float(deviations.max()),
+        anchor.limit,
+        detail=f"largest of {len(regions)} regions",
+        reason=anchor.reason,
+    )
+    if not anchor.is_exact:
+        return [far]
+    other = Check.at_most(
+        "share of timed results in other bits",
+        float((deviations != 0).mean()),
+        0.5,
+        detail="regions that end unlike the same steps untimed",
+        reason="two untimed ways agreed to the bit",
+    )
+    return [far, other]
+
+
+def _check_clock(regions: Sequence[Region]) -> Check:
+    """The error that all but a few regions stay within: two of them may always be disturbed."""
+    errors = sorted(region.clock_error for region in regions)
+    spared = max(2, int(_DISTURBED * len(errors)))
+    return Check.at_most(
+        "error of the clock",
+        errors[-1 - spared] if len(errors) > spared else 0.0,
+        _CLOCKS_APART,
+        detail=f"against the kernel's raw clock and the time of day, {len(errors)} regions",
+        reason="good clocks are within a thousandth",
+    )
+
+
+def _check_settled(regions: Sequence[Region]) -> Check:
+    unsettled = float(np.median([region.settle_s for region in regions])) - _UNSETTLED_S
+    return Check.at_most(
+        "share of work after the clock",
+        max(unsettled, 0.0) / float(np.median([region.seconds for region in regions])),
+        _CLOCKS_APART,
+        detail="how much longer a first read of the result took than a second",
+        reason="a device that was synchronized has nothing left to do",
+    )
+
+
+def _check_threads(regions: Sequence[Region], told: Told) -> list[Check]:
+    seen = {told.prepared_threads, *(region.threads for region in regions)}
+    checks = [
+        Check.at_most(
+            "threads off those asked for",
+            max(abs(threads - told.threads) for threads in seen),
+            0.0,
+            detail=f"{told.threads} asked for; {', '.join(map(str, sorted(seen)))} seen",
+            reason="a case is made ready and runs on its own number of threads",
+        )
+    ]
+    if told.watches_processor:
+        checks.append(
+            Check.at_most(
+                "busy threads",
+                float(np.median([region.cpu_s / region.raw_s for region in regions])),
+                _BUSIER * told.threads,
+                detail="seconds of all threads over seconds passed",
+                reason=f"{told.threads} threads can't be busy for longer",
+            )
+        )
+    return checks
+
+
+def _check_samples(regions: Sequence[Region], told: Told) -> Check:
+    """Of slices of equal work a sample is all images over all seconds."""
+    parts = [regions[start : start + told.slices] for start in range(0, len(regions), told.slices)]
+    own = [sum(region.images for region in part) / sum(region.seconds for region in part) for part in parts]
+    alike = len(own) == len(told.samples) and len(regions) % told.slices == 0
+    apart = max((abs(sample / speed - 1) for sample, speed in zip(told.samples, own, strict=False)), default=0.0)
+    return Check.at_most(
+        "samples not of these regions",
+        apart if alike else float("inf"),
+        _ROUNDING,
+        detail=f"{len(told.samples)} samples, {len(own)} rounds of regions; the largest difference, as a share",
+        reason="a sample is images over seconds of the case's own regions",
+    )
