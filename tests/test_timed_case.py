@@ -137,12 +137,17 @@ def test_a_compiling_engine_tells_what_compiling_took_and_eager_has_none(
     assert inference.compile_s is None
 
 
-def test_classifying_goes_round_all_images_in_batches(inference: TimedInference, data: DeviceSet) -> None:
+def test_classifying_goes_round_all_images_in_batches(data: DeviceSet, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    inference.classify = lambda batch: seen.append(batch)
-    inference.run(len(data) // 100)
+    listing = lambda batch: seen.append(batch) or torch.zeros(len(batch), 10)  # noqa: E731
+    monkeypatch.setattr(EagerEngine, "classifier", classmethod(lambda *_: listing))
+    asked = case(mode="inference", optimizer=None, batch_size=100)
+    timed = TimedInference(asked, CPU, MLP(run_config(asked, BenchConfig()).model, seed=0), data.images)
+    seen.clear()
+    timed.run(len(data) // 100)
     assert {len(batch) for batch in seen} == {100}
     assert len({batch.data_ptr() for batch in seen}) == len(data) // 100
+    assert timed.given == 100 * (2 + len(data) // 100)  # making it ready takes two calls
 
 
 def test_single_calls_are_timed_one_by_one(inference: TimedInference) -> None:
