@@ -1,0 +1,217 @@
+"""Faults of single engines: the native C++, the compiled step, graphs, and Triton's kernels."""
+
+from __future__ import annotations
+
+from bench.studies.faults.fault import FUSED, fault
+
+_NATIVE = "engines/native/src"
+_COMPILED = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine compiled"
+_GRAPHS = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine cuda_graph --device cpu"
+_TRITON = "run --data {data} --hidden 16 --batch-size 250 --epochs 2 --engine fused --device cpu"
+_PERSISTENT = "run --data {data} --hidden 16 --batch-size 250 --epochs 2 --engine persistent --device cpu"
+
+NATIVE = (
+    fault(
+        "native-count-stands-still",
+        "Adam's corrections are those of the call's first step",
+        f"{_NATIVE}/update.h",
+        "const double count = job.count + static_cast<double>(step) + 1,",
+        "const double count = job.count + 1,",
+    ),
+    fault(
+        "native-square-not-corrected",
+        "Adam's square is not corrected",
+        f"{_NATIVE}/update.h",
+        "params.sqrt_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(job.beta2, count)));",
+        "params.sqrt_correction = 1.0f;",
+    ),
+    fault(
+        "native-decay-ends",
+        "weights decay no more after step 17",
+        f"{_NATIVE}/update.h",
+        "params.momentum = static_cast<float>(job.momentum);",
+        "params.momentum = static_cast<float>(job.momentum);\n    if (count > 17) params.decay = 0;",
+    ),
+    fault(
+        "native-last-image-left-out",
+        "the batch's last image is left out of the outputs' gradient",
+        f"{_NATIVE}/head.h",
+        "        for (int64_t image = 0; image < batch; ++image) {\n"
+        "            const Floats value = load(panel.values + image * panel.width + vector * kLanes);",
+        "        for (int64_t image = 0; image + 1 < batch; ++image) {\n"
+        "            const Floats value = load(panel.values + image * panel.width + vector * kLanes);",
+    ),
+    fault(
+        "native-faint-pixels-lost",
+        "pixels of 1 and 2 are taken for black",
+        f"{_NATIVE}/pixel_lists.h",
+        "        const uint8_t* bytes = pixels + number * kBlockPixels;\n",
+        "        uint8_t seen[kBlockPixels];\n"
+        "        for (int at = 0; at < kBlockPixels; ++at) {\n"
+        "            const uint8_t pixel = pixels[number * kBlockPixels + at];\n"
+        "            seen[at] = pixel < 3 ? 0 : pixel;\n        }\n        const uint8_t* bytes = seen;\n",
+    ),
+    fault(
+        "native-dropout-not-in-the-gradient",
+        "dropout's scale is left out of the gradient",
+        f"{_NATIVE}/train.h",
+        "const auto scale = static_cast<float>(1 / (1 - job.dropout));",
+        "const auto scale = 1.0f;",
+        command=f"{FUSED} --dropout 0.2",
+    ),
+    fault(
+        "native-smoothing-left-out-of-the-own-class",
+        "smoothing's share is missing in the target of an image's own class",
+        f"{_NATIVE}/head.h",
+        "spec.own_target = static_cast<float>(1 - job.label_smoothing) + spec.other_target;",
+        "spec.own_target = static_cast<float>(1 - job.label_smoothing);",
+    ),
+    fault(
+        "native-second-panel-late",
+        "the second layer's biases are updated every other step",
+        f"{_NATIVE}/train.h",
+        "        update_head_bias(params);\n",
+        "        if (static_cast<int64_t>(params.rate * 1e9f) % 2 == 0) update_head_bias(params);\n",
+    ),
+)
+
+COMPILED = (
+    fault(
+        "compiled-remainder-left-out",
+        "the steps after the last full call of an epoch are left out, and their losses are the last ones",
+        "engines/step/compiled_steps.py",
+        "losses.append(compiled()[: len(part)])",
+        "losses.append(compiled()[: len(part)] if len(part) in (1, loop.capacity) else losses[-1][-len(part) :])",
+        command=_COMPILED,
+    ),
+    fault(
+        "compiled-corrections-late",
+        "Adam's corrections are those of the step before",
+        "engines/step/compiled_steps.py",
+        "return position + 1, losses, *self._step.corrections(after), *after",
+        "return position + 1, losses, *self._step.corrections(carried[correction_count:]), *after",
+        command=_COMPILED,
+    ),
+    fault(
+        "compiled-seed-stale",
+        "the dropout seed is that of the call's first step",
+        "engines/step/compiled_steps.py",
+        "self._plan.dropout_seeds.index_select(0, index).view(()),",
+        "self._plan.dropout_seeds[0].view(()),",
+        command=f"{_COMPILED} --dropout 0.2",
+    ),
+)
+
+GRAPHS = (
+    fault(
+        "graphs-rates-frozen",
+        "the rates are those of the first filling",
+        "engines/plan.py",
+        "self.order[here], self.learning_rates[here] = part.order, part.learning_rates",
+        "self.order[here] = part.order",
+        command=_GRAPHS,
+        stand_in="graphs",
+    ),
+    fault(
+        "graphs-seeds-frozen",
+        "the dropout seeds are those of the first filling",
+        "engines/plan.py",
+        "        self.dropout_seeds[here] = part.dropout_seeds\n",
+        "",
+        command=f"{_GRAPHS} --dropout 0.2",
+        stand_in="graphs",
+    ),
+    fault(
+        "graphs-warm-up-kept",
+        "what capturing changed in the weights stays",
+        "engines/step/replay.py",
+        "        torch._foreach_copy_(changed, before)\n",
+        "        torch._foreach_copy_(changed[1:], before[1:])\n",
+        command=_GRAPHS,
+        stand_in="graphs",
+    ),
+    fault(
+        "graphs-rest-not-filled",
+        "chunks of fewer than 4 steps replay the steps of the chunk before",
+        "engines/step/replay.py",
+        "            self.chunk.step_inputs.fill(epoch[here])\n",
+        "            if size >= 4 or size == len(epoch):\n                self.chunk.step_inputs.fill(epoch[here])\n",
+        command=_GRAPHS,
+        stand_in="graphs",
+    ),
+    fault(
+        "graphs-scale-left-out",
+        "fp16's gradients are not scaled, but divided",
+        "engines/step/torch_steps.py",
+        "gradient = self.update.scaled((outputs - targets) * (1 / self._batch))",
+        "gradient = (outputs - targets) * (1 / self._batch)",
+        command=f"{_GRAPHS} --amp fp16",
+        stand_in="graphs",
+    ),
+    fault(
+        "graphs-gradient-by-the-capacity",
+        "the gradient is divided by the batch and one",
+        "engines/step/torch_steps.py",
+        "gradient = self.update.scaled((outputs - targets) * (1 / self._batch))",
+        "gradient = self.update.scaled((outputs - targets) * (1 / (self._batch + 1)))",
+        command=f"{_GRAPHS} --optimizer sgd",
+        stand_in="graphs",
+    ),
+)
+
+TRITON = (
+    fault(
+        "triton-epsilon-inside-the-root",
+        "epsilon stands inside the root",
+        "engines/triton/kernels/pieces.py",
+        "(tl.sqrt_rn(second) * factors.root + rule.epsilon)",
+        "tl.sqrt_rn(second * factors.root * factors.root + rule.epsilon)",
+        command=_TRITON,
+        stand_in="triton",
+    ),
+    fault(
+        "triton-biases-not-averaged",
+        "the biases' gradients are not divided by the batch",
+        "engines/triton/kernels/update.py",
+        "unit_sums * (1 / BLOCK.batch)",
+        "unit_sums",
+        command=f"{_TRITON} --optimizer sgd",
+        stand_in="triton",
+    ),
+    fault(
+        "triton-count-late",
+        "Adam's corrections are those of the step before",
+        "engines/triton/chunk.py",
+        "before = count + torch.arange(steps, device=count.device)",
+        "before = (count + torch.arange(steps, device=count.device) - 1).clamp(min=0)",
+        command=_TRITON,
+        stand_in="triton",
+    ),
+    fault(
+        "triton-no-decay",
+        "AdamW's weights don't decay",
+        "engines/triton/kernels/pieces.py",
+        "value *= 1 - factors.rate * rule.decay",
+        "value *= 1",
+        command=_TRITON,
+        stand_in="triton",
+    ),
+    fault(
+        "persistent-output-bias-frozen",
+        "the outputs' biases are never updated",
+        "engines/triton/kernels/persistent.py",
+        "    if unit_block == 0:\n        update_parameter(second.out_bias,",
+        "    if unit_block == 99:\n        update_parameter(second.out_bias,",
+        command=_PERSISTENT,
+        stand_in="persistent",
+    ),
+    fault(
+        "persistent-count-of-an-epoch",
+        "Adam's count begins anew in every launch after the first hundred steps",
+        "engines/triton/persistent_epochs.py",
+        "        self._count += len(epoch)\n",
+        "        self._count += len(epoch)\n        self._count.fmod_(40)\n",
+        command=_PERSISTENT,
+        stand_in="persistent",
+    ),
+)

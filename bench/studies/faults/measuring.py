@@ -1,0 +1,485 @@
+"""Faults of measurement and of what is made of the samples."""
+
+from __future__ import annotations
+
+from bench.studies.faults.fault import BENCH, EAGER, FUSED, INFERENCE, Edit, Fault, fault
+
+_TIMED = "measure/timed_case.py"
+_RUN_CLOCK = "        train_s = time.perf_counter() - started\n    return runner.download(losses), train_s"
+_SECONDS = "    work()\n    synchronize(device)\n    return time.perf_counter() - started\n"
+_ORDER = "losses = runner.train_epoch(runner.upload(plan.epoch(number)))"
+_THREADS = f"{BENCH} --threads 1,2"
+
+MEASUREMENT = (
+    fault(
+        "half-the-steps",
+        "half of the steps run, and all are counted",
+        _TIMED,
+        "        whole, rest = divmod(steps, len(self._epoch))\n",
+        "        steps = max(steps // 2, 1)\n        whole, rest = divmod(steps, len(self._epoch))\n",
+        command=BENCH,
+    ),
+    fault(
+        "half-the-batch",
+        "half of every batch is trained on while it is timed",
+        _TIMED,
+        "        self._weights = [weight.detach()",
+        "        self._epoch = self._epoch.map(lambda one: one[:, : one.shape[1] // 2].copy() if one.ndim == 2 and"
+        " isinstance(one, np.ndarray) else one[:, : one.shape[1] // 2].contiguous() if one.ndim == 2 else one)\n"
+        "        self._weights = [weight.detach()",
+        command=BENCH,
+    ),
+    fault(
+        "half-the-units",
+        "the network that is timed has half of the hidden units",
+        "measure/case_builder.py",
+        'return TimedTraining(case, device, run_config(case, self.config), self._set("train", device))',
+        "config = run_config(case, self.config)\n"
+        "            config = replace(config, model=replace(config.model, hidden=(config.model.hidden[0] // 2,)))\n"
+        '            return TimedTraining(case, device, config, self._set("train", device))',
+        command=BENCH,
+    ),
+    fault(
+        "clock-slow",
+        "the clock of a region is 2 % slow",
+        _TIMED,
+        _SECONDS,
+        _SECONDS.replace("time.perf_counter() - started", "0.98 * (time.perf_counter() - started)"),
+        command=BENCH,
+    ),
+    fault(
+        "clock-of-the-run-slow",
+        "the clock of a run's epochs is 2 % slow",
+        "training/loop.py",
+        _RUN_CLOCK,
+        _RUN_CLOCK.replace("time.perf_counter() - started", "0.98 * (time.perf_counter() - started)"),
+    ),
+    fault(
+        "clock-of-the-processor",
+        "the clock of a region counts the process's own time over the cores",
+        _TIMED,
+        "    started = time.perf_counter()\n    work()\n    synchronize(device)\n    return"
+        " time.perf_counter() - started\n",
+        "    started = time.process_time()\n    work()\n    synchronize(device)\n"
+        "    return (time.process_time() - started) / torch.get_num_threads() or 1e-9\n",
+        command=BENCH,
+    ),
+    fault(
+        "warm-up-counted",
+        "the step that warms is counted among those timed",
+        _TIMED,
+        "return self.slice_steps * self.case.batch_size / self.time(self.slice_steps)",
+        "return (self.slice_steps + 1) * self.case.batch_size / self.time(self.slice_steps)",
+        command=BENCH,
+    ),
+    fault(
+        "warm-up-on-the-clock",
+        "the step that warms is on the clock and not counted",
+        _TIMED,
+        "            return seconds_of(lambda: self.run(steps), self.device)\n",
+        "            return seconds_of(lambda: self.run(steps + 1), self.device)\n",
+        command=BENCH,
+    ),
+    fault(
+        "replay-stale",
+        "after the first region nothing runs any more but a wait",
+        _TIMED,
+        "        for _ in range(whole):\n            self.runner.train_epoch(self._epoch)\n",
+        "        self.regions = getattr(self, 'regions', 0) + 1\n        if self.regions > 40:\n"
+        "            time.sleep(1e-5 * steps)\n            return\n"
+        "        for _ in range(whole):\n            self.runner.train_epoch(self._epoch)\n",
+        command=BENCH,
+    ),
+    fault(
+        "first-steps-over-and-over",
+        "a region runs its first step over and over",
+        _TIMED,
+        "        return self._epoch[:steps]\n",
+        "        return Epoch(self._epoch.order[:1].repeat(steps, *(1,) * isinstance(self._epoch.order, torch.Tensor))"
+        " if isinstance(self._epoch.order, torch.Tensor) else self._epoch.order[:1].repeat(steps, axis=0),\n"
+        "                     self._epoch.learning_rates[:steps], self._epoch.dropout_seeds[:steps])\n",
+        command=BENCH,
+    ),
+    fault(
+        "not-set-back",
+        "the weights are not set back before a region",
+        _TIMED,
+        "        torch._foreach_copy_([weight.detach() for weight in self.job.model.parameters()], self._weights)\n",
+        "",
+        command=BENCH,
+    ),
+    fault(
+        "another-engine",
+        "the case eager is timed with the engine fused",
+        _TIMED,
+        "        engine = engine_class(case.engine)\n        self.runner",
+        '        engine = engine_class("fused" if case.engine == "eager" else case.engine)\n        self.runner',
+        command=BENCH,
+    ),
+    fault(
+        "samples-swapped",
+        "the samples of the cases lie under each other's names",
+        _TIMED,
+        "    return {key: failures[key] if key in failures else harmonic_mean(rates[key]) for key in samplers}",
+        "    named = dict(zip(samplers, [*list(samplers)[1::-1], *list(samplers)[2:]], strict=True))\n"
+        "    return {key: failures[key] if key in failures else harmonic_mean(rates[named[key]]) for key in samplers}",
+        command=BENCH,
+    ),
+    fault(
+        "threads-not-set",
+        "the number of threads of a case is not set",
+        _TIMED,
+        "        set_threads(self._threads)\n",
+        "",
+        command=_THREADS,
+    ),
+    fault(
+        "threads-all-native",
+        "the native kernels take all cores, whatever was asked for",
+        "engines/native/network.py",
+        "            threads=self.threads,\n            level=native.chosen_level(),\n        )\n        self.count",
+        "            threads=2,\n            level=native.chosen_level(),\n        )\n        self.count",
+        command=_THREADS,
+    ),
+    fault(
+        "best-slice",
+        "a sample is the rate of its best slice",
+        _TIMED,
+        "harmonic_mean(rates[key]) for key in samplers}",
+        "max(rates[key]) for key in samplers}",
+        command=BENCH,
+    ),
+    fault(
+        "slow-slice-dropped",
+        "a sample leaves out its slowest slice",
+        _TIMED,
+        "harmonic_mean(rates[key]) for key in samplers}",
+        "harmonic_mean(sorted(rates[key])[1:] or rates[key]) for key in samplers}",
+        command=BENCH,
+    ),
+    fault(
+        "order-off-the-clock",
+        "the order of an epoch is made before its clock starts",
+        "training/loop.py",
+        "        synchronize(job.device)\n        started = time.perf_counter()\n        if average is not None:\n"
+        "            average.resume_training()\n",
+        "        made = plan.epoch(number)\n        plan.epoch = lambda _: made\n        synchronize(job.device)\n"
+        "        started = time.perf_counter()\n        del plan.epoch\n        if average is not None:\n"
+        "            average.resume_training()\n",
+        unfindable="what is made before the clock starts leaves no trace in what is made: only its words are wrong",
+    ),
+    fault(
+        "augmentation-off-the-clock",
+        "the images are moved before the clock starts",
+        "training/loop.py",
+        "        synchronize(job.device)\n        started = time.perf_counter()\n        if average is not None:\n",
+        "        if job.augmentation is not None:\n            job.augmentation.write(number)\n"
+        "        synchronize(job.device)\n        started = time.perf_counter()\n        if average is not None:\n",
+        command=f"{FUSED} --augment affine",
+        unfindable="as above; it also does the work twice, which is only slow",
+    ),
+    fault(
+        "train-time-of-half-the-epochs",
+        "the training's time leaves out the slowest epoch",
+        "training/run.py",
+        "train_s = sum(figures.train_s for figures in epochs)",
+        "train_s = sum(sorted(figures.train_s for figures in epochs)[:-1])",
+    ),
+    fault(
+        "rate-of-the-best-epoch",
+        "the run's images/s are those of its best epoch",
+        "training/run.py",
+        "images_per_s=images / train_s if train_s else None)",
+        "images_per_s=max((figures.images_per_s for figures in epochs), default=None))",
+    ),
+    fault(
+        "p99-is-p90",
+        "p99 is p90",
+        _TIMED,
+        "np.quantile(self.latencies, [0.5, 0.9, 0.99]).tolist()",
+        "np.quantile(self.latencies, [0.5, 0.9, 0.9]).tolist()",
+        command=INFERENCE,
+    ),
+    fault(
+        "latency-of-the-second-half",
+        "the calls above the median count for half in the latencies",
+        _TIMED,
+        "        if not self.latencies:\n            return None\n        p50",
+        "        if not self.latencies:\n            return None\n"
+        "        self.latencies = [min(one, 2 * float(np.median(self.latencies))) for one in"
+        " self.latencies]\n        p50",
+        command=INFERENCE,
+    ),
+    fault(
+        "inference-of-one-image",
+        "every call classifies the first image again",
+        _TIMED,
+        "        for batch in islice(self._next, steps):\n            self.classify(batch)\n",
+        "        for _ in range(steps):\n            self.classify(self._batches[0])\n",
+        command=INFERENCE,
+    ),
+    fault(
+        "inference-half-the-calls",
+        "every other call is left out",
+        _TIMED,
+        "        for batch in islice(self._next, steps):\n            self.classify(batch)\n",
+        "        for number, batch in enumerate(islice(self._next, steps)):\n"
+        "            if number % 2 == 0:\n                self.classify(batch)\n",
+        command=INFERENCE,
+    ),
+    fault(
+        "flops-twice",
+        "a step's arithmetic is counted twice",
+        "measure/limits/cost.py",
+        "return 2 * self.rows * self.inner * self.columns",
+        "return 4 * self.rows * self.inner * self.columns",
+        command=BENCH,
+    ),
+    fault(
+        "probe-half",
+        "the matrix product that is the limit counts as half of its arithmetic",
+        "measure/limits/probes.py",
+        "amount=2 * side**3,",
+        "amount=side**3,",
+        command=BENCH,
+    ),
+    fault(
+        "compile-time-left-out",
+        "the time that an engine compiles is told as 0",
+        "training/loop.py",
+        "return replace(runner, prepare_s=time.perf_counter() - started)",
+        "return replace(runner, prepare_s=0.0)",
+        command="run --data {data} --hidden 32 --batch-size 64 --epochs 1 --engine compiled",
+    ),
+)
+
+_SUMMARY = "measure/statistics/summary.py"
+_COMPARISON = "measure/statistics/comparison.py"
+_CONCLUSION = "measure/conclusion.py"
+
+STATISTICS = (
+    fault(
+        "best-for-the-median",
+        "the best sample stands for the median",
+        _SUMMARY,
+        "return Summary(median=median, low=low, high=high,",
+        "return Summary(median=float(ordered[-1]), low=low, high=high,",
+        command=BENCH,
+    ),
+    fault(
+        "mean-for-the-median",
+        "the mean stands for the median",
+        _SUMMARY,
+        "return Summary(median=median, low=low, high=high,",
+        "return Summary(median=float(ordered.mean()), low=low, high=high,",
+        command=BENCH,
+    ),
+    fault(
+        "interval-of-half",
+        "the interval covers 50 %, and says 95",
+        _SUMMARY,
+        "    low, high = _median_interval(ordered, confidence)\n    return Summary",
+        "    low, high = _median_interval(ordered, 0.5)\n    return Summary",
+        command=BENCH,
+    ),
+    fault(
+        "interval-of-ninety",
+        "the interval covers 90 %, and says 95",
+        _SUMMARY,
+        "    low, high = _median_interval(ordered, confidence)\n    return Summary",
+        "    low, high = _median_interval(ordered, 0.9)\n    return Summary",
+        command=BENCH,
+    ),
+    fault(
+        "slow-sample-dropped",
+        "the slowest sample of a case is thrown away",
+        "measure/record.py",
+        "images_per_s=summarize((*before, speed)), rounds=(*result.rounds, number))",
+        "images_per_s=summarize((*before, speed) if not before or speed > min(before) else (*before, max(before))),"
+        " rounds=(*result.rounds, number))",
+        command=BENCH,
+    ),
+    fault(
+        "speed-up-over-another",
+        "a speed-up is over the slowest case, not over its baseline",
+        _CONCLUSION,
+        "over = None if base is None or base == case else paired(results[base], result)",
+        "over = None if base is None or base == case else paired(result, results[base])",
+        command=BENCH,
+    ),
+    fault(
+        "speed-up-over-itself",
+        "a speed-up is over half of the case's own speed",
+        _COMPARISON,
+        "ratio, low, high = math.exp(estimate), math.exp(low), math.exp(high)",
+        "ratio, low, high = math.exp(estimate) * 1.05, math.exp(low) * 1.05, math.exp(high) * 1.05",
+        command=BENCH,
+    ),
+    fault(
+        "p-value-one-sided",
+        "the p-value is one-sided",
+        _COMPARISON,
+        "return math.erfc(max(surplus - 0.5, 0) / contrasts.deviation / math.sqrt(2))",
+        "return math.erfc(max(surplus - 0.5, 0) / contrasts.deviation / math.sqrt(2)) / 2",
+        command=BENCH,
+    ),
+    fault(
+        "ranks-turned-round",
+        "the slowest case has rank 1",
+        _CONCLUSION,
+        "sorted(medians, key=medians.__getitem__, reverse=True)",
+        "sorted(medians, key=medians.__getitem__)",
+        command=BENCH,
+    ),
+    fault(
+        "rounds-unpaired",
+        "a pair's samples are of neighbouring rounds",
+        _CONCLUSION,
+        "return compare([theirs[number] for number in common], [ours[number] for number in common], paired=True)",
+        "return compare([theirs[number] for number in common], [ours[number] for number in"
+        " reversed(common)], paired=True)",
+        command=BENCH,
+    ),
+    fault(
+        "symptoms-hidden",
+        "no symptom is ever told",
+        "measure/statistics/symptoms.py",
+        "    return tuple(filter(None, [*symptoms, _machine_busy(load), _gpu_throttled(load)]))",
+        "    return tuple(filter(None, [*symptoms, _machine_busy(load), _gpu_throttled(load)]))[:0]",
+        command=f"{BENCH} --time-limit 7",
+    ),
+    fault(
+        "wrong-case-ranked",
+        "a failed verdict is forgotten",
+        "measure/case_builder.py",
+        "        timed.restore()\n        return evaluation.metrics.accuracy, verdict",
+        "        timed.restore()\n        return evaluation.metrics.accuracy, replace(verdict, passed=True)",
+        command=BENCH,
+        unfindable="in a right program no verdict fails, so there is nothing to forget",
+    ),
+)
+
+
+def _harmless(name: str, what: str, *edits: Edit, command: str = FUSED) -> Fault:
+    return Fault(name, what, edits, command=command, harmless=True)
+
+
+HARMLESS = (
+    _harmless(
+        "relu-slope-at-zero",
+        "the rectifier's slope at exactly 0 is 1",
+        Edit("engines/model.py", '"relu": F.relu,', '"relu": lambda values: values.where(values >= 0, 0.0),'),
+        command=EAGER,
+    ),
+    _harmless(
+        "native-leaky-slope-at-zero",
+        "the leaky rectifier's slope at exactly 0 is 1, in C++",
+        Edit(
+            "engines/native/src/activation.h",
+            "grad = x > 0.0f ? broadcast(1.0f) : broadcast(0.01f);",
+            "grad = x >= 0.0f ? broadcast(1.0f) : broadcast(0.01f);",
+        ),
+        command=f"{FUSED} --activation leaky-relu",
+    ),
+    _harmless(
+        "native-another-order",
+        "the C++ adds the classes up one by one, from the last to the first",
+        Edit(
+            "engines/native/src/head.h",
+            "            for (int label = 0; label < kClasses; label += 2) {\n"
+            "                even += gradients[label] * load(weights + label * panel.width);\n"
+            "                odd += gradients[label + 1] * load(weights + (label + 1) * panel.width);\n            }\n",
+            "            for (int label = kClasses - 1; label >= 0; --label)\n"
+            "                even += gradients[label] * load(weights + label * panel.width);\n",
+        ),
+    ),
+    _harmless(
+        "native-without-fma",
+        "the C++ multiplies and adds in two roundings",
+        Edit(
+            "engines/native/src/vector.h", "#pragma once\n", '#pragma once\n#pragma GCC optimize("fp-contract=off")\n'
+        ),
+    ),
+    _harmless(
+        "one-thread",
+        "the native kernels take one thread",
+        Edit(
+            "engines/native/network.py",
+            "return max(1, min(threads, max(hidden, default=1) // _LEAST_UNITS))",
+            "return 1",
+        ),
+    ),
+    _harmless(
+        "loss-by-targets",
+        "the loss is computed from log-probabilities, image by image",
+        Edit(
+            "engines/model.py",
+            'return F.cross_entropy(logits, targets, reduction="none")',
+            "return -(targets * torch.log_softmax(logits, dim=-1)).sum(dim=-1)",
+        ),
+        command=EAGER,
+    ),
+    _harmless(
+        "products-in-float64",
+        "the last layer is computed in float64 and rounded",
+        Edit(
+            "engines/model.py",
+            "return F.linear(values, parameters[last], parameters[last + 1])",
+            "return F.linear(values.double(), parameters[last].double(), parameters[last +"
+            " 1].double()).to(values.dtype)",
+        ),
+        command=EAGER,
+    ),
+    _harmless(
+        "update-not-fused",
+        "the update is torch's plain one",
+        Edit(
+            "engines/step/torch_update.py",
+            "self.torch_update = TorchUpdate(self.parameters, job.config.training, fused=True)",
+            "self.torch_update = TorchUpdate(self.parameters, job.config.training, fused=False)",
+        ),
+        command=EAGER,
+    ),
+    _harmless(
+        "scaled-by-division",
+        "pixels are divided by 255, not multiplied by its inverse",
+        Edit("engines/model.py", "return images.float() * PIXEL_SCALE", "return images.float() / 255"),
+        command=EAGER,
+    ),
+    _harmless(
+        "layers-in-halves",
+        "the first layer's sums are those of two halves of the inputs",
+        Edit(
+            "engines/model.py",
+            "values = activation(F.linear(values, parameters[position], parameters[position + 1]))",
+            "half = values.shape[1] // 2\n"
+            "        first = F.linear(values[:, half:], parameters[position][:, half:])\n"
+            "        values = activation(first + F.linear(values[:, :half], parameters[position][:, :half],"
+            " parameters[position + 1]))",
+        ),
+        command=EAGER,
+    ),
+    _harmless(
+        "dropout-threshold-by-one",
+        "dropout keeps one of the 2^32 hashes more",
+        Edit("engines/step/loss.py", ">= int(probability * 2**32)", "> int(probability * 2**32) - 1"),
+        command=f"{EAGER} --dropout 0.2",
+    ),
+    _harmless(
+        "quartiles-by-sorting",
+        "the median is the middle of the sorted samples",
+        Edit(
+            _SUMMARY,
+            "    low, high = _median_interval(ordered, confidence)\n    return Summary",
+            "    median = float(ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2\n"
+            "    low, high = _median_interval(ordered, confidence)\n    return Summary",
+        ),
+        command=BENCH,
+    ),
+    _harmless(
+        "rounds-in-order",
+        "the slices of a turn are not shuffled",
+        Edit(_TIMED, "        rng.shuffle(order)\n", ""),
+        command=BENCH,
+    ),
+)
