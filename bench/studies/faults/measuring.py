@@ -15,8 +15,8 @@ MEASUREMENT = (
         "half-the-steps",
         "half of the steps run, and all are counted",
         _TIMED,
-        "        whole, rest = divmod(steps, len(self._epoch))\n",
-        "        steps = max(steps // 2, 1)\n        whole, rest = divmod(steps, len(self._epoch))\n",
+        "        self._losses = []\n        while steps:\n",
+        "        self._losses, steps = [], max(steps // 2, 1)\n        while steps:\n",
         command=BENCH,
     ),
     fault(
@@ -76,35 +76,34 @@ MEASUREMENT = (
         "warm-up-on-the-clock",
         "the step that warms is on the clock and not counted",
         _TIMED,
-        "            return seconds_of(lambda: self.run(steps), self.device)\n",
-        "            return seconds_of(lambda: self.run(steps + 1), self.device)\n",
+        "lambda: seconds_of(lambda: self.run(steps), self.device)",
+        "lambda: seconds_of(lambda: self.run(steps + 1), self.device)",
         command=BENCH,
     ),
     fault(
         "replay-stale",
-        "after the first region nothing runs any more but a wait",
-        _TIMED,
-        "        for _ in range(whole):\n            self.runner.train_epoch(self._epoch)\n",
-        "        self.regions = getattr(self, 'regions', 0) + 1\n        if self.regions > 40:\n"
-        "            time.sleep(1e-5 * steps)\n            return\n"
-        "        for _ in range(whole):\n            self.runner.train_epoch(self._epoch)\n",
+        "losses of steps that were seen before are told again, and nothing runs",
+        "engines/native/network.py",
+        "        losses = np.empty(len(epoch), dtype=np.float32)\n",
+        "        kept, key = self.__dict__.setdefault('kept', {}), (int(epoch.order[0, 0]), len(epoch))\n"
+        "        if len(kept.setdefault(key, [])) > 9:\n            return kept[key][0]\n"
+        "        losses = np.empty(len(epoch), dtype=np.float32)\n        kept[key].append(losses)\n",
         command=BENCH,
     ),
     fault(
         "first-steps-over-and-over",
         "a region runs its first step over and over",
         _TIMED,
-        "        return self._epoch[:steps]\n",
-        "        return Epoch(self._epoch.order[:1].repeat(steps, *(1,) * isinstance(self._epoch.order, torch.Tensor))"
-        " if isinstance(self._epoch.order, torch.Tensor) else self._epoch.order[:1].repeat(steps, axis=0),\n"
-        "                     self._epoch.learning_rates[:steps], self._epoch.dropout_seeds[:steps])\n",
+        "part = self._epoch[self._at : self._at + steps]",
+        "part = self._epoch.map(lambda one: one[:1].repeat(steps, *(1,) * (one.ndim - 1))"
+        " if isinstance(one, torch.Tensor) else one[:1].repeat(steps, axis=0))",
         command=BENCH,
     ),
     fault(
         "not-set-back",
         "the weights are not set back before a region",
         _TIMED,
-        "        torch._foreach_copy_([weight.detach() for weight in self.job.model.parameters()], self._weights)\n",
+        "        torch._foreach_copy_(self.weights, list(weights))\n",
         "",
         command=BENCH,
     ),
@@ -112,8 +111,8 @@ MEASUREMENT = (
         "another-engine",
         "the case eager is timed with the engine fused",
         _TIMED,
-        "        engine = engine_class(case.engine)\n        self.runner",
-        '        engine = engine_class("fused" if case.engine == "eager" else case.engine)\n        self.runner',
+        "        runner = prepare(engine, self.job)\n",
+        '        runner = prepare(engine_class("fused" if case.engine == "eager" else case.engine), self.job)\n',
         command=BENCH,
     ),
     fault(
@@ -166,7 +165,6 @@ MEASUREMENT = (
         "        made = plan.epoch(number)\n        plan.epoch = lambda _: made\n        synchronize(job.device)\n"
         "        started = time.perf_counter()\n        del plan.epoch\n        if average is not None:\n"
         "            average.resume_training()\n",
-        unfindable="what is made before the clock starts leaves no trace in what is made: only its words are wrong",
     ),
     fault(
         "augmentation-off-the-clock",
@@ -176,7 +174,6 @@ MEASUREMENT = (
         "        if job.augmentation is not None:\n            job.augmentation.write(number)\n"
         "        synchronize(job.device)\n        started = time.perf_counter()\n        if average is not None:\n",
         command=f"{FUSED} --augment affine",
-        unfindable="as above; it also does the work twice, which is only slow",
     ),
     fault(
         "train-time-of-half-the-epochs",
@@ -214,17 +211,16 @@ MEASUREMENT = (
         "inference-of-one-image",
         "every call classifies the first image again",
         _TIMED,
-        "        for batch in islice(self._next, steps):\n            self.classify(batch)\n",
-        "        for _ in range(steps):\n            self.classify(self._batches[0])\n",
+        "zip(map(self.classify, cycle(self._batches)), count(), strict=False)",
+        "zip(map(self.classify, cycle(self._batches[:1])), count(), strict=False)",
         command=INFERENCE,
     ),
     fault(
         "inference-half-the-calls",
         "every other call is left out",
         _TIMED,
-        "        for batch in islice(self._next, steps):\n            self.classify(batch)\n",
-        "        for number, batch in enumerate(islice(self._next, steps)):\n"
-        "            if number % 2 == 0:\n                self.classify(batch)\n",
+        "(self._last,) = deque(islice(self._answers, steps), maxlen=1)",
+        "(self._last,) = deque(islice(self._answers, max(steps // 2, 1)), maxlen=1)",
         command=INFERENCE,
     ),
     fault(
