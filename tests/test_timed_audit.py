@@ -10,6 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,8 +19,9 @@ from accelmnist.device import resolve
 from accelmnist.engines.model import MLP, logits_of
 from accelmnist.measure import timed_case as module
 from accelmnist.measure.anchors import anchor_inference, anchor_training
-from accelmnist.measure.audit import Anchor, Region, Told, audit, observe
+from accelmnist.measure.audit import Anchor, Region, Told, audit, check_latency, observe
 from accelmnist.measure.plan import BenchConfig, Case, run_config
+from accelmnist.measure.record import Latency
 from accelmnist.measure.timed_case import Sampler, TimedCase, TimedInference, TimedTraining, WarmCase, sample_round
 
 CPU = resolve("cpu")
@@ -28,6 +30,16 @@ TRAINING = Case(
 )
 INFERENCE = replace(TRAINING, mode="inference", optimizer=None, batch_size=64)
 ANOTHER = "deviation of a timed result"
+TOLD = Told(
+    is_own=True,
+    images=64,
+    slices=1,
+    samples=[6400.0] * 9,
+    threads=1,
+    prepared_threads=1,
+    watches_processor=True,
+    has_queue=True,
+)
 Patch = pytest.MonkeyPatch
 
 
@@ -59,7 +71,7 @@ def failures(timed: TimedCase, change: Callable[[list[float]], list[float]] = li
     warm = WarmCase(timed, torch.get_num_threads())
     rounds = [sample_round({0: Sampler(warm.sample, slices=timed.slices)}, Random(seed))[0] for seed in range(3)]
     samples = [speed for speed in rounds if isinstance(speed, float)]
-    return [check.name for check in warm.audit(change(samples)) if not check.passed]
+    return [check.name for check in warm.audit(timed.case, change(samples)) if not check.passed]
 
 
 def test_what_is_measured_rightly_passes(synthetic: Dataset) -> None:
@@ -288,10 +300,7 @@ def test_a_clock_that_does_not_wait_for_the_device_is_found(
             device.clock, given=lambda: 64 * len(regions), read=device.read, threads=lambda: 1, deviation=lambda: 0.0
         )
         regions.append(replace(seen, images=64))
-    samples = [64 / region.seconds for region in regions]
-    told = Told(
-        images=64, slices=1, samples=samples, threads=1, prepared_threads=1, watches_processor=False, has_queue=True
-    )
+    told = replace(TOLD, samples=[64 / region.seconds for region in regions], watches_processor=False)
     anchor = Anchor(deviation=lambda: 0.0, limit=0.0, reason="")
     monkeypatch.undo()
     assert [check.name for check in audit(regions, anchor, told) if not check.passed] == found
@@ -300,15 +309,36 @@ def test_a_clock_that_does_not_wait_for_the_device_is_found(
 def test_more_threads_than_asked_for_and_a_clock_that_is_being_set() -> None:
     """The processor tells of threads that torch knows nothing of; a step of the time of day is no fault."""
     region = Region(images=64, seconds=0.01, raw_s=0.01, day_s=0.01, cpu_s=0.01, threads=1, settle_s=0.0, deviation=0.0)
-    told = Told(
-        images=64, slices=1, samples=[6400.0] * 9, threads=1, prepared_threads=1, watches_processor=True, has_queue=True
-    )
     anchor = Anchor(deviation=lambda: 0.0, limit=0.0, reason="")
 
     def found(**seen: float) -> list[str]:
-        return [check.name for check in audit([replace(region, **seen)] * 9, anchor, told) if not check.passed]
+        return [check.name for check in audit([replace(region, **seen)] * 9, anchor, TOLD) if not check.passed]
 
     assert found() == found(day_s=3600.0) == found(raw_s=0.0102) == []
     assert found(cpu_s=0.0199) == ["busy threads"]
     assert found(day_s=0.0102, raw_s=0.0102) == ["error of the clock"]
-    assert audit([replace(region, raw_s=1.0, day_s=1.0)] * 2 + [region] * 7, anchor, told)[-3].passed
+    assert audit([replace(region, raw_s=1.0, day_s=1.0)] * 2 + [region] * 7, anchor, TOLD)[-3].passed
+
+
+def test_samples_told_of_another_case_are_found(synthetic: Dataset) -> None:
+    warm = WarmCase(training(synthetic), torch.get_num_threads())
+    samples = [warm.sample()] * 4
+    assert not warm.audit(INFERENCE, samples)[-1].passed
+
+
+def test_quantiles_of_latencies_are_counted() -> None:
+    seconds = [float(second) for second in Random(0).sample(range(1, 2000), 900)]
+    latency = Latency(
+        calls=900,
+        **dict(zip(("p50_s", "p90_s", "p99_s"), np.quantile(seconds, [0.5, 0.9, 0.99]), strict=True)),
+        worst_s=max(seconds),
+    )
+    assert check_latency(latency, seconds).passed
+    assert check_latency(replace(latency, p50_s=5.0, p90_s=5.0, p99_s=5.0, worst_s=5.0), [5.0] * 900).passed  # ties
+    for wrong in (
+        {"p99_s": latency.p90_s},
+        {"p50_s": sum(seconds) / 900 * 1.05},
+        {"worst_s": sorted(seconds)[-3]},
+        {"calls": 899},
+    ):
+        assert not check_latency(replace(latency, **wrong), seconds).passed

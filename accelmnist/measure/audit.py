@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelmnist.core.records import Check
+from accelmnist.measure.record import Latency
 
 _CLOCKS_APART = 0.005
 _READING_S = 1e-5  # between two clocks' readings: three times what it takes
@@ -133,10 +134,12 @@ def _time(work: Callable[[], object]) -> float:
 class Told:
     """What is told of a case's regions: `images` of each, `slices` regions a sample, threads, and the `samples`.
 
-    `prepared_threads` are those that it was made ready with; `watches_processor` says whether the processor's time
-    tells who works, `has_queue` whether the device may still be at work when a call returns.
+    `is_own` says whether they are told of the case that was timed. `prepared_threads` are those that it was made ready
+    with; `watches_processor` says whether the processor's time tells who works, `has_queue` whether the device may
+    still be at work when a call returns.
     """
 
+    is_own: bool
     images: int
     slices: int
     samples: Sequence[float]
@@ -247,7 +250,7 @@ def _check_samples(regions: Sequence[Region], told: Told) -> Check:
     """Of slices of equal work a sample is all images over all seconds."""
     parts = [regions[start : start + told.slices] for start in range(0, len(regions), told.slices)]
     own = [sum(region.images for region in part) / sum(region.seconds for region in part) for part in parts]
-    alike = len(own) == len(told.samples) and len(regions) % told.slices == 0
+    alike = told.is_own and len(own) == len(told.samples) and len(regions) % told.slices == 0
     apart = max((abs(sample / speed - 1) for sample, speed in zip(told.samples, own, strict=False)), default=0.0)
     return Check.at_most(
         "samples not of these regions",
@@ -255,4 +258,18 @@ def _check_samples(regions: Sequence[Region], told: Told) -> Check:
         _ROUNDING,
         detail=f"{len(told.samples)} samples, {len(own)} rounds of regions; the largest difference, as a share",
         reason="a sample is images over seconds of the case's own regions",
+    )
+
+
+def check_latency(latency: Latency, seconds: Sequence[float]) -> Check:
+    """That its quantiles are what they are called, by counting: a share q of the calls took no longer, to one call."""
+    calls, taken = len(seconds), np.array(seconds)
+    quantiles = {0.5: latency.p50_s, 0.9: latency.p90_s, 0.99: latency.p99_s, 1.0: latency.worst_s}
+    off = [max(q - (taken <= value).mean(), (taken < value).mean() - q) for q, value in quantiles.items()]
+    return Check.at_most(
+        "calls off their quantile",
+        float(calls * max(off)) if latency.calls == calls else float("inf"),
+        1 + _ROUNDING,
+        detail=f"of {calls}, the worst of p50, p90, p99 and the longest",
+        reason="a quantile lies between two calls",
     )

@@ -165,7 +165,7 @@ class _Rounds:
         """Add to the verdict what this process proves of what it timed."""
         result, verdict = self.session.writer.results[case], self._verdicts[case]
         if verdict is not None and result.images_per_s is not None:
-            checks = prepared.audit(result.images_per_s.samples[self._begun[case] :])
+            checks = prepared.audit(case, result.images_per_s.samples[self._begun[case] :])
             self.session.writer.update(case, verdict=with_checks(verdict, checks))
 
     def _is_over(self, round_s: float) -> bool:

@@ -52,7 +52,7 @@ from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
-from accelmnist.measure.audit import Anchor, Region, Told, audit, observe
+from accelmnist.measure.audit import Anchor, Region, Told, audit, check_latency, observe
 from accelmnist.measure.machine import EnergyMeter
 from accelmnist.measure.plan import LATENCY_BATCH, Case
 from accelmnist.measure.record import Latency
@@ -365,12 +365,13 @@ class WarmCase:
             self._images += timed.slice_steps * timed.case.batch_size
         return speed
 
-    def audit(self, samples: Sequence[float]) -> tuple[Check, ...]:
-        """The checks of all that was timed; `samples` are what is told of it."""
+    def audit(self, case: Case, samples: Sequence[float]) -> tuple[Check, ...]:
+        """The checks of all that was timed; `samples` are what is told of it, as of `case`."""
         timed = self.timed
         if timed.anchor is None:
             return ()
         told = Told(
+            is_own=timed.case == case,
             images=timed.slice_steps * timed.case.batch_size,
             slices=timed.slices,
             samples=samples,
@@ -379,7 +380,8 @@ class WarmCase:
             watches_processor=timed.device.kind == "cpu" and idle_threads_sleep(),
             has_queue=timed.device.kind != "cpu",
         )
-        return (*audit(timed.regions, timed.anchor, told), *_check_compilations(self.compilations))
+        latency = [] if self.latency is None else [check_latency(self.latency, self.latencies)]
+        return (*audit(timed.regions, timed.anchor, told), *latency, *_check_compilations(self.compilations))
 
     @property
     def joules_per_image(self) -> float | None:
