@@ -8,6 +8,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,8 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from accelmnist.analysis.neurons.images import weight_images
+from accelmnist.cli.shell import PictureDrawing
+from accelmnist.core.config import ModelConfig
 from accelmnist.core.errors import OutputError
 from accelmnist.core.records import RunRecord
+from accelmnist.data.types import ImageSet
+from accelmnist.engines.model import MLP
+from accelmnist.show.figures import images as image_pages
 from accelmnist.show.figures.images import Tiling, choose_columns, draw_mosaic, mistakes_figure, weights_figure
 from accelmnist.show.figures.run import confusion_figure, curves_figure
 from accelmnist.show.figures.sheet import png_bytes
@@ -140,6 +147,26 @@ def test_mistakes_say_how_many_of_how_many() -> None:
     wrong = record.metrics.images - sum(row[label] for label, row in enumerate(record.metrics.confusion_matrix))
     figure = mistakes_figure(record, sample_images(30))
     assert f"Most confident mistakes: 25 of {wrong}" in texts(figure)
+
+
+def test_every_mistake_is_shown_by_its_own_image_with_its_own_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the test set to the raster: the image at its index, above its number and its classes."""
+    record, test = sample_record(mistakes=5), np.random.default_rng(0).integers(256, size=(1000, 784), dtype=np.uint8)
+    drawn: dict[str, Any] = {}
+    helper = SimpleNamespace(start=lambda _function, *_arguments, **settings: drawn.update(settings))
+    drawing = PictureDrawing(helper, Path())
+    drawing.begin(record, MLP(ModelConfig(hidden=(3,))), ImageSet(test, np.zeros(1000, dtype=np.int64)))
+    pages: list[Any] = []
+    monkeypatch.setattr(image_pages, "draw_mosaic", lambda *page: (pages.append(page), draw_mosaic(*page))[1])
+    mistakes_figure(record, drawn["mistake_images"])
+    [(tiles, captions, tiling)] = pages
+    raster = draw_mosaic(tiles, captions, replace(tiling, has_frame=False))
+    for place, mistake in enumerate(record.mistakes):
+        left, top = tiling.corner(place)
+        tile = raster[top : top + tiling.tile : tiling.zoom, left : left + tiling.tile : tiling.zoom]
+        assert (255 - tile == test[mistake.index].reshape(28, 28)).all()
+        said = f"true {mistake.actual}, said {mistake.predicted} ({mistake.score:.2f})\ntest image {mistake.index}"
+        assert captions[place] == said
 
 
 def test_no_mistakes_are_said_in_words() -> None:
