@@ -139,6 +139,7 @@ class _Run:
             self.request,
             folder=self.shell.folder,
             save_every=self.options.save_every,
+            audit_windows=self.options.audit,
             repeat_on_reference=not self.options.no_reference,
             profile=self.options.profile,
             should_stop=lambda: self._stop.requested,

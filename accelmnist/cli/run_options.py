@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import click
 
@@ -36,6 +37,17 @@ from accelmnist.core.errors import ConfigError
 _HIDDEN = ",".join(map(str, default_of(ModelConfig, "hidden")))
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 _MOST_TRIALS = 10_000
+
+
+class _Windows(click.IntRange):
+    """A number of parts, or every step."""
+
+    name = "number or full"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of parts."""
+        return EVERY_STEP if value == "full" else int(super().convert(value, param, ctx))
+
 
 synthetic_option = option("--synthetic", is_flag=True, help="A seeded set made here: the same as --dataset synthetic.")
 dropout_option = options_of(ModelConfig, dropout="Probability of dropping a hidden activation.")
@@ -110,6 +122,12 @@ result_options = in_order(
             default=1,
             help="Seeds to train together, from --seed on; the first is checked in full.",
         ),
+        option(
+            "--audit",
+            type=_Windows(min=0),
+            default=WINDOWS,
+            help="Parts of the training, in each of which one step is replayed in float64; full replays every step.",
+        ),
         option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),
         option("--profile", is_flag=True, help="Profile a few steps: their launches, and where the time goes."),
     ),
@@ -133,6 +151,7 @@ class RunOptions(OutputOptions):
     """What becomes of a run and of its result."""
 
     trials: int
+    audit: int
     no_reference: bool
     profile: bool
     save_every: int

@@ -5,6 +5,7 @@ Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -146,6 +147,7 @@ class Check:
     """A figure of the verdict and its limit: `detail` says what the figure is, `reason` why the limit is that one.
 
     Checks of one `group` stand in one line where all passed.
+    If one that `condemns` fails, the result is wrong; another one that fails is a doubt.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Check:
     detail: str
     reason: str
     group: str = ""
+    condemns: bool = True
 
     @classmethod
     def at_most(cls, name: str, value: float, limit: float, *, detail: str, reason: str, group: str = "") -> Check:
@@ -171,10 +174,34 @@ class Verdict:
     reference: str
     checks: tuple[Check, ...] = ()
 
+    @classmethod
+    def of(cls, reference: str, checks: Iterable[Check]) -> Verdict:
+        """The verdict that follows from `checks`."""
+        held = tuple(checks)
+        return cls(passed=all(check.passed or not check.condemns for check in held), reference=reference, checks=held)
+
     @property
     def failures(self) -> tuple[Check, ...]:
-        """The checks that failed."""
-        return tuple(check for check in self.checks if not check.passed)
+        """The checks that failed and condemn."""
+        return tuple(check for check in self.checks if check.condemns and not check.passed)
+
+    @property
+    def doubts(self) -> tuple[Check, ...]:
+        """The checks that failed and do not condemn."""
+        return tuple(check for check in self.checks if not check.condemns and not check.passed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSummary:
+    """How many steps of a training were replayed in float64, in `replay_s` seconds.
+
+    A fault that lasts for `lasting_share` of the steps is found in 95 % of trainings.
+    """
+
+    steps: int
+    of_steps: int
+    lasting_share: float
+    replay_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,6 +299,7 @@ class RunRecord:
     metrics: Metrics | None = None
     mistakes: tuple[Mistake, ...] = ()
     reference: ReferenceRun | None = None
+    audit: AuditSummary | None = None
     verdict: Verdict | None = None
     profile: ProfileSummary | None = None
     trials: TrialsSummary | None = None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from accelmnist.engines.model import MLP
 
 State = dict[str, "Tensor"]
+Snapshot = dict[str, NDArray[Any]]  # weights and state by name, as copies on the host
 # Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
 Classifier = Callable[["Tensor"], "Tensor"]
 
@@ -103,7 +104,8 @@ class Runner:
     returns their losses (steps,) float32 there, without a host sync. `state` is everything besides the weights that the
     next epoch depends on, by name, as copies on the host; `load_state` goes on from a state of this or another engine
     that trained the same configuration. `download` brings losses to the host. `classify` gives the logits (n, 10) of
-    the host's images (n, 784) by the weights of now, where the runner has a way to do that without torch.
+    the host's images (n, 784) by the weights of now, where the runner has a way to do that without torch; so `look`
+    copies weights and state.
     """
 
     train_epoch: Callable[[Epoch[Any]], Any]
@@ -112,6 +114,7 @@ class Runner:
     upload: Callable[[HostEpoch], Epoch[Any]] = lambda epoch: epoch
     download: Callable[[Any], Floats] = lambda losses: losses
     classify: Callable[[NDArray[np.uint8]], Floats] | None = None
+    look: Callable[[], Snapshot] | None = None
     prepare_s: float = 0.0  # what it took to compile, capture and allocate
 
 

@@ -15,6 +15,7 @@ from accelmnist.core.config import RunConfig
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.rules import require_memory
+from accelmnist.training.audit import Audit
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
@@ -39,7 +40,13 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
 
             prove(
                 run,
-                Trained(training.job, losses_of(training.epochs), training.runner, is_answered=training.is_answered),
+                Trained(
+                    training.job,
+                    losses_of(training.epochs),
+                    training.runner,
+                    is_answered=training.is_answered,
+                    audit=training.audit,
+                ),
             )
     return RunOutcome(run.record, training.job.model, run.images.test)
 
@@ -76,6 +83,7 @@ class Training:
             assert self.job.data is not None
         run.time(upload_s=time.perf_counter() - started)
         self.average = average_of(self.job)
+        self.audit = Audit(run.config, run.images.training, run.request.audit_windows)
         self.epochs = _epochs_of(run.request)
 
     def train(self) -> bool:
@@ -91,7 +99,14 @@ class Training:
         takes_s = expected_epoch_s(run.config, len(self.job))
         if not run.is_open and takes_s > LONGEST_S:
             self._open()
-        epochs = train(self.runner, self.job, probe=self.probe, first_epoch=len(self.epochs), average=self.average)
+        epochs = train(
+            self.runner,
+            self.job,
+            probe=self.probe,
+            first_epoch=len(self.epochs),
+            average=self.average,
+            audit=self.audit,
+        )
         for result in epochs:
             self.epochs = (*self.epochs, result)
             self._keep()

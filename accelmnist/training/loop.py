@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +19,15 @@ from accelmnist.core.config import LEARNING_RATES, RunConfig
 from accelmnist.core.errors import CheckpointError, DivergedError
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.types import DeviceSet, ImageSet
-from accelmnist.device import matmul_precision, synchronize
-from accelmnist.engines.contract import Engine, Job, Runner, State
+from accelmnist.device import Device, matmul_precision, synchronize
+from accelmnist.engines.contract import Engine, Job, Runner, Snapshot, State
 from accelmnist.engines.plan import Floats, TrainingPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from accelmnist.engines.model import MLP
+    from accelmnist.training.audit import Audit
 
 _TRAINED = "trained"  # in a saved state: the weights that training goes on from
 
@@ -111,38 +113,71 @@ def train(
     probe: ImageSet | DeviceSet | None,
     first_epoch: int = 0,
     average: WeightAverage | None = None,
+    audit: Audit | None = None,
 ) -> Iterator[EpochResult]:
     """Train from `first_epoch` to the last, one result an epoch; `probe` is the set whose accuracy each epoch tells.
 
     If the weights are averaged, the network holds the average between the epochs and in the end; `average` is the
-    caller's, who saves its state or goes on from one.
+    caller's, who saves its state or goes on from one. `audit` looks at some steps while the clock stands still.
     Raises DivergedError at the end of the epoch in which a loss is no longer finite.
     """
     plan = TrainingPlan(job.config, len(job))
     average = average or average_of(job)
     for number in range(first_epoch, job.config.training.epochs):
-        losses, train_s = _timed_epoch(runner, job, plan, number, average)
+        losses, train_s = _timed_epoch(runner, job, plan, number, average, audit)
         check_finite(losses, job.config, first_step=number * plan.steps)
         accuracy = None if probe is None else accuracy_by(runner, job, probe)
         yield EpochResult(plan.figures(number, losses, train_s=train_s, accuracy=accuracy), losses)
 
 
+class Stopwatch:
+    """Adds up the seconds within its context, in which `device` is synchronized at both ends."""
+
+    def __init__(self, device: Device) -> None:
+        self.device, self.seconds, self._started = device, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        synchronize(self.device)
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        synchronize(self.device)
+        self.seconds += time.perf_counter() - self._started
+
+
 def _timed_epoch(
-    runner: Runner, job: Job, plan: TrainingPlan, number: int, average: WeightAverage | None
+    runner: Runner, job: Job, plan: TrainingPlan, number: int, average: WeightAverage | None, audit: Audit | None
 ) -> tuple[Floats, float]:
+    clock = Stopwatch(job.device)
     with matmul_precision(job.device, job.config.execution.precision):
-        synchronize(job.device)
-        started = time.perf_counter()
+        with clock:
+            if average is not None:
+                average.resume_training()
+            if job.augmentation is not None:
+                job.augmentation.write(number)
+            epoch = runner.upload(plan.epoch(number))
+
+        def run(steps: slice) -> Floats:
+            with clock:
+                losses = runner.train_epoch(epoch[steps])
+            return runner.download(losses)
+
+        look = partial(look_at, runner, job)
+        losses = run(slice(None)) if audit is None else audit.watch(number, look, run)
         if average is not None:
-            average.resume_training()
-        if job.augmentation is not None:
-            job.augmentation.write(number)
-        losses = runner.train_epoch(runner.upload(plan.epoch(number)))
-        if average is not None:
-            average.take_in(number + 1)
-        synchronize(job.device)
-        train_s = time.perf_counter() - started
-    return runner.download(losses), train_s
+            with clock:
+                average.take_in(number + 1)
+            if audit is not None:
+                audit.take_average(number, look())
+    return losses, clock.seconds
+
+
+def look_at(runner: Runner, job: Job) -> Snapshot:
+    """Copies of the weights and of the runner's state."""
+    if runner.look is not None:
+        return runner.look()
+    tensors = {name: weight.detach().to("cpu", copy=True) for name, weight in job.model.named_parameters()}
+    return {name: tensor.numpy() for name, tensor in (tensors | runner.state()).items()}
 
 
 def accuracy_by(runner: Runner, job: Job, images: ImageSet | DeviceSet) -> float:

@@ -10,13 +10,14 @@ import torch
 
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import remove_file
-from accelmnist.core.records import Check, RunRecord
+from accelmnist.core.records import Check, RunRecord, Verdict
 from accelmnist.data.likeness import measure_likeness
 from accelmnist.data.types import upload
 from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Floats
+from accelmnist.training.audit import Audit
 from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model, weights_of
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.training.reference.chain import check_epochs, check_saved_model
@@ -30,13 +31,14 @@ from accelmnist.training.run import Observer, Run, RunRequest, Setup
 class Trained:
     """What a run has trained: the network of `job`, with the `losses` of all steps, by `runner`.
 
-    `is_answered` says whether the accuracy was told already; an `evaluation` is there if the network has met the test
+    `audit` watched the training. `is_answered` says whether the accuracy was told already; an `evaluation` is there if the network has met the test
     set, and `checks` are what the verdict holds besides its own.
     """
 
     job: Job
     losses: Floats
     runner: Runner | None = None
+    audit: Audit | None = None
     is_answered: bool = False
     evaluation: Evaluation | None = None
     checks: Callable[[Evaluation], tuple[Check, ...]] = lambda _evaluation: ()
@@ -139,6 +141,7 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
         test=images.test,
         evaluation=evaluation,
         losses=torch.from_numpy(trained.losses),
+        audit=trained.audit,
     )
 
     def nudged_losses() -> torch.Tensor:
@@ -149,9 +152,12 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
     verdict = judge(inputs, oracle=oracle, reference=reference, nudged=nudged_losses, is_reference=itself)
     checks = (*_check_chain(run, trained), *trained.checks(evaluation))
     run.time(verify_s=time.perf_counter() - started)
-    passed = verdict.passed and all(check.passed for check in checks)
-    verdict = replace(verdict, passed=passed, checks=(*verdict.checks, *checks))
-    run.change(verdict=verdict, reference=reference.run if reference else None)
+    verdict = Verdict.of(verdict.reference, (*verdict.checks, *checks))
+    run.change(
+        verdict=verdict,
+        reference=reference.run if reference else None,
+        audit=trained.audit.summary if trained.audit else None,
+    )
 
 
 def _check_chain(run: Run, trained: Trained) -> Iterator[Check]:

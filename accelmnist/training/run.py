@@ -25,6 +25,7 @@ from accelmnist.device import Device, memory_errors, require_precision, resolve,
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import load_torch
 from accelmnist.engines.choose import EngineChoice, choose_engine
+from accelmnist.training.audit import WINDOWS
 from accelmnist.training.reference.scores import Oracle, score_here
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Observer(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
+    `audit_windows` is the number of steps to draw for the audit.
 
     `import_s` is what importing torch took, if that came before the run; `load` gives the data set, which may be on its
     way already; None loads it when it is needed. `since_start` tells the age of the process in seconds.
@@ -115,6 +117,7 @@ class RunRequest:
     folder: Path | None = None
     save_every: int = 1
     repeat_on_reference: bool = True
+    audit_windows: int = WINDOWS
     profile: bool = False
     checkpoint: Checkpoint | None = None
     import_s: float | None = None

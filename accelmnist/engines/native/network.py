@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from accelmnist.core.config import CLASSES
 from accelmnist.device import threads_in_force
 from accelmnist.engines import native
-from accelmnist.engines.contract import Job
+from accelmnist.engines.contract import Job, Snapshot
 from accelmnist.engines.plan import Floats, HostEpoch, aligned_zeros
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
@@ -91,6 +91,13 @@ class NativeNetwork:
         config = self.job.config
         threads = threads_in_force(config.execution.threads)
         return array_classifier(self.parameters, activation=config.model.activation, threads=threads)(images)
+
+    def look(self) -> Snapshot:
+        """Weights and state as copies, by their common names."""
+        names = [f"layers.{number // 2}.{('weight', 'bias')[number % 2]}" for number in range(len(self.parameters))]
+        rows = {"": self.parameters} | {f"{slot}/": row for slot, row in self.slots.items()}
+        parts = {start + name: part.copy() for start, row in rows.items() for name, part in zip(names, row, strict=True)}
+        return parts | ({"scalar/count": np.array(float(self.count))} if self.slots else {})
 
     def state(self) -> State:
         """The optimizer's state under its common names, as copies."""

@@ -22,12 +22,13 @@ from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import Check, ReferenceRun, Verdict
 from accelmnist.data.types import ImageSet, upload
 from accelmnist.device import resolve
-from accelmnist.engines.contract import Job
+from accelmnist.engines.contract import Job, Snapshot
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
+from accelmnist.training.audit import Audit
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import losses_of, prepare, train
-from accelmnist.training.reference.exact import check_evaluation, check_first_steps
+from accelmnist.training.reference.exact import check_evaluation
 from accelmnist.training.reference.scores import OracleScores, check_scores
 from accelmnist.training.reference.tolerances import (
     NUDGE_FACTOR,
@@ -99,6 +100,7 @@ class VerdictInputs:
     test: ImageSet
     evaluation: Evaluation
     losses: torch.Tensor
+    audit: Audit | None = None
 
 
 def judge(
@@ -118,7 +120,7 @@ def judge(
     limits = tolerances(evidence.config.execution.precision)
     checks = [
         *check_evaluation(evidence.model, evidence.test, evidence.evaluation, limits),
-        check_first_steps(evidence.config, evidence.training, evidence.losses, limits),
+        *(evidence.audit.checks(_weights_of(evidence.model)) if evidence.audit is not None else ()),
         *_check_plausible(evidence),
         *check_scores(evidence.evaluation.metrics, oracle()),
     ]
@@ -127,19 +129,28 @@ def judge(
         losses = evidence.losses.view(epochs if len(evidence.losses) % epochs == 0 else 1, -1)
         checks += _check_losses(losses, reference.losses, limits, nudged)
         checks += _check_scores(evidence.evaluation.metrics, reference)
-    return Verdict(
-        passed=all(check.passed for check in checks),
-        reference=_describe(reference, is_reference=is_reference),
-        checks=tuple(checks),
-    )
+    return Verdict.of(_describe(evidence.audit, reference, is_reference=is_reference), checks)
 
 
-def _describe(reference: ReferenceTraining | None, *, is_reference: bool) -> str:
+def _weights_of(model: MLP) -> Snapshot:
+    return {name: weight.detach().cpu().numpy() for name, weight in model.named_parameters()}
+
+
+def _describe(audit: Audit | None, reference: ReferenceTraining | None, *, is_reference: bool) -> str:
+    """What the run was held against, and what that means."""
+    parts = ["scikit-learn"]
+    if audit is not None and audit.summary.steps:
+        steps, of = audit.summary.steps, audit.summary.of_steps
+        share = f"what lasts for {100 * audit.summary.lasting_share:.2g} % is found in 95 % of runs"
+        every = "all steps" if steps == of else f"{steps} of {of} steps, so that {share}"
+        parts = [f"an independent float64 ({every})", *parts]
+    else:
+        parts = ["float64", *parts]
     if is_reference:
-        return f"float64 and scikit-learn; this run is itself the reference, {NAME}"
+        return f"{' and '.join(parts)}; this run is itself the reference, {NAME}"
     if reference is None:
-        return "float64 and scikit-learn; the training was not repeated"
-    return f"float64, scikit-learn, and the same training repeated in {NAME}"
+        return f"{' and '.join(parts)}; the training was not repeated"
+    return f"{', '.join(parts)}, and for a second opinion, which may only doubt, the training repeated in {NAME}"
 
 
 def _check_plausible(evidence: VerdictInputs) -> list[Check]:
@@ -192,6 +203,7 @@ def _wrong_number_of_steps(losses: torch.Tensor, expected: torch.Tensor) -> Chec
         detail="the reference took another number",
         reason="the same configuration takes the same steps",
         group="reference",
+        condemns=False,
     )
 
 
@@ -206,6 +218,7 @@ def _loss_check(name: str, drift: torch.Tensor, allowed: torch.Tensor, what: str
         detail=f"{what}, epoch {epoch + 1}",
         reason=f"over the epoch's mean loss: {reason}",
         group="reference",
+        condemns=False,
     )
 
 
@@ -251,4 +264,5 @@ def _score_check(name: str, difference: float, limit: float, what: str = "differ
         detail=what,
         reason="the spread between seeds, measured",
         group="reference",
+        condemns=False,
     )
