@@ -23,7 +23,9 @@ from accelmnist.cli.options import (
 )
 from accelmnist.core.config import (
     AMP_PRECISIONS,
+    AUDIT_WINDOWS,
     AUTO,
+    EVERY_STEP,
     LEARNING_RATES,
     RECIPES,
     DataConfig,
@@ -125,7 +127,7 @@ result_options = in_order(
         option(
             "--audit",
             type=_Windows(min=0),
-            default=WINDOWS,
+            default=AUDIT_WINDOWS,
             help="Parts of the training, in each of which one step is replayed in float64; full replays every step.",
         ),
         option("--no-reference", is_flag=True, help="Don't repeat the training on the CPU to compare."),

@@ -42,6 +42,10 @@ AMP_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 ENGINES: tuple[str, ...] = ("compiled", "cuda_graph", "eager", "fused", "persistent")
 AUTO = "auto"
 
+# Parts of a training from each of which a step is drawn for the audit; `training/audit.py` says what that promises.
+AUDIT_WINDOWS = 67
+EVERY_STEP = 2**53
+
 # The peak of the schedule, if --lr is not given.
 LEARNING_RATES: dict[Optimizer, float] = {"sgd": 0.5, "sgd-momentum": 0.3, "adam": 0.016, "adamw": 0.016}
 

@@ -49,7 +49,9 @@ class FusedEngine(Engine):
         from accelmnist.engines.native.network import NativeNetwork
 
         network = NativeNetwork(job)
-        return Runner(network.train_epoch, network.state, network.load_state, classify=network.logits, look=network.look)
+        return Runner(
+            network.train_epoch, network.state, network.load_state, classify=network.logits, look=network.look
+        )
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:

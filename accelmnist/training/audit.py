@@ -5,8 +5,8 @@ does not: from the run's own weights and optimizer state before it, what it must
 both are kept before and after steps that the engine can't know, and each is replayed (see `reference/witness`).
 
 The promise. With the steps of a training cut into n equal parts and one drawn from each, a fault that touches a share p
-of the steps, whichever they are, is found with a probability of at least 1 - (1 - p)^n. One that lasts for a share p in
-a row is missed with (2 - p n)^3 / 6 where p n is from 1 to 2, and never beyond: with 67 parts, whatever lasts for 2 % of
+of the steps, whichever they are, is found with a probability of at least 1 - (1 - p)^n. One that lasts for a share p
+of them is missed with (2 - p n)^3 / 6 where p n is from 1 to 2, and never beyond: with 67, whatever lasts for 2 % of
 the steps is found in 95 % of trainings. Added to them are the first 16 steps, an epoch's last step with its successor's
 first, three times at most, and a step of every epoch that has none.
 
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import RunConfig
+from accelmnist.core.config import AUDIT_WINDOWS, RunConfig
 from accelmnist.core.records import AuditSummary, Check
 from accelmnist.data.types import ImageSet
 from accelmnist.device import free_memory_bytes, threads_in_force
@@ -37,8 +37,6 @@ from accelmnist.engines.contract import Snapshot
 from accelmnist.engines.plan import Floats
 from accelmnist.training.reference.witness import U32, Witness, first_weights
 
-EVERY_STEP = 2**53
-WINDOWS = 67  # parts of a training from which a step is drawn
 FIRST_STEPS = 16
 _BORDERS = 3
 _SURE = 0.95
@@ -107,7 +105,7 @@ class Audit:
     """
 
     def __init__(
-        self, config: RunConfig, images: ImageSet, windows: int = WINDOWS, *, first: int = FIRST_STEPS
+        self, config: RunConfig, images: ImageSet, windows: int = AUDIT_WINDOWS, *, first: int = FIRST_STEPS
     ) -> None:
         self.config, self.windows = config, windows
         self.witness = Witness(config, images.images, images.labels)
@@ -126,8 +124,9 @@ class Audit:
         """Let `run` train the parts of `epoch`, and return the losses of all; `look` copies weights and state."""
         begin, count = epoch * self.witness.steps, self.witness.steps
         audited = {int(step) - begin for step in self.steps if begin <= step < begin + count}
-        now: Snapshot | None = look()
-        self._hold_start(epoch, now)
+        first = look()
+        self._hold_start(epoch, first)
+        now: Snapshot | None = first
         losses = []
         for start, end in pairwise(sorted({0, count} | audited | {step + 1 for step in audited})):
             before = (now or look()) if start in audited else None
@@ -248,5 +247,6 @@ def _same(expected: NDArray[Any], found: NDArray[Any] | None) -> bool:
 def _check(name: str, worst: _Worst, what: str) -> Check:
     reason = "over what rounding may make of it, from the run's own weights before the step, in float64"
     detail = what if worst.ratio <= 1 else worst.place
-    return Check.at_most(name, worst.ratio if math.isfinite(worst.ratio) else math.nan, 1.0, detail=detail, reason=reason, group="audit")
-
+    return Check.at_most(
+        name, worst.ratio if math.isfinite(worst.ratio) else math.nan, 1.0, detail=detail, reason=reason, group="audit"
+    )

@@ -31,8 +31,8 @@ from accelmnist.training.run import Observer, Run, RunRequest, Setup
 class Trained:
     """What a run has trained: the network of `job`, with the `losses` of all steps, by `runner`.
 
-    `audit` watched the training. `is_answered` says whether the accuracy was told already; an `evaluation` is there if the network has met the test
-    set, and `checks` are what the verdict holds besides its own.
+    `audit` watched the training. `is_answered` says whether the accuracy was told already; an `evaluation` is there if
+    the network has met the test set, and `checks` are what the verdict holds besides its own.
     """
 
     job: Job

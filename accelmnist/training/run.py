@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accelmnist.core.config import RECIPES, RunConfig, changes
+from accelmnist.core.config import AUDIT_WINDOWS, RECIPES, RunConfig, changes
 from accelmnist.core.errors import AccelmnistError, DivergedError, OutputError, StoppedError
 from accelmnist.core.files import make_folder
 from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
@@ -25,7 +25,6 @@ from accelmnist.device import Device, memory_errors, require_precision, resolve,
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import load_torch
 from accelmnist.engines.choose import EngineChoice, choose_engine
-from accelmnist.training.audit import WINDOWS
 from accelmnist.training.reference.scores import Oracle, score_here
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class RunRequest:
     folder: Path | None = None
     save_every: int = 1
     repeat_on_reference: bool = True
-    audit_windows: int = WINDOWS
+    audit_windows: int = AUDIT_WINDOWS
     profile: bool = False
     checkpoint: Checkpoint | None = None
     import_s: float | None = None

@@ -96,7 +96,9 @@ class NativeNetwork:
         """Weights and state as copies, by their common names."""
         names = [f"layers.{number // 2}.{('weight', 'bias')[number % 2]}" for number in range(len(self.parameters))]
         rows = {"": self.parameters} | {f"{slot}/": row for slot, row in self.slots.items()}
-        parts = {start + name: part.copy() for start, row in rows.items() for name, part in zip(names, row, strict=True)}
+        parts = {
+            start + name: part.copy() for start, row in rows.items() for name, part in zip(names, row, strict=True)
+        }
         return parts | ({"scalar/count": np.array(float(self.count))} if self.slots else {})
 
     def state(self) -> State:

@@ -6,7 +6,7 @@ documents, as are the random numbers behind it, so this is also their specificat
     seed of a stream   SeedSequence([run's seed, stream, index]) gives 64 bits; all but the lowest seed NumPy's PCG64
     stream 0  weights  layer by layer: uniform float32 in [-b, b), b = sqrt(6 / inputs) (He et al. 2015), for tanh and
                        sigmoid sqrt(6 / (inputs + units)) (Glorot and Bengio 2010); biases are 0
-    stream 1  order    index is the epoch; `permutation` of the images; step s takes numbers s * batch to (s + 1) * batch
+    stream 1  order    index is the epoch; `permutation` of the images; step s takes numbers s * batch and on
     stream 2  dropout  index is the epoch; `integers(2^31)` for each step; a value at place p of hidden layer k is kept
                        if mix(p ^ mix(seed + k * 0x9E3779B9)) >= probability * 2^32, where mix is C. Wellons' lowbias32
     stream 4  augment  index is the epoch; a map for every 250 neighbouring images: see `_maps`
@@ -365,7 +365,9 @@ class _Batch:
         function, bend, jump = _ACTIVATIONS[self.config.model.activation]
         value, slope = function(sums.value)
         error = _STEEPEST * sums.error + 2 * self.u * np.abs(value)
-        slope_error = bend * sums.error + 2 * self.u if bend else jump * (np.abs(sums.value) <= sums.error)
+        slope_error = bend * sums.error + (2 * self.u if bend else 0.0)
+        if jump:
+            slope_error = jump * (np.abs(sums.value) <= sums.error).astype(np.float64)
         if not (probability := self.config.model.dropout):
             return Bounded(value, error), Bounded(slope, slope_error)
         mask = _kept(rows, value.shape[1], self.seed, layer, probability)
@@ -418,7 +420,7 @@ class _Batch:
         return Bounded(np.array(self.loss / self.size), np.array(self.loss_error / self.size))
 
     def gradients(self) -> Iterator[tuple[str, slice, Bounded]]:
-        """The gradients by the names of the parameters, some rows at a time, so that all stays in a processor's cache."""
+        """The gradients by the names of the parameters, some rows at a time: they stay in the cache."""
         slack, ones = self._slack(self.size), math.sqrt(self.size)
         for layer, (weight, bias, *squares) in enumerate(self.sums):
             self._see(weight)
