@@ -16,7 +16,7 @@ a limit, and neither knows the machine:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 from unittest import mock
@@ -25,10 +25,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from accelmnist.core.config import INPUTS, Activation, Precision, RunConfig
+from accelmnist.core.config import (
+    IMAGE_SIDE,
+    INPUTS,
+    Activation,
+    ExecutionConfig,
+    Precision,
+    RunConfig,
+    TrainingConfig,
+)
+from accelmnist.data.augment import BLOCK, PARTS, epoch_maps
 from accelmnist.data.types import ImageSet
-from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP
-from accelmnist.training.reference import exact
+from accelmnist.device import resolve
+from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP, PIXEL_SCALE
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.step.device_runner import upload_epoch
+from accelmnist.engines.step.loss import training_loss
+from accelmnist.engines.step.torch_update import TorchUpdate
 from accelmnist.training.reference.tolerances import tolerances
 
 SURE = 6.0  # standard deviations: independent roundings sum to more with a chance of 2 exp(-18) at most
@@ -36,6 +49,7 @@ NUDGE = 2.0**-15  # 512 roundings of float32
 NUDGES = 3
 FACTOR = 4.0
 QUANTILES = (0.5, 0.95, 1.0)  # the worst can be a weight that Adam turns round; the others are not
+_MARGIN = 2  # black pixels around an image
 UNIT = 2.0**-24  # float32's roundoff
 SUM_ERROR = SURE * sqrt(INPUTS) * UNIT  # 1.0e-5: of a sum of 784 products, over the sum of their magnitudes
 
@@ -115,10 +129,63 @@ def replayed(config: RunConfig, training: ImageSet, *, steps: int) -> Followed:
             nudge(model.parameters())
             return model
 
-        with mock.patch.object(exact, "MLP", made):
-            return [exact.replay_first_steps(config, training, steps=steps)]
+        with mock.patch(f"{__name__}.MLP", made):
+            return [replay_first_steps(config, training, steps=steps)]
 
     return Followed.by(run, config.execution.precision)
+
+
+def replay_first_steps(config: RunConfig, training: ImageSet, *, steps: int) -> torch.Tensor:
+    """Losses (steps,) float64 of the first `steps` of the run, recomputed on the host."""
+    exact = replace(config, execution=ExecutionConfig(device="cpu", precision="fp32"))
+    device = resolve("cpu")
+    loss_of = training_loss(exact, device)
+    parameters = list(MLP(config.model, seed=config.training.seed).double().parameters())
+    update = TorchUpdate(parameters, config.training, fused=False)
+    plan = upload_epoch(TrainingPlan(config, len(training.labels)).epoch(0), device)
+    losses = []
+    for step in range(min(steps, len(plan))):
+        index = plan.order[step].numpy()
+        seen = images_seen(training.images, index, config.training, epoch=0)
+        inputs = torch.from_numpy(seen).double() * PIXEL_SCALE
+        labels = torch.from_numpy(training.labels[index])
+        loss = loss_of(parameters, inputs, labels, plan.dropout_seeds[step])
+        update(torch.autograd.grad(loss, parameters), plan.learning_rates[step].double())
+        losses.append(loss.detach())
+    return torch.stack(losses)
+
+
+def images_seen(
+    images: NDArray[np.uint8], index: NDArray[np.int64], training: TrainingConfig, *, epoch: int
+) -> NDArray[np.uint8]:
+    """What `epoch` shows of the images at `index` (n,): (n, 784) from the whole set `images` (count, 784).
+
+    Augmented images are made once more, in plain NumPy from the host's own images: the maps are shared with what is
+    checked, as the order of the images is; the pixels are mixed anew.
+    """
+    if training.augment == "none":
+        return images[index]
+    maps = epoch_maps(training.augment, len(images), seed=training.seed, epoch=epoch)
+    return _mapped(images[index].reshape(-1, IMAGE_SIDE, IMAGE_SIDE), maps[index // BLOCK])
+
+
+def _mapped(images: NDArray[np.uint8], maps: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Each image (n, 28, 28) by the map of its own (n, 2, 3), bilinear in eighths of a pixel, halves rounded up."""
+    centre = (IMAGE_SIDE - 1) / 2
+    grid = np.stack(np.meshgrid(np.arange(IMAGE_SIDE), np.arange(IMAGE_SIDE), indexing="ij")) - centre
+    places = np.einsum("nij,jrc->nirc", maps[:, :, :2], grid) + maps[:, :, 2, None, None] + centre
+    places = np.rint(PARTS * places) / PARTS
+    corner = np.floor(places)
+    share = places - corner
+    padded = np.pad(images, ((0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN))).astype(np.float64)
+    row, column = np.clip(corner, -_MARGIN, IMAGE_SIDE).astype(np.int64).swapaxes(0, 1) + _MARGIN
+    number = np.arange(len(images))[:, None, None]
+    mixed = np.zeros(images.shape)
+    for down in (0, 1):
+        for right in (0, 1):
+            weight = np.abs(1 - down - share[:, 0]) * np.abs(1 - right - share[:, 1])
+            mixed += weight * padded[number, row + down, column + right]
+    return np.floor(mixed + 0.5).astype(np.uint8).reshape(-1, INPUTS)
 
 
 def logits_and_bound(

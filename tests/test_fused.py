@@ -140,8 +140,11 @@ def test_it_passes_the_verdict_on_real_digits(mnist: Dataset) -> None:
     data = dataclasses.replace(mnist, train=type(mnist.train)(*(array[:20_000] for array in train_arrays(mnist))))
     training = {"batch_size": 128, "learning_rate": 0.1, "label_smoothing": 0.0, "weight_decay": 0.0}
     config = small_config(model={"hidden": (64,)}, training=training)
-    done, reference = train_with(with_threads(2), config, data, CPU), train_reference(config, data.train, data.test)
-    evidence = VerdictInputs(done.config, done.model, data.train, data.test, done.evaluation, done.losses)
+    done, reference = (
+        train_with(with_threads(2), config, data, CPU, windows=8),
+        train_reference(config, data.train, data.test),
+    )
+    evidence = VerdictInputs(done.config, done.model, data.train, data.test, done.evaluation, done.losses, done.audit)
     said = done.evaluation.labels, done.evaluation.predictions
     verdict = judge(
         evidence,

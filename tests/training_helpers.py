@@ -18,6 +18,7 @@ from accelmnist.engines.plan import HostEpoch
 from accelmnist.sweep.trials import TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import losses_of, prepare, train
+from accelmnist.training.reference.audit import Audit
 from tests.rounding import Followed, Nudge, leave
 
 CPU = resolve("cpu")
@@ -32,6 +33,7 @@ class Finished:
     runner: Runner
     losses: torch.Tensor
     evaluation: Evaluation
+    audit: Audit
 
 
 def small_config(
@@ -67,16 +69,21 @@ def train_with(
     *,
     precision: str = "fp32",
     nudge: Nudge = leave,
+    windows: int = 0,
 ) -> Finished:
-    """Train `config` by `engine`, a name or a class, from weights that are nudged, and evaluate it."""
+    """Train `config` by `engine`, a name or a class, from weights that are nudged, and evaluate it.
+
+    If there are `windows`, an audit looks at so many steps and some more.
+    """
     execution = dataclasses.replace(config.execution, precision=precision)
     config = dataclasses.replace(config, execution=execution)
     job = make_job(config, data, device)
     nudge(job.model.parameters())
     runner = prepare(engine_class(engine) if isinstance(engine, str) else engine, job)
-    losses = torch.from_numpy(losses_of(list(train(runner, job, probe=None))))
+    audit = Audit(config, data.train, windows)
+    losses = torch.from_numpy(losses_of(list(train(runner, job, probe=None, audit=audit if windows else None))))
     evaluation = evaluate(job.model, upload(data.test, device), device=device, precision=config.execution.precision)
-    return Finished(config, job.model, runner, losses, evaluation)
+    return Finished(config, job.model, runner, losses, evaluation, audit)
 
 
 _REFERENCES: dict[tuple[RunConfig, int], tuple[Dataset, Followed]] = {}

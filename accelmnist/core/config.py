@@ -42,7 +42,7 @@ AMP_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 ENGINES: tuple[str, ...] = ("compiled", "cuda_graph", "eager", "fused", "persistent")
 AUTO = "auto"
 
-# Parts of a training from each of which a step is drawn for the audit; `training/audit.py` says what that promises.
+# Parts of a training from each of which a step is drawn for the audit: see `training/reference/audit.py`.
 AUDIT_WINDOWS = 67
 EVERY_STEP = 2**53
 

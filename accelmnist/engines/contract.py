@@ -105,7 +105,7 @@ class Runner:
     next epoch depends on, by name, as copies on the host; `load_state` goes on from a state of this or another engine
     that trained the same configuration. `download` brings losses to the host. `classify` gives the logits (n, 10) of
     the host's images (n, 784) by the weights of now, where the runner has a way to do that without torch; so `look`
-    copies weights and state.
+    copies weights and state, and `put_back` goes on from such copies.
     """
 
     train_epoch: Callable[[Epoch[Any]], Any]
@@ -115,6 +115,7 @@ class Runner:
     download: Callable[[Any], Floats] = lambda losses: losses
     classify: Callable[[NDArray[np.uint8]], Floats] | None = None
     look: Callable[[], Snapshot] | None = None
+    put_back: Callable[[Snapshot], None] | None = None
     prepare_s: float = 0.0  # what it took to compile, capture and allocate
 
 

@@ -50,7 +50,12 @@ class FusedEngine(Engine):
 
         network = NativeNetwork(job)
         return Runner(
-            network.train_epoch, network.state, network.load_state, classify=network.logits, look=network.look
+            network.train_epoch,
+            network.state,
+            network.load_state,
+            classify=network.logits,
+            look=network.look,
+            put_back=network.put_back,
         )
 
     @classmethod

@@ -15,8 +15,8 @@ from accelmnist.core.config import RunConfig
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.rules import require_memory
-from accelmnist.training.audit import Audit
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train
+from accelmnist.training.reference.audit import Audit
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
 LONGEST_S = 2.0  # that a run waits before it shows itself, as torch's import would take

@@ -10,8 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,15 +20,24 @@ from accelmnist.core.records import EpochFigures
 from accelmnist.data.types import DeviceSet, ImageSet
 from accelmnist.device import Device, matmul_precision, synchronize
 from accelmnist.engines.contract import Engine, Job, Runner, Snapshot, State
-from accelmnist.engines.plan import Floats, TrainingPlan
+from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from accelmnist.engines.model import MLP
-    from accelmnist.training.audit import Audit
 
 _TRAINED = "trained"  # in a saved state: the weights that training goes on from
+
+
+class Watcher(Protocol):
+    """Who looks at some steps of a training while the clock stands still."""
+
+    def watch(self, epoch: int, steps: EpochSteps) -> Floats:
+        """Let the `steps` of `epoch` run in parts, and return the losses of all."""
+
+    def take_average(self, epoch: int, now: Snapshot) -> None:
+        """The weights were averaged after `epoch`; `now` is what the network holds."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def train(
     probe: ImageSet | DeviceSet | None,
     first_epoch: int = 0,
     average: WeightAverage | None = None,
-    audit: Audit | None = None,
+    audit: Watcher | None = None,
 ) -> Iterator[EpochResult]:
     """Train from `first_epoch` to the last, one result an epoch; `probe` is the set whose accuracy each epoch tells.
 
@@ -145,8 +153,52 @@ class Stopwatch:
         self.seconds += time.perf_counter() - self._started
 
 
+@dataclass(frozen=True)
+class EpochSteps:
+    """The steps of `epoch`, a plan where `runner` reads it, to be run part by part by the clock of the training."""
+
+    runner: Runner
+    job: Job
+    epoch: Epoch[Any]
+    clock: Stopwatch
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+    def run(self, part: slice) -> Floats:
+        """Run a part of the steps; returns their losses."""
+        with self.clock:
+            losses = self.runner.train_epoch(self.epoch[part])
+        return self.runner.download(losses)
+
+    def run_again(self, part: slice) -> Floats:
+        """The same off the clock."""
+        return self.runner.download(self.runner.train_epoch(self.epoch[part]))
+
+    def look(self) -> Snapshot:
+        """Copies of weights and state, on the host."""
+        if self.runner.look is not None:
+            return self.runner.look()
+        tensors = {name: weight.detach().to("cpu", copy=True) for name, weight in self.job.model.named_parameters()}
+        return {name: tensor.numpy() for name, tensor in (tensors | self.runner.state()).items()}
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """Go on from what `look` gave."""
+        if self.runner.put_back is not None:
+            self.runner.put_back(snapshot)
+            return
+        import torch
+
+        from accelmnist.training.checkpoint import load_weights
+
+        tensors = {name: torch.from_numpy(part) for name, part in snapshot.items()}
+        names = [name for name, _ in self.job.model.named_parameters()]
+        load_weights(self.job.model, {name: tensors.pop(name) for name in names}, source="a copy")
+        self.runner.load_state(tensors)
+
+
 def _timed_epoch(
-    runner: Runner, job: Job, plan: TrainingPlan, number: int, average: WeightAverage | None, audit: Audit | None
+    runner: Runner, job: Job, plan: TrainingPlan, number: int, average: WeightAverage | None, audit: Watcher | None
 ) -> tuple[Floats, float]:
     clock = Stopwatch(job.device)
     with matmul_precision(job.device, job.config.execution.precision):
@@ -156,28 +208,14 @@ def _timed_epoch(
             if job.augmentation is not None:
                 job.augmentation.write(number)
             epoch = runner.upload(plan.epoch(number))
-
-        def run(steps: slice) -> Floats:
-            with clock:
-                losses = runner.train_epoch(epoch[steps])
-            return runner.download(losses)
-
-        look = partial(look_at, runner, job)
-        losses = run(slice(None)) if audit is None else audit.watch(number, look, run)
+        steps = EpochSteps(runner, job, epoch, clock)
+        losses = steps.run(slice(None)) if audit is None else audit.watch(number, steps)
         if average is not None:
             with clock:
                 average.take_in(number + 1)
             if audit is not None:
-                audit.take_average(number, look())
+                audit.take_average(number, steps.look())
     return losses, clock.seconds
-
-
-def look_at(runner: Runner, job: Job) -> Snapshot:
-    """Copies of the weights and of the runner's state."""
-    if runner.look is not None:
-        return runner.look()
-    tensors = {name: weight.detach().to("cpu", copy=True) for name, weight in job.model.named_parameters()}
-    return {name: tensor.numpy() for name, tensor in (tensors | runner.state()).items()}
 
 
 def accuracy_by(runner: Runner, job: Job, images: ImageSet | DeviceSet) -> float:

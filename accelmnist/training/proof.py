@@ -17,9 +17,9 @@ from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Floats
-from accelmnist.training.audit import Audit
 from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model, weights_of
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
+from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.chain import check_epochs, check_saved_model
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances

@@ -94,12 +94,19 @@ class NativeNetwork:
 
     def look(self) -> Snapshot:
         """Weights and state as copies, by their common names."""
+        parts = {name: part.copy() for name, part in self._named().items()}
+        return parts | ({"scalar/count": np.array(float(self.count))} if self.slots else {})
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """Go on from what `look` gave."""
+        for name, part in self._named().items():
+            np.copyto(part, snapshot[name])
+        self.count = int(snapshot.get("scalar/count", np.zeros(())))
+
+    def _named(self) -> dict[str, Floats]:
         names = [f"layers.{number // 2}.{('weight', 'bias')[number % 2]}" for number in range(len(self.parameters))]
         rows = {"": self.parameters} | {f"{slot}/": row for slot, row in self.slots.items()}
-        parts = {
-            start + name: part.copy() for start, row in rows.items() for name, part in zip(names, row, strict=True)
-        }
-        return parts | ({"scalar/count": np.array(float(self.count))} if self.slots else {})
+        return {start + name: part for start, row in rows.items() for name, part in zip(names, row, strict=True)}
 
     def state(self) -> State:
         """The optimizer's state under its common names, as copies."""

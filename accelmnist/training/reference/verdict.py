@@ -22,12 +22,12 @@ from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import Check, ReferenceRun, Verdict
 from accelmnist.data.types import ImageSet, upload
 from accelmnist.device import resolve
-from accelmnist.engines.contract import Job, Snapshot
+from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
-from accelmnist.training.audit import Audit
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import losses_of, prepare, train
+from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.exact import check_evaluation
 from accelmnist.training.reference.scores import OracleScores, check_scores
 from accelmnist.training.reference.tolerances import (
@@ -120,7 +120,7 @@ def judge(
     limits = tolerances(evidence.config.execution.precision)
     checks = [
         *check_evaluation(evidence.model, evidence.test, evidence.evaluation, limits),
-        *(evidence.audit.checks(_weights_of(evidence.model)) if evidence.audit is not None else ()),
+        *_audited(evidence),
         *_check_plausible(evidence),
         *check_scores(evidence.evaluation.metrics, oracle()),
     ]
@@ -132,8 +132,11 @@ def judge(
     return Verdict.of(_describe(evidence.audit, reference, is_reference=is_reference), checks)
 
 
-def _weights_of(model: MLP) -> Snapshot:
-    return {name: weight.detach().cpu().numpy() for name, weight in model.named_parameters()}
+def _audited(evidence: VerdictInputs) -> tuple[Check, ...]:
+    if evidence.audit is None or not evidence.audit.windows:
+        return ()
+    weights = {name: weight.detach().cpu().numpy() for name, weight in evidence.model.named_parameters()}
+    return evidence.audit.checks(weights, evidence.losses.numpy())
 
 
 def _describe(audit: Audit | None, reference: ReferenceTraining | None, *, is_reference: bool) -> str:

@@ -46,7 +46,7 @@ _FP16_SMALLEST, _FP16_LARGEST = 2.0**-24, 65504.0
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _ROWS = 4096  # images at a time
 _BLOCK = 1 << 14  # numbers of a matrix at a time
-_TINY = 2.0**-124  # what is a quarter of it may be taken for 0
+SMALL = 2.0**-124  # what is a quarter of it may be taken for 0
 _LOW = 0xFFFFFFFF
 
 
@@ -328,7 +328,7 @@ class _Batch:
         self.loss = self.loss_error = self.largest = 0.0
         # Of every layer: the gradients; squares of the norms over the batch of what they are products of.
         self.sums: list[list[Array]] = [[] for _ in self.weights]
-        self.floor = 4 * _FP16_SMALLEST / scale if config.execution.precision == "fp16" else _TINY
+        self.floor = 4 * _FP16_SMALLEST / scale if config.execution.precision == "fp16" else SMALL
 
     def run(self, labels: NDArray[np.int64]) -> None:
         """Forward and backward, some rows at a time."""
@@ -486,25 +486,25 @@ class Update:
         if training.optimizer in ("adam", "adamw"):
             kept = weight * (1 - self.rate * training.weight_decay) if training.optimizer == "adamw" else weight
             change = self.rate / self.first * found[1] / (np.sqrt(found[2]) / self.second + _EPSILON)
-            rounding = 8 * U32 * size + 16 * U32 * np.abs(change) + _TINY
+            rounding = 8 * U32 * size + 16 * U32 * np.abs(change) + SMALL
             return [Bounded(kept - change, rounding), *_moments(before[1], before[2], gradient)]
         change, after = gradient, list[Bounded]()
         if training.optimizer == "sgd-momentum":
-            rounding = 8 * U32 * (np.abs(before[1]) + np.abs(gradient.value)) + _TINY
+            rounding = 8 * U32 * (np.abs(before[1]) + np.abs(gradient.value)) + SMALL
             after = [Bounded(training.momentum * before[1] + gradient.value, gradient.error + rounding)]
             change = Bounded(found[1], np.zeros(1))
             if training.nesterov:
                 change = Bounded(gradient.value + training.momentum * found[1], gradient.error)
-        rounding = 8 * U32 * (size + self.rate * np.abs(change.value)) + _TINY
+        rounding = 8 * U32 * (size + self.rate * np.abs(change.value)) + SMALL
         return [Bounded(weight - self.rate * change.value, self.rate * change.error + rounding), *after]
 
 
 def _moments(mean: Array, square: Array, gradient: Bounded) -> tuple[Bounded, Bounded]:
     """Adam's averages of the gradient and of its square."""
     size = np.abs(gradient.value)
-    mean_error = (1 - _BETA1) * gradient.error + 8 * U32 * (np.abs(mean) + size) + _TINY
+    mean_error = (1 - _BETA1) * gradient.error + 8 * U32 * (np.abs(mean) + size) + SMALL
     after = _BETA2 * square + (1 - _BETA2) * size * size
-    square_error = (1 - _BETA2) * gradient.error * (2 * size + gradient.error) + 8 * U32 * after + _TINY
+    square_error = (1 - _BETA2) * gradient.error * (2 * size + gradient.error) + 8 * U32 * after + SMALL
     return Bounded(_BETA1 * mean + (1 - _BETA1) * gradient.value, mean_error), Bounded(after, square_error)
 
 

@@ -29,8 +29,8 @@ from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, RecordWriter, Sampled
 from accelmnist.measure.statistics.symptoms import RoundLoad
 from accelmnist.measure.timed_case import Sampler, TimedTraining, WarmCase, sample_round
-from accelmnist.training.reference.exact import check_first_steps
-from accelmnist.training.reference.tolerances import FIRST_STEPS, tolerances
+from accelmnist.training.loop import EpochSteps, Stopwatch
+from accelmnist.training.reference.audit import FIRST_STEPS, Audit
 
 FEWEST_ROUNDS = 6  # the least that an interval takes
 
@@ -79,11 +79,10 @@ class Scaling:
         self.prepared.add(case)
 
     def _judge(self, timed: TimedTraining) -> Verdict:
-        losses = torch.from_numpy(timed.runner.download(timed.runner.train_epoch(timed.first_steps(FIRST_STEPS))))
+        audit = Audit(timed.job.config, self.dataset.train)
+        audit.watch(0, EpochSteps(timed.runner, timed.job, timed.first_steps(FIRST_STEPS), Stopwatch(self.device)))
         timed.restore()
-        config = timed.job.config
-        check = check_first_steps(config, self.dataset.train, losses, tolerances(config.execution.precision))
-        return Verdict(passed=check.passed, reference="float64", checks=(check,))
+        return Verdict.of("float64", audit.step_checks())
 
     def _add_limits(self) -> None:
         cases = [case for case in self.writer.results if case in self.prepared]
