@@ -1,7 +1,7 @@
 """What the regions of a case must end with, found once a case by another way than the one that is timed.
 
 A training's steps are run untimed from weights made anew from the seed, in two ways that cut the plan differently.
-Their first losses are held against float64 on the host's own images, and all of them against the training that was
+Their first steps are held against float64 on the host's own images, and all their losses against the training that was
 judged. If both ways agree to the bit, every region must. If rounding differs from one run to the next, a region may be
 off by a quarter of the length of its last step, or by four times what the two ways are apart: a step more or less, or
 one on other images, is further away.
@@ -25,7 +25,8 @@ from accelmnist.engines.plan import Floats, HostEpoch, TrainingPlan, initial_par
 from accelmnist.measure.audit import Anchor
 from accelmnist.measure.plan import Case
 from accelmnist.measure.timed_case import TimedInference, TimedTraining
-from accelmnist.training.reference.exact import check_first_steps
+from accelmnist.training.loop import EpochSteps, Stopwatch
+from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.tolerances import tolerances
 
 Weights = list[torch.Tensor]
@@ -61,8 +62,7 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
 
     difference = apart(again, losses_again, losses)
     limit = float(np.max([_SHARE_OF_STEP, _TIMES_APART * difference]))
-    first = check_first_steps(config, images, torch.from_numpy(losses[:_FIRST]), tolerances(config.execution.precision))
-    checks = [is_own, replace(first, name="first timed steps")]
+    checks = [is_own, *_audit_first_steps(timed, config, images, plan)]
     if judged is not None:
         checks.append(_check_judged(losses, judged, 0.0 if difference == 0 else limit))
     return Anchor(
@@ -74,6 +74,24 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
     )
 
 
+def _audit_first_steps(timed: TimedTraining, config: RunConfig, images: ImageSet, plan: HostEpoch) -> list[Check]:
+    """The first steps, each replayed by the independent witness in float64."""
+    _begin(timed, config)
+    audit, steps = Audit(config, images, 1, first=_FIRST), timed.runner.upload(plan[:_FIRST])
+    with matmul_precision(timed.device, config.execution.precision):
+        audit.watch(0, EpochSteps(timed.runner, timed.job, steps, Stopwatch(timed.device)))
+    timed.restore()
+    return [replace(check, name=f"{check.name}, timed") for check in audit.step_checks()]
+
+
+def _begin(timed: TimedTraining, config: RunConfig) -> None:
+    """Set the weights to those of the seed, the state to its start, and the images to those of the first epoch."""
+    start = initial_parameters(config.model, seed=config.training.seed)
+    timed.begin_from([torch.from_numpy(weight).to(timed.device.torch_device) for weight in start])
+    if timed.job.augmentation is not None:
+        timed.job.augmentation.write(0)
+
+
 def _train(
     timed: TimedTraining, config: RunConfig, plan: HostEpoch, *, cut: int, steps: int
 ) -> tuple[Weights, Weights, Floats]:
@@ -81,11 +99,8 @@ def _train(
 
     The first weights are those before the last part, the second those after it.
     """
-    runner, device, losses, before = timed.runner, timed.device.torch_device, [], timed.weights
-    start = initial_parameters(config.model, seed=config.training.seed)
-    timed.begin_from([torch.from_numpy(weight).to(device) for weight in start])
-    if timed.job.augmentation is not None:
-        timed.job.augmentation.write(0)
+    runner, losses, before = timed.runner, [], timed.weights
+    _begin(timed, config)
     whole = len(plan)
     with matmul_precision(timed.device, config.execution.precision):
         for begin, end in pairwise(sorted({0, cut, *range(whole, steps, whole), steps})):

@@ -133,7 +133,7 @@ class Audit:
         self.calls = draw_calls(steps, epochs, rng) if windows else []
         drawn = draw_steps(steps, epochs, windows, rng, first=first).tolist()
         self.steps = {*drawn, *(int(rng.integers(call.start, call.stop)) for call in self.calls)}
-        self.replayed, self.replay_s = 0, 0.0
+        self.replayed, self.replay_s, self._calls_held = 0, 0.0, 0
         self.breaks: list[str] = []
         self._found = _Findings()
         self._waiting: list[Window] = []
@@ -176,6 +176,7 @@ class Audit:
     ) -> Snapshot:
         """Run a call again from `before` it, step by step; returns what the last one ends with."""
         ended, now, again = steps.look(), before, []
+        self._calls_held += 1
         steps.put_back(before)
         for step in range(call.start, call.stop):
             again.append(steps.run_again(slice(step, step + 1)))
@@ -287,9 +288,9 @@ class Audit:
         kinds = (("losses", found.loss), ("weights", found.weights), ("optimizer state", found.state))
         what = f"the furthest of {self.replayed} steps replayed"
         checks = [_check(f"audited {name}", worst, what, rounding) for name, worst in kinds if self.replayed]
-        if self.calls:
+        if self._calls_held:
             alike = "to the bit; or over a thousand roundings of what the steps changed"
-            what = f"{len(self.calls)} calls and their steps one by one"
+            what = f"{self._calls_held} calls and their steps one by one"
             checks.append(_check("calls of many steps", found.calls, what, alike))
         if self.config.training.averaging:
             checks.append(_check("weight average", found.average, "the furthest after an epoch", rounding))
