@@ -5,7 +5,7 @@ Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -164,6 +164,13 @@ class Check:
         """The check that `value` is `limit` or less; a NaN fails."""
         value, passed = float(value), float(value) <= limit
         return cls(name=name, passed=passed, value=value, limit=limit, detail=detail, reason=reason, group=group)
+
+    @classmethod
+    def without(cls, name: str, faults: Sequence[str], *, finds: str, reason: str, group: str = "") -> Check:
+        """The check that there are no `faults`: the first is told, or else what the check `finds`, in a few words."""
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        detail = f"{faults[0]}{more}" if faults else finds
+        return cls.at_most(name, len(faults), 0.0, detail=detail, reason=reason, group=group)
 
 
 @dataclass(frozen=True, kw_only=True)

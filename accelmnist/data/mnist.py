@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from accelmnist.core.config import DATASETS, DataConfig
 from accelmnist.core.errors import ConfigError, DataError
+from accelmnist.core.files import cache_folder
 from accelmnist.data.idx import idx_header, read_idx
 from accelmnist.data.origins import ORIGINS, download, finished_set
 from accelmnist.data.synthetic import make_synthetic
@@ -72,7 +73,7 @@ def load_dataset(name: str = "mnist", *, folder: Path | None = None, seed: int =
         return make_synthetic(seed=seed)
     if folder is not None:
         return _load_folder(name, folder)
-    return _load_embedded() if name == "mnist" else download(name)
+    return _load_embedded() if name == "mnist" else _downloaded(name)
 
 
 def load_in_background(config: DataConfig, *, seed: int) -> Callable[[], Dataset]:
@@ -158,7 +159,13 @@ def _load_folder(name: str, folder: Path) -> Dataset:
         train=_read_set(name, train_images, train_labels),
         test=_read_set(name, test_images, test_labels),
         class_names=ORIGINS[name].class_names,
+        files=(train_images, train_labels, test_images, test_labels),
     )
+
+
+def _downloaded(name: str) -> Dataset:
+    dataset = download(name)
+    return replace(dataset, files=_files_of(name, cache_folder()) or ())
 
 
 def _find_files(name: str, folder: Path) -> tuple[Path, ...]:

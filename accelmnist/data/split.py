@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,16 @@ _PROBE_IMAGES = 5000  # of the training set, for the accuracy by epoch if no ima
 
 @dataclass(frozen=True)
 class RunImages:
-    """`probe` gives the accuracy by epoch: the validation images, or some of the training ones."""
+    """`probe` gives the accuracy by epoch: the validation images, or some of the training ones.
+
+    `files` are the data set's.
+    """
 
     training: ImageSet
     probe: ImageSet
     test: ImageSet
     summary: DataSummary
+    files: tuple[Path, ...] = ()
 
 
 def load_images(config: RunConfig, load: Callable[[], Dataset] | None) -> RunImages:
@@ -45,6 +50,7 @@ def load_images(config: RunConfig, load: Callable[[], Dataset] | None) -> RunIma
         probe=whole.part(probe),
         test=dataset.test,
         summary=replace(summary, test_in_training=0 if dataset.source == "embedded" else copies_in_training(dataset)),
+        files=dataset.files,
     )
 
 

@@ -9,6 +9,7 @@ quarter of the traffic. A batch is an index into it, and a step scales its batch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,8 @@ class ImageSet:
 class Dataset:
     """A training and a test split, with the name of each of the ten classes.
 
-    `source` is one printable phrase, the origin of the data, for the record and the console.
+    `source` is one printable phrase, the origin of the data, for the record and the console; `files` are the four that
+    were read, in MNIST's order, but for the embedded ones.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dataset:
     train: ImageSet
     test: ImageSet
     class_names: tuple[str, ...]
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ class Job:
         return MLP(self.config.model, parameters=self.parameters).to(self.device.torch_device)
 
     @cached_property
-    def _originals(self) -> DeviceSet:
+    def originals(self) -> DeviceSet:
+        """The images on the device as their files hold them."""
         return self._images if isinstance(self._images, DeviceSet) else upload(self._images, self.device)
 
     @cached_property
@@ -81,12 +82,12 @@ class Job:
             return None
         from accelmnist.data.augment import Augmentation
 
-        return Augmentation(training.augment, self._originals, seed=training.seed)
+        return Augmentation(training.augment, self.originals, seed=training.seed)
 
     @property
     def data(self) -> DeviceSet:
         """The images on the device; a copy where they are augmented."""
-        return self._originals if self.augmentation is None else self.augmentation.data
+        return self.originals if self.augmentation is None else self.augmentation.data
 
     @property
     def host_images(self) -> ImageSet:

@@ -71,6 +71,10 @@ class MLP(nn.Module):
         """Logits (n, 10) of scaled inputs (n, 784), without dropout."""
         return forward(list(self.parameters()), inputs, activation=ACTIVATION_FUNCTIONS[self.config.activation])
 
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Copies of all weights on the host, by name."""
+        return {name: weight.detach().to("cpu", copy=True).numpy() for name, weight in self.named_parameters()}
+
     def first_layer_weights(self) -> NDArray[np.float32]:
         """The weights from the pixels, (units, 784) on the host: of the first hidden layer, or of the outputs."""
         weights: NDArray[np.float32] = self.get_parameter("layers.0.weight").detach().cpu().numpy()

@@ -30,7 +30,7 @@ from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.evaluation import evaluate, evaluation_of
 from accelmnist.training.loop import losses_of, train
-from accelmnist.training.reference.exact import check_evaluation
+from accelmnist.training.reference.answers import check_answers
 from accelmnist.training.reference.scores import Oracle, check_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.verdict import ReferenceTraining, VerdictInputs, is_reference, judge, train_reference
@@ -166,7 +166,7 @@ class CaseBuilder:
             parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
         evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
         checks = (
-            *check_evaluation(model, self.dataset.test, evaluation, tolerances(timed.case.precision)),
+            *check_answers(model, self.dataset.test, evaluation, tolerances(timed.case.precision).logits),
             *check_scores(evaluation.metrics, self._oracle(evaluation.labels, evaluation.predictions)()),
         )
         passed = all(check.passed for check in checks)

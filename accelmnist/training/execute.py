@@ -44,8 +44,9 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
                     training.job,
                     losses_of(training.epochs),
                     training.runner,
-                    is_answered=training.is_answered,
+                    answered=training.answered,
                     audit=training.audit,
+                    seen_s=tuple((epoch.least_s, epoch.most_s) for epoch in training.epochs),
                 ),
             )
     return RunOutcome(run.record, training.job.model, run.images.test)
@@ -68,11 +69,12 @@ def expected_epoch_s(config: RunConfig, images: int) -> float:
 class Training:
     """The one training of a run: its `job` by its `runner`, and the `epochs` so far, those of the checkpoint included.
 
-    `is_answered` says whether the accuracy on the test set was told before torch was loaded.
+    `answered` is the accuracy on the test set, if that was told before torch was loaded.
     """
 
     def __init__(self, run: Run) -> None:
-        self.run, self.is_answered = run, False
+        self.run = run
+        self.answered: float | None = None
         started = time.perf_counter()
         require_memory(run.config, run.setup.device)
         self.job = Job(run.config, run.setup.device, run.images.training)
@@ -141,10 +143,9 @@ class Training:
     def _answer(self) -> None:
         """Tell the accuracy on the test set."""
         run, started = self.run, time.perf_counter()
-        accuracy = accuracy_by(self.runner, self.job, run.images.test)
+        self.answered = accuracy_by(self.runner, self.job, run.images.test)
         run.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
-        self.is_answered = True
-        run.request.on_answer(accuracy)
+        run.request.on_answer(self.answered)
 
     def _open(self) -> None:
         """Show and save what is there of a run that waited."""

@@ -7,6 +7,7 @@ outside it. Losses come to the host once an epoch. torch is loaded only if the r
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,10 +43,15 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch gave: its figures for the record, and the loss of every step (steps,) on the host."""
+    """What an epoch gave: its figures for the record, and the loss of every step (steps,) on the host.
+
+    By another clock its training took from `least_s` to `most_s`, as far as that was seen.
+    """
 
     figures: EpochFigures
     losses: Floats
+    least_s: float = 0.0
+    most_s: float = math.inf
 
 
 def losses_of(epochs: Sequence[EpochResult]) -> Floats:
@@ -132,25 +138,35 @@ def train(
     plan = TrainingPlan(job.config, len(job))
     average = average or average_of(job)
     for number in range(first_epoch, job.config.training.epochs):
-        losses, train_s = _timed_epoch(runner, job, plan, number, average, audit)
+        losses, clock = _timed_epoch(runner, job, plan, number, average, audit)
         check_finite(losses, job.config, first_step=number * plan.steps)
         accuracy = None if probe is None else accuracy_by(runner, job, probe)
-        yield EpochResult(plan.figures(number, losses, train_s=train_s, accuracy=accuracy), losses)
+        figures = plan.figures(number, losses, train_s=clock.seconds, accuracy=accuracy)
+        yield EpochResult(figures, losses, clock.least_s, clock.most_s)
 
 
 class Stopwatch:
-    """Adds up the seconds within its context, in which `device` is synchronized at both ends."""
+    """Adds up the seconds within its context, in which `device` is synchronized at both ends.
+
+    Another clock is read around that and within it: by that one it took from `least_s` to `most_s`, its ticks counted.
+    """
 
     def __init__(self, device: Device) -> None:
-        self.device, self.seconds, self._started = device, 0.0, 0.0
+        self.device, self.seconds, self.least_s, self.most_s = device, 0.0, 0.0, 0.0
+        self._tick = 2 * time.get_clock_info("monotonic").resolution
 
     def __enter__(self) -> None:
+        self._around = time.monotonic()
         synchronize(self.device)
         self._started = time.perf_counter()
+        self._within = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
         synchronize(self.device)
+        within = time.monotonic() - self._within
         self.seconds += time.perf_counter() - self._started
+        self.least_s += within - self._tick
+        self.most_s += time.monotonic() - self._around + self._tick
 
 
 @dataclass(frozen=True)
@@ -199,7 +215,7 @@ class EpochSteps:
 
 def _timed_epoch(
     runner: Runner, job: Job, plan: TrainingPlan, number: int, average: WeightAverage | None, audit: Watcher | None
-) -> tuple[Floats, float]:
+) -> tuple[Floats, Stopwatch]:
     clock = Stopwatch(job.device)
     with matmul_precision(job.device, job.config.execution.precision):
         with clock:
@@ -215,7 +231,7 @@ def _timed_epoch(
                 average.take_in(number + 1)
             if audit is not None:
                 audit.take_average(number, steps.look())
-    return losses, clock.seconds
+    return losses, clock
 
 
 def accuracy_by(runner: Runner, job: Job, images: ImageSet | DeviceSet) -> float:

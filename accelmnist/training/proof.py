@@ -12,18 +12,20 @@ from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import remove_file
 from accelmnist.core.records import Check, RunRecord, Verdict
 from accelmnist.data.likeness import measure_likeness
-from accelmnist.data.types import upload
+from accelmnist.data.synthetic import make_synthetic
+from accelmnist.data.types import ImageSet, upload
 from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
-from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Floats
-from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model, weights_of
+from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
+from accelmnist.training.reference.answers import check_accuracies, check_first_answer, check_mistakes
 from accelmnist.training.reference.audit import Audit
-from accelmnist.training.reference.chain import check_epochs, check_saved_model
+from accelmnist.training.reference.chain import check_epochs, check_reference, check_saved_model
+from accelmnist.training.reference.images import Source, check_images
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances
-from accelmnist.training.reference.verdict import VerdictInputs, is_reference, judge, train_reference
+from accelmnist.training.reference.verdict import ReferenceTraining, VerdictInputs, is_reference, judge, train_reference
 from accelmnist.training.run import Observer, Run, RunRequest, Setup
 
 
@@ -31,15 +33,17 @@ from accelmnist.training.run import Observer, Run, RunRequest, Setup
 class Trained:
     """What a run has trained: the network of `job`, with the `losses` of all steps, by `runner`.
 
-    `audit` watched the training. `is_answered` says whether the accuracy was told already; an `evaluation` is there if
-    the network has met the test set, and `checks` are what the verdict holds besides its own.
+    `audit` watched the training, and another clock saw what is between the `seen_s` of each epoch. `answered` is the
+    accuracy on the test set that was told already; an `evaluation` is there if the network has met the test set, and
+    `checks` are what the verdict holds besides its own.
     """
 
     job: Job
     losses: Floats
     runner: Runner | None = None
     audit: Audit | None = None
-    is_answered: bool = False
+    seen_s: tuple[tuple[float, float], ...] = ()
+    answered: float | None = None
     evaluation: Evaluation | None = None
     checks: Callable[[Evaluation], tuple[Check, ...]] = lambda _evaluation: ()
 
@@ -66,7 +70,7 @@ def prove(run: Run, trained: Trained) -> None:
         peak_memory_bytes=peak_memory_bytes(run.setup.device),
     )
     run.save()
-    if not trained.is_answered:
+    if trained.answered is None:
         run.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
     if run.request.profile and trained.runner is not None:
         _profile(run, trained.runner, trained.job)
@@ -110,7 +114,7 @@ def _evaluate(run: Run, trained: Trained) -> Evaluation:
     started = time.perf_counter()
     device, precision = run.setup.device, run.config.execution.precision
     evaluation = evaluate(trained.job.model, upload(run.images.test, device), device=device, precision=precision)
-    if not trained.is_answered:
+    if trained.answered is None:
         run.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
     return evaluation
 
@@ -150,7 +154,7 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
         return train_reference(config, images.training, images.test, nudge=nudge).losses
 
     verdict = judge(inputs, oracle=oracle, reference=reference, nudged=nudged_losses, is_reference=itself)
-    checks = (*_check_chain(run, trained), *trained.checks(evaluation))
+    checks = (*_check_chain(run, trained, evaluation, reference), *trained.checks(evaluation))
     run.time(verify_s=time.perf_counter() - started)
     verdict = Verdict.of(verdict.reference, (*verdict.checks, *checks))
     run.change(
@@ -160,15 +164,38 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
     )
 
 
-def _check_chain(run: Run, trained: Trained) -> Iterator[Check]:
+def _check_chain(
+    run: Run, trained: Trained, evaluation: Evaluation, reference: ReferenceTraining | None
+) -> Iterator[Check]:
     """The checks of what the run says and has saved besides its training."""
-    yield check_epochs(run.record, trained.losses)
+    job, images, record = trained.job, run.images, run.record
+    source = _source_of(run)
+    if source is not None:
+        on_device = ImageSet(job.originals.images.cpu().numpy(), job.originals.labels.cpu().numpy())
+        seed = run.config.training.seed
+        yield from check_images(source, on_device, images.probe, images.test, images.summary, seed=seed)
+    yield check_mistakes(run.config.model.output, evaluation, record.mistakes)
+    yield check_epochs(record, trained.losses, trained.seen_s)
+    logits = tolerances(run.config.execution.precision).logits
+    ends = {len(record.epochs): job.model.arrays()}
+    yield check_accuracies(run.config.model, ends, images.probe, record.epochs, logits)
+    if trained.answered is not None:
+        yield check_first_answer(trained.answered, evaluation, logits)
+    if reference is not None:
+        yield check_reference(reference, run.config, job.model, evaluation, images.test)
     if run.folder is not None:
-        file, model = run.folder / MODEL_NAME, trained.job.model
+        file = run.folder / MODEL_NAME
         loaded = load_model(file).model
-        arrays, found = _arrays_of(model), (_arrays_of(loaded), loaded.config)
-        yield check_saved_model(file, arrays, run.config.model, run.images.summary, loaded=found)
+        found = loaded.arrays(), loaded.config
+        yield check_saved_model(file, job.model.arrays(), run.config.model, images.summary, loaded=found)
 
 
-def _arrays_of(model: MLP) -> dict[str, Floats]:
-    return {name: weight.numpy() for name, weight in weights_of(model).items()}
+def _source_of(run: Run) -> Source | None:
+    """Where the images came from; None for a set that the caller of `execute` gave."""
+    images, seed = run.images, run.config.training.seed
+    if images.files or images.summary.source == "embedded":
+        return Source(images.summary.dataset, images.files)
+    if images.summary.dataset != "synthetic":
+        return None
+    again = make_synthetic(seed=seed)
+    return Source("synthetic", made=(again.train, again.test))

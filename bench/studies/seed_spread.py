@@ -34,7 +34,7 @@ from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import losses_of, prepare, train
-from accelmnist.training.reference.exact import check_evaluation
+from accelmnist.training.reference.answers import check_answers
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.verdict import loss_differences
 
@@ -116,7 +116,7 @@ def spread_of(runs: list[Trained]) -> dict[str, float]:
 def drift_of(run: Trained, reference: Trained, data: Dataset) -> dict[str, float]:
     """The figures of the verdict for `run`, against `reference` and float64."""
     limits = tolerances(run.config.execution.precision)
-    checks = check_evaluation(run.model, data.test, run.evaluation, limits)
+    checks = check_answers(run.model, data.test, run.evaluation, limits.logits)
     epochs = run.config.training.epochs
     typical, worst = loss_differences(run.losses.view(epochs, -1), reference.losses.view(epochs, -1))
     assert checks[0].value is not None

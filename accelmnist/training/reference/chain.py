@@ -10,28 +10,31 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import ModelConfig
+from accelmnist.core.config import ModelConfig, RunConfig
 from accelmnist.core.records import Check, DataSummary, RunRecord
+from accelmnist.training.reference.answers import count_faults
+from accelmnist.training.reference.tolerances import tolerances
+from accelmnist.training.reference.witness import first_weights, learning_rate, logits
+
+if TYPE_CHECKING:
+    from accelmnist.data.types import ImageSet
+    from accelmnist.engines.model import MLP
+    from accelmnist.training.evaluation import Evaluation
+    from accelmnist.training.reference.verdict import ReferenceTraining
 
 Arrays = Mapping[str, NDArray[Any]]
 
 _LAST_DIGITS = 1e-9  # two ways of adding and dividing the same numbers in float64
+_RATE_ROUNDING = 2.0**-22  # float32's, of both
+_CLOCKS_APART = 1e-4  # two clocks of a machine that follow different crystals
+_EVERY = 10  # answers of the reference
 _NUMPY_TYPES = {"F32": "<f4", "U8": "|u1"}  # safetensors' names of what a model's file may hold
-
-
-def _check(name: str, faults: Sequence[str], *, group: str, finds: str, reason: str) -> Check:
-    """A check that no claim is wrong; `finds` is what it would find, in a few words."""
-    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-    detail = f"{faults[0]}{more}" if faults else finds
-    return Check(
-        name=name, passed=not faults, value=float(len(faults)), limit=0.0, detail=detail, reason=reason, group=group
-    )
 
 
 def _close(found: float | None, expected: float, *, within: float = _LAST_DIGITS) -> bool:
@@ -51,7 +54,7 @@ def check_saved_model(
     faults = [*_file_faults(file, weights, model, data)]
     faults += [f"loaded, {fault}" for fault in _unlike(loaded[0], weights)]
     faults += ["loaded, it is another network"] if loaded[1] != model else []
-    return _check(
+    return Check.without(
         "saved model",
         faults,
         group="files",
@@ -109,14 +112,17 @@ def _unlike(found: Arrays, expected: Arrays) -> Iterator[str]:
 # --- the figures by epoch
 
 
-def check_epochs(record: RunRecord, losses: NDArray[np.float32]) -> Check:
-    """Hold the figures by epoch, and their sums, against the losses of all steps (steps,)."""
-    return _check(
+def check_epochs(record: RunRecord, losses: NDArray[np.float32], seen_s: Sequence[tuple[float, float]]) -> Check:
+    """Hold the figures by epoch, and their sums, against the losses of all steps (steps,).
+
+    `seen_s` are the least and the most that each epoch took by another clock, where one saw it.
+    """
+    return Check.without(
         "figures by epoch",
-        [*_epoch_faults(record, losses)],
+        [*_epoch_faults(record, losses), *_clock_faults(record, seen_s)],
         group="figures",
         finds="losses, rates or speeds unlike the steps'",
-        reason="a loss is the mean of its epoch's steps, a speed is images over seconds, and sums are sums",
+        reason="a loss is the mean of its epoch's steps, a speed images over seconds; a second clock saw as much",
     )
 
 
@@ -137,8 +143,52 @@ def _epoch_faults(record: RunRecord, losses: NDArray[np.float32]) -> Iterator[st
         if not _close(figures.images_per_s * figures.train_s, steps * training.batch_size):
             seen = figures.images_per_s * figures.train_s
             yield f"{name}: its speed and time are of {seen:,.0f} images, and not of {steps * training.batch_size:,}"
+        end = figures.epoch * steps - 1
+        rate = learning_rate(training, end, steps * training.epochs)
+        if abs(figures.learning_rate - rate) > _RATE_ROUNDING * rate + _LAST_DIGITS * training.peak_rate:
+            yield f"{name}: its last learning rate is {rate:.6g}, and not {figures.learning_rate:.6g}"
     total_s, timing = math.fsum(figures.train_s for figures in epochs), record.timing
     if not _close(timing.train_s, total_s):
         yield f"all epochs took {total_s:.6g} s, and not {timing.train_s:.6g}"
     if not _close(timing.images_per_s, training.epochs * steps * training.batch_size / total_s):
         yield f"the speed of all epochs is not {timing.images_per_s} images/s"
+
+
+def _clock_faults(record: RunRecord, seen_s: Sequence[tuple[float, float]]) -> Iterator[str]:
+    for figures, (least, most) in zip(record.epochs, seen_s, strict=False):
+        slack = _CLOCKS_APART * figures.train_s
+        if not least - slack <= figures.train_s <= most + slack:
+            yield f"epoch {figures.epoch}: it took {figures.train_s:.4g} s, by another clock {least:.4g} to {most:.4g}"
+
+
+# --- the reference
+
+
+def check_reference(
+    reference: ReferenceTraining, config: RunConfig, model: MLP, evaluation: Evaluation, test: ImageSet
+) -> Check:
+    """The reference is a training of its own: its weights have moved, and what it says follows from them."""
+    return Check.without(
+        "reference itself",
+        [*_reference_faults(reference, config, model, evaluation, test)],
+        group="reference",
+        finds="the run in the reference's place",
+        reason="nothing is shared with the run, weights have moved, and every tenth answer is computed anew",
+    )
+
+
+def _reference_faults(
+    reference: ReferenceTraining, config: RunConfig, model: MLP, evaluation: Evaluation, test: ImageSet
+) -> Iterator[str]:
+    theirs, said = reference.model.arrays(), reference.evaluation
+    ours, others = ({weight.data_ptr() for weight in each.parameters()} for each in (model, reference.model))
+    if ours & others or said.metrics is evaluation.metrics or np.shares_memory(said.logits, evaluation.logits):
+        yield "its weights or scores are the run's own"
+    if all(np.array_equal(theirs[name], first) for name, first in first_weights(config).items()):
+        yield "its weights have not moved"
+    exact = logits(config.model, theirs, test.images[::_EVERY])
+    error = np.abs(said.logits[::_EVERY] - exact).max() / np.abs(exact).max()
+    if not error <= tolerances("fp32").logits.limit:
+        yield "its answers are not those of its weights"
+    if count_faults(test.labels, said) or reference.run.metrics != said.metrics:
+        yield "its scores are not those of its answers"

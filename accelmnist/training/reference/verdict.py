@@ -27,8 +27,8 @@ from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import losses_of, prepare, train
+from accelmnist.training.reference.answers import check_answers
 from accelmnist.training.reference.audit import Audit
-from accelmnist.training.reference.exact import check_evaluation
 from accelmnist.training.reference.scores import OracleScores, check_scores
 from accelmnist.training.reference.tolerances import (
     NUDGE_FACTOR,
@@ -119,7 +119,7 @@ def judge(
     """
     limits = tolerances(evidence.config.execution.precision)
     checks = [
-        *check_evaluation(evidence.model, evidence.test, evidence.evaluation, limits),
+        *check_answers(evidence.model, evidence.test, evidence.evaluation, limits.logits),
         *_audited(evidence),
         *_check_plausible(evidence),
         *check_scores(evidence.evaluation.metrics, oracle()),
@@ -135,8 +135,7 @@ def judge(
 def _audited(evidence: VerdictInputs) -> tuple[Check, ...]:
     if evidence.audit is None or not evidence.audit.windows:
         return ()
-    weights = {name: weight.detach().cpu().numpy() for name, weight in evidence.model.named_parameters()}
-    return evidence.audit.checks(weights, evidence.losses.numpy())
+    return evidence.audit.checks(evidence.model.arrays(), evidence.losses.numpy())
 
 
 def _describe(audit: Audit | None, reference: ReferenceTraining | None, *, is_reference: bool) -> str:

@@ -129,13 +129,14 @@ class Plan:
 # --- the images
 
 
-def read_file(path: Path) -> NDArray[np.uint8]:
-    """The bytes of an IDX file, gzipped or plain, in the shape that its header states (big-endian, LeCun et al.)."""
+def read_file(path: Path) -> NDArray[np.integer[Any]]:
+    """The numbers in an IDX file, gzipped or plain, in the shape that its header states (big-endian, LeCun et al.)."""
     content = path.read_bytes()
     content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     dimensions = content[3]
     shape = [int.from_bytes(content[4 + 4 * k : 8 + 4 * k], "big") for k in range(dimensions)]
-    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    kind = {0x08: "u1", 0x0C: ">i4"}[content[2]]
+    return np.frombuffer(content, dtype=kind, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def _maps(kind: str, blocks: int, rng: np.random.Generator) -> Array:
@@ -225,14 +226,14 @@ def _norm(values: Array, axis: int) -> Array:
     return norms
 
 
-def logits(model: ModelConfig, weights: Arrays, images: NDArray[np.uint8]) -> Array:
-    """The network's logits (n, 10) of byte images (n, 784), without dropout."""
+def logits(model: ModelConfig, weights: Arrays, images: NDArray[np.uint8], kind: Any = np.float64) -> Array:
+    """The network's logits (n, 10) of byte images (n, 784), without dropout, in numbers of this `kind`."""
     parts = []
     for start in range(0, len(images), _ROWS):
-        values: Array = images[start : start + _ROWS] / 255.0
+        values: Array = images[start : start + _ROWS] / kind(255)
         for layer in range(len(model.hidden) + 1):
-            weight, bias = (weights[f"layers.{layer}.{part}"].astype(np.float64) for part in ("weight", "bias"))
-            values = values @ weight.T + bias
+            weight, bias = weights[f"layers.{layer}.weight"], weights[f"layers.{layer}.bias"]
+            values = values @ weight.T.astype(kind) + bias.astype(kind)
             if layer < len(model.hidden):
                 values = _ACTIVATIONS[model.activation][0](values)[0]
         parts.append(values)
