@@ -177,7 +177,8 @@ def _check_chain(
     yield check_mistakes(run.config.model.output, evaluation, record.mistakes)
     yield check_epochs(record, trained.losses, trained.seen_s)
     logits = tolerances(run.config.execution.precision).logits
-    ends = {len(record.epochs): job.model.arrays()}
+    known = trained.audit.end if trained.audit is not None else None
+    ends = dict([known] if known else []) | {len(record.epochs): job.model.arrays()}
     yield check_accuracies(run.config.model, ends, images.probe, record.epochs, logits)
     if trained.answered is not None:
         yield check_first_answer(trained.answered, evaluation, logits)

@@ -139,6 +139,8 @@ class Audit:
         self._waiting: list[Window] = []
         self._losses: list[Floats] = []
         self._last: Snapshot | None = None  # what the epoch before ended with
+        self._end_epoch = int(rng.integers(epochs))
+        self.end: tuple[int, Snapshot] | None = None  # the weights after an epoch drawn by chance, with its number
         self._average: Snapshot | None = None  # what the network held between two epochs, if weights are averaged
 
     # --- while it trains
@@ -168,8 +170,13 @@ class Audit:
             else:
                 now = self._keep(begin + start, before, steps.look(), found)
         self._last = now or steps.look()
+        self._keep_end(epoch, self._last)
         self._losses.append(np.concatenate(losses))
         return self._losses[-1]
+
+    def _keep_end(self, epoch: int, now: Snapshot) -> None:
+        if epoch == self._end_epoch:
+            self.end = epoch + 1, {name: part for name, part in now.items() if "/" not in name}
 
     def _hold_call(
         self, begin: int, call: slice, audited: set[int], before: Snapshot, losses: Floats, steps: EpochSteps
@@ -220,6 +227,7 @@ class Audit:
                 ratio = float((np.abs(now[name] - (old + share * (new - old))) / limit).max())
                 self._found.average.see(ratio, f"{name} after epoch {epoch + 1}")
         self._average = now
+        self._keep_end(epoch, now)
 
     def _keep(self, step: int, before: Snapshot, after: Snapshot, losses: Floats) -> Snapshot:
         """Keep a step for its replay; returns what it ended with."""
