@@ -22,6 +22,7 @@ from accelmnist.core.errors import ConfigError
 from accelmnist.core.records import RunRecord, TrialFigures, TrialsSummary, load_record
 from accelmnist.device import Device
 from accelmnist.engines import native
+from accelmnist.engines.model import MLP
 from accelmnist.show.document import Document, Section
 from accelmnist.show.observer import SilentObserver, TrialsProgress
 from accelmnist.show.render.console import print_document
@@ -190,6 +191,14 @@ def test_another_seed_that_diverges_fails_the_check(
     assert [check.name for check in record.verdict.failures] == ["all seeds"]
     assert record.verdict.failures[0].detail.startswith("seed 1: the loss is ")
     assert capsys.readouterr().out.endswith("failed: all seeds\n")
+
+
+def test_a_seed_evaluated_by_other_weights_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = run_module.evaluate
+    monkeypatch.setattr(run_module, "evaluate", lambda model, *a, **s: right(MLP(model.config, seed=9), *a, **s))
+    assert invoke([*QUICK, "--trials", "2", "--out", "run", "--quiet", "--no-reference"]) == 1
+    failed = {check.name: check.detail for check in load_record(Path("run")).verdict.failures}
+    assert "its answers are not those of its weights, and 1 more" in failed["answers of all seeds"]
 
 
 def test_a_first_seed_that_diverges_keeps_the_others(

@@ -33,7 +33,8 @@ from accelmnist.sweep.trials.training import is_together, train_trials, way_of
 from accelmnist.sweep.trials.trial import Trial, TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.proof import Trained, prove
-from accelmnist.training.reference.tolerances import DEVIATIONS, seed_spread_limit
+from accelmnist.training.reference.answers import answer_faults
+from accelmnist.training.reference.tolerances import DEVIATIONS, seed_spread_limit, tolerances
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
 CONFIDENCE = 0.95
@@ -86,6 +87,7 @@ class _Trainings:
         self.observer = cast("TrialsObserver", run.observer)  # as `execute_trials` was given it
         self.test = upload(run.images.test, run.setup.device)
         self.images_seen = 0.0
+        self.faults: list[str] = []  # of the seeds' evaluations
 
     def train(self) -> Trained | None:
         """Train all, and return the first seed's training; None where the run was stopped. Raises what ended it."""
@@ -118,13 +120,17 @@ class _Trainings:
         return Trained(job, result.losses.numpy(), evaluation=evaluation, checks=self._checks)
 
     def _checks(self, evaluation: Evaluation) -> tuple[Check, ...]:
-        return (check_seeds(self._summary.trials, images=evaluation.metrics.images),)
+        told = check_told(self.faults, self._summary)
+        return told, check_seeds(self._summary.trials, images=evaluation.metrics.images)
 
     def _evaluation_of(self, result: TrialResult) -> Evaluation | None:
         if result.model is None:
             return None
-        precision = self.run.config.execution.precision
-        return evaluate(result.model, self.test, device=self.run.setup.device, precision=precision)
+        precision, test = self.run.config.execution.precision, self.run.images.test
+        evaluation = evaluate(result.model, self.test, device=self.run.setup.device, precision=precision)
+        faults = answer_faults(result.model, evaluation, test, tolerances(precision).logits)
+        self.faults += [f"seed {result.key}: {fault}" for fault in faults]
+        return evaluation
 
     def _keep(self, result: TrialResult, evaluation: Evaluation | None, took_s: float) -> None:
         figures = TrialFigures(
@@ -197,6 +203,17 @@ def check_seeds(trials: Sequence[TrialFigures], *, images: int) -> Check:
     detail = "; ".join(faults) or "failed or stand apart"
     reason = "the spread between seeds, measured, or that of these seeds where it is larger"
     return Check.at_most("all seeds", len(faults), 0.0, detail=detail, reason=reason)
+
+
+def check_told(faults: Sequence[str], summary: TrialsSummary) -> Check:
+    """What is told of each seed follows from its weights, which gave these `faults`; the mean is that of all seeds."""
+    means = [("accuracy", summary.accuracy), ("macro_f1", summary.macro_f1)]
+    for name, spread in means:
+        told = [value for trial in summary.trials if (value := getattr(trial, name)) is not None]
+        if spread is not None and not math.isclose(spread.mean, math.fsum(told) / len(told), rel_tol=1e-9):
+            faults = [*faults, f"the mean of {name} is not that of {len(told)} seeds"]
+    reason = "every tenth answer of each seed is computed anew in float64, and its scores counted from its answers"
+    return Check.without("answers of all seeds", faults, finds="scores unlike a seed's weights", reason=reason)
 
 
 def _fault(trial: TrialFigures, trials: Sequence[TrialFigures], images: int) -> str | None:

@@ -28,7 +28,8 @@ Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
 _U = 2.0**-24
-_LAST_DIGITS = 1e-6  # of a count that was divided and multiplied
+_EVERY = 10
+_LAST_DIGITS = 1e-9  # of a count that was divided and multiplied
 _MOST_MISTAKES = 25
 _SCORE_ROUNDING = 1e-5  # of float32's exponentials of logits up to 100
 
@@ -91,6 +92,10 @@ def _unlike_matrix(matrix: NDArray[np.int64], metrics: Metrics) -> Iterator[str]
         yield "support"
     if metrics.images != matrix.sum() or metrics.right != matrix.trace():
         yield "images"
+    f1 = 2 * matrix.diagonal() / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1)
+    told, counted = (metrics.accuracy, metrics.macro_f1), (matrix.trace() / max(matrix.sum(), 1), f1.mean())
+    if not np.allclose(told, counted, rtol=0, atol=_LAST_DIGITS):
+        yield "accuracy or macro F1"
     cells = sorted(matrix[~np.eye(CLASSES, dtype=bool)].tolist(), reverse=True)
     pairs = metrics.confused_pairs
     largest = [count for count in cells[: len(pairs) or 1] if count]
@@ -112,6 +117,16 @@ def _check_loss(output: Output, labels: NDArray[np.int64], evaluation: Evaluatio
         limit = _U * (4 * math.sqrt(len(labels)) * expected + 16 * float(np.abs(logits).max(axis=1).mean()))
     reason = "the mean over the test set, not smoothed, of the run's logits in float64; float32's sums may differ"
     return Check.at_most("test loss", error, limit, detail="difference", reason=reason, group="answers")
+
+
+def answer_faults(model: MLP, evaluation: Evaluation, test: ImageSet, limit: Tolerance) -> Iterator[str]:
+    """What is wrong with an evaluation of `model` on the `test` set: every tenth answer is computed anew."""
+    exact = witness.logits(model.config, model.arrays(), test.images[::_EVERY])
+    error = np.abs(evaluation.logits[::_EVERY] - exact).max() / np.abs(exact).max()
+    if not error <= limit.limit:
+        yield "its answers are not those of its weights"
+    if count_faults(test.labels, evaluation):
+        yield "its scores are not those of its answers"
 
 
 def check_mistakes(output: Output, evaluation: Evaluation, mistakes: Sequence[Mistake]) -> Check:
