@@ -91,6 +91,16 @@ def save_other_names(patch: Patch) -> None:
     patch.setattr(proof, "save_model", lambda *a, **s: right(*a, **(s | {"class_names": swapped})))
 
 
+def round_what_is_saved(patch: Patch) -> None:
+    right = run_module.save_record
+
+    def broken(record: Any, folder: Path) -> Path:
+        metrics = record.metrics and replace(record.metrics, macro_f1=round(record.metrics.macro_f1, 2))
+        return right(replace(record, metrics=metrics), folder)
+
+    patch.setattr(run_module, "save_record", broken)
+
+
 def figures(**wrong: Callable[[Any], Any]) -> Callable[[Patch], None]:
     """Figures of the second epoch, each changed by its function."""
 
@@ -208,6 +218,7 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], str, str]] = {
     "a bias saved upside down": (save_weights_swapped, "saved model", "16 numbers of layers.0.bias"),
     "a bias lost on loading": (load_without_bias, "saved model", "loaded, 10 numbers of layers.1.bias"),
     "two names of classes swapped": (save_other_names, "saved model", "its class names is another"),
+    "a record with a rounded figure": (round_what_is_saved, "saved record", "its metrics is another"),
     "a loss of all but one step": (figures(train_loss=lambda x: 0.98 * x), "figures by epoch", "epoch 2: its loss"),
     "half of the images counted": (figures(images_per_s=lambda x: x / 2), "figures by epoch", "epoch 2: its speed"),
     "a clock that is 2 % slow": (slow_clock, "figures by epoch", "by another clock"),

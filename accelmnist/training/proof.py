@@ -10,7 +10,7 @@ import torch
 
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import remove_file
-from accelmnist.core.records import Check, RunRecord, Verdict
+from accelmnist.core.records import RECORD_NAME, Check, RunRecord, Verdict
 from accelmnist.data.likeness import measure_likeness
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import ImageSet, upload
@@ -21,7 +21,7 @@ from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_mod
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.training.reference.answers import check_accuracies, check_first_answer, check_mistakes
 from accelmnist.training.reference.audit import Audit
-from accelmnist.training.reference.chain import check_epochs, check_reference, check_saved_model
+from accelmnist.training.reference.chain import check_epochs, check_reference, check_saved_model, check_saved_record
 from accelmnist.training.reference.images import Source, check_images
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances
@@ -185,6 +185,7 @@ def _check_chain(
     if reference is not None:
         yield check_reference(reference, run.config, job.model, evaluation, images.test)
     if run.folder is not None:
+        yield check_saved_record(run.folder / RECORD_NAME, run.record)
         file = run.folder / MODEL_NAME
         loaded = load_model(file).model
         found = loaded.arrays(), loaded.config

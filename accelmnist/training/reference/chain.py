@@ -33,6 +33,7 @@ Arrays = Mapping[str, NDArray[Any]]
 _LAST_DIGITS = 1e-9  # two ways of adding and dividing the same numbers in float64
 _RATE_ROUNDING = 2.0**-22  # float32's, of both
 _CLOCKS_APART = 1e-4  # two clocks of a machine that follow different crystals
+_FIGURES = ("config", "parameters", "epochs", "timing", "metrics", "mistakes", "peak_memory_bytes")  # of a record
 _NUMPY_TYPES = {"F32": "<f4", "U8": "|u1"}  # safetensors' names of what a model's file may hold
 
 
@@ -59,6 +60,20 @@ def check_saved_model(
         group="files",
         finds="weights or names unlike the run's",
         reason="the file is read back; every weight is the network's to the bit, in the file and as it is loaded",
+    )
+
+
+def check_saved_record(file: Path, record: RunRecord) -> Check:
+    """Hold the figures in a record's file, read from the disk, against the record that it was written from."""
+    saved, wanted = json.loads(file.read_bytes()), json.loads(json.dumps(msgspec.to_builtins(record)))
+    for each in (saved, wanted):
+        each["config"]["data"] = None  # a folder's name may hold what no JSON can
+    return Check.without(
+        "saved record",
+        [f"its {name} is another" for name in _FIGURES if saved.get(name) != wanted[name]],
+        group="files",
+        finds="figures unlike the run's",
+        reason="the file is read back, and every figure in it is the run's",
     )
 
 
