@@ -317,6 +317,8 @@ def test_more_threads_than_asked_for_and_a_clock_that_is_being_set() -> None:
 
     assert found() == found(day_s=3600.0) == found(raw_s=0.0102) == []
     assert found(cpu_s=0.0199) == ["busy threads"]
+    assert found(workers=2) == ["threads at work"]
+    assert found(workers=1) == []
     assert found(day_s=0.0102, raw_s=0.0102) == ["error of the clock"]
     assert audit([replace(region, raw_s=1.0, day_s=1.0)] * 2 + [region] * 7, anchor, TOLD)[-3].passed
 

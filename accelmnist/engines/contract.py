@@ -118,6 +118,7 @@ class Runner:
     look: Callable[[], Snapshot] | None = None
     put_back: Callable[[Snapshot], None] | None = None
     prepare_s: float = 0.0  # what it took to compile, capture and allocate
+    engine: type[Engine] | None = None  # whose it is
 
 
 class Engine(ABC):

@@ -24,7 +24,7 @@ from accelmnist.device import matmul_precision
 from accelmnist.engines.plan import Floats, HostEpoch, TrainingPlan, initial_parameters
 from accelmnist.measure.audit import Anchor
 from accelmnist.measure.plan import Case
-from accelmnist.measure.timed_case import TimedInference, TimedTraining
+from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.loop import EpochSteps, Stopwatch
 from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.tolerances import tolerances
@@ -41,7 +41,7 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
 
     `judged` are the losses (steps,) of the training that its verdict is of, if that was in this process.
     """
-    is_own = _check_case(timed.case, timed.weights, timed.job.config == config and _is_of(config, timed.case))
+    is_own = _check_case(timed, timed.weights, timed.job.config == config and _is_of(config, timed.case))
     if not is_own.passed:
         return Anchor(deviation=lambda: float("inf"), limit=0.0, reason=is_own.reason, checks=(is_own,))
     plan = TrainingPlan(config, len(images)).epoch(0)
@@ -137,17 +137,21 @@ def _is_of(config: RunConfig, case: Case) -> bool:
     return theirs == (case.hidden, case.batch_size, case.optimizer, case.engine, case.precision)
 
 
-def _check_case(case: Case, weights: Weights, is_configured: bool) -> Check:
-    """That the weights are of the case's network, and its configuration of the case."""
+def _check_case(timed: TimedCase, weights: Weights, is_configured: bool) -> Check:
+    """That the weights are of the case's network, and engine and configuration the case's."""
+    case = timed.case
     sizes = (INPUTS, *case.hidden, CLASSES)
     expected = [shape for inputs, units in pairwise(sizes) for shape in ((units, inputs), (units,))]
-    is_own = is_configured and [tuple(weight.shape) for weight in weights] == expected
+    is_by = timed.engine is not None and timed.engine.__module__.endswith(f".{case.engine}")
+    is_own = is_configured and is_by and [tuple(weight.shape) for weight in weights] == expected
     return Check(
         name="timed case",
         passed=is_own,
         value=None,
         limit=None,
-        detail="what is timed is this case's" if is_own else "what is timed has another network or configuration",
+        detail="what is timed is this case's"
+        if is_own
+        else "what is timed has another network, engine or configuration",
         reason="units, batch size, optimizer, engine and precision are the case's own",
     )
 
@@ -173,5 +177,5 @@ def anchor_inference(timed: TimedInference, weights: Weights, expected: Floats) 
     others = Check.at_most(
         "logits of the first batch, turned round", turned, limit, detail="what it was given counts", reason=reason
     )
-    checks = (_check_case(timed.case, weights, is_configured=True), others)
+    checks = (_check_case(timed, weights, is_configured=True), others)
     return Anchor(deviation=deviation, limit=limit, reason=reason, checks=checks)

@@ -10,7 +10,7 @@ seconds       held against two other clocks of the kernel: the raw one, which no
               clock that is being set may leave one of them, but not both
 settling      a result is read to the host twice, at once after the clock stopped: if the first read takes longer, the
               device was still at work
-threads       torch's number, and what the processor says: seconds of all threads over seconds passed
+threads       torch's number, and what the kernel says: the threads that ran, and their seconds over seconds passed
 samples       are images over seconds of the very regions that the case itself has seen, round by round
 
 Every check is of all regions but that of the clocks: somebody else may get the processor between two readings.
@@ -18,9 +18,12 @@ Every check is of all regions but that of the clocks: somebody else may get the 
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -64,7 +67,8 @@ class Region:
     """One timed region as seen from outside: `seconds` by its own clock, `raw_s`, `day_s`, `cpu_s` by the others.
 
     `images` is what the engine was given meanwhile, `threads` torch's number at the end, `settle_s` how much longer a
-    first read of the result took than a second; `deviation` is how far the result is from the anchor's.
+    first read of the result took than a second; `deviation` is how far the result is from the anchor's. `workers` are
+    the threads that ran at least a tenth as long as this one; None if nobody looked.
     """
 
     images: int
@@ -75,6 +79,7 @@ class Region:
     threads: int
     settle_s: float
     deviation: float
+    workers: int | None = None
 
     @property
     def clock_gap_s(self) -> float:
@@ -103,14 +108,18 @@ def observe(
     read: Callable[[], object],
     threads: Callable[[], int],
     deviation: Callable[[], float],
+    counts_workers: bool = False,
 ) -> Region:
     """Let `clock` time a region, and return what was seen of it from outside.
 
-    `given` says how many images the engine was given so far, `read` reads a number of the result to the host.
+    `given` says how many images the engine was given so far, `read` reads a number of the result to the host. Counting
+    the threads that work takes some 20 µs a thread.
     """
+    team = _Team() if counts_workers else None
     images, before = given(), Readings.before()
     seconds = clock()
     after, images = Readings.after(), given() - images
+    workers = team.workers() if team else None
     first_s, second_s = _time(read), _time(read)
     return Region(
         images=images,
@@ -121,7 +130,37 @@ def observe(
         threads=threads(),
         settle_s=first_s - second_s,
         deviation=deviation(),
+        workers=workers,
     )
+
+
+class _Team:
+    """The threads of this process that run from now on; those that end meanwhile are seen by their time alone."""
+
+    def __init__(self) -> None:
+        self._all, self._own, self._others = time.process_time(), time.thread_time(), _others_s()
+
+    def workers(self) -> int | None:
+        """How many ran at least a tenth as long as this one; None if the kernel doesn't tell (proc.rst, schedstat).
+
+        What has ended counts as one, if it ran half as long: of a thread that runs the kernel's count may lag.
+        """
+        if not Path("/proc/self/schedstat").exists():
+            return None
+        others = _others_s()
+        own, total = time.thread_time() - self._own, time.process_time() - self._all
+        ran = [seconds - self._others.get(thread, 0.0) for thread, seconds in others.items()]
+        return 1 + sum(seconds >= own / 10 for seconds in ran) + (total - own - sum(ran) >= own / 2)
+
+
+def _others_s() -> dict[str, float]:
+    """How long each thread but this one has run."""
+    ran = {}
+    for thread in Path("/proc/self/task").glob("*"):
+        with contextlib.suppress(OSError):  # it may have ended
+            ran[thread.name] = 1e-9 * int((thread / "schedstat").read_text().split()[0])
+    ran.pop(str(threading.get_native_id()), None)
+    return ran
 
 
 def _time(work: Callable[[], object]) -> float:
@@ -241,6 +280,17 @@ def _check_threads(regions: Sequence[Region], told: Told) -> list[Check]:
                 _BUSIER * told.threads,
                 detail="seconds of all threads over seconds passed",
                 reason=f"{told.threads} threads can't be busy for longer",
+            )
+        )
+    workers = [region.workers for region in regions if region.workers is not None]
+    if told.watches_processor and workers:
+        checks.append(
+            Check.at_most(
+                "threads at work",
+                float(np.median(workers)),
+                told.threads,
+                detail="that ran at least a tenth as long as the first",
+                reason=f"{told.threads} were asked for",
             )
         )
     return checks

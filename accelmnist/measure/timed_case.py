@@ -49,7 +49,7 @@ from accelmnist.device import (
 )
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations, CompileWatch
-from accelmnist.engines.contract import Job
+from accelmnist.engines.contract import Engine, Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
 from accelmnist.measure.audit import Anchor, Region, Told, audit, check_latency, observe
@@ -68,6 +68,7 @@ REMEDY = "Try a smaller batch size or network, or another device"
 _LATENCY_CALLS = 16  # a slice
 _FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too much
 SLICES = 8  # of a sample, at most
+_REGIONS_WITH_WORKERS = 8  # in which the threads that work are counted: too dear for all
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -118,6 +119,7 @@ class TimedCase(ABC):
     """
 
     compile_s: float | None
+    engine: type[Engine] | None  # that it is timed by
 
     def __init__(self, case: Case, device: Device) -> None:
         self.case, self.device = case, device
@@ -166,6 +168,7 @@ class TimedCase(ABC):
             read=self.read,
             threads=lambda: threads_in_force(None),
             deviation=self.anchor.deviation,
+            counts_workers=len(self.regions) < _REGIONS_WITH_WORKERS,
         )
         self.regions.append(region)
         return region.seconds
@@ -217,7 +220,7 @@ class TimedTraining(TimedCase):
         engine = engine_class(case.engine)
         self._given = 0
         runner = prepare(engine, self.job)
-        self.runner = replace(runner, train_epoch=self._counting(runner.train_epoch))
+        self.runner, self.engine = replace(runner, train_epoch=self._counting(runner.train_epoch)), runner.engine
         self.compile_s = self.runner.prepare_s if device.kind in engine.compiles_on else None
         self._epoch = self.runner.upload(TrainingPlan(config, len(data)).epoch(0))
         self._at = 0  # in the epoch
@@ -284,7 +287,8 @@ class TimedInference(TimedCase):
         super().__init__(case, device)
         if case.batch_size > len(images):
             raise DeviceError(f"a batch of {case.batch_size} is larger than the {len(images)} images there are")
-        classifier = engine_class(case.engine).classifier(model, device, case.precision)
+        self.engine = engine_class(case.engine)
+        classifier = self.engine.classifier(model, device, case.precision)
         if classifier is None:
             raise DeviceError(f"engine {case.engine} has no way of its own to classify; it only trains")
         self.classify = classifier
@@ -293,10 +297,11 @@ class TimedInference(TimedCase):
         # Counted where they are made, and all of it in C: a counter of Python's would cost 2 % of the shortest call.
         self._answers = zip(map(self.classify, cycle(self._batches)), count(), strict=False)
         self._last: tuple[torch.Tensor, int] = (torch.empty(0), -1)  # the latest logits, and which call's they are
+        self.latencies_s: list[float] = []  # of all single calls
         with matmul_precision(device, case.precision):
             first = seconds_of(self._call, device)
             again = seconds_of(self._call, device)
-        compiles = device.kind in engine_class(case.engine).compiles_on
+        compiles = device.kind in self.engine.compiles_on
         self.compile_s = max(first - again, 0.0) if compiles else None
 
     def _call(self) -> None:
@@ -335,7 +340,8 @@ class TimedInference(TimedCase):
         """Seconds of single calls, each synchronized at both ends."""
         with matmul_precision(self.device, self.case.precision):
             for _ in range(calls):
-                yield seconds_of(self._call, self.device)
+                self.latencies_s.append(seconds_of(self._call, self.device))
+                yield self.latencies_s[-1]
 
 
 class WarmCase:
@@ -380,8 +386,10 @@ class WarmCase:
             watches_processor=timed.device.kind == "cpu" and idle_threads_sleep(),
             has_queue=timed.device.kind != "cpu",
         )
-        latency = [] if self.latency is None else [check_latency(self.latency, self.latencies)]
-        return (*audit(timed.regions, timed.anchor, told), *latency, *_check_compilations(self.compilations))
+        checks = [*audit(timed.regions, timed.anchor, told), *_check_compilations(self.compilations)]
+        if self.latency is not None and isinstance(timed, TimedInference):
+            checks.append(check_latency(self.latency, timed.latencies_s))
+        return tuple(checks)
 
     @property
     def joules_per_image(self) -> float | None:

@@ -67,7 +67,7 @@ def prepare(engine: type[Engine], job: Job) -> Runner:
         started = time.perf_counter()
         runner = engine.prepare(job, sample)
         synchronize(job.device)
-    return replace(runner, prepare_s=time.perf_counter() - started)
+    return replace(runner, prepare_s=time.perf_counter() - started, engine=engine)
 
 
 class WeightAverage:
