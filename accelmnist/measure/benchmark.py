@@ -11,6 +11,7 @@ from random import Random
 from statistics import median
 
 from accelmnist.device import matmul_precision, set_threads
+from accelmnist.measure.audit import check_limits
 from accelmnist.measure.case_builder import with_checks
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.probes import limit_samplers
@@ -125,6 +126,7 @@ class _Rounds:
         self.session, self.warm = session, warm
         self.process = 1 + max((round_.process for round_ in session.writer.record.rounds), default=-1)
         self.count = 0
+        self._limits: dict[Sampled, Sampler] = {}
         results = session.writer.results
         self._verdicts = {case: results[case].verdict for case in warm}
         self._begun = {case: len(results[case].rounds) for case in warm}  # samples of earlier processes
@@ -136,7 +138,8 @@ class _Rounds:
         samplers: dict[Sampled, Sampler] = {
             case: Sampler(prepared.sample, slices=prepared.timed.slices) for case, prepared in self.warm.items()
         }
-        samplers |= limit_samplers(list(self.warm), session.devices, session.writer, threads=session.threads)
+        self._limits = limit_samplers(list(self.warm), session.devices, session.writer, threads=session.threads)
+        samplers |= self._limits
         watch = MachineWatch(list(session.devices.values()))
         rng = Random(self.process)
         longest_s = _round_s(self.warm)
@@ -166,7 +169,8 @@ class _Rounds:
         result, verdict = self.session.writer.results[case], self._verdicts[case]
         if verdict is not None and result.images_per_s is not None:
             checks = prepared.audit(case, result.images_per_s.samples[self._begun[case] :])
-            self.session.writer.update(case, verdict=with_checks(verdict, checks))
+            apart = [limit.apart() for key, limit in self._limits.items() if key.device == case.device]
+            self.session.writer.update(case, verdict=with_checks(verdict, (*checks, check_limits(apart))))
 
     def _is_over(self, round_s: float) -> bool:
         config, budget = self.session.config, self.session.budget

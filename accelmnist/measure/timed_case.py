@@ -84,10 +84,14 @@ def seconds_of(work: Callable[[], object], device: Device) -> float:
 
 @dataclass(frozen=True)
 class Sampler:
-    """`take` measures the rate of one slice; `slices` of equal work make a sample, 1 to SLICES."""
+    """`take` measures the rate of one slice; `slices` of equal work make a sample, 1 to SLICES.
+
+    `apart` says by what share the rates are apart from the work that was seen to be done, where nobody else does.
+    """
 
     take: Callable[[], float]
     slices: int = SLICES
+    apart: Callable[[], float] = lambda: 0.0
 
 
 def sample_round(samplers: Mapping[Key, Sampler], rng: Random) -> dict[Key, float | DeviceError]:

@@ -5,6 +5,9 @@ host takes to start an operation. The probes of one device share their memory: o
 every round sees the same operands, and one that is only written. What isn't timed: operands, warm-up, the capture, and
 finding how often to repeat; it happens before the first sample.
 
+A probe audits itself, as a case does: the work is counted once more, from the tensors and the passes that ran, and held
+with another clock against the rate that is told.
+
 Rates are in flop/s, bytes/s (read and written together) or operations/s.
 """
 
@@ -12,10 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
+from itertools import count, repeat
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -139,11 +144,23 @@ class Probe:
         self._device, self._scratch = device, scratch
         self._run: Operation | None = None
         self._repeats = 1
+        self._seen_amount = 0  # of a pass
+        self._passes = count()
+        self._apart: list[float] = []
+
+    @property
+    def apart(self) -> float:
+        """By what share every rate so far is apart from the work that was seen, at least."""
+        return min(self._apart, default=0.0)
 
     @property
     def amount(self) -> int:
         """What one run of the work is worth: flops, bytes or operations."""
-        return self.workload.amount * (self.workload.unroll if self._is_captured else 1)
+        return self.workload.amount * self._unroll
+
+    @property
+    def _unroll(self) -> int:
+        return self.workload.unroll if self._is_captured else 1
 
     @property
     def _is_captured(self) -> bool:
@@ -158,7 +175,8 @@ class Probe:
             operations = self.workload.operations(*self._scratch.tensors(self.workload))
             work: Operation = partial(_run_all, operations)
             if self._is_captured:
-                work = capture_graph(self._device, partial(_run_all, [*operations] * self.workload.unroll))
+                work = capture_graph(self._device, partial(_run_all, [*operations] * self._unroll))
+            self._seen_amount = self._unroll * sum(map(_amount_of, operations))
             self._repeats = self._repeats_of(work)
             self._run = work
 
@@ -167,7 +185,11 @@ class Probe:
         if self._run is None:
             self.prepare()
         assert self._run is not None
-        return self._repeats * self.amount / self._time(self._run, self._repeats)
+        before, started = next(self._passes) + 1, time.monotonic()
+        rate = self._repeats * self.amount / self._time(self._run, self._repeats)
+        seconds, passes = time.monotonic() - started, next(self._passes) - before
+        self._apart.append(abs(rate * seconds / (passes * self._seen_amount) - 1) if passes else math.inf)
+        return rate
 
     def _repeats_of(self, work: Operation) -> int:
         """So many that a sample takes `SAMPLE_S`; the first run is cold and doesn't count, unless it was slow."""
@@ -181,7 +203,9 @@ class Probe:
 
     def _time(self, work: Operation, repeats: int) -> float:
         with self._failures(), matmul_precision(self._device, self.limit.precision or "fp32"):
-            return seconds_of(lambda: _run_all(repeat(work, repeats)), self._device)
+            # Counted in C: as dear as nothing.
+            passes = map(itemgetter(0), zip(repeat(work, repeats), self._passes, strict=False))
+            return seconds_of(lambda: _run_all(passes), self._device)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -191,6 +215,18 @@ class Probe:
         except (RuntimeError, TypeError, MemoryError) as error:
             reason = f"out of memory on {self._device}" if is_out_of_memory(error) else headline(error)
             raise DeviceError(reason) from error
+
+
+def _amount_of(operation: Operation) -> int:
+    """What one operation is worth, by its tensors: a product its flops, a copy its bytes, another one is one."""
+    if not isinstance(operation, partial):
+        return 1
+    if operation.func is torch.mm:
+        left, right = operation.args
+        return 2 * int(left.numel() * right.shape[1])
+    if operation.func.__name__ == "copy_":
+        return 2 * int(operation.args[0].nbytes)
+    return 1
 
 
 def _run_all(operations: Iterable[Operation]) -> None:

@@ -80,7 +80,7 @@ def probe_sampler(probe: Probe, *, threads: int) -> Sampler:
     started = time.perf_counter()
     sample()
     slices = round(PROBE_S / (time.perf_counter() - started))
-    return Sampler(sample, slices=min(max(slices, 1), SLICES))
+    return Sampler(sample, slices=min(max(slices, 1), SLICES), apart=lambda: probe.apart)
 
 
 def probes_for(cases: Sequence[Case], devices: Mapping[str, Device]) -> tuple[Probe, ...]:
