@@ -265,8 +265,7 @@ def test_an_anchor_begins_as_the_judged_training_and_as_float64(synthetic: Datas
     assert [check.name for check in other.checks if not check.passed] == ["losses of timed steps, judged training"]
     images = replace(synthetic.train, images=synthetic.train.images[::-1])
     other = anchor_training(timed, config, images, judged)
-    audited = {f"audited {what}, timed" for what in ("losses", "weights", "optimizer state")}
-    assert {check.name for check in other.checks if not check.passed} == audited
+    assert "audited losses, timed" in [check.name for check in other.checks if not check.passed]
 
 
 class LazyDevice:
