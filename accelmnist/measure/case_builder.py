@@ -166,7 +166,7 @@ class CaseBuilder:
             parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
         evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
         checks = (
-            *check_answers(model, self.dataset.test, evaluation, tolerances(timed.case.precision).logits),
+            *check_answers(model, self.dataset.test, evaluation, tolerances(timed.case.precision)),
             *check_scores(evaluation.metrics, self._oracle(evaluation.labels, evaluation.predictions)()),
         )
         passed = all(check.passed for check in checks)

@@ -176,12 +176,12 @@ def _check_chain(
         yield from check_images(source, on_device, images.probe, images.test, images.summary, seed=seed)
     yield check_mistakes(run.config.model.output, evaluation, record.mistakes)
     yield check_epochs(record, trained.losses, trained.seen_s)
-    logits = tolerances(run.config.execution.precision).logits
+    limits = tolerances(run.config.execution.precision)
     known = trained.audit.end if trained.audit is not None else None
     ends = dict([known] if known else []) | {len(record.epochs): job.model.arrays()}
-    yield check_accuracies(run.config.model, ends, images.probe, record.epochs, logits)
+    yield check_accuracies(run.config.model, ends, images.probe, record.epochs, limits)
     if trained.answered is not None:
-        yield check_first_answer(trained.answered, evaluation, logits)
+        yield check_first_answer(trained.answered, job.model, images.test, evaluation, limits)
     if reference is not None:
         yield check_reference(reference, run.config, job.model, evaluation, images.test)
     if run.folder is not None:

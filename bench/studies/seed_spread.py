@@ -116,7 +116,7 @@ def spread_of(runs: list[Trained]) -> dict[str, float]:
 def drift_of(run: Trained, reference: Trained, data: Dataset) -> dict[str, float]:
     """The figures of the verdict for `run`, against `reference` and float64."""
     limits = tolerances(run.config.execution.precision)
-    checks = check_answers(run.model, data.test, run.evaluation, limits.logits)
+    checks = check_answers(run.model, data.test, run.evaluation, limits)
     epochs = run.config.training.epochs
     typical, worst = loss_differences(run.losses.view(epochs, -1), reference.losses.view(epochs, -1))
     assert checks[0].value is not None

@@ -128,7 +128,7 @@ class _Trainings:
             return None
         precision, test = self.run.config.execution.precision, self.run.images.test
         evaluation = evaluate(result.model, self.test, device=self.run.setup.device, precision=precision)
-        faults = answer_faults(result.model, evaluation, test, tolerances(precision).logits)
+        faults = answer_faults(result.model, evaluation, test, tolerances(precision))
         self.faults += [f"seed {result.key}: {fault}" for fault in faults]
         return evaluation
 

@@ -17,7 +17,7 @@ from accelmnist.core.config import CLASSES, ModelConfig, Output
 from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import Check, EpochFigures, Mistake
 from accelmnist.training.reference import witness
-from accelmnist.training.reference.tolerances import Tolerance, tolerances
+from accelmnist.training.reference.tolerances import Tolerance, Tolerances, tolerances
 
 if TYPE_CHECKING:
     from accelmnist.data.types import ImageSet
@@ -29,14 +29,36 @@ Floats = NDArray[np.float64]
 
 _U = 2.0**-24
 _EVERY = 10
+_MEASURED = 200  # images that tell how far rounding moves a network
+_ROUNDINGS = 8  # inputs and what lies between the layers are rounded as well; 4.4 was measured
 _LAST_DIGITS = 1e-9  # of a count that was divided and multiplied
 _MOST_MISTAKES = 25
 _SCORE_ROUNDING = 1e-5  # of float32's exponentials of logits up to 100
 
 
-def check_answers(model: MLP, test: ImageSet, evaluation: Evaluation, limit: Tolerance) -> list[Check]:
+def logits_limit(model: ModelConfig, weights: Arrays, images: NDArray[np.uint8], limits: Tolerances) -> Tolerance:
+    """How far a logit may be off, over the largest one: more in a deep network, as far as rounding moves that.
+
+    That is measured on some of the `images`: every weight is moved by one rounding and by that of the sums, which grows
+    with the root of their terms, up or down by chance.
+    """
+    some, rng = images[:: max(len(images) // _MEASURED, 1)], np.random.default_rng(0)
+    share = limits.rounding + math.sqrt(max(model.sizes)) * _U
+    nudged = {name: part * (1 + share * (2.0 * rng.integers(2, size=part.shape) - 1)) for name, part in weights.items()}
+    exact, moved = (witness.logits(model, each, some) for each in (weights, nudged))
+    apart = _ROUNDINGS * float(np.abs(moved - exact).max() / np.abs(exact).max())
+    if not apart > limits.logits.limit:
+        return limits.logits
+    return Tolerance(apart, f"{_ROUNDINGS} times what rounding every weight once moves")
+
+
+def check_answers(model: MLP, test: ImageSet, evaluation: Evaluation, limits: Tolerances) -> list[Check]:
     """Hold an evaluation on the whole `test` set against the same weights in float64."""
-    exact, labels = witness.logits(model.config, model.arrays(), test.images), test.labels
+    weights, labels = model.arrays(), test.labels
+    exact, limit = (
+        witness.logits(model.config, weights, test.images),
+        logits_limit(model.config, weights, test.images, limits),
+    )
     found, scale = evaluation.logits, float(np.abs(exact).max())
     error = float(np.abs(found - exact).max()) / scale if found.shape == exact.shape else math.inf
     reason = f"against float64 in NumPy: {limit.reason}"
@@ -119,9 +141,11 @@ def _check_loss(output: Output, labels: NDArray[np.int64], evaluation: Evaluatio
     return Check.at_most("test loss", error, limit, detail="difference", reason=reason, group="answers")
 
 
-def answer_faults(model: MLP, evaluation: Evaluation, test: ImageSet, limit: Tolerance) -> Iterator[str]:
+def answer_faults(model: MLP, evaluation: Evaluation, test: ImageSet, limits: Tolerances) -> Iterator[str]:
     """What is wrong with an evaluation of `model` on the `test` set: every tenth answer is computed anew."""
-    exact = witness.logits(model.config, model.arrays(), test.images[::_EVERY])
+    weights = model.arrays()
+    exact = witness.logits(model.config, weights, test.images[::_EVERY])
+    limit = logits_limit(model.config, weights, test.images, limits)
     error = np.abs(evaluation.logits[::_EVERY] - exact).max() / np.abs(exact).max()
     if not error <= limit.limit:
         yield "its answers are not those of its weights"
@@ -160,14 +184,16 @@ def _mistake_faults(output: Output, evaluation: Evaluation, mistakes: Sequence[M
 
 
 def check_accuracies(
-    model: ModelConfig, ends: Mapping[int, Arrays], probe: ImageSet, epochs: Sequence[EpochFigures], limit: Tolerance
+    model: ModelConfig, ends: Mapping[int, Arrays], probe: ImageSet, epochs: Sequence[EpochFigures], limits: Tolerances
 ) -> Check:
     """The accuracies after some epochs are those of the weights at their `ends`, by number, on the `probe` images.
 
     In float32, which is a third of float64's time: what that rounds adds to the limit.
     """
-    faults, margin = [], 2 * (limit.limit + tolerances("fp32").logits.limit)
+    faults = []
     for epoch, weights in ends.items():
+        wide = logits_limit(model, weights, probe.images, limits).limit
+        margin = 2 * (wide + tolerances("fp32").logits.limit)
         found = witness.logits(model, weights, probe.images, kind=np.float32)
         told = epochs[epoch - 1].accuracy
         faults += [f"epoch {epoch}: {fault}" for fault in accuracy_faults(told, found, probe.labels, margin=margin)]
@@ -180,8 +206,9 @@ def check_accuracies(
     )
 
 
-def check_first_answer(told: float, evaluation: Evaluation, limit: Tolerance) -> Check:
-    """The accuracy that was told before torch was there is that of the evaluation."""
+def check_first_answer(told: float, model: MLP, test: ImageSet, evaluation: Evaluation, limits: Tolerances) -> Check:
+    """The accuracy that was told before torch was there is that of the evaluation of `model` on the `test` set."""
+    limit = logits_limit(model.config, model.arrays(), test.images, limits)
     return Check.without(
         "first answer",
         [*accuracy_faults(told, evaluation.logits, evaluation.labels, margin=4 * limit.limit)],

@@ -119,7 +119,7 @@ def judge(
     """
     limits = tolerances(evidence.config.execution.precision)
     checks = [
-        *check_answers(evidence.model, evidence.test, evidence.evaluation, limits.logits),
+        *check_answers(evidence.model, evidence.test, evidence.evaluation, limits),
         *_audited(evidence),
         *_check_plausible(evidence),
         *check_scores(evidence.evaluation.metrics, oracle()),
