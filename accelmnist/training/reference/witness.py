@@ -486,8 +486,10 @@ class Update:
             gradient = Bounded(gradient.value + training.weight_decay * weight, error)
         if training.optimizer in ("adam", "adamw"):
             kept = weight * (1 - self.rate * training.weight_decay) if training.optimizer == "adamw" else weight
-            change = self.rate / self.first * found[1] / (np.sqrt(found[2]) / self.second + _EPSILON)
-            rounding = 8 * U32 * size + 16 * U32 * np.abs(change) + SMALL
+            below = np.sqrt(found[2]) / self.second + _EPSILON
+            change = self.rate / self.first * found[1] / below
+            # The numerator may be so small that it is rounded to 0 before it is divided.
+            rounding = 8 * U32 * size + 16 * U32 * np.abs(change) + SMALL * (1 + 1 / below)
             return [Bounded(kept - change, rounding), *_moments(before[1], before[2], gradient)]
         change, after = gradient, list[Bounded]()
         if training.optimizer == "sgd-momentum":
