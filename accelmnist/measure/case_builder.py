@@ -31,11 +31,14 @@ from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraini
 from accelmnist.training.evaluation import evaluate, evaluation_of
 from accelmnist.training.loop import losses_of, train
 from accelmnist.training.reference.answers import check_answers
+from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.scores import Oracle, check_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.verdict import ReferenceTraining, VerdictInputs, is_reference, judge, train_reference
 
 Devices = Mapping[str, Device | DeviceError]
+
+_AUDITED = 16  # parts of a case's training from each of which a step is replayed: its regions prove themselves besides
 
 
 def resolve_devices(names: tuple[str, ...]) -> dict[str, Device | DeviceError]:
@@ -130,8 +133,9 @@ class CaseBuilder:
         """Train the whole of the case's run and judge it."""
         config, job = timed.job.config, timed.job
         timed.restore()
+        audit = Audit(config, self.dataset.train, _AUDITED, brief=True)
         try:
-            judged = losses_of(list(train(timed.runner, job, probe=None)))
+            judged = losses_of(list(train(timed.runner, job, probe=None, audit=audit)))
         except DivergedError as error:
             return None, _diverged(error)
         self._judged[timed.case] = judged
@@ -146,6 +150,7 @@ class CaseBuilder:
             test=data.test,
             evaluation=evaluation,
             losses=torch.from_numpy(judged),
+            audit=audit,
         )
         nudge = tolerances(config.execution.precision).rounding
         verdict = judge(

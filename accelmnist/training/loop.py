@@ -31,10 +31,28 @@ if TYPE_CHECKING:
 _TRAINED = "trained"  # in a saved state: the weights that training goes on from
 
 
+class Steps(Protocol):
+    """The steps of an epoch, to be run part by part."""
+
+    def __len__(self) -> int: ...
+
+    def run(self, part: slice) -> Floats:
+        """Run a part of the steps by the clock of the training; returns their losses."""
+
+    def run_again(self, part: slice) -> Floats:
+        """The same off the clock."""
+
+    def look(self) -> Snapshot:
+        """Copies of weights and state, on the host."""
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """Go on from what `look` gave."""
+
+
 class Watcher(Protocol):
     """Who looks at some steps of a training while the clock stands still."""
 
-    def watch(self, epoch: int, steps: EpochSteps) -> Floats:
+    def watch(self, epoch: int, steps: Steps) -> Floats:
         """Let the `steps` of `epoch` run in parts, and return the losses of all."""
 
     def take_average(self, epoch: int, now: Snapshot) -> None:
@@ -182,7 +200,7 @@ class EpochSteps:
         return len(self.epoch)
 
     def run(self, part: slice) -> Floats:
-        """Run a part of the steps; returns their losses."""
+        """Run a part of the steps by the clock; returns their losses."""
         with self.clock:
             losses = self.runner.train_epoch(self.epoch[part])
         return self.runner.download(losses)

@@ -177,7 +177,7 @@ def _check_chain(
     yield check_mistakes(run.config.model.output, evaluation, record.mistakes)
     yield check_epochs(record, trained.losses, trained.seen_s)
     limits = tolerances(run.config.execution.precision)
-    known = trained.audit.end if trained.audit is not None else None
+    known = trained.audit.drawn if trained.audit is not None else None
     ends = dict([known] if known else []) | {len(record.epochs): job.model.arrays()}
     yield check_accuracies(run.config.model, ends, images.probe, record.epochs, limits)
     if trained.answered is not None:

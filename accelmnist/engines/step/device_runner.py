@@ -55,6 +55,10 @@ class StepState:
         rows = (*self.slots.values(), *self.scalars.values())
         return [*self.parameters, *(tensor for row in rows for tensor in row)]
 
+    def tensor_names(self) -> list[str]:
+        """Their names, in the order of `tensors`; a scalar of several tensors has one."""
+        return [*self.names, *self._named()]
+
     def state(self) -> State:
         """Everything but the parameters under its common name, as copies on the host."""
         return {name: row[0].detach().to("cpu", copy=True) for name, row in self._named().items()}

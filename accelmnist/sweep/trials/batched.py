@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -26,8 +25,8 @@ from torch import Tensor
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
-from accelmnist.device import Device, capture_graph, free_memory_bytes, matmul_precision, memory_errors, synchronize
-from accelmnist.engines.contract import Job
+from accelmnist.device import Device, capture_graph, free_memory_bytes, matmul_precision, memory_errors
+from accelmnist.engines.contract import Job, Snapshot
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
 from accelmnist.engines.step.device_runner import DeviceEpoch, upload_epoch
@@ -35,7 +34,8 @@ from accelmnist.engines.step.functional import FunctionalStep
 from accelmnist.engines.step.rules import require_memory, training_bytes
 from accelmnist.sweep.trials.trial import REMEDY, Shared, Trial, TrialResult, result_of
 from accelmnist.training.evaluation import accuracy_of
-from accelmnist.training.loop import EpochResult, check_finite
+from accelmnist.training.loop import EpochResult, Stopwatch, check_finite
+from accelmnist.training.reference.audit import Audit, Pair, Watch
 
 
 def train_in_batches(trials: Sequence[Trial], shared: Shared) -> Iterator[TrialResult]:
@@ -83,17 +83,21 @@ class Batch:
         self.epochs: list[list[EpochResult]] = [[] for _ in trials]
         self.causes: list[AccelmnistError | None] = [None for _ in trials]
         self.jobs: list[Job] = []
+        audits = [shared.audit(trial) for trial in trials]
+        self.audits = [audit for audit in audits if audit is not None]
+        self.watch = BatchWatch(self.audits) if self.audits else None
 
     def train(self) -> None:
         """All epochs of all networks; one that diverges is carried along, and told of no more."""
         self.jobs = [Job(trial.config, self.device, self.shared.training) for trial in self.trials]
         with matmul_precision(self.device, self.trials[0].config.execution.precision):
-            epochs = BatchedEpochs(BatchedStep(self.jobs), self._plan(0), self.device)
+            step = BatchedStep(self.jobs)
+            epochs = BatchedEpochs(step, self._plan(0), self.device)
             for number in range(self.trials[0].config.training.epochs):
                 if all(self.causes):
                     return
-                losses, train_s = self._timed_epoch(epochs, number)
-                for place, own in enumerate(losses.cpu().numpy()):
+                losses, train_s = self._timed_epoch(step, epochs, number)
+                for place, own in enumerate(losses.T):
                     self._keep(place, number, own, train_s)
 
     def _plan(self, number: int) -> DeviceEpoch:
@@ -105,13 +109,14 @@ class Batch:
         )
         return upload_epoch(together, self.device)
 
-    def _timed_epoch(self, epochs: BatchedEpochs, number: int) -> tuple[Tensor, float]:
-        """The losses (networks, steps) on the device, and the seconds that all networks took together."""
-        synchronize(self.device)
-        started = time.perf_counter()
-        losses = epochs.train_epoch(self._plan(number))
-        synchronize(self.device)
-        return losses.T.contiguous(), time.perf_counter() - started
+    def _timed_epoch(self, step: BatchedStep, epochs: BatchedEpochs, number: int) -> tuple[Floats, float]:
+        """The losses (steps, networks), and the seconds that all networks took together."""
+        clock = Stopwatch(self.device)
+        with clock:
+            plan = self._plan(number)
+        steps = BatchSteps(step, epochs, plan, clock)
+        losses = steps.run(slice(None)) if self.watch is None else self.watch.watch(number, steps)
+        return losses, clock.seconds
 
     def _keep(self, place: int, number: int, losses: Floats, train_s: float) -> None:
         if self.causes[place]:
@@ -133,7 +138,8 @@ class Batch:
         for place, trial in enumerate(self.trials):
             cause = self.causes[place] or ended
             model = None if cause else _on_its_own(self.jobs[place].model)
-            yield result_of(trial, model, self.epochs[place], cause=cause)
+            audit = self.audits[place] if self.audits else None
+            yield result_of(trial, model, self.epochs[place], cause=cause, audit=audit)
 
 
 @torch.no_grad()
@@ -142,6 +148,76 @@ def _on_its_own(model: MLP) -> MLP:
     for parameter in model.parameters():
         parameter.data = parameter.detach().clone()
     return model
+
+
+# --- the audit
+
+
+class BatchSteps:
+    """The steps of an epoch of all networks; weights, state and losses have a first dimension that counts these."""
+
+    def __init__(self, step: BatchedStep, epochs: BatchedEpochs, plan: DeviceEpoch, clock: Stopwatch) -> None:
+        self.step, self.epochs, self.plan, self.clock = step, epochs, plan, clock
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def run(self, part: slice) -> Floats:
+        """Run a part of the steps; returns their losses (steps, networks)."""
+        with self.clock:
+            losses = self.epochs.train_epoch(self.plan[part])
+        return losses.cpu().numpy()
+
+    def run_again(self, part: slice) -> Floats:
+        """The same off the clock."""
+        return self.epochs.train_epoch(self.plan[part]).cpu().numpy()
+
+    def look(self) -> Snapshot:
+        """Copies of weights and state, on the host."""
+        return {name: tensor.to("cpu", copy=True).numpy() for name, tensor in self.step.named.items()}
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """Go on from what `look` gave."""
+        for name, tensor in self.step.named.items():
+            tensor.copy_(torch.from_numpy(snapshot[name]))
+
+
+class BatchWatch(Watch):
+    """The audits of networks that train as one graph: all look at the steps that the first one drew."""
+
+    def __init__(self, audits: Sequence[Audit]) -> None:
+        super().__init__(audits[0].per_epoch, audits[0].steps, audits[0].calls)
+        self.audits = audits
+
+    def begin(self, epoch: int, now: Snapshot) -> None:
+        """Each holds its own."""
+        for place, audit in enumerate(self.audits):
+            audit.begin(epoch, _own(now, place))
+
+    def keep(self, step: int, before: Snapshot, after: Snapshot, losses: Floats) -> None:
+        """Each keeps its own."""
+        for place, audit in enumerate(self.audits):
+            audit.keep(step, _own(before, place), _own(after, place), losses[:, place])
+
+    def hold_call(self, steps: range, before: Snapshot, ends: Pair[Snapshot], losses: Pair[Floats]) -> None:
+        """Each holds its own."""
+        for place, audit in enumerate(self.audits):
+            own = _own(ends[0], place), _own(ends[1], place)
+            audit.hold_call(steps, _own(before, place), own, (losses[0][:, place], losses[1][:, place]))
+
+    def miss(self, what: str) -> None:
+        """All miss it."""
+        for audit in self.audits:
+            audit.miss(what)
+
+    def end(self, epoch: int, now: Snapshot, losses: Floats) -> None:
+        """Each ends with its own."""
+        for place, audit in enumerate(self.audits):
+            audit.end(epoch, _own(now, place), losses[:, place])
+
+
+def _own(all_networks: Snapshot, place: int) -> Snapshot:
+    return {name: part[place] for name, part in all_networks.items()}
 
 
 # --- the graph
@@ -156,6 +232,7 @@ class BatchedStep:
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._one = FunctionalStep(jobs[0])
         self.tensors = [torch.stack([tensor] * len(jobs)) for tensor in self._one.tensors()]
+        self.named = dict(zip(self._one.kept.tensor_names(), self.tensors, strict=True))
         _share_weights([job.model for job in jobs], self.tensors)
         decays = [job.config.training.weight_decay for job in jobs]
         self._decays = torch.tensor(decays, device=jobs[0].device.torch_device)

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
 import numpy as np
 
-from accelmnist.core.config import AUTO, RunConfig
+from accelmnist.core.config import AUTO, EVERY_STEP, RunConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.records import Check, Choice, SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.data.types import upload
@@ -34,6 +34,7 @@ from accelmnist.sweep.trials.trial import Trial, TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.proof import Trained, prove
 from accelmnist.training.reference.answers import answer_faults
+from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.tolerances import DEVIATIONS, seed_spread_limit, tolerances
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
@@ -88,6 +89,7 @@ class _Trainings:
         self.test = upload(run.images.test, run.setup.device)
         self.images_seen = 0.0
         self.faults: list[str] = []  # of the seeds' evaluations
+        self.audits: dict[str, Audit] = {}
 
     def train(self) -> Trained | None:
         """Train all, and return the first seed's training; None where the run was stopped. Raises what ended it."""
@@ -100,6 +102,7 @@ class _Trainings:
             run.setup.device,
             should_stop=run.request.should_stop,
             on_epoch=lambda _key, figures: run.observer.epoch_done(figures),
+            audit=self._audit_of,
         ):
             took_s = time.perf_counter() - started
             evaluation = self._evaluation_of(result)
@@ -117,15 +120,31 @@ class _Trainings:
         if result.cause is not None:
             raise result.cause
         job = Job(run.config, run.setup.device, run.images.training, result.model)
-        return Trained(job, result.losses.numpy(), evaluation=evaluation, checks=self._checks)
+        return Trained(
+            job, result.losses.numpy(), audit=self.audits.get(result.key), evaluation=evaluation, checks=self._checks
+        )
+
+    def _audit_of(self, trial: Trial) -> Audit | None:
+        """The first seed's audit is that of a run of its own; the others have a share of its steps each."""
+        windows, is_first = self.run.request.audit_windows, trial.key == self.trials[0].key
+        if not windows:
+            return None
+        images = self.run.images.training
+        share = windows if is_first or windows == EVERY_STEP else math.ceil(windows / len(self.trials))
+        self.audits[trial.key] = Audit(trial.config, images, share, brief=not is_first)
+        return self.audits[trial.key]
 
     def _checks(self, evaluation: Evaluation) -> tuple[Check, ...]:
         told = check_told(self.faults, self._summary)
-        return told, check_seeds(self._summary.trials, images=evaluation.metrics.images)
+        others = {key: audit for key, audit in self.audits.items() if key != self.trials[0].key}
+        audited = (check_audits(others),) if others else ()
+        return told, *audited, check_seeds(self._summary.trials, images=evaluation.metrics.images)
 
     def _evaluation_of(self, result: TrialResult) -> Evaluation | None:
         if result.model is None:
             return None
+        if result.audit is not None:
+            result.audit.finish(result.model.arrays(), result.losses.numpy())
         precision, test = self.run.config.execution.precision, self.run.images.test
         evaluation = evaluate(result.model, self.test, device=self.run.setup.device, precision=precision)
         faults = answer_faults(result.model, evaluation, test, tolerances(precision))
@@ -214,6 +233,19 @@ def check_told(faults: Sequence[str], summary: TrialsSummary) -> Check:
             faults = [*faults, f"the mean of {name} is not that of {len(told)} seeds"]
     reason = "every tenth answer of each seed is computed anew in float64, and its scores counted from its answers"
     return Check.without("answers of all seeds", faults, finds="scores unlike a seed's weights", reason=reason)
+
+
+def check_audits(audits: Mapping[str, Audit]) -> Check:
+    """The training of no seed fails its audit."""
+    failed = [
+        f"seed {seed}: {check.name}, {check.detail}"
+        for seed, audit in audits.items()
+        for check in audit.checks()
+        if not check.passed
+    ]
+    steps = sum(audit.summary.steps for audit in audits.values())
+    reason = f"{steps} steps of the other seeds, replayed in float64 as the first one's are"
+    return Check.without("audits of all seeds", failed, finds="a seed that trains otherwise", reason=reason)
 
 
 def _fault(trial: TrialFigures, trials: Sequence[TrialFigures], images: int) -> str | None:

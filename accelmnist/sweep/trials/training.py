@@ -30,6 +30,7 @@ from accelmnist.device import Device, free_memory_bytes
 from accelmnist.engines.step.rules import training_bytes
 from accelmnist.sweep.trials.batched import train_in_batches
 from accelmnist.sweep.trials.trial import Shared, Trial, TrialResult, train_alone
+from accelmnist.training.reference.audit import Audit
 
 Message = tuple[str, EpochFigures] | TrialResult | BaseException
 
@@ -45,6 +46,7 @@ def train_trials(
     workers: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_epoch: Callable[[str, EpochFigures], None] = lambda *_: None,
+    audit: Callable[[Trial], Audit | None] = lambda _trial: None,
 ) -> Iterator[TrialResult]:
     """Train all `trials` on the images of `training` and yield their results as they finish; see `Shared`.
 
@@ -65,6 +67,7 @@ def train_trials(
         probe=None if probe is None else upload(probe, device),
         should_stop=should_stop,
         on_epoch=on_epoch,
+        audit=audit,
     )
     together = [trial for trial in trials if is_together(trial.config, device)]
     others = [trial for trial in trials if not is_together(trial.config, device)]

@@ -18,6 +18,7 @@ from accelmnist.engines.contract import Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.step.rules import require_memory
 from accelmnist.training.loop import EpochResult, losses_of, prepare, train
+from accelmnist.training.reference.audit import Audit
 
 REMEDY = "Try a smaller batch size or network, or fewer workers"
 
@@ -35,7 +36,7 @@ class Shared:
     """What trials have in common: one copy of the images on the device, which they only read, and who is told.
 
     `probe` are the images whose accuracy each epoch tells, if any; `on_epoch` is told the key and the figures of every
-    epoch; when `should_stop` says so, the trials under way are the last ones.
+    epoch; when `should_stop` says so, the trials under way are the last ones. `audit` makes what watches a trial.
     """
 
     device: Device
@@ -43,6 +44,7 @@ class Shared:
     probe: DeviceSet | None
     should_stop: Callable[[], bool] = lambda: False
     on_epoch: Callable[[str, EpochFigures], None] = lambda *_: None
+    audit: Callable[[Trial], Audit | None] = lambda _trial: None
 
 
 @dataclass(frozen=True)
@@ -60,27 +62,33 @@ class TrialResult:
     train_s: float
     error: str | None
     cause: AccelmnistError | None = None  # the exception behind `error`, with its remedy
+    audit: Audit | None = None
 
 
 def train_alone(trial: Trial, shared: Shared) -> TrialResult:
     """Train `trial`; a loss that diverges and a lack of memory are results, not exceptions."""
-    model, cause, done = None, None, list[EpochResult]()
+    model, cause, done, audit = None, None, list[EpochResult](), shared.audit(trial)
     try:
         with memory_errors(shared.device, REMEDY):
             require_memory(trial.config, shared.device, checked=False)
             job = Job(trial.config, shared.device, shared.training)
             runner = prepare(engine_class(trial.config.execution.engine), job)
-            for result in train(runner, job, probe=shared.probe):
+            for result in train(runner, job, probe=shared.probe, audit=audit):
                 done.append(result)
                 shared.on_epoch(trial.key, result.figures)
         model = job.model
     except (DivergedError, DeviceError) as failure:
         cause = failure
-    return result_of(trial, model, done, cause=cause)
+    return result_of(trial, model, done, cause=cause, audit=audit)
 
 
 def result_of(
-    trial: Trial, model: MLP | None, epochs: list[EpochResult], *, cause: AccelmnistError | None
+    trial: Trial,
+    model: MLP | None,
+    epochs: list[EpochResult],
+    *,
+    cause: AccelmnistError | None,
+    audit: Audit | None = None,
 ) -> TrialResult:
     """The result of the epochs that a trial has behind it; `cause` is what ended it early."""
     figures = tuple(epoch.figures for epoch in epochs)
@@ -92,4 +100,5 @@ def result_of(
         train_s=sum(epoch.train_s for epoch in figures),
         error=None if cause is None else cause.message,
         cause=cause,
+        audit=audit,
     )

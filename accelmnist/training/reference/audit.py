@@ -24,11 +24,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +40,29 @@ from accelmnist.data.types import ImageSet
 from accelmnist.device import free_memory_bytes, threads_in_force
 from accelmnist.engines.contract import Snapshot
 from accelmnist.engines.plan import Floats
-from accelmnist.training.loop import EpochSteps
+from accelmnist.training.loop import Steps
 from accelmnist.training.reference.witness import ROUNDOFF, SMALL, U32, Witness, first_weights
 
-FIRST_STEPS = 16
-_BORDERS = 3
-_CALLS = 8
+Value = TypeVar("Value")
+Pair = tuple[Value, Value]
+
 _LONGEST_CALL = 64
 _SURE = 0.95
-_MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the free memory
+_MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the free memory; a brief audit's are 16 MB
 _CALL_ROUNDINGS = 1000.0  # by which two ends of a call may differ, over what it changed
 _FRESH = {"scalar/count": 0.0, "scalar/scale": 2.0**13, "scalar/good_steps": 0.0}
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What is looked at besides the steps that are drawn: first steps, borders of epochs, calls of many steps."""
+
+    first: int
+    borders: int
+    calls: int
+
+
+WHOLE, BRIEF = Extent(16, 3, 8), Extent(2, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -69,9 +82,7 @@ def lasting_share(windows: int, steps: int) -> float:
     return min(1.0, (2 - (6 * (1 - _SURE)) ** (1 / 3)) / windows) if windows else 1.0
 
 
-def draw_steps(
-    steps: int, epochs: int, windows: int, rng: np.random.Generator, *, first: int = FIRST_STEPS
-) -> NDArray[np.int64]:
+def draw_steps(steps: int, epochs: int, windows: int, rng: np.random.Generator, extent: Extent) -> NDArray[np.int64]:
     """The numbers of the steps to audit, of `epochs` with `steps` each: sorted; no `windows`, no step."""
     total = steps * epochs
     if windows >= total:
@@ -80,16 +91,16 @@ def draw_steps(
         return np.arange(0)
     bounds = np.linspace(0, total, windows + 1)
     drawn = np.minimum(bounds[:-1] + rng.random(windows) * np.diff(bounds), total - 1).astype(np.int64)
-    borders = steps * rng.permutation(np.arange(1, epochs))[:_BORDERS]
-    chosen = np.concatenate([np.arange(min(first, total)), drawn, borders - 1, borders])
+    borders = steps * rng.permutation(np.arange(1, epochs))[: extent.borders]
+    chosen = np.concatenate([np.arange(min(extent.first, total)), drawn, borders - 1, borders])
     bare = np.setdiff1d(np.arange(epochs), chosen // steps)
     return np.unique(np.concatenate([chosen, bare * steps + rng.integers(steps, size=len(bare))]))
 
 
-def draw_calls(steps: int, epochs: int, rng: np.random.Generator) -> list[range]:
+def draw_calls(steps: int, epochs: int, rng: np.random.Generator, extent: Extent) -> list[range]:
     """Rows of steps, each within an epoch, of which none meet: short and long ones alike, in many epochs."""
     calls: list[range] = []
-    for epoch in np.resize(rng.permutation(epochs), _CALLS):
+    for epoch in np.resize(rng.permutation(epochs), extent.calls):
         length = min(int(2 * ((_LONGEST_CALL + 1) / 2) ** rng.random()), steps)
         start = int(epoch * steps + rng.integers(steps - length + 1))
         if length > 1 and all(start >= call.stop or start + length <= call.start for call in calls):
@@ -118,86 +129,134 @@ class _Findings:
     average: _Worst = field(default_factory=_Worst)
 
 
-class Audit:
-    """Watches the training of `config` on the host's `images`; `windows` as for `draw_steps`.
+class Watch(ABC):
+    """Cuts epochs of `per_epoch` steps at the `steps` and `calls` to look at, counted over the whole training.
 
-    The steps are drawn from the system's entropy, anew for every training.
+    What it sees it hands on: a step with its ends, a call of many steps with its two ends, an epoch with its own.
     """
 
-    def __init__(
-        self, config: RunConfig, images: ImageSet, windows: int = AUDIT_WINDOWS, *, first: int = FIRST_STEPS
-    ) -> None:
-        self.config, self.windows = config, windows
-        self.witness = Witness(config, images.images, images.labels)
-        rng, steps, epochs = np.random.default_rng(), self.witness.steps, config.training.epochs
-        self.calls = draw_calls(steps, epochs, rng) if windows else []
-        drawn = draw_steps(steps, epochs, windows, rng, first=first).tolist()
-        self.steps = {*drawn, *(int(rng.integers(call.start, call.stop)) for call in self.calls)}
-        self.replayed, self.replay_s, self._calls_held = 0, 0.0, 0
-        self.breaks: list[str] = []
-        self._found = _Findings()
-        self._waiting: list[Window] = []
-        self._losses: list[Floats] = []
-        self._last: Snapshot | None = None  # what the epoch before ended with
-        self._end_epoch = int(rng.integers(epochs))
-        self.end: tuple[int, Snapshot] | None = None  # the weights after an epoch drawn by chance, with its number
-        self._average: Snapshot | None = None  # what the network held between two epochs, if weights are averaged
+    def __init__(self, per_epoch: int, steps: Iterable[int], calls: Sequence[range]) -> None:
+        self.per_epoch, self.steps, self.calls = per_epoch, frozenset(steps), calls
 
-    # --- while it trains
+    @abstractmethod
+    def begin(self, epoch: int, now: Snapshot) -> None:
+        """An epoch begins with this."""
 
-    def watch(self, epoch: int, steps: EpochSteps) -> Floats:
+    @abstractmethod
+    def keep(self, step: int, before: Snapshot, after: Snapshot, losses: Floats) -> None:
+        """A step went from one to the other."""
+
+    @abstractmethod
+    def hold_call(self, steps: range, before: Snapshot, ends: Pair[Snapshot], losses: Pair[Floats]) -> None:
+        """Steps had these ends and losses in one call, and one by one."""
+
+    @abstractmethod
+    def miss(self, what: str) -> None:
+        """Something is not as it has to be."""
+
+    @abstractmethod
+    def end(self, epoch: int, now: Snapshot, losses: Floats) -> None:
+        """An epoch ended with this."""
+
+    def watch(self, epoch: int, steps: Steps) -> Floats:
         """Let the `steps` of `epoch` run in parts, and return the losses of all."""
-        begin, count = epoch * self.witness.steps, len(steps)
+        begin, count = epoch * self.per_epoch, len(steps)
         audited = {step - begin for step in self.steps if begin <= step < begin + count}
         own = [call for call in self.calls if begin <= call.start and call.stop <= begin + count]
-        calls = {call.start - begin: slice(call.start - begin, call.stop - begin) for call in own}
-        within = {step for call in calls.values() for step in range(call.start, call.stop)}
+        calls = {call.start - begin: call for call in own}
+        within = {step - begin for call in own for step in call}
         cuts = {0, count} | {cut for step in audited - within for cut in (step, step + 1)}
-        cuts |= {cut for call in calls.values() for cut in (call.start, call.stop)}
+        cuts |= {cut - begin for call in own for cut in (call.start, call.stop)}
         first = steps.look()
-        self._hold_start(epoch, first)
+        self.begin(epoch, first)
         now: Snapshot | None = first
         losses = []
         for start, end in pairwise(sorted(cuts)):
             before = (now or steps.look()) if start in audited or start in calls else None
             losses.append(found := steps.run(slice(start, end)))
             if len(found) != end - start:
-                self.breaks.append(f"{len(found)} losses of {end - start} steps from {self._place(begin + start)}")
+                self.miss(f"{len(found)} losses of {end - start} steps from {self.place(begin + start)}")
             if before is None:
                 now = None
             elif start in calls:
-                now = self._hold_call(begin, calls[start], audited, before, found, steps)
+                now = self._run_again(begin, calls[start], before, found, steps)
             else:
-                now = self._keep(begin + start, before, steps.look(), found)
-        self._last = now or steps.look()
-        self._keep_end(epoch, self._last)
-        self._losses.append(np.concatenate(losses))
-        return self._losses[-1]
+                now = steps.look()
+                self.keep(begin + start, before, now, found)
+        self.end(epoch, now or steps.look(), np.concatenate(losses))
+        return np.concatenate(losses)
 
-    def _keep_end(self, epoch: int, now: Snapshot) -> None:
-        if epoch == self._end_epoch:
-            self.end = epoch + 1, {name: part for name, part in now.items() if "/" not in name}
-
-    def _hold_call(
-        self, begin: int, call: slice, audited: set[int], before: Snapshot, losses: Floats, steps: EpochSteps
-    ) -> Snapshot:
+    def _run_again(self, begin: int, call: range, before: Snapshot, losses: Floats, steps: Steps) -> Snapshot:
         """Run a call again from `before` it, step by step; returns what the last one ends with."""
         ended, now, again = steps.look(), before, []
-        self._calls_held += 1
         steps.put_back(before)
-        for step in range(call.start, call.stop):
-            again.append(steps.run_again(slice(step, step + 1)))
-            if step in audited or step + 1 in audited or step + 1 == call.stop:
+        for step in call:
+            again.append(steps.run_again(slice(step - begin, step - begin + 1)))
+            if step in self.steps or step + 1 in self.steps or step + 1 == call.stop:
                 last, now = now, steps.look()
-                if step in audited:
-                    self._keep(begin + step, last, now, again[-1])
-        if not _same(np.concatenate(again), losses) or any(not _same(ended[name], now[name]) for name in ended):
-            limit = min(_CALL_ROUNDINGS * ROUNDOFF[self.config.execution.precision], 0.05)
-            place = f"{call.stop - call.start} steps from {self._place(begin + call.start)}"
-            self._found.calls.see(_apart(before, ended, now) / limit, place)
+                if step in self.steps:
+                    self.keep(step, last, now, again[-1])
+        self.hold_call(call, before, (ended, now), (losses, np.concatenate(again)))
         return now
 
-    def _hold_start(self, epoch: int, now: Snapshot) -> None:
+    def place(self, step: int) -> str:
+        """A step's place, in words."""
+        return f"step {step % self.per_epoch + 1} of epoch {step // self.per_epoch + 1}"
+
+
+class Audit(Watch):
+    """Watches the training of `config` on the host's `images`; `windows` as for `draw_steps`.
+
+    The steps are drawn from the system's entropy, anew for every training. A `brief` audit, one of many, has two first
+    steps, one border and one call.
+    """
+
+    def __init__(
+        self, config: RunConfig, images: ImageSet, windows: int = AUDIT_WINDOWS, *, brief: bool = False
+    ) -> None:
+        self.config, self.windows, self._most_bytes = config, windows, _MOST_BYTES // (64 if brief else 1)
+        self.witness = Witness(config, images.images, images.labels)
+        rng, per_epoch, epochs = np.random.default_rng(), self.witness.steps, config.training.epochs
+        extent = BRIEF if brief else WHOLE
+        steps = draw_steps(per_epoch, epochs, windows, rng, extent)
+        super().__init__(per_epoch, steps.tolist(), draw_calls(per_epoch, epochs, rng, extent) if windows else [])
+        self.replayed, self.replay_s, self._calls_held = 0, 0.0, 0
+        self.breaks: list[str] = []
+        self._found = _Findings()
+        self._waiting: list[Window] = []
+        self._losses: list[Floats] = []
+        self._last: Snapshot | None = None  # what the epoch before ended with
+        self._drawn_epoch = int(rng.integers(epochs))
+        self.drawn: tuple[int, Snapshot] | None = None  # the weights after an epoch drawn by chance, with its number
+        self._average: Snapshot | None = None  # what the network held between two epochs, if weights are averaged
+
+    # --- while it trains
+
+    def miss(self, what: str) -> None:
+        """Keep it for the check."""
+        self.breaks.append(what)
+
+    def end(self, epoch: int, now: Snapshot, losses: Floats) -> None:
+        """Keep what an epoch ended with."""
+        self._last = now
+        self._losses.append(losses)
+        self._draw(epoch, now)
+
+    def _draw(self, epoch: int, now: Snapshot) -> None:
+        if epoch == self._drawn_epoch:
+            self.drawn = epoch + 1, {name: part for name, part in now.items() if "/" not in name}
+
+    def hold_call(self, steps: range, before: Snapshot, ends: Pair[Snapshot], losses: Pair[Floats]) -> None:
+        """Hold the two ends against each other."""
+        self._calls_held += 1
+        (one, other), is_same = ends, _same(*losses)
+        if not is_same or any(not _same(part, other.get(name)) for name, part in one.items()):
+            limit = min(_CALL_ROUNDINGS * ROUNDOFF[self.config.execution.precision], 0.05)
+            self._found.calls.see(
+                _apart(before, one, other) / limit, f"{len(steps)} steps from {self.place(steps.start)}"
+            )
+
+    def begin(self, epoch: int, now: Snapshot) -> None:
         """An epoch has to begin with what the one before ended with, and the first with the seed's weights."""
         expected, what = self._last, f"epoch {epoch} ended with"
         if epoch == 0:
@@ -227,18 +286,14 @@ class Audit:
                 ratio = float((np.abs(now[name] - (old + share * (new - old))) / limit).max())
                 self._found.average.see(ratio, f"{name} after epoch {epoch + 1}")
         self._average = now
-        self._keep_end(epoch, now)
+        self._draw(epoch, now)
 
-    def _keep(self, step: int, before: Snapshot, after: Snapshot, losses: Floats) -> Snapshot:
-        """Keep a step for its replay; returns what it ended with."""
+    def keep(self, step: int, before: Snapshot, after: Snapshot, losses: Floats) -> None:
+        """Keep a step for its replay."""
         self._waiting.append(Window(step, before, after, float(losses[0]) if len(losses) == 1 else math.nan))
         taken = len(self._waiting) * sum(part.nbytes for part in after.values()) * 2
-        if taken > min(_MOST_BYTES, (free_memory_bytes(None) or _MOST_BYTES) // 8):
+        if taken > min(self._most_bytes, (free_memory_bytes(None) or _MOST_BYTES) // 8):
             self.replay()
-        return after
-
-    def _place(self, step: int) -> str:
-        return f"step {step % self.witness.steps + 1} of epoch {step // self.witness.steps + 1}"
 
     # --- when it is over
 
@@ -262,32 +317,30 @@ class Audit:
     def _take(self, window: Window, distances: Mapping[str, float]) -> None:
         for name, ratio in distances.items():
             kind = self._found.loss if name == "loss" else self._found.state if "/" in name else self._found.weights
-            kind.see(ratio, f"{name} of {self._place(window.step)}")
+            kind.see(ratio, f"{name} of {self.place(window.step)}")
 
-    def checks(self, weights: Snapshot, losses: Floats) -> tuple[Check, ...]:
-        """What the audit found, with the network's `weights` as they are now, and the `losses` that the run tells."""
-        breaks = [*self.breaks, *self._breaks_at_the_end(weights, losses)]
-        unbroken = Check.at_most(
+    def finish(self, weights: Snapshot, losses: Floats) -> None:
+        """Hold the network's `weights`, and the `losses` that the run tells, to what was seen, to the bit."""
+        end = self._average or self._last or weights
+        self.breaks += [
+            f"{name} is not what training ended with" for name in weights if not _same(end[name], weights[name])
+        ]
+        seen, steps = np.concatenate(self._losses or [losses]), self.per_epoch * self.config.training.epochs
+        if len(losses) != steps:
+            self.breaks.append(f"{len(losses)} losses of {steps} steps")
+        elif not _same(losses[steps - len(seen) :], seen):
+            self.breaks.append("the losses told are not those of the steps")
+
+    def checks(self) -> tuple[Check, ...]:
+        """What the audit found."""
+        unbroken = Check.without(
             "unbroken training",
-            len(breaks),
-            0.0,
-            detail=breaks[0] if breaks else "changes between epochs, or untold losses",
+            self.breaks,
+            finds="changes between epochs, or untold losses",
             reason="the seed's weights at the start, and between epochs the same weights and state, to the bit",
             group="audit",
         )
         return (*self.step_checks(), unbroken)
-
-    def _breaks_at_the_end(self, weights: Snapshot, losses: Floats) -> Iterator[str]:
-        """What is not, to the bit, as it was seen: the weights when the training ended, and the losses."""
-        end = self._average or self._last or weights
-        yield from (
-            f"{name} is not what training ended with" for name in weights if not _same(end[name], weights[name])
-        )
-        seen, steps = np.concatenate(self._losses or [losses]), self.witness.steps * self.config.training.epochs
-        if len(losses) != steps:
-            yield f"{len(losses)} losses of {steps} steps"
-        elif not _same(losses[steps - len(seen) :], seen):
-            yield "the losses told are not those of the steps"
 
     def step_checks(self) -> tuple[Check, ...]:
         """What the replays found."""

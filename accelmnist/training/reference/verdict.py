@@ -135,7 +135,8 @@ def judge(
 def _audited(evidence: VerdictInputs) -> tuple[Check, ...]:
     if evidence.audit is None or not evidence.audit.windows:
         return ()
-    return evidence.audit.checks(evidence.model.arrays(), evidence.losses.numpy())
+    evidence.audit.finish(evidence.model.arrays(), evidence.losses.numpy())
+    return evidence.audit.checks()
 
 
 def _describe(audit: Audit | None, reference: ReferenceTraining | None, *, is_reference: bool) -> str:

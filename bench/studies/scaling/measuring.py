@@ -30,7 +30,7 @@ from accelmnist.measure.record import BenchRecord, CaseResult, DeviceInfo, Recor
 from accelmnist.measure.statistics.symptoms import RoundLoad
 from accelmnist.measure.timed_case import Sampler, TimedTraining, WarmCase, sample_round
 from accelmnist.training.loop import EpochSteps, Stopwatch
-from accelmnist.training.reference.audit import FIRST_STEPS, Audit
+from accelmnist.training.reference.audit import WHOLE, Audit
 
 FEWEST_ROUNDS = 6  # the least that an interval takes
 
@@ -80,7 +80,7 @@ class Scaling:
 
     def _judge(self, timed: TimedTraining) -> Verdict:
         audit = Audit(timed.job.config, self.dataset.train)
-        audit.watch(0, EpochSteps(timed.runner, timed.job, timed.first_steps(FIRST_STEPS), Stopwatch(self.device)))
+        audit.watch(0, EpochSteps(timed.runner, timed.job, timed.first_steps(WHOLE.first), Stopwatch(self.device)))
         timed.restore()
         return Verdict.of("float64", audit.step_checks())
 
