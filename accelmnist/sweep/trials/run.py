@@ -142,6 +142,7 @@ class _Trainings:
 
     def _evaluation_of(self, result: TrialResult) -> Evaluation | None:
         if result.model is None:
+            self.audits.pop(result.key, None)
             return None
         if result.audit is not None:
             result.audit.finish(result.model.arrays(), result.losses.numpy())
