@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from accelmnist.cli import invoke
 from accelmnist.core.errors import CheckpointError, RecordError
 from accelmnist.core.records import load_record
+from accelmnist.training import loop
 from accelmnist.training.checkpoint import find_stopped_run, load_checkpoint, load_model
 
 RUN = ["run", "--synthetic", "--hidden", "64,32", "--dropout", "0.1", "--epochs", "8", "--batch-size", "64"]
@@ -45,18 +46,16 @@ def same_to_the_bit(folder: Path, expected: dict[str, torch.Tensor]) -> bool:
 
 def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     """Press Ctrl-C in the middle of an epoch, as a signal to this process."""
-    from accelmnist.engines.step.torch_steps import EagerSteps
-
-    original = EagerSteps.train_epoch
+    original = loop._timed_epoch
     calls = []
 
-    def train_epoch(self: Any, epoch: Any) -> Any:
+    def train_epoch(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == epochs:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(self, epoch)
+        return original(*arguments)
 
-    patch.setattr(EagerSteps, "train_epoch", train_epoch)
+    patch.setattr(loop, "_timed_epoch", train_epoch)
 
 
 @pytest.mark.parametrize(
@@ -85,18 +84,16 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_same(
 def test_the_second_ctrl_c_stops_at_once_and_keeps_the_checkpoint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from accelmnist.engines.step.torch_steps import EagerSteps
+    original, calls = loop._timed_epoch, []
 
-    original, calls = EagerSteps.train_epoch, []
-
-    def train_epoch(self: Any, epoch: Any) -> Any:
+    def train_epoch(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
-        return original(self, epoch)
+        return original(*arguments)
 
-    monkeypatch.setattr(EagerSteps, "train_epoch", train_epoch)
+    monkeypatch.setattr(loop, "_timed_epoch", train_epoch)
     assert invoke([*RUN, "--out", "run", "--quiet"]) == 130
     record = load_record(Path("run"))
     assert (record.status, record.message) == ("interrupted", "stopped at once")

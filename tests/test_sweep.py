@@ -49,7 +49,7 @@ def swept(*arguments: str, out: str = "out") -> SweepRecord:
 
 
 def without_times(record: SweepRecord) -> SweepRecord:
-    """All that a clock has no part in."""
+    """All that neither a clock nor the draw of an audit has a part in."""
 
     def timeless(result: Any) -> Any:
         trials = tuple(sorted((replace(trial, train_s=0.0) for trial in result.trials), key=str))
@@ -61,7 +61,7 @@ def without_times(record: SweepRecord) -> SweepRecord:
         environment=None,
         elapsed_s=0.0,
         candidates=tuple(map(timeless, record.candidates)),
-        winner=replace(record.winner, train_s=0.0) if record.winner else None,
+        winner=replace(record.winner, train_s=0.0, verdict=None) if record.winner else None,
     )
 
 
