@@ -123,9 +123,11 @@ def _assert_within(found: torch.Tensor, limit: torch.Tensor, what: str) -> None:
 def replayed(config: RunConfig, training: ImageSet, *, steps: int) -> Followed:
     """The first steps' losses in float64, and what a run in the precision of `config` may differ by."""
 
+    network = MLP
+
     def run(nudge: Nudge) -> list[torch.Tensor]:
         def made(*arguments: Any, **options: Any) -> MLP:
-            model = MLP(*arguments, **options).double()
+            model = network(*arguments, **options).double()
             nudge(model.parameters())
             return model
 

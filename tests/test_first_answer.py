@@ -133,7 +133,7 @@ def test_a_run_shows_and_saves_itself_when_its_time_is_over(
     monkeypatch.setattr(NativeNetwork, "train_epoch", train_epoch)
     monkeypatch.setattr(module, "time", Clock())
     request = RunRequest(
-        config=config, folder=tmp_path / "run", on_answer=answers.append, since_start=lambda: 9.5, save_every=1
+        config=config, folder=tmp_path / "run", on_answer=answers.append, since_start=lambda: 9.5, audit_windows=0
     )
     outcome = execute(request, choose_setup(config), lambda: told)
     for mine, its in zip(whole.model.parameters(), outcome.model.parameters(), strict=True):
