@@ -72,18 +72,20 @@ class CompileWatch:
         self.seen = Compilations()
 
     def __enter__(self) -> CompileWatch:
-        self._last = next(reversed(_compiled()), None)
-        self._breaks = len(_graph_breaks())
+        self._before = [next(reversed(notes), None) for notes in (_compiled(), _graph_breaks())]
         return self
 
     def __exit__(self, *_: object) -> None:
-        new = list(takewhile(lambda metrics: metrics is not self._last, reversed(_compiled())))
-        breaks = _graph_breaks()
-        breaks = breaks[self._breaks if len(breaks) >= self._breaks else 0 :]  # torch's list starts anew at a reset
+        compiled, breaks = map(_since, (_compiled(), _graph_breaks()), self._before)
         self.seen = Compilations(
-            recompiles=tuple(_compile_cause(metrics) for metrics in reversed(new)),
+            recompiles=tuple(map(_compile_cause, compiled)),
             graph_breaks=tuple(dict.fromkeys(_break_cause(graph_break) for graph_break in breaks)),
         )
+
+
+def _since(notes: list[Any], last: Any) -> list[Any]:
+    """The notes after `last`; all where it is gone, since torch's lists start anew at a reset, whatever their length."""
+    return list(takewhile(lambda note: note is not last, reversed(notes)))[::-1]
 
 
 def _compiled() -> list[Any]:
