@@ -121,6 +121,17 @@ def test_of_many_checks_the_passed_ones_of_a_group_share_a_row() -> None:
     assert len(checks_table(replace(verdict, checks=checks[:12]), brief=True).rows) == 12
 
 
+def test_a_doubt_is_no_failure_and_is_told() -> None:
+    """A right run that drifted from the reference: it passes, with a line and a mark of its own."""
+    record = sample_record()
+    drift = Check(name="worst step", passed=False, value=0.3, limit=0.2, detail="drift", reason="", condemns=False)
+    verdict = Verdict.of("float64", (*record.verdict.checks, drift))
+    said = lines(run_page(replace(record, verdict=verdict), None))
+    assert "doubt: worst step is 0.3, limit 0.2" in said
+    assert any(line.startswith("DOUBT  worst step") for line in said)
+    assert not any(line.startswith(("FAIL", "failed")) for line in said)
+
+
 def test_a_failed_check_is_named_with_its_value_and_limit() -> None:
     said = lines(run_page(sample_record(passed=False), None))
     assert "FAIL  784-256-10 on cpu, engine fused, fp32" in said

@@ -84,7 +84,7 @@ class CompileWatch:
 
 
 def _since(notes: list[Any], last: Any) -> list[Any]:
-    """The notes after `last`; all where it is gone, since torch's lists start anew at a reset, whatever their length."""
+    """The notes after `last`; all where it is gone, since torch's lists start anew at a reset."""
     return list(takewhile(lambda note: note is not last, reversed(notes)))[::-1]
 
 

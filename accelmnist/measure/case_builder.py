@@ -174,9 +174,7 @@ class CaseBuilder:
             *check_answers(model, self.dataset.test, evaluation, tolerances(timed.case.precision)),
             *check_scores(evaluation.metrics, self._oracle(evaluation.labels, evaluation.predictions)()),
         )
-        passed = all(check.passed for check in checks)
-        verdict = Verdict(passed=passed, reference="float64 and scikit-learn", checks=checks)
-        return evaluation.metrics.accuracy, verdict
+        return evaluation.metrics.accuracy, Verdict.of("float64 and scikit-learn", checks)
 
     def _set(self, name: str, device: Device) -> DeviceSet:
         key = (name, str(device))
@@ -206,16 +204,12 @@ def _diverged(error: DivergedError) -> Verdict:
     check = Check(
         name="finite losses", passed=False, value=None, limit=None, detail=error.message, reason="a NaN is a failure"
     )
-    return Verdict(passed=False, reference="none: the training diverged", checks=(check,))
+    return Verdict.of("none: the training diverged", (check,))
 
 
 def with_checks(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
     """The verdict with further checks, each in place of the one of its name; one that failed before stays."""
     failed = {check.name for check in verdict.failures}
     new = {check.name: check for check in checks if check.name not in failed}
-    kept = tuple(check for check in verdict.checks if check.name not in new)
-    return replace(
-        verdict,
-        passed=verdict.passed and all(check.passed for check in new.values()),
-        checks=(*kept, *new.values()),
-    )
+    kept = (check for check in verdict.checks if check.name not in new)
+    return Verdict.of(verdict.reference, (*kept, *new.values()))

@@ -157,13 +157,19 @@ def checks_table(verdict: Verdict, *, brief: bool = False) -> Table:
 
 def _check_row(check: Check) -> tuple[Cell, ...]:
     return (
-        Cell("PASS", 1.0, "good") if check.passed else Cell("FAIL", 0.0, "bad"),
+        _mark(check),
         Cell(check.name),
         number(check.value, figure(check.value)),
         number(check.limit, figure(check.limit)),
         Cell(check.detail),
         Cell(check.reason),
     )
+
+
+def _mark(check: Check) -> Cell:
+    if check.passed:
+        return Cell("PASS", 1.0, "good")
+    return Cell("FAIL", 0.0, "bad") if check.condemns else Cell("DOUBT", 0.5, "unsure")
 
 
 def _brief_rows(checks: tuple[Check, ...]) -> Iterator[tuple[Cell, ...]]:

@@ -58,7 +58,7 @@ def _scores(record: RunRecord, metrics: Metrics) -> list[tuple[str, tuple[doc.Bl
 
 
 def _headline(record: RunRecord) -> doc.Headline:
-    """The verdict, device, engine and precision as they were chosen, and each failed check in a line of its own."""
+    """The verdict, device, engine and precision as chosen, and each failed check or doubt in a line of its own."""
     word, tone = outcome(record)
     execution, chosen = record.config.execution, {choice.what: choice.value for choice in record.choices}
     device, engine = chosen.get("device", execution.device), chosen.get("engine", execution.engine)
@@ -68,8 +68,9 @@ def _headline(record: RunRecord) -> doc.Headline:
     if record.data is not None and (copies := record.data.test_in_training):
         of = count(record.data.test_images)
         lines.append((f"doubt: {count(copies)} of {of} test images are training images too, known by heart", "unsure"))
-    failures = record.verdict.failures if record.verdict is not None else ()
-    lines += [(f"failed: {failure_text(check)}", "bad") for check in failures]
+    if record.verdict is not None:
+        lines += [(f"failed: {failure_text(check)}", "bad") for check in record.verdict.failures]
+        lines += [(f"doubt: {failure_text(check)}", "unsure") for check in record.verdict.doubts]
     return doc.Headline(word=word, tone=tone, text=f"{record.config.model} on {way}", lines=tuple(lines))
 
 

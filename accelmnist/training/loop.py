@@ -213,8 +213,7 @@ class EpochSteps:
         """Copies of weights and state, on the host."""
         if self.runner.look is not None:
             return self.runner.look()
-        tensors = {name: weight.detach().to("cpu", copy=True) for name, weight in self.job.model.named_parameters()}
-        return {name: tensor.numpy() for name, tensor in (tensors | self.runner.state()).items()}
+        return {**self.job.model.arrays(), **{name: part.numpy() for name, part in self.runner.state().items()}}
 
     def put_back(self, snapshot: Snapshot) -> None:
         """Go on from what `look` gave."""

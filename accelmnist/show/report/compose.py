@@ -138,13 +138,17 @@ def _judgement(record: RunRecord) -> Section:
     verdict = record.verdict
     blocks: list[Block] = [Missing(text=f"The result was not verified: the run is {record.status}.")]
     if verdict is not None:
-        checks, failures = len(verdict.checks), verdict.failures
-        word, holding = "PASS", f"all {checks} checks hold"
+        checks, failures, doubts = len(verdict.checks), verdict.failures, verdict.doubts
+        word, holding = (
+            "PASS",
+            f"{checks - len(doubts)} of {checks} checks hold" if doubts else f"all {checks} checks hold",
+        )
         if not verdict.passed:
             word, holding = "FAIL", f"{len(failures)} of {checks} checks do not hold"
         blocks = [Text(text=f"{word}. The result was held against {verdict.reference}: {holding}.", lead=True)]
-        lines = tuple(f"{check.name}: {check.detail}. {check.reason}." for check in failures)
-        blocks += [Points(title="Failed", items=lines)] if lines else []
+        for title, held in (("Failed", failures), ("In doubt", doubts)):
+            lines = tuple(f"{check.name}: {check.detail}. {check.reason}." for check in held)
+            blocks += [Points(title=title, items=lines)] if lines else []
         blocks.append(checks_table(verdict))
     if record.reference is not None and record.metrics is not None:
         blocks.append(reference_table(record, record.metrics, record.reference))

@@ -144,7 +144,7 @@ class _Trainings:
         if result.model is None:
             self.audits.pop(result.key, None)
             return None
-        if result.audit is not None:
+        if result.audit is not None and result.key != self.trials[0].key:  # the first one's is the verdict's to finish
             result.audit.finish(result.model.arrays(), result.losses.numpy())
         precision, test = self.run.config.execution.precision, self.run.images.test
         evaluation = evaluate(result.model, self.test, device=self.run.setup.device, precision=precision)

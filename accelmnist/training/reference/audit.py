@@ -183,8 +183,9 @@ class Watch(ABC):
             else:
                 now = steps.look()
                 self.keep(begin + start, before, now, found)
-        self.end(epoch, now or steps.look(), np.concatenate(losses))
-        return np.concatenate(losses)
+        told = np.concatenate(losses)
+        self.end(epoch, now or steps.look(), told)
+        return told
 
     def _run_again(self, begin: int, call: range, before: Snapshot, losses: Floats, steps: Steps) -> Snapshot:
         """Run a call again from `before` it, step by step; returns what the last one ends with."""
@@ -214,7 +215,8 @@ class Audit(Watch):
     def __init__(
         self, config: RunConfig, images: ImageSet, windows: int = AUDIT_WINDOWS, *, brief: bool = False
     ) -> None:
-        self.config, self.windows, self._most_bytes = config, windows, _MOST_BYTES // (64 if brief else 1)
+        self.config, self.windows = config, windows
+        self._most_bytes = min(_MOST_BYTES // (64 if brief else 1), (free_memory_bytes(None) or _MOST_BYTES) // 8)
         self.witness = Witness(config, images.images, images.labels)
         rng, per_epoch, epochs = np.random.default_rng(), self.witness.steps, config.training.epochs
         extent = BRIEF if brief else WHOLE
@@ -292,7 +294,7 @@ class Audit(Watch):
         """Keep a step for its replay."""
         self._waiting.append(Window(step, before, after, float(losses[0]) if len(losses) == 1 else math.nan))
         taken = len(self._waiting) * sum(part.nbytes for part in after.values()) * 2
-        if taken > min(self._most_bytes, (free_memory_bytes(None) or _MOST_BYTES) // 8):
+        if taken > self._most_bytes:
             self.replay()
 
     # --- when it is over
@@ -360,7 +362,7 @@ class Audit(Watch):
     @property
     def summary(self) -> AuditSummary:
         """What the record says of it."""
-        total = self.witness.steps * self.config.training.epochs
+        total = self.per_epoch * self.config.training.epochs
         share = lasting_share(self.windows, total)
         return AuditSummary(steps=self.replayed, of_steps=total, lasting_share=share, replay_s=self.replay_s)
 
