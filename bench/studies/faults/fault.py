@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-FUSED = "run --data {data} --hidden 32 --batch-size 64 --epochs 4 --engine fused"
-EAGER = "run --data {data} --hidden 32 --batch-size 64 --epochs 4 --engine eager"
-DEEP = "run --data {data} --hidden 32,16 --batch-size 64 --epochs 2 --engine eager"
-SAVED = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine fused --out {out}"
+FUSED = "run --data {data} --hidden 32 --batch-size 64 --epochs 4 --engine fused --no-reference"
+EAGER = "run --data {data} --hidden 32 --batch-size 64 --epochs 4 --engine eager --threads 1"
+DEEP = "run --data {data} --hidden 32,16 --batch-size 64 --epochs 2 --engine eager --threads 1"
+SAVED = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine fused --no-reference --out {out}"
 BENCH = (
     "bench --data {data} --devices cpu --engines eager,fused --mode training --batch-sizes 64 --hidden 32"
-    " --time-limit 12 --precision-target 0.2"
+    " --time-limit 100 --precision-target 0.9"
 )
 INFERENCE = (
     "bench --data {data} --devices cpu --engines eager,fused --mode inference --batch-sizes 1 --hidden 32"
-    " --time-limit 12 --precision-target 0.2"
+    " --time-limit 100 --precision-target 0.9"
 )
 
 

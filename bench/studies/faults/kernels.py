@@ -5,10 +5,11 @@ from __future__ import annotations
 from bench.studies.faults.fault import FUSED, fault
 
 _NATIVE = "engines/native/src"
-_COMPILED = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine compiled"
-_GRAPHS = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine cuda_graph --device cpu"
-_TRITON = "run --data {data} --hidden 16 --batch-size 250 --epochs 2 --engine fused --device cpu"
-_PERSISTENT = "run --data {data} --hidden 16 --batch-size 250 --epochs 2 --engine persistent --device cpu"
+_QUICKLY = "--epochs 2 --threads 1 --no-reference"
+_COMPILED = f"run --data {{data}} --hidden 32 --batch-size 64 --engine compiled {_QUICKLY}"
+_GRAPHS = f"run --data {{data}} --hidden 32 --batch-size 64 --engine cuda_graph --device cpu {_QUICKLY}"
+_TRITON = f"run --data {{data}} --hidden 16 --batch-size 250 --engine fused --device cpu {_QUICKLY}"
+_PERSISTENT = f"run --data {{data}} --hidden 16 --batch-size 250 --engine persistent --device cpu {_QUICKLY}"
 
 NATIVE = (
     fault(

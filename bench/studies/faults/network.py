@@ -5,9 +5,9 @@ from __future__ import annotations
 from bench.studies.faults.fault import DEEP, EAGER, FUSED, fault
 
 _DROPOUT = f"{EAGER} --dropout 0.2"
-_FP16 = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine eager --amp fp16"
+_FP16 = "run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine eager --threads 1 --amp fp16"
 _FORWARD = "return F.linear(values, parameters[last], parameters[last + 1])"
-_BEFORE_STEPS = "        if job.augmentation is not None:\n            job.augmentation.write(number)\n"
+_BEFORE_STEPS = "            if job.augmentation is not None:\n                job.augmentation.write(number)\n"
 _SGD = f"{EAGER} --optimizer sgd-momentum"
 
 MODEL = (
@@ -316,8 +316,8 @@ UPDATE = (
         "the optimizer's state is set to zero between epochs",
         "training/loop.py",
         _BEFORE_STEPS,
-        f"{_BEFORE_STEPS}        if number:\n"
-        "            runner.load_state({name: 0 * value for name, value in runner.state().items()})\n",
+        f"{_BEFORE_STEPS}            if number:\n"
+        "                runner.load_state({name: 0 * value for name, value in runner.state().items()})\n",
         command=_SGD,
     ),
     fault(
@@ -325,24 +325,25 @@ UPDATE = (
         "weights are rounded to bf16 between epochs",
         "training/loop.py",
         _BEFORE_STEPS,
-        f"{_BEFORE_STEPS}        for one in job.parameters if number else ():\n"
-        "            one[...] = (one.view(np.uint32) & 0xFFFF0000).view(np.float32)\n",
+        f"{_BEFORE_STEPS}            for one in job.parameters if number else ():\n"
+        "                one[...] = (one.view(np.uint32) & 0xFFFF0000).view(np.float32)\n",
     ),
     fault(
         "unit-reset",
         "one hidden unit is reset between epochs",
         "training/loop.py",
         _BEFORE_STEPS,
-        f"{_BEFORE_STEPS}        if number:\n            job.parameters[0][3] = 0.01\n",
+        f"{_BEFORE_STEPS}            if number:\n                job.parameters[0][3] = 0.01\n",
     ),
     fault(
         "nothing-learned-after-the-first-epoch",
         "after the first epoch all weights are set back to its end",
         "training/loop.py",
         _BEFORE_STEPS,
-        f"{_BEFORE_STEPS}        if number == 1:\n            job.kept = [one.copy() for one in job.parameters]\n"
-        "        for one, kept in zip(job.parameters, getattr(job, 'kept', []), strict=False):\n"
-        "            one[...] = kept\n",
+        f"{_BEFORE_STEPS}            if number == 1:\n"
+        "                job.kept = [one.copy() for one in job.parameters]\n"
+        "            for one, kept in zip(job.parameters, getattr(job, 'kept', []), strict=False):\n"
+        "                one[...] = kept\n",
     ),
     fault(
         "nothing-learned-in-the-last-epoch",
@@ -434,6 +435,6 @@ UPDATE = (
         "engines/step/functional.py",
         "(square.sqrt() * root_correction + EPSILON)",
         "((square * root_correction * root_correction + EPSILON).sqrt())",
-        command="run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine compiled",
+        command="run --data {data} --hidden 32 --batch-size 64 --epochs 2 --engine compiled --threads 1 --no-reference",
     ),
 )

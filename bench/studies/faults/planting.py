@@ -159,7 +159,7 @@ def _outcome(fault: Fault, part: str, found: list[Told], *, runs: int) -> Outcom
 
 def _told_by(done: dict[str, Any], folder: Path, is_bench: bool) -> Told | None:
     """What told of a fault, with the value and its limit; None if nothing did."""
-    if done["code"]:
+    if done["code"] and "was busy" not in done["said"]:  # a case that lacked time tells of no fault
         failed = sorted(done["failed"], key=lambda check: _excess((check["value"], check["limit"])), reverse=True)
         if not failed:
             return (f"{'crashed: ' if done['code'] == CRASHED else ''}{done['said']}"[:200], None, None)

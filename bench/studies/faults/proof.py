@@ -158,7 +158,7 @@ METRICS = (
         "sweep/trials/run.py",
         "    mean = float(np.mean(values))\n",
         "    mean = float(np.mean(sorted(values)[1:] or values))\n",
-        command="run --data {data} --hidden 16 --batch-size 64 --epochs 1 --engine fused --trials 3",
+        command="run --data {data} --hidden 16 --batch-size 64 --epochs 1 --engine fused --no-reference --trials 3",
     ),
     fault(
         "trials-of-one-seed",
@@ -166,7 +166,7 @@ METRICS = (
         "engines/plan.py",
         "seed = self.training.seed\n",
         "seed = 0\n",
-        command="run --data {data} --hidden 16 --batch-size 64 --epochs 1 --engine fused --trials 3",
+        command="run --data {data} --hidden 16 --batch-size 64 --epochs 1 --engine fused --no-reference --trials 3",
     ),
 )
 
