@@ -17,16 +17,18 @@ Kingma and Ba 2015; Loshchilov and Hutter 2019. Schedules: Loshchilov and Hutter
 Rounding. An engine computes the same step in a precision of unit roundoff u. Every value here carries a bound on what
 that may change, by the first order of the usual analysis (Higham, "Accuracy and Stability of Numerical Algorithms",
 chapter 3): a product of K terms errs by up to (4 u + sqrt(K) v) |x| |y|, with v float32's roundoff in which it is added
-up, in any order; what went in with an error e adds |e| |y|. Where a rectifier's input lies within its bound of the
-kink, either derivative is right. The bounds are carried through the update element by element, so that the limit of a
-weight whose gradient is tiny beside its history is tiny too.
+up, in any order; what went in with an error e adds |e| |y|. Over a batch, whose terms may all be the same (a saturated
+output, a white pixel), roundings don't cancel: added one by one, the partial sums grow to the sum s and err by K / 2 v
+|s| more. Where a rectifier's input lies within its bound of the kink, either derivative is right. The bounds are
+carried through the update element by element, so that the limit of a weight whose gradient is tiny beside its history
+is tiny too.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -279,8 +281,10 @@ class Witness:
         batch = _Batch(self.config, before, images, seed=seed, scale=scale)
         batch.run(self.labels[index])
         found = {"loss": _furthest(batch.mean_loss(), np.array(loss))}
+        gradients: Iterable[tuple[str, slice, Bounded]] = batch.gradients()
         if "scalar/scale" in before:
-            is_left_out, found["scalar/scale"] = _scale_distance(before, after, batch.largest * scale)
+            gradients = list(gradients)
+            is_left_out, found["scalar/scale"] = _scale_distance(before, after, batch.least * scale, batch.most * scale)
             if is_left_out:
                 same = (np.array_equal(before[name], after[name]) for name in needed)
                 return found | {name: 0.0 if kept else math.inf for name, kept in zip(needed, same, strict=True)}
@@ -289,7 +293,7 @@ class Witness:
             found["scalar/count"] = 0.0 if _scalar(after, "scalar/count", 0.0) == count else math.inf
         rate = learning_rate(training, step, self.steps * training.epochs)
         update = Update(training, rate=rate, count=count)
-        for name, rows, gradient in batch.gradients():
+        for name, rows, gradient in gradients:
             names = [name, *(f"{slot}/{name}" for slot in slots)]
             parts = [before[each][rows].astype(np.float64) for each in names]
             ends = [after[each][rows].astype(np.float64) for each in names]
@@ -311,8 +315,8 @@ class Witness:
 class _Batch:
     """Loss and gradients of a batch of `images` (n, 784), with their bounds.
 
-    Pixels that are black in all images are left out: they neither add to a sum nor have a gradient. `largest` is of the
-    gradients, of sums and of parameters; `scale` what fp16 multiplies them by.
+    Pixels that are black in all images are left out: they neither add to a sum nor have a gradient. The largest of the
+    gradients, of sums and of parameters, is from `least` to `most`; `scale` is what fp16 multiplies them by.
     """
 
     def __init__(
@@ -326,9 +330,10 @@ class _Batch:
         self.weights = [weight.astype(np.float64) for weight in (weights[0][:, self.inked], *weights[1:])]
         self.biases = [before[f"layers.{layer}.bias"].astype(np.float64) for layer in range(self.layers)]
         self.rows, self.columns = ([_norm(weight, axis) for weight in self.weights] for axis in (1, 0))
-        self.loss = self.loss_error = self.largest = 0.0
+        self.loss = self.loss_error = self.least = self.most = 0.0
         # Of every layer: the gradients; squares of the norms over the batch of what they are products of.
         self.sums: list[list[Array]] = [[] for _ in self.weights]
+        self._alike = self.size / 2 * U32  # over a sum of as many terms as images: what they add if all are the same
         self.floor = 4 * _FP16_SMALLEST / scale if config.execution.precision == "fp16" else SMALL
 
     def run(self, labels: NDArray[np.int64]) -> None:
@@ -393,7 +398,7 @@ class _Batch:
 
     def _take(self, layer: int, gradient: Bounded, inputs: Bounded) -> None:
         """Add this layer's gradients, and the squares of the norms that their bounds are made of."""
-        self._see(gradient.value)
+        self._see(gradient)
         parts = [
             gradient.value.T @ inputs.value,
             gradient.value.sum(axis=0),
@@ -403,36 +408,42 @@ class _Batch:
         known = self.sums[layer]
         self.sums[layer] = [before + part for before, part in zip(known, parts, strict=True)] if known else parts
 
-    def _see(self, gradients: Array) -> None:
+    def _see(self, gradients: Bounded) -> None:
         if self.config.execution.precision == "fp16":
-            self.largest = max(self.largest, float(np.abs(gradients).max()))
+            sizes = np.abs(gradients.value)
+            self.least = max(self.least, float((sizes - gradients.error).max()))
+            self.most = max(self.most, float((sizes + gradients.error).max()))
 
     def _back(self, gradient: Bounded, layer: int, slope: Bounded) -> Bounded:
         """From the sums of a layer to those of the layer before it."""
         value = gradient.value @ self.weights[layer]
-        self._see(value)
         reach = self._slack(gradient.value.shape[1]) * _norm(gradient.value, 1) + _norm(gradient.error, 1)
         error = np.outer(reach, self.columns[layer]) + self.floor
+        self._see(Bounded(value, error))
         bound = error * (np.abs(slope.value) + slope.error) + np.abs(value) * slope.error
         return Bounded(value * slope.value, bound)
 
     def mean_loss(self) -> Bounded:
         """The loss of the batch."""
-        return Bounded(np.array(self.loss / self.size), np.array(self.loss_error / self.size))
+        error = self.loss_error / self.size + self._alike * abs(self.loss) / self.size
+        return Bounded(np.array(self.loss / self.size), np.array(error))
 
     def gradients(self) -> Iterator[tuple[str, slice, Bounded]]:
         """The gradients by the names of the parameters, some rows at a time: they stay in the cache."""
         slack, ones = self._slack(self.size), math.sqrt(self.size)
         for layer, (weight, bias, *squares) in enumerate(self.sums):
-            self._see(weight)
             ours, ours_error, theirs, theirs_error = map(np.sqrt, squares)
             ours_error += slack * ours
             for start in range(0, len(bias), step := max(1, _BLOCK // weight.shape[1])):
                 rows = slice(start, start + step)
                 error = np.outer(ours_error[rows], theirs) + np.outer(ours[rows], theirs_error) + self.floor
+                error += self._alike * np.abs(weight[rows])
                 part = Bounded(weight[rows], error)
+                self._see(part)
                 yield f"layers.{layer}.weight", rows, part if layer else self._with_black(part)
-            yield f"layers.{layer}.bias", slice(None), Bounded(bias, ours_error * ones + self.floor)
+            part = Bounded(bias, ours_error * ones + self._alike * np.abs(bias) + self.floor)
+            self._see(part)
+            yield f"layers.{layer}.bias", slice(None), part
 
     def _with_black(self, part: Bounded) -> Bounded:
         whole = [np.zeros((len(part.value), 784)), np.full((len(part.value), 784), self.floor)]
@@ -454,17 +465,17 @@ def _scalar(arrays: Arrays, name: str, missing: float) -> float:
     return float(arrays[name].reshape(-1)[0]) if name in arrays else missing
 
 
-def _scale_distance(before: Arrays, after: Arrays, largest: float) -> tuple[bool, float]:
-    """Whether fp16 left a step out, and how far its scale is from right; `largest` is its largest scaled gradient.
+def _scale_distance(before: Arrays, after: Arrays, least: float, most: float) -> tuple[bool, float]:
+    """Whether fp16 left a step out, and how far its scale is from right.
 
-    A step whose gradients overflow is left out and halves the scale; 2000 good ones in a row double it.
+    Its largest scaled gradient is from `least` to `most`. A step whose gradients overflow is left out and halves the
+    scale; 2000 good ones in a row double it.
     """
     scale, good = _scalar(before, "scalar/scale", 1.0), _scalar(before, "scalar/good_steps", 0.0) + 1
     found = _scalar(after, "scalar/scale", math.nan), _scalar(after, "scalar/good_steps", math.nan)
     left_out, grown = (scale / 2, 0.0), ((scale * 2, 0.0) if good >= 2000 else (scale, good))
-    may_overflow, may_fit = largest * 1.25 >= _FP16_LARGEST, largest <= _FP16_LARGEST * 1.25
-    is_left_out = found == left_out and may_overflow
-    return is_left_out, 0.0 if is_left_out or (found == grown and may_fit) else math.inf
+    is_left_out = found == left_out and not most < _FP16_LARGEST
+    return is_left_out, 0.0 if is_left_out or (found == grown and not least > _FP16_LARGEST) else math.inf
 
 
 class Update:
@@ -492,7 +503,11 @@ class Update:
             rounding = 8 * U32 * size + 16 * U32 * np.abs(change) + SMALL * (1 + 1 / below)
             return [Bounded(kept - change, rounding), *_moments(before[1], before[2], gradient)]
         change, after = gradient, list[Bounded]()
-        if training.optimizer == "sgd-momentum":
+        if training.optimizer == "sgd-momentum" and training.momentum == 0:
+            # Nothing reads the slot then, and torch leaves it as it is.
+            slot = Bounded(before[1], np.full(1, SMALL)) if np.array_equal(before[1], found[1]) else gradient
+            after = [Bounded(slot.value, slot.error + 8 * U32 * np.abs(slot.value))]
+        elif training.optimizer == "sgd-momentum":
             rounding = 8 * U32 * (np.abs(before[1]) + np.abs(gradient.value)) + SMALL
             after = [Bounded(training.momentum * before[1] + gradient.value, gradient.error + rounding)]
             change = Bounded(found[1], np.zeros(1))
