@@ -176,7 +176,7 @@ def audited(number: int, engine: str) -> dict[str, Any]:
         "precision": config.execution.precision,
         "steps": audit.replayed,
         "diverged": diverged,
-        "breaks": audit.breaks,
+        "breaks": [] if diverged else audit.breaks,  # what is no number equals nothing
         "ratios": {kind: float(f"{one.ratio:.3g}") for kind, one in worst.items()},
         "place": max(worst.values(), key=lambda one: one.ratio).place,
     }
