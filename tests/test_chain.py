@@ -26,6 +26,7 @@ from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.show.observer import SilentObserver
 from accelmnist.training import checkpoint, evaluation, loop, proof
+from accelmnist.training import execute as execute_module
 from accelmnist.training import run as run_module
 from accelmnist.training.execute import execute
 from accelmnist.training.reference.images import Source, check_images
@@ -310,6 +311,47 @@ def test_copies_in_the_files_themselves_are_counted_and_no_fault(synthetic: Data
     assert holds(replace(data, train=synthetic.train), source, training=data.train) == [
         "3 are among the training images, and not 0"
     ]
+
+
+# --- a run that goes on
+
+
+def forget_state(patch: Patch) -> None:
+    wrap(patch, execute_module, "prepare", lambda runner: replace(runner, load_state=lambda _state: None))
+
+
+def load_in_bf16(part: str) -> Callable[[Patch], None]:
+    def rounded(found: Any) -> Any:
+        return replace(found, **{part: {name: each.bfloat16().float() for name, each in getattr(found, part).items()}})
+
+    return lambda patch: wrap(patch, checkpoint, "load_checkpoint", rounded)
+
+
+AVERAGED = replace(CONFIG, training=replace(CONFIG.training, averaging=0.5))
+
+
+@pytest.mark.parametrize(
+    ("config", "plant"),
+    [
+        (CONFIG, None),
+        (CONFIG, forget_state),
+        (CONFIG, load_in_bf16("weights")),
+        (CONFIG, load_in_bf16("state")),
+        (AVERAGED, None),
+        (AVERAGED, load_in_bf16("weights")),
+    ],
+)
+def test_a_run_goes_on_from_what_it_ended_with(
+    config: RunConfig, plant: Any, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    setup = choose_setup(config)
+    execute(RunRequest(config=config, folder=tmp_path, should_stop=lambda: True), setup, SilentObserver)
+    if plant is not None:
+        plant(monkeypatch)
+    kept = checkpoint.load_checkpoint(tmp_path / checkpoint.CHECKPOINT_NAME)
+    record = execute(RunRequest(config=config, folder=tmp_path, checkpoint=kept), setup, SilentObserver).record
+    names = {check.name for check in failures(record)}
+    assert names == set() if plant is None else "unbroken training" in names
 
 
 # --- the reference

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,17 @@ _CHECKPOINT_FORMAT = "accelmnist checkpoint 2"  # another number where the same 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after `len(epochs)` epochs: all that the next one depends on."""
+    """A run after `len(epochs)` epochs: all that the next one depends on.
+
+    `digests` are those of the weights and the state that the training ended with, by name, as its audit saw them.
+    """
 
     config: RunConfig
     weights: State
     state: State
     losses: Tensor
     epochs: tuple[EpochFigures, ...]
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def load_model(path: Path) -> SavedModel:
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Replace the checkpoint at `path` in one step; raises OutputError and leaves the old one."""
-    header = {"config": checkpoint.config, "epochs": checkpoint.epochs}
+    header = {"config": checkpoint.config, "epochs": checkpoint.epochs, "digests": checkpoint.digests}
     tensors = {f"weights/{name}": tensor for name, tensor in checkpoint.weights.items()}
     tensors |= {f"state/{name}": tensor for name, tensor in checkpoint.state.items()}
     _write(path, _CHECKPOINT_FORMAT, header, tensors | {"losses": checkpoint.losses})
@@ -116,6 +120,7 @@ def load_checkpoint(file: Path) -> Checkpoint:
     with _opened(file, _CHECKPOINT_FORMAT) as (header, opened):
         config = _part(header, "config", RunConfig, file)
         epochs = _part(header, "epochs", tuple[EpochFigures, ...], file)
+        digests = _part(header, "digests", dict[str, str], file) if "digests" in header else {}
         weights, found = _weight_shapes(config.model), _shapes(opened)
         steps = found.get("losses", ())
         whole = len(steps) == 1 and steps[0] >= len(epochs) and steps[0] % max(len(epochs), 1) == 0
@@ -127,7 +132,8 @@ def load_checkpoint(file: Path) -> Checkpoint:
         wanted |= {name: weights.get(name.split("/", 2)[-1], ()) for name in found if name.startswith("state/")}
         _require_tensors(opened, wanted, file, of=str(config.model))
         tensors = {name: opened.get_tensor(name) for name in wanted}
-    return Checkpoint(config, _under(tensors, "weights/"), _under(tensors, "state/"), tensors["losses"], epochs)
+    parts = _under(tensors, "weights/"), _under(tensors, "state/")
+    return Checkpoint(config, *parts, tensors["losses"], epochs, digests)
 
 
 def weights_of(model: MLP) -> State:

@@ -137,6 +137,7 @@ class Training:
 
             load_weights(self.job.model, run.request.checkpoint.weights, source=CHECKPOINT_NAME)
             self.runner.load_state(run.request.checkpoint.state)
+            self.audit.resume(run.request.checkpoint.digests, self.job.model.arrays())
             if self.average is not None:
                 self.average.load_state(run.request.checkpoint.state)
 
@@ -183,6 +184,7 @@ class Training:
             state=self.runner.state() | (self.average.state() if self.average is not None else {}),
             losses=torch.from_numpy(losses_of(self.epochs)),
             epochs=self.run.record.epochs,
+            digests=self.audit.digests(),
         )
         save_checkpoint(checkpoint, folder / CHECKPOINT_NAME)
         self.run.save()

@@ -23,6 +23,7 @@ Copies are made with the clock stopped. They are replayed when the training is o
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from abc import ABC, abstractmethod
@@ -51,6 +52,7 @@ _LONGEST_CALL = 64
 _SURE = 0.95
 _MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the free memory; a brief audit's are 16 MB
 _CALL_ROUNDINGS = 1000.0  # by which two ends of a call may differ, over what it changed
+_AVERAGE = "average/"
 _FRESH = {"scalar/count": 0.0, "scalar/scale": 2.0**13, "scalar/good_steps": 0.0}
 
 
@@ -229,6 +231,7 @@ class Audit(Watch):
         self._waiting: list[Window] = []
         self._losses: list[Floats] = []
         self._last: Snapshot | None = None  # what the epoch before ended with
+        self._resumes: Mapping[str, str] = {}  # the digests of that, if it was in another process
         self._drawn_epoch = int(rng.integers(epochs))
         self.drawn: tuple[int, Snapshot] | None = None  # the weights after an epoch drawn by chance, with its number
         self._average: Snapshot | None = None  # what the network held between two epochs, if weights are averaged
@@ -264,9 +267,25 @@ class Audit(Watch):
         expected, what = self._last, f"epoch {epoch} ended with"
         if epoch == 0:
             expected, what = self._fresh(now), "the seed gives"
-        unlike = [] if expected is None else [name for name in expected if not _same(expected[name], now.get(name))]
+        if expected is None:
+            unlike = [name for name, known in self._resumes.items() if name in now and _digest(now[name]) != known]
+        else:
+            unlike = [name for name in expected if not _same(expected[name], now.get(name))]
         if unlike:
             self.breaks.append(f"epoch {epoch + 1} begins with another {unlike[0]} than {what}")
+
+    def digests(self) -> dict[str, str]:
+        """Of all that the last epoch ended with, by name, for a run that goes on from there in another process."""
+        average = {_AVERAGE + name: part for name, part in (self._average or {}).items() if "/" not in name}
+        return {name: _digest(part) for name, part in ((self._last or {}) | average).items()}
+
+    def resume(self, digests: Mapping[str, str], weights: Snapshot) -> None:
+        """Go on with the network's `weights` where a run with these `digests` was stopped; an older one has none."""
+        self._resumes, is_average = digests, self.config.training.averaging > 0
+        kind = _AVERAGE if is_average else ""
+        unlike = [name for name, part in weights.items() if digests and digests.get(kind + name) != _digest(part)]
+        self.breaks += [f"{name} is not what the stopped run ended with" for name in unlike]
+        self._average = weights if is_average and digests else None
 
     def _fresh(self, like: Snapshot) -> Snapshot:
         """What training begins with: the seed's weights, slots of zeros, and the scalars of `like` at their start."""
@@ -376,6 +395,11 @@ def _apart(before: Snapshot, one: Snapshot, other: Snapshot) -> float:
         moved = float(np.linalg.norm(second - start))
         far = max(far, float(np.linalg.norm(first - second)) / (moved or SMALL))
     return far
+
+
+def _digest(numbers: NDArray[Any]) -> str:
+    """Of `numbers` as float32, whichever type they have in this process."""
+    return hashlib.blake2b(np.ascontiguousarray(numbers, dtype=np.float32).data, digest_size=8).hexdigest()
 
 
 def _same(expected: NDArray[Any], found: NDArray[Any] | None) -> bool:
