@@ -1,8 +1,8 @@
 """What the regions of a case must end with, found once a case by another way than the one that is timed.
 
 A training's steps are run untimed from weights made anew from the seed, in two ways that cut the plan differently.
-Their first steps are held against float64 on the host's own images, and all their losses against the training that was
-judged. If both ways agree to the bit, every region must. If rounding differs from one run to the next, a region may be
+The first steps and the last are held against float64 on the host's own images, and all their losses against the
+training that was judged. If both ways agree to the bit, every region must. If rounding differs from one run to the next, a region may be
 off by a quarter of the length of its last step, or by four times what the two ways are apart: a step more or less, or
 one on other images, is further away.
 
@@ -33,7 +33,6 @@ Weights = list[torch.Tensor]
 
 _SHARE_OF_STEP = 0.25
 _TIMES_APART = 4
-_FIRST = 2  # steps that are held against float64: as many as a brief audit looks at
 
 
 def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, judged: Floats | None) -> Anchor:
@@ -47,8 +46,8 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
     plan = TrainingPlan(config, len(images)).epoch(0)
     warm_ups = int(timed.warms_up(timed.slice_steps))
     total = warm_ups + timed.slice_steps
-    before, after, losses = _train(timed, config, plan, cut=total - 1, steps=total)
-    _, again, losses_again = _train(timed, config, plan, cut=1, steps=total)
+    before, after, losses = _train(timed, config, plan, total)
+    audited, again, losses_again = _audit(timed, config, images, plan, total)
     timed.restore()
     step = max(_distance(after, before), 1e-30)
 
@@ -62,7 +61,7 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
 
     difference = apart(again, losses_again, losses)
     limit = float(np.max([_SHARE_OF_STEP, _TIMES_APART * difference]))
-    checks = [is_own, *_audit_first_steps(timed, config, images, plan)]
+    checks = [is_own, *audited]
     if judged is not None:
         checks.append(_check_judged(losses, judged, 0.0 if difference == 0 else limit))
     return Anchor(
@@ -74,14 +73,23 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
     )
 
 
-def _audit_first_steps(timed: TimedTraining, config: RunConfig, images: ImageSet, plan: HostEpoch) -> list[Check]:
-    """The first steps, each replayed by the independent witness in float64."""
+def _audit(
+    timed: TimedTraining, config: RunConfig, images: ImageSet, plan: HostEpoch, steps: int
+) -> tuple[list[Check], Weights, Floats]:
+    """The first `steps` once more, with the weights after them, all losses, and the checks of those replayed.
+
+    The independent witness replays the first ones and the last in float64, and what else it draws.
+    """
     _begin(timed, config)
-    audit, steps = Audit(config, images, 1, brief=True), timed.runner.upload(plan[:_FIRST])
+    audit, runner, whole, losses = Audit(config, images, 1, brief=True), timed.runner, len(plan), []
+    audit.steps |= {last := (steps - 1) % whole}
     with matmul_precision(timed.device, config.execution.precision):
-        audit.watch(0, EpochSteps(timed.runner, timed.job, steps, Stopwatch(timed.device)))
-    timed.restore()
-    return [replace(check, name=f"{check.name}, timed") for check in audit.step_checks()]
+        for begin in range(0, steps, whole):
+            part = runner.upload(plan[: steps - begin])
+            losses.append(audit.watch(0, EpochSteps(runner, timed.job, part, Stopwatch(timed.device))))
+            audit.steps, audit.calls = frozenset([last]), []  # what goes round is new but for its end
+    checks = [replace(check, name=f"{check.name}, timed") for check in audit.step_checks()]
+    return checks, [weight.clone() for weight in timed.weights], np.concatenate(losses)
 
 
 def _begin(timed: TimedTraining, config: RunConfig) -> None:
@@ -92,18 +100,13 @@ def _begin(timed: TimedTraining, config: RunConfig) -> None:
         timed.job.augmentation.write(0)
 
 
-def _train(
-    timed: TimedTraining, config: RunConfig, plan: HostEpoch, *, cut: int, steps: int
-) -> tuple[Weights, Weights, Floats]:
-    """The first `steps` of `plan`, round and round, cut at its ends and after `cut`: all losses, and the weights.
-
-    The first weights are those before the last part, the second those after it.
-    """
+def _train(timed: TimedTraining, config: RunConfig, plan: HostEpoch, steps: int) -> tuple[Weights, Weights, Floats]:
+    """The first `steps` of `plan`, round and round: the weights before the last step and after it, and all losses."""
     runner, losses, before = timed.runner, [], timed.weights
     _begin(timed, config)
     whole = len(plan)
     with matmul_precision(timed.device, config.execution.precision):
-        for begin, end in pairwise(sorted({0, cut, *range(whole, steps, whole), steps})):
+        for begin, end in pairwise(sorted({0, *range(whole, steps, whole), steps - 1, steps})):
             before = [weight.clone() for weight in timed.weights]
             part = plan[begin % whole : (end - 1) % whole + 1]
             losses.append(runner.download(runner.train_epoch(runner.upload(part))))
