@@ -16,6 +16,7 @@ Practices for Convolutional Neural Networks Applied to Visual Document Analysis"
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import torch
@@ -82,12 +83,14 @@ class Augmentation:
     def __init__(self, kind: Augment, originals: DeviceSet, *, seed: int) -> None:
         self.kind, self.seed = kind, seed
         self.written = 0  # times that the images were changed
+        self.written_at = math.nan  # when they last were, by `time.perf_counter`
         self.data = DeviceSet(originals.images.clone(), originals.labels)
         black = torch.zeros_like(originals.images[:, :1])
         self._pixels = torch.cat([originals.images, black], dim=1).T.contiguous()
 
     def write(self, epoch: int) -> None:
         """Make the images of `epoch`, counted from 0; without a host sync."""
+        self.written_at = time.perf_counter()
         positions = sources(epoch_maps(self.kind, len(self.data), seed=self.seed, epoch=epoch))
         numbers, weights = (torch.from_numpy(part).to(self._pixels.device) for part in _taps(positions))
         for block, (taps, shares) in enumerate(zip(numbers, weights, strict=True)):

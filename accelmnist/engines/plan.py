@@ -18,6 +18,7 @@ Nothing here needs torch, so that training can be planned, and begin, before it 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -90,10 +91,11 @@ class TrainingPlan:
         self.images = images
         self.steps = steps_per_epoch(images, config.training.batch_size)
         self.rates = learning_rates(config.training, self.steps * config.training.epochs)
+        self.made_at = math.nan  # when the last plan was made, by `time.perf_counter`
 
     def epoch(self, number: int) -> HostEpoch:
         """The plan of epoch `number`, counted from 0."""
-        seed = self.training.seed
+        self.made_at, seed = time.perf_counter(), self.training.seed
         return Epoch[NDArray[Any]](
             order=epoch_order(self.images, self.training.batch_size, seed=seed, epoch=number),
             learning_rates=self.rates[number * self.steps : (number + 1) * self.steps],

@@ -63,13 +63,15 @@ class Watcher(Protocol):
 class EpochResult:
     """What an epoch gave: its figures for the record, and the loss of every step (steps,) on the host.
 
-    By another clock its training took from `least_s` to `most_s`, as far as that was seen.
+    By another clock its training took from `least_s` to `most_s`, as far as that was seen; `off_clock` are the parts of
+    it that happened when the clock stood still.
     """
 
     figures: EpochFigures
     losses: Floats
     least_s: float = 0.0
     most_s: float = math.inf
+    off_clock: tuple[str, ...] = ()
 
 
 def losses_of(epochs: Sequence[EpochResult]) -> Floats:
@@ -101,6 +103,7 @@ class WeightAverage:
         self._decay = decay
         self._named = {name: weight.detach() for name, weight in model.named_parameters()} if decay else {}
         self._trained: dict[str, Tensor] = {}  # empty before the first epoch
+        self.taken_at = math.nan  # when the last one was taken in
         self._average = {name: weight.new_zeros(weight.shape) for name, weight in self._named.items()}
 
     def resume_training(self) -> None:
@@ -111,6 +114,7 @@ class WeightAverage:
 
     def take_in(self, epochs: int) -> None:
         """After epoch number `epochs`, counted from 1: take its weights in, and give the module the average."""
+        self.taken_at = time.perf_counter()
         for name, weight in self._named.items():
             self._trained[name] = weight.clone()
             share = (1 - self._decay) / (1 - self._decay**epochs)
@@ -160,7 +164,13 @@ def train(
         check_finite(losses, job.config, first_step=number * plan.steps)
         accuracy = None if probe is None else accuracy_by(runner, job, probe)
         figures = plan.figures(number, losses, train_s=clock.seconds, accuracy=accuracy)
-        yield EpochResult(figures, losses, clock.least_s, clock.most_s)
+        done = {"its order": plan.made_at}
+        if job.augmentation is not None:
+            done["its images"] = job.augmentation.written_at
+        if average is not None:
+            done["its average"] = average.taken_at
+        off_clock = tuple(f"epoch {number + 1}: {part}" for part, at in done.items() if not clock.ran(at))
+        yield EpochResult(figures, losses, clock.least_s, clock.most_s, off_clock)
 
 
 class Stopwatch:
@@ -171,6 +181,7 @@ class Stopwatch:
 
     def __init__(self, device: Device) -> None:
         self.device, self.seconds, self.least_s, self.most_s = device, 0.0, 0.0, 0.0
+        self._laps: list[tuple[float, float]] = []
         self._tick = 2 * time.get_clock_info("monotonic").resolution
 
     def __enter__(self) -> None:
@@ -182,9 +193,15 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         synchronize(self.device)
         within = time.monotonic() - self._within
-        self.seconds += time.perf_counter() - self._started
+        ended = time.perf_counter()
+        self.seconds += ended - self._started
+        self._laps.append((self._started, ended))
         self.least_s += within - self._tick
         self.most_s += time.monotonic() - self._around + self._tick
+
+    def ran(self, moment: float) -> bool:
+        """Whether it ran at that moment of `time.perf_counter`."""
+        return any(started <= moment <= ended for started, ended in self._laps)
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,10 @@ from accelmnist.training.run import Observer, Run, RunRequest, Setup
 class Trained:
     """What a run has trained: the network of `job`, with the `losses` of all steps, by `runner`.
 
-    `audit` watched the training, and another clock saw what is between the `seen_s` of each epoch. `answered` is the
-    accuracy on the test set that was told already; an `evaluation` is there if the network has met the test set, and
-    `checks` are what the verdict holds besides its own.
+    `audit` watched the training, and another clock saw what is between the `seen_s` of each epoch; `off_clock` are the
+    parts of an epoch that happened when the clock stood still. `answered` is the accuracy on the test set that was told
+    already; an `evaluation` is there if the network has met the test set, and `checks` are what the verdict holds
+    besides its own.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class Trained:
     runner: Runner | None = None
     audit: Audit | None = None
     seen_s: tuple[tuple[float, float], ...] = ()
+    off_clock: tuple[str, ...] = ()
     answered: float | None = None
     evaluation: Evaluation | None = None
     checks: Callable[[Evaluation], tuple[Check, ...]] = lambda _evaluation: ()
@@ -175,7 +177,7 @@ def _check_chain(
         seed = run.config.training.seed
         yield from check_images(source, on_device, images.probe, images.test, images.summary, seed=seed)
     yield check_mistakes(run.config.model.output, evaluation, record.mistakes)
-    yield check_epochs(record, trained.losses, trained.seen_s)
+    yield check_epochs(record, trained.losses, trained.seen_s, trained.off_clock)
     limits = tolerances(run.config.execution.precision)
     known = trained.audit.drawn if trained.audit is not None else None
     ends = dict([known] if known else []) | {len(record.epochs): job.model.arrays()}

@@ -126,14 +126,24 @@ def _unlike(found: Arrays, expected: Arrays) -> Iterator[str]:
 # --- the figures by epoch
 
 
-def check_epochs(record: RunRecord, losses: NDArray[np.float32], seen_s: Sequence[tuple[float, float]]) -> Check:
+def check_epochs(
+    record: RunRecord,
+    losses: NDArray[np.float32],
+    seen_s: Sequence[tuple[float, float]],
+    off_clock: Sequence[str] = (),
+) -> Check:
     """Hold the figures by epoch, and their sums, against the losses of all steps (steps,).
 
-    `seen_s` are the least and the most that each epoch took by another clock, where one saw it.
+    `seen_s` are the least and the most that each epoch took by another clock, where one saw it; `off_clock` is what
+    happened when the clock stood still.
     """
     return Check.without(
         "figures by epoch",
-        [*_epoch_faults(record, losses), *_clock_faults(record, seen_s)],
+        [
+            *_epoch_faults(record, losses),
+            *_clock_faults(record, seen_s),
+            *(f"{part} was made off the clock" for part in off_clock),
+        ],
         group="figures",
         finds="losses, rates or speeds unlike the steps'",
         reason="a loss is the mean of its epoch's steps, a speed images over seconds; a second clock saw as much",
