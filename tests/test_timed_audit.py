@@ -268,6 +268,27 @@ def test_an_anchor_begins_as_the_judged_training_and_as_float64(synthetic: Datas
     assert "audited losses, timed" in [check.name for check in other.checks if not check.passed]
 
 
+@pytest.mark.parametrize("laps", [0, 2])
+def test_the_last_step_of_a_region_is_replayed(laps: int, synthetic: Dataset) -> None:
+    """A fault of this step alone, which every way of running it has; the first two are right."""
+    timed, config = training(synthetic), run_config(TRAINING, BenchConfig())
+    timed.slice_steps += laps * len(timed._epoch)
+    last, train_epoch = timed._epoch.order[6], timed.runner.train_epoch
+
+    def twice_as_fast(epoch: Any) -> Any:
+        share = 1 + (epoch.order == last).all(dim=1).float()
+        return train_epoch(replace(epoch, learning_rates=share * epoch.learning_rates))
+
+    def failed() -> list[str]:
+        return [
+            check.name for check in anchor_training(timed, config, synthetic.train, None).checks if not check.passed
+        ]
+
+    assert failed() == []
+    timed.runner = replace(timed.runner, train_epoch=twice_as_fast)
+    assert failed() == ["audited weights, timed"]
+
+
 class LazyDevice:
     """A device that queues work in no time and does it when a result is read; its own clock is all clocks."""
 

@@ -1,10 +1,10 @@
 """What the regions of a case must end with, found once a case by another way than the one that is timed.
 
 A training's steps are run untimed from weights made anew from the seed, in two ways that cut the plan differently.
-The first steps and the last are held against float64 on the host's own images, and all their losses against the
-training that was judged. If both ways agree to the bit, every region must. If rounding differs from one run to the next, a region may be
-off by a quarter of the length of its last step, or by four times what the two ways are apart: a step more or less, or
-one on other images, is further away.
+The first steps and the last are held against float64 on the host's own images, and all losses against the training that
+was judged. If both ways agree to the bit, every region must. If rounding differs from one run to the next, a region may
+be off by a quarter of the length of its last step, or by four times what the two ways are apart: a step more or less,
+or one on other images, is further away.
 
 A classification's logits are held against the reference's network in float32 on the CPU, on the host's images.
 """
@@ -76,18 +76,19 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
 def _audit(
     timed: TimedTraining, config: RunConfig, images: ImageSet, plan: HostEpoch, steps: int
 ) -> tuple[list[Check], Weights, Floats]:
-    """The first `steps` once more, with the weights after them, all losses, and the checks of those replayed.
+    """The first `steps` once more, the first two and the last replayed by the independent witness in float64.
 
-    The independent witness replays the first ones and the last in float64, and what else it draws.
+    With its checks come the weights at the end and all losses.
     """
     _begin(timed, config)
     audit, runner, whole, losses = Audit(config, images, 1, brief=True), timed.runner, len(plan), []
-    audit.steps |= {last := (steps - 1) % whole}
+    last = (steps - 1) % whole
+    audit.steps, audit.calls = frozenset([0, 1, last]), []
     with matmul_precision(timed.device, config.execution.precision):
         for begin in range(0, steps, whole):
             part = runner.upload(plan[: steps - begin])
             losses.append(audit.watch(0, EpochSteps(runner, timed.job, part, Stopwatch(timed.device))))
-            audit.steps, audit.calls = frozenset([last]), []  # what goes round is new but for its end
+            audit.steps = frozenset([last])  # when it goes round
     checks = [replace(check, name=f"{check.name}, timed") for check in audit.step_checks()]
     return checks, [weight.clone() for weight in timed.weights], np.concatenate(losses)
 
