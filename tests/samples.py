@@ -45,7 +45,7 @@ def sample_record(
         training=TrainingConfig(epochs=epochs, batch_size=512),
         execution=ExecutionConfig(device="cpu", engine="auto"),
     )
-    metrics = sample_metrics(seed=0)
+    metrics, images = sample_metrics(seed=0), (60_000 - validation) // 512 * 512
     return RunRecord(
         status="done",
         created="2025-03-01T12:00:00+00:00",
@@ -61,11 +61,11 @@ def sample_record(
             class_names=FASHION if fashion else DIGITS,
         ),
         parameters=config.model.parameters,
-        epochs=tuple(sample_epoch(epoch) for epoch in range(1, epochs + 1)),
-        timing=sample_timing(epochs),
+        epochs=tuple(sample_epoch(epoch, images=images) for epoch in range(1, epochs + 1)),
+        timing=sample_timing(epochs, images=images),
         peak_memory_bytes=612_400_000,
         metrics=metrics,
-        mistakes=sample_mistakes(mistakes),
+        mistakes=sample_mistakes(mistakes, metrics),
         reference=ReferenceRun(metrics=sample_metrics(seed=1), train_s=2.68, images_per_s=111_700.0)
         if reference
         else None,
@@ -88,26 +88,26 @@ def sample_confusion(*, seed: int = 0, images: int = 1000, error: float = 0.019)
     return (wrong + np.diag(images - wrong.sum(axis=0))).astype(np.int64)
 
 
-def sample_epoch(epoch: int) -> EpochFigures:
-    """The figures after `epoch` epochs of a run that learns."""
+def sample_epoch(epoch: int, *, images: int = 59_904) -> EpochFigures:
+    """The figures after `epoch` epochs of a run that learns, of so many images."""
     return EpochFigures(
         epoch=epoch,
         train_loss=0.33 / epoch**1.5,
         accuracy=1 - 0.06 / epoch,
         learning_rate=0.004,
-        train_s=0.154,
+        train_s=images / 390_000.0,
         images_per_s=390_000.0,
     )
 
 
-def sample_timing(epochs: int) -> Timing:
+def sample_timing(epochs: int, *, images: int = 59_904) -> Timing:
     """Where the time of a run of `epochs` epochs went."""
     return Timing(
         import_s=1.71,
         load_s=0.264,
         upload_s=0.0121,
         compile_s=4.1,
-        train_s=0.154 * epochs,
+        train_s=epochs * images / 390_000.0,
         evaluate_s=0.0213,
         verify_s=2.9,
         images_per_s=390_000.0,
@@ -139,7 +139,7 @@ def sample_verdict(*, passed: bool = True) -> Verdict:
                 name="accuracy",
                 passed=passed,
                 value=0.9812 if passed else 0.9412,
-                limit=0.97,
+                limit=0.99 if passed else 0.97,
                 detail="share of the test images right",
                 reason="a network of this size reaches it with any seed",
             ),
@@ -166,17 +166,21 @@ def sample_verdict(*, passed: bool = True) -> Verdict:
     )
 
 
-def sample_mistakes(number: int) -> tuple[Mistake, ...]:
-    """`number` mistakes, the most confident first."""
+def sample_mistakes(number: int, metrics: Metrics) -> tuple[Mistake, ...]:
+    """`number` of the mistakes that the scores are of, the most confident first."""
+    matrix = metrics.confusion_matrix
+    cells = [
+        (row, column) for row in range(10) for column in range(10) if row != column for _ in range(matrix[row][column])
+    ]
     return tuple(
         Mistake(
             index=37 * place + 8,
-            actual=(3 * place + 4) % 10,
-            predicted=(3 * place + 9) % 10,
+            actual=actual,
+            predicted=predicted,
             score=round(0.998 - 0.012 * place, 3),
             actual_score=0.002,
         )
-        for place in range(number)
+        for place, (predicted, actual) in enumerate(cells[:: max(len(cells) // number, 1)][:number] if number else ())
     )
 
 

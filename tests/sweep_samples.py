@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from accelmnist.core.config import DataConfig, ExecutionConfig, ModelConfig, TrainingConfig
+from accelmnist.core.metrics import wilson_interval
 from accelmnist.core.records import DataSummary
 from accelmnist.sweep.conclusion import conclude
 from accelmnist.sweep.plan import SweepConfig, candidates
@@ -108,15 +109,16 @@ def trial(
 
 def with_winner(record: SweepRecord) -> SweepRecord:
     """The record with the run of its best candidate."""
-    best = record.ranked[0]
+    best, metrics = record.ranked[0], sample_metrics()
+    low, high = wilson_interval(metrics.right, metrics.images)
     winner = Winner(
         candidate=best.candidate,
         seed=0,
         training_images=60_000,
         train_s=3.0,
         folder="best",
-        metrics=sample_metrics(),
-        low=0.97,
-        high=0.98,
+        metrics=metrics,
+        low=low,
+        high=high,
     )
     return replace(record, winner=winner)

@@ -22,7 +22,8 @@ from accelmnist.core.files import sole_writer
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.measure import record as bench_record
 from accelmnist.measure.limits import probes
-from accelmnist.measure.record import BenchRecord, load_bench
+from accelmnist.measure.record import BenchRecord
+from accelmnist.measure.recount import load_bench
 
 SMALL = ["bench", "--dataset", "synthetic", "--hidden", "16", "--devices", "cpu", "--threads", "1"]
 QUICK = [*SMALL, "--engines", "eager", "--batch-sizes", "64", "--precision-target", "90%"]

@@ -12,7 +12,8 @@ import pytest
 from accelmnist.core.config import ENGINES, TrainingConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.measure.plan import EFFORTS, BenchConfig, expand, run_config
-from accelmnist.measure.record import BenchRecord, CaseResult, load_bench, save_bench
+from accelmnist.measure.record import BenchRecord, CaseResult, save_bench
+from accelmnist.measure.recount import load_bench
 
 
 def test_every_combination_is_a_case_with_a_name_of_its_own() -> None:

@@ -17,7 +17,8 @@ from accelmnist.measure.compare.comparison_report import compare_records
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.limit_keys import LimitKey, new_limit
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import BenchRecord, CaseResult, RecordWriter, load_bench
+from accelmnist.measure.record import BenchRecord, CaseResult, RecordWriter
+from accelmnist.measure.recount import load_bench
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import RoundLoad
 from tests.bench_samples import sample_bench

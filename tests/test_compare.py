@@ -735,7 +735,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "a wrong type": (document(cases=3), "bad is not a record of accelmnist: "),
     "a case twice": (
         document(cases=2 * json.loads(document())["cases"]),
-        f"bad holds {EAGER} twice. Make it again",
+        f"bad: {EAGER} is there twice. Measure it again: a record is not edited",
     ),
 }
 
@@ -776,7 +776,9 @@ def test_a_sample_that_cannot_be_is_one_line(tell: Tell, number: float) -> None:
     assert summary
     broken = with_case(record, EAGER, images_per_s=replace(summary, samples=(number, *summary.samples[1:])))
     line = line_of(tell(record, broken))
-    assert line == f"new, {EAGER}: a sample is {number}, not a finite number above 0. Make it again"
+    assert line == (
+        f"new/bench.json: {EAGER}: a sample is {number}, not a finite number above 0. Measure the case again"
+    )
 
 
 def test_help_loads_nothing_heavy() -> None:

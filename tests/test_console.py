@@ -74,7 +74,7 @@ def test_key_figures_stand_side_by_side() -> None:
     said = lines(run_page(sample_record(), None))
     start = said.index("PASS  784-256-10 on cpu, engine fused, fp32")
     assert said[start + 2 : start + 7] == [
-        "test accuracy      98.06 %     training, 5 epochs            770 ms",
+        "test accuracy      98.06 %     training, 5 epochs            768 ms",
         "macro F1            0.9806     compile                       4.10 s",
         "test loss           0.0633     speed               390,000 images/s",
         "wrong test images      194     evaluation                   21.3 ms",

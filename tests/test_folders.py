@@ -13,7 +13,7 @@ from accelmnist.cli import invoke
 from accelmnist.core.errors import ConfigError, OutputError
 from accelmnist.core.files import require_new, sole_writer
 from accelmnist.core.records import load_record, save_record
-from accelmnist.sweep.record import load_sweep
+from accelmnist.sweep.recount import load_sweep
 
 RUN = [
     "run",

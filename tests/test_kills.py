@@ -18,8 +18,8 @@ import pytest
 
 from accelmnist.core.files import RECORDS
 from accelmnist.core.records import load_record
-from accelmnist.measure.record import load_bench
-from accelmnist.sweep.record import load_sweep
+from accelmnist.measure.recount import load_bench
+from accelmnist.sweep.recount import load_sweep
 
 DATA = ["--dataset", "synthetic", "--hidden", "8"]
 TRAINING = ["--epochs", "2", "--batch-size", "128", "--device", "cpu", "--engine", "eager", "--threads", "1"]

@@ -22,8 +22,9 @@ from accelmnist.core.records import load_record
 from accelmnist.data.types import DIGIT_NAMES
 from accelmnist.engines.model import MLP
 from accelmnist.measure.case_builder import CaseBuilder
+from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.plan import BenchConfig
-from accelmnist.measure.record import load_bench
+from accelmnist.measure.recount import load_bench
 from accelmnist.show import pictures
 from accelmnist.show.render.console import as_text
 from accelmnist.show.render.markdown import render_markdown
@@ -31,7 +32,7 @@ from accelmnist.show.render.report import render_html, render_pdf
 from accelmnist.show.report.compose import ReportOptions, compose
 from accelmnist.show.report.sources import Sources, parse_notes
 from accelmnist.show.summary import run_page
-from accelmnist.sweep.record import load_sweep
+from accelmnist.sweep.recount import load_sweep
 from accelmnist.training import checkpoint
 from accelmnist.training.checkpoint import Checkpoint, load_checkpoint, load_model, save_checkpoint
 from accelmnist.training.reference.scores import score_here
@@ -118,7 +119,7 @@ def test_neurons_that_lie(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lie", BENCHES)
 def test_a_benchmark_that_lies(lie: str, tmp_path: Path) -> None:
-    check_lie(sample_bench(), *BENCHES[lie], tmp_path / "bench.json", load_bench)
+    check_lie(conclude(sample_bench()), *BENCHES[lie], tmp_path / "bench.json", load_bench)
 
 
 def test_a_case_on_a_device_that_its_benchmark_lacks() -> None:

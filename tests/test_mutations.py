@@ -30,7 +30,8 @@ from accelmnist.core.records import load_record, save_record
 from accelmnist.data.idx import read_idx, write_idx
 from accelmnist.data.types import DIGIT_NAMES
 from accelmnist.engines.model import MLP
-from accelmnist.measure.record import load_bench, save_bench
+from accelmnist.measure.record import save_bench
+from accelmnist.measure.recount import load_bench
 from accelmnist.show.analysis import neurons_page
 from accelmnist.show.bench.page import bench_note, bench_page
 from accelmnist.show.pictures import write_bench_pictures, write_neuron_pictures, write_pictures, write_sweep_pictures
@@ -42,7 +43,8 @@ from accelmnist.show.report.sources import load_sources
 from accelmnist.show.summary import format_line, run_page
 from accelmnist.show.sweep.page import sweep_page
 from accelmnist.sweep.conclusion import conclude
-from accelmnist.sweep.record import load_sweep, save_sweep
+from accelmnist.sweep.record import save_sweep
+from accelmnist.sweep.recount import load_sweep
 from accelmnist.training.checkpoint import (
     Checkpoint,
     load_checkpoint,

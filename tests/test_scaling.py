@@ -16,7 +16,8 @@ from accelmnist.engines import native
 from accelmnist.measure import timed_case
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import BenchRecord, CaseResult, load_bench
+from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.recount import load_bench
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.show.figures.scaling import scaling_figure
 from bench.studies.scaling import __main__ as command

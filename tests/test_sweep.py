@@ -20,7 +20,8 @@ from accelmnist.core.records import load_record
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset
 from accelmnist.sweep import session
-from accelmnist.sweep.record import SweepRecord, load_sweep, save_sweep
+from accelmnist.sweep.record import SweepRecord, save_sweep
+from accelmnist.sweep.recount import load_sweep
 from accelmnist.sweep.schedule import SweepObserver, trainings_done
 from accelmnist.sweep.session import SweepRequest, execute_sweep
 from tests.sweep_samples import sweep_config, sweep_record, with_winner

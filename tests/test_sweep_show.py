@@ -89,10 +89,12 @@ def test_what_has_no_room_is_left_out_and_not_explained() -> None:
 def test_the_headline_is_the_winners_test_accuracy() -> None:
     record = with_winner(sweep_record())
     record = replace(record, winner=replace(record.winner, verdict=sample_verdict()))
-    accuracy = f"{100 * record.winner.metrics.accuracy:.2f} %"
+    accuracy, low, high = (
+        f"{100 * share:.2f} %" for share in (record.winner.metrics.accuracy, record.winner.low, record.winner.high)
+    )
     text = one_line(said(record))
     assert text.partition("PASS")[2].strip().startswith("24 candidates, 72 trainings, 8 min 32 s")
-    assert f"{accuracy} (97.00 % to 98.00 %) of the test set, trained on all 60,000" in text
+    assert f"{accuracy} ({low} to {high}) of the test set, trained on all 60,000" in text
     assert format_line(record).startswith("PASS 24 candidates, 72 trainings, 8 min 32 s; best 784-")
     wrong = replace(record, winner=replace(record.winner, verdict=sample_verdict(passed=False)))
     assert format_line(wrong).startswith("FAIL ")

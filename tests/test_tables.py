@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from accelmnist.core.records import load_record
-from accelmnist.measure.record import load_bench
+from accelmnist.measure.recount import load_bench
 from bench.peers.record import load_record as load_peers
 from bench.peers.start.table import start_sentence
 from bench.peers.table import readme_part

@@ -111,7 +111,7 @@ def bench(context: click.Context, /, **_: Any) -> int:
         from accelmnist.device.loading import load_torch
 
         load_torch()
-        from accelmnist.measure.record import load_bench
+        from accelmnist.measure.recount import load_bench
         from accelmnist.measure.session import new_record
 
         shell.take_folder("bench", is_part=options.part)
@@ -203,7 +203,8 @@ class _Benchmark:
 
     def _measure_in_fresh_processes(self) -> None:
         """Let every process that is left take part, and end the benchmark; what ends that early is saved with it."""
-        from accelmnist.measure.record import load_bench, save_bench
+        from accelmnist.measure.record import save_bench
+        from accelmnist.measure.recount import load_bench
         from accelmnist.training.run import record_early_exit
 
         folder = self.folder
@@ -221,7 +222,7 @@ class _Benchmark:
         self._measure()
 
     def _measure_in_fresh_process(self) -> None:
-        from accelmnist.measure.record import load_bench
+        from accelmnist.measure.recount import load_bench
 
         assert self.folder is not None
         left = self._processes_left()

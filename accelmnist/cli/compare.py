@@ -93,7 +93,7 @@ def _compared(path: Path) -> ComparedRecord:
 
     from accelmnist.measure.compare.compared_record import compared_bench
     from accelmnist.measure.compare.pytest_benchmark import compared_pytest_benchmark, is_pytest_benchmark, merged
-    from accelmnist.measure.record import load_bench
+    from accelmnist.measure.recount import load_bench
 
     file = record_file(path, "bench")
     if file != path and not file.exists() and (runs := sorted(path.glob("*.json"))):

@@ -102,7 +102,7 @@ def sweep(context: click.Context, /, **_: Any) -> int:
         from accelmnist.device.loading import load_torch
 
         load_torch()
-        from accelmnist.sweep.record import load_sweep
+        from accelmnist.sweep.recount import load_sweep
 
         shell.take_folder("sweep")
         stopped = None

@@ -5,15 +5,18 @@ Unknown is null, fractions are 0 to 1, and a quantity's name ends in its unit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Literal
 
-from accelmnist.core.config import CLASSES, RunConfig
+from accelmnist.core.config import CLASSES, RunConfig, steps_per_epoch
 from accelmnist.core.errors import RecordError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, is_whole, load, record_file, save
 from accelmnist.core.metrics import MOST, Metrics
+from accelmnist.core.recount import ROUNDING, recount_metrics, recounted, require, require_figure, t_interval
 from accelmnist.core.text import require_of_record, require_shares
 
 RECORD_NAME = RECORDS["run"]
@@ -335,6 +338,114 @@ def finished_run(folder: Path) -> RunRecord | None:
 def load_record(path: Path) -> RunRecord:
     """Read and validate a run's record, given the file or its folder.
 
-    Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema.
+    Raises RecordError for one that is missing, truncated, foreign, of another kind or of a newer schema, and for a
+    figure that doesn't follow from the others.
     """
-    return load(record_file(path, "run"), RunRecord, kind="run", noun="a run")
+    file = record_file(path, "run")
+    record = load(file, RunRecord, kind="run", noun="a run")
+    with recounted(str(file)):
+        recount_run(record)
+    return record
+
+
+# --- what a run says held to the rest of it
+
+
+def recount_run(record: RunRecord) -> None:
+    """Raise RecordError for the first figure of a run that doesn't follow from the others."""
+    _recount_epochs(record)
+    if record.metrics is not None:
+        recount_metrics(record.metrics)
+    if record.reference is not None:
+        recount_metrics(record.reference.metrics, "the reference's ")
+    _recount_mistakes(record)
+    recount_verdict(record.verdict)
+    _recount_reference(record)
+    if record.trials is not None:
+        _recount_trials(record.trials, record)
+
+
+def _recount_epochs(record: RunRecord) -> None:
+    epochs, timing, batch = record.epochs, record.timing, record.config.training.batch_size
+    require([one.epoch for one in epochs] == list(range(1, len(epochs) + 1)), "its epochs are not 1, 2, 3 and so on")
+    if not epochs or record.data is None:
+        return
+    images = steps_per_epoch(record.data.training_images, batch) * batch
+    for one in epochs:
+        speed = images / one.train_s if one.train_s else 0.0
+        require_figure(f"images_per_s of epoch {one.epoch}", one.images_per_s, speed, of="by its images and seconds")
+    train_s = math.fsum(one.train_s for one in epochs)
+    require_figure("train_s", timing.train_s, train_s, of="by its epochs")
+    speed = images * len(epochs) / train_s if train_s else 0.0
+    require_figure("images_per_s", timing.images_per_s, speed, of="by its images and seconds")
+
+
+def _recount_mistakes(record: RunRecord) -> None:
+    if record.metrics is None:
+        return
+    mistakes, matrix, seen = record.mistakes, record.metrics.confusion_matrix, set[int]()
+    for one in mistakes:
+        what = f"image {one.index}, {one.actual} taken for {one.predicted}"
+        cell = [(other.predicted, other.actual) for other in mistakes].count((one.predicted, one.actual))
+        holds = one.predicted != one.actual and cell <= matrix[one.predicted][one.actual]
+        require(holds and one.index not in seen, f"its mistakes have {what}, but not so its confusion matrix")
+        require(one.index < record.metrics.images and one.score >= one.actual_score, f"its mistake on {what} can't be")
+        seen.add(one.index)
+
+
+def recount_verdict(verdict: Verdict | None, name: str = "its verdict") -> None:
+    """It is passed if every check that condemns is, and no check is whose value is above its limit."""
+    if verdict is None:
+        return
+    for check in verdict.checks:
+        known = check.passed and check.value is not None and check.limit is not None
+        holds = not known or float(check.value or 0) <= float(check.limit or 0)
+        require(holds, f"{name} has {check.name} passed, but {check.value} is above the limit of {check.limit}")
+    passed = all(check.passed for check in verdict.checks if check.condemns)
+    require(verdict.passed == passed, f"{name} is passed: {verdict.passed}, but by its checks it is {passed}")
+
+
+def _recount_reference(record: RunRecord) -> None:
+    """What the verdict says of this run's scores, and of the reference's."""
+    metrics, reference = record.metrics, record.reference
+    if metrics is None or record.verdict is None:
+        return
+    of = "by its scores"
+    follows: dict[str, float] = {"plausible accuracy": metrics.accuracy}
+    if reference is not None:
+        follows["accuracy, reference"] = metrics.accuracy - reference.metrics.accuracy
+        follows["macro F1, reference"] = metrics.macro_f1 - reference.metrics.macro_f1
+    for check in record.verdict.checks:
+        if check.name in follows:
+            apart = abs((check.value or 0.0) - follows[check.name])
+            require(apart <= ROUNDING, f"its check {check.name} is {check.value}, but {of} it is {follows[check.name]}")
+
+
+def _recount_trials(trials: TrialsSummary, record: RunRecord) -> None:
+    seeds = [one.seed for one in trials.trials]
+    require(len(set(seeds)) == len(seeds) <= trials.planned, "its seeds are more than were planned, or one is twice")
+    first = next((one for one in trials.trials if one.seed == record.config.training.seed), None)
+    for score in ("accuracy", "macro_f1"):
+        values = [value for one in trials.trials if (value := getattr(one, score)) is not None]
+        spread = getattr(trials, score)
+        if spread is not None:
+            require_spread(f"{score} over seeds", spread, values)
+        if first is not None and record.metrics is not None:
+            of = "by the run's confusion matrix"
+            require_figure(
+                f"{score} of seed {first.seed}", getattr(first, score), getattr(record.metrics, score), of=of
+            )
+
+
+def require_spread(name: str, spread: SeedSpread, values: Sequence[float]) -> None:
+    """Mean, deviation and interval by Student's t of `values`."""
+    require(bool(values), f"{name} has a mean of no seed")
+    require_figure(f"mean {name}", spread.mean, fmean(values), of="by its seeds")
+    if len(values) < 2:
+        require(spread.deviation is spread.low is spread.high is None, f"{name} has an interval of one seed")
+        return
+    deviation = stdev(values)
+    require_figure(f"deviation of {name}", spread.deviation, deviation, of="by its seeds")
+    low, high = t_interval(values)
+    require_figure(f"low end of {name}", spread.low, low, of="by its seeds")
+    require_figure(f"high end of {name}", spread.high, high, of="by its seeds")

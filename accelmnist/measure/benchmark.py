@@ -42,6 +42,7 @@ def execute_bench(request: BenchRequest, observer: BenchObserver) -> BenchRecord
     measure = measure_throughput if session.config.target_accuracy is None else measure_time_to_accuracy
     with record_early_exit(session.stop, interrupted="interrupted"):
         if request.record.status != "done":
+            session.writer.set(status="running", message=None)  # conclusions of an earlier part are no longer its own
             observer.planned(session.writer.record)
             session.writer.save()
             measure(session, session.runnable())

@@ -7,23 +7,28 @@ two cases can be paired, a drift of the machine divided out, and a stopped bench
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from accelmnist.core.errors import DeviceError
-from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
+from accelmnist.core.files import RECORDS, SCHEMA_VERSION, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
 from accelmnist.core.text import require_of_record
-from accelmnist.measure.limit_keys import Limit, LimitKey, new_limit, with_shape
+from accelmnist.measure.limit_keys import Limit, LimitKey, new_limit
 from accelmnist.measure.plan import BenchConfig, Case
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import RoundLoad, Symptom
 
 RECORD_NAME = RECORDS["bench"]
+QUANTILES = (0.5, 0.9, 0.99)  # of the latencies
+_KEPT_CALLS = 400
 
 Sampled = Case | LimitKey  # what has samples
 CaseStatus = Literal["pending", "measuring", "done", "skipped", "cut", "failed"]
@@ -87,16 +92,33 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Seconds of single calls, synchronized one by one."""
+    """Seconds of single calls, synchronized one by one; `order` are those of `kept_ranks`, empty in older records."""
 
     calls: int
     p50_s: float
     p90_s: float
     p99_s: float
     worst_s: float
+    order: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        require_of_record(min(vars(self).values()) > 0, "a call takes no such time")
+        figures = (self.calls, self.p50_s, self.p90_s, self.p99_s, self.worst_s, *self.order)
+        require_of_record(min(figures) > 0, "a call takes no such time")
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Latency:
+        """The quantiles of the calls, and what it takes to find them again."""
+        ordered = np.sort(seconds)
+        p50, p90, p99 = np.quantile(ordered, QUANTILES).tolist()
+        kept = tuple(ordered[kept_ranks(len(seconds))].tolist())
+        return cls(calls=len(seconds), p50_s=p50, p90_s=p90, p99_s=p99, worst_s=kept[-1], order=kept)
+
+
+def kept_ranks(calls: int) -> NDArray[np.int64]:
+    """The ranks of so many sorted calls that a record keeps: all of few, else some hundred and the quantiles' own."""
+    places = np.multiply(QUANTILES, calls - 1)
+    evenly = np.linspace(0, calls - 1, min(calls, _KEPT_CALLS))
+    return np.unique(np.concatenate([evenly, np.floor(places), np.ceil(places)]).round().astype(np.int64))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,9 +368,3 @@ class RecordWriter:
 def save_bench(record: BenchRecord, folder: Path) -> Path:
     """Write `bench.json` into `folder` in one step; raises OutputError."""
     return save(record, folder / RECORD_NAME)
-
-
-def load_bench(path: Path) -> BenchRecord:
-    """Read and validate a benchmark's record, given the file or its folder; raises RecordError."""
-    record = load(record_file(path, "bench"), BenchRecord, kind="bench", noun="a benchmark")
-    return replace(record, limits=tuple(map(with_shape, record.limits)))

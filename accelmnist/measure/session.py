@@ -22,6 +22,7 @@ from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.machine import PeakMemory
 from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult, DeviceInfo, RecordWriter
+from accelmnist.measure.recount import recount_bench
 from accelmnist.measure.timed_case import REMEDY
 from accelmnist.training.reference.scores import Oracle, score_here
 
@@ -168,6 +169,7 @@ class Session:
                 return
             self._close_cases()
             self._conclude()
+            recount_bench(replace(self.writer.record, status="done"))
         if self.request.finish is None:
             self.writer.save()
             return

@@ -403,11 +403,7 @@ class WarmCase:
     @property
     def latency(self) -> Latency | None:
         """Quantiles of the single calls so far."""
-        if not self.latencies:
-            return None
-        p50, p90, p99 = np.quantile(self.latencies, [0.5, 0.9, 0.99]).tolist()
-        calls = len(self.latencies)
-        return Latency(calls=calls, p50_s=p50, p90_s=p90, p99_s=p99, worst_s=max(self.latencies))
+        return Latency.of(self.latencies) if self.latencies else None
 
 
 def _check_compilations(seen: Compilations) -> tuple[Check, ...]:

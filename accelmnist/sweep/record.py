@@ -10,7 +10,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Literal
 
-from accelmnist.core.files import RECORDS, SCHEMA_VERSION, load, record_file, save
+from accelmnist.core.files import RECORDS, SCHEMA_VERSION, save
 from accelmnist.core.metrics import MOST, Metrics
 from accelmnist.core.records import Choice, DataSummary, Environment, Status, Verdict
 from accelmnist.core.text import is_plain_name, require_of_record, require_shares
@@ -244,8 +244,3 @@ def label_of(result: CandidateResult, record: SweepRecord) -> str:
 def save_sweep(record: SweepRecord, folder: Path) -> Path:
     """Write `sweep.json` into `folder` in one step; raises OutputError."""
     return save(record, folder / RECORD_NAME)
-
-
-def load_sweep(path: Path) -> SweepRecord:
-    """Read and validate a sweep's record, given the file or its folder; raises RecordError."""
-    return load(record_file(path, "sweep"), SweepRecord, kind="sweep", noun="a sweep")

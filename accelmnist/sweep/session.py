@@ -35,6 +35,7 @@ from accelmnist.engines.model import MLP
 from accelmnist.sweep.conclusion import best_of, conclude, with_tuned_rates
 from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
 from accelmnist.sweep.record import WINNER_FOLDER, CandidateResult, SweepRecord, SweepTrial, Winner, save_sweep
+from accelmnist.sweep.recount import recount_sweep
 from accelmnist.sweep.schedule import (
     PlannedTrial,
     SweepObserver,
@@ -150,6 +151,7 @@ class _Session:
         self.observer.stage("training the winner on all training images")
         run = self._retrain_winner(best)
         self._update(replace(self.record, winner=_winner(best, run, self.folder)))
+        recount_sweep(self.record)
         self._end("done", None)
         return self.record, run
 

@@ -20,7 +20,7 @@ from accelmnist.core.files import write_atomically
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord, compared_bench
 from accelmnist.measure.compare.comparison_report import compare_records
-from accelmnist.measure.record import load_bench
+from accelmnist.measure.recount import load_bench
 from accelmnist.measure.statistics.comparison import compare
 
 _REPORT = """# The same benchmark {records} times

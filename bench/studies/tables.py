@@ -24,7 +24,8 @@ from typing import Any
 
 from accelmnist.core.files import write_atomically
 from accelmnist.core.records import RunRecord, load_record
-from accelmnist.measure.record import BenchRecord, load_bench
+from accelmnist.measure.record import BenchRecord
+from accelmnist.measure.recount import load_bench
 from accelmnist.show.bench.page import bench_note
 from accelmnist.show.render.markdown import render_markdown
 

@@ -9,9 +9,13 @@ promised, and the process is killed when it is used. So the need is estimated fr
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from accelmnist.core.config import Optimizer, RunConfig
 from accelmnist.core.errors import DeviceError
-from accelmnist.device import Device, free_memory_bytes
+
+if TYPE_CHECKING:
+    from accelmnist.device import Device
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -36,6 +40,8 @@ def training_bytes(config: RunConfig, *, element: int = _FLOAT32) -> int:
 
 def require_memory(config: RunConfig, device: Device, *, checked: bool = True) -> None:
     """Raise DeviceError if `config` can't be trained on `device`, or if `checked`, can't be verified on the host."""
+    from accelmnist.device import free_memory_bytes  # here: a record is read without torch
+
     training = training_bytes(config)
     checking = training_bytes(config, element=_FLOAT64) + _PROGRAM_BYTES if checked else 0
     work = f"{config.model} takes about {{:.1f}} GB to train" + (" and check" if checked else "")

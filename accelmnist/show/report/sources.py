@@ -27,10 +27,12 @@ from accelmnist.core.records import RECORD_NAME as RUN_NAME
 from accelmnist.core.records import Environment, RunRecord, load_record
 from accelmnist.core.text import printable
 from accelmnist.measure.record import RECORD_NAME as BENCH_NAME
-from accelmnist.measure.record import BenchRecord, load_bench
+from accelmnist.measure.record import BenchRecord
+from accelmnist.measure.recount import load_bench
 from accelmnist.show.document import Notes
 from accelmnist.sweep.record import RECORD_NAME as SWEEP_NAME
-from accelmnist.sweep.record import SweepRecord, load_sweep
+from accelmnist.sweep.record import SweepRecord
+from accelmnist.sweep.recount import load_sweep
 
 _NAMES = {"sweep": SWEEP_NAME, "run": RUN_NAME, "bench": BENCH_NAME}
 _CALLED = {"sweep": "sweep", "run": "run", "bench": "benchmark"}  # in the order in which one makes them

@@ -23,7 +23,7 @@ from accelmnist.core.errors import AccelmnistError
 from accelmnist.core.records import load_record
 from accelmnist.data.idx import write_idx
 from accelmnist.data.mnist import PUBLISHED, load_dataset
-from accelmnist.measure.record import load_bench
+from accelmnist.measure.recount import load_bench
 from bench.studies.faults.fault import Fault
 from bench.studies.faults.probe import CRASHED
 

@@ -21,7 +21,8 @@ prepare_for_torch()  # before torch is loaded, as the command line does it
 import torch
 
 from accelmnist.core.files import SCHEMA_VERSION, make_folder, save, write_atomically
-from accelmnist.measure.record import BenchRecord, load_bench
+from accelmnist.measure.record import BenchRecord
+from accelmnist.measure.recount import load_bench
 from accelmnist.show.figures.scaling import scaling_figure
 from accelmnist.show.figures.sheet import png_bytes
 from bench.studies.scaling.cases import BATCH_SIZES, WIDTHS, Axes, cases_of, threads_up_to
