@@ -1,22 +1,50 @@
-"""The generated parts of the READMEs: each is what its command writes from the committed record."""
+"""The pages of results/ and the generated parts of the READMEs: each is what its command writes from its record."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shlex
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from accelmnist.core.files import encode
 from accelmnist.core.records import load_record
+from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.recount import load_bench
+from accelmnist.show.bench.page import bench_note
+from accelmnist.show.render.markdown import render_markdown
+from bench.peers.record import PeersRecord
 from bench.peers.record import load_record as load_peers
 from bench.peers.start.table import start_sentence
+from bench.peers.table import document as peers_document
 from bench.peers.table import readme_part
-from bench.studies import default_run, recipe_study, tables
+from bench.studies import (
+    agreement,
+    choose_defaults,
+    default_run,
+    processes,
+    recipe_search,
+    recipe_study,
+    right_runs,
+    tables,
+)
+from bench.studies import simulate_statistics as simulation
+from bench.studies.faults import __main__ as faults
+from bench.studies.real_statistics import __main__ as real_statistics
+from bench.studies.scaling import __main__ as scaling
+from bench.studies.simulate_statistics import Simulator
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
+MARK = re.compile(r"<!-- (written by `([^`]+)`|end) -->")
+NOT_KEPT = "The record of these was not kept"
 
 
 def part(document: Path, command: str) -> str:
@@ -25,53 +53,175 @@ def part(document: Path, command: str) -> str:
     return text.partition(f"<!-- written by `{command}` -->\n")[2].partition("\n<!-- end -->")[0]
 
 
-def test_the_benchmark_is_that_of_its_record() -> None:
-    command = "python -m bench.studies.tables bench results/bench-cpu"
-    assert part(tables.RESULTS_README, command) == tables.bench_part(RESULTS / "bench-cpu")
+def kept(name: str) -> Any:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def command_of(page: str) -> list[str]:
+    """The command line that `page` of results/ names."""
+    found = re.search(
+        r"(?:Made by `|^    )(python -m [^`\n]+)", (RESULTS / page).read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert found is not None
+    return shlex.split(found[1])
+
+
+def option(page: str, name: str) -> int:
+    command = command_of(page)
+    return int(command[command.index(name) + 1])
+
+
+def study() -> str:
+    saved = recipe_study.load_study()
+    assert saved is not None
+    return recipe_study.table(saved)
+
+
+def defaults() -> str:
+    command = command_of("defaults.md")
+    options = choose_defaults._options(command[3:])
+    found = msgspec.json.decode((RESULTS / "defaults.json").read_bytes(), type=choose_defaults.Search)
+    rows = choose_defaults.rows(choose_defaults.candidates(options), options.seeds, found)
+    return choose_defaults.markdown(rows, found, shlex.join(command))
+
+
+def searched() -> str:
+    found = msgspec.json.decode((RESULTS / "recipe-search.json").read_bytes(), type=choose_defaults.Search)
+    return recipe_search.markdown(found, option("recipe-search.md", "--seeds"))
+
+
+def agreed() -> str:
+    *folders, _, out = map(Path, command_of("agreement.md")[3:])
+    return agreement.report([compared_bench(load_bench(ROOT / one), str(one)) for one in folders], folders, out)
+
+
+def real() -> str:
+    record = kept("statistics-real.json")
+    return real_statistics.report(record["samples"], record["machine"], option("statistics-real.md", "--block"))
+
+
+def scaled() -> str:
+    record = load_bench(RESULTS / "scaling")
+    growths, speedups = scaling.growths_of(record), scaling.speedups_of(record)
+    conclusions = scaling.Conclusions(growths=tuple(growths), speedups=tuple(speedups))
+    assert encode(conclusions) == (RESULTS / "scaling" / "growth.json").read_bytes()
+    return scaling.document(record, growths, speedups, command=scaling.COMMAND)
+
+
+def planted() -> str:
+    outcomes = msgspec.convert(kept("faults.json"), faults.Outcomes).outcomes
+    return faults.document(outcomes, command=faults.COMMAND)
+
+
+def default() -> str:
+    document = kept("default-run.json")
+    return default_run.markdown([default_run.Process(**one) for one in document["processes"]], document["machine"])
+
+
+def peers() -> PeersRecord:
+    return load_peers(RESULTS / "peers.json")
+
+
+# What a page of results/ is made from, by its own command's means, and what a part between two marks is.
+PAGES: dict[str, Callable[[], str]] = {
+    "agreement.md": agreed,
+    "bench-cpu/bench.md": lambda: render_markdown(bench_note(load_bench(RESULTS / "bench-cpu"))),
+    "benchmarks.md": lambda: tables.benchmarks_parts(kept("benchmarks.json"))[1],
+    "defaults.md": defaults,
+    "faults.md": planted,
+    "peers.md": lambda: peers_document(peers()),
+    "processes.md": lambda: processes.report(kept("processes.json")),
+    "recipe-search.md": searched,
+    "recipes.md": lambda: f"# What the recipes reach\n\n{study()}\n",
+    "right-runs.md": lambda: right_runs.table(kept("right-runs.json")),
+    "scaling/scaling.md": scaled,
+    "statistics-real.md": real,
+}
+PARTS: dict[tuple[Path, str], Callable[[], str]] = {
+    (tables.README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.training_part(
+        load_bench(RESULTS / "bench-cpu")
+    ),
+    (tables.README, f"{tables.COMMAND} verdict results/lab/best"): lambda: tables.verdict_part(
+        load_record(RESULTS / "lab" / "best")
+    ),
+    (tables.README, "python -m bench.peers"): lambda: start_sentence(peers().starts),
+    (tables.RESULTS_README, "python -m bench.peers"): lambda: readme_part(peers()),
+    (tables.RESULTS_README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.bench_part(
+        RESULTS / "bench-cpu"
+    ),
+    (tables.RESULTS_README, tables.BENCHMARKS_COMMAND): lambda: tables.benchmarks_parts(kept("benchmarks.json"))[0],
+    (tables.RESULTS_README, default_run.COMMAND): default,
+    (tables.RESULTS_README, recipe_study.COMMAND): study,
+}
+SIMULATED = "statistics.md"  # made from its seed alone, in minutes
+SLOW = {"statistics-real.md"}
+
+
+def pages() -> list[str]:
+    """The pages of results/ that are committed."""
+    listed = subprocess.run(["git", "ls-files", "results/*.md"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return [line.removeprefix("results/") for line in listed.stdout.splitlines() if line != "results/README.md"]
+
+
+def parts() -> list[tuple[Path, str]]:
+    """The parts between two marks."""
+    documents = (tables.README, tables.RESULTS_README)
+    return [(one, found[2]) for one in documents for found in MARK.finditer(one.read_text("utf-8")) if found[2]]
+
+
+def hold(written: str, made: Callable[[], str]) -> None:
+    if NOT_KEPT in written:
+        with pytest.raises(FileNotFoundError):
+            made()
+    else:
+        assert written == made()
+
+
+@pytest.mark.parametrize("page", [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in PAGES])
+def test_a_page_is_what_its_command_makes_of_its_record(page: str) -> None:
+    """One of a study that has not run yet isn't there."""
+    if not (RESULTS / page).exists():
+        pytest.skip(f"{page} has not been made")
+    hold((RESULTS / page).read_text(encoding="utf-8"), PAGES[page])
+
+
+@pytest.mark.parametrize("document_and_command", PARTS, ids=lambda key: f"{key[0].parent.name}: {key[1]}")
+def test_a_part_is_what_its_command_makes_of_its_record(document_and_command: tuple[Path, str]) -> None:
+    hold(part(*document_and_command), PARTS[document_and_command])
+
+
+def test_no_page_and_no_part_is_held_to_nothing() -> None:
+    assert {*pages()} - {SIMULATED} <= PAGES.keys()
+    assert parts() == sorted(parts(), key=lambda one: one[0] != tables.README)
+    assert {*parts()} == PARTS.keys()
+    for document in (tables.README, tables.RESULTS_README):
+        marks = [found[1] for found in MARK.finditer(document.read_text(encoding="utf-8"))]
+        assert marks[1::2] == ["end"] * (len(marks) // 2)
+        assert all(mark.startswith("written by") for mark in marks[::2])
+
+
+def test_a_row_of_the_simulations_follows_from_their_seed() -> None:
+    trials, seed = (option(SIMULATED, name) for name in ("--trials", "--seed"))
+    lines = simulation.markdown(itertools.islice(simulation.table_of_coverage(Simulator(trials // 2, seed)), 2))
+    assert lines in (RESULTS / SIMULATED).read_text(encoding="utf-8")
+
+
+def test_what_the_text_says_of_the_pages_is_there() -> None:
+    text = " ".join(tables.RESULTS_README.read_text(encoding="utf-8").split())
+    inside = re.search(r"\*\*(\d+ of \d+ ratios lie within their intervals)", agreed())
+    assert inside is not None
+    assert inside[1] in text
+
+
+def test_the_tables_say_what_a_reader_has_to_know() -> None:
     training = tables.training_part(load_bench(RESULTS / "bench-cpu"))
-    assert part(tables.README, command) == training
     assert training.count("**Training**") == 1
     assert "Inference" not in training
     assert "skips pixels that are zero" in training  # a share of the limit lies above 100 %
-
-
-def test_the_verdict_is_that_of_its_record() -> None:
-    command = "python -m bench.studies.tables verdict results/lab/best"
+    assert "skips those that are zero" in readme_part(peers())
     record = load_record(RESULTS / "lab" / "best")
-    assert part(tables.README, command) == tables.verdict_part(record)
     assert record.verdict is not None
     assert all(f"| {check.name} |" in tables.verdict_part(record) for check in record.verdict.checks)
-
-
-def test_the_peers_are_those_of_their_record() -> None:
-    record = load_peers(RESULTS / "peers.json")
-    assert part(tables.RESULTS_README, "python -m bench.peers") == readme_part(record)
-    assert part(tables.README, "python -m bench.peers") == start_sentence(record.starts)
-    assert "skips those that are zero" in readme_part(record)
-
-
-def test_the_default_run_is_that_of_its_record() -> None:
-    """The figures; the machine in the line above comes from a run's record, which is not kept."""
-    document = json.loads((RESULTS / "default-run.json").read_text(encoding="utf-8"))
-    processes = [default_run.Process(**process) for process in document["processes"]]
-    written = part(tables.RESULTS_README, default_run.COMMAND)
-    record = load_record(RESULTS / "lab" / "best")
-    assert written.splitlines()[1:] == default_run.markdown(processes, record).splitlines()[1:]
-
-
-def test_the_recipes_are_those_of_their_record() -> None:
-    """The figures; the line above has the date of its writing."""
-    study = recipe_study.load_study()
-    assert study is not None
-    written = part(tables.RESULTS_README, recipe_study.COMMAND)
-    assert written.splitlines()[1:] == recipe_study.table(study).splitlines()[1:]
-
-
-def test_every_part_has_its_command_and_its_end() -> None:
-    for document in (tables.README, tables.RESULTS_README):
-        marks = re.findall(r"<!-- (written by `[^`]+`|end) -->", document.read_text(encoding="utf-8"))
-        assert marks[1::2] == ["end"] * (len(marks) // 2)
-        assert all(mark.startswith("written by") for mark in marks[::2])
 
 
 def test_a_part_is_written_between_its_marks_alone(tmp_path: Path) -> None:

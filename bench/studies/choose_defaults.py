@@ -105,11 +105,16 @@ class Search:
     processor: str
     torch: str
     threads: int
+    date: str = ""  # of the last trial
     trials: tuple[Trial, ...] = field(default=())
 
     def find(self, config: RunConfig) -> Trial | None:
         """The trial of exactly this configuration, where it was made."""
         return next((trial for trial in self.trials if trial.config == config), None)
+
+    def with_trial(self, trial: Trial) -> Search:
+        """This and another trial, made now."""
+        return replace(self, trials=(*self.trials, trial), date=time.strftime("%Y-%m-%d"))
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,7 @@ def search(all_candidates: Sequence[Candidate], seeds: int, known: Search) -> It
         for candidate in all_candidates:
             config = candidate.config(seed)
             if known.find(config) is None:
-                known = replace(known, trials=(*known.trials, bench.try_out(config)))
+                known = known.with_trial(bench.try_out(config))
                 yield known
 
 
@@ -225,7 +230,7 @@ def markdown(table: Sequence[Row], found: Search, command: str) -> str:
         "# Choice of the default hyper-parameters",
         "",
         f"Made by `{command}`",
-        f"on {time.strftime('%Y-%m-%d')}, torch {found.torch}, {found.processor}, {found.threads} threads.",
+        f"on {found.date}, torch {found.torch}, {found.processor}, {found.threads} threads.",
         "",
         f"Accuracy is on {HELD_OUT:,} images held out of the training set; the test set took no part.",
         "Chosen is the quickest candidate whose median lies within the most accurate one's range over the seeds:",
@@ -289,7 +294,7 @@ def known_search(file: Path) -> Search:
     if not file.exists():
         return here
     known = msgspec.json.decode(file.read_bytes(), type=Search)
-    if replace(known, trials=()) != here:
+    if replace(known, trials=(), date="") != here:
         raise ValueError(
             f"{file} is of {known.processor}, torch {known.torch}, {known.threads} threads: use another --out"
         )

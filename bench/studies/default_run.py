@@ -4,8 +4,8 @@
 
 Five seeds, one process each after one that is not counted (it fills the file cache). Wall time and peak memory are
 those of the whole process as the operating system counts them; accuracy and images/s come from the run's own record.
-The processes go into results/default-run.json, and with --readme their medians between the marks in results/README.md,
-with the pictures of the first seed and the atlas of its neurons.
+With --readme the processes and their machine go into results/default-run.json, and their medians between the marks in
+results/README.md, with the pictures of the first seed and the atlas of its neurons.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from accelmnist.core.files import make_folder, write_atomically
 from accelmnist.core.records import RunRecord, load_record
@@ -28,6 +30,7 @@ from bench.studies.tables import ROOT, write_part
 
 RESULTS = ROOT / "results"
 COMMAND = "python -m bench.studies.default_run --readme"
+MACHINE = ("processor", "cores", "cpu_capability", "torch", "python")  # what the table says of the environment
 PICTURES = ("weights.png", "confusion.png", "curves.png", "mistakes.png", "atlas.png")
 
 
@@ -81,10 +84,8 @@ def _to(descriptor: int) -> list[tuple[int, int, int]]:
     return [(os.POSIX_SPAWN_DUP2, descriptor, 1), (os.POSIX_SPAWN_DUP2, descriptor, 2)]
 
 
-def markdown(processes: list[Process], record: RunRecord) -> str:
+def markdown(processes: Sequence[Process], machine: Mapping[str, Any]) -> str:
     """The table for results/README.md: median, smallest and largest of each figure."""
-    environment = record.environment
-    assert environment is not None
     rows = [
         ("test accuracy", [f"{100 * p:.2f} %" for p in _three(processes, "accuracy")]),
         ("macro F1", [f"{p:.4f}" for p in _three(processes, "macro_f1")]),
@@ -98,15 +99,15 @@ def markdown(processes: list[Process], record: RunRecord) -> str:
     ]
     verdicts = "all PASS" if all(process.passed for process in processes) else "not all PASS"
     head = (
-        f"`accelmnist run`, {len(processes)} seeds, {verdicts}, on {environment.processor} ({environment.cores} cores, "
-        f"{environment.cpu_capability}), torch {environment.torch.partition('+')[0]}, Python {environment.python}:"
+        f"`accelmnist run`, {len(processes)} seeds, {verdicts}, on {machine['processor']} ({machine['cores']} cores, "
+        f"{machine['cpu_capability']}), torch {machine['torch'].partition('+')[0]}, Python {machine['python']}:"
     )
     table = ["| figure | median | smallest | largest |", "| --- | ---: | ---: | ---: |"]
     table += [f"| {name} | {' | '.join(values)} |" for name, values in rows]
     return "\n".join([head, "", *table])
 
 
-def _three(processes: list[Process], name: str) -> tuple[float, float, float]:
+def _three(processes: Sequence[Process], name: str) -> tuple[float, float, float]:
     values = [getattr(process, name) for process in processes]
     return statistics.median(values), min(values), max(values)
 
@@ -129,14 +130,15 @@ def main() -> None:
             if number >= 0:
                 processes.append(process)
                 records.append(record)
-        table = markdown(processes, records[0])
+        machine = {name: getattr(records[0].environment, name) for name in MACHINE}
+        table = markdown(processes, machine)
         if arguments.readme:
             look_inside(Path(scratch) / "0")
             pictures = make_folder(RESULTS / "readme")
             for name in PICTURES:
                 shutil.copy(Path(scratch) / "0" / name, pictures / name)
             write_part(COMMAND, table)
-            document = {"command": COMMAND, "processes": [asdict(p) for p in processes]}
+            document = {"command": COMMAND, "machine": machine, "processes": [asdict(p) for p in processes]}
             write_atomically(RESULTS / "default-run.json", json.dumps(document, indent=2).encode() + b"\n")
     print(table)
 

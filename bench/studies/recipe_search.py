@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -178,7 +177,7 @@ def search(recipe: Recipe, seeds: int, known: Search) -> Iterator[Search]:
         for config in CANDIDATES[recipe.name]:
             trial_config = of_seed(config, seed)
             if known.find(trial_config) is None and not _is_hopeless(config, seed, recipe, known):
-                known = replace(known, trials=(*known.trials, bench.try_out(trial_config)))
+                known = known.with_trial(bench.try_out(trial_config))
                 yield known
 
 
@@ -213,8 +212,7 @@ def markdown(found: Search, seeds: int) -> str:
     lines = [
         "# Choice of the recipes",
         "",
-        f"Made by `python -m bench.studies.recipe_search --seeds {seeds}` on {time.strftime('%Y-%m-%d')}, "
-        f"torch {found.torch},",
+        f"Made by `python -m bench.studies.recipe_search --seeds {seeds}` on {found.date}, torch {found.torch},",
         f"{found.processor}, {found.threads} thread, engine fused.",
         "",
         f"Accuracy is on {HELD_OUT:,} images held out of the training set; the test set took no part. The bar is",

@@ -61,6 +61,7 @@ class Study:
     threads: int
     recipes: tuple[Recipe, ...]
     busy: bool = False  # whether other work ran on the machine meanwhile: accuracies are the same, times are not
+    date: str = ""  # of the last process
     processes: tuple[Process, ...] = ()
 
     def of(self, recipe: Recipe) -> list[Process]:
@@ -177,7 +178,7 @@ def table(study: Study) -> str:
     lines = [
         f"{seeds} seeds each, on {study.processor} ({study.cores} cores, {study.cpu_capability}, "
         f"{plural(study.threads, 'thread')}), torch {study.torch.partition('+')[0]}, Python {study.python}, "
-        f"{time.strftime('%Y-%m-%d')}:",
+        f"{study.date}:",
         "",
         f"| {' | '.join(heads)} |",
         f"| --- | --- |{' ---: |' * (len(heads) - 2)}",
@@ -214,7 +215,7 @@ def main() -> int:
     for recipe, seed in [] if options.table else study.lacks(options.recipe):
         process = process_of(run_once(recipe, seed))
         print(process, file=sys.stderr, flush=True)
-        study = replace(study, processes=(*study.processes, process))
+        study = replace(study, processes=(*study.processes, process), date=time.strftime("%Y-%m-%d"))
         write(study)
     write(study)
     print(table(study))

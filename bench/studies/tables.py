@@ -11,7 +11,8 @@
 `bench` writes the whole benchmark into `bench.md` beside its record, all tables and pictures into results/README.md,
 and the table of training into README.md. `verdict` writes the checks of a finished run into README.md. `benchmarks`
 writes the pairs into results/README.md and everything into results/benchmarks.md; the pairs come first, since a ratio
-taken in turn in one run says more than two medians. pytest's JSON names the machine that made it, so it is not kept.
+taken in turn in one run says more than two medians. pytest's JSON names the machine that made it, so only what the
+tables are made from is kept of it, beside them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 RESULTS_README = ROOT / "results" / "README.md"
 COMMAND = "python -m bench.studies.tables"
+BENCHMARKS_COMMAND = f"{COMMAND} benchmarks benchmarks.json"
 _END = "<!-- end -->"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _FIGURES = {
@@ -153,19 +155,42 @@ def _time(value_s: float) -> str:
     return f"{value_s / scale:.3g} {unit}"
 
 
-def write_benchmarks(path: Path) -> None:
-    """Write both tables of pytest-benchmark's JSON at `path`."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    machine, benchmarks = document["machine_info"], document["benchmarks"]
+def benchmarks_parts(record: dict[str, Any]) -> tuple[str, str]:
+    """The part of results/README.md on the suite's pairs, and results/benchmarks.md."""
+    machine, benchmarks = record["machine_info"], record["benchmarks"]
     head = (
         f"784-128-10, batch 128, SGD, float32, on {machine['processor_name']} ({machine['threads']} threads, "
-        f"{machine['instructions']}), torch {machine['torch'].partition('+')[0]}, {document['datetime'][:10]}:"
+        f"{machine['instructions']}), torch {machine['torch'].partition('+')[0]}, {record['datetime'][:10]}:"
     )
-    command = f"{COMMAND} benchmarks benchmarks.json"
     pairs = "\n".join([head, "", *pair_rows(benchmarks)])
-    write_part(command, pairs)
-    whole = ["# Benchmarks", "", f"Made by `pytest --benchmark-only` and `{command}`.", "", pairs, ""]
-    write_atomically(ROOT / "results" / "benchmarks.md", "\n".join([*whole, *single_rows(benchmarks), ""]).encode())
+    whole = ["# Benchmarks", "", f"Made by `pytest --benchmark-only` and `{BENCHMARKS_COMMAND}`.", "", pairs, ""]
+    return pairs, "\n".join([*whole, *single_rows(benchmarks), ""])
+
+
+def kept_benchmarks(document: dict[str, Any]) -> dict[str, Any]:
+    """What `benchmarks_parts` needs of pytest-benchmark's JSON."""
+    parts: dict[str, tuple[str, ...]] = {
+        "machine_info": ("processor_name", "threads", "instructions", "torch"),
+        "stats": ("median", "iqr", "rounds"),
+    }
+
+    def kept(inner: dict[str, Any], part: str) -> dict[str, Any]:
+        return {name: inner[part][name] for name in parts[part]}
+
+    benchmarks = [
+        {"name": one["name"], "extra_info": one["extra_info"], "stats": kept(one, "stats")}
+        for one in document["benchmarks"]
+    ]
+    return {"machine_info": kept(document, "machine_info"), "datetime": document["datetime"], "benchmarks": benchmarks}
+
+
+def write_benchmarks(path: Path) -> None:
+    """Write both tables of pytest-benchmark's JSON at `path`, and what they are made from."""
+    record = kept_benchmarks(json.loads(path.read_text(encoding="utf-8")))
+    pairs, page = benchmarks_parts(record)
+    write_part(BENCHMARKS_COMMAND, pairs)
+    write_atomically(ROOT / "results" / "benchmarks.md", page.encode())
+    write_atomically(ROOT / "results" / "benchmarks.json", json.dumps(record).encode() + b"\n")
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from accelmnist.core.files import write_atomically
 from accelmnist.device import cpu_instructions, processor
 from accelmnist.measure.statistics.controls import machine_speeds
 from bench.studies.real_statistics.comparisons import across, needed_row, paired, row, spread
-from bench.studies.real_statistics.samples import CASE, SLOWDOWN, blocks_of, limits_of, take_samples
+from bench.studies.real_statistics.samples import CASE, SLOWDOWN, Samples, blocks_of, limits_of, take_samples
 
 _SMALL_SLOWDOWN = 0.02
 
@@ -68,24 +68,9 @@ def _relative_iqr(values: Sequence[float]) -> float:
     return float((q3 - q1) / median)
 
 
-def main() -> None:
-    """Sample, count, write."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.studies.real_statistics",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=480)
-    parser.add_argument("--block", type=int, default=30)
-    parser.add_argument("--out", type=Path, required=True, help="the report; its samples are kept beside it as JSON")
-    parser.add_argument("--from", dest="source", type=Path, help="samples of an earlier run, in place of new ones")
-    options = parser.parse_args()
-    if options.source:
-        samples = json.loads(options.source.read_text())
-    else:
-        samples = take_samples(options.rounds)
-        write_atomically(options.out.with_suffix(".json"), json.dumps(samples).encode())
-    blocks = blocks_of(samples, options.block)
+def report(samples: Samples, machine: str, block: int) -> str:
+    """The whole page, of the rounds in blocks of `block`."""
+    blocks = blocks_of(samples, block)
     rows = [
         row("paired, in the same rounds", paired(blocks, "again"), paired(blocks, "slowed")),
         row(
@@ -99,16 +84,16 @@ def main() -> None:
             across(blocks, "slowed", by_limits=False),
         ),
     ]
-    text = _REPORT.format(
-        command=f"python -m bench.studies.real_statistics --rounds {len(samples['a'])} --block {options.block}",
-        machine=f"{processor()} ({cpu_instructions()})",
+    return _REPORT.format(
+        command=f"python -m bench.studies.real_statistics --rounds {len(samples['a'])} --block {block}",
+        machine=machine,
         rounds=len(samples["a"]),
-        block=options.block,
+        block=block,
         case=CASE.label,
         slowdown=SLOWDOWN,
         rows="\n".join(rows),
         spread=_relative_iqr(samples["a"]),
-        within=float(np.median([_relative_iqr(block["a"]) for block in blocks])),
+        within=float(np.median([_relative_iqr(part["a"]) for part in blocks])),
         own_lag=lag_correlation(samples["a"]),
         share_lag=lag_correlation(
             np.array(samples["a"]) / np.array(machine_speeds(limits_of(samples), limits_of(samples))[0])
@@ -117,7 +102,26 @@ def main() -> None:
         apart=float(np.median([spread(*pair) for pair in permutations(blocks, 2)])),
         needed="\n".join(needed_row(samples, *pair) for pair in ((SLOWDOWN, 0.02), (_SMALL_SLOWDOWN, 0.01))),
     )
-    write_atomically(options.out, text.encode())
+
+
+def main() -> None:
+    """Sample, count, write."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.real_statistics",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=480)
+    parser.add_argument("--block", type=int, default=30)
+    parser.add_argument("--out", type=Path, required=True, help="the report; its samples are kept beside it as JSON")
+    parser.add_argument("--from", dest="source", type=Path, help="samples of an earlier run, in place of new ones")
+    options = parser.parse_args()
+    if options.source:
+        record = json.loads(options.source.read_text(encoding="utf-8"))
+    else:
+        record = {"machine": f"{processor()} ({cpu_instructions()})", "samples": take_samples(options.rounds)}
+        write_atomically(options.out.with_suffix(".json"), json.dumps(record).encode())
+    write_atomically(options.out, report(record["samples"], record["machine"], options.block).encode())
 
 
 if __name__ == "__main__":
