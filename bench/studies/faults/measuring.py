@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.studies.faults.fault import BENCH, EAGER, FUSED, INFERENCE, Edit, Fault, fault
 
 _TIMED = "measure/timed_case.py"
-_RUN_CLOCK = "self.seconds += time.perf_counter() - self._started"
+_RUN_CLOCK = "self.seconds += ended - self._started"
 _SECONDS = "    work()\n    synchronize(device)\n    return time.perf_counter() - started\n"
 _CLOCK = "        with clock:\n            if average is not None:\n                average.resume_training()\n"
 _THREADS = f"{BENCH} --threads 1,2"
@@ -52,7 +52,7 @@ MEASUREMENT = (
         "the clock of a run's epochs is 2 % slow",
         "training/loop.py",
         _RUN_CLOCK,
-        "self.seconds += 0.98 * (time.perf_counter() - self._started)",
+        "self.seconds += 0.98 * (ended - self._started)",
     ),
     fault(
         "clock-of-the-processor",
@@ -176,6 +176,14 @@ MEASUREMENT = (
             ),
         ),
         command=f"{FUSED} --augment affine",
+    ),
+    fault(
+        "average-off-the-clock",
+        "the weights are averaged after the clock stopped",
+        "training/loop.py",
+        "            with clock:\n                average.take_in(number + 1)\n",
+        "            average.take_in(number + 1)\n",
+        command=f"{EAGER} --averaging 0.5",
     ),
     fault(
         "train-time-of-half-the-epochs",
