@@ -95,7 +95,8 @@ class TrainingPlan:
 
     def epoch(self, number: int) -> HostEpoch:
         """The plan of epoch `number`, counted from 0."""
-        self.made_at, seed = time.perf_counter(), self.training.seed
+        self.made_at = time.perf_counter()
+        seed = self.training.seed
         return Epoch[NDArray[Any]](
             order=epoch_order(self.images, self.training.batch_size, seed=seed, epoch=number),
             learning_rates=self.rates[number * self.steps : (number + 1) * self.steps],
