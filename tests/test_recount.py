@@ -17,6 +17,7 @@ from accelmnist.core.errors import RecordError
 from accelmnist.core.files import encode
 from accelmnist.core.records import load_record
 from accelmnist.measure import conclusion, record, time_to_accuracy
+from accelmnist.measure.limits import bound
 from accelmnist.measure.record import Latency, RecordWriter, kept_ranks
 from accelmnist.measure.recount import load_bench, recount_bench
 from accelmnist.measure.statistics import summary
@@ -66,7 +67,7 @@ MEASURED = {
         "threads",
         "number",
     ),
-    *("shape", "memory_bytes", "threads", "workload_s"),
+    *("shape", "memory_bytes", "threads"),
 }
 
 
@@ -137,6 +138,16 @@ RUNS: dict[str, Callable[[Document], Document]] = {
     "but not so its confusion matrix": lambda d: changed(
         d, "mistakes", 0, "predicted", value=d["mistakes"][0]["actual"]
     ),
+    "parameters is 7, but by its layers": lambda d: changed(d, "parameters", value=7),
+    "images is 10000, but by its data it is 9999": lambda d: changed(d, "data", "test_images", value=9999),
+    "it has 4 epochs of 5": lambda d: changed(d, "epochs", value=d["epochs"][:-1]),
+    "the reference's images_per_s is 1.0": lambda d: changed(d, "reference", "images_per_s", value=1.0),
+    "of_steps of the audit is 9": lambda d: changed(
+        d, "audit", value={"steps": 2, "of_steps": 9, "lasting_share": 0.5, "replay_s": 0.1}
+    ),
+    "its mistakes are not in order": lambda d: changed(d, "mistakes", value=d["mistakes"][::-1]),
+    "is passed by no check": lambda d: changed(d, "verdict", "checks", value=[]),
+    "has accuracy, reference passed": lambda d: changed(d, "verdict", "checks", 9, "limit", value=1e-9),
     "plausible accuracy is 0.5": lambda d: changed(d, "verdict", "checks", 4, "value", value=0.5),
 }
 
@@ -159,6 +170,20 @@ def test_a_sweep_that_does_not_follow_from_its_trainings_is_refused(tmp_path: Pa
         file.write_text(json.dumps(changed(json.loads(json.dumps(document)), *path, value=value)))
         with pytest.raises(RecordError):
             load_sweep(file)
+
+
+def test_an_older_sweep_puts_the_best_mean_first(tmp_path: Path) -> None:
+    document: Document = json.loads((RESULTS / "lab" / "sweep.json").read_text())
+    for effect in document["effects"]:
+        effect["levels"].sort(key=lambda level: -level["mean"])
+        for level in effect["levels"]:
+            level.update(gap=effect["levels"][0]["mean"] - level["mean"], low=None, high=None)
+            level.update(error_ratio=None, ratio_low=None, ratio_high=None)
+    file = tmp_path / "sweep.json"
+    file.write_text(json.dumps(document))
+    load_sweep(file)
+    file.write_text(json.dumps(changed(document, "effects", 0, "levels", 0, "mean", value=0.5)))
+    assert "mean of" in refusal(load_sweep, file)
 
 
 # --- statistics that err: what they conclude is refused where they conclude it
@@ -235,6 +260,7 @@ STATISTICS: dict[str, Callable[[Patch], None]] = {
     "another case's processes": wrong(conclusion, "medians_by_process", lambda m: m[::-1]),
     "break-even by seconds": wrong(conclusion, "break_even_epochs", lambda e: e and e * 1.01),
     "the share of another limit": wrong(conclusion, "explain", lambda r: replace(r, bound=replace(r.bound, share=0.9))),
+    "the products counted twice": wrong(bound, "product_flops", lambda flops: 2 * flops),
     "a target's mean": wrong(time_to_accuracy, "summarize_seconds", lambda t: replace(t, median_s=t.median_s * 1.01)),
     "a target's quartiles": wrong(time_to_accuracy, "summarize_seconds", third_for_low),
 }  # fmt: skip

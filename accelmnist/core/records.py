@@ -354,10 +354,14 @@ def load_record(path: Path) -> RunRecord:
 def recount_run(record: RunRecord) -> None:
     """Raise RecordError for the first figure of a run that doesn't follow from the others."""
     _recount_epochs(record)
-    if record.metrics is not None:
-        recount_metrics(record.metrics)
-    if record.reference is not None:
-        recount_metrics(record.reference.metrics, "the reference's ")
+    if record.parameters is not None:
+        require_figure("parameters", record.parameters, record.config.model.parameters, of="by its layers")
+    theirs = None if record.reference is None else record.reference.metrics
+    for name, metrics in (("", record.metrics), ("the reference's ", theirs)):
+        if metrics is not None:
+            recount_metrics(metrics, name)
+            if record.data is not None:
+                require_figure(f"{name}images", metrics.images, record.data.test_images, of="by its data")
     _recount_mistakes(record)
     recount_verdict(record.verdict)
     _recount_reference(record)
@@ -371,6 +375,7 @@ def _recount_epochs(record: RunRecord) -> None:
     if not epochs or record.data is None:
         return
     images = steps_per_epoch(record.data.training_images, batch) * batch
+    _recount_whole_training(record, images)
     for one in epochs:
         speed = images / one.train_s if one.train_s else 0.0
         require_figure(f"images_per_s of epoch {one.epoch}", one.images_per_s, speed, of="by its images and seconds")
@@ -378,6 +383,20 @@ def _recount_epochs(record: RunRecord) -> None:
     require_figure("train_s", timing.train_s, train_s, of="by its epochs")
     speed = images * len(epochs) / train_s if train_s else 0.0
     require_figure("images_per_s", timing.images_per_s, speed, of="by its images and seconds")
+
+
+def _recount_whole_training(record: RunRecord, images: int) -> None:
+    """What is of all epochs, of so many `images` each."""
+    epochs, training, audit, reference = len(record.epochs), record.config.training, record.audit, record.reference
+    holds = epochs == training.epochs or (epochs < training.epochs and record.status != "done")
+    require(holds, f"it has {epochs} epochs of {training.epochs}")
+    if audit is not None:
+        steps = training.epochs * images // training.batch_size
+        require_figure("of_steps of the audit", audit.of_steps, steps, of="by its images and epochs")
+        require(0 <= audit.steps <= steps, f"{audit.steps} of its {steps} steps were audited")
+    if reference is not None:
+        speed = images * training.epochs / reference.train_s
+        require_figure("the reference's images_per_s", reference.images_per_s, speed, of="by its images and seconds")
 
 
 def _recount_mistakes(record: RunRecord) -> None:
@@ -391,16 +410,19 @@ def _recount_mistakes(record: RunRecord) -> None:
         require(holds and one.index not in seen, f"its mistakes have {what}, but not so its confusion matrix")
         require(one.index < record.metrics.images and one.score >= one.actual_score, f"its mistake on {what} can't be")
         seen.add(one.index)
+    scores = [one.score for one in mistakes]
+    require(scores == sorted(scores, reverse=True), "its mistakes are not in order, the surest first")
 
 
 def recount_verdict(verdict: Verdict | None, name: str = "its verdict") -> None:
-    """It is passed if every check that condemns is, and no check is whose value is above its limit."""
+    """It is passed if there are checks, and every one that condemns is; no check is whose value is above its limit."""
     if verdict is None:
         return
     for check in verdict.checks:
-        known = check.passed and check.value is not None and check.limit is not None
-        holds = not known or float(check.value or 0) <= float(check.limit or 0)
+        size = abs(check.value or 0.0) if check.name.endswith(", reference") else check.value or 0.0
+        holds = not check.passed or check.limit is None or size <= check.limit
         require(holds, f"{name} has {check.name} passed, but {check.value} is above the limit of {check.limit}")
+    require(bool(verdict.checks) or not verdict.passed, f"{name} is passed by no check")
     passed = all(check.passed for check in verdict.checks if check.condemns)
     require(verdict.passed == passed, f"{name} is passed: {verdict.passed}, but by its checks it is {passed}")
 
@@ -424,6 +446,11 @@ def _recount_reference(record: RunRecord) -> None:
 def _recount_trials(trials: TrialsSummary, record: RunRecord) -> None:
     seeds = [one.seed for one in trials.trials]
     require(len(set(seeds)) == len(seeds) <= trials.planned, "its seeds are more than were planned, or one is twice")
+    if record.data is not None and trials.total_s and not any(one.error for one in trials.trials):
+        training = record.config.training
+        images = steps_per_epoch(record.data.training_images, training.batch_size) * training.batch_size
+        speed = len(seeds) * training.epochs * images / trials.total_s
+        require_figure("images_per_s of all seeds", trials.images_per_s, speed, of="by their images and seconds")
     first = next((one for one in trials.trials if one.seed == record.config.training.seed), None)
     for score in ("accuracy", "macro_f1"):
         values = [value for one in trials.trials if (value := getattr(one, score)) is not None]

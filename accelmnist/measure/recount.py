@@ -13,12 +13,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from accelmnist.core.config import CLASSES, INPUTS, ModelConfig
 from accelmnist.core.files import load, record_file
 from accelmnist.core.records import recount_verdict
 from accelmnist.core.recount import ROUNDING, recounted, require, require_figure, require_same
@@ -108,6 +110,8 @@ def _recount_case(result: CaseResult, rounds: dict[int, Round]) -> None:
         require(len(numbers) == len(result.images_per_s.samples), f"{name} has a sample that is of no round, or two")
         require(list(numbers) == sorted(set(numbers)) and set(numbers) <= rounds.keys(), f"{name} has a round twice")
         _recount_summary(result.images_per_s, name)
+    if result.cost is not None:
+        _recount_cost(result.cost, result)
     if result.latency is not None:
         _recount_latency(result.latency, name)
     if result.time_to_accuracy is not None:
@@ -172,6 +176,22 @@ def _recount_latency(latency: Latency, name: str) -> None:
     require_figure(f"worst latency of {name}", latency.worst_s, order[-1], of="by its calls")
 
 
+def _product_flops(case: CaseResult) -> int:
+    """Of the matrix products: three a layer in training, but two in the first, one in inference."""
+    sizes = (INPUTS, *case.hidden, CLASSES)
+    weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
+    return 2 * case.batch_size * (3 * sum(weights) - weights[0] if case.mode == "training" else sum(weights))
+
+
+def _recount_cost(cost: StepCost, case: CaseResult) -> None:
+    """All but the products is work by element: some operations for each pixel, output, logit and parameter."""
+    outputs, parameters = sum(case.hidden) + CLASSES, ModelConfig(hidden=case.hidden).parameters
+    by_element = case.batch_size * (INPUTS + 5 * outputs + 20 * CLASSES) + 20 * parameters
+    products = _product_flops(case)
+    holds = products <= cost.flops <= products + by_element and cost.bytes >= cost.working_set_bytes / 4 >= parameters
+    require(holds, f"the step of {case.case.label} has another cost than {cost.flops} flops and {cost.bytes} bytes")
+
+
 def _recount_times(times: TimeToAccuracy, name: str) -> None:
     """A miss has neither a time nor epochs, and every median is that of all seeds."""
     for target, what in ((times.with_compile, "with compiling"), (times.without_compile, "without compiling")):
@@ -179,6 +199,11 @@ def _recount_times(times: TimeToAccuracy, name: str) -> None:
         known = [seconds is not None for seconds in target.seconds]
         holds = known == [epochs is not None for epochs in times.epochs]
         require(holds, f"the seconds {what} of {name} are not of the seeds that reached the target")
+    compiled, alone = times.with_compile.seconds, times.without_compile.seconds
+    holds = all(one is None or other is None or one >= other for one, other in zip(compiled, alone, strict=True))
+    require(holds, f"{name} reached its target sooner with compiling than without")
+    most = max((epochs for epochs in times.epochs if epochs is not None), default=1)
+    require(most <= times.most_epochs, f"{name} took {most} epochs of {times.most_epochs}")
     reached = [accuracy >= times.target for accuracy in times.accuracies]
     require(reached == [epochs is not None for epochs in times.epochs], f"{name} reached its target by other seeds")
 
@@ -349,6 +374,8 @@ def _bound_of(result: CaseResult, bound: Bound, cost: StepCost, record: BenchRec
     parts = {"compute_s": cost.flops / products, "memory_s": cost.bytes / copies}
     if bound.launch_s is not None and result.launches is not None:
         parts["launch_s"] = result.launches.operations / rates.get("dispatch", math.nan)
+    if bound.workload_s is not None:
+        parts["workload_s"] = _product_flops(result) / rates.get("workload", math.nan)
     known = {part: seconds for part, seconds in parts.items() if not math.isnan(seconds)}
     bound_s = max(bound.compute_s, bound.memory_s)
     return known | {

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,8 +40,22 @@ def recount_sweep(record: SweepRecord) -> None:
     if record.winner is not None:
         _recount_winner(record.winner, record)
     said, follows = (msgspec.to_builtins(one) for one in (record, conclude(record)))
-    for part in ("candidates", "noise", "effects"):
-        require_same(part, said[part], follows[part], of="by its trainings", rounding=_ROUNDING)
+    of = "by its trainings"
+    for part in ("candidates", "noise"):
+        require_same(part, said[part], follows[part], of=of, rounding=_ROUNDING)
+    is_older = any(level.error_ratio is None for effect in record.effects for level in effect.levels)
+    if is_older:  # the best value was that of the best mean
+        said, follows = ({"effects": _by_value(one["effects"])} for one in (said, follows))
+    require_same("effects", said["effects"], follows["effects"], of=of, rounding=_ROUNDING)
+
+
+def _by_value(effects: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """What of the effects doesn't depend on which value is called the best."""
+    kept = ("mean", "wins", "settings")
+    return tuple(
+        {"factor": one["factor"]} | {level["value"]: {name: level[name] for name in kept} for level in one["levels"]}
+        for one in effects
+    )
 
 
 def _recount_candidate(result: CandidateResult, ranked: list[CandidateResult], name: str, *, tuned: bool) -> None:

@@ -21,7 +21,13 @@ from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_mod
 from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
 from accelmnist.training.reference.answers import check_accuracies, check_first_answer, check_mistakes
 from accelmnist.training.reference.audit import Audit
-from accelmnist.training.reference.chain import check_epochs, check_reference, check_saved_model, check_saved_record
+from accelmnist.training.reference.chain import (
+    check_epochs,
+    check_record,
+    check_reference,
+    check_saved_model,
+    check_saved_record,
+)
 from accelmnist.training.reference.images import Source, check_images
 from accelmnist.training.reference.scores import OracleScores
 from accelmnist.training.reference.tolerances import tolerances
@@ -164,6 +170,8 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
         reference=reference.run if reference else None,
         audit=trained.audit.summary if trained.audit else None,
     )
+    recounted = check_record(replace(run.record, status="done"))
+    run.change(verdict=Verdict.of(verdict.reference, (*verdict.checks, recounted)))
 
 
 def _check_chain(

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.core.config import ModelConfig, RunConfig
-from accelmnist.core.records import Check, DataSummary, RunRecord
+from accelmnist.core.errors import RecordError
+from accelmnist.core.records import Check, DataSummary, RunRecord, recount_run
 from accelmnist.training.reference.answers import answer_faults
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.witness import first_weights, learning_rate
@@ -123,7 +124,23 @@ def _unlike(found: Arrays, expected: Arrays) -> Iterator[str]:
             yield f"{count} numbers of {name} are others"
 
 
-# --- the figures by epoch
+# --- the figures
+
+
+def check_record(record: RunRecord) -> Check:
+    """Recount a whole `record`, as it will be when it is loaded."""
+    faults = []
+    try:
+        recount_run(record)
+    except RecordError as error:
+        faults.append(error.message)
+    return Check.without(
+        "figures recounted",
+        faults,
+        group="figures",
+        finds="figures that don't follow from others",
+        reason="scores are those of the matrix, speeds images over seconds, means and intervals those of the seeds",
+    )
 
 
 def check_epochs(
