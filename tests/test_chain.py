@@ -22,6 +22,7 @@ from accelmnist.data.mnist import load_dataset
 from accelmnist.data.split import RunImages
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset, ImageSet
+from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.show.observer import SilentObserver
@@ -131,6 +132,15 @@ def late_clock(patch: Patch) -> None:
         right(watch, *error)
 
     patch.setattr(loop.Stopwatch, "__exit__", broken)
+
+
+def half_to_compile(patch: Patch) -> None:
+    patch.setattr(EagerEngine, "compiles_on", ("cpu",))
+    wrap(patch, execute_module, "prepare", lambda runner: replace(runner, prepare_s=runner.prepare_s / 2))
+
+
+def one_thread_more(patch: Patch) -> None:
+    wrap(patch, loop, "threads_in_force", lambda threads: threads + 1)
 
 
 # --- the images
@@ -246,6 +256,8 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], str, str]] = {
     "mistakes with their labels swapped": (mistakes(labels_swapped), "mistakes", "is no"),
     "the surest mistake left out": (mistakes(lambda found: found[1:]), "mistakes", "there are"),
     "the last epoch not in the sum": (sum_without_last, "figures by epoch", "all epochs took"),
+    "half of the time to compile": (half_to_compile, "figures by epoch", "compiling: it took"),
+    "another number of threads": (one_thread_more, "figures by epoch", "threads, and not"),
 }
 
 

@@ -141,6 +141,8 @@ def test_a_part_that_is_made_off_the_clock_is_found(
 
     monkeypatch.setattr(owner, name, early)
     results = epochs_of(synthetic)
-    assert [result.off_clock for result in results] == [(f"epoch {number}: {part}",) for number in (1, 2)]
-    counts = [check_epochs(RunRecord(), np.zeros(0, np.float32), (), off).value for off in ((), results[0].off_clock)]
+    assert [result.faults for result in results] == [
+        (f"epoch {number}: {part} was made off the clock",) for number in (1, 2)
+    ]
+    counts = [check_epochs(RunRecord(), np.zeros(0, np.float32), (), off).value for off in ((), results[0].faults)]
     assert counts[1] == counts[0] + 1

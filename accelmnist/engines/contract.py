@@ -10,6 +10,7 @@ A new engine is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsCl
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ class Runner:
     look: Callable[[], Snapshot] | None = None
     put_back: Callable[[Snapshot], None] | None = None
     prepare_s: float = 0.0  # what it took to compile, capture and allocate
+    prepare_seen_s: tuple[float, float] = (0.0, math.inf)  # the least and the most of that by another clock
     engine: type[Engine] | None = None  # whose it is
 
 

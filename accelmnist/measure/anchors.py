@@ -27,6 +27,7 @@ from accelmnist.measure.plan import Case
 from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.loop import EpochSteps, Stopwatch
 from accelmnist.training.reference.audit import Audit
+from accelmnist.training.reference.chain import clock_faults
 from accelmnist.training.reference.tolerances import tolerances
 
 Weights = list[torch.Tensor]
@@ -62,6 +63,8 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
     difference = apart(again, losses_again, losses)
     limit = float(np.max([_SHARE_OF_STEP, _TIMES_APART * difference]))
     checks = [is_own, *audited]
+    if timed.compile_s is not None:
+        checks.append(_check_compile(timed.compile_s, timed.runner.prepare_seen_s))
     if judged is not None:
         checks.append(_check_judged(losses, judged, 0.0 if difference == 0 else limit))
     return Anchor(
@@ -132,6 +135,15 @@ def _check_judged(losses: Floats, judged: Floats, limit: float) -> Check:
         limit,
         detail=f"largest difference of {steps} over their mean",
         reason="what is timed begins as the training that was judged",
+    )
+
+
+def _check_compile(seconds: float, seen_s: tuple[float, float]) -> Check:
+    return Check.without(
+        "seconds of compiling",
+        [*clock_faults("the engine", seconds, seen_s)],
+        finds="a clock that errs",
+        reason="another clock saw as much",
     )
 
 

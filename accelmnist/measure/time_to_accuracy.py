@@ -11,7 +11,6 @@ The interval of the median is that of the order statistics (Thompson 1936), whic
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,52 +20,68 @@ import numpy as np
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DivergedError
+from accelmnist.core.records import Check
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import upload
-from accelmnist.device import Device, set_threads, synchronize
+from accelmnist.device import Device, set_threads
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
+from accelmnist.measure.case_builder import with_checks
 from accelmnist.measure.plan import Case, run_config
 from accelmnist.measure.record import Target, TimeToAccuracy
 from accelmnist.measure.session import Session
 from accelmnist.measure.statistics.summary import CONFIDENCE
 from accelmnist.training.evaluation import accuracy_of
-from accelmnist.training.loop import prepare, train
+from accelmnist.training.loop import Stopwatch, prepare, train
+from accelmnist.training.reference.chain import clock_faults
 
 
 @dataclass(frozen=True)
 class TrainingToTarget:
-    """One training: seconds with and without compiling and the epochs that it took, None if it missed."""
+    """One training: seconds with and without compiling and the epochs that it took, None if it missed.
+
+    `check` says whether another clock, and the clocks of its parts, saw as much.
+    """
 
     seconds: float | None
     without_compile_s: float | None
     compile_s: float | None
     epochs: int | None
     accuracy: float
+    check: Check
 
 
 def train_to_target(config: RunConfig, device: Device, engine_name: str, target: float) -> TrainingToTarget:
     """Train `config` from untouched files until it reaches `target` on the test set, or its epochs are over."""
-    precision = config.execution.precision
-    started = time.perf_counter()
-    folder = Path(config.data.folder) if config.data.folder is not None else None
-    dataset = load_dataset(config.data.dataset, folder=folder, seed=0)
-    test = upload(dataset.test, device)
-    job = Job(config, device, dataset.train)
-    engine = engine_class(engine_name)
-    runner = prepare(engine, job)
+    precision, epochs, best, parts_s = config.execution.precision, None, 0.0, 0.0
+    clock = Stopwatch(device)
+    with clock:
+        folder = Path(config.data.folder) if config.data.folder is not None else None
+        dataset = load_dataset(config.data.dataset, folder=folder, seed=0)
+        test = upload(dataset.test, device)
+        job = Job(config, device, dataset.train)
+        engine = engine_class(engine_name)
+        runner = prepare(engine, job)
+        try:
+            for result in train(runner, job, probe=None):
+                parts_s += result.figures.train_s
+                best = max(best, accuracy_of(job.model, test, device=device, precision=precision))
+                if best >= target:
+                    epochs = result.figures.epoch
+                    break
+        except DivergedError:
+            pass  # it will not come back: a miss like any other
     compile_s = runner.prepare_s if device.kind in engine.compiles_on else None
-    best = 0.0
-    try:
-        for result in train(runner, job, probe=None):
-            best = max(best, accuracy_of(job.model, test, device=device, precision=precision))
-            if best >= target:
-                synchronize(device)
-                seconds = time.perf_counter() - started
-                return TrainingToTarget(seconds, seconds - (compile_s or 0.0), compile_s, result.figures.epoch, best)
-    except DivergedError:
-        pass  # it will not come back: a miss like any other
-    return TrainingToTarget(None, None, compile_s, None, best)
+    seconds = clock.seconds if epochs is not None else None
+    without_s = seconds - (compile_s or 0.0) if seconds is not None else None
+    seen_s = max(clock.least_s, runner.prepare_s + parts_s), clock.most_s
+    check = Check.without(
+        "seconds to the target",
+        [] if seconds is None else [*clock_faults("a training to the target", seconds, seen_s)],
+        finds="a clock that errs, or stands still for a part",
+        reason="another clock saw as much, and the clocks of compiling and of all epochs no more",
+    )
+    return TrainingToTarget(seconds, without_s, compile_s, epochs, best, check)
 
 
 def summarize_seconds(seconds: Sequence[float | None]) -> Target:
@@ -140,6 +155,9 @@ def _train(session: Session, case: Case, seed: int, target: float) -> bool:
         config = run_config(case, session.config, seed=seed)
         trained = train_to_target(config, device, case.engine, target)
         budget.learn(case, budget.elapsed_s - started)
+        verdict = session.writer.results[case].verdict
+        if verdict is not None:
+            session.writer.update(case, verdict=with_checks(verdict, (trained.check,)))
         _keep(session, case, trained, target)
         return True
     return False

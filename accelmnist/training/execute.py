@@ -47,7 +47,7 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
                     answered=training.answered,
                     audit=training.audit,
                     seen_s=tuple((epoch.least_s, epoch.most_s) for epoch in training.epochs),
-                    off_clock=tuple(part for epoch in training.epochs for part in epoch.off_clock),
+                    faults=tuple(fault for epoch in training.epochs for fault in epoch.faults),
                 ),
             )
     return RunOutcome(run.record, training.job.model, run.images.test)

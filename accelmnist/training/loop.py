@@ -19,7 +19,7 @@ from accelmnist.core.config import LEARNING_RATES, RunConfig
 from accelmnist.core.errors import CheckpointError, DivergedError
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.types import DeviceSet, ImageSet
-from accelmnist.device import Device, matmul_precision, synchronize
+from accelmnist.device import Device, matmul_precision, synchronize, threads_in_force
 from accelmnist.engines.contract import Engine, Job, Runner, Snapshot, State
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
 
@@ -63,15 +63,15 @@ class Watcher(Protocol):
 class EpochResult:
     """What an epoch gave: its figures for the record, and the loss of every step (steps,) on the host.
 
-    By another clock its training took from `least_s` to `most_s`, as far as that was seen; `off_clock` are the parts of
-    it that happened when the clock stood still.
+    By another clock its training took from `least_s` to `most_s`, as far as that was seen; `faults` are what was seen
+    to be wrong with its time: parts that were made when the clock stood still, or another number of threads.
     """
 
     figures: EpochFigures
     losses: Floats
     least_s: float = 0.0
     most_s: float = math.inf
-    off_clock: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 def losses_of(epochs: Sequence[EpochResult]) -> Floats:
@@ -82,12 +82,10 @@ def losses_of(epochs: Sequence[EpochResult]) -> Floats:
 def prepare(engine: type[Engine], job: Job) -> Runner:
     """Let `engine` compile, capture and allocate, timed: `prepare_s`. The weights end as they began."""
     sample = TrainingPlan(job.config, len(job)).epoch(0)
-    with matmul_precision(job.device, job.config.execution.precision):
-        synchronize(job.device)
-        started = time.perf_counter()
+    clock = Stopwatch(job.device)
+    with matmul_precision(job.device, job.config.execution.precision), clock:
         runner = engine.prepare(job, sample)
-        synchronize(job.device)
-    return replace(runner, prepare_s=time.perf_counter() - started, engine=engine)
+    return replace(runner, prepare_s=clock.seconds, prepare_seen_s=(clock.least_s, clock.most_s), engine=engine)
 
 
 class WeightAverage:
@@ -164,13 +162,21 @@ def train(
         check_finite(losses, job.config, first_step=number * plan.steps)
         accuracy = None if probe is None else accuracy_by(runner, job, probe)
         figures = plan.figures(number, losses, train_s=clock.seconds, accuracy=accuracy)
-        done = {"its order": plan.made_at}
-        if job.augmentation is not None:
-            done["its images"] = job.augmentation.written_at
-        if average is not None:
-            done["its average"] = average.taken_at
-        off_clock = tuple(f"epoch {number + 1}: {part}" for part, at in done.items() if not clock.ran(at))
-        yield EpochResult(figures, losses, clock.least_s, clock.most_s, off_clock)
+        faults = tuple(f"epoch {number + 1}: {fault}" for fault in _faults_of_time(clock, job, plan, average))
+        yield EpochResult(figures, losses, clock.least_s, clock.most_s, faults)
+
+
+def _faults_of_time(clock: Stopwatch, job: Job, plan: TrainingPlan, average: WeightAverage | None) -> Iterator[str]:
+    """What was made of an epoch while its `clock` stood still, and the threads that are not those asked for."""
+    made = {"order": plan.made_at}
+    if job.augmentation is not None:
+        made["images"] = job.augmentation.written_at
+    if average is not None:
+        made["average"] = average.taken_at
+    yield from (f"its {part} was made off the clock" for part, at in made.items() if not clock.ran(at))
+    asked = job.config.execution.threads
+    if asked and (threads := threads_in_force(asked)) != asked:
+        yield f"there were {threads} threads, and not {asked}"
 
 
 class Stopwatch:

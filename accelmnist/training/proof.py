@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from accelmnist.training.reference.chain import (
     check_reference,
     check_saved_model,
     check_saved_record,
+    clock_faults,
 )
 from accelmnist.training.reference.images import Source, check_images
 from accelmnist.training.reference.scores import OracleScores
@@ -39,10 +41,9 @@ from accelmnist.training.run import Observer, Run, RunRequest, Setup
 class Trained:
     """What a run has trained: the network of `job`, with the `losses` of all steps, by `runner`.
 
-    `audit` watched the training, and another clock saw what is between the `seen_s` of each epoch; `off_clock` are the
-    parts of an epoch that happened when the clock stood still. `answered` is the accuracy on the test set that was told
-    already; an `evaluation` is there if the network has met the test set, and `checks` are what the verdict holds
-    besides its own.
+    `audit` watched the training, and another clock saw what is between the `seen_s` of each epoch; `faults` are what
+    was seen of the epochs besides. `answered` is the accuracy on the test set that was told already; an `evaluation` is
+    there if the network has met the test set, and `checks` are what the verdict holds besides its own.
     """
 
     job: Job
@@ -50,7 +51,7 @@ class Trained:
     runner: Runner | None = None
     audit: Audit | None = None
     seen_s: tuple[tuple[float, float], ...] = ()
-    off_clock: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     answered: float | None = None
     evaluation: Evaluation | None = None
     checks: Callable[[Evaluation], tuple[Check, ...]] = lambda _evaluation: ()
@@ -185,7 +186,10 @@ def _check_chain(
         seed = run.config.training.seed
         yield from check_images(source, on_device, images.probe, images.test, images.summary, seed=seed)
     yield check_mistakes(run.config.model.output, evaluation, record.mistakes)
-    yield check_epochs(record, trained.losses, trained.seen_s, trained.off_clock)
+    compiled = trained.runner.prepare_seen_s if trained.runner is not None else (0.0, math.inf)
+    compile_s = record.timing.compile_s
+    late = [] if compile_s is None else clock_faults("compiling", compile_s, compiled)
+    yield check_epochs(record, trained.losses, trained.seen_s, [*late, *trained.faults])
     limits = tolerances(run.config.execution.precision)
     known = trained.audit.drawn if trained.audit is not None else None
     ends = dict([known] if known else []) | {len(record.epochs): job.model.arrays()}

@@ -147,19 +147,19 @@ def check_epochs(
     record: RunRecord,
     losses: NDArray[np.float32],
     seen_s: Sequence[tuple[float, float]],
-    off_clock: Sequence[str] = (),
+    faults: Sequence[str] = (),
 ) -> Check:
     """Hold the figures by epoch, and their sums, against the losses of all steps (steps,).
 
-    `seen_s` are the least and the most that each epoch took by another clock, where one saw it; `off_clock` is what
-    happened when the clock stood still.
+    `seen_s` are the least and the most that each epoch took by another clock, where one saw it; `faults` is what was
+    seen of their time besides.
     """
     return Check.without(
         "figures by epoch",
         [
             *_epoch_faults(record, losses),
-            *_clock_faults(record, seen_s),
-            *(f"{part} was made off the clock" for part in off_clock),
+            *_epoch_clock_faults(record, seen_s),
+            *faults,
         ],
         group="figures",
         finds="losses, rates or speeds unlike the steps'",
@@ -195,11 +195,16 @@ def _epoch_faults(record: RunRecord, losses: NDArray[np.float32]) -> Iterator[st
         yield f"the speed of all epochs is not {timing.images_per_s} images/s"
 
 
-def _clock_faults(record: RunRecord, seen_s: Sequence[tuple[float, float]]) -> Iterator[str]:
-    for figures, (least, most) in zip(record.epochs, seen_s, strict=False):
-        slack = _CLOCKS_APART * figures.train_s
-        if not least - slack <= figures.train_s <= most + slack:
-            yield f"epoch {figures.epoch}: it took {figures.train_s:.4g} s, by another clock {least:.4g} to {most:.4g}"
+def _epoch_clock_faults(record: RunRecord, seen_s: Sequence[tuple[float, float]]) -> Iterator[str]:
+    for figures, seen in zip(record.epochs, seen_s, strict=False):
+        yield from clock_faults(f"epoch {figures.epoch}", figures.train_s, seen)
+
+
+def clock_faults(name: str, seconds: float, seen_s: tuple[float, float]) -> Iterator[str]:
+    """That what took `seconds` did not take from the least to the most that another clock saw."""
+    (least, most), slack = seen_s, _CLOCKS_APART * seconds
+    if not least - slack <= seconds <= most + slack:
+        yield f"{name}: it took {seconds:.4g} s, by another clock {least:.4g} to {most:.4g}"
 
 
 # --- the reference
