@@ -7,6 +7,7 @@ against float64 and against the same training on the reference. What the gate ca
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from accelmnist.engines.plan import TrainingPlan
 from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
 from accelmnist.engines.step.torch_steps import EagerSteps
 from accelmnist.training.evaluation import evaluate
+from accelmnist.training.reference.audit import _Apart
 from accelmnist.training.reference.scores import check_scores, oracle_scores
 from accelmnist.training.reference.tolerances import tolerances
 from accelmnist.training.reference.verdict import (
@@ -33,7 +35,7 @@ from accelmnist.training.reference.verdict import (
     loss_differences,
     train_reference,
 )
-from tests.training_helpers import Finished, train_with
+from tests.training_helpers import Finished, small_config, train_with
 
 pytestmark = pytest.mark.numeric
 
@@ -334,3 +336,19 @@ def test_every_limit_has_a_reason_and_grows_along_the_training(precision: str) -
     assert all(limit.reason for limit in stated)
     assert 0 < limits.rounding < limits.typical_step.limit < limits.worst_step.limit < 1
     assert limits.logits.limit < 0.05
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is split off")
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_steps_replayed_apart_are_found_as_here(data: Dataset, is_killed: bool) -> None:
+    done = train_with("eager", small_config(), data, resolve("cpu"), windows=4)
+    waiting, audit = list(done.audit._waiting), done.audit
+    waiting[3] = dataclasses.replace(waiting[3], loss=2 * waiting[3].loss)
+    audit._waiting, audit._apart = waiting[6:], _Apart(audit, waiting[:6])
+    if is_killed:
+        audit._apart._process.kill()
+    failed = [check for check in audit.checks() if not check.passed]
+    assert [(check.name, check.detail) for check in failed] == [
+        ("audited losses", f"loss of {audit.place(waiting[3].step)}")
+    ]
+    assert audit.summary.steps == len(waiting)

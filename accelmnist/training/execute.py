@@ -152,6 +152,7 @@ class Training:
     def _open(self) -> None:
         """Show and save what is there of a run that waited."""
         run = self.run
+        self.audit.replay_apart()  # torch is imported now
         run.open()
         run.observer.training_begins()
         if run.request.save_every and self.epochs:

@@ -18,20 +18,23 @@ fixed order, within roundings.
 Between epochs, weights and state have to stay the same to the bit, in every epoch, and the first epoch has to begin
 with the weights that the seed gives: so nothing happens beside the steps.
 
-Copies are made with the clock stopped. They are replayed when the training is over, or when they take too much memory.
+Copies are made with the clock stopped. They are replayed when the training is over, or when they take too much memory;
+or already while torch is imported, by a process of their own: that takes one processor, and the interpreter's lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +47,9 @@ from accelmnist.engines.contract import Snapshot
 from accelmnist.engines.plan import Floats
 from accelmnist.training.loop import Steps
 from accelmnist.training.reference.witness import ROUNDOFF, SMALL, U32, Witness, first_weights
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Value = TypeVar("Value")
 Pair = tuple[Value, Value]
@@ -65,7 +71,7 @@ class Extent:
     calls: int
 
 
-WHOLE, BRIEF = Extent(16, 3, 8), Extent(2, 1, 1)
+WHOLE, BRIEF = Extent(16, 3, 4), Extent(2, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,7 @@ class Audit(Watch):
         self.breaks: list[str] = []
         self._found = _Findings()
         self._waiting: list[Window] = []
+        self._apart: _Apart | None = None
         self._losses: list[Floats] = []
         self._last: Snapshot | None = None  # what the epoch before ended with
         self._resumes: Mapping[str, str] = {}  # the digests of that, if it was in another process
@@ -259,7 +266,7 @@ class Audit(Watch):
         if not is_same or any(not _same(part, other.get(name)) for name, part in one.items()):
             limit = min(_CALL_ROUNDINGS * ROUNDOFF[self.config.execution.precision], 0.05)
             self._found.calls.see(
-                _apart(before, one, other) / limit, f"{len(steps)} steps from {self.place(steps.start)}"
+                _difference(before, one, other) / limit, f"{len(steps)} steps from {self.place(steps.start)}"
             )
 
     def begin(self, epoch: int, now: Snapshot) -> None:
@@ -319,27 +326,43 @@ class Audit(Watch):
 
     # --- when it is over
 
+    def replay_apart(self) -> None:
+        """Begin to replay the steps that wait in a process of its own, where one can be split off this one."""
+        # Elsewhere than on Linux, or beside torch's threads, a process that was split off can't count on its libraries.
+        is_safe = sys.platform == "linux" and "torch" not in sys.modules
+        if self._waiting and self._apart is None and is_safe:
+            self._apart, self._waiting = _Apart(self, self._waiting), []
+
     def replay(self) -> None:
         """Replay the steps that wait, side by side on the threads of the run, with a thread of arithmetic each."""
+        if self._apart is not None:
+            apart, self._apart = self._apart, None
+            taken = apart.result()
+            self._waiting = self._waiting if taken else [*apart.windows, *self._waiting]
+            self._take(apart.windows, *(taken or ([], 0.0)))
+        windows, self._waiting = self._waiting, []
+        self._take(windows, *self.distances(windows, threads_in_force(self.config.execution.threads)))
+
+    def distances(self, windows: Sequence[Window], threads: int) -> tuple[list[dict[str, float]], float]:
+        """How far each of `windows` is from right, and the seconds that it took to find out."""
         from threadpoolctl import threadpool_limits  # here: it looks through all loaded libraries
 
         started = time.perf_counter()
-        windows, self._waiting = self._waiting, []
-        threads = threads_in_force(self.config.execution.threads)
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-            for window, distances in zip(windows, pool.map(self._distances, windows), strict=True):
-                self._take(window, distances)
-        self.replayed += len(windows)
-        self.replay_s += time.perf_counter() - started
+            found = list(pool.map(self._distances, windows))
+        return found, time.perf_counter() - started
 
     def _distances(self, window: Window) -> dict[str, float]:
         with np.errstate(all="ignore"):  # what overflows is infinitely far
             return self.witness.distances(window.step, window.before, window.after, window.loss)
 
-    def _take(self, window: Window, distances: Mapping[str, float]) -> None:
-        for name, ratio in distances.items():
-            kind = self._found.loss if name == "loss" else self._found.state if "/" in name else self._found.weights
-            kind.see(ratio, f"{name} of {self.place(window.step)}")
+    def _take(self, windows: Sequence[Window], found: Sequence[Mapping[str, float]], seconds: float) -> None:
+        for window, distances in zip(windows, found, strict=False):
+            for name, ratio in distances.items():
+                kind = self._found.loss if name == "loss" else self._found.state if "/" in name else self._found.weights
+                kind.see(ratio, f"{name} of {self.place(window.step)}")
+        self.replayed += len(found)
+        self.replay_s += seconds
 
     def finish(self, weights: Snapshot, losses: Floats) -> None:
         """Hold the network's `weights`, and the `losses` that the run tells, to what was seen, to the bit."""
@@ -387,7 +410,34 @@ class Audit(Watch):
         return AuditSummary(steps=self.replayed, of_steps=total, lasting_share=share, replay_s=self.replay_s)
 
 
-def _apart(before: Snapshot, one: Snapshot, other: Snapshot) -> float:
+class _Apart:
+    """A copy of this process that replays `windows` of `audit` on one thread."""
+
+    def __init__(self, audit: Audit, windows: Sequence[Window]) -> None:
+        from multiprocessing import get_context  # here: few need it
+
+        self.windows = windows
+        context = get_context("fork")
+        self._reader, writer = context.Pipe(duplex=False)
+        self._process = context.Process(target=self._run, args=(audit, writer), daemon=True)
+        self._process.start()
+        writer.close()
+
+    def _run(self, audit: Audit, writer: Connection) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whose answer is awaited has its own way to stop
+        writer.send(audit.distances(self.windows, threads=1))
+
+    def result(self) -> tuple[list[dict[str, float]], float] | None:
+        """What `Audit.distances` gave; None if the process ended without."""
+        try:
+            found: tuple[list[dict[str, float]], float] = self._reader.recv()
+        except EOFError:
+            return None
+        self._process.join()
+        return found
+
+
+def _difference(before: Snapshot, one: Snapshot, other: Snapshot) -> float:
     """How far two ends of the same steps are apart, over what these changed: the largest over all tensors."""
     far = 0.0
     for name, start in before.items():
