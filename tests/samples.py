@@ -66,7 +66,9 @@ def sample_record(
         peak_memory_bytes=612_400_000,
         metrics=metrics,
         mistakes=sample_mistakes(mistakes, metrics),
-        reference=ReferenceRun(metrics=sample_metrics(seed=1), train_s=2.68, images_per_s=111_700.0)
+        reference=ReferenceRun(
+            metrics=sample_metrics(seed=1), train_s=epochs * images / 111_700.0, images_per_s=111_700.0
+        )
         if reference
         else None,
         verdict=sample_verdict(passed=passed),
