@@ -58,7 +58,10 @@ def make_run(folder: Path, model: MLP, made: Planted, *, data: str | None = None
     record = sample_record()
     config = replace(record.config, model=model.config, data=DataConfig(folder=data))
     folder.mkdir()
-    save_record(replace(record, config=config, metrics=compute_metrics(confusion)), folder)
+    metrics = compute_metrics(confusion)
+    summary = replace(record.data, test_images=metrics.images)
+    whole = replace(record, config=config, parameters=model.config.parameters, data=summary)
+    save_record(replace(whole, metrics=metrics, mistakes=(), reference=None), folder)
     save_model(model, folder / MODEL_NAME, class_names=DIGIT_NAMES, dataset="mnist")
 
 
