@@ -94,7 +94,8 @@ class FaultySteps(EagerSteps):
     def train_epoch(self, epoch: DeviceEpoch) -> torch.Tensor:
         epoch = self.faults.get("epoch", lambda epoch, number: epoch)(epoch, self.epoch_number)
         self.epoch_number += 1
-        return super().train_epoch(epoch)
+        losses: torch.Tensor = self.faults.get("losses", lambda losses: losses)(super().train_epoch(epoch))
+        return losses
 
 
 def faulty_engine(**faults: Callable[..., Any]) -> type[EagerEngine]:
@@ -162,6 +163,7 @@ TRAINING_FAULTS: dict[str, dict[str, Any]] = {
     "a bias never updated": {"gradients": no_bias_update},
     "labels off by one in one batch": {"upload": wrong_labels_in_one_batch},
     "a learning rate one step stale": {"epoch": stale_rates},
+    "losses told one step late": {"losses": lambda losses: losses.roll(1)},
     "half of every batch ignored": {"epoch": half_a_batch},
     "one epoch's order repeated": {"plan": repeated_order},
     "training images without their lowest bit": {"upload": wrong_scale},
@@ -173,6 +175,7 @@ CAUGHT_BY = {
     "a bias never updated": "audited optimizer state",
     "labels off by one in one batch": "audited optimizer state",
     "a learning rate one step stale": "calls of many steps",
+    "losses told one step late": "calls of many steps",
     "half of every batch ignored": "audited losses",
     "one epoch's order repeated": "audited losses",
     "training images without their lowest bit": "audited losses",

@@ -8,8 +8,9 @@ The promise. With the steps of a training cut into n equal parts and one drawn f
 of the steps, whichever they are, is found with a probability of at least 1 - (1 - p)^n. One that lasts for a share p
 of them is missed with (2 - p n)^3 / 6 where p n is from 1 to 2, and never beyond: with 67, whatever lasts for 2 % of
 the steps is found in 95 % of trainings. Added to them are the first 16 steps, an epoch's last step with its successor's
-first, three times at most, and a step of every epoch that has none. It holds for faults beyond rounding: in 16 bits
-a gradient that is 10 % too large is not beyond it, in float32 one that is 1 % too large is by far.
+first, three times at most, a step of every epoch that has none, and in fp16 every 2000th, at which the scale grows. It
+holds for faults beyond rounding: in 16 bits a gradient that is 10 % too large is not beyond it, in float32 one that is
+1 % too large is by far.
 
 An engine runs many steps a call, and might do in a row what it doesn't do one by one. So some calls of 2 to 64 steps
 are run again from where they began, step by step, and have to end alike: to the bit, or on a device that adds in no
@@ -46,7 +47,7 @@ from accelmnist.device import free_memory_bytes, threads_in_force
 from accelmnist.engines.contract import Snapshot
 from accelmnist.engines.plan import Floats
 from accelmnist.training.loop import Steps
-from accelmnist.training.reference.witness import ROUNDOFF, SMALL, U32, Witness, first_weights
+from accelmnist.training.reference.witness import GROWTH_INTERVAL, ROUNDOFF, SMALL, U32, Witness, first_weights
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -57,6 +58,7 @@ Pair = tuple[Value, Value]
 _LONGEST_CALL = 64
 _SURE = 0.95
 _MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the free memory; a brief audit's are 16 MB
+_LEAST_LOSS = 0.1
 _CALL_ROUNDINGS = 1000.0  # by which two ends of a call may differ, over what it changed
 _AVERAGE = "average/"
 _FRESH = {"scalar/count": 0.0, "scalar/scale": 2.0**13, "scalar/good_steps": 0.0}
@@ -230,6 +232,8 @@ class Audit(Watch):
         rng, per_epoch, epochs = np.random.default_rng(), self.witness.steps, config.training.epochs
         extent = BRIEF if brief else WHOLE
         steps = draw_steps(per_epoch, epochs, windows, rng, extent)
+        if windows and config.execution.precision == "fp16":
+            steps = np.union1d(steps, np.arange(GROWTH_INTERVAL - 1, per_epoch * epochs, GROWTH_INTERVAL))
         super().__init__(per_epoch, steps.tolist(), draw_calls(per_epoch, epochs, rng, extent) if windows else [])
         self.replayed, self.replay_s, self._calls_held = 0, 0.0, 0
         self.breaks: list[str] = []
@@ -265,9 +269,8 @@ class Audit(Watch):
         (one, other), is_same = ends, _same(*losses)
         if not is_same or any(not _same(part, other.get(name)) for name, part in one.items()):
             limit = min(_CALL_ROUNDINGS * ROUNDOFF[self.config.execution.precision], 0.05)
-            self._found.calls.see(
-                _difference(before, one, other) / limit, f"{len(steps)} steps from {self.place(steps.start)}"
-            )
+            apart = max(_difference(before, one, other), _losses_apart(*losses))
+            self._found.calls.see(apart / limit, f"{len(steps)} steps from {self.place(steps.start)}")
 
     def begin(self, epoch: int, now: Snapshot) -> None:
         """An epoch has to begin with what the one before ended with, and the first with the seed's weights."""
@@ -450,6 +453,13 @@ def _difference(before: Snapshot, one: Snapshot, other: Snapshot) -> float:
 def _digest(numbers: NDArray[Any]) -> str:
     """Of `numbers` as float32, whichever type they have in this process."""
     return hashlib.blake2b(np.ascontiguousarray(numbers, dtype=np.float32).data, digest_size=8).hexdigest()
+
+
+def _losses_apart(one: Floats, other: Floats) -> float:
+    """How far two calls' losses are apart, over their mean; a small one's rounding is that of its logits."""
+    if len(one) != len(other):
+        return math.inf
+    return float(np.abs(one - other).max()) / max(float(np.abs(other).mean()), _LEAST_LOSS)
 
 
 def _same(expected: NDArray[Any], found: NDArray[Any] | None) -> bool:

@@ -45,6 +45,7 @@ Arrays = Mapping[str, NDArray[Any]]
 U32 = 2.0**-24
 ROUNDOFF: dict[Precision, float] = {"fp32": U32, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 _FP16_SMALLEST, _FP16_LARGEST = 2.0**-24, 65504.0
+GROWTH_INTERVAL = 2000  # steps in a row that fit, after which fp16's scale is doubled
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _ROWS = 4096  # images at a time
 _BLOCK = 1 << 14  # numbers of a matrix at a time
@@ -469,11 +470,11 @@ def _scale_distance(before: Arrays, after: Arrays, least: float, most: float) ->
     """Whether fp16 left a step out, and how far its scale is from right.
 
     Its largest scaled gradient is from `least` to `most`. A step whose gradients overflow is left out and halves the
-    scale; 2000 good ones in a row double it.
+    scale; enough good ones in a row double it.
     """
     scale, good = _scalar(before, "scalar/scale", 1.0), _scalar(before, "scalar/good_steps", 0.0) + 1
     found = _scalar(after, "scalar/scale", math.nan), _scalar(after, "scalar/good_steps", math.nan)
-    left_out, grown = (scale / 2, 0.0), ((scale * 2, 0.0) if good >= 2000 else (scale, good))
+    left_out, grown = (scale / 2, 0.0), ((scale * 2, 0.0) if good >= GROWTH_INTERVAL else (scale, good))
     is_left_out = found == left_out and not most < _FP16_LARGEST
     return is_left_out, 0.0 if is_left_out or (found == grown and not least > _FP16_LARGEST) else math.inf
 
