@@ -73,7 +73,7 @@ class Extent:
     calls: int
 
 
-WHOLE, BRIEF = Extent(16, 3, 4), Extent(2, 1, 1)
+WHOLE, BRIEF = Extent(16, 3, 3), Extent(2, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,11 @@ def draw_steps(steps: int, epochs: int, windows: int, rng: np.random.Generator, 
 
 
 def draw_calls(steps: int, epochs: int, rng: np.random.Generator, extent: Extent) -> list[range]:
-    """Rows of steps, each within an epoch, of which none meet: short and long ones alike, in many epochs."""
+    """Rows of steps, each within an epoch, of which none meet: of several one of 64 steps, others as short as long."""
     calls: list[range] = []
     for epoch in np.resize(rng.permutation(epochs), extent.calls):
-        length = min(int(2 * ((_LONGEST_CALL + 1) / 2) ** rng.random()), steps)
+        drawn = int(2 * ((_LONGEST_CALL + 1) / 2) ** rng.random()) if calls or extent.calls == 1 else _LONGEST_CALL
+        length = min(drawn, steps)
         start = int(epoch * steps + rng.integers(steps - length + 1))
         if length > 1 and all(start >= call.stop or start + length <= call.start for call in calls):
             calls.append(range(start, start + length))
