@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from accelmnist.core.config import RECIPES, RunConfig
 from accelmnist.core.files import encode
 from accelmnist.core.records import load_record
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.recount import load_bench
 from accelmnist.show.bench.page import bench_note
 from accelmnist.show.render.markdown import render_markdown
+from accelmnist.training.reference.tolerances import CELLS_OF_ERROR, SEED_SPREAD
 from bench.peers.record import PeersRecord
 from bench.peers.record import load_record as load_peers
 from bench.peers.start.table import start_sentence
@@ -211,6 +213,24 @@ def test_what_the_text_says_of_the_pages_is_there() -> None:
     inside = re.search(r"\*\*(\d+ of \d+ ratios lie within their intervals)", agreed())
     assert inside is not None
     assert inside[1] in text
+
+
+def test_defaults_recipes_and_limits_are_those_that_their_records_chose() -> None:
+    found = msgspec.json.decode((RESULTS / "defaults.json").read_bytes(), type=choose_defaults.Search)
+    options = choose_defaults._options(command_of("defaults.md")[3:])
+    rows = choose_defaults.rows(choose_defaults.candidates(options), options.seeds, found)
+    config = choose_defaults.choose(rows).candidate.config(RunConfig().training.seed)
+    assert (config.model, config.training) == (RunConfig().model, RunConfig().training)
+    found = msgspec.json.decode((RESULTS / "recipe-search.json").read_bytes(), type=choose_defaults.Search)
+    seeds = option("recipe-search.md", "--seeds")
+    for recipe in RECIPES.values():
+        best = recipe_search.chosen(recipe, recipe_search.rows(recipe, seeds, found), seeds)
+        assert best is not None
+        assert (best.config.model, best.config.training) == (recipe.model, recipe.training)
+    spreads = [one["spread"] for one in kept("seed-spread.json")["configurations"]]
+    limits = {f"{score.replace(' ', '_').lower()}_in_binomial_sd": limit for score, limit in SEED_SPREAD.items()}
+    for name, limit in (limits | {"cells_max_of_error": CELLS_OF_ERROR}).items():
+        assert limit - 0.02 < max(spread[name] for spread in spreads) <= limit
 
 
 def test_the_tables_say_what_a_reader_has_to_know() -> None:
