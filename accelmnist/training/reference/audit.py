@@ -4,13 +4,13 @@ A training amplifies every rounding, so two right ones part after some epochs an
 does not: from the run's own weights and optimizer state before it, what it must leave is known to some roundings. So
 both are kept before and after steps that the engine can't know, and each is replayed (see `witness`).
 
-The promise. With the steps of a training cut into n equal parts and one drawn from each, a fault that touches a share p
-of the steps, whichever they are, is found with a probability of at least 1 - (1 - p)^n. One that lasts for a share p
-of them is missed with (2 - p n)^3 / 6 where p n is from 1 to 2, and never beyond: with 67, whatever lasts for 2 % of
-the steps is found in 95 % of trainings. Added to them are the first 16 steps, an epoch's last step with its successor's
-first, three times at most, a step of every epoch that has none, and in fp16 every 2000th, at which the scale grows. It
-holds for faults beyond rounding: in 16 bits a gradient that is 10 % too large is not beyond it, in float32 one that is
-1 % too large is by far.
+The promise. With the steps of a training cut into n equal parts, from a beginning drawn by chance, and one drawn from
+each, a fault that touches a share p of the steps, whichever they are, is found with a probability of at least
+1 - (1 - p)^n. One that lasts for a share p of them is missed with (2 - p n)^3 / 6 where p n is from 1 to 2, and never
+beyond: with 67, whatever lasts for 2 % of the steps, wherever they are, is found in 95 % of trainings. Added to them
+are the first 16 steps, an epoch's last step with its successor's first, three times at most, a step of every epoch that
+has none, and in fp16 every 2000th, at which the scale grows. It holds for faults beyond rounding: in 16 bits a gradient
+that is 10 % too large is not beyond it, in float32 one that is 1 % too large is by far.
 
 An engine runs many steps a call, and might do in a row what it doesn't do one by one. So some calls of 2 to 64 steps
 are run again from where they began, step by step, and have to end alike: to the bit, or on a device that adds in no
@@ -100,8 +100,9 @@ def draw_steps(steps: int, epochs: int, windows: int, rng: np.random.Generator, 
         return np.arange(total)
     if windows == 0:
         return np.arange(0)
-    bounds = np.linspace(0, total, windows + 1)
-    drawn = np.minimum(bounds[:-1] + rng.random(windows) * np.diff(bounds), total - 1).astype(np.int64)
+    # The parts begin anywhere and go round, or a fault that lies in halves of two would be found less often.
+    drawn = (np.arange(windows) + rng.random() + rng.random(windows)) * total / windows % total
+    drawn = np.minimum(drawn, total - 1).astype(np.int64)
     borders = steps * rng.permutation(np.arange(1, epochs))[: extent.borders]
     chosen = np.concatenate([np.arange(min(extent.first, total)), drawn, borders - 1, borders])
     bare = np.setdiff1d(np.arange(epochs), chosen // steps)
