@@ -241,9 +241,12 @@ def _check_result(regions: Sequence[Region], anchor: Anchor) -> list[Check]:
 
 
 def _check_clock(regions: Sequence[Region]) -> Check:
-    """The error that is passed in a quarter of the regions, or in four: those may be disturbed."""
+    """The error that is passed in half of the regions, or in four: those may be disturbed.
+
+    Another process may take the processor between the readings of two clocks; a wrong clock is wrong in all regions.
+    """
     errors = sorted(max(region.clock_gap_s - _READING_S, 0.0) / region.seconds for region in regions)
-    spared = max(_MAY_BE_DISTURBED, len(errors) // 4)
+    spared = max(_MAY_BE_DISTURBED, len(errors) // 2)
     return Check.at_most(
         "error of the clock",
         errors[-1 - spared] if len(errors) > spared else 0.0,
