@@ -17,11 +17,11 @@ from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines.contract import Job
 from accelmnist.engines.eager import EagerEngine
-from accelmnist.engines.plan import TrainingPlan
+from accelmnist.engines.plan import Floats, TrainingPlan
 from accelmnist.measure import timed_case as sampling
 from accelmnist.measure.timed_case import seconds_of
 from accelmnist.training import loop
-from accelmnist.training.loop import EpochResult, WeightAverage, prepare, train
+from accelmnist.training.loop import EpochResult, EpochSteps, WeightAverage, prepare, train
 from accelmnist.training.reference.chain import check_epochs
 
 GPU = Device("cuda:0", "a GPU that only exists here", "for the test")
@@ -146,3 +146,20 @@ def test_a_part_that_is_made_off_the_clock_is_found(
     ]
     counts = [check_epochs(RunRecord(), np.zeros(0, np.float32), (), off).value for off in ((), results[0].faults)]
     assert counts[1] == counts[0] + 1
+
+
+def test_steps_that_run_off_the_clock_are_found(synthetic: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the work is done before the clock starts: the speed would be twice as high."""
+
+    def run(self: EpochSteps, part: slice) -> Floats:
+        steps = self.epoch[part]
+        half = len(steps) // 2
+        before = self.runner.download(self.runner.train_epoch(steps[:half]))
+        with self.clock:
+            losses = self.runner.train_epoch(steps[half:])
+        return np.concatenate([before, self.runner.download(losses)])
+
+    monkeypatch.setattr(EpochSteps, "run", run)
+    whole = len(synthetic.train) // 512
+    fault = f"{whole - whole // 2} of its {whole} steps were run by the clock"
+    assert [result.faults for result in epochs_of(synthetic)] == [(f"epoch 1: {fault}",), (f"epoch 2: {fault}",)]

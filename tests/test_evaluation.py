@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from accelmnist.core.config import ModelConfig
+from accelmnist.core.config import ModelConfig, Precision
 from accelmnist.data.types import Dataset, ImageSet, upload
-from accelmnist.device import Device
+from accelmnist.device import Device, resolve
 from accelmnist.engines.model import MLP
 from accelmnist.training.evaluation import accuracy_of, confident_mistakes, evaluate
+from accelmnist.training.reference.answers import check_answers
+from accelmnist.training.reference.tolerances import tolerances
 from tests.rounding import SUM_ERROR, assert_logits
 
 pytestmark = pytest.mark.numeric
@@ -65,3 +67,14 @@ def test_the_set_stays_bytes_on_the_device(device: Device, synthetic: Dataset) -
     assert (uploaded.images.dtype, uploaded.labels.dtype) == (torch.uint8, torch.int64)
     assert uploaded.images.shape == (512, 784)
     assert uploaded.images.device.type == device.kind
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_sixteen_bits_that_are_float32_are_found(precision: Precision, synthetic: Dataset) -> None:
+    model, device, limits = MLP(ModelConfig(hidden=(16,)), seed=3), resolve("cpu"), tolerances(precision)
+
+    def failed(computed_in: Precision) -> list[str]:
+        found = evaluate(model, upload(synthetic.test, device), device=device, precision=computed_in)
+        return [check.name for check in check_answers(model, synthetic.test, found, limits) if not check.passed]
+
+    assert (failed(precision), failed("fp32")) == ([], ["16 bits"])

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from accelmnist.engines.model import MLP
 
+Call = tuple[int, float, float]  # of an engine: its steps, and when it began and ended
+
 _TRAINED = "trained"  # in a saved state: the weights that training goes on from
 
 
@@ -158,15 +160,30 @@ def train(
     plan = TrainingPlan(job.config, len(job))
     average = average or average_of(job)
     for number in range(first_epoch, job.config.training.epochs):
-        losses, clock = _timed_epoch(runner, job, plan, number, average, audit)
+        calls: list[Call] = []
+        losses, clock = _timed_epoch(_noted(runner, calls), job, plan, number, average, audit)
         check_finite(losses, job.config, first_step=number * plan.steps)
         accuracy = None if probe is None else accuracy_by(runner, job, probe)
         figures = plan.figures(number, losses, train_s=clock.seconds, accuracy=accuracy)
-        faults = tuple(f"epoch {number + 1}: {fault}" for fault in _faults_of_time(clock, job, plan, average))
+        faults = tuple(f"epoch {number + 1}: {fault}" for fault in _faults_of_time(clock, job, plan, average, calls))
         yield EpochResult(figures, losses, clock.least_s, clock.most_s, faults)
 
 
-def _faults_of_time(clock: Stopwatch, job: Job, plan: TrainingPlan, average: WeightAverage | None) -> Iterator[str]:
+def _noted(runner: Runner, calls: list[Call]) -> Runner:
+    """`runner`, whose every call is added to `calls`."""
+
+    def train_epoch(part: Epoch[Any]) -> Any:
+        began = time.perf_counter()
+        losses = runner.train_epoch(part)
+        calls.append((len(part), began, time.perf_counter()))
+        return losses
+
+    return replace(runner, train_epoch=train_epoch)
+
+
+def _faults_of_time(
+    clock: Stopwatch, job: Job, plan: TrainingPlan, average: WeightAverage | None, calls: Sequence[Call]
+) -> Iterator[str]:
     """What was made of an epoch while its `clock` stood still, and the threads that are not those asked for."""
     made = {"order": plan.made_at}
     if job.augmentation is not None:
@@ -174,6 +191,9 @@ def _faults_of_time(clock: Stopwatch, job: Job, plan: TrainingPlan, average: Wei
     if average is not None:
         made["average"] = average.taken_at
     yield from (f"its {part} was made off the clock" for part, at in made.items() if not clock.ran(at))
+    timed = sum(steps for steps, *moments in calls if all(map(clock.ran, moments)))
+    if timed != plan.steps:
+        yield f"{timed} of its {plan.steps} steps were run by the clock"
     asked = job.config.execution.threads
     if asked and (threads := threads_in_force(asked)) != asked:
         yield f"there were {threads} threads, and not {asked}"

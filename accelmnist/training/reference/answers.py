@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import CLASSES, ModelConfig, Output
+from accelmnist.core.config import AMP_PRECISIONS, CLASSES, ModelConfig, Output
 from accelmnist.core.metrics import Metrics
 from accelmnist.core.records import Check, EpochFigures, Mistake
 from accelmnist.training.reference import witness
@@ -33,6 +33,7 @@ _MEASURED = 200  # images that tell how far rounding moves a network
 _ROUNDINGS = 8  # inputs and what lies between the layers are rounded as well; 4.4 was measured
 _LAST_DIGITS = 1e-9  # of a count that was divided and multiplied
 _MOST_MISTAKES = 25
+_NOTHING = 1e-12  # no error, over the largest logit
 _SCORE_ROUNDING = 1e-5  # of float32's exponentials of logits up to 100
 
 
@@ -64,10 +65,24 @@ def check_answers(model: MLP, test: ImageSet, evaluation: Evaluation, limits: To
     reason = f"against float64 in NumPy: {limit.reason}"
     return [
         Check.at_most("logits", error, limit.limit, detail="over the largest logit", reason=reason, group="answers"),
+        *([_check_rounded(error)] if limits in map(tolerances, AMP_PRECISIONS) else []),
         _check_predictions(exact, evaluation, 2 * limit.limit * scale),
         _check_counts(labels, evaluation),
         _check_loss(model.config.output, labels, evaluation),
     ]
+
+
+def _check_rounded(error: float) -> Check:
+    """Logits of 16 bits err by more than float32's may: where they don't, it was float32 that computed."""
+    allowed = tolerances("fp32").logits.limit
+    return Check.at_most(
+        "16 bits",
+        allowed / max(error, _NOTHING),
+        1.0,
+        detail="float32's limit over the error of the logits",
+        reason="what errs as little as float32 was not computed in 16 bits: it rounds a thousand times as much",
+        group="answers",
+    )
 
 
 def _check_predictions(exact: Floats, evaluation: Evaluation, limit: float) -> Check:

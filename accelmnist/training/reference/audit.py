@@ -12,9 +12,9 @@ are the first 16 steps, an epoch's last step with its successor's first, three t
 has none, and in fp16 every 2000th, at which the scale grows. It holds for faults beyond rounding: in 16 bits a gradient
 that is 10 % too large is not beyond it, in float32 one that is 1 % too large is by far.
 
-An engine runs many steps a call, and might do in a row what it doesn't do one by one. So some calls of 2 to 64 steps
-are run again from where they began, step by step, and have to end alike: to the bit, or on a device that adds in no
-fixed order, within roundings.
+An engine runs many steps a call, and might do in a row what it doesn't do one by one. So some calls of 2 to 64 steps,
+and one as long as the longest of the training, are run again from where they began, step by step, and have to end
+alike: to the bit, or on a device that adds in no fixed order, within roundings.
 
 Between epochs, weights and state have to stay the same to the bit, in every epoch, and the first epoch has to begin
 with the weights that the seed gives: so nothing happens beside the steps.
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 Pair = tuple[Value, Value]
 
-_LONGEST_CALL = 64
+_LONG_CALL = 64
+_PARTS = 32  # of a training: with the default windows, no call is longer than one of them
 _SURE = 0.95
 _MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the free memory; a brief audit's are 16 MB
 _LEAST_LOSS = 0.1
@@ -110,10 +111,13 @@ def draw_steps(steps: int, epochs: int, windows: int, rng: np.random.Generator, 
 
 
 def draw_calls(steps: int, epochs: int, rng: np.random.Generator, extent: Extent) -> list[range]:
-    """Rows of steps, each within an epoch, of which none meet: of several one of 64 steps, others as short as long."""
-    calls: list[range] = []
+    """Rows of steps, each within an epoch, of which none meet: of several one is long, others as short as long.
+
+    The long one is of 64 steps, or of a 32nd of all: longer calls than that the steps drawn leave no room for.
+    """
+    longest, calls = max(_LONG_CALL, steps * epochs // _PARTS), list[range]()
     for epoch in np.resize(rng.permutation(epochs), extent.calls):
-        drawn = int(2 * ((_LONGEST_CALL + 1) / 2) ** rng.random()) if calls or extent.calls == 1 else _LONGEST_CALL
+        drawn = int(2 * ((_LONG_CALL + 1) / 2) ** rng.random()) if calls or extent.calls == 1 else longest
         length = min(drawn, steps)
         start = int(epoch * steps + rng.integers(steps - length + 1))
         if length > 1 and all(start >= call.stop or start + length <= call.start for call in calls):
