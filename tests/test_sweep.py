@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from accelmnist.core.errors import OutputError, StoppedError
 from accelmnist.core.files import sole_writer
 from accelmnist.core.records import load_record
 from accelmnist.data.synthetic import make_synthetic
-from accelmnist.data.types import Dataset
+from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.sweep import session
 from accelmnist.sweep.record import SweepRecord, save_sweep
 from accelmnist.sweep.recount import load_sweep
-from accelmnist.sweep.schedule import SweepObserver, trainings_done
+from accelmnist.sweep.schedule import PlannedTrial, SweepObserver, trainings_done
 from accelmnist.sweep.session import SweepRequest, execute_sweep
 from tests.sweep_samples import sweep_config, sweep_record, with_winner
 
@@ -346,3 +347,57 @@ def test_json_is_the_record_and_nothing_else(capsys: pytest.CaptureFixture[str])
     assert document["winner"]["folder"] is None
     assert "trainings" in captured.err
     assert not Path("results").exists()
+
+
+def judge_by_training_images(patch: pytest.MonkeyPatch) -> None:
+    whole = session.train_trials
+    patch.setattr(
+        session,
+        "train_trials",
+        lambda trials, training, _probe, *rest, **named: whole(trials, training, training, *rest, **named),
+    )
+
+
+def split_otherwise(patch: pytest.MonkeyPatch) -> None:
+    whole = session.split_validation
+    patch.setattr(session, "split_validation", lambda labels, count, *, seed: whole(labels, count, seed=seed + 1))
+
+
+def train_in_another_order(patch: pytest.MonkeyPatch) -> None:
+    whole = session.train_trials
+    patch.setattr(
+        session,
+        "train_trials",
+        lambda trials, training, probe, *rest, **named: whole(
+            trials, ImageSet(training.images[::-1].copy(), training.labels[::-1].copy()), probe, *rest, **named
+        ),
+    )
+
+
+def train_another(patch: pytest.MonkeyPatch) -> None:
+    whole = PlannedTrial.run_config
+
+    def other(self: PlannedTrial, record: SweepRecord) -> Any:
+        config = whole(self, record)
+        return replace(config, model=replace(config.model, activation="tanh"))
+
+    patch.setattr(PlannedTrial, "run_config", other)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "fault"),
+    [
+        (judge_by_training_images, "accuracy by epoch"),
+        (split_otherwise, "accuracy by epoch"),
+        (train_in_another_order, "audited"),
+        (train_another, "another network or training"),
+    ],
+)
+def test_a_sweep_whose_trainings_are_wrong_fails(
+    breaks: Callable[[pytest.MonkeyPatch], None], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(monkeypatch)
+    assert invoke([*SMALL, "--out", "out", "--quiet"]) == 1
+    failures = load_sweep(Path("out")).winner.verdict.failures
+    assert [check.name for check in failures] == ["trainings of the sweep"]
+    assert fault in failures[0].detail

@@ -25,7 +25,7 @@ from accelmnist.core.config import check_fits
 from accelmnist.core.errors import ConfigError, OutputError, StoppedError
 from accelmnist.core.files import make_folder
 from accelmnist.core.metrics import wilson_interval
-from accelmnist.core.records import EpochFigures, RunRecord, Status, finished_run
+from accelmnist.core.records import EpochFigures, RunRecord, Status, Verdict, finished_run
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import split_validation, summary_of
 from accelmnist.data.types import Dataset, ImageSet
@@ -34,6 +34,7 @@ from accelmnist.engines.choose import choose_engine
 from accelmnist.engines.model import MLP
 from accelmnist.sweep.conclusion import best_of, conclude, with_tuned_rates
 from accelmnist.sweep.plan import VALIDATION_SHARE, Candidate, SweepConfig, candidates
+from accelmnist.sweep.proof import TrainingsProof
 from accelmnist.sweep.record import WINNER_FOLDER, CandidateResult, SweepRecord, SweepTrial, Winner, save_sweep
 from accelmnist.sweep.recount import recount_sweep
 from accelmnist.sweep.schedule import (
@@ -94,6 +95,7 @@ class _Session:
         self.record = _first_record(request, self.setup, dataset)
         self.spent_before_s = self.record.elapsed_s
         self.config = self.record.config
+        self.proof = TrainingsProof(self.training, self.config.data.validation, seed=self.config.training.seed)
         self.folder: Path | None = None  # from when there is something to save
 
     def execute(self) -> tuple[SweepRecord, RunRecord | None]:
@@ -122,6 +124,7 @@ class _Session:
         kept, held_out = split_validation(
             self.training.labels, self.config.data.validation, seed=self.config.training.seed
         )
+        self.proof.draw(by_key)
         for result in train_trials(
             [Trial(key=key, config=planned.run_config(self.record)) for key, planned in by_key.items()],
             self.training.part(kept),
@@ -130,12 +133,15 @@ class _Session:
             workers=self.request.workers,
             should_stop=self.request.should_stop,
             on_epoch=lambda *_: self.observer.epoch_done(),
+            # One graph of a GPU audits all of its trainings, or none.
+            audit=self.proof.audit_of if self.setup.device.kind == "cpu" else lambda _trial: None,
         ):
             self._keep(by_key[result.key], result)
 
     def _keep(self, planned: PlannedTrial, result: TrialResult) -> None:
         candidates = list(self.record.candidates)
         before = candidates[planned.candidate]
+        self.proof.hold(result, planned, before, planned.run_config(self.record))
         candidates[planned.candidate] = replace(before, trials=(*before.trials, _recorded(planned, result)))
         self._update(replace(self.record, candidates=tuple(candidates)))
         self.observer.trial_done(self.record)
@@ -150,7 +156,11 @@ class _Session:
             return self.record, None
         self.observer.stage("training the winner on all training images")
         run = self._retrain_winner(best)
-        self._update(replace(self.record, winner=_winner(best, run, self.folder)))
+        winner = _winner(best, run, self.folder)
+        verdict = winner.verdict
+        if verdict is not None:
+            verdict = Verdict.of(verdict.reference, (*verdict.checks, self.proof.check()))
+        self._update(replace(self.record, winner=replace(winner, verdict=verdict)))
         recount_sweep(self.record)
         self._end("done", None)
         return self.record, run

@@ -1,0 +1,70 @@
+"""What a sweep proves of its trainings, beside the verdict on its winner's run.
+
+The images are split once more by the specification, and the accuracy of every training is counted anew from its weights
+on those that are held out, by the network that the candidate names. On a CPU one training, drawn by chance each time
+that some begin, is audited as well: steps of it are replayed from the images that are not held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import SystemRandom
+
+from accelmnist.core.config import RunConfig
+from accelmnist.core.records import Check
+from accelmnist.data.types import ImageSet
+from accelmnist.sweep.record import CandidateResult
+from accelmnist.sweep.schedule import PlannedTrial
+from accelmnist.sweep.trials import Trial, TrialResult
+from accelmnist.training.reference.answers import check_accuracies
+from accelmnist.training.reference.audit import Audit
+from accelmnist.training.reference.images import split_indexes
+from accelmnist.training.reference.tolerances import tolerances
+
+_WINDOWS = 16
+
+
+class TrainingsProof:
+    """Holds the trainings of a sweep to their weights and its `images`, of which so many are `held_out` by `seed`."""
+
+    def __init__(self, images: ImageSet, held_out: int, *, seed: int) -> None:
+        kept, chosen = split_indexes(images.labels, held_out, seed=seed)
+        self.training, self.probe = images.part(kept), images.part(chosen)
+        self.faults: list[str] = []
+        self.held, self._drawn = 0, ""
+
+    def draw(self, keys: Iterable[str]) -> None:
+        """Of these trainings, which begin, audit one."""
+        self._drawn = SystemRandom().choice(list(keys))
+
+    def audit_of(self, trial: Trial) -> Audit | None:
+        """What watches `trial`, if it was drawn."""
+        return Audit(trial.config, self.training, _WINDOWS, brief=True) if trial.key == self._drawn else None
+
+    def hold(self, result: TrialResult, planned: PlannedTrial, candidate: CandidateResult, config: RunConfig) -> None:
+        """Hold a training by `config` to what was `planned` of the `candidate`, and its accuracy to its weights."""
+        if result.model is None:
+            return
+        model, training = config.model, config.training
+        said = (model.hidden, model.activation, model.output, training.optimizer, training.learning_rate, training.seed)
+        network = (candidate.hidden, candidate.activation, candidate.output, candidate.optimizer)
+        if said != (*network, planned.learning_rate, planned.seed) or result.model.config != model:
+            self.faults.append(f"{planned.key}: another network or training")
+            return
+        weights, limits = result.model.arrays(), tolerances(config.execution.precision)
+        checks = [check_accuracies(model, {len(result.epochs): weights}, self.probe, result.epochs, limits)]
+        if result.audit is not None:
+            result.audit.finish(weights, result.losses.numpy())
+            checks += result.audit.checks()
+        self.faults += [f"{planned.key}: {check.name}, {check.detail}" for check in checks if not check.passed]
+        self.held += 1
+
+    def check(self) -> Check:
+        """What was found."""
+        return Check.without(
+            "trainings of the sweep",
+            self.faults,
+            group="figures",
+            finds="accuracies unlike a training's weights",
+            reason=f"{self.held} accuracies counted anew on the images that are held out, and one training audited",
+        )
