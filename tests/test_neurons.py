@@ -22,10 +22,12 @@ from accelmnist.analysis.neurons.record import (
     Ablation,
     Baseline,
     ClassPreference,
+    Neuron,
     NeuronsRecord,
     load_neurons,
     save_neurons,
 )
+from accelmnist.analysis.neurons.recount import recount_neuron
 from accelmnist.analysis.neurons.response import (
     Response,
     atlas_order,
@@ -37,6 +39,7 @@ from accelmnist.analysis.neurons.response import (
 from accelmnist.analysis.neurons.sentences import ClassWords, Speaker, share, summary_of
 from accelmnist.analysis.neurons.shape import common_shape, features_of, shapes_of
 from accelmnist.core.config import ACTIVATIONS, OUTPUTS, Activation, ModelConfig, Output
+from accelmnist.core.errors import RecordError
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet
 from accelmnist.engines.model import MLP
@@ -512,3 +515,30 @@ def test_a_class_without_images_is_no_class_of_a_neuron_and_none_of_the_rest() -
     assert (task.classes, task.share_on, task.share_on_rest, task.separation) == ((0,), 1.0, 0.0, 1.0)
     alone = Response(zeros, zeros > 0, torch.zeros(4, dtype=torch.int64), rest=0.0, outputs=False)
     assert class_preference_of(alone, 0) == ClassPreference(certainty="none")
+
+
+# --- one neuron found once more
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_figures_that_are_not_the_network_s_are_found(made: Planted, activation: Activation) -> None:
+    model = random_network((6,), activation=activation)
+    record = describe_neurons(model, made.data)
+    recount_neuron(record, model, made.data.test)
+    assert record.ablation_images == len(made.data.test)
+
+    def without(change: Callable[[Neuron], Neuron]) -> NeuronsRecord:
+        return replace(record, neurons=tuple(map(change, record.neurons)))
+
+    def turned(neuron: Neuron) -> Neuron:
+        share_on = tuple(0.9 - 0.8 * share for share in neuron.activation.share_on)
+        return replace(neuron, activation=replace(neuron.activation, share_on=share_on))
+
+    def exchanged(neuron: Neuron) -> Neuron:
+        assert neuron.ablation is not None
+        lost = tuple(1000 + count for count in neuron.ablation.gained)
+        return replace(neuron, ablation=replace(neuron.ablation, lost=lost, gained=neuron.ablation.lost))
+
+    for change, words in ((turned, "is on for"), (exchanged, "are lost")):
+        with pytest.raises(RecordError, match=words):
+            recount_neuron(without(change), model, made.data.test)

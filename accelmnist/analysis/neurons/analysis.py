@@ -31,6 +31,7 @@ from accelmnist.analysis.neurons.record import (
     NeuronsRecord,
     NeuronStatus,
 )
+from accelmnist.analysis.neurons.recount import recount_neuron
 from accelmnist.analysis.neurons.response import (
     Response,
     atlas_order,
@@ -90,6 +91,7 @@ def describe_run(source: Source) -> NeuronsRecord:
     """The record of the neurons of `source`, with its origin.
 
     Raises DataError for fewer test images than `FEWEST_IMAGES`, and if the accuracy on them isn't the run's.
+    RecordError if a neuron's figures, found once more, are others.
     """
     if len(source.data.test) < FEWEST_IMAGES:
         raise DataError(
@@ -103,6 +105,7 @@ def describe_run(source: Source) -> NeuronsRecord:
             f"{record.source} are right, in its run {100 * metrics.accuracy:.1f} %",
             remedy=f"Give the folder of {record.dataset} with --data",
         )
+    recount_neuron(record, source.saved.model, source.data.test)
     return replace(
         record,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
