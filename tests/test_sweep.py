@@ -384,9 +384,15 @@ def train_another(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PlannedTrial, "run_config", other)
 
 
+def tell_another_accuracy(patch: pytest.MonkeyPatch) -> None:
+    whole = session._recorded
+    patch.setattr(session, "_recorded", lambda *given: replace(whole(*given), accuracy=0.5, accuracy_by_epoch=(0.5,)))
+
+
 @pytest.mark.parametrize(
     ("breaks", "fault"),
     [
+        (tell_another_accuracy, "0.5 is not the accuracy"),
         (judge_by_training_images, "accuracy by epoch"),
         (split_otherwise, "accuracy by epoch"),
         (train_in_another_order, "audited"),

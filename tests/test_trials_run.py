@@ -30,7 +30,7 @@ from accelmnist.show.render.markdown import render_markdown
 from accelmnist.show.run_tables import plan_page
 from accelmnist.show.summary import format_line, run_page, trials_blocks, trials_note
 from accelmnist.sweep.trials import run as run_module
-from accelmnist.sweep.trials.run import check_seeds, execute_trials, spread_of
+from accelmnist.sweep.trials.run import check_seeds, check_told, execute_trials, spread_of
 from accelmnist.sweep.trials.training import way_of
 from accelmnist.training.checkpoint import load_model
 from accelmnist.training.reference.tolerances import seed_spread_limit
@@ -387,3 +387,11 @@ def test_progress_on_a_terminal_is_a_bar_of_all_epochs() -> None:
     drawn = made.file.getvalue()
     assert "training 1 of 2 seeds" in drawn
     assert "epoch 4/6" in drawn
+
+
+def test_seeds_that_took_longer_than_all_of_them_are_a_fault() -> None:
+    """Two at a time, of four seconds each, all four take eight seconds at least."""
+    trials = tuple(TrialFigures(seed=seed, accuracy=0.9, macro_f1=0.9, train_s=4.0) for seed in range(4))
+    whole, half = (TrialsSummary(planned=4, trials=trials, total_s=total_s) for total_s in (8.0, 4.0))
+    assert check_told((), whole, at_once=2).passed
+    assert not check_told((), half, at_once=2).passed

@@ -13,8 +13,7 @@ from random import SystemRandom
 from accelmnist.core.config import RunConfig
 from accelmnist.core.records import Check
 from accelmnist.data.types import ImageSet
-from accelmnist.sweep.record import CandidateResult
-from accelmnist.sweep.schedule import PlannedTrial
+from accelmnist.sweep.record import CandidateResult, SweepTrial
 from accelmnist.sweep.trials import Trial, TrialResult
 from accelmnist.training.reference.answers import check_accuracies
 from accelmnist.training.reference.audit import Audit
@@ -41,22 +40,25 @@ class TrainingsProof:
         """What watches `trial`, if it was drawn."""
         return Audit(trial.config, self.training, _WINDOWS, brief=True) if trial.key == self._drawn else None
 
-    def hold(self, result: TrialResult, planned: PlannedTrial, candidate: CandidateResult, config: RunConfig) -> None:
-        """Hold a training by `config` to what was `planned` of the `candidate`, and its accuracy to its weights."""
+    def hold(self, result: TrialResult, told: SweepTrial, candidate: CandidateResult, config: RunConfig) -> None:
+        """Hold what is `told` of a training by `config` of the `candidate` to its result, and that to its weights."""
         if result.model is None:
             return
         model, training = config.model, config.training
         said = (model.hidden, model.activation, model.output, training.optimizer, training.learning_rate, training.seed)
         network = (candidate.hidden, candidate.activation, candidate.output, candidate.optimizer)
-        if said != (*network, planned.learning_rate, planned.seed) or result.model.config != model:
-            self.faults.append(f"{planned.key}: another network or training")
+        if said != (*network, told.learning_rate, told.seed) or result.model.config != model:
+            self.faults.append(f"{result.key}: another network or training")
             return
+        accuracies = tuple(epoch.accuracy for epoch in result.epochs)
+        if (told.accuracy, told.accuracy_by_epoch) != (accuracies[-1], accuracies):
+            self.faults.append(f"{result.key}: {told.accuracy} is not the accuracy after its last epoch")
         weights, limits = result.model.arrays(), tolerances(config.execution.precision)
         checks = [check_accuracies(model, {len(result.epochs): weights}, self.probe, result.epochs, limits)]
         if result.audit is not None:
             result.audit.finish(weights, result.losses.numpy())
             checks += result.audit.checks()
-        self.faults += [f"{planned.key}: {check.name}, {check.detail}" for check in checks if not check.passed]
+        self.faults += [f"{result.key}: {check.name}, {check.detail}" for check in checks if not check.passed]
         self.held += 1
 
     def check(self) -> Check:

@@ -141,8 +141,9 @@ class _Session:
     def _keep(self, planned: PlannedTrial, result: TrialResult) -> None:
         candidates = list(self.record.candidates)
         before = candidates[planned.candidate]
-        self.proof.hold(result, planned, before, planned.run_config(self.record))
-        candidates[planned.candidate] = replace(before, trials=(*before.trials, _recorded(planned, result)))
+        told = _recorded(planned, result)
+        self.proof.hold(result, told, before, planned.run_config(self.record))
+        candidates[planned.candidate] = replace(before, trials=(*before.trials, told))
         self._update(replace(self.record, candidates=tuple(candidates)))
         self.observer.trial_done(self.record)
 

@@ -135,7 +135,9 @@ class _Trainings:
         return self.audits[trial.key]
 
     def _checks(self, evaluation: Evaluation) -> tuple[Check, ...]:
-        told = check_told(self.faults, self._summary)
+        threads = self.run.config.execution.threads
+        at_once = threads if threads and self.run.setup.device.kind == "cpu" else len(self.trials)
+        told = check_told(self.faults, self._summary, at_once=at_once)
         others = {key: audit for key, audit in self.audits.items() if key != self.trials[0].key}
         audited = (check_audits(others),) if others else ()
         return told, *audited, check_seeds(self._summary.trials, images=evaluation.metrics.images)
@@ -225,8 +227,14 @@ def check_seeds(trials: Sequence[TrialFigures], *, images: int) -> Check:
     return Check.at_most("all seeds", len(faults), 0.0, detail=detail, reason=reason)
 
 
-def check_told(faults: Sequence[str], summary: TrialsSummary) -> Check:
-    """What is told of each seed follows from its weights, which gave these `faults`; the mean is that of all seeds."""
+def check_told(faults: Sequence[str], summary: TrialsSummary, *, at_once: int) -> Check:
+    """What is told of each seed follows from its weights, which gave these `faults`; the mean is that of all seeds.
+
+    So many train `at_once` at most, so all take a share of the sum of their times at least.
+    """
+    trained_s = math.fsum(trial.train_s for trial in summary.trials)
+    if summary.total_s is not None and trained_s > summary.total_s * at_once * (1 + 1e-9):
+        faults = [*faults, f"all took {summary.total_s:.4g} s, {at_once} at once, and their trainings {trained_s:.4g}"]
     means = [("accuracy", summary.accuracy), ("macro_f1", summary.macro_f1)]
     for name, spread in means:
         told = [value for trial in summary.trials if (value := getattr(trial, name)) is not None]
