@@ -143,8 +143,8 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
     (tables.README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.training_part(
         load_bench(RESULTS / "bench-cpu")
     ),
-    (tables.README, f"{tables.COMMAND} verdict results/lab/best"): lambda: tables.verdict_part(
-        load_record(RESULTS / "lab" / "best")
+    (tables.README, f"{tables.COMMAND} verdict results/readme"): lambda: tables.verdict_part(
+        load_record(RESULTS / "readme")
     ),
     (tables.README, "python -m bench.peers"): lambda: start_sentence(peers().starts),
     (tables.RESULTS_README, "python -m bench.peers"): lambda: readme_part(peers()),
@@ -239,7 +239,7 @@ def test_the_tables_say_what_a_reader_has_to_know() -> None:
     assert "Inference" not in training
     assert "skips pixels that are zero" in training  # a share of the limit lies above 100 %
     assert "skips those that are zero" in readme_part(peers())
-    record = load_record(RESULTS / "lab" / "best")
+    record = load_record(RESULTS / "readme")
     assert record.verdict is not None
     assert all(f"| {check.name} |" in tables.verdict_part(record) for check in record.verdict.checks)
 

@@ -3,7 +3,7 @@
     accelmnist bench --out results/bench-cpu
     python -m bench.studies.tables bench results/bench-cpu
 
-    python -m bench.studies.tables verdict results/lab/best
+    python -m bench.studies.tables verdict results/readme
 
     pytest --benchmark-only --benchmark-json=benchmarks.json
     python -m bench.studies.tables benchmarks benchmarks.json
