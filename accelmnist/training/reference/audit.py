@@ -33,6 +33,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -433,8 +434,10 @@ class _Apart:
         writer.close()
 
     def _run(self, audit: Audit, writer: Connection) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whose answer is awaited has its own way to stop
-        writer.send(audit.distances(self.windows, threads=1))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for it has its own way to stop
+        self._reader.close()
+        with suppress(BrokenPipeError):  # nobody waits any more
+            writer.send(audit.distances(self.windows, threads=1))
 
     def result(self) -> tuple[list[dict[str, float]], float] | None:
         """What `Audit.distances` gave; None if the process ended without."""
