@@ -75,7 +75,7 @@ class Extent:
     calls: int
 
 
-WHOLE, BRIEF = Extent(16, 3, 3), Extent(2, 1, 1)
+WHOLE, BRIEF = Extent(16, 3, 6), Extent(2, 1, 1)
 
 
 @dataclass(frozen=True)
