@@ -351,6 +351,7 @@ STATISTICS = (
         "    return tuple(filter(None, [*symptoms, _machine_busy(load), _gpu_throttled(load)]))",
         "    return tuple(filter(None, [*symptoms, _machine_busy(load), _gpu_throttled(load)]))[:0]",
         command=BENCH,
+        unfindable="on a quiet machine there is none, and a record doesn't say what the machine was like otherwise",
     ),
     fault(
         "wrong-case-ranked",

@@ -7,6 +7,7 @@ from bench.studies.faults.fault import EAGER, SAVED, fault
 _LOGITS = "chunks.append(model(scale_images(part)).float())"
 _SCORES = "core/metrics.py"
 _EVALUATION = "training/evaluation.py"
+_LONGER = f"{SAVED} --epochs 3"
 
 EVALUATION = (
     fault(
@@ -220,7 +221,7 @@ SAVING = (
         "training/execute.py",
         "            self.runner.load_state(run.request.checkpoint.state)\n",
         "",
-        command=SAVED,
+        command=_LONGER,
         stand_in="resume",
     ),
     fault(
@@ -229,7 +230,7 @@ SAVING = (
         "training/loop.py",
         'return {f"{_TRAINED}/{name}": trained.to("cpu", copy=True) for name, trained in self._trained.items()}',
         'return {f"{_TRAINED}/{name}": self._named[name].to("cpu", copy=True) for name in self._trained}',
-        command=f"{SAVED} --averaging 0.5",
+        command=f"{_LONGER} --averaging 0.5",
         stand_in="resume",
     ),
     fault(
@@ -238,7 +239,7 @@ SAVING = (
         "training/checkpoint.py",
         'tensors = {f"weights/{name}": tensor for name, tensor in checkpoint.weights.items()}',
         'tensors = {f"weights/{name}": tensor.bfloat16().float() for name, tensor in checkpoint.weights.items()}',
-        command=SAVED,
+        command=_LONGER,
         stand_in="resume",
     ),
 )
