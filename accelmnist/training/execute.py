@@ -19,7 +19,7 @@ from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losse
 from accelmnist.training.reference.audit import Audit
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
-LONGEST_S = 2.0  # that a run waits before it shows itself, as torch's import would take
+LONGEST_S = 3.0  # that a run waits before it shows itself, as torch's import would take
 WEIGHTS_A_SECOND = 1.5e10  # times images: a low estimate for two cores, before an epoch has told the true one
 _IMAGES = 60_000
 
