@@ -16,6 +16,7 @@ import pytest
 from accelmnist.core.errors import RecordError
 from accelmnist.core.files import encode
 from accelmnist.core.records import load_record
+from accelmnist.core.recount import require_figure
 from accelmnist.measure import conclusion, record, time_to_accuracy
 from accelmnist.measure.limits import bound
 from accelmnist.measure.record import Latency, RecordWriter, kept_ranks
@@ -315,3 +316,10 @@ def test_a_spread_over_seeds_is_that_of_its_seeds() -> None:
         with pytest.raises(RecordError, match=field):
             require_spread("accuracy", replace(spread, **{field: getattr(spread, field) + 1e-4}), values)
     assert math.isclose(spread.mean, statistics.fmean(values))
+
+
+def test_what_is_no_number_is_told_as_it_follows() -> None:
+    """A check whose value isn't finite keeps that: a wrong case must not cost the record of the right ones."""
+    require_figure("value", math.nan, math.nan, of="by its samples")
+    with pytest.raises(RecordError, match="value is nan, but by its samples it is 1"):
+        require_figure("value", math.nan, 1.0, of="by its samples")

@@ -45,7 +45,8 @@ def require_figure(
     """RecordError if a figure that is there isn't, but for rounding, what follows `of` something else in the record."""
     if said is None or (follows is not None and math.isclose(said, follows, rel_tol=rounding, abs_tol=_NOTHING)):
         return
-    require(said == follows, f"{name} is {said}, but {of} it is {follows}")
+    is_no_number = follows is not None and math.isnan(said) and math.isnan(follows)
+    require(said == follows or is_no_number, f"{name} is {said}, but {of} it is {follows}")
 
 
 def require_same(
