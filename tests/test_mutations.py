@@ -30,6 +30,7 @@ from accelmnist.core.records import load_record, save_record
 from accelmnist.data.idx import read_idx, write_idx
 from accelmnist.data.types import DIGIT_NAMES
 from accelmnist.engines.model import MLP
+from accelmnist.measure.conclusion import conclude as conclude_bench
 from accelmnist.measure.record import save_bench
 from accelmnist.measure.recount import load_bench
 from accelmnist.show.analysis import neurons_page
@@ -167,7 +168,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = sample_record(hidden=(16,))
     save_record(record, folder)
     bench = sample_bench()
-    save_bench(replace(bench, cases=bench.cases[:6]), folder)
+    save_bench(conclude_bench(replace(bench, cases=bench.cases[:6])), folder)
     save_sweep(with_winner(sweep_record(sweep_config(hidden=((8,), (64,)), outputs=("softmax",)))), folder)
     made = planted(500)
     save_neurons(describe_neurons(made.model, made.data), folder)
