@@ -22,6 +22,7 @@ Sources: Linux's Documentation/filesystems/proc.rst and Documentation/power/powe
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 from collections.abc import Callable, Sequence
@@ -266,7 +267,8 @@ class PeakMemory:
         return self._highest
 
     def begin(self, device: Device) -> None:
-        """Set the peak back, after remembering it."""
+        """Set the peak back, after remembering it, and without what the case before left to be collected."""
+        gc.collect()
         self._highest = self.process_bytes
         self._before = used_memory_bytes(device) if reset_peak_memory(device) else None
 
