@@ -30,6 +30,7 @@ from accelmnist.show.render.markdown import render_markdown
 from accelmnist.show.run_tables import plan_page
 from accelmnist.show.summary import format_line, run_page, trials_blocks, trials_note
 from accelmnist.sweep.trials import run as run_module
+from accelmnist.sweep.trials import training as training_module
 from accelmnist.sweep.trials.run import check_seeds, check_told, execute_trials, spread_of
 from accelmnist.sweep.trials.training import way_of
 from accelmnist.training.checkpoint import load_model
@@ -165,6 +166,20 @@ def test_the_way_is_told() -> None:
         assert way_of(fused, cpu, count=2) == "2 at a time, with one thread each"
     finally:
         torch.set_num_threads(1)
+
+
+def test_as_many_are_held_to_train_at_once_as_the_pool_has_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds on four threads are two at once, and one where memory is short: not the number of threads."""
+    workers, held = [], []
+    pool_of, check = training_module._threads_of_one, run_module.check_told
+    monkeypatch.setattr(training_module, "_threads_of_one", lambda count: (workers.append(count), pool_of(count))[1])
+    monkeypatch.setattr(
+        run_module, "check_told", lambda *told, at_once: (held.append(at_once), check(*told, at_once=at_once))[1]
+    )
+    for free in (None, 1):
+        monkeypatch.setattr(training_module, "free_memory_bytes", lambda _, free=free: free)
+        assert invoke([*QUICK, "--epochs", "1", "--trials", "2", "--threads", "4", "--no-save", "--no-reference"]) == 0
+    assert workers == held == [2, 1]
 
 
 def fail_seed(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:

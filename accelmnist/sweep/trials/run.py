@@ -29,7 +29,7 @@ from accelmnist.core.records import Check, Choice, SeedSpread, TrialFigures, Tri
 from accelmnist.data.types import upload
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.rules import require_memory
-from accelmnist.sweep.trials.training import is_together, train_trials, way_of
+from accelmnist.sweep.trials.training import at_once, is_together, train_trials, way_of
 from accelmnist.sweep.trials.trial import Trial, TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.proof import Trained, prove
@@ -85,6 +85,7 @@ class _Trainings:
 
     def __init__(self, run: Run, trials: list[Trial]) -> None:
         self.run, self.trials = run, trials
+        self.at_once = at_once(trials, run.setup.device)  # settled here: it depends on the memory that is free
         self.observer = cast("TrialsObserver", run.observer)  # as `execute_trials` was given it
         self.test = upload(run.images.test, run.setup.device)
         self.images_seen = 0.0
@@ -100,6 +101,7 @@ class _Trainings:
             images.training,
             images.probe,
             run.setup.device,
+            workers=self.at_once,
             should_stop=run.request.should_stop,
             on_epoch=lambda _key, figures: run.observer.epoch_done(figures),
             audit=self._audit_of,
@@ -135,9 +137,7 @@ class _Trainings:
         return self.audits[trial.key]
 
     def _checks(self, evaluation: Evaluation) -> tuple[Check, ...]:
-        threads = self.run.config.execution.threads
-        at_once = threads if threads and self.run.setup.device.kind == "cpu" else len(self.trials)
-        told = check_told(self.faults, self._summary, at_once=at_once)
+        told = check_told(self.faults, self._summary, at_once=self.at_once)
         others = {key: audit for key, audit in self.audits.items() if key != self.trials[0].key}
         audited = (check_audits(others),) if others else ()
         return told, *audited, check_seeds(self._summary.trials, images=evaluation.metrics.images)

@@ -88,8 +88,7 @@ def way_of(config: RunConfig, device: Device, *, count: int) -> str:
         return f"one after the other: {why}"
     if device.kind != "cpu":
         return "as one graph: batched products, rates and orders of their own"
-    trial = Trial(key="", config=config)
-    workers = useful_workers([trial] * count, device)
+    workers = at_once([Trial(key="", config=config)] * count, device)
     return f"{workers} at a time, with one thread each" if workers > 1 else "one after the other, with one thread"
 
 
@@ -98,6 +97,13 @@ def is_together(config: RunConfig, device: Device) -> bool:
     if device.kind == "cpu":
         return config.execution.engine in _POOLED
     return config.training.augment == "none" and config.training.averaging == 0.0
+
+
+def at_once(trials: Sequence[Trial], device: Device) -> int:
+    """How many of `trials`, of one kind, train at the same time on `device`; those of a GPU's graph all do."""
+    if not is_together(trials[0].config, device):
+        return 1
+    return useful_workers(trials, device) if device.kind == "cpu" else len(trials)
 
 
 # --- the pool
