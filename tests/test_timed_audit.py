@@ -16,6 +16,7 @@ import torch
 
 from accelmnist.data.types import Dataset, upload
 from accelmnist.device import resolve
+from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP, logits_of
 from accelmnist.measure import timed_case as module
 from accelmnist.measure.anchors import anchor_inference, anchor_training
@@ -72,6 +73,14 @@ def failures(timed: TimedCase, change: Callable[[list[float]], list[float]] = li
     rounds = [sample_round({0: Sampler(warm.sample, slices=timed.slices)}, Random(seed))[0] for seed in range(3)]
     samples = [speed for speed in rounds if isinstance(speed, float)]
     return [check.name for check in warm.audit(timed.case, change(samples)) if not check.passed]
+
+
+def test_an_engine_that_should_be_compiled_and_runs_in_python_is_found(
+    synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EagerEngine, "runs_python", False)
+    for timed in (training(synthetic), inference(synthetic)):
+        assert failures(timed) == ["no Python"]
 
 
 def test_what_is_measured_rightly_passes(synthetic: Dataset) -> None:

@@ -23,6 +23,7 @@ class CompiledEngine(Engine):
 
     summary = "the whole step in one compiled graph"
     compiles_on = KINDS
+    runs_python = False
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step compiles

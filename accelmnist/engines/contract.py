@@ -129,6 +129,7 @@ class Engine(ABC):
     summary: ClassVar[str]  # for people: what it does, in a phrase
     kinds: ClassVar[tuple[str, ...]] = KINDS  # of device on which it can run at all, whatever is installed
     compiles_on: ClassVar[tuple[str, ...]] = ()  # kinds on which `prepare` takes so long that people should be told
+    runs_python: ClassVar[bool] = True  # whether a step runs the network's Python after `prepare`: see `python_watch`
 
     @classmethod
     @abstractmethod

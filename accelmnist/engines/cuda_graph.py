@@ -25,6 +25,7 @@ class CudaGraphEngine(Engine):
     summary = "torch's kernels, captured once and replayed many steps at a time"
     kinds = ("cuda",)
     compiles_on = kinds
+    runs_python = False
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:  # noqa: ARG003 - every step can be captured

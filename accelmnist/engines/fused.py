@@ -26,6 +26,7 @@ class FusedEngine(Engine):
     summary = "kernels of our own: native code on the CPU, zeros skipped; Triton on CUDA, replayed"
     kinds = ("cpu", "cuda")
     compiles_on = ("cuda",)  # Triton does; the native kernels were compiled with the package
+    runs_python = False
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:

@@ -25,6 +25,7 @@ class PersistentEngine(Engine):
     summary = "one Triton kernel of our own for all steps of an epoch"
     kinds = ("cuda",)
     compiles_on = kinds
+    runs_python = False
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:

@@ -52,6 +52,7 @@ from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Engine, Job
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
+from accelmnist.engines.python_watch import PythonWatch
 from accelmnist.measure.audit import Anchor, Region, Told, audit, check_latency, observe
 from accelmnist.measure.machine import EnergyMeter
 from accelmnist.measure.plan import LATENCY_BATCH, Case
@@ -391,6 +392,7 @@ class WarmCase:
             has_queue=timed.device.kind != "cpu",
         )
         checks = [*audit(timed.regions, timed.anchor, told), *_check_compilations(self.compilations)]
+        checks += _check_python(timed)
         if self.latency is not None and isinstance(timed, TimedInference):
             checks.append(check_latency(self.latency, timed.latencies_s))
         return tuple(checks)
@@ -404,6 +406,25 @@ class WarmCase:
     def latency(self) -> Latency | None:
         """Quantiles of the single calls so far."""
         return Latency.of(self.latencies) if self.latencies else None
+
+
+def _check_python(timed: TimedCase) -> tuple[Check, ...]:
+    """A failed check if one more step of `timed` runs in Python by an engine that has left it: it was not compiled."""
+    timed.restore()
+    with matmul_precision(timed.device, timed.case.precision), PythonWatch() as watch:
+        timed.run(1)
+    if not watch.ran or timed.engine is None or timed.engine.runs_python:
+        return ()
+    return (
+        Check(
+            name="no Python",
+            passed=False,
+            value=float(len(watch.ran)),
+            limit=0.0,
+            detail=", ".join(sorted(watch.ran)),
+            reason=f"a step by {timed.case.engine} is compiled or captured, and runs none of the network's Python",
+        ),
+    )
 
 
 def _check_compilations(seen: Compilations) -> tuple[Check, ...]:

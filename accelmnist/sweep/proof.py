@@ -7,6 +7,7 @@ that some begin, is audited as well: steps of it are replayed from the images th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from random import SystemRandom
 
@@ -50,6 +51,9 @@ class TrainingsProof:
         if said != (*network, told.learning_rate, told.seed) or result.model.config != model:
             self.faults.append(f"{result.key}: another network or training")
             return
+        self.faults += [f"{result.key}: {fault}" for fault in result.faults]
+        if not math.isclose(told.train_s, math.fsum(epoch.train_s for epoch in result.epochs)):
+            self.faults.append(f"{result.key}: {told.train_s:.4g} s are not those of its epochs")
         accuracies = tuple(epoch.accuracy for epoch in result.epochs)
         if (told.accuracy, told.accuracy_by_epoch) != (accuracies[-1], accuracies):
             self.faults.append(f"{result.key}: {told.accuracy} is not the accuracy after its last epoch")

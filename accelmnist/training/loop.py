@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from accelmnist.data.types import DeviceSet, ImageSet
 from accelmnist.device import Device, matmul_precision, synchronize, threads_in_force
 from accelmnist.engines.contract import Engine, Job, Runner, Snapshot, State
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
+from accelmnist.engines.python_watch import PythonWatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +67,8 @@ class EpochResult:
     """What an epoch gave: its figures for the record, and the loss of every step (steps,) on the host.
 
     By another clock its training took from `least_s` to `most_s`, as far as that was seen; `faults` are what was seen
-    to be wrong with its time: parts that were made when the clock stood still, or another number of threads.
+    to be wrong with its way: parts that were made when the clock stood still, another number of threads, or Python in
+    the steps of an engine that leaves it.
     """
 
     figures: EpochFigures
@@ -161,11 +163,12 @@ def train(
     average = average or average_of(job)
     for number in range(first_epoch, job.config.training.epochs):
         calls: list[Call] = []
-        losses, clock = _timed_epoch(_noted(runner, calls), job, plan, number, average, audit)
+        losses, steps = _timed_epoch(_noted(runner, calls), job, plan, number, average, audit)
+        clock = steps.clock
         check_finite(losses, job.config, first_step=number * plan.steps)
         accuracy = None if probe is None else accuracy_by(runner, job, probe)
         figures = plan.figures(number, losses, train_s=clock.seconds, accuracy=accuracy)
-        faults = tuple(f"epoch {number + 1}: {fault}" for fault in _faults_of_time(clock, job, plan, average, calls))
+        faults = tuple(f"epoch {number + 1}: {fault}" for fault in _faults_of_way(steps, plan, average, calls))
         yield EpochResult(figures, losses, clock.least_s, clock.most_s, faults)
 
 
@@ -181,22 +184,25 @@ def _noted(runner: Runner, calls: list[Call]) -> Runner:
     return replace(runner, train_epoch=train_epoch)
 
 
-def _faults_of_time(
-    clock: Stopwatch, job: Job, plan: TrainingPlan, average: WeightAverage | None, calls: Sequence[Call]
+def _faults_of_way(
+    steps: EpochSteps, plan: TrainingPlan, average: WeightAverage | None, calls: Sequence[Call]
 ) -> Iterator[str]:
-    """What was made of an epoch while its `clock` stood still, and the threads that are not those asked for."""
+    """What was made of an epoch while its clock stood still; threads, or Python, that are not those of the engine."""
+    job, clock, engine = steps.job, steps.clock, steps.runner.engine
     made = {"order": plan.made_at}
     if job.augmentation is not None:
         made["images"] = job.augmentation.written_at
     if average is not None:
         made["average"] = average.taken_at
     yield from (f"its {part} was made off the clock" for part, at in made.items() if not clock.ran(at))
-    timed = sum(steps for steps, *moments in calls if all(map(clock.ran, moments)))
+    timed = sum(count for count, *moments in calls if all(map(clock.ran, moments)))
     if timed != plan.steps:
         yield f"{timed} of its {plan.steps} steps were run by the clock"
     asked = job.config.execution.threads
     if asked and (threads := threads_in_force(asked)) != asked:
         yield f"there were {threads} threads, and not {asked}"
+    if steps.ran and engine is not None and not engine.runs_python:
+        yield f"its steps ran in Python ({', '.join(sorted(steps.ran))}): they were not compiled"
 
 
 class Stopwatch:
@@ -232,12 +238,16 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class EpochSteps:
-    """The steps of `epoch`, a plan where `runner` reads it, to be run part by part by the clock of the training."""
+    """The steps of `epoch`, a plan where `runner` reads it, to be run part by part by the clock of the training.
+
+    `ran` is the network's Python that ran in steps off the clock.
+    """
 
     runner: Runner
     job: Job
     epoch: Epoch[Any]
     clock: Stopwatch
+    ran: set[str] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -250,7 +260,10 @@ class EpochSteps:
 
     def run_again(self, part: slice) -> Floats:
         """The same off the clock."""
-        return self.runner.download(self.runner.train_epoch(self.epoch[part]))
+        with PythonWatch() as watch:
+            losses = self.runner.train_epoch(self.epoch[part])
+        self.ran.update(watch.ran)
+        return self.runner.download(losses)
 
     def look(self) -> Snapshot:
         """Copies of weights and state, on the host."""
@@ -275,7 +288,7 @@ class EpochSteps:
 
 def _timed_epoch(
     runner: Runner, job: Job, plan: TrainingPlan, number: int, average: WeightAverage | None, audit: Watcher | None
-) -> tuple[Floats, Stopwatch]:
+) -> tuple[Floats, EpochSteps]:
     clock = Stopwatch(job.device)
     with matmul_precision(job.device, job.config.execution.precision):
         with clock:
@@ -291,7 +304,7 @@ def _timed_epoch(
                 average.take_in(number + 1)
             if audit is not None:
                 audit.take_average(number, steps.look())
-    return losses, clock
+    return losses, steps
 
 
 def accuracy_by(runner: Runner, job: Job, images: ImageSet | DeviceSet) -> float:

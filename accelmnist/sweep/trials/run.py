@@ -89,7 +89,7 @@ class _Trainings:
         self.observer = cast("TrialsObserver", run.observer)  # as `execute_trials` was given it
         self.test = upload(run.images.test, run.setup.device)
         self.images_seen = 0.0
-        self.faults: list[str] = []  # of the seeds' evaluations
+        self.faults: list[str] = []  # of the seeds' trainings and evaluations
         self.audits: dict[str, Audit] = {}
 
     def train(self) -> Trained | None:
@@ -107,6 +107,7 @@ class _Trainings:
             audit=self._audit_of,
         ):
             took_s = time.perf_counter() - started
+            self.faults += [f"seed {result.key}: {fault}" for fault in result.faults]
             evaluation = self._evaluation_of(result)
             if result.key == self.trials[0].key:
                 run.time(evaluate_s=time.perf_counter() - started - took_s)

@@ -122,7 +122,7 @@ def train_in_pool(trials: Sequence[Trial], shared: Shared, *, workers: int | Non
         def start_next() -> int:
             trial = None if shared.should_stop() else next(waiting, None)
             if trial is not None:
-                pool.submit(_work, trial, shared, told, given_up)
+                pool.submit(_work, _on_one_thread(trial), shared, told, given_up)
             return 0 if trial is None else 1
 
         running = sum(start_next() for _ in range(count))
@@ -156,6 +156,10 @@ def _threads_of_one(count: int) -> Iterator[tuple[ThreadPoolExecutor, Event]]:
         given_up.set()
         pool.shutdown()
         torch.set_num_threads(threads)
+
+
+def _on_one_thread(trial: Trial) -> Trial:
+    return replace(trial, config=replace(trial.config, execution=replace(trial.config.execution, threads=1)))
 
 
 def _work(trial: Trial, shared: Shared, told: SimpleQueue[Message], given_up: Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from accelmnist.engines.model import MLP
 from accelmnist.engines.step.rules import require_memory
 from accelmnist.training.loop import EpochResult, losses_of, prepare, train
 from accelmnist.training.reference.audit import Audit
+from accelmnist.training.reference.chain import clock_faults
 
 REMEDY = "Try a smaller batch size or network, or fewer workers"
 
@@ -52,7 +53,8 @@ class TrialResult:
     """What a trial gave: the trained network on its device, and the loss of every step (steps,) float32 on the host.
 
     `train_s` is the time of its epochs, which trials beside it share. With an `error`, one line that says why the
-    trial ended early, there is no model, and the rest is what was there before.
+    trial ended early, there is no model, and the rest is what was there before. `faults` are those of its epochs, their
+    time by another clock included.
     """
 
     key: str
@@ -63,6 +65,7 @@ class TrialResult:
     error: str | None
     cause: AccelmnistError | None = None  # the exception behind `error`, with its remedy
     audit: Audit | None = None
+    faults: tuple[str, ...] = ()
 
 
 def train_alone(trial: Trial, shared: Shared) -> TrialResult:
@@ -92,6 +95,7 @@ def result_of(
 ) -> TrialResult:
     """The result of the epochs that a trial has behind it; `cause` is what ended it early."""
     figures = tuple(epoch.figures for epoch in epochs)
+    faults = [fault for epoch in epochs for fault in (*epoch.faults, *_late(epoch))]
     return TrialResult(
         key=trial.key,
         model=model,
@@ -101,4 +105,10 @@ def result_of(
         error=None if cause is None else cause.message,
         cause=cause,
         audit=audit,
+        faults=tuple(faults),
     )
+
+
+def _late(epoch: EpochResult) -> Iterator[str]:
+    figures = epoch.figures
+    return clock_faults(f"epoch {figures.epoch}", figures.train_s, (epoch.least_s, epoch.most_s))

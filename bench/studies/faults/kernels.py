@@ -101,6 +101,22 @@ COMPILED = (
         "self._plan.dropout_seeds[0].view(()),",
         command=f"{_COMPILED} --dropout 0.2",
     ),
+    fault(
+        "compiled-not-at-all",
+        "nothing is compiled: the engine runs its step as Python's operators",
+        "engines/compilation.py",
+        "compiled: Callable[P, R] = torch.compile(own, fullgraph=True, dynamic=False, options=_options(device))",
+        "compiled: Callable[P, R] = own",
+        command=_COMPILED,
+    ),
+    fault(
+        "compiled-without-code",
+        "the step is traced, and its graph of operators run without code of its own",
+        "engines/compilation.py",
+        "torch.compile(own, fullgraph=True, dynamic=False, options=_options(device))",
+        'torch.compile(own, fullgraph=True, dynamic=False, backend="eager")',
+        command=_COMPILED,
+    ),
 )
 
 GRAPHS = (
