@@ -23,7 +23,7 @@ LEVELS = {"level_plain": [], **({"level_avx2": AVX2, "level_avx512": AVX512} if 
 # -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 # Version of the module's functions; accelmnist/engines/native/__init__.py compares it, so that it detects an old build.
-INTERFACE = 3
+INTERFACE = 4
 
 
 class BuildKernels(build_ext):

@@ -62,6 +62,7 @@ def arguments(rule: str = "adam", *, hidden: int = HIDDEN, images: int = IMAGES,
         "beta2": 0.999,
         "epsilon": 1e-8,
         "count": 0.0,
+        "first": 0,
         "threads": 2,
         "level": native.levels()[-1],
     }

@@ -28,6 +28,7 @@ Optimizer = Literal["sgd", "sgd-momentum", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one-cycle"]
 Augment = Literal["none", "shift", "affine"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+Reduction = Literal["sum", "exact"]
 
 DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -36,6 +37,8 @@ OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+SHARDS = 8  # of a batch, whose gradients the exact reduction adds in one order on any number of ranks
 AMP_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 
 # Each is a file of that name in engines/, which a test holds to this list.
@@ -167,12 +170,19 @@ class ExecutionConfig:
     engine: str = AUTO
     precision: Precision = "fp32"
     threads: int | None = None  # of the CPU; None leaves torch's choice
+    ranks: int = 1  # processes that share every batch
+    reduction: Reduction = "sum"
 
     def __post_init__(self) -> None:
         _require_choice(self.engine, (AUTO, *ENGINES), "--engine")
         _require_choice(self.precision, PRECISIONS, "--precision")
         threads_hold = self.threads is None or 1 <= self.threads <= 4096
         _require(threads_hold, "--threads", f"{self.threads} is out of range", "Give 1 or more")
+        _require(1 <= self.ranks <= 1024, "--ranks", f"{self.ranks} is out of range", "Give 1 to 1024")
+        _require_choice(self.reduction, REDUCTIONS, "--reduction")
+        divides = self.reduction == "sum" or SHARDS % self.ranks == 0
+        counts = ", ".join(str(count) for count in range(1, SHARDS + 1) if SHARDS % count == 0)
+        _require(divides, "--reduction exact", f"{self.ranks} ranks can't share {SHARDS} parts", f"Take {counts} ranks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +207,16 @@ def check_fits(config: RunConfig, *, training_images: int) -> None:
     _require(left > 0, "--validation", too_many, "Hold out fewer")
     too_large = f"{size} is larger than the {left} training images"
     _require(size <= left, "--batch-size", too_large, f"Give {left} or fewer")
+
+
+def check_shares(batch_size: int, *, ranks: int, reduction: Reduction = "sum") -> None:
+    """Raise ConfigError for a batch that the ranks can't share equally, with the nearest sizes that they can."""
+    parts = SHARDS if reduction == "exact" else ranks
+    who = f"{SHARDS} parts of the exact reduction" if reduction == "exact" else f"{ranks} ranks"
+    if batch_size % parts:
+        below = batch_size // parts * parts
+        near = f"{below} or {below + parts}" if below else str(parts)
+        _require(False, "--batch-size", f"{batch_size} images can't be shared equally by {who}", f"Give {near}")
 
 
 def steps_per_epoch(training_images: int, batch_size: int) -> int:

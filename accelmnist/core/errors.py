@@ -40,6 +40,14 @@ class DeviceError(AccelmnistError):
     """A device, an engine or a precision is not available on this machine, or the device is out of memory."""
 
 
+class RankError(AccelmnistError):
+    """Another rank of the program failed or is lost; `told_here` says whether this one is to say so."""
+
+    def __init__(self, message: str, *, remedy: str = "", told_here: bool = True) -> None:
+        super().__init__(message, remedy=remedy)
+        self.told_here = told_here
+
+
 class CheckpointError(AccelmnistError):
     """Saved weights or a saved training state cannot be used."""
 

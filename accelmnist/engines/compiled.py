@@ -39,6 +39,16 @@ class CompiledEngine(Engine):
         return compiled_runner(job, sample)
 
     @classmethod
+    def prepare_shared(cls, job: Job, sample: HostEpoch) -> Runner:
+        """Compile the gradients; the ranks' sum and the update are torch's own."""
+        from accelmnist.engines.step.compiled_steps import compiled_gradients
+        from accelmnist.engines.step.shared_steps import shared_runner
+        from accelmnist.engines.step.torch_update import ScaledUpdate
+
+        update = ScaledUpdate(job)
+        return shared_runner(job, compiled_gradients(job, sample, update), update)
+
+    @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:
         """The compiled forward pass; every number of images has a graph of its own, made at its first call.
 

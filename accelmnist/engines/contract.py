@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.device import KINDS, Device
-from accelmnist.engines.plan import Epoch, Floats, HostEpoch, initial_parameters
+from accelmnist.engines.plan import Epoch, Floats, HostEpoch, Share, initial_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from accelmnist.device.ranks import Ranks
     from accelmnist.data.augment import Augmentation
     from accelmnist.engines.model import MLP
 
@@ -35,6 +36,9 @@ State = dict[str, "Tensor"]
 Snapshot = dict[str, NDArray[Any]]  # weights and state by name, as copies on the host
 # Bytes (n, 784) -> logits (n, 10) float32, both on the device; the next call may overwrite what this one gave.
 Classifier = Callable[["Tensor"], "Tensor"]
+# Images (rows,) of the step's `order`, its dropout seed, and the first one's row in the whole batch -> the mean loss of
+# these images, a float32 scalar, and its gradient at every parameter, scaled as the engine's update undoes.
+Gradients = Callable[["Tensor", "Tensor", int], tuple["Tensor", Sequence["Tensor"]]]
 
 
 class Job:
@@ -42,19 +46,33 @@ class Job:
 
     Each form is made when it is first asked for, so that what needs arrays alone does without torch. On the CPU both
     share their memory. `images` may lie on the device already, and a `model` may be given; else the weights are those
-    that training starts from.
+    that training starts from. Of every batch `ranks` compute a share each; None computes all of it here.
     """
 
     def __init__(
-        self, config: RunConfig, device: Device, images: ImageSet | DeviceSet, model: MLP | None = None
+        self,
+        config: RunConfig,
+        device: Device,
+        images: ImageSet | DeviceSet,
+        model: MLP | None = None,
+        *,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.config, self.device = config, device
+        self.config, self.device, self.ranks = config, device, ranks
         self._images = images
         if model is not None:
             self.model = model
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @cached_property
+    def share(self) -> Share | None:
+        """The rows of every batch that are this rank's; None where it computes all of them at once."""
+        execution = self.config.execution
+        if self.ranks is None or (execution.ranks == 1 and execution.reduction == "sum"):
+            return None
+        return Share.of_rank(self.ranks.rank, self.config)
 
     @cached_property
     def parameters(self) -> list[Floats]:
@@ -143,6 +161,16 @@ class Engine(ABC):
 
         `sample` has the batch shape of every epoch to come; those may have fewer steps.
         """
+
+    @classmethod
+    def why_alone(cls, device: Device) -> str | None:  # noqa: ARG003 - most can on every device that they run on
+        """Why several ranks can't share its batches on `device`, or None when they can."""
+        return None
+
+    @classmethod
+    def prepare_shared(cls, job: Job, sample: HostEpoch) -> Runner:
+        """As `prepare`, for a job of which this process computes `job.share`; the plans have that share's rows."""
+        raise NotImplementedError(f"{cls.__name__}.why_alone has to say why")
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:  # noqa: ARG003

@@ -42,6 +42,15 @@ class CudaGraphEngine(Engine):
         return replaying_runner(TorchChunk(job, upload_epoch(sample, job.device)), job.device)
 
     @classmethod
+    def prepare_shared(cls, job: Job, sample: HostEpoch) -> Runner:
+        """As `prepare`, the ranks' sum captured with the step."""
+        from accelmnist.engines.step.shared_steps import replayed_shared_runner
+        from accelmnist.engines.step.torch_steps import EagerSteps
+
+        steps = EagerSteps(job)
+        return replayed_shared_runner(job, steps.gradients, steps.update, sample)
+
+    @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
         """The forward pass, replayed; every number of images has a graph of its own, captured at its first call.
 

@@ -38,6 +38,15 @@ class EagerEngine(Engine):
         return device_runner(steps.train_epoch, steps.update.kept, job.device)
 
     @classmethod
+    def prepare_shared(cls, job: Job, sample: HostEpoch) -> Runner:  # noqa: ARG003 - as above
+        """As `prepare`: autograd's gradients, summed over the ranks before the update."""
+        from accelmnist.engines.step.shared_steps import shared_runner
+        from accelmnist.engines.step.torch_steps import EagerSteps
+
+        steps = EagerSteps(job)
+        return shared_runner(job, steps.gradients, steps.update)
+
+    @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier:
         """The forward pass of every evaluation."""
         from accelmnist.engines.model import logits_of

@@ -60,6 +60,21 @@ class FusedEngine(Engine):
         )
 
     @classmethod
+    def prepare_shared(cls, job: Job, sample: HostEpoch) -> Runner:
+        """The kernels' gradients; on CUDA captured together with the ranks' sum and torch's update."""
+        from accelmnist.engines.step.shared_steps import replayed_shared_runner, shared_runner
+        from accelmnist.engines.step.torch_update import ScaledUpdate
+
+        update = ScaledUpdate(job, is_scaled=False)
+        if job.device.kind == "cuda":
+            from accelmnist.engines.triton.chunk import TritonGradients
+
+            return replayed_shared_runner(job, TritonGradients(job), update, sample)
+        from accelmnist.engines.native.network import NativeGradients
+
+        return shared_runner(job, NativeGradients(job), update)
+
+    @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:
         """On CUDA a launch a layer, replayed; on the CPU native inference with a copy of the weights, where it runs."""
         if device.kind == "cuda":

@@ -46,6 +46,11 @@ class PersistentEngine(Engine):
         return None
 
     @classmethod
+    def why_alone(cls, device: Device) -> str:  # noqa: ARG003 - on none
+        """Its steps never leave the device."""
+        return "its one kernel runs a whole epoch, and between two steps nothing could be summed over ranks"
+
+    @classmethod
     def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
         """Make the optimizer's state and compile: a launch of no steps."""
         from triton.errors import TritonError

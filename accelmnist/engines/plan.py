@@ -26,7 +26,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import Activation, ModelConfig, RunConfig, TrainingConfig, steps_per_epoch
+from accelmnist.core.config import (
+    SHARDS,
+    Activation,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    check_shares,
+    steps_per_epoch,
+)
 from accelmnist.core.records import EpochFigures
 from accelmnist.core.seeds import Stream, generator
 
@@ -81,6 +89,30 @@ class Epoch(Generic[Array]):
 
 
 HostEpoch = Epoch[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a rank computes of every batch of `of` images: `shards` pieces of `rows` each, from row `first` on."""
+
+    first: int
+    rows: int
+    shards: int
+    of: int
+
+    @classmethod
+    def of_rank(cls, rank: int, config: RunConfig) -> Share:
+        """That of `rank`, of as many as `config` says; raises ConfigError for a batch that they can't share equally."""
+        size, execution = config.training.batch_size, config.execution
+        check_shares(size, ranks=execution.ranks, reduction=execution.reduction)
+        parts = SHARDS if execution.reduction == "exact" else execution.ranks
+        own = parts // execution.ranks
+        return cls(first=rank * own * (size // parts), rows=size // parts, shards=own, of=size)
+
+    def cut(self, epoch: HostEpoch) -> HostEpoch:
+        """The plan of an epoch with these rows of its batches alone."""
+        own = np.ascontiguousarray(epoch.order[:, self.first : self.first + self.shards * self.rows])
+        return Epoch(own, epoch.learning_rates, epoch.dropout_seeds)
 
 
 class TrainingPlan:

@@ -88,7 +88,7 @@ def prepare(engine: type[Engine], job: Job) -> Runner:
     sample = TrainingPlan(job.config, len(job)).epoch(0)
     clock = Stopwatch(job.device)
     with matmul_precision(job.device, job.config.execution.precision), clock:
-        runner = engine.prepare(job, sample)
+        runner = engine.prepare(job, sample) if job.share is None else engine.prepare_shared(job, job.share.cut(sample))
     return replace(runner, prepare_s=clock.seconds, prepare_seen_s=(clock.least_s, clock.most_s), engine=engine)
 
 
@@ -296,7 +296,8 @@ def _timed_epoch(
                 average.resume_training()
             if job.augmentation is not None:
                 job.augmentation.write(number)
-            epoch = runner.upload(plan.epoch(number))
+            whole = plan.epoch(number)
+            epoch = runner.upload(whole if job.share is None else job.share.cut(whole))
         steps = EpochSteps(runner, job, epoch, clock)
         losses = steps.run(slice(None)) if audit is None else audit.watch(number, steps)
         if average is not None:
@@ -308,7 +309,14 @@ def _timed_epoch(
 
 
 def accuracy_by(runner: Runner, job: Job, images: ImageSet | DeviceSet) -> float:
-    """The share of `images` that the network classifies rightly: by the runner's own way, else by the evaluation's."""
+    """The share of `images` that the network classifies rightly: by the runner's own way, else by the evaluation's.
+
+    Of several ranks each classifies its part of them.
+    """
+    if job.ranks is not None and job.ranks.size > 1:
+        from accelmnist.training.evaluation import shared_accuracy_of
+
+        return shared_accuracy_of(job, images)
     if runner.classify is not None:
         host = images if isinstance(images, ImageSet) else ImageSet(images.images.numpy(), images.labels.numpy())
         return float((runner.classify(host.images).argmax(axis=1) == host.labels).mean())

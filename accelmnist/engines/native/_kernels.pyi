@@ -45,6 +45,7 @@ def train(
     beta2: float,
     epsilon: float,
     count: float,
+    first: int,
     threads: int,
     level: str,
 ) -> None:
@@ -52,7 +53,7 @@ def train(
     (as many arrays for each state of the rule) change in place, `losses` (steps,) are written.
 
     `pixels` of n images, `labels` (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates came
-    before.
+    before. Dropout counts a batch's images from `first` on.
     """
 
 def make_classifier(parameters: tuple[_Floats, ...], *, activation: str, threads: int, level: str) -> Classifier:

@@ -11,16 +11,17 @@ Nothing here needs torch; who asks for the optimizer's state or for a classifier
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import CLASSES
+from accelmnist.core.config import CLASSES, Optimizer, TrainingConfig
 from accelmnist.device import threads_in_force
 from accelmnist.engines import native
 from accelmnist.engines.contract import Job, Snapshot
-from accelmnist.engines.plan import Floats, HostEpoch, aligned_zeros
+from accelmnist.engines.plan import Epoch, Floats, HostEpoch, aligned_zeros
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ _LEAST_UNITS = 16  # of the widest layer for each thread; with fewer, meeting co
 class NativeNetwork:
     """The network of `job`: `slots` is the optimizer's state by name, an array a parameter, `count` its updates."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, optimizer: Optimizer | None = None) -> None:
         self.job = job
         self.parameters = job.parameters
-        names = SLOTS[job.config.training.optimizer]
+        names = SLOTS[optimizer or job.config.training.optimizer]
         self.slots = {name: [aligned_zeros(*array.shape) for array in self.parameters] for name in names}
         self.count = 0
         self.threads = useful_threads(job.config.model.hidden, threads_in_force(job.config.execution.threads))
@@ -50,8 +51,14 @@ class NativeNetwork:
 
     def train_epoch(self, epoch: HostEpoch) -> Floats:
         """Run all steps; returns their losses (steps,)."""
+        losses = self._run(epoch, self.job.config.training)
+        self.count += len(losses)
+        return losses
+
+    def _run(self, epoch: HostEpoch, training: TrainingConfig, *, first: int = 0) -> Floats:
+        """Run all steps by the rule of `training`, of batches that begin with row `first`."""
         losses = np.empty(len(epoch), dtype=np.float32)
-        training, model = self.job.config.training, self.job.config.model
+        model = self.job.config.model
         native.extension().train(
             tuple(self.parameters),
             tuple(tuple(row) for row in self.slots.values()),
@@ -73,10 +80,10 @@ class NativeNetwork:
             beta2=BETA2,
             epsilon=EPSILON,
             count=float(self.count),
+            first=first,
             threads=self.threads,
             level=native.chosen_level(),
         )
-        self.count += len(losses)
         return losses
 
     def _pixels(self) -> Any:
@@ -136,6 +143,27 @@ class NativeNetwork:
 
         slots = {name: [torch.from_numpy(array) for array in row] for name, row in self.slots.items()}
         return StepState.of_job(self.job, slots, {"count": [torch.tensor(float(self.count))] if slots else []})
+
+
+class NativeGradients(NativeNetwork):
+    """The gradients of some images, and no update: they are written down by a rule that we have.
+
+    A momentum of 0 stores the gradient itself, and a rate of 0 leaves the weights alone.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._rule = replace(
+            job.config.training, optimizer="sgd-momentum", momentum=0.0, nesterov=False, weight_decay=0.0
+        )
+        super().__init__(job, self._rule.optimizer)
+
+    def __call__(self, index: Tensor, seed: Tensor, first: int) -> tuple[Tensor, list[Tensor]]:
+        """The mean loss of the images at `index`, which are a batch from row `first` on, and its gradients."""
+        import torch
+
+        order, seeds = index.numpy().reshape(1, -1), seed.numpy().reshape(1)
+        losses = self._run(Epoch(order, np.zeros(1, np.float32), seeds), self._rule, first=first)
+        return torch.from_numpy(losses)[0], [torch.from_numpy(row) for row in self.slots["momentum_buffer"]]
 
 
 def array_classifier(

@@ -12,7 +12,8 @@ on the CPU, a synchronization elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -21,11 +22,12 @@ from accelmnist.core.config import Precision
 from accelmnist.core.errors import DeviceError, headline
 from accelmnist.device import Device, autocast, matmul_precision
 from accelmnist.engines.compilation import compile_apart
-from accelmnist.engines.contract import Classifier, Job, Runner
+from accelmnist.engines.contract import Classifier, Gradients, Job, Runner
 from accelmnist.engines.model import ACTIVATION_FUNCTIONS, MLP, forward, scale_images
 from accelmnist.engines.plan import HostEpoch
 from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
 from accelmnist.engines.step.functional import FunctionalStep
+from accelmnist.engines.step.torch_update import ScaledUpdate
 
 _MOST_STEPS = 64  # a call: what a call costs is then below 1 % of what it does
 _MOST_OPERATIONS = 5e10  # a call, a second or so: Ctrl-C waits for its end
@@ -95,13 +97,20 @@ def compiled_runner(job: Job, sample: HostEpoch) -> Runner:
     run = epoch_by_loop(step, plan, job.device) if job.device.kind == "cpu" else epoch_by_steps(step, job.device)
     changed = step.tensors()
     before = [tensor.clone() for tensor in changed]
-    try:
+    with _compile_errors():
         run(plan[:1])
+    torch._foreach_copy_(changed, before)
+    return device_runner(run, step.kept, job.device)
+
+
+@contextmanager
+def _compile_errors() -> Iterator[None]:
+    """Within: what the compiler says becomes a DeviceError."""
+    try:
+        yield
     except torch._dynamo.exc.TorchDynamoException as error:
         remedy = "Run with --engine eager; TORCH_LOGS=+dynamo shows more"
         raise DeviceError(f"torch.compile failed: {headline(error)}", remedy=remedy) from error
-    torch._foreach_copy_(changed, before)
-    return device_runner(run, step.kept, job.device)
 
 
 def epoch_by_loop(step: FunctionalStep, sample: DeviceEpoch, device: Device) -> EpochFunction:
@@ -126,6 +135,29 @@ def epoch_by_steps(step: FunctionalStep, device: Device) -> EpochFunction:
 
     def run(epoch: DeviceEpoch) -> Tensor:
         return torch.stack([compiled(*one) for one in epoch.steps()])
+
+    return run
+
+
+def compiled_gradients(job: Job, sample: HostEpoch, update: ScaledUpdate) -> Gradients:
+    """Compile the gradients of the rows that this rank computes at a time, by computing those of each once."""
+    assert job.share is not None
+    step, plan = FunctionalStep(job), upload_epoch(sample, job.device)
+    scale = None if update.loss_scale is None else update.loss_scale.scale
+    compiled = {}
+    for number, rows in enumerate(plan.order[0].split(job.share.rows)):
+        first = job.share.first + number * job.share.rows if job.config.model.dropout else 0
+
+        def gradients(index: Tensor, seed: Tensor, first: int = first) -> tuple[Tensor, Sequence[Tensor]]:
+            return step.gradients(step.parameters, index, seed, scale, first)
+
+        if first not in compiled:
+            compiled[first] = compile_apart(gradients, name="gradients", device=job.device)
+        with _compile_errors():
+            compiled[first](rows, plan.dropout_seeds[0])
+
+    def run(index: Tensor, seed: Tensor, first: int) -> tuple[Tensor, Sequence[Tensor]]:
+        return compiled[first if job.config.model.dropout else 0](index, seed)
 
     return run
 

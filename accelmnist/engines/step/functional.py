@@ -69,10 +69,10 @@ class FunctionalStep:
         """
         updated = tensors[: self._updated]
         if self.loss_scale is None:
-            loss, gradients = self._gradients(tensors, index, dropout_seed, None)
+            loss, gradients = self.gradients(tensors, index, dropout_seed, None)
             return loss, self.update.advance(updated, gradients, learning_rate, corrections, weight_decay=weight_decay)
         scale, good_steps = tensors[len(updated) :]
-        loss, scaled = self._gradients(tensors, index, dropout_seed, scale)
+        loss, scaled = self.gradients(tensors, index, dropout_seed, scale)
         gradients = [gradient / scale for gradient in scaled]
         finite = self.loss_scale.are_finite(gradients)
         after = self.update.advance(
@@ -80,12 +80,13 @@ class FunctionalStep:
         )
         return loss, [*after, *next_scale(scale, good_steps, finite)]
 
-    def _gradients(
-        self, tensors: Sequence[Tensor], index: Tensor, seed: Tensor, scale: Tensor | None
+    def gradients(
+        self, tensors: Sequence[Tensor], index: Tensor, seed: Tensor, scale: Tensor | None, first: int = 0
     ) -> tuple[Tensor, Sequence[Tensor]]:
+        """The loss of the images at `index`, a batch from row `first` on, and its gradients times `scale`."""
         inputs, labels = scale_images(self.data.images.index_select(0, index)), self.data.labels.index_select(0, index)
         logits, carry_back = torch.func.vjp(  # type: ignore[misc]  # a third value comes with has_aux alone
-            lambda *parameters: self.network(parameters, inputs, seed), *tensors[: len(self.parameters)]
+            lambda *parameters: self.network(parameters, inputs, seed, first), *tensors[: len(self.parameters)]
         )
         loss, gradient = self.loss(logits, labels)
         if scale is not None:

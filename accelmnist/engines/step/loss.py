@@ -26,33 +26,35 @@ def _mix(values: Tensor) -> Tensor:
     return values ^ (values >> 16)
 
 
-def drop(values: Tensor, probability: float, *, seed: Tensor, layer: int) -> Tensor:
-    """`values` (batch, units) with each element zeroed with `probability` and the rest scaled up to keep the mean.
+def drop(values: Tensor, probability: float, *, seed: Tensor, layer: int, first: int = 0) -> Tensor:
+    """`values` (rows, units) with each element zeroed with `probability` and the rest scaled up to keep the mean.
 
-    `seed` is the step's, a scalar int64 tensor on the device of `values`.
+    `seed` is the step's, a scalar int64 tensor on the device of `values`; `first` is the row of the batch that these
+    begin with.
     """
-    positions = torch.arange(values.numel(), device=values.device).view_as(values)
+    start = first * values.shape[-1]
+    positions = torch.arange(start, start + values.numel(), device=values.device).view_as(values)
     stream = _mix((seed + layer * 0x9E3779B9) & _LOW_32)
     keep = _mix((positions ^ stream) & _LOW_32) >= int(probability * 2**32)
     return values * keep * (1 / (1 - probability))
 
 
-TrainingNetwork = Callable[[Sequence[Tensor], Tensor, Tensor], Tensor]
-TrainingLoss = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], Tensor]
+TrainingNetwork = Callable[..., Tensor]
+TrainingLoss = Callable[..., Tensor]
 LossWithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def training_network(config: RunConfig, device: Device) -> TrainingNetwork:
-    """The function (parameters, inputs (batch, 784), dropout seed) -> logits (batch, 10).
+    """The function (parameters, inputs (rows, 784), dropout seed, first row of the batch = 0) -> logits (rows, 10).
 
     All that depends on the configuration is chosen here, before the loop.
     """
     activation = ACTIVATION_FUNCTIONS[config.model.activation]
     probability, precision = config.model.dropout, config.execution.precision
 
-    def logits(parameters: Sequence[Tensor], inputs: Tensor, seed: Tensor) -> Tensor:
+    def logits(parameters: Sequence[Tensor], inputs: Tensor, seed: Tensor, first: int = 0) -> Tensor:
         def drop_hidden(values: Tensor, layer: int) -> Tensor:
-            return drop(values, probability, seed=seed, layer=layer)
+            return drop(values, probability, seed=seed, layer=layer, first=first)
 
         with autocast(device, precision):
             return forward(parameters, inputs, activation=activation, drop=drop_hidden if probability else None)
@@ -61,14 +63,14 @@ def training_network(config: RunConfig, device: Device) -> TrainingNetwork:
 
 
 def training_loss(config: RunConfig, device: Device) -> TrainingLoss:
-    """The function (parameters, inputs (batch, 784), labels (batch,), dropout seed) -> loss, a scalar."""
+    """The function (parameters, inputs (rows, 784), labels (rows,), dropout seed, first row = 0) -> loss, a scalar."""
     network = training_network(config, device)
     loss_of = batch_loss(
         config.model.output, label_smoothing=config.training.label_smoothing, device=device.torch_device
     )
 
-    def loss(parameters: Sequence[Tensor], inputs: Tensor, labels: Tensor, seed: Tensor) -> Tensor:
-        return loss_of(network(parameters, inputs, seed), labels)
+    def loss(parameters: Sequence[Tensor], inputs: Tensor, labels: Tensor, seed: Tensor, first: int = 0) -> Tensor:
+        return loss_of(network(parameters, inputs, seed, first), labels)
 
     return loss
 

@@ -41,10 +41,16 @@ class EagerSteps:
 
     def step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
         """One step on the images at `index` (batch,); returns the loss, a float32 scalar on the device."""
+        loss, gradients = self.gradients(index, seed)
+        self.update.update(gradients, rate)
+        return loss
+
+    def gradients(self, index: Tensor, seed: Tensor, first: int = 0) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The loss of the images at `index`, which are a batch from row `first` on, and its gradients, scaled."""
         inputs = scale_images(self.data.images.index_select(0, index))
-        loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed)
-        self.update.update(torch.autograd.grad(self.update.scaled(loss), self.parameters), rate)
-        return loss.detach()
+        with torch.enable_grad():
+            loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed, first)
+        return loss.detach(), torch.autograd.grad(self.update.scaled(loss), self.parameters)
 
 
 class TorchChunk(GraphChunk):

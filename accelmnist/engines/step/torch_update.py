@@ -141,12 +141,13 @@ class ScaledUpdate:
     """The optimizer of a job over its model's parameters.
 
     `update` takes the gradients, scaled if `scaled` scales, and the learning rate, and changes the parameters in place.
+    Gradients that need no scale, as those of our own kernels, are not `is_scaled` in any precision.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, is_scaled: bool = True) -> None:
         self.parameters = list(job.model.parameters())
         self.torch_update = TorchUpdate(self.parameters, job.config.training, fused=True)
-        self.loss_scale = LossScale.of_job(job)
+        self.loss_scale = LossScale.of_job(job) if is_scaled else None
         self.update: Callable[[Sequence[Tensor], Tensor], None] = (
             self._unscale_and_update if self.loss_scale else self.torch_update
         )

@@ -12,6 +12,8 @@ reports.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -45,11 +47,11 @@ class TritonChunk(GraphChunk):
     factors.
     """
 
-    def __init__(self, job: Job, sample: DeviceEpoch) -> None:
+    def __init__(self, job: Job, sample: DeviceEpoch, *, first_row: int = 0) -> None:
         super().__init__(StepState.fresh(job), sample, max(1, min(MOST_STEPS, len(sample))))
         config, capacity, device = job.config, len(self.step_inputs), job.device.torch_device
         self._data, self._sizes, self._batch = job.data, config.model.sizes, config.training.batch_size
-        self._model, self._rule = network_of(config), rule_of(config.training)
+        self._model, self._rule = network_of(config)._replace(first_row=first_row), rule_of(config.training)
         self._product = product_of(config.execution.precision)
         operand = operand_dtype(config.execution.precision)
 
@@ -153,6 +155,40 @@ class TritonChunk(GraphChunk):
         weight, bias = (parameter_of(self.kept, position) for position in (2 * layer, 2 * layer + 1))
         pointers = Layer(self._inputs(layer)["source"], self._gradients[layer], weight, bias)
         return cut.grid(units, inputs), pointers, Block(self._batch, inputs, units, layer == 0, *cut)
+
+
+class TritonGradients:
+    """The gradients of some images, and no update: a momentum of 0 stores them, and a rate of 0 changes no weight."""
+
+    def __init__(self, job: Job) -> None:
+        assert job.share is not None
+        training = replace(
+            job.config.training,
+            batch_size=job.share.rows,
+            optimizer="sgd-momentum",
+            momentum=0.0,
+            nesterov=False,
+            weight_decay=0.0,
+        )
+        device = job.device.torch_device
+        sample = DeviceEpoch(
+            torch.zeros(1, job.share.rows, dtype=torch.int64, device=device),
+            torch.zeros(1, device=device),
+            torch.zeros(1, dtype=torch.int64, device=device),
+        )
+        alone = Job(replace(job.config, training=training), job.device, job.data, job.model)
+        firsts = [job.share.first + number * job.share.rows for number in range(job.share.shards)]
+        self._drops = job.config.model.dropout > 0
+        self._chunks = {
+            first: TritonChunk(alone, sample, first_row=first) for first in (firsts if self._drops else [0])
+        }
+
+    def __call__(self, index: Tensor, seed: Tensor, first: int) -> tuple[Tensor, Sequence[Tensor]]:
+        """The mean loss of the images at `index`, which are a batch from row `first` on, and its gradients."""
+        chunk = self._chunks[first if self._drops else 0]
+        chunk.step_inputs.order[0], chunk.step_inputs.dropout_seeds[0] = index, seed
+        chunk(1)
+        return chunk.losses[0], chunk.kept.slots["momentum_buffer"]
 
 
 def why_too_large(config: RunConfig) -> str | None:

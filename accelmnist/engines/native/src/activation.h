@@ -21,10 +21,12 @@ struct Dropout {
     uint32_t stream;
     uint32_t threshold;  // a position whose hash is below it is dropped
     float scale;         // of the values that stay
+    int64_t first;       // the row of the whole batch that these images begin with
 };
 
-static Dropout dropout_of(double probability, int64_t seed, int layer) {
+static Dropout dropout_of(double probability, int64_t seed, int layer, int64_t first) {
     Dropout dropout{};
+    dropout.first = first;
     dropout.is_on = probability > 0;
     const uint64_t stream = static_cast<uint64_t>(seed) + static_cast<uint64_t>(layer) * 0x9e3779b9u;
     dropout.stream = mix(static_cast<uint32_t>(stream));
@@ -82,7 +84,7 @@ static void activate_as(const Panel& panel, int64_t batch, int64_t units, const 
             Floats value{}, grad{};
             activate_one<kind>(load(panel.values + at), value, grad);
             if (dropout.is_on) {
-                const auto position = static_cast<uint32_t>(image * units + panel.first + vector * kLanes);
+                const auto position = static_cast<uint32_t>((dropout.first + image) * units + panel.first + vector * kLanes);
                 const Floats factors = dropout_factors(dropout, position);
                 value *= factors;
                 grad *= factors;

@@ -40,6 +40,7 @@ const char* rule_problem(const Epoch& job) {
     if (!is_fraction(job.beta1) || !is_fraction(job.beta2)) return "a beta is not a fraction";
     if (!(job.epsilon >= 0) || !std::isfinite(job.epsilon)) return "epsilon is not 0 or more";
     if (!(job.weight_decay >= 0) || !std::isfinite(job.weight_decay)) return "weight decay is not 0 or more";
+    if (job.first < 0 || job.first > kMaxBatch) return "the first row is out of range";
     if (!(job.count >= 0) || !std::isfinite(job.count)) return "the count of updates is not 0 or more";
     return nullptr;
 }

@@ -74,6 +74,7 @@ struct Epoch {
     double weight_decay = 0;
     double label_smoothing = 0;
     double dropout = 0;
+    int64_t first = 0;  // the row of the whole batch that each of these begins with: dropout counts from there
     double beta1 = 0;
     double beta2 = 0;
     double epsilon = 0;

@@ -42,17 +42,18 @@ PyObject* list_pixels_call(PyObject*, PyObject* arguments, PyObject* keywords) {
 PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
     static const char* names[] = {"parameters", "slots", "pixels", "labels", "order", "rates", "seeds", "losses",
                                   "activation", "output", "rule", "nesterov", "momentum", "weight_decay",
-                                  "label_smoothing", "dropout", "beta1", "beta2", "epsilon", "count", "threads",
-                                  "level", nullptr};
+                                  "label_smoothing", "dropout", "beta1", "beta2", "epsilon", "count", "first",
+                                  "threads", "level", nullptr};
     PyObject *parameters, *slots, *pixels, *labels, *order, *rates, *seeds, *losses;
     const char *activation, *output, *rule, *level;
     int nesterov;
+    long long first;
     Epoch job;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "OOOOOOOO$ssspddddddddis:train", const_cast<char**>(names), &parameters, &slots,
+            arguments, keywords, "OOOOOOOO$ssspddddddddLis:train", const_cast<char**>(names), &parameters, &slots,
             &pixels, &labels, &order, &rates, &seeds, &losses, &activation, &output, &rule, &nesterov, &job.momentum,
             &job.weight_decay, &job.label_smoothing, &job.dropout, &job.beta1, &job.beta2, &job.epsilon, &job.count,
-            &job.threads, &level
+            &first, &job.threads, &level
         ))
         return nullptr;
     return guarded([&] {
@@ -60,6 +61,7 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         job.output = output_of(output);
         job.rule = rule_of(rule);
         job.nesterov = nesterov != 0;
+        job.first = first;
         job.network = network_of(views, parameters, true);
         job.network.activation = activation_of(activation);
         add_slots(views, slots, job.network, job.rule);

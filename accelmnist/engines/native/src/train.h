@@ -150,7 +150,8 @@ struct Trainer {
         for (int number = 0; number < space.layer_count; ++number) {
             const LayerSpace& layer = space.layers[number];
             const bool is_last = number + 1 == space.layer_count;
-            const Dropout dropout = is_training ? dropout_of(job.dropout, job.seeds.data[step], number) : Dropout{};
+            const Dropout dropout =
+                is_training ? dropout_of(job.dropout, job.seeds.data[step], number, job.first) : Dropout{};
             bool is_first = true;
             for_own_panels(layer, [&](const Panel& panel) {
                 number == 0 ? sum_pixels(panel, step, is_first) : sum_units(number, panel);

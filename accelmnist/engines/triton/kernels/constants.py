@@ -48,7 +48,10 @@ class Block(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A network's activation and outputs, its loss, and its dropout, which drops what hashes below `drop_below`."""
+    """A network's activation and outputs, its loss, and its dropout, which drops what hashes below `drop_below`.
+
+    `first_row` is where in the whole batch its images begin, as dropout counts them.
+    """
 
     classes: int
     activation: str
@@ -56,6 +59,7 @@ class Network(NamedTuple):
     smoothing: float
     drop_below: int
     kept_scale: float
+    first_row: int = 0
 
 
 class Parameter(NamedTuple):

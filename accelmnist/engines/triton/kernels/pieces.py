@@ -89,7 +89,7 @@ def _mix(bits) -> tl.tensor:
 def is_kept(seed, rows, units, SHAPE: tl.constexpr, MODEL: tl.constexpr, LAYER: tl.constexpr) -> tl.tensor:
     """Whether dropout keeps each of (rows, units): its hash is `drop_below` (a probability times 2^32) or more."""
     stream = _mix((seed + LAYER * 0x9E3779B9).to(tl.uint32))
-    positions = rows.to(tl.uint32)[:, None] * SHAPE.units + units.to(tl.uint32)[None, :]
+    positions = (rows + MODEL.first_row).to(tl.uint32)[:, None] * SHAPE.units + units.to(tl.uint32)[None, :]
     return _mix(positions ^ stream).to(tl.int64) >= MODEL.drop_below
 
 

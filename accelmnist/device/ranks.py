@@ -1,0 +1,353 @@
+"""The ranks of one program that several processes run together: who is here, what they sum, who failed.
+
+torchrun starts them and says in the environment who is who; torch.distributed carries their sums: gloo on the CPU,
+NCCL on CUDA. Everything but sums goes over a second group, which is gloo's always, so that what ranks tell one another
+never meets their gradients.
+
+A rank that ends leaves the others waiting for its part of a sum. So every rank beats: a thread writes a number into the
+rendezvous' store and reads the others'. Whoever fails says so there first; a process that is gone from this host, or
+silent, is named by who finds it. The rank that enters the first failure tells it, the others end in silence.
+
+Sources: pytorch.org/docs, "torch.distributed" and "torchrun" (the environment's variables, the agent's store).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from accelmnist.core.errors import ConfigError, DeviceError, RankError, headline
+from accelmnist.core.text import brief
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Told = TypeVar("Told")
+
+JOIN_S = 60.0  # to meet at the rendezvous
+_WAIT_S = 45.0  # for the others in a sum
+_BEAT_S = 1.0
+_SILENT_S = 20.0  # without a beat a rank counts as lost
+_GRACE_S = 8.0  # in which the program has to end once a rank is lost, before the thread that beats ends it
+_NAMED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_FAILED, _PRESENT, _BEAT, _ENDED = "failed", "present", "beat", "ended"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process stands among the ranks, and how often they were started again."""
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    restarts: int = 0
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} of {self.size}"
+
+
+def place_here(variables: Mapping[str, str] = os.environ) -> Place | None:
+    """What torchrun says of this process; None where nobody started ranks. Raises ConfigError for half of it."""
+    if not variables.get("RANK") and not variables.get("WORLD_SIZE"):
+        return None
+    missing = [name for name in _NAMED if not variables.get(name)]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(name for name in _NAMED if variables.get(name))} say that there are ranks, but "
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
+            remedy="Start with torchrun, or unset them",
+        )
+    local = {"LOCAL_RANK": variables["RANK"], "LOCAL_WORLD_SIZE": variables["WORLD_SIZE"]}
+    local |= {"TORCHELASTIC_RESTART_COUNT": "0"}
+    values = {name: variables.get(name) or local.get(name, "") for name in (*_NAMED, *local) if name != "MASTER_ADDR"}
+    wrong = [f"{name}={value}" for name, value in values.items() if not value.isdecimal()]
+    if wrong:
+        raise ConfigError(f"{wrong[0]} is no number", remedy="Start with torchrun")
+    rank, size, port, local_rank, local_size, restarts = map(int, values.values())
+    if not (rank < size and local_rank < local_size <= size and 0 < port < 2**16):
+        raise ConfigError(
+            f"{', '.join(f'{name}={value}' for name, value in values.items())} can't all be right",
+            remedy="Start with torchrun",
+        )
+    return Place(rank, size, local_rank, local_size, restarts)
+
+
+class Ranks:
+    """This process among the others: its `place`, and what they do together. A single one does it alone."""
+
+    def __init__(self, place: Place, *, device: torch.device | None = None, store: Any = None) -> None:
+        self.place, self.rank, self.size = place, place.rank, place.size
+        self.host = socket.gethostname()
+        self.backend = "none"
+        self._store, self._sums, self._words = store, None, None
+        self._watcher: _Watcher | None = None
+        self._meetings = 0
+        self.on_lost: Callable[[str], None] = lambda _line: None  # told before the process is ended for a lost rank
+        if store is not None:
+            self._join(store, device)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0, which alone prints and writes."""
+        return self.rank == 0
+
+    @property
+    def name(self) -> str:
+        """This rank for people."""
+        return f"rank {self.rank} of {self.size}, {self.host}"
+
+    def _join(self, store: Any, device: torch.device | None) -> None:
+        import torch.distributed as dist
+
+        on_cuda = device is not None and device.type == "cuda"
+        store.set(f"{_PRESENT}/{self.rank}", f"{self.host}|{os.getpid()}")
+        dist.init_process_group(
+            "gloo", store=store, rank=self.rank, world_size=self.size, timeout=timedelta(seconds=_WAIT_S)
+        )
+        self._words = dist.group.WORLD
+        self.backend = "nccl" if on_cuda else "gloo"
+        self._sums = dist.new_group(backend=self.backend, timeout=timedelta(seconds=_WAIT_S))
+        self._watcher = _Watcher(self, store)
+
+    # --- what they do together
+
+    def add(self, numbers: Tensor) -> None:
+        """Sum `numbers`, of one shape on every rank, over all ranks: in place, the same bits on each."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            with self._waiting():
+                dist.all_reduce(numbers, op=dist.ReduceOp.SUM, group=self._sums)
+
+    def collect(self, numbers: Tensor) -> list[Tensor]:
+        """The `numbers` of every rank, of one shape on each, by rank."""
+        if self.size == 1:
+            return [numbers]
+        import torch
+        import torch.distributed as dist
+
+        found = [torch.empty_like(numbers) for _ in range(self.size)]
+        with self._waiting():
+            dist.all_gather(found, numbers, group=self._sums)
+        return found
+
+    def tell(self, value: Told) -> list[Told]:
+        """What every rank tells, by rank: anything that can be pickled."""
+        if self.size == 1:
+            return [value]
+        import torch.distributed as dist
+
+        found: list[Any] = [None] * self.size
+        with self._waiting():
+            dist.all_gather_object(found, value, group=self._words)
+        return found
+
+    def meet(self) -> None:
+        """Wait for all ranks, for as long as they are alive: what one does alone may take its time."""
+        if self.size > 1:
+            self._meetings += 1
+            key = f"meeting/{self._meetings}"
+            self._store.add(key, 1)
+            self.wait_until(lambda: int(self._store.add(key, 0)) >= self.size)
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait for as long as all ranks are alive; raises RankError when one is lost."""
+        pause = 0.001
+        with self._waiting():
+            while not holds():
+                self.require_all()
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.1)
+
+    @property
+    def store(self) -> Any:
+        """The store of the rendezvous, for what ranks write down for one another."""
+        assert self._store is not None
+        return self._store
+
+    # --- who failed
+
+    def require_all(self) -> None:
+        """Raise RankError if a rank is known to be lost."""
+        if self._watcher is not None and self._watcher.lost:
+            raise RankError(self._watcher.lost, told_here=self._watcher.told_here)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Within, this rank waits for others: what torch says of a lost one becomes a RankError that names it."""
+        try:
+            yield
+        except RuntimeError as error:
+            assert self._watcher is not None
+            lost = self._watcher.find(f"the ranks lost each other: {headline(error)}")
+            raise RankError(lost, told_here=self._watcher.told_here) from error
+
+    def fail(self, line: str) -> bool:
+        """Enter that this rank failed; whether it is the first to say so, and therefore the one to tell it."""
+        return self._watcher is None or self._watcher.enter(line)
+
+    def end(self, code: int) -> int:
+        """The exit code of all: rank 0 gives its own, and every other waits for that."""
+        if self.size == 1:
+            return code
+        if self.is_first:
+            self._store.set(_ENDED, str(code))
+        else:
+            self.wait_until(lambda: bool(self._store.check([_ENDED])))
+            code = int(self._store.get(_ENDED))
+        self._store.add("left", 1)
+        if self.is_first:  # it may hold the store
+            with contextlib.suppress(RankError):
+                self.wait_until(lambda: int(self._store.add("left", 0)) >= self.size)
+        self.leave()
+        return code
+
+    def leave(self) -> None:
+        """Stop beating; what others wait for is not there any more."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
+
+def join(place: Place, *, device: torch.device | None = None, timeout_s: float = JOIN_S) -> Ranks:
+    """Meet the others at the rendezvous that the environment names; raises DeviceError where that fails in time."""
+    if place.size == 1:
+        return Ranks(place)
+    import torch.distributed as dist
+
+    if not dist.is_available() or not dist.is_gloo_available():
+        raise DeviceError("this torch was built without torch.distributed's gloo", remedy="Install another build")
+    from torch.distributed.rendezvous import rendezvous
+
+    where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
+        store = dist.PrefixStore(f"accelmnist/{place.restarts}", store)
+        store.set_timeout(timedelta(seconds=timeout_s))
+        return Ranks(place, device=device, store=store)
+    except (RuntimeError, ValueError, OSError) as error:
+        cause = headline(error).partition(" C++")[0]
+        is_taken = "EADDRINUSE" in str(error) or "address already in use" in str(error).lower()
+        cause = "the port is in use" if is_taken else cause
+        remedy = "Give another --master-port" if is_taken else "Start all ranks, with one address that each can reach"
+        raise DeviceError(f"{place} can't meet the others at {where}: {brief(cause)}", remedy=remedy) from error
+
+
+class _Watcher:
+    """The thread that beats for its rank and listens to the others; `lost` is what it found to be wrong."""
+
+    def __init__(self, ranks: Ranks, store: Any) -> None:
+        self.lost, self.told_here = "", False
+        self._ranks = ranks
+        self._store = store.clone() if hasattr(store, "clone") else store  # a wait of the other would hold it up
+        self._heard = dict.fromkeys(range(ranks.size), ("", time.monotonic()))
+        self._processes: dict[int, tuple[str, int]] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="ranks")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Beat no more."""
+        self._over.set()
+
+    def enter(self, line: str) -> bool:
+        """Enter `line` as the first failure, if there is none; whether it is."""
+        with self._lock:
+            if not self.lost:
+                self.lost, self.told_here = line, True
+                mine = f"{self._ranks.rank}|{line}"
+                with contextlib.suppress(RuntimeError):
+                    first = bytes(self._store.compare_set(_FAILED, "", mine)).decode()
+                    if first != mine:
+                        self.lost, self.told_here = first.partition("|")[2], False
+            return self.told_here
+
+    def find(self, otherwise: str) -> str:
+        """What was lost, or who doesn't answer, as far as a few seconds tell."""
+        until = time.monotonic() + 3 * _BEAT_S
+        while not self.lost and time.monotonic() < until:
+            time.sleep(0.05)
+            self._look()
+        if not self.lost:
+            self.enter(otherwise)
+        return self.lost
+
+    def _run(self) -> None:
+        count = 0
+        while not self._over.wait(_BEAT_S):
+            count += 1
+            with contextlib.suppress(RuntimeError):
+                self._store.set(f"{_BEAT}/{self._ranks.rank}", str(count))
+            self._look()
+            if self.lost and not self._over.wait(_GRACE_S):
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """The program waits for what never comes: end it here, in one line."""
+        if self.told_here:
+            sys.stderr.write(f"error: {self.lost}\n")
+            sys.stderr.flush()
+        self._ranks.on_lost(self.lost)
+        os._exit(RankError.exit_code)
+
+    def _look(self) -> None:
+        """Whether a rank failed, is gone from this host, or silent."""
+        if self.lost or self._over.is_set():
+            return
+        try:
+            if self._store.check([_FAILED]):
+                with self._lock:
+                    self.lost = bytes(self._store.get(_FAILED)).decode().partition("|")[2]
+                return
+            lost = [line for rank in range(self._ranks.size) if (line := self._why_lost(rank))]
+        except RuntimeError:
+            lost = [] if self._ranks.is_first else ["the rendezvous is gone: rank 0, or who started it, has ended"]
+        if lost:
+            self.enter(lost[0])
+
+    def _why_lost(self, rank: int) -> str:
+        if rank == self._ranks.rank:
+            return ""
+        import psutil
+
+        if rank not in self._processes and self._store.check([f"{_PRESENT}/{rank}"]):
+            host, _, process = bytes(self._store.get(f"{_PRESENT}/{rank}")).decode().rpartition("|")
+            self._processes[rank] = host, int(process)
+        host, process = self._processes.get(rank, ("?", 0))
+        who = f"rank {rank} of {self._ranks.size} ({host})"
+        if host == self._ranks.host and not self._store.check([_ENDED]) and not _is_alive(psutil, process):
+            return f"{who} has ended: its process {process} is gone"
+        beat = f"{_BEAT}/{rank}"
+        heard = bytes(self._store.get(beat)).decode() if self._store.check([beat]) else ""
+        last, since = self._heard[rank]
+        if heard != last:
+            self._heard[rank] = heard, time.monotonic()
+        elif time.monotonic() - since > _SILENT_S:
+            return f"{who} has not answered for {_SILENT_S:.0f} s"
+        return ""
+
+
+def _is_alive(psutil: Any, process: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+    return False
+
+
+def unlike(told: Sequence[Mapping[str, Any]]) -> str | None:
+    """The first thing that not all ranks tell alike, with both values; None if they agree."""
+    for name in sorted({name for one in told for name in one}):
+        for rank, one in enumerate(told):
+            if one.get(name) != told[0].get(name):
+                return f"{name} is {told[0].get(name)!r} on rank 0 and {one.get(name)!r} on rank {rank}"
+    return None
