@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accelmnist.cli.options import Command, CommandLine
+from accelmnist.cli.ranks import config_of_rank, folder_before, going_on, remember, with_ranks
 from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell, seconds_since_start
-from accelmnist.core.errors import StoppedError
+from accelmnist.core.config import AUTO
+from accelmnist.core.errors import ConfigError, StoppedError
 from accelmnist.core.files import encode, require_new
 
 if TYPE_CHECKING:
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 
     from accelmnist.core.config import RunConfig
     from accelmnist.core.records import RunRecord
+    from accelmnist.device.ranks import Ranks
     from accelmnist.show.observer import ConsoleObserver, SilentObserver
+    from accelmnist.training.checkpoint import Checkpoint
     from accelmnist.training.run import RunRequest, Setup
 
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
@@ -38,32 +43,94 @@ def run(context: click.Context, /, **_: Any) -> int:
     line = CommandLine.of(context)
     options = run_options(line)
     config = None if options.resume else run_config(line)
+    asked = line["ranks"] if "ranks" in line.given else None
+    return with_ranks(partial(_run, options, config), asked=asked, device=line["device"])
+
+
+def _run(options: RunOptions, config: RunConfig | None, ranks: Ranks | None) -> int:
+    """Run alone, or as one of `ranks`; returns the exit code."""
+    if ranks is not None:
+        _refuse_with_ranks(options, ranks)
+        if not ranks.is_first:
+            return _take_part(options, config, ranks)
+        before = None if options.no_save or options.resume else folder_before(ranks)
+        if before is not None:
+            options = replace(options, out=None, resume=before)
     if options.out:
         require_new(options.out)  # before anything is trained for it
     with open_shell("run", options, helper_loads=_AT_THE_END, at_once=False) as shell:
-        record = (_new(shell, options, config) if config else _stopped(shell, options)).run()
+        config = None if options.resume else config
+        record = (_new(shell, options, config, ranks) if config else _stopped(shell, options, ranks)).run()
     return 0 if record.verdict is not None and record.verdict.passed else CHECK_FAILED
 
 
-def _new(shell: Shell, options: RunOptions, config: RunConfig) -> _Run:
+def _refuse_with_ranks(options: RunOptions, ranks: Ranks) -> None:
+    if options.profile and ranks.size > 1:
+        raise ConfigError(
+            f"--profile has no place beside {ranks.size} ranks: it looks at the steps of one process",
+            remedy="Leave it out",
+        )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What rank 0 tells the others before a run: its engine, and of one that goes on, where it stands."""
+
+    config: RunConfig | None = None  # None where there is nothing for them to do
+    checkpoint: Checkpoint | None = None
+
+
+def _take_part(options: RunOptions, config: RunConfig | None, ranks: Ranks) -> int:
+    """Train as a rank that is not the first: nothing of it is seen or saved."""
+    from accelmnist.show.observer import SilentObserver
+    from accelmnist.training.execute import execute
+    from accelmnist.training.run import RunRequest, choose_setup
+
+    start = ranks.tell(_Start())[0]
+    if start.config is None:
+        return 0
+    told = config or start.config
+    execution = replace(told.execution, device=told.execution.device if config else start.config.execution.device)
+    if execution.engine == AUTO:
+        execution = replace(execution, engine=start.config.execution.engine)
+    own, _ = config_of_rank(replace(told, execution=execution), ranks)
+    stop = StopOnInterrupt(until="", speaks=False)
+    with stop:
+        request = RunRequest(
+            config=own,
+            checkpoint=start.checkpoint,
+            ranks=ranks,
+            audit_windows=options.audit,
+            should_stop=lambda: stop.requested,
+        )
+        execute(request, choose_setup(own), SilentObserver)
+    return 0
+
+
+def _new(shell: Shell, options: RunOptions, config: RunConfig, ranks: Ranks | None) -> _Run:
     from accelmnist.data.mnist import load_in_background
     from accelmnist.device import is_known_without_torch
     from accelmnist.device.loading import load_torch
     from accelmnist.training.run import RunRequest, choose_setup
 
-    load = import_s = None
+    load = import_s = why_threads = None
+    if ranks is not None:
+        config, why_threads = config_of_rank(config, ranks)
     if not is_known_without_torch(config.execution.device):
         load = load_in_background(config.data, seed=config.training.seed)  # while torch is loaded
         if config.recipe is None:
             shell.helper.begin()
         import_s = load_torch()
-    request = RunRequest(config=config, import_s=import_s, load=load, since_start=seconds_since_start)
-    setup = choose_setup(config)
+    request = RunRequest(config=config, ranks=ranks, import_s=import_s, load=load, since_start=seconds_since_start)
+    setup = choose_setup(config, why_threads=why_threads)
     shell.take_folder(f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
+    if ranks is not None:
+        remember(shell.folder)
+        ranks.tell(_Start(setup.config))
     return _Run(shell, options, setup, request)
 
 
-def _stopped(shell: Shell, options: RunOptions) -> _Run:
+def _stopped(shell: Shell, options: RunOptions, ranks: Ranks | None) -> _Run:
     from accelmnist.device.loading import load_torch
 
     shell.take_folder()
@@ -75,11 +142,16 @@ def _stopped(shell: Shell, options: RunOptions) -> _Run:
 
     proven = find_unfinished_run(shell.folder)
     if proven is not None:
+        if ranks is not None:
+            ranks.tell(_Start())
         return _Run(shell, options, choose_setup(proven.config), RunRequest(config=proven.config), proven)
     config, checkpoint = find_stopped_run(shell.folder)
-    setup = choose_setup(config, resumed_after=len(checkpoint.epochs) if checkpoint else 0)
+    config, why_threads = going_on(config, ranks)
+    setup = choose_setup(config, resumed_after=len(checkpoint.epochs) if checkpoint else 0, why_threads=why_threads)
+    if ranks is not None:
+        ranks.tell(_Start(setup.config, checkpoint))
     since_start = seconds_since_start if checkpoint is None else lambda: None
-    request = RunRequest(config=config, checkpoint=checkpoint, import_s=import_s, since_start=since_start)
+    request = RunRequest(config=config, ranks=ranks, checkpoint=checkpoint, import_s=import_s, since_start=since_start)
     return _Run(shell, options, setup, request)
 
 

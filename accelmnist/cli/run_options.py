@@ -85,6 +85,9 @@ execution_options = under(
     ),
     options_of(ExecutionConfig, threads="CPU threads; torch's choice if not given."),
 )
+ranks_option = options_of(
+    ExecutionConfig, ranks="Processes of this machine that share the work; torchrun starts them on several."
+)
 _recipe_option = options_of(
     RunConfig,
     recipe="Network and training by name: the least time to that accuracy. Options given besides change it.",
@@ -113,6 +116,11 @@ config_options = in_order(
         update_options,
     ),
     execution_options,
+    under(
+        "Ranks",
+        ranks_option,
+        options_of(ExecutionConfig, reduction="Of gradients; exact gives 1, 2, 4 and 8 ranks the same bits."),
+    ),
 )
 _TRIALS = "--trials"
 result_options = in_order(
@@ -145,7 +153,9 @@ result_options = in_order(
 
 _MODEL, _TRAINING = ({field.name for field in fields(part)} for part in (ModelConfig, TrainingConfig))
 _DATA, _EXECUTION = ({field.name for field in fields(part)} for part in (DataConfig, ExecutionConfig))
-CONFIG_PARAMETERS = frozenset({*_DATA, *_MODEL, *_TRAINING, *_EXECUTION, "recipe", "synthetic", "compile_step", "amp"})
+CONFIG_PARAMETERS = frozenset(
+    {*_DATA, *_MODEL, *_TRAINING, *(_EXECUTION - {"ranks"}), "recipe", "synthetic", "compile_step", "amp"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

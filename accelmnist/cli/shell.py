@@ -171,9 +171,9 @@ class StopOnInterrupt:
     another one this does nothing.
     """
 
-    def __init__(self, *, until: str) -> None:
+    def __init__(self, *, until: str, speaks: bool = True) -> None:
         self.requested = False
-        self._until = until
+        self._until, self._speaks = until, speaks
         self._is_training = True
 
     def trained(self) -> None:
@@ -194,7 +194,8 @@ class StopOnInterrupt:
         if self.requested or not self._is_training:
             raise KeyboardInterrupt
         self.requested = True
-        click.echo(f"\nStopping {self._until}; Ctrl-C again stops at once", err=True)
+        if self._speaks:
+            click.echo(f"\nStopping {self._until}; Ctrl-C again stops at once", err=True)
 
 
 class PictureDrawing:

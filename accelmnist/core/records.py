@@ -202,6 +202,17 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankFigures:
+    """One of the processes that shared a training: where it ran, and the images a second that it computed itself."""
+
+    rank: int
+    host: str
+    device: str
+    threads: int
+    images_per_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditSummary:
     """How many steps of a training were replayed in float64, in `replay_s` seconds.
 
@@ -313,6 +324,8 @@ class RunRecord:
     verdict: Verdict | None = None
     profile: ProfileSummary | None = None
     trials: TrialsSummary | None = None
+    ranks: tuple[RankFigures, ...] = ()
+    backend: str | None = None  # what carried the ranks' sums, with its version
     files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

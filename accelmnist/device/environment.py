@@ -29,7 +29,19 @@ from accelmnist.device import (
 from accelmnist.device.cgroups import cores_within_quota, host_memory_bytes
 from accelmnist.device.names import first_line_of
 
-_STEERING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_NUM", "CUDA_VISIBLE", "CUBLAS_", "PYTORCH_", "TORCHINDUCTOR_")
+_STEERING = (
+    "OMP_",
+    "GOMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_NUM",
+    "CUDA_VISIBLE",
+    "CUBLAS_",
+    "PYTORCH_",
+    "TORCHINDUCTOR_",
+    "NCCL_",
+    "GLOO_",
+)
 
 
 def describe_environment(device: Device) -> Environment:

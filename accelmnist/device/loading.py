@@ -66,15 +66,20 @@ def usable_threads() -> int:
     MKL, which torch asks on x86-64, counts them so: MKL_NUM_THREADS goes before OMP_NUM_THREADS, and neither goes
     beyond the cores.
     """
+    cores = usable_cores()
+    asked = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
+    first = asked.partition(",")[0].strip()
+    return min(int(first), cores) if first.isdecimal() and int(first) > 0 else cores
+
+
+def usable_cores() -> int:
+    """The physical cores that this process may use."""
     import psutil  # here: most modules that import this one need no threads
 
     from accelmnist.device.cgroups import cores_within_quota
 
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = cores_within_quota(min(psutil.cpu_count(logical=False) or allowed, allowed))
-    asked = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
-    first = asked.partition(",")[0].strip()
-    return min(int(first), cores) if first.isdecimal() and int(first) > 0 else cores
+    return cores_within_quota(min(psutil.cpu_count(logical=False) or allowed, allowed))
 
 
 def prepare_for_torch() -> None:

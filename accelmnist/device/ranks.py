@@ -90,7 +90,9 @@ class Ranks:
         self.place, self.rank, self.size = place, place.rank, place.size
         self.host = socket.gethostname()
         self.backend = "none"
-        self._store, self._sums, self._words = store, None, None
+        self._store = store
+        self._sums: Any = None
+        self._words: Any = None
         self._watcher: _Watcher | None = None
         self._meetings = 0
         self.on_lost: Callable[[str], None] = lambda _line: None  # told before the process is ended for a lost rank
@@ -178,10 +180,24 @@ class Ranks:
 
     # --- who failed
 
+    @property
+    def lost(self) -> str:
+        """What is known of a rank that failed; empty while all are well."""
+        return "" if self._watcher is None else self._watcher.lost
+
+    @property
+    def told_here(self) -> bool:
+        """Whether it is this rank that tells it."""
+        return self._watcher is None or self._watcher.told_here
+
     def require_all(self) -> None:
         """Raise RankError if a rank is known to be lost."""
-        if self._watcher is not None and self._watcher.lost:
-            raise RankError(self._watcher.lost, told_here=self._watcher.told_here)
+        if self.lost:
+            raise RankError(self.lost, told_here=self.told_here)
+
+    def find(self, otherwise: str) -> str:
+        """What is lost, as far as a few seconds tell; else it is what `otherwise` says."""
+        return otherwise if self._watcher is None else self._watcher.find(otherwise)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -189,9 +205,8 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            assert self._watcher is not None
-            lost = self._watcher.find(f"the ranks lost each other: {headline(error)}")
-            raise RankError(lost, told_here=self._watcher.told_here) from error
+            lost = self.find(f"the ranks lost each other: {headline(error)}")
+            raise RankError(lost, told_here=self.told_here) from error
 
     def fail(self, line: str) -> bool:
         """Enter that this rank failed; whether it is the first to say so, and therefore the one to tell it."""
@@ -232,7 +247,7 @@ def join(place: Place, *, device: torch.device | None = None, timeout_s: float =
     where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     try:
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
-        store = dist.PrefixStore(f"accelmnist/{place.restarts}", store)
+        store = dist.PrefixStore(f"accelmnist/{place.restarts}", store)  # type: ignore[attr-defined]
         store.set_timeout(timedelta(seconds=timeout_s))
         return Ranks(place, device=device, store=store)
     except (RuntimeError, ValueError, OSError) as error:
@@ -324,10 +339,10 @@ class _Watcher:
         if rank not in self._processes and self._store.check([f"{_PRESENT}/{rank}"]):
             host, _, process = bytes(self._store.get(f"{_PRESENT}/{rank}")).decode().rpartition("|")
             self._processes[rank] = host, int(process)
-        host, process = self._processes.get(rank, ("?", 0))
+        host, number = self._processes.get(rank, ("?", 0))
         who = f"rank {rank} of {self._ranks.size} ({host})"
-        if host == self._ranks.host and not self._store.check([_ENDED]) and not _is_alive(psutil, process):
-            return f"{who} has ended: its process {process} is gone"
+        if host == self._ranks.host and not self._store.check([_ENDED]) and not _is_alive(psutil, number):
+            return f"{who} has ended: its process {number} is gone"
         beat = f"{_BEAT}/{rank}"
         heard = bytes(self._store.get(beat)).decode() if self._store.check([beat]) else ""
         last, since = self._heard[rank]

@@ -28,8 +28,8 @@ from accelmnist.engines.plan import Epoch, Floats, HostEpoch, Share, initial_par
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from accelmnist.device.ranks import Ranks
     from accelmnist.data.augment import Augmentation
+    from accelmnist.device.ranks import Ranks
     from accelmnist.engines.model import MLP
 
 State = dict[str, "Tensor"]

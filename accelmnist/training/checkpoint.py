@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -260,9 +260,14 @@ def find_stopped_run(folder: Path) -> tuple[RunConfig, Checkpoint | None]:
     if not file.exists():
         return record.config, None
     checkpoint = load_checkpoint(file)
-    if checkpoint.config != record.config:
+    if _shared(checkpoint.config) != _shared(record.config):
         raise CheckpointError(
             f"{file} is of another configuration than {folder / RECORD_NAME}",
             remedy="Remove the checkpoint to start that run anew",
         )
     return checkpoint.config, checkpoint
+
+
+def _shared(config: RunConfig) -> RunConfig:
+    """What stays the same where a run goes on by another number of ranks."""
+    return replace(config, execution=replace(config.execution, ranks=1, threads=None))

@@ -7,17 +7,25 @@ result is the same to the bit; what differs is when it is there.
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from accelmnist.core.config import RunConfig
+from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.rules import require_memory
+from accelmnist.training.agreement import Agreement
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train
-from accelmnist.training.reference.audit import Audit
+from accelmnist.training.reference.audit import Audit, digests_of
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
+
+if TYPE_CHECKING:
+    from accelmnist.training.evaluation import Evaluation
 
 LONGEST_S = 3.0  # that a run waits before it shows itself, as torch's import would take
 WEIGHTS_A_SECOND = 1.5e10  # times images: a low estimate for two cores, before an epoch has told the true one
@@ -36,20 +44,24 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
         run.load()
         training = Training(run)
         if training.train():
-            from accelmnist.training.proof import Trained, prove
+            from accelmnist.training.proof import Trained, evaluate_run, prove
 
-            prove(
-                run,
-                Trained(
-                    training.job,
-                    losses_of(training.epochs),
-                    training.runner,
-                    answered=training.answered,
-                    audit=training.audit,
-                    seen_s=tuple((epoch.least_s, epoch.most_s) for epoch in training.epochs),
-                    faults=tuple(fault for epoch in training.epochs for fault in epoch.faults),
-                ),
+            trained = Trained(
+                training.job,
+                losses_of(training.epochs),
+                training.runner,
+                answered=training.answered,
+                audit=training.audit,
+                seen_s=tuple((epoch.least_s, epoch.most_s) for epoch in training.epochs),
+                faults=tuple(fault for epoch in training.epochs for fault in epoch.faults),
+                checks=training.checks,
             )
+            if training.agreement is not None:
+                trained = replace(trained, evaluation=evaluate_run(run, trained))
+                training.agreement.hear([*training.audit.breaks, *trained.faults])
+                training.keep_ranks(training.agreement)
+            if run.is_first:
+                prove(run, trained)
     return RunOutcome(run.record, training.job.model, run.images.test)
 
 
@@ -78,7 +90,7 @@ class Training:
         self.answered: float | None = None
         started = time.perf_counter()
         require_memory(run.config, run.setup.device)
-        self.job = Job(run.config, run.setup.device, run.images.training)
+        self.job = Job(run.config, run.setup.device, run.images.training, ranks=run.request.ranks)
         self.probe: ImageSet | DeviceSet = run.images.probe
         if not run.waits:
             self.probe = upload(run.images.probe, run.setup.device)
@@ -86,8 +98,16 @@ class Training:
             assert self.job.data is not None
         run.time(upload_s=time.perf_counter() - started)
         self.average = average_of(self.job)
-        self.audit = Audit(run.config, run.images.training, run.request.audit_windows)
         self.epochs = _epochs_of(run.request)
+        self.agreement = None if run.request.ranks is None else Agreement(run.request.ranks)
+        entropy = None
+        if self.agreement is not None:
+            options = {"audit": run.request.audit_windows, "resume": len(self.epochs)}
+            self.agreement.require_alike(run.config, (run.images.training, run.images.test), **options)
+            entropy = self.agreement.ranks.tell(secrets.randbits(64))[0]
+        self.audit = Audit(
+            run.config, run.images.training, run.request.audit_windows, entropy=entropy, replays=run.is_first
+        )
 
     def train(self) -> bool:
         """Train to the last epoch, and open the run; False if it stopped before."""
@@ -141,6 +161,8 @@ class Training:
             self.audit.resume(run.request.checkpoint.digests, self.job.model.arrays())
             if self.average is not None:
                 self.average.load_state(run.request.checkpoint.state)
+        if self.agreement is not None:
+            self.agreement.after_epoch(len(self.epochs), digests_of(self.job.model.arrays()))
 
     def _answer(self) -> None:
         """Tell the accuracy on the test set."""
@@ -165,12 +187,28 @@ class Training:
         run, number = self.run, result.figures.epoch
         last, every = run.config.training.epochs, run.request.save_every
         stops = run.request.should_stop()
+        if self.agreement is not None:
+            stops = self.agreement.after_epoch(number, self.audit.digests(), stops=stops)
         if stops or (every and (number % every == 0 or number == last)):
             self._save_checkpoint()
         run.observer.epoch_done(result.figures)
         if stops:
             run.stop("interrupted", f"stopped after epoch {number} of {last}")
         return stops
+
+    def checks(self, evaluation: Evaluation) -> tuple[Check, ...]:
+        """What the verdict holds of the ranks."""
+        return () if self.agreement is None else (self.agreement.check(evaluation.faults),)
+
+    def keep_ranks(self, agreement: Agreement) -> None:
+        """Keep which ranks there were, and what each computed in the training."""
+        execution, share, timing = self.run.config.execution, self.job.share, self.run.record.timing
+        whole = sum(len(epoch.losses) for epoch in self.epochs) * self.run.config.training.batch_size
+        own = whole if share is None else whole * share.rows * share.shards // share.of
+        figures = agreement.figures(
+            device=execution.device, threads=execution.threads or 1, images=own, train_s=timing.train_s
+        )
+        self.run.change(ranks=figures, backend=agreement.ranks.backend)
 
     def _save_checkpoint(self) -> None:
         folder = self.run.folder

@@ -19,7 +19,7 @@ from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
 from accelmnist.engines.plan import Floats
 from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model
-from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate
+from accelmnist.training.evaluation import Evaluation, confident_mistakes, evaluate, evaluate_shared
 from accelmnist.training.reference.answers import check_accuracies, check_first_answer, check_mistakes
 from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.chain import (
@@ -72,7 +72,7 @@ def prove(run: Run, trained: Trained) -> None:
         )
     run.request.on_trained()
     run.observer.stage("evaluating on the test set")
-    evaluation = trained.evaluation or _evaluate(run, trained)
+    evaluation = trained.evaluation or evaluate_run(run, trained)
     run.change(
         metrics=evaluation.metrics,
         mistakes=confident_mistakes(evaluation, model),
@@ -119,10 +119,14 @@ def _finish(run: Run) -> None:
     run.save()
 
 
-def _evaluate(run: Run, trained: Trained) -> Evaluation:
+def evaluate_run(run: Run, trained: Trained) -> Evaluation:
+    """Evaluate the network on the test set; of several ranks each on its part, so that all have to call this."""
     started = time.perf_counter()
-    device, precision = run.setup.device, run.config.execution.precision
-    evaluation = evaluate(trained.job.model, upload(run.images.test, device), device=device, precision=precision)
+    device, precision, ranks = run.setup.device, run.config.execution.precision, run.request.ranks
+    if ranks is not None and ranks.size > 1:
+        evaluation = evaluate_shared(trained.job, run.images.test, ranks)
+    else:
+        evaluation = evaluate(trained.job.model, upload(run.images.test, device), device=device, precision=precision)
     if trained.answered is None:
         run.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
     return evaluation

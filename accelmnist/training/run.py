@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accelmnist.core.config import AUDIT_WINDOWS, RECIPES, RunConfig, changes
-from accelmnist.core.errors import AccelmnistError, DivergedError, OutputError, StoppedError
+from accelmnist.core.config import AUDIT_WINDOWS, RECIPES, ExecutionConfig, RunConfig, changes
+from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError, OutputError, StoppedError
 from accelmnist.core.files import make_folder
 from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
 from accelmnist.data.split import RunImages, load_images
@@ -28,6 +28,7 @@ from accelmnist.engines.choose import EngineChoice, choose_engine
 from accelmnist.training.reference.scores import Oracle, score_here
 
 if TYPE_CHECKING:
+    from accelmnist.device.ranks import Ranks
     from accelmnist.engines.model import MLP
     from accelmnist.training.checkpoint import Checkpoint
 
@@ -44,11 +45,12 @@ class Setup:
     choices: tuple[Choice, ...]
 
 
-def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setup:
+def choose_setup(config: RunConfig, *, resumed_after: int | None = None, why_threads: str | None = None) -> Setup:
     """Resolve device, engine, precision and threads; raises DeviceError or ConfigError for what is not there.
 
     `resumed_after` is the number of epochs that a run to go on with has behind it; its choices were made when it began.
-    torch is loaded only if one of the choices needs it.
+    `why_threads` is the reason for their number, if it was chosen already. torch is loaded only if one of the choices
+    needs it.
     """
     device = resolve(config.execution.device)
     precision = require_precision(device, config.execution.precision)
@@ -56,7 +58,8 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setu
     threads = set_threads(config.execution.threads)
     engine = choose_engine(config, device)
     execution = replace(config.execution, device=str(device), engine=engine.name, threads=threads)
-    asked = "asked for" if config.execution.threads else "the cores that it may use"
+    _require_shared(execution, engine, device)
+    asked = why_threads or ("asked for" if config.execution.threads else "the cores that it may use")
     choices: tuple[Choice, ...] = (
         *_recipe_choice(config),
         Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
@@ -68,6 +71,15 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None) -> Setu
         start = Choice(what="start", value=f"after epoch {resumed_after}", reason="the stopped run goes on")
         choices = (*(replace(choice, reason="as the stopped run") for choice in choices), start)
     return Setup(replace(config, execution=execution), device, engine, choices)
+
+
+def _require_shared(execution: ExecutionConfig, choice: EngineChoice, device: Device) -> None:
+    """Raise DeviceError if several ranks are to share batches by an engine that can't."""
+    alone = choice.engine.why_alone(device)
+    if alone is not None and (execution.ranks > 1 or execution.reduction == "exact"):
+        raise DeviceError(
+            f"--engine {choice.name} with {execution.ranks} ranks: {alone}", remedy="Choose another engine"
+        )
 
 
 def _recipe_choice(config: RunConfig) -> tuple[Choice, ...]:
@@ -99,7 +111,7 @@ class Observer(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """What is wanted of a run. `folder` None saves nothing; `checkpoint` is where a stopped run goes on.
-    `audit_windows` is the number of steps to draw for the audit.
+    `audit_windows` is the number of steps to draw for the audit. `ranks` share every batch; None trains alone.
 
     `import_s` is what importing torch took, if that came before the run; `load` gives the data set, which may be on its
     way already; None loads it when it is needed. `since_start` tells the age of the process in seconds.
@@ -119,6 +131,7 @@ class RunRequest:
     audit_windows: int = AUDIT_WINDOWS
     profile: bool = False
     checkpoint: Checkpoint | None = None
+    ranks: Ranks | None = None
     import_s: float | None = None
     load: Callable[[], Dataset] | None = None
     since_start: Callable[[], float | None] = lambda: None
@@ -191,6 +204,11 @@ class Run:
             parameters=self.config.model.parameters,
         )
         self.time(import_s=request.import_s)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process proves and saves the run: alone, or as the first of its ranks."""
+        return self.request.ranks is None or self.request.ranks.is_first
 
     @contextmanager
     def recorded(self) -> Iterator[None]:

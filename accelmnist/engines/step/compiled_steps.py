@@ -145,7 +145,7 @@ def compiled_gradients(job: Job, sample: HostEpoch, update: ScaledUpdate) -> Gra
     step, plan = FunctionalStep(job), upload_epoch(sample, job.device)
     scale = None if update.loss_scale is None else update.loss_scale.scale
     compiled = {}
-    for number, rows in enumerate(plan.order[0].split(job.share.rows)):
+    for number, rows in enumerate(torch.split(plan.order[0], job.share.rows)):
         first = job.share.first + number * job.share.rows if job.config.model.dropout else 0
 
         def gradients(index: Tensor, seed: Tensor, first: int = first) -> tuple[Tensor, Sequence[Tensor]]:

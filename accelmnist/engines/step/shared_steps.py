@@ -1,15 +1,15 @@
 """Steps whose batches several ranks share: each computes the gradients of its rows, one sum makes them the batch's.
 
-An engine gives the gradients of some rows. They are written into one flat float32 buffer, with the loss behind them, and
-summed over the ranks: one SUM a step, whatever the network. The update is torch's fused one on every rank, so equal
-weights stay equal to the bit.
+An engine gives the gradients of some rows. They are written into one flat float32 buffer, with the loss behind them,
+and summed over the ranks: one SUM a step, whatever the network. The update is torch's fused one on every rank, so that
+equal weights stay equal to the bit.
 
 The exact reduction computes the gradients of eight fixed parts of a batch and adds them in one fixed tree, whoever
 computed which: any number of ranks that shares the parts gives the same bits. It costs the smaller products, and every
 rank's sum is sent whole instead of being added on the way.
 
-Behind the loss every rank has a mark of its own, in which it alone writes the number of its sums: so a rank that left one
-out, and a sum that was none, are seen in the step in which it happens.
+Behind the loss every rank has a mark of its own, in which it alone writes the number of its sums: so a rank that left
+one out, and a sum that was none, are seen in the step in which it happens.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class SharedSteps:
         device = job.device.torch_device
         self.parts = torch.zeros(self.share.shards, self.numbers, device=device)
         self.flat = torch.zeros(self.numbers + self.ranks.size, device=device)
+        whole = self.flat[: self.numbers - 1]
         self.views = [
             part.view_as(parameter)
-            for part, parameter in zip(self.flat.split([*self.sizes, 1 + self.ranks.size]), update.parameters, strict=False)
+            for part, parameter in zip(torch.split(whole, self.sizes), update.parameters, strict=True)
         ]
         self.count = torch.zeros((), device=device)  # of the sums so far
         self.marks = self.flat[self.numbers :]
@@ -66,7 +67,7 @@ class SharedSteps:
     def step(self, index: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
         """One step on this rank's images `index`; returns the loss of the whole batch, a scalar on the device."""
         share = self.share
-        for number, rows in enumerate(index.split(share.rows)):
+        for number, rows in enumerate(torch.split(index, share.rows)):
             loss, gradients = self.gradients(rows, seed, share.first + number * share.rows)
             torch.cat([*(gradient.reshape(-1).float() for gradient in gradients), loss.view(1)], out=self.parts[number])
         self.flat[: self.numbers] = _tree_sum(list(self.parts))

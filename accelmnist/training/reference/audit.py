@@ -227,16 +227,24 @@ class Audit(Watch):
     """Watches the training of `config` on the host's `images`; `windows` as for `draw_steps`.
 
     The steps are drawn from the system's entropy, anew for every training. A `brief` audit, one of many, has two first
-    steps, one border and one call.
+    steps, one border and one call. Ranks of one training draw the same by a common `entropy`, and one of them
+    `replays`.
     """
 
     def __init__(
-        self, config: RunConfig, images: ImageSet, windows: int = AUDIT_WINDOWS, *, brief: bool = False
+        self,
+        config: RunConfig,
+        images: ImageSet,
+        windows: int = AUDIT_WINDOWS,
+        *,
+        brief: bool = False,
+        entropy: int | None = None,
+        replays: bool = True,
     ) -> None:
-        self.config, self.windows = config, windows
+        self.config, self.windows, self._replays = config, windows, replays
         self._most_bytes = min(_MOST_BYTES // (64 if brief else 1), (free_memory_bytes(None) or _MOST_BYTES) // 8)
         self.witness = Witness(config, images.images, images.labels)
-        rng, per_epoch, epochs = np.random.default_rng(), self.witness.steps, config.training.epochs
+        rng, per_epoch, epochs = np.random.default_rng(entropy), self.witness.steps, config.training.epochs
         extent = BRIEF if brief else WHOLE
         steps = draw_steps(per_epoch, epochs, windows, rng, extent)
         if windows and config.execution.precision == "fp16":
@@ -294,7 +302,7 @@ class Audit(Watch):
     def digests(self) -> dict[str, str]:
         """Of all that the last epoch ended with, by name, for a run that goes on from there in another process."""
         average = {_AVERAGE + name: part for name, part in (self._average or {}).items() if "/" not in name}
-        return {name: _digest(part) for name, part in ((self._last or {}) | average).items()}
+        return digests_of((self._last or {}) | average)
 
     def resume(self, digests: Mapping[str, str], weights: Snapshot) -> None:
         """Go on with the network's `weights` where a run with these `digests` was stopped; an older one has none."""
@@ -329,6 +337,8 @@ class Audit(Watch):
 
     def keep(self, step: int, before: Snapshot, after: Snapshot, losses: Floats) -> None:
         """Keep a step for its replay."""
+        if not self._replays:
+            return
         self._waiting.append(Window(step, before, after, float(losses[0]) if len(losses) == 1 else math.nan))
         taken = len(self._waiting) * sum(part.nbytes for part in after.values()) * 2
         if taken > self._most_bytes:
@@ -457,6 +467,11 @@ def _difference(before: Snapshot, one: Snapshot, other: Snapshot) -> float:
         moved = float(np.linalg.norm(second - start))
         far = max(far, float(np.linalg.norm(first - second)) / (moved or SMALL))
     return far
+
+
+def digests_of(snapshot: Snapshot) -> dict[str, str]:
+    """Of each part of a snapshot, by name."""
+    return {name: _digest(part) for name, part in snapshot.items()}
 
 
 def _digest(numbers: NDArray[Any]) -> str:

@@ -58,7 +58,8 @@ class ReferenceTraining:
 
 def is_reference(config: RunConfig, *, device_kind: str, engine: str) -> bool:
     """Whether a run by `engine` on a device of this kind is itself the reference."""
-    return device_kind == "cpu" and engine == "eager" and config.execution.precision == "fp32"
+    alone = config.execution.ranks == 1 and config.execution.reduction == "sum"
+    return device_kind == "cpu" and engine == "eager" and config.execution.precision == "fp32" and alone
 
 
 def train_reference(config: RunConfig, training: ImageSet, test: ImageSet, *, nudge: float = 0.0) -> ReferenceTraining:

@@ -1,0 +1,198 @@
+"""A command line under several ranks: `--ranks N` has torch's launcher start them; each joins the others first.
+
+Rank 0 alone prints and writes. Of a failure one line is told, by the rank that it happened to, or that found another
+one lost, and every rank ends with the exit code of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from accelmnist.core.config import AUTO, RunConfig
+from accelmnist.core.errors import AccelmnistError, ConfigError, DeviceError, RankError, StoppedError
+from accelmnist.core.files import RECORDS, remove_file, write_atomically
+from accelmnist.device.loading import load_torch, prepare_for_torch, usable_cores
+from accelmnist.device.ranks import Place, Ranks, join, place_here
+
+if TYPE_CHECKING:
+    from accelmnist.device import Device
+
+_STOPPED = 130
+_FIRST_SPEAKS_S = 1.0  # a fault that all ranks find is rank 0's to tell
+
+
+def with_ranks(work: Callable[[Ranks | None], int], *, asked: int | None, device: str = AUTO) -> int:
+    """The exit code of `work`, which gets its ranks: where torchrun started them, or as many as are `asked` for.
+
+    None is given to it where it is alone. `device` is the one asked for.
+    """
+    place = place_here()
+    if place is None:
+        return work(None) if (asked or 1) == 1 else _launch(asked or 1)
+    if asked not in (None, place.size):
+        raise ConfigError(f"--ranks {asked}: torchrun has started {place.size}", remedy="Leave it out")
+    if place.size == 1:
+        return work(Ranks(place))
+    prepare_for_torch()
+    load_torch()
+    own = device_of_rank(place, device)
+    return _together(join(place, device=own.torch_device), work)
+
+
+def _together(ranks: Ranks, work: Callable[[Ranks | None], int]) -> int:
+    """The exit code of all `ranks`, of which this process is one."""
+    _end_when_told(ranks)
+    try:
+        code = ranks.end(work(ranks))
+        if ranks.is_first and (pointer := _pointer()) is not None:
+            remove_file(pointer)
+        return code
+    except RankError as error:
+        return _told(ranks, error, error.told_here)
+    except (StoppedError, KeyboardInterrupt):
+        if not ranks.is_first:
+            return ranks.end(_STOPPED)
+        ranks.end(_STOPPED)
+        raise
+    except AccelmnistError as error:
+        return _told(ranks, error, _is_first_to_fail(ranks, str(error)))
+    except BaseException as error:
+        ranks.fail(f"{ranks.name} failed: {type(error).__name__}")
+        raise
+    finally:
+        ranks.leave()
+
+
+def _is_first_to_fail(ranks: Ranks, line: str) -> bool:
+    until = time.monotonic() + _FIRST_SPEAKS_S
+    while not ranks.is_first and not ranks.lost and time.monotonic() < until:
+        time.sleep(0.02)
+    return ranks.fail(line)
+
+
+def _told(ranks: Ranks, error: AccelmnistError, is_mine: bool) -> int:
+    """The exit code after `error`, which is told if it is this rank's to tell."""
+    if is_mine and ranks.is_first:
+        raise error
+    if is_mine:
+        click.echo(f"[{ranks.name}] error: {error}", err=True)
+    return error.exit_code
+
+
+def _end_when_told(ranks: Ranks) -> None:
+    """A launcher that has lost a rank ends the others by SIGTERM: they say why, and save what they have."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise RankError(ranks.find("the launcher ended the ranks"), told_here=ranks.told_here)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _launch(count: int) -> int:
+    """Run this command line by `count` ranks of this machine, by torch's own launcher; returns their exit code."""
+    prepare_for_torch()
+    load_torch()
+    import torch.distributed as dist
+
+    if not dist.is_available():
+        raise DeviceError("this torch was built without torch.distributed", remedy="Install another build")
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what failed is told by the ranks
+    arguments = ["--standalone", "--nproc-per-node", str(count), "-m", "accelmnist", *sys.argv[1:]]
+    try:
+        run.run(run.parse_args(arguments))  # type: ignore[no-untyped-call]
+    except ChildFailedError as error:
+        codes = [failure.exitcode for failure in error.failures.values()]
+        return max((code for code in codes if code > 0), default=RankError.exit_code)
+    except SignalException as error:
+        return _STOPPED if error.sigval == signal.SIGINT else RankError.exit_code
+    return 0
+
+
+def device_of_rank(place: Place, name: str) -> Device:
+    """The device of this rank for the one asked for; raises ConfigError or DeviceError where it has none."""
+    from accelmnist.device import available, resolve
+
+    device = resolve(name)
+    if place.size == 1 or device.kind == "cpu":
+        return device
+    if device.kind == "mps":
+        raise DeviceError(
+            f"--device {name}: there is one MPS device, and {place.size} ranks", remedy="Add --device cpu"
+        )
+    if ":" in name:
+        raise ConfigError(f"--device {name}: each rank has a GPU of its own", remedy="Give --device cuda")
+    count = sum(one.startswith("cuda") for one in available())
+    if place.local_size > count:
+        raise DeviceError(
+            f"{place.local_size} ranks here, and {count} GPU{'s' if count > 1 else ''}",
+            remedy=f"Start {count}, or add --device cpu",
+        )
+    return resolve(f"cuda:{place.local_rank}")
+
+
+def config_of_rank(config: RunConfig, ranks: Ranks) -> tuple[RunConfig, str | None]:
+    """The configuration of this rank, with its device and its threads, and the reason for their number."""
+    place, execution = ranks.place, config.execution
+    device, why, threads = device_of_rank(place, execution.device), None, execution.threads
+    if threads is None and (place.size > 1 or execution.reduction == "exact"):
+        cores = usable_cores()
+        threads = max(1, cores // place.local_size)
+        why = f"its share of the {cores} cores here"
+        if execution.reduction == "exact":
+            threads, why = 1, "one, so that any number of ranks gives the same bits"
+        if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("OMP_NUM_THREADS") == "1":
+            why += "; OMP_NUM_THREADS=1 is torchrun's, --threads overrules"
+    execution = replace(execution, device=str(device), threads=threads, ranks=ranks.size)
+    return replace(config, execution=execution), why
+
+
+def going_on(config: RunConfig, ranks: Ranks | None) -> tuple[RunConfig, str | None]:
+    """The configuration of a stopped run for the ranks that go on with it: as many as before, or others."""
+    count = 1 if ranks is None else ranks.size
+    execution, why = config.execution, None
+    if count == execution.ranks and count == 1:
+        return config, None
+    kind = execution.device.partition(":")[0]
+    execution = replace(execution, device=kind, threads=None, ranks=count)
+    if ranks is None:
+        return replace(config, execution=execution), why
+    return config_of_rank(replace(config, execution=execution), ranks)
+
+
+def folder_before(ranks: Ranks) -> Path | None:
+    """Where the run was saved that the launcher has started again, if it was."""
+    pointer = _pointer()
+    if ranks.place.restarts == 0 or pointer is None or not pointer.exists():
+        return None
+    folder = Path(pointer.read_text(encoding="utf-8"))
+    return folder if (folder / RECORDS["run"]).exists() else None
+
+
+def remember(folder: Path | None) -> None:
+    """Write down where the run is saved, for ranks that the launcher may start again."""
+    pointer = _pointer()
+    if pointer is not None and folder is not None:
+        write_atomically(pointer, str(folder.absolute()).encode())
+
+
+def _pointer() -> Path | None:
+    """A file that belongs to the launcher, which outlives its ranks; None where torchrun's own hasn't started them."""
+    run = os.environ.get("TORCHELASTIC_RUN_ID")
+    return Path(tempfile.gettempdir()) / f"accelmnist-{run}-{os.getppid()}" if run else None
