@@ -113,7 +113,7 @@ def _launch(count: int) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what failed is told by the ranks
+    logging.disable(logging.CRITICAL)  # what failed is told by the ranks
     arguments = ["--standalone", "--nproc-per-node", str(count), "-m", "accelmnist", *sys.argv[1:]]
     try:
         run.run(run.parse_args(arguments))  # type: ignore[no-untyped-call]
@@ -159,7 +159,8 @@ def config_of_rank(config: RunConfig, ranks: Ranks) -> tuple[RunConfig, str | No
             threads, why = 1, "one, so that any number of ranks gives the same bits"
         if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("OMP_NUM_THREADS") == "1":
             why += "; OMP_NUM_THREADS=1 is torchrun's, --threads overrules"
-    execution = replace(execution, device=str(device), threads=threads, ranks=ranks.size)
+    name = str(device) if device.kind == "cuda" else execution.device  # its reason is then as for one process
+    execution = replace(execution, device=name, threads=threads, ranks=ranks.size)
     return replace(config, execution=execution), why
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accelmnist.core.config import AUDIT_WINDOWS, RECIPES, ExecutionConfig, RunConfig, changes
+from accelmnist.core.config import AUDIT_WINDOWS, RECIPES, SHARDS, ExecutionConfig, RunConfig, changes
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError, OutputError, StoppedError
 from accelmnist.core.files import make_folder
 from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
@@ -66,6 +66,7 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None, why_thr
         Choice(what="engine", value=engine.name, reason=engine.reason),
         Choice(what="precision", value=config.execution.precision, reason=precision.reason),
         Choice(what="threads", value=str(threads), reason=asked),
+        *_ranks_choice(config),
     )
     if resumed_after is not None:
         start = Choice(what="start", value=f"after epoch {resumed_after}", reason="the stopped run goes on")
@@ -80,6 +81,16 @@ def _require_shared(execution: ExecutionConfig, choice: EngineChoice, device: De
         raise DeviceError(
             f"--engine {choice.name} with {execution.ranks} ranks: {alone}", remedy="Choose another engine"
         )
+
+
+def _ranks_choice(config: RunConfig) -> tuple[Choice, ...]:
+    """The ranks, where there are several, or where one computes as many would."""
+    count, size, exact = config.execution.ranks, config.training.batch_size, config.execution.reduction == "exact"
+    if count == 1 and not exact:
+        return ()
+    how = f"each computes {size // count} of a batch's {size} images; one sum a step"
+    parts = f"; gradients of {SHARDS} parts are added in a fixed tree, whoever computed them" if exact else ""
+    return (Choice(what="ranks", value=str(count), reason=how + parts),)
 
 
 def _recipe_choice(config: RunConfig) -> tuple[Choice, ...]:
