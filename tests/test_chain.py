@@ -139,6 +139,27 @@ def half_to_compile(patch: Patch) -> None:
     wrap(patch, execute_module, "prepare", lambda runner: replace(runner, prepare_s=runner.prepare_s / 2))
 
 
+def timing(name: str, share: float) -> Callable[[Patch], None]:
+    """A field of the timing is told as a share of what it was."""
+
+    def plant(patch: Patch) -> None:
+        right = Run.time
+        patch.setattr(Run, "time", lambda run, **s: right(run, **(s | {name: share * s[name]} if name in s else s)))
+
+    return plant
+
+
+def likeness(**wrong: Callable[[Any], Any]) -> Callable[[Patch], None]:
+    """What is saved of the images' looks, each part changed by its function."""
+    return lambda patch: wrap(
+        patch, proof, "measure_likeness", lambda one: replace(one, **{k: f(getattr(one, k)) for k, f in wrong.items()})
+    )
+
+
+def load_inverted(patch: Patch) -> None:
+    wrap(patch, checkpoint, "Likeness", lambda one: replace(one, samples=255 - one.samples))
+
+
 def one_thread_more(patch: Patch) -> None:
     wrap(patch, loop, "threads_in_force", lambda threads: threads + 1)
 
@@ -256,7 +277,28 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], str, str]] = {
     "mistakes with their labels swapped": (mistakes(labels_swapped), "mistakes", "is no"),
     "the surest mistake left out": (mistakes(lambda found: found[1:]), "mistakes", "there are"),
     "the last epoch not in the sum": (sum_without_last, "figures by epoch", "all epochs took"),
-    "half of the time to compile": (half_to_compile, "figures by epoch", "compiling: it took"),
+    "half of the time to compile": (half_to_compile, "figures recounted", "compile_s: it took"),
+    "half of the time to load": (timing("load_s", 0.5), "figures recounted", "load_s: it took"),
+    "half of the time to upload": (timing("upload_s", 0.5), "figures recounted", "upload_s: it took"),
+    "twice the time to evaluate": (timing("evaluate_s", 2.0), "figures recounted", "evaluate_s: it took"),
+    "milliseconds to verify": (timing("verify_s", 1000.0), "figures recounted", "verify_s: it took"),
+    "peak memory in units of 1000": (
+        lambda patch: wrap(patch, run_module, "peak_memory_bytes", lambda peak: peak * 1000 // 1024),
+        "figures recounted",
+        "the peak of memory is",
+    ),
+    "a likeness of inverted images": (
+        likeness(samples=lambda pixels: 255 - pixels),
+        "saved model",
+        "its samples are not of its images",
+    ),
+    "a likeness that nothing is beyond": (likeness(limit=lambda limit: 2 * limit), "saved model", "its limit"),
+    "a likeness inverted on loading": (load_inverted, "saved model", "its samples are not of its images"),
+    "a data set taken for dark on light": (
+        lambda patch: wrap(patch, split, "is_light", lambda light: not light),
+        "saved model",
+        "its images are dark on light, or not",
+    ),
     "another number of threads": (one_thread_more, "figures by epoch", "threads, and not"),
 }
 

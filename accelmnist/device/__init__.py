@@ -21,6 +21,7 @@ from accelmnist.device.loading import idle_threads_sleep as idle_threads_sleep
 from accelmnist.device.memory import free_memory_bytes as free_memory_bytes
 from accelmnist.device.memory import is_out_of_memory as is_out_of_memory
 from accelmnist.device.memory import memory_errors as memory_errors
+from accelmnist.device.memory import peak_memory_again as peak_memory_again
 from accelmnist.device.memory import peak_memory_bytes as peak_memory_bytes
 from accelmnist.device.memory import process_peak_bytes as process_peak_bytes
 from accelmnist.device.memory import reset_peak_memory as reset_peak_memory

@@ -88,15 +88,14 @@ class Training:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.answered: float | None = None
-        started = time.perf_counter()
-        require_memory(run.config, run.setup.device)
-        self.job = Job(run.config, run.setup.device, run.images.training, ranks=run.request.ranks)
-        self.probe: ImageSet | DeviceSet = run.images.probe
-        if not run.waits:
-            self.probe = upload(run.images.probe, run.setup.device)
-            assert self.job.model is not None
-            assert self.job.data is not None
-        run.time(upload_s=time.perf_counter() - started)
+        with run.timed("upload_s", run.setup.device):
+            require_memory(run.config, run.setup.device)
+            self.job = Job(run.config, run.setup.device, run.images.training, ranks=run.request.ranks)
+            self.probe: ImageSet | DeviceSet = run.images.probe
+            if not run.waits:
+                self.probe = upload(run.images.probe, run.setup.device)
+                assert self.job.model is not None
+                assert self.job.data is not None
         self.average = average_of(self.job)
         self.epochs = _epochs_of(run.request)
         self.agreement = None if run.request.ranks is None else Agreement(run.request.ranks)
@@ -152,7 +151,9 @@ class Training:
         if compiles:
             run.observer.stage("compiling the step")
         self.runner = prepare(engine, self.job)
-        run.time(compile_s=self.runner.prepare_s if compiles else None)
+        if compiles:
+            run.time(compile_s=self.runner.prepare_s)
+            run.seen_s["compile_s"] = self.runner.prepare_seen_s
         if run.request.checkpoint is not None:
             from accelmnist.training.checkpoint import CHECKPOINT_NAME, load_weights
 
@@ -166,9 +167,10 @@ class Training:
 
     def _answer(self) -> None:
         """Tell the accuracy on the test set."""
-        run, started = self.run, time.perf_counter()
-        self.answered = accuracy_by(self.runner, self.job, run.images.test)
-        run.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
+        run = self.run
+        with run.timed("evaluate_s", run.setup.device):
+            self.answered = accuracy_by(self.runner, self.job, run.images.test)
+        run.time(to_accuracy_s=run.request.since_start())
         run.request.on_answer(self.answered)
 
     def _open(self) -> None:

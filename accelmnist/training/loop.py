@@ -206,24 +206,26 @@ def _faults_of_way(
 
 
 class Stopwatch:
-    """Adds up the seconds within its context, in which `device` is synchronized at both ends.
+    """Adds up the seconds within its context, in which `device` is synchronized at both ends, if one is given.
 
     Another clock is read around that and within it: by that one it took from `least_s` to `most_s`, its ticks counted.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device | None) -> None:
         self.device, self.seconds, self.least_s, self.most_s = device, 0.0, 0.0, 0.0
         self._laps: list[tuple[float, float]] = []
         self._tick = 2 * time.get_clock_info("monotonic").resolution
 
     def __enter__(self) -> None:
         self._around = time.monotonic()
-        synchronize(self.device)
+        if self.device is not None:
+            synchronize(self.device)
         self._started = time.perf_counter()
         self._within = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        synchronize(self.device)
+        if self.device is not None:
+            synchronize(self.device)
         within = time.monotonic() - self._within
         ended = time.perf_counter()
         self.seconds += ended - self._started

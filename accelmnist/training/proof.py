@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +14,6 @@ from accelmnist.core.records import RECORD_NAME, Check, RunRecord, Verdict
 from accelmnist.data.likeness import measure_likeness
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import ImageSet, upload
-from accelmnist.device import peak_memory_bytes
 from accelmnist.engines.contract import Job, Runner
 from accelmnist.engines.plan import Floats
 from accelmnist.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, load_model, save_model
@@ -28,7 +26,6 @@ from accelmnist.training.reference.chain import (
     check_reference,
     check_saved_model,
     check_saved_record,
-    clock_faults,
 )
 from accelmnist.training.reference.images import Source, check_images
 from accelmnist.training.reference.scores import OracleScores
@@ -73,11 +70,8 @@ def prove(run: Run, trained: Trained) -> None:
     run.request.on_trained()
     run.observer.stage("evaluating on the test set")
     evaluation = trained.evaluation or evaluate_run(run, trained)
-    run.change(
-        metrics=evaluation.metrics,
-        mistakes=confident_mistakes(evaluation, model),
-        peak_memory_bytes=peak_memory_bytes(run.setup.device),
-    )
+    run.change(metrics=evaluation.metrics, mistakes=confident_mistakes(evaluation, model))
+    run.keep_peak_memory()
     run.save()
     if trained.answered is None:
         run.observer.stage(f"{100 * evaluation.metrics.accuracy:.2f} % of the test set are right")
@@ -121,15 +115,18 @@ def _finish(run: Run) -> None:
 
 def evaluate_run(run: Run, trained: Trained) -> Evaluation:
     """Evaluate the network on the test set; of several ranks each on its part, so that all have to call this."""
-    started = time.perf_counter()
+    with run.timed("evaluate_s", run.setup.device) if trained.answered is None else nullcontext():
+        evaluation = _evaluate(run, trained.job)
+    if trained.answered is None:
+        run.time(to_accuracy_s=run.request.since_start())
+    return evaluation
+
+
+def _evaluate(run: Run, job: Job) -> Evaluation:
     device, precision, ranks = run.setup.device, run.config.execution.precision, run.request.ranks
     if ranks is not None and ranks.size > 1:
-        evaluation = evaluate_shared(trained.job, run.images.test, ranks)
-    else:
-        evaluation = evaluate(trained.job.model, upload(run.images.test, device), device=device, precision=precision)
-    if trained.answered is None:
-        run.time(evaluate_s=time.perf_counter() - started, to_accuracy_s=run.request.since_start())
-    return evaluation
+        return evaluate_shared(job, run.images.test, ranks)
+    return evaluate(job.model, upload(run.images.test, device), device=device, precision=precision)
 
 
 def _profile(run: Run, runner: Runner, job: Job) -> None:
@@ -143,7 +140,20 @@ def _profile(run: Run, runner: Runner, job: Job) -> None:
 
 
 def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[[], OracleScores]) -> None:
-    started = time.perf_counter()
+    with run.timed("verify_s"):
+        verdict, reference = _verdict_of(run, trained, evaluation, oracle)
+    run.change(
+        verdict=verdict,
+        reference=reference.run if reference else None,
+        audit=trained.audit.summary if trained.audit else None,
+    )
+    recounted = check_record(replace(run.record, status="done"), run.seen_s, run.seen_peak_bytes)
+    run.change(verdict=Verdict.of(verdict.reference, (*verdict.checks, recounted)))
+
+
+def _verdict_of(
+    run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[[], OracleScores]
+) -> tuple[Verdict, ReferenceTraining | None]:
     config, images = run.config, run.images
     itself = is_reference(config, device_kind=run.setup.device.kind, engine=run.setup.engine.name)
     reference = None
@@ -168,15 +178,7 @@ def _judge(run: Run, trained: Trained, evaluation: Evaluation, oracle: Callable[
 
     verdict = judge(inputs, oracle=oracle, reference=reference, nudged=nudged_losses, is_reference=itself)
     checks = (*_check_chain(run, trained, evaluation, reference), *trained.checks(evaluation))
-    run.time(verify_s=time.perf_counter() - started)
-    verdict = Verdict.of(verdict.reference, (*verdict.checks, *checks))
-    run.change(
-        verdict=verdict,
-        reference=reference.run if reference else None,
-        audit=trained.audit.summary if trained.audit else None,
-    )
-    recounted = check_record(replace(run.record, status="done"))
-    run.change(verdict=Verdict.of(verdict.reference, (*verdict.checks, recounted)))
+    return Verdict.of(verdict.reference, (*verdict.checks, *checks)), reference
 
 
 def _check_chain(
@@ -190,10 +192,7 @@ def _check_chain(
         seed = run.config.training.seed
         yield from check_images(source, on_device, images.probe, images.test, images.summary, seed=seed)
     yield check_mistakes(run.config.model.output, evaluation, record.mistakes)
-    compiled = trained.runner.prepare_seen_s if trained.runner is not None else (0.0, math.inf)
-    compile_s = record.timing.compile_s
-    late = [] if compile_s is None else clock_faults("compiling", compile_s, compiled)
-    yield check_epochs(record, trained.losses, trained.seen_s, [*late, *trained.faults])
+    yield check_epochs(record, trained.losses, trained.seen_s, trained.faults)
     limits = tolerances(run.config.execution.precision)
     known = trained.audit.drawn if trained.audit is not None else None
     ends = dict([known] if known else []) | {len(record.epochs): job.model.arrays()}
@@ -205,9 +204,8 @@ def _check_chain(
     if run.folder is not None:
         yield check_saved_record(run.folder / RECORD_NAME, run.record)
         file = run.folder / MODEL_NAME
-        loaded = load_model(file).model
-        found = loaded.arrays(), loaded.config
-        yield check_saved_model(file, job.model.arrays(), run.config.model, images.summary, loaded=found)
+        weights, pixels = job.model.arrays(), images.training.images
+        yield check_saved_model(file, weights, run.config.model, images.summary, pixels, loaded=load_model(file))
 
 
 def _source_of(run: Run) -> Source | None:

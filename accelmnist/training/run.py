@@ -21,10 +21,19 @@ from accelmnist.core.files import make_folder
 from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
 from accelmnist.data.split import RunImages, load_images
 from accelmnist.data.types import Dataset, ImageSet
-from accelmnist.device import Device, memory_errors, require_precision, resolve, set_threads
+from accelmnist.device import (
+    Device,
+    memory_errors,
+    peak_memory_again,
+    peak_memory_bytes,
+    require_precision,
+    resolve,
+    set_threads,
+)
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import load_torch
 from accelmnist.engines.choose import EngineChoice, choose_engine
+from accelmnist.training.loop import Stopwatch
 from accelmnist.training.reference.scores import Oracle, score_here
 
 if TYPE_CHECKING:
@@ -207,6 +216,8 @@ class Run:
         self.request, self.setup, self.config = request, setup, setup.config
         self.waits, self.is_open = waits, False
         self.folder: Path | None = None
+        self.seen_peak_bytes: tuple[int, int] | None = None  # the least and the most of its peak by another reading
+        self.seen_s: dict[str, tuple[float, float]] = {}  # by another clock, the least and the most of its timing
         self._observe = observe
         self.record = RunRecord(
             created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -242,16 +253,16 @@ class Run:
         load = self.request.load or load_in_background(config.data, seed=config.training.seed)
         if not self.waits:
             self.load_torch()
-        started = time.perf_counter()
-        self.images = load_images(config, load)
-        self.time(load_s=time.perf_counter() - started)
+        with self.timed("load_s"):
+            self.images = load_images(config, load)
         self.change(data=self.images.summary)
 
     def load_torch(self) -> None:
         """Load torch, unless it is there, and give it the run's threads."""
         if "torch" not in sys.modules:
             self.request.on_loading()
-            self.time(import_s=load_torch())
+            with self.timed("import_s"):
+                load_torch()
         set_threads(self.config.execution.threads)
 
     def open(self) -> None:
@@ -271,6 +282,22 @@ class Run:
     def time(self, **seconds: Any) -> None:
         """Change fields of its timing."""
         self.change(timing=replace(self.record.timing, **seconds))
+
+    @contextmanager
+    def timed(self, name: str, device: Device | None = None) -> Iterator[None]:
+        """Within: what passes is the field `name` of its timing; a `device` is synchronized at both ends."""
+        clock = Stopwatch(device)
+        with clock:
+            yield
+        self.time(**{name: clock.seconds})
+        self.seen_s[name] = clock.least_s, clock.most_s
+
+    def keep_peak_memory(self) -> None:
+        """The most memory that was used so far."""
+        before = peak_memory_again(self.setup.device)
+        self.change(peak_memory_bytes=peak_memory_bytes(self.setup.device))
+        after = peak_memory_again(self.setup.device)
+        self.seen_peak_bytes = None if before is None or after is None else (before, after)
 
     def keep_epochs(self, epochs: tuple[EpochFigures, ...]) -> None:
         """These are the epochs so far: their figures, and what the training took."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol, cast
 
@@ -110,7 +111,6 @@ class _Trainings:
             self.faults += [f"seed {result.key}: {fault}" for fault in result.faults]
             evaluation = self._evaluation_of(result)
             if result.key == self.trials[0].key:
-                run.time(evaluate_s=time.perf_counter() - started - took_s)
                 run.keep_epochs(result.epochs)
                 first = result, evaluation
             self._keep(result, evaluation, took_s)
@@ -150,7 +150,9 @@ class _Trainings:
         if result.audit is not None and result.key != self.trials[0].key:  # the first one's is the verdict's to finish
             result.audit.finish(result.model.arrays(), result.losses.numpy())
         precision, test = self.run.config.execution.precision, self.run.images.test
-        evaluation = evaluate(result.model, self.test, device=self.run.setup.device, precision=precision)
+        device, is_first = self.run.setup.device, result.key == self.trials[0].key
+        with self.run.timed("evaluate_s", device) if is_first else nullcontext():
+            evaluation = evaluate(result.model, self.test, device=device, precision=precision)
         faults = answer_faults(result.model, evaluation, test, tolerances(precision))
         self.faults += [f"seed {result.key}: {fault}" for fault in faults]
         return evaluation

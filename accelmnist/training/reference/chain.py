@@ -26,6 +26,7 @@ from accelmnist.training.reference.witness import first_weights, learning_rate
 if TYPE_CHECKING:
     from accelmnist.data.types import ImageSet
     from accelmnist.engines.model import MLP
+    from accelmnist.training.checkpoint import SavedModel
     from accelmnist.training.evaluation import Evaluation
     from accelmnist.training.reference.verdict import ReferenceTraining
 
@@ -34,6 +35,9 @@ Arrays = Mapping[str, NDArray[Any]]
 _LAST_DIGITS = 1e-9  # two ways of adding and dividing the same numbers in float64
 _RATE_ROUNDING = 2.0**-22  # float32's, of both
 _CLOCKS_APART = 1e-4  # two clocks of a machine that follow different crystals
+_PEAKS_APART = 0.01  # the kernel adds up what each processor counts
+_BY_FAR = 0.75  # of the pixels at the edge
+_DISTANCES_APART = 1e-4  # by roundings of float32's sums
 _FIGURES = ("config", "parameters", "epochs", "timing", "metrics", "mistakes", "peak_memory_bytes")  # of a record
 _NUMPY_TYPES = {"F32": "<f4", "U8": "|u1"}  # safetensors' names of what a model's file may hold
 
@@ -46,15 +50,20 @@ def _close(found: float | None, expected: float, *, within: float = _LAST_DIGITS
 
 
 def check_saved_model(
-    file: Path, weights: Arrays, model: ModelConfig, data: DataSummary, *, loaded: tuple[Arrays, ModelConfig]
+    file: Path, weights: Arrays, model: ModelConfig, data: DataSummary, images: NDArray[np.uint8], *, loaded: SavedModel
 ) -> Check:
     """Hold the model's file, read from the disk, against the network's `weights` as they lie on its device.
 
-    `loaded` is what the program's own loader makes of the file.
+    The file also says how the training `images` looked. `loaded` is what the program's own loader makes of it.
     """
     faults = [*_file_faults(file, weights, model, data)]
-    faults += [f"loaded, {fault}" for fault in _unlike(loaded[0], weights)]
-    faults += ["loaded, it is another network"] if loaded[1] != model else []
+    faults += ["it doesn't say how its images looked"] if loaded.likeness is None else []
+    if loaded.likeness is not None:
+        faults += _likeness_faults(loaded.likeness.samples, loaded.likeness.limit, images, light=data.light)
+    faults += [f"loaded, {fault}" for fault in _unlike(loaded.model.arrays(), weights)]
+    faults += ["loaded, it is another network"] if loaded.model.config != model else []
+    said = (loaded.class_names, loaded.dataset, loaded.light)
+    faults += ["loaded, its names are others"] if said != (data.class_names, data.dataset, data.light) else []
     return Check.without(
         "saved model",
         faults,
@@ -89,6 +98,33 @@ def _file_faults(file: Path, weights: Arrays, model: ModelConfig, data: DataSumm
     known = {"network": model, "class_names": data.class_names, "dataset": data.dataset, "light": data.light}
     wanted = json.loads(msgspec.json.encode(known))
     yield from (f"its {name.replace('_', ' ')} is another" for name in wanted if said[name] != wanted[name])
+
+
+def _likeness_faults(
+    samples: NDArray[np.uint8], limit: float, images: NDArray[np.uint8], *, light: bool
+) -> Iterator[str]:
+    """What of a likeness is not that of the training `images`: see `data.likeness`, of which nothing is used here.
+
+    6,000 of them are taken evenly, in means of 2 x 2 pixels with the ink on 0: every third is a sample, and of the
+    others' distances from the nearest sample 99.3 % are within the limit.
+    """
+    squares = images.reshape(-1, 28, 28)
+    edge = squares[:1000, [0, -1]].ravel()
+    if abs(float((edge > 127).mean()) - light) > _BY_FAR:
+        yield "its images are dark on light, or not, unlike what it says"
+    taken = squares[np.unique(np.linspace(0, len(squares) - 1, 6000).astype(int))].astype(np.uint16)
+    ink = 255 - taken if light else taken
+    small = (ink[:, ::2, ::2] + ink[:, ::2, 1::2] + ink[:, 1::2, ::2] + ink[:, 1::2, 1::2]) // 4
+    small = small.reshape(len(small), -1)
+    if not np.array_equal(samples, small[::3]):
+        yield "its samples are not of its images"
+        return
+    lengths = np.maximum(np.sqrt(np.square(small, dtype=np.float32).sum(axis=1, keepdims=True)), 1)
+    units = small / lengths.astype(np.float32)
+    others = np.delete(units, np.s_[::3], axis=0)
+    nearest = 1 - (others @ units[::3].T).max(axis=1) if len(others) else np.ones(1)
+    if abs(float(np.quantile(nearest, 0.993)) - limit) > _DISTANCES_APART:
+        yield "its limit of likeness is not that of its images"
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -127,9 +163,17 @@ def _unlike(found: Arrays, expected: Arrays) -> Iterator[str]:
 # --- the figures
 
 
-def check_record(record: RunRecord) -> Check:
-    """Recount a whole `record`, as it will be when it is loaded."""
-    faults = []
+def check_record(
+    record: RunRecord, seen_s: Mapping[str, tuple[float, float]], seen_peak_bytes: tuple[int, int] | None
+) -> Check:
+    """Recount a whole `record`, as it will be when it is loaded.
+
+    Its timing and its peak of memory are held to what another clock and another reading saw: the least and the most.
+    """
+    timing = {name: getattr(record.timing, name) for name in seen_s}
+    faults = [fault for name, told in timing.items() for fault in clock_faults(name, told or 0.0, seen_s[name])]
+    if seen_peak_bytes is not None:
+        faults += peak_faults(record.peak_memory_bytes, seen_peak_bytes)
     try:
         recount_run(record)
     except RecordError as error:
@@ -205,6 +249,13 @@ def clock_faults(name: str, seconds: float, seen_s: tuple[float, float]) -> Iter
     (least, most), slack = seen_s, _CLOCKS_APART * seconds
     if not least - slack <= seconds <= most + slack:
         yield f"{name}: it took {seconds:.4g} s, by another clock {least:.4g} to {most:.4g}"
+
+
+def peak_faults(told: int | None, seen_bytes: tuple[int, int]) -> Iterator[str]:
+    """That a peak of memory is not from the least to the most of what was read around it."""
+    least, most = seen_bytes
+    if told is None or not least * (1 - _PEAKS_APART) <= told <= most * (1 + _PEAKS_APART):
+        yield f"the peak of memory is {told} bytes, and by another reading {least} to {most}"
 
 
 # --- the reference
