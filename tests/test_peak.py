@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from accelmnist.device import process_peak_bytes, reset_peak_memory, resolve
+from accelmnist.measure import machine
 from accelmnist.measure.machine import PeakMemory
 
 MB = 2**20
@@ -36,6 +37,17 @@ def test_a_smaller_case_after_a_larger_one_has_its_own_peak() -> None:
     sizes = (256 * MB, 64 * MB, 256 * MB)
     for size, found in zip(sizes, [added(peak, size) for size in sizes], strict=True):
         assert abs(found - size) < SLACK
+
+
+@pytest.mark.parametrize("name", ["peak_memory_bytes", "used_memory_bytes"])
+def test_a_peak_in_another_unit_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = getattr(machine, name)
+    peak = PeakMemory()
+    added(peak, 256 * MB)
+    assert not peak.checks
+    monkeypatch.setattr(machine, name, lambda device: right(device) * 1000 // 1024)
+    added(peak, 256 * MB)
+    assert [check.name for check in peak.checks] == ["peak memory"]
 
 
 def test_what_the_case_before_left_does_not_hide_a_peak() -> None:

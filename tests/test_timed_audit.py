@@ -367,12 +367,29 @@ def test_quantiles_of_latencies_are_counted() -> None:
         **dict(zip(("p50_s", "p90_s", "p99_s"), np.quantile(seconds, [0.5, 0.9, 0.99]), strict=True)),
         worst_s=max(seconds),
     )
-    assert check_latency(latency, seconds).passed
-    assert check_latency(replace(latency, p50_s=5.0, p90_s=5.0, p99_s=5.0, worst_s=5.0), [5.0] * 900).passed  # ties
+
+    def found(latency: Latency, seconds: list[float], seen: dict[int, tuple[float, float]]) -> list[str]:
+        return [check.name for check in check_latency(latency, seconds, seen) if not check.passed]
+
+    seen = {7: (seconds[7], seconds[7])}
+    assert found(latency, seconds, seen) == []
+    ties = replace(latency, p50_s=5.0, p90_s=5.0, p99_s=5.0, worst_s=5.0)
+    assert found(ties, [5.0] * 900, {0: (4.9, 5.1)}) == []
+    for other in ({}, {7: (seconds[7] * 1.01, seconds[7] * 1.02)}, {7: (0.0, seconds[7] * 0.99)}):
+        assert found(latency, seconds, other) == ["clock of single calls"]
     for wrong in (
         {"p99_s": latency.p90_s},
         {"p50_s": sum(seconds) / 900 * 1.05},
         {"worst_s": sorted(seconds)[-3]},
         {"calls": 899},
     ):
-        assert not check_latency(replace(latency, **wrong), seconds).passed
+        assert found(replace(latency, **wrong), seconds, seen) == ["calls off their quantile"]
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_single_calls_whose_time_is_scaled_are_found(share: float, synthetic: Dataset, monkeypatch: Patch) -> None:
+    timed, seconds_of = inference(synthetic), module.seconds_of
+    monkeypatch.setattr(module, "seconds_of", lambda work, device: share * seconds_of(work, device))
+    told = list(timed.latencies(16))
+    assert len(timed.seen_s) == 1
+    assert [check.passed for check in check_latency(Latency.of(told), told, timed.seen_s)] == [True, False]

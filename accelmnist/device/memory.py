@@ -71,7 +71,7 @@ def peak_memory_again(device: Device) -> int | None:
     if device.kind == "cuda":
         import torch
 
-        return int(torch.cuda.memory_stats(device.torch_device)["allocated_bytes.all.peak"])
+        return int(torch.cuda.memory_stats(device.torch_device).get("allocated_bytes.all.peak", 0))
     if device.kind == "cpu":
         with contextlib.suppress(OSError, KeyError):
             rows = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

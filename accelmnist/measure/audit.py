@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ import numpy as np
 
 from accelmnist.core.records import Check
 from accelmnist.measure.record import Latency
+from accelmnist.training.reference.chain import clock_faults
 
 _CLOCKS_APART = 0.005
 _READING_S = 1e-4  # between two clocks' readings: 3 µs, and up to 70 on a busy machine
@@ -314,18 +315,27 @@ def _check_samples(regions: Sequence[Region], told: Told) -> Check:
     )
 
 
-def check_latency(latency: Latency, seconds: Sequence[float]) -> Check:
-    """That its quantiles are what they are called, by counting: a share q of the calls took no longer, to one call."""
+def check_latency(
+    latency: Latency, seconds: Sequence[float], seen_s: Mapping[int, tuple[float, float]]
+) -> tuple[Check, Check]:
+    """That its quantiles are what they are called, by counting: a share q of the calls took no longer, to one call.
+
+    Some of the calls, by number, took from the least to the most of `seen_s` by another clock.
+    """
     calls, taken = len(seconds), np.array(seconds)
     quantiles = {0.5: latency.p50_s, 0.9: latency.p90_s, 0.99: latency.p99_s, 1.0: latency.worst_s}
     off = [max(q - (taken <= value).mean(), (taken < value).mean() - q) for q, value in quantiles.items()]
-    return Check.at_most(
+    counted = Check.at_most(
         "calls off their quantile",
         float(calls * max(off)) if latency.calls == calls else float("inf"),
         1 + _ROUNDING,
         detail=f"of {calls}, the worst of p50, p90, p99 and the longest",
         reason="a quantile lies between two calls",
     )
+    faults = [fault for call, seen in seen_s.items() for fault in clock_faults(f"call {call}", seconds[call], seen)]
+    faults += [] if seen_s else ["no call was seen by another clock"]
+    reason = f"{len(seen_s)} of {calls} calls are read by another clock as well, from within and from outside"
+    return counted, Check.without("clock of single calls", faults, finds="calls that took longer", reason=reason)
 
 
 def check_limits(apart: Sequence[float]) -> Check:

@@ -94,7 +94,7 @@ def prepare_case(session: Session, case: Case) -> WarmCase | None:
         writer.update(case, steps_per_region=timed.steps, region_s=timed.region_s)
         writer.update(case, peak_memory_bytes=session.peak.end(device))
         timed.anchor = session.builder.anchor(timed)
-        return WarmCase(timed, case.threads or session.threads)
+        return WarmCase(timed, case.threads or session.threads, checks=session.peak.checks)
     return None
 
 

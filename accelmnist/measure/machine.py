@@ -33,15 +33,18 @@ from typing import Any
 
 import psutil
 
+from accelmnist.core.records import Check
 from accelmnist.device import (
     Device,
     nvml_uuid,
+    peak_memory_again,
     peak_memory_bytes,
     process_peak_bytes,
     reset_peak_memory,
     used_memory_bytes,
 )
 from accelmnist.measure.statistics.symptoms import RoundLoad
+from accelmnist.training.reference.chain import peak_faults
 
 _PROC = Path("/proc")
 _POWERCAP = Path("/sys/class/powercap")
@@ -259,6 +262,8 @@ class PeakMemory:
     def __init__(self) -> None:
         self._highest = 0
         self._before: int | None = None
+        self._before_again: int | None = None
+        self.checks: tuple[Check, ...] = ()  # that failed, of the last case's peak
 
     @property
     def process_bytes(self) -> int:
@@ -271,10 +276,16 @@ class PeakMemory:
         gc.collect()
         self._highest = self.process_bytes
         self._before = used_memory_bytes(device) if reset_peak_memory(device) else None
+        self._before_again = peak_memory_again(device)
 
     def end(self, device: Device) -> int | None:
         """What was added since `begin` at most; None if a peak can't be set back."""
-        peak = peak_memory_bytes(device)
+        least, peak, most = peak_memory_again(device), peak_memory_bytes(device), peak_memory_again(device)
         if self._before is None or peak is None:
             return None
-        return max(peak - self._before, 0)
+        added = max(peak - self._before, 0)
+        if least is not None and most is not None and self._before_again is not None:
+            faults = [*peak_faults(added, (least - self._before_again, most - self._before_again))]
+            check = Check.without("peak memory", faults, finds="another unit", reason="it is read twice, in two ways")
+            self.checks = (check,) if faults else ()
+        return added

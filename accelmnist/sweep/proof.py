@@ -25,12 +25,15 @@ _WINDOWS = 16
 
 
 class TrainingsProof:
-    """Holds the trainings of a sweep to their weights and its `images`, of which so many are `held_out` by `seed`."""
+    """Holds the trainings of a sweep to their weights and its `images`, of which so many are `held_out` by `seed`.
 
-    def __init__(self, images: ImageSet, held_out: int, *, seed: int) -> None:
+    `faults` are what was found so far, by the process that began the sweep.
+    """
+
+    def __init__(self, images: ImageSet, held_out: int, *, seed: int, faults: Iterable[str] = ()) -> None:
         kept, chosen = split_indexes(images.labels, held_out, seed=seed)
         self.training, self.probe = images.part(kept), images.part(chosen)
-        self.faults: list[str] = []
+        self.faults = [*faults]
         self.held, self._drawn = 0, ""
 
     def draw(self, keys: Iterable[str]) -> None:

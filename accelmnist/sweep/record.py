@@ -209,6 +209,7 @@ class SweepRecord:
     noise: Noise | None = None
     effects: tuple[Effect, ...] = ()
     findings: tuple[str, ...] = ()  # what came out, a sentence each
+    faults: tuple[str, ...] = ()  # what is wrong with its trainings, of all processes that took part
     winner: Winner | None = None
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -93,6 +93,8 @@ def _recount_winner(winner: Winner, record: SweepRecord) -> None:
     holds = first is not None and first.candidate == winner.candidate
     require(holds, "its winner is not the candidate with the best mean")
     recount_verdict(winner.verdict, "the winner's verdict")
+    holds = not record.faults or winner.verdict is None or not winner.verdict.passed
+    require(holds, f"the winner's verdict is passed, and of the trainings {len(record.faults)} are not right")
     if winner.metrics is None:
         return
     recount_metrics(winner.metrics, "the winner's ")

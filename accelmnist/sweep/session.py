@@ -95,7 +95,8 @@ class _Session:
         self.record = _first_record(request, self.setup, dataset)
         self.spent_before_s = self.record.elapsed_s
         self.config = self.record.config
-        self.proof = TrainingsProof(self.training, self.config.data.validation, seed=self.config.training.seed)
+        held_out, seed = self.config.data.validation, self.config.training.seed
+        self.proof = TrainingsProof(self.training, held_out, seed=seed, faults=self.record.faults)
         self.folder: Path | None = None  # from when there is something to save
 
     def execute(self) -> tuple[SweepRecord, RunRecord | None]:
@@ -144,7 +145,7 @@ class _Session:
         told = _recorded(planned, result)
         self.proof.hold(result, told, before, planned.run_config(self.record))
         candidates[planned.candidate] = replace(before, trials=(*before.trials, told))
-        self._update(replace(self.record, candidates=tuple(candidates)))
+        self._update(replace(self.record, candidates=tuple(candidates), faults=tuple(self.proof.faults)))
         self.observer.trial_done(self.record)
 
     def _finish(self) -> tuple[SweepRecord, RunRecord | None]:

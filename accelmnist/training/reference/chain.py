@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +37,6 @@ Arrays = Mapping[str, NDArray[Any]]
 _LAST_DIGITS = 1e-9  # two ways of adding and dividing the same numbers in float64
 _RATE_ROUNDING = 2.0**-22  # float32's, of both
 _CLOCKS_APART = 1e-4  # two clocks of a machine that follow different crystals
-_PEAKS_APART = 0.01  # the kernel adds up what each processor counts
 _BY_FAR = 0.75  # of the pixels at the edge
 _DISTANCES_APART = 1e-4  # by roundings of float32's sums
 _FIGURES = ("config", "parameters", "epochs", "timing", "metrics", "mistakes", "peak_memory_bytes")  # of a record
@@ -254,8 +255,18 @@ def clock_faults(name: str, seconds: float, seen_s: tuple[float, float]) -> Iter
 def peak_faults(told: int | None, seen_bytes: tuple[int, int]) -> Iterator[str]:
     """That a peak of memory is not from the least to the most of what was read around it."""
     least, most = seen_bytes
-    if told is None or not least * (1 - _PEAKS_APART) <= told <= most * (1 + _PEAKS_APART):
+    if told is None or not least - _uncounted_bytes() <= told <= most + _uncounted_bytes():
         yield f"the peak of memory is {told} bytes, and by another reading {least} to {most}"
+
+
+def _uncounted_bytes() -> int:
+    """How far two of Linux' readings of a process's memory may be apart that are of one moment.
+
+    Each processor adds to the sum only when it has counted as many pages as it may keep to itself, max(32, 2 n) with n
+    processors, or in older kernels each thread 64 (lib/percpu_counter.c; mm/memory.c).
+    """
+    processors = os.cpu_count() or 1
+    return 2 * processors * max(64, 2 * processors) * mmap.PAGESIZE
 
 
 # --- the reference

@@ -197,6 +197,22 @@ SAVING = (
         command=SAVED,
     ),
     fault(
+        "saved-likeness-inverted",
+        "the images that the saved network knows are inverted",
+        "data/likeness.py",
+        "    return Likeness(kept, limit)\n",
+        "    return Likeness(255 - kept, limit)\n",
+        command=SAVED,
+    ),
+    fault(
+        "saved-likeness-limit",
+        "half of all images look strange to the saved network",
+        "data/likeness.py",
+        "_BEYOND = 0.007 ",
+        "_BEYOND = 0.5 ",
+        command=SAVED,
+    ),
+    fault(
         "saved-with-another-activation",
         "the saved network is one with a leaky rectifier",
         "training/checkpoint.py",
