@@ -15,14 +15,15 @@ import pytest
 import torch
 
 from accelmnist.cli import invoke
-from accelmnist.core.errors import OutputError, StoppedError
+from accelmnist.core.errors import OutputError, RecordError, StoppedError
 from accelmnist.core.files import sole_writer
-from accelmnist.core.records import load_record
+from accelmnist.core.records import Verdict, load_record
 from accelmnist.data.synthetic import make_synthetic
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.sweep import session
+from accelmnist.sweep.proof import TrainingsProof
 from accelmnist.sweep.record import SweepRecord, save_sweep
-from accelmnist.sweep.recount import load_sweep
+from accelmnist.sweep.recount import load_sweep, recount_sweep
 from accelmnist.sweep.schedule import PlannedTrial, SweepObserver, trainings_done
 from accelmnist.sweep.session import SweepRequest, execute_sweep
 from tests.sweep_samples import sweep_config, sweep_record, with_winner
@@ -250,6 +251,22 @@ def test_ctrl_c_saves_and_a_resumed_sweep_is_the_same_to_the_bit(
     assert without_times(load_sweep(Path("out"))) == without_times(whole)
     weights = [(Path(folder) / "best/model.safetensors").read_bytes() for folder in ("whole", "out")]
     assert weights[0] == weights[1]
+
+
+def test_a_resumed_sweep_keeps_the_faults_of_its_earlier_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        patch.setattr(TrainingsProof, "hold", lambda proof, *_: proof.faults.append("a training: it went wrong"))
+        assert invoke([*SMALL, "--out", "out", "--quiet"]) == 130
+    assert invoke(["sweep", "--resume", "out", "--quiet"]) == 1
+    record = load_sweep(Path("out"))
+    assert set(record.faults) == {"a training: it went wrong"}
+    assert record.winner is not None
+    assert record.winner.verdict is not None
+    assert [check.name for check in record.winner.verdict.failures] == ["trainings of the sweep"]
+    passed = replace(record.winner, verdict=Verdict.of("", record.winner.verdict.checks[:1]))
+    with pytest.raises(RecordError, match="the winner's verdict is passed, and of the trainings"):
+        recount_sweep(replace(record, winner=passed))
 
 
 def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(
