@@ -1,15 +1,15 @@
 """Does the audit find fault with right trainings? Many of them, drawn by chance from all that can be asked for.
 
     python -m bench.studies.right_runs                       # some 20 minutes on two cores
-    python -m bench.studies.right_runs --engines eager --trainings 500 --processors default
+    python -m bench.studies.right_runs --engines "compiled;trials of one graph" --trainings 5 --processors default
 
 Nothing is wrong in any of them, so no step may be further from the witness than rounding can explain: the largest
 distance over its bound is kept, of losses, weights, optimizer state, calls of many steps and the weights' average. The
 engines of a GPU run by what stands in for it in the tests. A processor is what torch and oneDNN are told to round as,
 each in a process of its own. Learning rates reach far into chaos; a training that diverges is audited as far as it got.
 
-The record, `results/right-runs.json`, has every training's largest distances; `results/right-runs.md` is made from it.
-It exits with 1 if one is beyond its bound.
+The record, `results/right-runs.json`, has every training's largest distances, and keeps those that are not asked for;
+`results/right-runs.md` is made from it. It exits with 1 if one is beyond its bound.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,6 +54,7 @@ ENGINES: dict[str, tuple[str, str, int]] = {  # by name: the engine, what stands
     "cuda_graph, stand-in": ("cuda_graph", "graphs", 30),
     "fused on CUDA, interpreted": ("fused", "triton", 16),
     "persistent, interpreted": ("persistent", "persistent", 16),
+    "trials of one graph": ("eager", "trials", 16),  # three networks each
 }
 PROCESSORS: dict[str, dict[str, str]] = {
     "as it is": {},
@@ -60,6 +62,7 @@ PROCESSORS: dict[str, dict[str, str]] = {
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"},
 }
 KINDS = ("loss", "weights", "state", "calls", "average")
+_KEYS = ("engine", "processor", "number")  # of a row of the record
 _WINDOWS = 32
 _INTERPRETED_STEPS = 12
 
@@ -101,6 +104,7 @@ def draw(number: int, engine: str) -> tuple[RunConfig, int]:
     images = min(batch * max(1, steps // epochs) + int(rng.integers(batch)), 60_000)
     optimizer: Optimizer = one_of(OPTIMIZERS)
     activation, output = one_of(ACTIVATIONS), one_of(OUTPUTS)
+    alone = ["none", *AUGMENTS] if stand_in != "trials" else ["none"]
     precisions = ["fp32"] if name == "fused" and not stand_in else ["fp32", "bf16", "fp16"]
     model = ModelConfig(hidden=hidden, activation=activation, output=output, dropout=one_of([0.0, 0.0, 0.1, 0.5, 0.9]))
     training = TrainingConfig(
@@ -114,8 +118,8 @@ def draw(number: int, engine: str) -> tuple[RunConfig, int]:
         label_smoothing=one_of([0.0, 0.0, 0.1, 0.9]),
         schedule=one_of(SCHEDULES),
         warmup=one_of([0.0, 0.01, 0.25, 0.99]),
-        augment=one_of(["none", *AUGMENTS]),
-        averaging=one_of([0.0, 0.0, 0.5, 0.9]),
+        augment=one_of(alone),
+        averaging=one_of([0.0, 0.0, 0.5, 0.9] if stand_in != "trials" else [0.0]),
         seed=int(rng.integers(2**63 - 1)) if rng.random() < 0.5 else number,
     )
     execution = ExecutionConfig(
@@ -148,38 +152,72 @@ def images_of(number: int, count: int) -> Any:
 
 def audited(number: int, engine: str) -> dict[str, Any]:
     """What the audit finds in training `number` of `engine`: the largest distances by kind, and where."""
-    from accelmnist.device import resolve, set_threads
+    from accelmnist.device import set_threads
+
+    config, count = draw(number, engine)
+    images = images_of(number, count)
+    set_threads(config.execution.threads)
+    steps, breaks, worst = 0, list[str](), dict[str, Any]()
+    audits = (_as_one_graph if ENGINES[engine][1] == "trials" else _alone)(config, images)
+    for audit, diverged in audits:
+        if diverged:
+            audit._waiting = [
+                each for each in audit._waiting if is_finite(each.before | each.after | {"loss": np.array(each.loss)})
+            ]
+        audit.replay()
+        steps += audit.replayed
+        breaks += [] if diverged else audit.breaks  # what is no number equals nothing
+        for kind in KINDS:
+            found = getattr(audit._found, kind)
+            worst[kind] = max(worst.get(kind, found), found, key=lambda one: one.ratio)
+    return {
+        "number": number,
+        "precision": config.execution.precision,
+        "steps": steps,
+        "diverged": any(diverged for _, diverged in audits),
+        "breaks": breaks,
+        "ratios": {kind: float(f"{one.ratio:.3g}") for kind, one in worst.items()},
+        "place": max(worst.values(), key=lambda one: one.ratio).place,
+    }
+
+
+def _alone(config: RunConfig, images: Any) -> list[tuple[Any, bool]]:
+    """The audit of one training by its engine, and whether that diverged."""
+    from accelmnist.device import resolve
     from accelmnist.engines.choose import engine_class
     from accelmnist.engines.contract import Job
     from accelmnist.training.loop import prepare, train
     from accelmnist.training.reference.audit import Audit
 
-    config, count = draw(number, engine)
-    images = images_of(number, count)
-    set_threads(config.execution.threads)
     job = Job(config, resolve("cpu"), images)
     runner = prepare(engine_class(config.execution.engine), job)
     audit = Audit(config, images, _WINDOWS)
     try:
         list(train(runner, job, probe=None, audit=audit))
-        diverged = False
     except DivergedError:
-        diverged = True
-        audit._waiting = [
-            each for each in audit._waiting if is_finite(each.before | each.after | {"loss": np.array(each.loss)})
-        ]
-    audit.replay()
-    found = audit._found
-    worst = {kind: getattr(found, kind) for kind in KINDS}
-    return {
-        "number": number,
-        "precision": config.execution.precision,
-        "steps": audit.replayed,
-        "diverged": diverged,
-        "breaks": [] if diverged else audit.breaks,  # what is no number equals nothing
-        "ratios": {kind: float(f"{one.ratio:.3g}") for kind, one in worst.items()},
-        "place": max(worst.values(), key=lambda one: one.ratio).place,
-    }
+        return [(audit, True)]
+    return [(audit, False)]
+
+
+def _as_one_graph(config: RunConfig, images: Any) -> list[tuple[Any, bool]]:
+    """The same of three trainings in one graph of a GPU, here on the CPU; the next has half of the learning rate."""
+    from accelmnist.data.types import upload
+    from accelmnist.device import resolve
+    from accelmnist.sweep.trials.batched import train_in_batches
+    from accelmnist.sweep.trials.trial import Shared, Trial
+    from accelmnist.training.reference.audit import Audit
+
+    def trial(place: int) -> Trial:
+        training, rate = config.training, config.training.peak_rate / 2**place
+        own = replace(training, seed=max(training.seed - place, 0), learning_rate=rate, weight_decay=0.01 * place)
+        return Trial(key=str(place), config=replace(config, training=own))
+
+    def audit_of(trial: Trial) -> Audit:
+        return Audit(trial.config, images, _WINDOWS)
+
+    shared = Shared(device=resolve("cpu"), training=upload(images, resolve("cpu")), probe=None, audit=audit_of)
+    results = train_in_batches([trial(place) for place in range(3)], shared)
+    return [(result.audit, isinstance(result.cause, DivergedError)) for result in results]
 
 
 def is_finite(snapshot: dict[str, Any]) -> bool:
@@ -191,7 +229,7 @@ def run_here(engine: str, numbers: Sequence[int]) -> None:
     """Write what was found in each training, a line of JSON each."""
     from bench.studies.faults.probe import STAND_INS
 
-    if stand_in := ENGINES[engine][1]:
+    if (stand_in := ENGINES[engine][1]) in STAND_INS:
         STAND_INS[stand_in]()
     for number in numbers:
         print(json.dumps(audited(number, engine)), flush=True)
@@ -258,12 +296,12 @@ def main() -> int:
     if options.here:
         run_here(options.here[0], [int(number) for number in options.here[1:]])
         return 0
-    rows = []
+    rows: list[dict[str, Any]] = json.loads(options.out.read_bytes()) if options.out.exists() else []
     for engine in options.engines.split(";"):
         for processor in options.processors.split(";"):
             count = options.trainings or ENGINES[engine][2]
             for row in run_in_process(engine, processor, range(options.first, options.first + count)):
-                rows.append(row)
+                rows = [one for one in rows if any(one[key] != row[key] for key in _KEYS)] + [row]
                 if is_beyond(row):
                     print(f"beyond: {row}", flush=True)
             write_atomically(options.out, (json.dumps(rows, separators=(",", ":")) + "\n").encode())
