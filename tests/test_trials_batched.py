@@ -24,6 +24,7 @@ from accelmnist.sweep.trials import training as training_module
 from accelmnist.sweep.trials.batched import BatchedEpochs, BatchedStep, batches_of, train_in_batches
 from accelmnist.sweep.trials.trial import Shared
 from accelmnist.training.evaluation import evaluate
+from accelmnist.training.reference.audit import Audit
 from tests.training_helpers import ends_of, make_job, reference, small_config, train_with
 
 pytestmark = pytest.mark.numeric
@@ -103,6 +104,16 @@ def test_nothing_falls_back_to_a_loop_over_the_networks(synthetic: Dataset, devi
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         batched(trials_of(2, model={"dropout": 0.2}, optimizer="adamw"), synthetic, device)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_each_network_of_a_graph_passes_its_audit(precision: str, synthetic: Dataset, device: Device) -> None:
+    """An audit cuts the epochs of all of them."""
+    trials = trials_of(2, epochs=2, optimizer="adamw", execution={"precision": precision})
+    results = batched(trials, synthetic, device, audit=lambda trial: Audit(trial.config, synthetic.train))
+    for result in results.values():
+        result.audit.finish(result.model.arrays(), result.losses.numpy())
+        assert [(check.name, check.detail) for check in result.audit.checks() if not check.passed] == []
 
 
 def test_figures_are_those_of_the_network_alone(synthetic: Dataset, device: Device) -> None:

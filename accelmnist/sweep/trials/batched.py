@@ -265,7 +265,8 @@ class BatchedEpochs:
     """Epochs of a batched step, by a captured graph on CUDA and by plain calls elsewhere.
 
     The plan of an epoch is an `Epoch` whose tensors have the networks as their second dimension: order (steps,
-    networks, batch), rates and seeds (steps, networks). `sample` has the shape of all plans that follow.
+    networks, batch), rates and seeds (steps, networks). `sample` has the shape of all plans that follow, and as many
+    steps as the longest.
     """
 
     def __init__(self, step: BatchedStep, sample: DeviceEpoch, device: Device) -> None:
@@ -281,7 +282,7 @@ class BatchedEpochs:
         self._position.zero_()
         for _ in range(len(plan)):
             self._run()
-        return self._losses.clone()
+        return self._losses[: len(plan)].clone()
 
     def _next_step(self) -> None:
         here = self._position
