@@ -44,35 +44,59 @@ struct Trainer {
 
     // --- loading and storing weights
 
+    struct Load {
+        static void one(const float& outside, float& inside) { inside = outside; }
+        static void square(const float* outside, int64_t inputs, float* inside, int width) {
+            transpose_8x8(outside, inputs, inside, width);
+        }
+    };
+
+    struct Store {
+        static void one(float& outside, const float& inside) { outside = inside; }
+        static void square(float* outside, int64_t inputs, const float* inside, int width) {
+            transpose_8x8(inside, width, outside, inputs);
+        }
+    };
+
     // Moves weights between the caller's matrix (units, inputs) and a panel's (inputs, width), sixteen inputs at a
-    // time.
+    // time: a cache line of the caller's.
     template <class Move>
-    void move_matrix(const Panel& panel, int64_t inputs, float* rows, float* columns, Move move) const {
-        for (int64_t start = 0; start < inputs; start += 16)
-            for (int unit = 0; unit < panel.units; ++unit)
-                for (int64_t input = start; input < (start + 16 < inputs ? start + 16 : inputs); ++input)
-                    move(rows[(panel.first + unit) * inputs + input], columns[input * panel.width + unit]);
+    void move_matrix(const Panel& panel, int64_t inputs, float* rows, float* columns) const {
+        constexpr int kSquare = 8;
+        float* const own_rows = rows + panel.first * inputs;
+        const auto move_square = [&](int unit, int64_t input) {
+            float *outside = own_rows + unit * inputs + input, *inside = columns + input * panel.width + unit;
+            if (unit + kSquare <= panel.units && input + kSquare <= inputs)
+                return Move::square(outside, inputs, inside, panel.width);
+            for (int row = 0; row < kSquare && unit + row < panel.units; ++row)
+                for (int at = 0; at < kSquare && input + at < inputs; ++at)
+                    Move::one(outside[row * inputs + at], inside[at * panel.width + row]);
+        };
+        for (int64_t start = 0; start < inputs; start += 2 * kSquare)
+            for (int unit = 0; unit < panel.units; unit += kSquare)
+                for (int64_t input = start; input < start + 2 * kSquare && input < inputs; input += kSquare)
+                    move_square(unit, input);
     }
 
     template <class Move>
-    void move_panel(const Panel& panel, const Layer& layer, Move move) const {
+    void move_panel(const Panel& panel, const Layer& layer) const {
         const auto move_vector = [&](float* outside, float* inside) {
-            for (int unit = 0; unit < panel.units; ++unit) move(outside[panel.first + unit], inside[unit]);
+            for (int unit = 0; unit < panel.units; ++unit) Move::one(outside[panel.first + unit], inside[unit]);
         };
-        move_matrix(panel, layer.inputs, layer.weight.data, panel.weight, move);
+        move_matrix<Move>(panel, layer.inputs, layer.weight.data, panel.weight);
         move_vector(layer.bias.data, panel.bias);
         for (int slot = 0; slot < slots_of(job.rule); ++slot) {
-            move_matrix(panel, layer.inputs, layer.weight_slots[slot].data, panel.slots[slot], move);
+            move_matrix<Move>(panel, layer.inputs, layer.weight_slots[slot].data, panel.slots[slot]);
             move_vector(layer.bias_slots[slot].data, panel.bias_slots[slot]);
         }
     }
 
     template <class Move>
-    void move_head(const Panel& panel, const Layer& layer, Move move) const {
+    void move_head(const Panel& panel, const Layer& layer) const {
         const auto move_rows = [&](float* outside, float* inside) {
             for (int label = 0; label < kClasses; ++label)
                 for (int unit = 0; unit < panel.units; ++unit)
-                    move(outside[label * layer.inputs + panel.first + unit], inside[label * panel.width + unit]);
+                    Move::one(outside[label * layer.inputs + panel.first + unit], inside[label * panel.width + unit]);
         };
         move_rows(layer.weight.data, panel.head);
         for (int slot = 0; slot < slots_of(job.rule); ++slot)
@@ -80,34 +104,32 @@ struct Trainer {
     }
 
     template <class Move>
-    void move_head_bias(const Layer& layer, Move move) const {
+    void move_head_bias(const Layer& layer) const {
         for (int label = 0; label < kClasses; ++label) {
-            move(layer.bias.data[label], own.bias[label]);
+            Move::one(layer.bias.data[label], own.bias[label]);
             for (int slot = 0; slot < slots_of(job.rule); ++slot)
-                move(layer.bias_slots[slot].data[label], own.bias_slots[slot][label]);
+                Move::one(layer.bias_slots[slot].data[label], own.bias_slots[slot][label]);
         }
     }
 
     template <class Move>
-    void move_own(Move move, bool head_bias_too) const {
+    void move_own(bool head_bias_too) const {
         const Layer* layers = job.network.layers;
         for (int number = 0; number < space.layer_count; ++number)
-            for_own_panels(space.layers[number], [&](const Panel& panel) { move_panel(panel, layers[number], move); });
+            for_own_panels(space.layers[number], [&](const Panel& panel) { move_panel<Move>(panel, layers[number]); });
         if (!space.has_head) return;
         const Layer& output = layers[job.network.layer_count - 1];
-        for_own_panels(last(), [&](const Panel& panel) { move_head(panel, output, move); });
-        if (head_bias_too) move_head_bias(output, move);
+        for_own_panels(last(), [&](const Panel& panel) { move_head<Move>(panel, output); });
+        if (head_bias_too) move_head_bias<Move>(output);
     }
 
     void load_weights() const {
-        move_own([](const float& outside, float& inside) { inside = outside; }, true);
+        move_own<Load>(true);
         if (space.has_head) for_own_panels(last(), [](const Panel& panel) { transpose_head(panel); });
     }
 
     // Only the first thread stores the output's biases, of which all threads have equal copies.
-    void store_weights() const {
-        move_own([](float& outside, const float& inside) { outside = inside; }, thread == 0);
-    }
+    void store_weights() const { move_own<Store>(thread == 0); }
 
     // --- a step
 

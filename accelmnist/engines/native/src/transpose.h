@@ -8,7 +8,7 @@ namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
 // Transposes eight rows of eight floats, `from` apart, into eight rows `to` apart.
-INLINE void transpose_8x8(const float* rows, int from, float* transposed, int to) {
+INLINE void transpose_8x8(const float* rows, int64_t from, float* transposed, int64_t to) {
 #ifdef __AVX2__
     __m256 row[8], pair[8], four[8];
     for (int at = 0; at < 8; ++at) row[at] = _mm256_loadu_ps(rows + at * from);
