@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -347,7 +348,7 @@ def test_steps_replayed_apart_are_found_as_here(data: Dataset, is_killed: bool) 
     done = train_with("eager", small_config(), data, resolve("cpu"), windows=4)
     waiting, audit = list(done.audit._waiting), done.audit
     waiting[3] = dataclasses.replace(waiting[3], loss=2 * waiting[3].loss)
-    audit._waiting, audit._apart = waiting[6:], _Apart(audit, waiting[:6])
+    audit._waiting, audit._apart = waiting[6:], _Apart(audit, deque(waiting[:6]))
     if is_killed:
         audit._apart._process.kill()
     failed = [check for check in audit.checks() if not check.passed]

@@ -20,7 +20,8 @@ Between epochs, weights and state have to stay the same to the bit, in every epo
 with the weights that the seed gives: so nothing happens beside the steps.
 
 Copies are made with the clock stopped. They are replayed when the training is over, or when they take too much memory;
-or already while torch is imported, by a process of their own: that takes one processor, and the interpreter's lock.
+or already while torch is imported, by a process of its own: that takes one processor, and the interpreter's lock. A
+copy that was replayed is let go, and its memory holds what is imported.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ import hashlib
 import math
 import signal
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Pair = tuple[Value, Value]
+Replay = tuple[int, dict[str, float]]  # a step, and how far what it left is from right, by name
 
 _LONG_CALL = 64
 _PARTS = 32  # of a training: with the default windows, no call is longer than one of them
@@ -63,6 +67,7 @@ _MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the
 _LEAST_LOSS = 0.1
 _CALL_ROUNDINGS = 1000.0  # by which two ends of a call may differ, over what it changed
 _AVERAGE = "average/"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _FRESH = {"scalar/count": 0.0, "scalar/scale": 2.0**13, "scalar/good_steps": 0.0}
 
 
@@ -351,37 +356,38 @@ class Audit(Watch):
         # Elsewhere than on Linux, or beside torch's threads, a process that was split off can't count on its libraries.
         is_safe = sys.platform == "linux" and "torch" not in sys.modules
         if self._waiting and self._apart is None and is_safe:
-            self._apart, self._waiting = _Apart(self, self._waiting), []
+            waiting = deque(self._waiting)
+            self._waiting.clear()  # nobody else may hold what was replayed
+            self._apart = _Apart(self, waiting)
 
     def replay(self) -> None:
         """Replay the steps that wait, side by side on the threads of the run, with a thread of arithmetic each."""
         if self._apart is not None:
             apart, self._apart = self._apart, None
-            taken = apart.result()
-            self._waiting = self._waiting if taken else [*apart.windows, *self._waiting]
-            self._take(apart.windows, *(taken or ([], 0.0)))
+            self._take(*apart.result())
+            self._waiting = [*apart.windows, *self._waiting]
         windows, self._waiting = self._waiting, []
-        self._take(windows, *self.distances(windows, threads_in_force(self.config.execution.threads)))
+        started = time.perf_counter()
+        found = list(self.replays(windows, threads_in_force(self.config.execution.threads)))
+        self._take(found, time.perf_counter() - started)
 
-    def distances(self, windows: Sequence[Window], threads: int) -> tuple[list[dict[str, float]], float]:
-        """How far each of `windows` is from right, and the seconds that it took to find out."""
+    def replays(self, windows: Iterable[Window], threads: int) -> Iterator[Replay]:
+        """Replay the `windows` one after the other, some at once."""
         from threadpoolctl import threadpool_limits  # here: it looks through all loaded libraries
 
-        started = time.perf_counter()
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-            found = list(pool.map(self._distances, windows))
-        return found, time.perf_counter() - started
+            yield from pool.map(self._replay, windows)
 
-    def _distances(self, window: Window) -> dict[str, float]:
+    def _replay(self, window: Window) -> Replay:
         with np.errstate(all="ignore"):  # what overflows is infinitely far
-            return self.witness.distances(window.step, window.before, window.after, window.loss)
+            return window.step, self.witness.distances(window.step, window.before, window.after, window.loss)
 
-    def _take(self, windows: Sequence[Window], found: Sequence[Mapping[str, float]], seconds: float) -> None:
-        for window, distances in zip(windows, found, strict=False):
+    def _take(self, replays: Sequence[Replay], seconds: float) -> None:
+        for step, distances in replays:
             for name, ratio in distances.items():
                 kind = self._found.loss if name == "loss" else self._found.state if "/" in name else self._found.weights
-                kind.see(ratio, f"{name} of {self.place(window.step)}")
-        self.replayed += len(found)
+                kind.see(ratio, f"{name} of {self.place(step)}")
+        self.replayed += len(replays)
         self.replay_s += seconds
 
     def finish(self, weights: Snapshot, losses: Floats) -> None:
@@ -431,32 +437,54 @@ class Audit(Watch):
 
 
 class _Apart:
-    """A copy of this process that replays `windows` of `audit` on one thread."""
+    """A copy of this process that replays the `windows` of `audit` on one thread.
 
-    def __init__(self, audit: Audit, windows: Sequence[Window]) -> None:
+    A window that was replayed is dropped here and there; those that are left when it ends were not.
+    """
+
+    def __init__(self, audit: Audit, windows: deque[Window]) -> None:
         from multiprocessing import get_context  # here: few need it
 
         self.windows = windows
+        self._started, self._seconds, self._found = time.perf_counter(), 0.0, list[Replay]()
         context = get_context("fork")
         self._reader, writer = context.Pipe(duplex=False)
         self._process = context.Process(target=self._run, args=(audit, writer), daemon=True)
         self._process.start()
         writer.close()
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._receiver.start()
 
     def _run(self, audit: Audit, writer: Connection) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for it has its own way to stop
         self._reader.close()
+        _keep_what_is_freed()
+        each = (self.windows.popleft() for _ in range(len(self.windows)))
         with suppress(BrokenPipeError):  # nobody waits any more
-            writer.send(audit.distances(self.windows, threads=1))
+            for replay in audit.replays(each, threads=1):
+                writer.send(replay)
 
-    def result(self) -> tuple[list[dict[str, float]], float] | None:
-        """What `Audit.distances` gave; None if the process ended without."""
-        try:
-            found: tuple[list[dict[str, float]], float] = self._reader.recv()
-        except EOFError:
-            return None
+    def _receive(self) -> None:
+        with suppress(EOFError, OSError):  # it was killed
+            while self.windows:
+                self._found.append(self._reader.recv())
+                self.windows.popleft()
+                self._seconds = time.perf_counter() - self._started
+
+    def result(self) -> tuple[list[Replay], float]:
+        """What it found, and the seconds that it took."""
+        self._receiver.join()
         self._process.join()
-        return found
+        return self._found, self._seconds
+
+
+def _keep_what_is_freed() -> None:
+    """Let glibc keep what is freed for the next array, by mallopt(3): touching new memory is a third of a replay."""
+    import ctypes
+
+    with suppress(AttributeError):  # another library
+        for threshold, size in ((_M_MMAP_THRESHOLD, 1 << 25), (_M_TRIM_THRESHOLD, 1 << 30)):
+            ctypes.CDLL(None).mallopt(threshold, size)
 
 
 def _difference(before: Snapshot, one: Snapshot, other: Snapshot) -> float:

@@ -330,7 +330,7 @@ class _Batch:
         weights = [before[f"layers.{layer}.weight"] for layer in range(self.layers)]
         self.weights = [weight.astype(np.float64) for weight in (weights[0][:, self.inked], *weights[1:])]
         self.biases = [before[f"layers.{layer}.bias"].astype(np.float64) for layer in range(self.layers)]
-        self.rows, self.columns = ([_norm(weight, axis) for weight in self.weights] for axis in (1, 0))
+        self.norms = [_norm(weight, 1) for weight in self.weights]
         self.loss = self.loss_error = self.least = self.most = 0.0
         # Of every layer: the gradients; squares of the norms over the batch of what they are products of.
         self.sums: list[list[Array]] = [[] for _ in self.weights]
@@ -365,16 +365,14 @@ class _Batch:
         weight, bias = self.weights[layer], self.biases[layer]
         slack = self._slack(weight.shape[1])
         reach = slack * _norm(values.value, 1) + _norm(values.error, 1)
-        return Bounded(values.value @ weight.T + bias, np.outer(reach, self.rows[layer]) + slack * np.abs(bias))
+        return Bounded(values.value @ weight.T + bias, np.outer(reach, self.norms[layer]) + slack * np.abs(bias))
 
     def _activated(self, sums: Bounded, rows: range, layer: int) -> tuple[Bounded, Bounded]:
         """The hidden values and the derivatives there, both 0 where dropped."""
         function, bend, jump = _ACTIVATIONS[self.config.model.activation]
         value, slope = function(sums.value)
         error = _STEEPEST * sums.error + 2 * self.u * np.abs(value)
-        slope_error = bend * sums.error + (2 * self.u if bend else 0.0)
-        if jump:
-            slope_error = jump * (np.abs(sums.value) <= sums.error).astype(np.float64)
+        slope_error = jump * (np.abs(sums.value) <= sums.error) if jump else bend * sums.error + 2 * self.u
         if not (probability := self.config.model.dropout):
             return Bounded(value, error), Bounded(slope, slope_error)
         mask = _kept(rows, value.shape[1], self.seed, layer, probability)
@@ -419,7 +417,7 @@ class _Batch:
         """From the sums of a layer to those of the layer before it."""
         value = gradient.value @ self.weights[layer]
         reach = self._slack(gradient.value.shape[1]) * _norm(gradient.value, 1) + _norm(gradient.error, 1)
-        error = np.outer(reach, self.columns[layer]) + self.floor
+        error = np.outer(reach, _norm(self.weights[layer], 0)) + self.floor
         self._see(Bounded(value, error))
         bound = error * (np.abs(slope.value) + slope.error) + np.abs(value) * slope.error
         return Bounded(value * slope.value, bound)
@@ -435,22 +433,25 @@ class _Batch:
         for layer, (weight, bias, *squares) in enumerate(self.sums):
             ours, ours_error, theirs, theirs_error = map(np.sqrt, squares)
             ours_error += slack * ours
+            if layer == 0:
+                weight, theirs, theirs_error = map(self._with_black, (weight, theirs, theirs_error))
+            left, right = np.stack([ours_error, ours], axis=1), np.stack([theirs, theirs_error])
             for start in range(0, len(bias), step := max(1, _BLOCK // weight.shape[1])):
                 rows = slice(start, start + step)
-                error = np.outer(ours_error[rows], theirs) + np.outer(ours[rows], theirs_error) + self.floor
-                error += self._alike * np.abs(weight[rows])
+                error = self._alike * np.abs(weight[rows])
+                error += self.floor
+                error += left[rows] @ right
                 part = Bounded(weight[rows], error)
                 self._see(part)
-                yield f"layers.{layer}.weight", rows, part if layer else self._with_black(part)
+                yield f"layers.{layer}.weight", rows, part
             part = Bounded(bias, ours_error * ones + self._alike * np.abs(bias) + self.floor)
             self._see(part)
             yield f"layers.{layer}.bias", slice(None), part
 
-    def _with_black(self, part: Bounded) -> Bounded:
-        whole = [np.zeros((len(part.value), 784)), np.full((len(part.value), 784), self.floor)]
-        for full, inked in zip(whole, (part.value, part.error), strict=True):
-            full[:, self.inked] = inked
-        return Bounded(*whole)
+    def _with_black(self, inked: Array) -> Array:
+        whole = np.zeros((*inked.shape[:-1], 784))
+        whole[..., self.inked] = inked
+        return whole
 
 
 def _targets(labels: NDArray[np.int64], smoothing: float) -> Array:
@@ -497,12 +498,18 @@ class Update:
             error = gradient.error + 2 * U32 * training.weight_decay * size
             gradient = Bounded(gradient.value + training.weight_decay * weight, error)
         if training.optimizer in ("adam", "adamw"):
+            below = np.sqrt(found[2])
+            below /= self.second
+            below += _EPSILON
+            change = found[1] / below
+            change *= self.rate / self.first
+            # 8 roundings of the weight, 16 of the change; its numerator may be rounded to 0 before it is divided.
+            rounding = np.divide(SMALL, below, out=below)
+            rounding += SMALL
+            rounding += 16 * U32 * np.abs(change)
+            rounding += 8 * U32 * size
             kept = weight * (1 - self.rate * training.weight_decay) if training.optimizer == "adamw" else weight
-            below = np.sqrt(found[2]) / self.second + _EPSILON
-            change = self.rate / self.first * found[1] / below
-            # The numerator may be so small that it is rounded to 0 before it is divided.
-            rounding = 8 * U32 * size + 16 * U32 * np.abs(change) + SMALL * (1 + 1 / below)
-            return [Bounded(kept - change, rounding), *_moments(before[1], before[2], gradient)]
+            return [Bounded(np.subtract(kept, change, out=change), rounding), *_moments(*before[1:], gradient)]
         change, after = gradient, list[Bounded]()
         if training.optimizer == "sgd-momentum" and training.momentum == 0:
             # Nothing reads the slot then, and torch leaves it as it is.
@@ -520,14 +527,27 @@ class Update:
 
 def _moments(mean: Array, square: Array, gradient: Bounded) -> tuple[Bounded, Bounded]:
     """Adam's averages of the gradient and of its square."""
-    size = np.abs(gradient.value)
-    mean_error = (1 - _BETA1) * gradient.error + 8 * U32 * (np.abs(mean) + size) + SMALL
-    after = _BETA2 * square + (1 - _BETA2) * size * size
-    square_error = (1 - _BETA2) * gradient.error * (2 * size + gradient.error) + 8 * U32 * after + SMALL
-    return Bounded(_BETA1 * mean + (1 - _BETA1) * gradient.value, mean_error), Bounded(after, square_error)
+    size, share = np.abs(gradient.value), 1 - _BETA2
+    mean_error = np.abs(mean)
+    mean_error += size
+    mean_error *= 8 * U32
+    mean_error += (1 - _BETA1) * gradient.error
+    mean_error += SMALL
+    new_mean = _BETA1 * mean
+    new_mean += (1 - _BETA1) * gradient.value
+    new_square = _BETA2 * square
+    new_square += share * size * size
+    square_error = 2 * size
+    square_error += gradient.error
+    square_error *= share * gradient.error
+    square_error += 8 * U32 * new_square
+    square_error += SMALL
+    return Bounded(new_mean, mean_error), Bounded(new_square, square_error)
 
 
 def _furthest(expected: Bounded, found: NDArray[Any]) -> float:
     """The largest distance over its bound; infinite for what isn't finite."""
-    ratio = float((np.abs(found - expected.value) / expected.error).max())
+    distance = np.abs(found - expected.value)
+    distance /= expected.error
+    ratio = float(distance.max())
     return ratio if math.isfinite(ratio) else math.inf
