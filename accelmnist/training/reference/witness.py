@@ -498,18 +498,7 @@ class Update:
             error = gradient.error + 2 * U32 * training.weight_decay * size
             gradient = Bounded(gradient.value + training.weight_decay * weight, error)
         if training.optimizer in ("adam", "adamw"):
-            below = np.sqrt(found[2])
-            below /= self.second
-            below += _EPSILON
-            change = found[1] / below
-            change *= self.rate / self.first
-            # 8 roundings of the weight, 16 of the change; its numerator may be rounded to 0 before it is divided.
-            rounding = np.divide(SMALL, below, out=below)
-            rounding += SMALL
-            rounding += 16 * U32 * np.abs(change)
-            rounding += 8 * U32 * size
-            kept = weight * (1 - self.rate * training.weight_decay) if training.optimizer == "adamw" else weight
-            return [Bounded(np.subtract(kept, change, out=change), rounding), *_moments(*before[1:], gradient)]
+            return [self._weight_by_adam(weight, found), *_moments(before[1], before[2], gradient)]
         change, after = gradient, list[Bounded]()
         if training.optimizer == "sgd-momentum" and training.momentum == 0:
             # Nothing reads the slot then, and torch leaves it as it is.
@@ -523,6 +512,21 @@ class Update:
                 change = Bounded(gradient.value + training.momentum * found[1], gradient.error)
         rounding = 8 * U32 * (size + self.rate * np.abs(change.value)) + SMALL
         return [Bounded(weight - self.rate * change.value, self.rate * change.error + rounding), *after]
+
+    def _weight_by_adam(self, weight: Array, found: Sequence[Array]) -> Bounded:
+        """Here and in `_moments` most is done in place: these are the largest arrays."""
+        below = np.sqrt(found[2])
+        below /= self.second
+        below += _EPSILON
+        change = found[1] / below
+        change *= self.rate / self.first
+        # The numerator may be so small that it is rounded to 0 before it is divided.
+        rounding = np.divide(SMALL, below, out=below)
+        rounding += SMALL
+        rounding += 16 * U32 * np.abs(change)
+        rounding += 8 * U32 * np.abs(weight)
+        decay = self.rate * self.training.weight_decay if self.training.optimizer == "adamw" else 0.0
+        return Bounded(np.subtract(weight * (1 - decay), change, out=change), rounding)
 
 
 def _moments(mean: Array, square: Array, gradient: Bounded) -> tuple[Bounded, Bounded]:
