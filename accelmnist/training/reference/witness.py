@@ -372,7 +372,7 @@ class _Batch:
         function, bend, jump = _ACTIVATIONS[self.config.model.activation]
         value, slope = function(sums.value)
         error = _STEEPEST * sums.error + 2 * self.u * np.abs(value)
-        slope_error = jump * (np.abs(sums.value) <= sums.error) if jump else bend * sums.error + 2 * self.u
+        slope_error = bend * sums.error + 2 * self.u if bend else np.where(np.abs(sums.value) <= sums.error, jump, 0.0)
         if not (probability := self.config.model.dropout):
             return Bounded(value, error), Bounded(slope, slope_error)
         mask = _kept(rows, value.shape[1], self.seed, layer, probability)
