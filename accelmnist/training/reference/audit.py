@@ -367,9 +367,10 @@ class Audit(Watch):
             self._take(*apart.result())
             self._waiting = [*apart.windows, *self._waiting]
         windows, self._waiting = self._waiting, []
-        started = time.perf_counter()
-        found = list(self.replays(windows, threads_in_force(self.config.execution.threads)))
-        self._take(found, time.perf_counter() - started)
+        if windows:
+            started = time.perf_counter()
+            found = list(self.replays(windows, threads_in_force(self.config.execution.threads)))
+            self._take(found, time.perf_counter() - started)
 
     def replays(self, windows: Iterable[Window], threads: int) -> Iterator[Replay]:
         """Replay the `windows` one after the other, some at once."""
