@@ -31,6 +31,7 @@ _COMPLETION = (
     ("fish", "_ACCELMNIST_COMPLETE=fish_source accelmnist | source"),
 )
 NAMES = ("bench", "compare", "doctor", "neurons", "predict", "report", "run", "sweep")
+WITHOUT_RANKS = ("--help", "-h", "--version", "compare", "doctor", "neurons", "predict", "report")
 
 
 class Commands(click.Group):
@@ -71,7 +72,15 @@ def main() -> None:
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; a failure becomes one line on standard error."""
+    """Run one command line and return its exit code; a failure becomes one line on standard error.
+
+    Of several ranks the first alone prints, and does alone what has no ranks.
+    """
+    if _is_of_ranks():
+        from accelmnist.cli.ranks import keep_silent
+
+        if keep_silent() and (arguments[0] in WITHOUT_RANKS if arguments else True):
+            return 0
     try:
         result = commands.main(args=list(arguments), prog_name="accelmnist", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -112,5 +121,14 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _fail(line: str, code: int) -> int:
+    if _is_of_ranks():
+        from accelmnist.cli.ranks import is_told_here
+
+        if not is_told_here(line, is_over=code == INTERRUPTED):
+            return code
     click.echo(f"error: {printable(line)}", err=True)
     return code
+
+
+def _is_of_ranks() -> bool:
+    return bool(os.environ.get("WORLD_SIZE") or os.environ.get("RANK"))

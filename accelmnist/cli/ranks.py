@@ -1,20 +1,26 @@
 """A command line under several ranks: `--ranks N` has torch's launcher start them; each joins the others first.
 
 Rank 0 alone prints and writes. Of a failure one line is told, by the rank that it happened to, or that found another
-one lost, and every rank ends with the exit code of it.
+one lost, and every rank ends with the exit code of it. A command line that is wrong fails on all ranks before they have
+met: they meet for that, so that one of them tells it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -23,6 +29,7 @@ import click
 from accelmnist.core.config import AUTO, RunConfig
 from accelmnist.core.errors import AccelmnistError, ConfigError, DeviceError, RankError, StoppedError
 from accelmnist.core.files import RECORDS, remove_file, write_atomically
+from accelmnist.core.text import printable
 from accelmnist.device.loading import load_torch, prepare_for_torch, usable_cores
 from accelmnist.device.ranks import Place, Ranks, join, place_here
 
@@ -30,32 +37,85 @@ if TYPE_CHECKING:
     from accelmnist.device import Device
 
 _STOPPED = 130
+_END_S = "25"  # in which ranks that the launcher ends have to end; it kills them then
+_met = Event()
 _FIRST_SPEAKS_S = 1.0  # a fault that all ranks find is rank 0's to tell
 
 
-def with_ranks(work: Callable[[Ranks | None], int], *, asked: int | None, device: str = AUTO) -> int:
+def with_ranks(
+    work: Callable[[Ranks | None], int],
+    *,
+    asked: int | None,
+    device: str = AUTO,
+    require: Callable[[Place], None] = lambda _place: None,
+) -> int:
     """The exit code of `work`, which gets its ranks: where torchrun started them, or as many as are `asked` for.
 
-    None is given to it where it is alone. `device` is the one asked for.
+    None is given to it where it is alone. `device` is the one asked for. `require` raises an error for what so many
+    ranks can't do, before any are started or work.
     """
     place = place_here()
     if place is None:
-        return work(None) if (asked or 1) == 1 else _launch(asked or 1)
+        return work(None) if (asked or 1) == 1 else _launch(asked or 1, device, require)
     if asked not in (None, place.size):
-        raise ConfigError(f"--ranks {asked}: torchrun has started {place.size}", remedy="Leave it out")
+        raise ConfigError(f"--ranks {asked}: {place.size} are started already", remedy="Leave it out")
+    require(place)
     if place.size == 1:
         return work(Ranks(place))
+    _prepare()
+    own = device_of_rank(place, device)
+    _met.set()
+    return _together(join(place, device=own.torch_device), work)
+
+
+def _prepare() -> None:
+    """Load torch, which says nothing of lost connections: what they mean is told here."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     prepare_for_torch()
     load_torch()
-    own = device_of_rank(place, device)
-    return _together(join(place, device=own.torch_device), work)
+
+
+def is_told_here(line: str, *, is_over: bool) -> bool:
+    """Whether this process is the one to tell of its failure: of ranks that haven't met yet, one of those that fail.
+
+    They don't meet for that if the user stopped them: all `is_over`.
+    """
+    try:
+        place = place_here()
+        if is_over or place is None or place.size == 1 or _met.is_set():
+            return place is None or place.rank == 0 or not is_over
+        _met.set()
+        _prepare()
+        ranks = join(place)
+    except AccelmnistError:
+        return True
+    is_mine = _is_first_to_fail(ranks, line)
+    if is_mine and not ranks.is_first:
+        click.echo(f"[{ranks.name}] error: {printable(line)}", err=True)
+    ranks.leave()
+    return is_mine and ranks.is_first
+
+
+def keep_silent() -> bool:
+    """Whether this is another rank than the first: from now on it prints nothing, and warns as who it is."""
+    with contextlib.suppress(ConfigError):
+        place = place_here()
+        if place is not None and place.rank > 0:
+            name = Ranks(place).name
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+            warnings.formatwarning = lambda message, *_, **__: f"[{name}] warning: {printable(str(message))}\n"
+            return True
+    return False
 
 
 def _together(ranks: Ranks, work: Callable[[Ranks | None], int]) -> int:
     """The exit code of all `ranks`, of which this process is one."""
-    _end_when_told(ranks)
     try:
-        code = ranks.end(work(ranks))
+        with _ended_when_told(ranks):
+            from accelmnist.training.agreement import require_same_program
+
+            require_same_program(ranks, sys.argv[1:2])
+            code = ranks.end(work(ranks))
         if ranks.is_first and (pointer := _pointer()) is not None:
             remove_file(pointer)
         return code
@@ -91,35 +151,48 @@ def _told(ranks: Ranks, error: AccelmnistError, is_mine: bool) -> int:
     return error.exit_code
 
 
-def _end_when_told(ranks: Ranks) -> None:
-    """A launcher that has lost a rank ends the others by SIGTERM: they say why, and save what they have."""
+@contextmanager
+def _ended_when_told(ranks: Ranks) -> Iterator[None]:
+    """Within: who has lost a rank ends by RankError, whatever it does, and so by SIGTERM, which launchers send."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise RankError(ranks.find("the launcher ended the ranks"), told_here=ranks.told_here)
+        raise RankError(ranks.find(f"{ranks.name} was ended by SIGTERM"), told_here=ranks.told_here)
 
     signal.signal(signal.SIGTERM, end)
+    ranks.on_lost = partial(os.kill, os.getpid(), signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _launch(count: int) -> int:
+def _launch(count: int, device: str, require: Callable[[Place], None]) -> int:
     """Run this command line by `count` ranks of this machine, by torch's own launcher; returns their exit code."""
-    prepare_for_torch()
-    load_torch()
+    place = Place(0, count, 0, count)
+    require(place)
+    _prepare()
     import torch.distributed as dist
 
     if not dist.is_available():
         raise DeviceError("this torch was built without torch.distributed", remedy="Install another build")
+    device_of_rank(place, device)
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     logging.disable(logging.CRITICAL)  # what failed is told by the ranks
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", _END_S)
     arguments = ["--standalone", "--nproc-per-node", str(count), "-m", "accelmnist", *sys.argv[1:]]
     try:
         run.run(run.parse_args(arguments))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        codes = [failure.exitcode for failure in error.failures.values()]
-        return max((code for code in codes if code > 0), default=RankError.exit_code)
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        told = [code for code in codes.values() if code > 0]
+        if not told:  # it was gone before the ranks had met
+            rank, code = next(iter(codes.items()))
+            raise RankError(f"rank {rank} of {count} was ended by signal {-code}") from error
+        return max(told)
     except SignalException as error:
         return _STOPPED if error.sigval == signal.SIGINT else RankError.exit_code
     return 0

@@ -13,7 +13,7 @@ from accelmnist.cli.options import Command, CommandLine
 from accelmnist.cli.ranks import config_of_rank, folder_before, going_on, remember, with_ranks
 from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell, seconds_since_start
-from accelmnist.core.config import AUTO
+from accelmnist.core.config import AUTO, check_shares
 from accelmnist.core.errors import ConfigError, StoppedError
 from accelmnist.core.files import encode, require_new
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from accelmnist.core.config import RunConfig
     from accelmnist.core.records import RunRecord
-    from accelmnist.device.ranks import Ranks
+    from accelmnist.device.ranks import Place, Ranks
     from accelmnist.show.observer import ConsoleObserver, SilentObserver
     from accelmnist.training.checkpoint import Checkpoint
     from accelmnist.training.run import RunRequest, Setup
@@ -44,13 +44,13 @@ def run(context: click.Context, /, **_: Any) -> int:
     options = run_options(line)
     config = None if options.resume else run_config(line)
     asked = line["ranks"] if "ranks" in line.given else None
-    return with_ranks(partial(_run, options, config), asked=asked, device=line["device"])
+    require = partial(_require_shared, options, config)
+    return with_ranks(partial(_run, options, config), asked=asked, device=line["device"], require=require)
 
 
 def _run(options: RunOptions, config: RunConfig | None, ranks: Ranks | None) -> int:
     """Run alone, or as one of `ranks`; returns the exit code."""
     if ranks is not None:
-        _refuse_with_ranks(options, ranks)
         if not ranks.is_first:
             return _take_part(options, config, ranks)
         before = None if options.no_save or options.resume else folder_before(ranks)
@@ -64,12 +64,16 @@ def _run(options: RunOptions, config: RunConfig | None, ranks: Ranks | None) -> 
     return 0 if record.verdict is not None and record.verdict.passed else CHECK_FAILED
 
 
-def _refuse_with_ranks(options: RunOptions, ranks: Ranks) -> None:
-    if options.profile and ranks.size > 1:
+def _require_shared(options: RunOptions, config: RunConfig | None, place: Place) -> None:
+    """Raise ConfigError for what the ranks of `place` can't do."""
+    if options.profile and place.size > 1:
         raise ConfigError(
-            f"--profile has no place beside {ranks.size} ranks: it looks at the steps of one process",
+            f"--profile has no place beside {place.size} ranks: it looks at the steps of one process",
             remedy="Leave it out",
         )
+    if config is not None:
+        execution = replace(config.execution, ranks=place.size)
+        check_shares(config.training.batch_size, ranks=place.size, reduction=execution.reduction)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ never meets their gradients.
 
 A rank that ends leaves the others waiting for its part of a sum. So every rank beats: a thread writes a number into the
 rendezvous' store and reads the others'. Whoever fails says so there first; a process that is gone from this host, or
-silent, is named by who finds it. The rank that enters the first failure tells it, the others end in silence.
+silent, is named by who finds it. The rank that enters the first failure tells it, the others end in silence. One that
+is cut off from the store itself ends on its own.
 
 Sources: pytorch.org/docs, "torch.distributed" and "torchrun" (the environment's variables, the agent's store).
 """
@@ -15,14 +16,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from accelmnist.core.errors import ConfigError, DeviceError, RankError, headline
@@ -37,10 +42,11 @@ Told = TypeVar("Told")
 JOIN_S = 60.0  # to meet at the rendezvous
 _WAIT_S = 45.0  # for the others in a sum
 _BEAT_S = 1.0
-_SILENT_S = 20.0  # without a beat a rank counts as lost
-_GRACE_S = 8.0  # in which the program has to end once a rank is lost, before the thread that beats ends it
+_SILENT_S = 15.0  # without a beat a rank counts as lost
+_CUT_OFF_S = 30.0  # without an answer of the store a rank counts itself as lost
+_GRACE_S = 5.0  # in which the program has to end once a rank is lost, before the thread that beats ends it
 _NAMED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_FAILED, _PRESENT, _BEAT, _ENDED = "failed", "present", "beat", "ended"
+_FAILED, _PRESENT, _BEAT, _ENDED, _KNOWN = "failed", "present", "beat", "ended", "known"
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ class Ranks:
         self._words: Any = None
         self._watcher: _Watcher | None = None
         self._meetings = 0
-        self.on_lost: Callable[[str], None] = lambda _line: None  # told before the process is ended for a lost rank
+        self.on_lost: Callable[[], None] = lambda: None  # told when a rank is lost, by the thread that beats
+        self.on_give_up: Callable[[str], None] = lambda _line: None  # told before that thread ends the process for it
         if store is not None:
             self._join(store, device)
 
@@ -113,7 +120,7 @@ class Ranks:
         import torch.distributed as dist
 
         on_cuda = device is not None and device.type == "cuda"
-        store.set(f"{_PRESENT}/{self.rank}", f"{self.host}|{os.getpid()}")
+        store.set(f"{_PRESENT}/{self.rank}", f"{self.host}|{_machine()}|{os.getpid()}")
         dist.init_process_group(
             "gloo", store=store, rank=self.rank, world_size=self.size, timeout=timedelta(seconds=_WAIT_S)
         )
@@ -205,7 +212,8 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            lost = self.find(f"the ranks lost each other: {headline(error)}")
+            cause = re.sub(r"^\[\S+\] ", "", headline(error))  # without the line of gloo's source
+            lost = self.find(f"{self.name} lost its connection to the others: {brief(cause)}")
             raise RankError(lost, told_here=self.told_here) from error
 
     def fail(self, line: str) -> bool:
@@ -223,14 +231,14 @@ class Ranks:
             code = int(self._store.get(_ENDED))
         self._store.add("left", 1)
         if self.is_first:  # it may hold the store
-            with contextlib.suppress(RankError):
-                self.wait_until(lambda: int(self._store.add("left", 0)) >= self.size)
+            self.wait_until(lambda: int(self._store.add("left", 0)) >= self.size)
         self.leave()
         return code
 
     def leave(self) -> None:
-        """Stop beating; what others wait for is not there any more."""
+        """Stop beating; what others wait for is not there any more. Of a failure all know by then."""
         if self._watcher is not None:
+            self._watcher.wait_until_known()
             self._watcher.stop()
 
 
@@ -266,11 +274,13 @@ class _Watcher:
         self._ranks = ranks
         self._store = store.clone() if hasattr(store, "clone") else store  # a wait of the other would hold it up
         self._heard = dict.fromkeys(range(ranks.size), ("", time.monotonic()))
-        self._processes: dict[int, tuple[str, int]] = {}
+        self._processes: dict[int, tuple[str, str, int]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="ranks")
-        self._thread.start()
+        self._beats = 0
+        self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        for work in (self._run, self._guard):
+            threading.Thread(target=work, daemon=True, name="ranks").start()
 
     def stop(self) -> None:
         """Beat no more."""
@@ -282,10 +292,13 @@ class _Watcher:
             if not self.lost:
                 self.lost, self.told_here = line, True
                 mine = f"{self._ranks.rank}|{line}"
-                with contextlib.suppress(RuntimeError):
+                try:
                     first = bytes(self._store.compare_set(_FAILED, "", mine)).decode()
                     if first != mine:
                         self.lost, self.told_here = first.partition("|")[2], False
+                    self._store.set(f"{_KNOWN}/{self._ranks.rank}", "")
+                except RuntimeError:  # no store to agree by
+                    self.told_here = self._is_lowest_here()
             return self.told_here
 
     def find(self, otherwise: str) -> str:
@@ -298,22 +311,46 @@ class _Watcher:
             self.enter(otherwise)
         return self.lost
 
-    def _run(self) -> None:
-        count = 0
-        while not self._over.wait(_BEAT_S):
-            count += 1
-            with contextlib.suppress(RuntimeError):
-                self._store.set(f"{_BEAT}/{self._ranks.rank}", str(count))
-            self._look()
-            if self.lost and not self._over.wait(_GRACE_S):
-                self._give_up()
+    def wait_until_known(self) -> None:
+        """Once a failure is entered: wait a little for ranks that don't know it yet: rank 0 may hold the store."""
+        until = time.monotonic() + 3 * _BEAT_S
+        ranks = range(self._ranks.size) if self.lost and self._ranks.is_first else ()
+        with contextlib.suppress(RuntimeError):
+            while time.monotonic() < until and not all(
+                self._store.check([f"{_KNOWN}/{rank}"]) or self._why_lost(rank) for rank in ranks
+            ):
+                time.sleep(0.05)
 
-    def _give_up(self) -> None:
+    def _run(self) -> None:
+        while not self._over.wait(_BEAT_S):
+            self._beats += 1
+            with contextlib.suppress(RuntimeError):
+                self._store.set(f"{_BEAT}/{self._ranks.rank}", str(self._beats))
+            self._look()
+            if self.lost:
+                self._ranks.on_lost()
+                if not self._over.wait(_GRACE_S):
+                    self._give_up()
+
+    def _guard(self) -> None:
+        """End the process of a rank that is cut off: what waits for the store's answer can't tell that none comes."""
+        seen = waited = 0
+        while not self._over.wait(_BEAT_S):
+            seen, waited = self._beats, waited + 1 if self._beats == seen else 0
+            if waited * _BEAT_S > _CUT_OFF_S:
+                if not self.lost:
+                    self.lost, self.told_here = self._why_no_answer(), True
+                self._give_up(is_cut_off=True)
+
+    def _give_up(self, *, is_cut_off: bool = False) -> None:
         """The program waits for what never comes: end it here, in one line."""
+        with contextlib.suppress(Exception):
+            self._ranks.on_give_up(self.lost)
         if self.told_here:
-            sys.stderr.write(f"error: {self.lost}\n")
+            sys.stderr.write(f"{'' if self._ranks.is_first else f'[{self._ranks.name}] '}error: {self.lost}\n")
             sys.stderr.flush()
-        self._ranks.on_lost(self.lost)
+        if not is_cut_off:
+            self.wait_until_known()
         os._exit(RankError.exit_code)
 
     def _look(self) -> None:
@@ -324,36 +361,74 @@ class _Watcher:
             if self._store.check([_FAILED]):
                 with self._lock:
                     self.lost = bytes(self._store.get(_FAILED)).decode().partition("|")[2]
+                self._store.set(f"{_KNOWN}/{self._ranks.rank}", "")
                 return
             lost = [line for rank in range(self._ranks.size) if (line := self._why_lost(rank))]
         except RuntimeError:
-            lost = [] if self._ranks.is_first else ["the rendezvous is gone: rank 0, or who started it, has ended"]
+            lost = [self._why_no_store()]
         if lost:
             self.enter(lost[0])
 
     def _why_lost(self, rank: int) -> str:
         if rank == self._ranks.rank:
             return ""
-        import psutil
-
         if rank not in self._processes and self._store.check([f"{_PRESENT}/{rank}"]):
-            host, _, process = bytes(self._store.get(f"{_PRESENT}/{rank}")).decode().rpartition("|")
-            self._processes[rank] = host, int(process)
-        host, number = self._processes.get(rank, ("?", 0))
-        who = f"rank {rank} of {self._ranks.size} ({host})"
-        if host == self._ranks.host and not self._store.check([_ENDED]) and not _is_alive(psutil, number):
-            return f"{who} has ended: its process {number} is gone"
+            host, machine, process = bytes(self._store.get(f"{_PRESENT}/{rank}")).decode().split("|")
+            self._processes[rank] = host, machine, int(process)
+        if (gone := self._why_gone(rank)) and not self._store.check([_ENDED]):
+            return gone
         beat = f"{_BEAT}/{rank}"
         heard = bytes(self._store.get(beat)).decode() if self._store.check([beat]) else ""
         last, since = self._heard[rank]
         if heard != last:
             self._heard[rank] = heard, time.monotonic()
         elif time.monotonic() - since > _SILENT_S:
-            return f"{who} has not answered for {_SILENT_S:.0f} s"
+            return f"{self._who(rank)} has not answered for {_SILENT_S:.0f} s"
         return ""
 
+    def _who(self, rank: int) -> str:
+        return f"rank {rank} of {self._ranks.size} ({self._processes[rank][0] if rank in self._processes else '?'})"
 
-def _is_alive(psutil: Any, process: int) -> bool:
+    def _why_gone(self, rank: int) -> str:
+        """That the process of `rank` is gone, where it was one of this machine."""
+        _, machine, process = self._processes.get(rank, ("", "", 0))
+        is_here = machine == _machine() and rank != self._ranks.rank
+        return (
+            f"{self._who(rank)} has ended: its process {process} is gone" if is_here and not _is_alive(process) else ""
+        )
+
+    def _is_lowest_here(self) -> bool:
+        """Whether no lower rank of this machine goes on."""
+        lower = [rank for rank, (_, machine, _) in self._processes.items() if machine == _machine()]
+        return all(rank >= self._ranks.rank or self._why_gone(rank) for rank in lower)
+
+    def _why_no_store(self) -> str:
+        """The likely reason for a store that is not there any more: who held it, rank 0 or the launcher, is gone."""
+        if self._launcher not in (None, os.getppid()):
+            return f"the launcher on {self._ranks.host} has ended: its process {self._launcher} is gone"
+        gone = [line for rank in self._processes if (line := self._why_gone(rank))]
+        held = f"{self._who(0)}, or who started it, has ended, or {self._ranks.name} is cut off"
+        return gone[0] if gone else f"the rendezvous is gone: {held}"
+
+    def _why_no_answer(self) -> str:
+        held = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        holder = "its launcher" if held else self._who(0)
+        silent = f"the rendezvous has not answered for {_CUT_OFF_S:.0f} s"
+        return f"{silent}: {holder} hangs, or {self._ranks.name} is cut off"
+
+
+@cache
+def _machine() -> str:
+    """What tells this machine from others that may have its name: processes of it can be looked up."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return str(uuid.getnode())
+
+
+def _is_alive(process: int) -> bool:
+    import psutil
+
     with contextlib.suppress(psutil.Error):
         return bool(psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
     return False

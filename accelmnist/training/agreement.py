@@ -33,19 +33,15 @@ class Agreement:
         self.faults: list[str] = []
 
     def require_alike(self, config: RunConfig, images: Sequence[ImageSet], **options: Any) -> None:
-        """Raise ConfigError, on every rank, for a program, an option or images that are not those of rank 0."""
-        own = {"accelmnist": accelmnist.__version__, "torch": torch_version(), "numpy": np.__version__}
-        own |= {"Python": platform.python_version().rpartition(".")[0]}
+        """Raise ConfigError, on every rank, for an option or images that are not those of rank 0."""
         told = asdict(config)
         for name in _OWN:
             told["execution"].pop(name)
-        own |= {f"--{name.replace('_', '-')}": value for part in _parts(told) for name, value in part.items()}
+        own = {f"--{name.replace('_', '-')}": value for part in _parts(told) for name, value in part.items()}
         own |= {f"--{name.replace('_', '-')}": value for name, value in options.items()}
         names = ("the hash of the training images", "the hash of the test images")
         own |= {name: _hash(part) for name, part in zip(names, images, strict=True)}
-        different = unlike(self.ranks.tell(own))
-        if different:
-            raise ConfigError(different, remedy="Give every rank the same options, program and files")
+        _require_equal(self.ranks, own, remedy="Give every rank the same options and files")
 
     def after_epoch(self, epoch: int, digests: Mapping[str, str], *, stops: bool = False) -> bool:
         """Compare the `digests` of weights and state; whether a rank `stops`: then all do."""
@@ -84,6 +80,19 @@ class Agreement:
             reason="weights and state are the same to the bit on every rank after every epoch",
             group="ranks",
         )
+
+
+def require_same_program(ranks: Ranks, command: Sequence[str]) -> None:
+    """Raise ConfigError, on every rank, for another `command`, or another version of what computes, than rank 0's."""
+    own = {"accelmnist": accelmnist.__version__, "torch": torch_version(), "numpy": np.__version__}
+    own |= {"Python": platform.python_version().rpartition(".")[0], "the command": " ".join(command)}
+    _require_equal(ranks, own, remedy="Give every rank the same program")
+
+
+def _require_equal(ranks: Ranks, own: Mapping[str, Any], *, remedy: str) -> None:
+    different = unlike(ranks.tell(own))
+    if different:
+        raise ConfigError(different, remedy=remedy)
 
 
 def _parts(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from accelmnist.core.config import RunConfig
@@ -40,6 +41,8 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
     `should_stop` ends the run after the present epoch, with the status `interrupted`.
     """
     run = Run(request, setup, observe, waits=request.checkpoint is None and answers_first(setup))
+    if request.ranks is not None:
+        request.ranks.on_give_up = partial(run.stop, "failed")
     with run.recorded():
         run.load()
         training = Training(run)
