@@ -348,11 +348,13 @@ def test_steps_replayed_apart_are_found_as_here(data: Dataset, is_killed: bool) 
     done = train_with("eager", small_config(), data, resolve("cpu"), windows=4)
     waiting, audit = list(done.audit._waiting), done.audit
     waiting[3] = dataclasses.replace(waiting[3], loss=2 * waiting[3].loss)
-    audit._waiting, audit._apart = waiting[6:], _Apart(audit, deque(waiting[:6]))
+    apart = _Apart(audit, deque(waiting[:6]))
+    audit._waiting, audit._apart = waiting[6:], apart
     if is_killed:
-        audit._apart._process.kill()
+        apart._process.kill()
     failed = [check for check in audit.checks() if not check.passed]
     assert [(check.name, check.detail) for check in failed] == [
         ("audited losses", f"loss of {audit.place(waiting[3].step)}")
     ]
     assert audit.summary.steps == len(waiting)
+    assert is_killed or not apart.windows  # the copies' memory is for others

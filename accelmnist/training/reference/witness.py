@@ -515,13 +515,14 @@ class Update:
 
     def _weight_by_adam(self, weight: Array, found: Sequence[Array]) -> Bounded:
         """Here and in `_moments` most is done in place: these are the largest arrays."""
-        below = np.sqrt(found[2])
-        below /= self.second
-        below += _EPSILON
-        change = found[1] / below
+        inverse = np.sqrt(found[2])
+        inverse *= 1 / self.second
+        inverse += _EPSILON
+        np.divide(1, inverse, out=inverse)  # once: it takes as long as five additions
+        change = found[1] * inverse
         change *= self.rate / self.first
         # The numerator may be so small that it is rounded to 0 before it is divided.
-        rounding = np.divide(SMALL, below, out=below)
+        rounding = np.multiply(SMALL, inverse, out=inverse)
         rounding += SMALL
         rounding += 16 * U32 * np.abs(change)
         rounding += 8 * U32 * np.abs(weight)
