@@ -93,6 +93,22 @@ def run_steps(
     }
 
 
+def gradients_of_rank(config: RunConfig, images: Any, labels: Any, *, rank: int) -> tuple[Any, list[Any]]:
+    """The loss and the gradients of a rank's rows, which are the first images, with the dropout seed 5."""
+    import torch
+
+    from accelmnist.data.types import DeviceSet
+    from accelmnist.device import resolve
+    from accelmnist.engines.contract import Job
+    from accelmnist.engines.plan import Share
+    from accelmnist.engines.triton.chunk import TritonGradients
+
+    job = Job(config, resolve("cpu"), DeviceSet(torch.from_numpy(images), torch.from_numpy(labels)))
+    job.share = Share.of_rank(rank, config)
+    loss, gradients = TritonGradients(job)(torch.arange(job.share.rows), torch.tensor(5), job.share.first)
+    return loss, list(gradients)
+
+
 def run_persistent(
     config: RunConfig,
     images: Any,

@@ -45,10 +45,11 @@ class CudaGraphEngine(Engine):
     def prepare_shared(cls, job: Job, sample: HostEpoch) -> Runner:
         """As `prepare`, the ranks' sum captured with the step."""
         from accelmnist.engines.step.shared_steps import replayed_shared_runner
-        from accelmnist.engines.step.torch_steps import EagerSteps
+        from accelmnist.engines.step.torch_steps import WrittenGradients
+        from accelmnist.engines.step.torch_update import ScaledUpdate
 
-        steps = EagerSteps(job)
-        return replayed_shared_runner(job, steps.gradients, steps.update, sample)
+        update = ScaledUpdate(job)
+        return replayed_shared_runner(job, WrittenGradients(job, update), update, sample)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:

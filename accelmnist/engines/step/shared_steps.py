@@ -15,6 +15,7 @@ one out, and a sum that was none, are seen in the step in which it happens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch import Tensor
 from accelmnist.core.errors import RankError
 from accelmnist.device.ranks import Ranks
 from accelmnist.engines.contract import Gradients, Job, Runner
-from accelmnist.engines.plan import HostEpoch, Share
+from accelmnist.engines.plan import Floats, HostEpoch, Share
 from accelmnist.engines.step.device_runner import DeviceEpoch, device_runner, upload_epoch
 from accelmnist.engines.step.replay import GraphChunk, replaying_runner
 from accelmnist.engines.step.torch_steps import capacity_of
@@ -59,8 +60,8 @@ class SharedSteps:
         losses = torch.empty_like(epoch.learning_rates)
         for number, step in enumerate(epoch.steps()):
             losses[number] = self.step(*step)
-            if not self.flat.is_cuda:
-                self.require_marks(self.marks)
+            if not self.flat.is_cuda:  # there the host would wait for the device: the epoch's end has to do
+                self.require_marks()
         return losses
 
     @torch.no_grad()
@@ -85,16 +86,28 @@ class SharedSteps:
         else:
             self.ranks.add(self.flat)
 
-    def require_marks(self, marks: Tensor) -> None:
-        """Raise RankError if the `marks` (ranks,) of the last sum are not those of ranks that all take part in it."""
-        wanted, found = int(self.count), marks.tolist()
-        if all(mark == wanted for mark in found):
-            return
+    def downloaded(self, losses: Tensor) -> Floats:
+        """The `losses` on the host, if all ranks took part in the last sum."""
+        self.require_marks()
+        return losses.cpu().numpy()
+
+    def require_marks(self) -> None:
+        """Raise RankError if the marks of the last sum are not those of ranks that all take part in it."""
+        wanted, found = int(self.count), self.marks.tolist()
+        if any(mark != wanted for mark in found):
+            line = self._fault(wanted, found)
+            raise RankError(line, told_here=self.ranks.fail(line))
+
+    def _fault(self, wanted: int, found: list[float]) -> str:
+        """What is wrong with the marks `found`, of which each has to be `wanted`."""
+        own = self.ranks.rank
         if all(mark == wanted / len(found) for mark in found):
-            raise RankError(f"the ranks' sum of step {wanted} is their mean: it has to be a SUM")
+            return f"the ranks' sum number {wanted} is their mean: it has to be a SUM"
+        if found[own] == wanted and not any(found[:own] + found[own + 1 :]):
+            return f"rank {own} left out the all-reduce of its step {wanted}"
         rank = next(rank for rank, mark in enumerate(found) if mark != wanted)
-        raise RankError(
-            f"rank {rank} is in its sum {found[rank]:g} where rank {self.ranks.rank} is in its sum {wanted}: "
+        return (
+            f"rank {rank} is in its sum {found[rank]:g} where rank {own} is in its sum {wanted}: "
             "one of them left out a step's all-reduce"
         )
 
@@ -124,10 +137,11 @@ class SharedChunk(GraphChunk):
 def shared_runner(job: Job, gradients: Gradients, update: ScaledUpdate) -> Runner:
     """The runner that starts every step from the host."""
     steps = SharedSteps(job, gradients, update)
-    return device_runner(steps.train_epoch, update.kept, job.device)
+    return replace(device_runner(steps.train_epoch, update.kept, job.device), download=steps.downloaded)
 
 
 def replayed_shared_runner(job: Job, gradients: Gradients, update: ScaledUpdate, sample: HostEpoch) -> Runner:
     """The runner that replays captured steps."""
     steps = SharedSteps(job, gradients, update)
-    return replaying_runner(SharedChunk(steps, upload_epoch(sample, job.device)), job.device)
+    runner = replaying_runner(SharedChunk(steps, upload_epoch(sample, job.device)), job.device)
+    return replace(runner, download=steps.downloaded)

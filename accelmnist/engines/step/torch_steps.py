@@ -50,7 +50,34 @@ class EagerSteps:
         inputs = scale_images(self.data.images.index_select(0, index))
         with torch.enable_grad():
             loss = self.loss(self.parameters, inputs, self.data.labels.index_select(0, index), seed, first)
-        return loss.detach(), torch.autograd.grad(self.update.scaled(loss), self.parameters)
+            scaled = self.update.scaled(loss)
+        return loss.detach(), torch.autograd.grad(scaled, self.parameters)
+
+
+class WrittenGradients:
+    """Gradients whose start, at the logits, is written down."""
+
+    def __init__(self, job: Job, update: ScaledUpdate) -> None:
+        self.output = job.config.model.output
+        self._data, self._update = job.data, update
+        self._network = training_network(job.config, job.device)
+        self._targets = target_table(job.config.training.label_smoothing, job.device.torch_device)
+
+    def __call__(self, index: Tensor, seed: Tensor, first: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The loss of the images at `index`, which are a batch from row `first` on, and its gradients, scaled."""
+        inputs = scale_images(self._data.images.index_select(0, index))
+        targets = self._targets.index_select(0, self._data.labels.index_select(0, index))
+        logits, gradients = self.of(inputs, targets, seed, first)
+        return image_losses(logits.float(), targets, self.output).mean(), gradients
+
+    def of(self, inputs: Tensor, targets: Tensor, seed: Tensor, first: int = 0) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The logits of inputs (rows, 784), and the gradients of their mean loss at targets (rows, 10), scaled."""
+        parameters = self._update.parameters
+        with torch.enable_grad():
+            logits = self._network(parameters, inputs, seed, first)
+        outputs = apply_output(logits.detach().float(), self.output)
+        gradient = self._update.scaled((outputs - targets) * (1 / len(inputs)))
+        return logits.detach(), torch.autograd.grad(logits, parameters, gradient.to(logits.dtype))
 
 
 class TorchChunk(GraphChunk):
@@ -60,9 +87,8 @@ class TorchChunk(GraphChunk):
         self.update = ScaledUpdate(job)
         super().__init__(self.update.kept, sample, capacity_of(sample))
         self._data = job.data
-        self._output = job.config.model.output
         self._batch = sample.order.shape[1]
-        self._network = training_network(job.config, job.device)
+        self._gradients = WrittenGradients(job, self.update)
         self._targets = target_table(job.config.training.label_smoothing, job.device.torch_device)
         self._input_type = operand_dtype(job.config.execution.precision)
 
@@ -75,18 +101,14 @@ class TorchChunk(GraphChunk):
         rates, seeds = self.step_inputs.learning_rates, self.step_inputs.dropout_seeds
         logits = [self._step(inputs[i], targets[i], rates[i], seeds[i]) for i in range(steps)]
         all_logits = torch.stack(logits).float().flatten(0, 1)
-        losses = image_losses(all_logits, targets.flatten(0, 1), self._output)
+        losses = image_losses(all_logits, targets.flatten(0, 1), self._gradients.output)
         self.losses[:steps] = losses.view(steps, self._batch).mean(dim=1)
 
     def _step(self, inputs: Tensor, targets: Tensor, rate: Tensor, seed: Tensor) -> Tensor:
         """One step on inputs (batch, 784) and targets (batch, 10); returns the logits."""
-        parameters = self.update.parameters
-        with torch.enable_grad():
-            logits = self._network(parameters, inputs, seed)
-        outputs = apply_output(logits.detach().float(), self._output)
-        gradient = self.update.scaled((outputs - targets) * (1 / self._batch))
-        self.update.update(torch.autograd.grad(logits, parameters, gradient.to(logits.dtype)), rate)
-        return logits.detach()
+        logits, gradients = self._gradients.of(inputs, targets, seed)
+        self.update.update(gradients, rate)
+        return logits
 
 
 def capacity_of(sample: DeviceEpoch) -> int:
