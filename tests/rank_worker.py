@@ -79,9 +79,9 @@ def trained(config: RunConfig, data: Dataset, ranks: Ranks) -> dict[str, Any]:
     return {"digests": digests_of(job.model.arrays()), "losses": [float(loss) for loss in losses]}
 
 
-def judged(config: RunConfig, data: Dataset, ranks: Ranks) -> dict[str, Any]:
+def judged(config: RunConfig, ranks: Ranks) -> dict[str, Any]:
     """What a whole run says: its verdict's failures with their details, or the error that ended it."""
-    request = RunRequest(config=config, ranks=ranks, load=lambda: data, repeat_on_reference=False)
+    request = RunRequest(config=config, ranks=ranks, repeat_on_reference=False)
     try:
         record = execute(request, choose_setup(config), SilentObserver).record
     except AccelmnistError as error:
@@ -209,7 +209,7 @@ def main(file: Path, *, slow: bool) -> None:
         if name == "other option" and place.rank:
             own = replace(config, training=replace(config.training, weight_decay=0.5))
         with fault(ranks):
-            mine = judged(own, data, ranks)
+            mine = judged(own, ranks)
         found[name] = [mine] if name == "left out sum" else ranks.tell(mine)
     if ranks.is_first:
         file.write_text(json.dumps(found))
