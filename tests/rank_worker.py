@@ -141,7 +141,7 @@ def _same_mask(_: Ranks) -> Iterator[None]:
 def _other_weights(ranks: Ranks) -> Iterator[None]:
     def train_epoch(steps: SharedSteps, epoch: Any) -> torch.Tensor:
         losses = right(steps, epoch)
-        if ranks.rank and len(epoch) > 1:
+        if ranks.rank:
             steps.update.parameters[1].detach()[3] += 1e-6
         return losses
 
