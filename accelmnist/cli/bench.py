@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,19 @@ from accelmnist.cli.options import (
     set_options,
     under,
 )
+from accelmnist.cli.ranks import device_of_rank, with_ranks
 from accelmnist.cli.shell import CHECK_FAILED, Shell, open_shell, seconds_since_start
-from accelmnist.core.config import ENGINES, OPTIMIZERS, PRECISIONS, RECIPES, DataConfig
+from accelmnist.core.config import AUTO, ENGINES, OPTIMIZERS, PRECISIONS, RECIPES, DataConfig
 from accelmnist.core.errors import ConfigError, DeviceError, OutputError
 from accelmnist.core.files import make_folder
+from accelmnist.device.loading import prepare_for_torch, usable_cores
+from accelmnist.device.ranks import Place, Ranks
 from accelmnist.measure.plan import EFFORTS, MODES, PLANS, BenchConfig, Effort
 
 if TYPE_CHECKING:
     from accelmnist.core.records import Status
     from accelmnist.measure.record import BenchRecord
+    from accelmnist.measure.scaling_record import Scaling
 
 _AT_THE_END = ("sklearn.metrics", "accelmnist.show.pictures")
 _TIME_TO_SAVE_S = 30.0
@@ -58,6 +63,14 @@ _CONFIGURATION = frozenset(field.name for part in (BenchConfig, DataConfig) for 
         optimizers=f"From {', '.join(OPTIMIZERS)}; that of run if not given.",
         threads="CPU threads, such as 1,2; torch's choice if not given.",
         modes=f"From {', '.join(MODES)}; both if not given.",
+    ),
+)
+@under(
+    "Ranks",
+    options_of(
+        BenchConfig,
+        ranks="Such as 1,2: how so many processes scale that share a training, or train alone; torchrun starts them "
+        "on several machines.",
     ),
 )
 @under(
@@ -107,6 +120,17 @@ def bench(context: click.Context, /, **_: Any) -> int:
     line = CommandLine.of(context)
     options = _options_from(line)
     config = None if options.resume else bench_config_from(line)
+    asked = max(config.ranks, default=None) if config else None
+    device = config.devices[0] if config and len(config.devices) == 1 else AUTO
+    return with_ranks(partial(_bench, options, config), asked=asked, device=device)
+
+
+def _bench(options: _Options, config: BenchConfig | None, ranks: Ranks | None) -> int:
+    """Measure alone, or as one of `ranks`; returns the exit code."""
+    if config is not None and (ranks is not None or config.ranks):
+        return _bench_of_ranks(options, config, ranks or Ranks(Place(0, 1, 0, 1)))
+    if ranks is not None and ranks.size > 1:
+        raise ConfigError("--resume: a benchmark of ranks can't go on", remedy="Start a new one")
     with open_shell("bench", options, helper_loads=_AT_THE_END) as shell:
         from accelmnist.device.loading import load_torch
 
@@ -116,8 +140,58 @@ def bench(context: click.Context, /, **_: Any) -> int:
 
         shell.take_folder("bench", is_part=options.part)
         record = new_record(config) if config else shell.unfinished(load_bench)
+        if record.scaling is not None:
+            raise ConfigError("--resume: a benchmark of ranks can't go on", remedy="Start a new one")
         record = _Benchmark(shell, options, record).run()
     return _exit_code(record, strict=options.strict)
+
+
+def _bench_of_ranks(options: _Options, config: BenchConfig, ranks: Ranks) -> int:
+    """Measure as one of `ranks`, of which the first one alone saves and shows; returns the exit code."""
+    from accelmnist.device.loading import load_torch
+
+    if options.profile:
+        raise ConfigError("--profile has no place beside ranks", remedy="Leave it out")
+    prepare_for_torch()
+    load_torch()
+    config = config_of_ranks(config, ranks)
+    if not ranks.is_first:
+        return _take_part(config, ranks)
+    with open_shell("bench", options, helper_loads=_AT_THE_END) as shell:
+        from accelmnist.measure.session import new_record
+
+        shell.take_folder("bench-ranks")
+        record = _Benchmark(shell, options, new_record(config), ranks).run()
+    return _exit_code(record, strict=options.strict)
+
+
+def _take_part(config: BenchConfig, ranks: Ranks) -> int:
+    """Measure as a rank that is not the first: nothing of it is seen or saved."""
+    from accelmnist.measure.benchmark import execute_bench
+    from accelmnist.measure.record import BenchObserver
+    from accelmnist.measure.session import BenchRequest, new_record
+
+    execute_bench(BenchRequest(record=new_record(config), ranks=ranks), BenchObserver())
+    return 0
+
+
+def config_of_ranks(config: BenchConfig, ranks: Ranks) -> BenchConfig:
+    """The configuration of this rank: its device, its share of the cores, and all that was not given."""
+    from accelmnist.device import set_threads
+    from accelmnist.engines.choose import choose_engine
+    from accelmnist.measure.plan import expand, run_config
+
+    counts = config.ranks or tuple(sorted({ranks.size, *(1 << power for power in range(ranks.size.bit_length() - 1))}))
+    device = device_of_rank(ranks.place, config.devices[0])
+    threads = config.threads or (max(1, usable_cores() // ranks.place.local_size),)
+    config = replace(config, ranks=counts, devices=(str(device),), threads=threads, modes=("training",))
+    set_threads(threads[0])
+    if not config.engines:
+        case = expand(replace(config, engines=("eager",)), config.devices)[0]
+        chosen = run_config(case, config)
+        chosen = replace(chosen, execution=replace(chosen.execution, engine=AUTO))
+        config = replace(config, engines=(ranks.tell(choose_engine(chosen, device).name)[0],))
+    return config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +233,8 @@ def bench_config_from(line: CommandLine) -> BenchConfig:
 class _Benchmark:
     """One benchmark on the command line: who watches it, what is drawn and shown of it in the end."""
 
-    def __init__(self, shell: Shell, options: _Options, record: BenchRecord) -> None:
-        self.shell, self.options, self.record = shell, options, record
+    def __init__(self, shell: Shell, options: _Options, record: BenchRecord, ranks: Ranks | None = None) -> None:
+        self.shell, self.options, self.record, self.ranks = shell, options, record, ranks
         self.folder = shell.folder
         self.console = shell.terminal(stderr=options.as_json or options.markdown)
 
@@ -186,6 +260,7 @@ class _Benchmark:
         request = BenchRequest(
             record=self.record,
             folder=self.folder,
+            ranks=self.ranks,
             oracle=self.shell.oracle,
             spent_s=seconds_since_start(),
             traces=make_folder(self.folder / "profiles", within=self.folder)
@@ -279,6 +354,8 @@ def _resume_in_fresh_process(folder: Path, lock: int | None) -> None:
 
 
 def _exit_code(record: BenchRecord, *, strict: bool) -> int:
+    if record.scaling is not None:
+        return _exit_code_of_ranks(record.scaling, strict=strict)
     missed = [times for result in record.cases if (times := result.time_to_accuracy) is not None]
     nobody_reached = bool(missed) and all(times.reached == 0 for times in missed)
     failed = any(result.is_wrong for result in record.cases) or nobody_reached
@@ -286,3 +363,9 @@ def _exit_code(record: BenchRecord, *, strict: bool) -> int:
     kept_from_it = not figures and any(result.status != "skipped" for result in record.cases)
     unmeasured = strict and any(result.skipped for result in record.cases)
     return CHECK_FAILED if failed or unmeasured or kept_from_it else 0
+
+
+def _exit_code_of_ranks(scaling: Scaling, *, strict: bool) -> int:
+    measured = any(row.rounds for row in scaling.rows)
+    unmeasured = strict and any(row.skipped for row in scaling.rows)
+    return CHECK_FAILED if scaling.is_wrong or unmeasured or not measured else 0

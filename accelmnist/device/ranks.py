@@ -129,6 +129,21 @@ class Ranks:
         self._sums = dist.new_group(backend=self.backend, timeout=timedelta(seconds=_WAIT_S))
         self._watcher = _Watcher(self, store)
 
+    def first(self, count: int) -> Ranks | None:
+        """The first `count` of them by themselves, None for the others; all have to call it, in the same order."""
+        if count == self.size:
+            return self
+        own = Ranks(Place(self.rank, count, self.place.local_rank, min(self.place.local_size, count)))
+        if count > 1:
+            import torch.distributed as dist
+
+            waits, members = timedelta(seconds=_WAIT_S), list(range(count))
+            own._words = dist.new_group(members, backend="gloo", timeout=waits)
+            own._sums = dist.new_group(members, backend=self.backend, timeout=waits)
+            own.backend, own._watcher = self.backend, self._watcher
+            own._store = dist.PrefixStore(f"first/{count}", self._store)  # type: ignore[attr-defined]
+        return own if self.rank < count else None
+
     # --- what they do together
 
     def add(self, numbers: Tensor) -> None:
@@ -149,6 +164,18 @@ class Ranks:
         found = [torch.empty_like(numbers) for _ in range(self.size)]
         with self._waiting():
             dist.all_gather(found, numbers, group=self._sums)
+        return found
+
+    def exchange(self, numbers: Tensor) -> Tensor:
+        """Send each rank its part of `numbers`, as long for each; returns the parts that they sent here, by rank."""
+        if self.size == 1:
+            return numbers
+        import torch
+        import torch.distributed as dist
+
+        found = torch.empty_like(numbers)
+        with self._waiting():
+            dist.all_to_all_single(found, numbers, group=self._sums)
         return found
 
     def tell(self, value: Told) -> list[Told]:

@@ -74,6 +74,10 @@ class Job:
             return None
         return Share.of_rank(self.ranks.rank, self.config)
 
+    def own_rows(self, plan: HostEpoch) -> HostEpoch:
+        """The plan of an epoch with this process's rows of its batches alone."""
+        return plan if self.share is None else self.share.cut(plan)
+
     @cached_property
     def parameters(self) -> list[Floats]:
         """Weight (units, inputs) and bias (units,) of every layer in turn, in the host's memory."""

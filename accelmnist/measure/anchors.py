@@ -44,7 +44,7 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
     is_own = _check_case(timed, timed.weights, timed.job.config == config and _is_of(config, timed.case))
     if not is_own.passed:
         return Anchor(deviation=lambda: float("inf"), limit=0.0, reason=is_own.reason, checks=(is_own,))
-    plan = TrainingPlan(config, len(images)).epoch(0)
+    plan = timed.job.own_rows(TrainingPlan(config, len(images)).epoch(0))
     warm_ups = int(timed.warms_up(timed.slice_steps))
     total = warm_ups + timed.slice_steps
     before, after, losses = _train(timed, config, plan, total)

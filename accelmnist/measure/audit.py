@@ -114,13 +114,15 @@ def observe(
     threads: Callable[[], int],
     deviation: Callable[[], float],
     counts_workers: bool = False,
+    begin: Callable[[], object] = lambda: None,
 ) -> Region:
     """Let `clock` time a region, and return what was seen of it from outside.
 
     `given` says how many images the engine was given so far, `read` reads a number of the result to the host. Counting
-    the threads that work takes some 20 µs a thread.
+    the threads that work takes some 20 µs a thread; after that, `begin` is called.
     """
     team = _Team() if counts_workers else None
+    begin()
     images, before = given(), Readings.before()
     seconds = clock()
     after, images = Readings.after(), given() - images

@@ -18,6 +18,7 @@ from accelmnist.measure.limits.probes import limit_samplers
 from accelmnist.measure.machine import MachineWatch
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchObserver, BenchRecord, Harness, Sampled
+from accelmnist.measure.scaling import measure_scaling
 from accelmnist.measure.session import BenchRequest, Session
 from accelmnist.measure.statistics.summary import FEWEST_ROUNDS, is_settled
 from accelmnist.measure.time_to_accuracy import measure_time_to_accuracy
@@ -40,13 +41,18 @@ def execute_bench(request: BenchRequest, observer: BenchObserver) -> BenchRecord
     """
     session = Session(request, observer)
     measure = measure_throughput if session.config.target_accuracy is None else measure_time_to_accuracy
+    ranks = request.ranks
     with record_early_exit(session.stop, interrupted="interrupted"):
         if request.record.status != "done":
             session.writer.set(status="running", message=None)  # conclusions of an earlier part are no longer its own
             observer.planned(session.writer.record)
             session.writer.save()
-            measure(session, session.runnable())
-        session.close()
+            if ranks is None:
+                measure(session, session.runnable())
+            else:
+                measure_scaling(session, ranks)
+        if ranks is None or ranks.is_first:
+            session.close()
     return session.writer.record
 
 

@@ -19,7 +19,8 @@ from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.core.records import Check, Verdict
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DeviceSet, upload
-from accelmnist.device import Device, available, matmul_precision, precision_capability, resolve
+from accelmnist.device import Device, available, matmul_precision, memory_errors, precision_capability, resolve
+from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.model import MLP, logits_of
 from accelmnist.engines.plan import Floats
@@ -27,7 +28,7 @@ from accelmnist.engines.step.rules import require_memory
 from accelmnist.measure.anchors import anchor_inference, anchor_training
 from accelmnist.measure.audit import Anchor
 from accelmnist.measure.plan import BenchConfig, Case, run_config
-from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
+from accelmnist.measure.timed_case import REMEDY, TimedCase, TimedInference, TimedTraining
 from accelmnist.training.evaluation import evaluate, evaluation_of
 from accelmnist.training.loop import losses_of, train
 from accelmnist.training.reference.answers import check_answers
@@ -100,13 +101,22 @@ class CaseBuilder:
             return TimedTraining(case, device, run_config(case, self.config), self._set("train", device))
         return TimedInference(case, device, self._network(case), self._set(self._classified(case), device).images)
 
+    def training(self, case: Case, config: RunConfig, ranks: Ranks | None) -> TimedTraining:
+        """A training of `config`, prepared, of which `ranks` share every batch; raises DeviceError if that fails."""
+        device = self.device(case)
+        with memory_errors(device, REMEDY):
+            return TimedTraining(case, device, config, self._set("train", device), ranks=ranks)
+
     def _classified(self, case: Case) -> str:
         """The set that an inference case classifies."""
         return "test" if case.batch_size <= len(self.dataset.test) else "train"
 
-    def anchor(self, timed: TimedCase) -> Anchor:
-        """What the regions of a case that is warm must end with; the case ends as it began."""
-        case, config = timed.case, run_config(timed.case, self.config)
+    def anchor(self, timed: TimedCase, config: RunConfig | None = None) -> Anchor:
+        """What the regions of a case that is warm must end with; the case ends as it began.
+
+        `config` is its run, if that isn't the benchmark's own of the case.
+        """
+        case, config = timed.case, config or run_config(timed.case, self.config)
         if isinstance(timed, TimedTraining):
             return anchor_training(timed, config, self.dataset.train, self._judged.get(case))
         assert isinstance(timed, TimedInference)

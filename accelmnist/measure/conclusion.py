@@ -22,6 +22,7 @@ from accelmnist.measure.limit_keys import Limit
 from accelmnist.measure.limits.bound import explain
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Crossover, Round
+from accelmnist.measure.scaling_record import HasSamples
 from accelmnist.measure.statistics.comparison import Comparison, compare
 from accelmnist.measure.statistics.controls import medians_by_process
 from accelmnist.measure.statistics.summary import summarize
@@ -139,7 +140,7 @@ def find_crossovers(results: Iterable[CaseResult]) -> tuple[Crossover, ...]:
     )
 
 
-def paired(base: CaseResult, new: CaseResult) -> Comparison | None:
+def paired(base: HasSamples, new: HasSamples) -> Comparison | None:
     """How fast `new` is over `base`, from the rounds that both took part in; None if there are none."""
     if base.images_per_s is None or new.images_per_s is None:
         return None

@@ -89,6 +89,7 @@ class EffortPlan:
     precisions: tuple[Precision, ...] = ("fp32",)
 
 
+RANK_BATCH_SIZES = (64, 256, 1024, 4096)  # of a benchmark of ranks
 _BATCH = TrainingConfig().batch_size
 PLANS: dict[Effort, EffortPlan] = {
     "quick": EffortPlan(time_limit_s=30.0, most_rounds=30, training_batch_sizes=(_BATCH,)),
@@ -134,6 +135,7 @@ class BenchConfig:
     baseline: str | None = None  # such as "compiled" or "cuda:0/eager"; None for eager fp32 on the CPU
     data: DataConfig = field(default_factory=DataConfig)
     recipe: str | None = None  # whose training the cases have if they say nothing of it; None: the defaults of `run`
+    ranks: tuple[int, ...] = ()  # how many share the work; empty: it is no benchmark of ranks
 
     def __post_init__(self) -> None:
         _require_lists(self)
@@ -152,6 +154,7 @@ class BenchConfig:
             known = part in (*ENGINES, *PRECISIONS) or _DEVICE.fullmatch(part) is not None
             what = f"{part!r} names neither an engine, a precision nor a device"
             _require(known, "--baseline", what, "Give one such as compiled, or cuda:0/eager/bf16")
+        _require_ranks(self)
         trains = target is None or "training" in self.modes
         _require(trains, "--target-accuracy", "there is nothing to train", "Leave out --mode inference")
 
@@ -159,6 +162,11 @@ class BenchConfig:
     def plan(self) -> EffortPlan:
         """The effort's plan."""
         return PLANS[self.effort]
+
+    @property
+    def rank_counts(self) -> tuple[int, ...]:
+        """The numbers of ranks in order, one of them alone included: what the others are held against."""
+        return tuple(sorted({1, *self.ranks}))
 
     @property
     def training_epochs(self) -> int:
@@ -178,6 +186,17 @@ class BenchConfig:
         return self.plan.time_limit_s if self.time_limit_s is None else self.time_limit_s
 
 
+def _require_ranks(config: BenchConfig) -> None:
+    """What a benchmark of ranks can't be besides."""
+    if not config.ranks:
+        return
+    _require(all(1 <= count <= 1024 for count in config.ranks), "--ranks", "a number is out of range", "Give 1 to 1024")
+    others = {"--processes": config.processes > 1, "--target-accuracy": config.target_accuracy is not None}
+    others |= {"--devices with several": len(config.devices) > 1, "--mode inference": "training" not in config.modes}
+    other = next((option for option, is_given in others.items() if is_given), "")
+    _require(not other, "--ranks", f"it measures the speed of training alone, and not {other}", f"Leave out {other}")
+
+
 def _require_lists(config: BenchConfig) -> None:
     known = (
         ("--engines", config.engines, ENGINES),
@@ -190,7 +209,7 @@ def _require_lists(config: BenchConfig) -> None:
         _require(unknown is None, option, f"{unknown!r} is not known", f"Choose from {', '.join(choices)}")
     lists: dict[str, tuple[Hashable, ...]] = {option: values for option, values, _ in known}
     lists |= {"--devices": config.devices, "--batch-sizes": config.batch_sizes}
-    lists |= {"--hidden": config.hidden, "--threads": config.threads}
+    lists |= {"--hidden": config.hidden, "--threads": config.threads, "--ranks": config.ranks}
     for option, given in lists.items():
         twice = next((value for value in given if given.count(value) > 1), None)
         _require(twice is None, option, f"{twice} is given twice", "Give each once")
@@ -209,12 +228,13 @@ def expand(
     Where no engines are named, those that never run on a kind of device, by `runs_on(engine, kind)`, are left out.
     """
     plan = config.plan
-    modes = config.modes if config.target_accuracy is None else ("training",)
+    modes = config.modes if config.target_accuracy is None and not config.ranks else ("training",)
     cases = []
     for mode, hidden, device in product(modes, config.hidden, devices):
         kind = device.partition(":")[0]
         optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
         own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
+        own_sizes = RANK_BATCH_SIZES if config.ranks else own_sizes
         engines = config.engines or tuple(name for name in ENGINES if runs_on(name, kind))
         # A GPU's work depends little on the CPU's threads: the list is the CPU's.
         threads: tuple[int | None, ...] = (config.threads if device == "cpu" else ()) or (None,)

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, save
-from accelmnist.core.records import Environment, Launches, ProfileSummary, Status, Verdict
+from accelmnist.core.records import Environment, Launches, ProfileSummary, RankFigures, Status, Verdict
 from accelmnist.core.text import require_of_record
 from accelmnist.measure.limit_keys import Limit, LimitKey, new_limit
 from accelmnist.measure.plan import BenchConfig, Case
+from accelmnist.measure.scaling_record import Scaling
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary, summarize
 from accelmnist.measure.statistics.symptoms import RoundLoad, Symptom
@@ -261,6 +262,9 @@ class BenchRecord:
     harness: Harness | None = None
     elapsed_s: float = 0.0
     peak_memory_bytes: int | None = None
+    ranks: tuple[RankFigures, ...] = ()
+    backend: str | None = None  # what carried the ranks' sums, with its version
+    scaling: Scaling | None = None
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know
 

@@ -39,8 +39,10 @@ from accelmnist.measure.record import (
     TimeToAccuracy,
     kept_ranks,
 )
+from accelmnist.measure.scaling_record import ExchangeProbe, HasSamples, Scaling, ScalingRow, SumModel, SumProbe
 from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison
 from accelmnist.measure.statistics.summary import Summary, as_samples, summarize
+from accelmnist.measure.step_model import FIT_WITHIN, conclude_scaling
 
 Values = NDArray[np.float64]
 
@@ -70,6 +72,8 @@ def recount_bench(record: BenchRecord) -> None:
         require(not before, f"{result.case.label} is there twice")
     for result in record.cases:
         _recount_case(result, rounds)
+    if record.scaling is not None:
+        _recount_ranks(record, record.scaling)
     if record.status == "running":
         return
     for limit in record.limits:
@@ -278,7 +282,7 @@ def _recount_speedup(result: CaseResult, right: Sequence[CaseResult], asked: str
     require(None in faults, f"the speed-up of {result.case.label} is not that over a baseline: {fault}")
 
 
-def _log_ratios(base: CaseResult, new: CaseResult) -> Values:
+def _log_ratios(base: HasSamples, new: HasSamples) -> Values:
     """Of the rounds that both took part in, every k-th of many."""
     assert base.images_per_s is not None
     assert new.images_per_s is not None
@@ -288,7 +292,7 @@ def _log_ratios(base: CaseResult, new: CaseResult) -> Values:
     return np.array(ratios)[:: math.ceil(len(ratios) / _MOST) or 1]
 
 
-def _comparison_fault(said: Comparison, base: CaseResult, new: CaseResult) -> str | None:
+def _comparison_fault(said: Comparison, base: HasSamples, new: HasSamples) -> str | None:
     """What of a paired comparison doesn't follow from the rounds of both, by Wilcoxon's signed ranks."""
     logs = _log_ratios(base, new)
     if not logs.size:
@@ -325,6 +329,103 @@ def _verdict_fault(said: Comparison, pairs: int) -> str | None:
         follows = "faster" if said.ratio > 1 else "slower"
     follows = "ambiguous" if pairs < _FEWEST else follows
     return None if said.verdict == follows else f"{said.verdict} is not {follows}"
+
+
+# --- several ranks
+
+
+def _recount_ranks(record: BenchRecord, scaling: Scaling) -> None:
+    """Rows and probes from their seconds; the findings once the benchmark is over."""
+    numbers = [round_.number for round_ in record.rounds]
+    for place, row in enumerate(scaling.rows):
+        before = row.title in [other.title for other in scaling.rows[:place]]
+        require(not before, f"{row.title} is there twice")
+    sampled: list[ScalingRow | SumProbe | ExchangeProbe] = [*scaling.rows, *scaling.sums, *scaling.exchanges]
+    for one in sampled:
+        require(list(one.rounds) in ([], numbers), "a row or a probe has samples of other rounds than the record")
+    for row in scaling.rows:
+        _recount_row(row, scaling)
+    for probe in scaling.sums:
+        _recount_sum(probe)
+    for exchange in scaling.exchanges:
+        _recount_exchange(exchange)
+    for model in scaling.models:
+        _recount_model(model, scaling)
+    if record.status == "running" or not record.ranks:
+        return
+    by_rank = [(one.rank, one.images_per_s) for one in record.ranks]
+    require([rank for rank, _ in by_rank] == list(range(len(by_rank))), "its ranks are not 0, 1, 2 and so on")
+    for rank, said in by_rank:
+        alone = [row for row in scaling.rows if row.form == "independent" and row.rounds and rank < row.ranks]
+        speeds = [statistics.median(row.images / row.ranks / one[rank] for one in row.rank_s) for row in alone]
+        require_figure(f"images_per_s of rank {rank}", said, max(speeds, default=None), of="by its seconds")
+    said, follows = (msgspec.to_builtins(one) for one in (scaling, conclude_scaling(scaling, record.ranks)))
+    require_same("the scaling", said, follows, of="by its samples", but=() if _streams_are_known() else ("low", "high"))
+
+
+def _recount_row(row: ScalingRow, scaling: Scaling) -> None:
+    name, of = row.title, "by its seconds"
+    recount_verdict(row.verdict, f"the verdict of {name}")
+    if row.images_per_s is not None:
+        steps = row.steps_per_region or 0
+        images = steps * row.batch_size * (1 if row.form in ("single", "strong", "compute") else row.ranks)
+        speeds = tuple(images / max(one) for one in row.rank_s)
+        require_same(f"images_per_s of {name}", row.images_per_s.samples, speeds, of=of)
+        _recount_summary(row.images_per_s, name)
+    if row.spread is not None:
+        apart = statistics.median(1 - min(one) / max(one) for one in row.rank_s)
+        require_figure(f"spread of {name}", row.spread, apart, of=of)
+    if row.speedup is not None:
+        bases = [one for one in scaling.rows if one.form == "single" and one.case == row.case and one.rounds]
+        fault = _comparison_fault(row.speedup, bases[0], row) if bases else "there is none"
+        require(fault is None, f"the speed-up of {name} is not that over one rank: {fault}")
+    for seconds, one in zip(row.step_s_by_round, row.rank_s, strict=False):
+        slowest = seconds * (row.steps_per_region or 0)
+        holds = max(one) * (1 - ROUNDING) <= slowest <= sum(one) * (1 + ROUNDING)
+        require(holds, f"the steps of {name} take {slowest} s, and its ranks {max(one)} s at most")
+    predicted = row.prediction
+    if predicted is not None:
+        require(row.images_per_s is not None, f"{name} is predicted, but not measured")
+        require_figure(f"step_s of {name}", predicted.step_s, predicted.compute_s + predicted.sum_s, of="by its parts")
+        holds = predicted.low_s <= predicted.step_s <= predicted.high_s
+        require(predicted.holds == holds, f"the prediction of {name} holds by its figures: {holds}")
+
+
+def _recount_sum(probe: SumProbe) -> None:
+    name = f"the sum of {probe.bytes} bytes over {probe.ranks} ranks"
+    values = len(probe.rounds) * probe.calls * probe.ranks * max(probe.bytes // 4, 1)
+    require(probe.values == values, f"{name} has {probe.values} values, and by its calls {values}")
+    if probe.seconds is not None:
+        require(probe.seconds.samples == probe.call_s, f"the samples of {name} are not those of its calls")
+        _recount_summary(probe.seconds, name)
+        bus = 2 * probe.bytes * (1 - 1 / probe.ranks) / statistics.median(probe.call_s)
+        require_figure(f"bus bandwidth of {name}", probe.bus_bytes_per_s, bus, of="by its calls")
+
+
+def _recount_exchange(probe: ExchangeProbe) -> None:
+    if probe.medians_s:
+        medians = [statistics.median(one[rank] for one in probe.rank_s) for rank in range(probe.ranks)]
+        require_same("medians of an all-to-all", probe.medians_s, tuple(medians), of="by its seconds")
+        require_figure("fairness", probe.fairness, min(medians) / max(medians), of="by its seconds")
+
+
+def _recount_model(model: SumModel, scaling: Scaling) -> None:
+    """Latency and transfer are both 0 or more, and a change of either makes the relative errors no smaller."""
+    own = [one for one in scaling.sums if one.ranks == model.ranks and one.call_s]
+    near = [one for one in own if 1 / FIT_WITHIN <= one.bytes / model.bytes <= FIT_WITHIN]
+    require(tuple(one.bytes for one in near) == model.fitted, "a latency and a bandwidth are fitted to other sums")
+    transfer = 0.0 if model.bytes_per_s is None else model.bytes / model.bytes_per_s
+    require_figure("seconds of a sum", model.sum_s, model.latency_s + transfer, of="by its latency and bandwidth")
+
+    def error(latency_s: float, transfer_s: float) -> float:
+        shares = ((latency_s + transfer_s * one.bytes / model.bytes) / statistics.median(one.call_s) for one in near)
+        return math.fsum((share - 1) ** 2 for share in shares)
+
+    least, step = error(model.latency_s, transfer), 1e-4 * model.sum_s
+    moves = [(step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step), (step, -step), (-step, step)]
+    others = [(model.latency_s + one, transfer + other) for one, other in moves]
+    better = [one for one in others if min(one) >= 0 and error(*one) < least * (1 - ROUNDING)]
+    require(not better, "a latency and a bandwidth are not the best for the sums")
 
 
 def _recount_break_even(result: CaseResult, right: Sequence[CaseResult], images: int | None) -> None:

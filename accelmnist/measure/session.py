@@ -16,6 +16,7 @@ from accelmnist.core.errors import AccelmnistError, DeviceError, OutputError
 from accelmnist.core.records import Status
 from accelmnist.device import Device, memory_errors, require_threads, resolve, set_threads, total_memory_bytes
 from accelmnist.device.environment import describe_environment
+from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import BenchmarkSetting, Speed, engine_class, keep_speeds, machine_name
 from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.conclusion import conclude
@@ -23,6 +24,7 @@ from accelmnist.measure.machine import PeakMemory
 from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult, DeviceInfo, RecordWriter
 from accelmnist.measure.recount import recount_bench
+from accelmnist.measure.scaling_record import Scaling, rows_of
 from accelmnist.measure.timed_case import REMEDY
 from accelmnist.training.reference.scores import Oracle, score_here
 
@@ -66,7 +68,8 @@ class BenchRequest:
     """What is wanted of a benchmark: `record` is a new one, or one to go on with; `folder` None saves nothing.
 
     With `traces`, a folder, every case is profiled, and a Chrome trace of each goes there. `spent_s` are the seconds
-    since the start of the command. `on_stopped` gets the record of a benchmark that ends without a result.
+    since the start of the command. `on_stopped` gets the record of a benchmark that ends without a result. Those of a
+    configuration with ranks are `ranks`: every one of them has such a request, and the first one alone a folder.
 
     Of several processes the last one concludes the benchmark; `is_last` says whether this is it. `finish` writes what
     belongs to the result besides its record, and returns the names of all its files: only then it is done. If it is
@@ -75,6 +78,7 @@ class BenchRequest:
 
     record: BenchRecord
     folder: Path | None = None
+    ranks: Ranks | None = None
     traces: Path | None = None
     oracle: Oracle = score_here
     spent_s: float = 0.0
@@ -99,7 +103,8 @@ def new_record(config: BenchConfig) -> BenchRecord:
             for device in here
         ),
         config=config,
-        cases=tuple(map(CaseResult.of, cases)),
+        cases=() if config.ranks else tuple(map(CaseResult.of, cases)),
+        scaling=Scaling(rows=rows_of(cases, config.rank_counts)) if config.ranks else None,
     )
 
 

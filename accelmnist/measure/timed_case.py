@@ -47,6 +47,7 @@ from accelmnist.device import (
     synchronize,
     threads_in_force,
 )
+from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Engine, Job
@@ -126,6 +127,7 @@ class TimedCase(ABC):
 
     compile_s: float | None
     engine: type[Engine] | None  # that it is timed by
+    is_summed = False  # whether ranks sum what they computed, by threads that are not the engine's
 
     def __init__(self, case: Case, device: Device) -> None:
         self.case, self.device = case, device
@@ -134,6 +136,8 @@ class TimedCase(ABC):
         self.anchor: Anchor | None = None
         self.regions: list[Region] = []
         self.threads = threads_in_force(None)
+        self.begin: Callable[[], object] = lambda: None  # called before the clock starts
+        self.agree: Callable[[float], float] = lambda seconds: seconds  # what counts as the seconds of a region
 
     @abstractmethod
     def run(self, steps: int) -> None:
@@ -161,11 +165,12 @@ class TimedCase(ABC):
         with matmul_precision(self.device, self.case.precision):
             if self.warms_up(steps):
                 self.run(1)
-            return self._observed(lambda: seconds_of(lambda: self.run(steps), self.device))
+            return self.agree(self._observed(lambda: seconds_of(lambda: self.run(steps), self.device)))
 
     def _observed(self, clock: Callable[[], float]) -> float:
         """The seconds by `clock`; what is seen of them from outside is kept."""
         if self.anchor is None:
+            self.begin()
             return clock()
         synchronize(self.device)  # what was queued before is none of this region's, whoever reads the clocks
         region = observe(
@@ -175,13 +180,24 @@ class TimedCase(ABC):
             threads=lambda: threads_in_force(None),
             deviation=self.anchor.deviation,
             counts_workers=len(self.regions) < _REGIONS_WITH_WORKERS,
+            begin=self.begin,
         )
         self.regions.append(region)
         return region.seconds
 
     def sample(self) -> float:
         """Images a second of one slice."""
-        return self.slice_steps * self.case.batch_size / self.time(self.slice_steps)
+        return self.slice_images / self.time(self.slice_steps)
+
+    @property
+    def step_images(self) -> int:
+        """Images of a step here."""
+        return self.case.batch_size
+
+    @property
+    def slice_images(self) -> int:
+        """Images of a slice here."""
+        return self.slice_steps * self.step_images
 
     @property
     def steps(self) -> int:
@@ -218,17 +234,20 @@ class TimedCase(ABC):
 
 
 class TimedTraining(TimedCase):
-    """Training steps by an engine."""
+    """Training steps by an engine; of every batch `ranks` compute a share each, None computes all of it here."""
 
-    def __init__(self, case: Case, device: Device, config: RunConfig, data: DeviceSet) -> None:
+    def __init__(
+        self, case: Case, device: Device, config: RunConfig, data: DeviceSet, *, ranks: Ranks | None = None
+    ) -> None:
         super().__init__(case, device)
-        self.job = Job(config, device, data)
+        self.job = Job(config, device, data, ranks=ranks)
         engine = engine_class(case.engine)
+        self.is_summed = self.job.share is not None
         self._given = 0
         runner = prepare(engine, self.job)
         self.runner, self.engine = replace(runner, train_epoch=self._counting(runner.train_epoch)), runner.engine
         self.compile_s = self.runner.prepare_s if device.kind in engine.compiles_on else None
-        self._epoch = self.runner.upload(TrainingPlan(config, len(data)).epoch(0))
+        self._epoch = self.runner.upload(self.job.own_rows(TrainingPlan(config, len(data)).epoch(0)))
         self._at = 0  # in the epoch
         self._losses: list[Any] = []  # of the last run, still on the device
         self._weights = [weight.detach().clone() for weight in self.job.model.parameters()]
@@ -241,6 +260,12 @@ class TimedTraining(TimedCase):
             return train_epoch(epoch)
 
         return counted
+
+    @property
+    def step_images(self) -> int:
+        """Images of a step here: of a batch that ranks share, this one's."""
+        share = self.job.share
+        return self.case.batch_size if share is None else share.rows * share.shards
 
     def run(self, steps: int) -> None:
         """Run `steps` steps of the first epoch, on from where the last ones ended; it goes round."""
@@ -390,7 +415,7 @@ class WarmCase:
         self.compilations += watch.seen
         if joules is not None:
             self._joules += joules
-            self._images += timed.slice_steps * timed.case.batch_size
+            self._images += timed.slice_images
         return speed
 
     def audit(self, case: Case, samples: Sequence[float]) -> tuple[Check, ...]:
@@ -400,12 +425,12 @@ class WarmCase:
             return ()
         told = Told(
             is_own=timed.case == case,
-            images=timed.slice_steps * timed.case.batch_size,
+            images=timed.slice_images,
             slices=timed.slices,
             samples=samples,
             threads=timed.case.threads or self._threads,
             prepared_threads=timed.threads,
-            watches_processor=timed.device.kind == "cpu" and idle_threads_sleep(),
+            watches_processor=timed.device.kind == "cpu" and idle_threads_sleep() and not timed.is_summed,
             has_queue=timed.device.kind != "cpu",
         )
         checks = [*self._checks, *audit(timed.regions, timed.anchor, told), *_check_compilations(self.compilations)]

@@ -88,7 +88,7 @@ def prepare(engine: type[Engine], job: Job) -> Runner:
     sample = TrainingPlan(job.config, len(job)).epoch(0)
     clock = Stopwatch(job.device)
     with matmul_precision(job.device, job.config.execution.precision), clock:
-        runner = engine.prepare(job, sample) if job.share is None else engine.prepare_shared(job, job.share.cut(sample))
+        runner = (engine.prepare if job.share is None else engine.prepare_shared)(job, job.own_rows(sample))
     return replace(runner, prepare_s=clock.seconds, prepare_seen_s=(clock.least_s, clock.most_s), engine=engine)
 
 
@@ -298,8 +298,7 @@ def _timed_epoch(
                 average.resume_training()
             if job.augmentation is not None:
                 job.augmentation.write(number)
-            whole = plan.epoch(number)
-            epoch = runner.upload(whole if job.share is None else job.share.cut(whole))
+            epoch = runner.upload(job.own_rows(plan.epoch(number)))
         steps = EpochSteps(runner, job, epoch, clock)
         losses = steps.run(slice(None)) if audit is None else audit.watch(number, steps)
         if average is not None:

@@ -9,6 +9,7 @@ from accelmnist.measure.conclusion import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.measure.statistics.comparison import are_too_few
 from accelmnist.show.bench.cases import arm_of, has_median, reached_text, reason_text, target_text
+from accelmnist.show.bench.scaling import scaling_line
 from accelmnist.show.bench.view import BenchView, Part
 from accelmnist.show.document import Headline, Tone
 from accelmnist.show.run_tables import failure_text
@@ -132,6 +133,8 @@ def _overlaps(first: Target, other: CaseResult) -> bool:
 
 def format_line(record: BenchRecord) -> str:
     """The outcome first, then how much was measured, what is fastest, every wrong row; or why nothing was measured."""
+    if record.scaling is not None:
+        return scaling_line(record)
     view = BenchView(record)
     wrong = [f"wrong: {view.label(result)} ({failures_text(result)})" for result in view.wrong]
     outcome = f"{outcome_of(view)[0]} {extent(view)}"

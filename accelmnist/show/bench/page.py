@@ -20,6 +20,7 @@ from accelmnist.measure.record import RECORD_NAME, BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import THRESHOLD
 from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import headline, nothing_text
+from accelmnist.show.bench.scaling import scaling_headline, scaling_sections
 from accelmnist.show.bench.view import BenchView, Naming
 from accelmnist.show.document import Block, Document, Points, Remark, Remarks, Section, Text, files_section, sections_of
 from accelmnist.show.profile import profile_section
@@ -32,6 +33,10 @@ _AMBIGUOUS = "more rounds, longer regions or a quieter machine would tell whethe
 
 def bench_page(record: BenchRecord, folder: Path | None = None) -> Document:
     """The whole page; a part that the record has nothing for is left out. `folder` is where the files lie."""
+    if record.scaling is not None:
+        files = [] if folder is None else [files_section(folder, record.files or (RECORD_NAME,))]
+        first = Section(title="Result", blocks=(scaling_headline(record),))
+        return Document((first, *scaling_sections(record), *files))
     view = BenchView(record)
     sections = [Section(title="Result", blocks=(headline(view),))]
     for number, part in enumerate(view.parts):
@@ -51,6 +56,19 @@ def bench_page(record: BenchRecord, folder: Path | None = None) -> Document:
 
 def bench_note(record: BenchRecord, *, brief: bool = False) -> Document:
     """What a README shows; `brief` leaves out the sentences below the tables, and the limits."""
+    sections = _note_of_ranks(record) if record.scaling is not None else _note_of_cases(record, brief=brief)
+    if (environment := record.environment) is not None:
+        commit = f", commit {environment.commit}" if environment.commit else ""
+        made_by = f"Made by {{}}, accelmnist {environment.accelmnist}{commit}."
+        sections.append(_untitled(Text(text=made_by, code=environment.command)))
+    return Document(tuple(sections))
+
+
+def _note_of_ranks(record: BenchRecord) -> list[Section]:
+    return [_untitled(Text(text=f"{_setting(record)}:"), scaling_headline(record)), *scaling_sections(record)]
+
+
+def _note_of_cases(record: BenchRecord, *, brief: bool) -> list[Section]:
     view = BenchView(record)
     why = nothing_text(view)
     sections = [
@@ -63,11 +81,7 @@ def bench_note(record: BenchRecord, *, brief: bool = False) -> Document:
         if notes := [f"{view.label(result)}: {' '.join(profile.notes)}" for result, profile in _profiled(record)]:
             sections.append(Section(title="Profiles", blocks=(Points(items=tuple(notes)),)))
         sections += _limits(record)
-    if (environment := record.environment) is not None:
-        commit = f", commit {environment.commit}" if environment.commit else ""
-        made_by = f"Made by {{}}, accelmnist {environment.accelmnist}{commit}."
-        sections.append(_untitled(Text(text=made_by, code=environment.command)))
-    return Document(tuple(sections))
+    return sections
 
 
 def _untitled(*blocks: Block) -> Section:
