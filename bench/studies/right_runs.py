@@ -304,8 +304,8 @@ def main() -> int:
                 rows = [one for one in rows if any(one[key] != row[key] for key in _KEYS)] + [row]
                 if is_beyond(row):
                     print(f"beyond: {row}", flush=True)
-            write_atomically(options.out, (json.dumps(rows, separators=(",", ":")) + "\n").encode())
-            write_atomically(options.out.with_suffix(".md"), table(rows).encode())
+                write_atomically(options.out, (json.dumps(rows, separators=(",", ":")) + "\n").encode())
+                write_atomically(options.out.with_suffix(".md"), table(rows).encode())
     return int(any(is_beyond(row) for row in rows))
 
 
