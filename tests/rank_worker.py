@@ -178,7 +178,7 @@ def _other_images(ranks: Ranks) -> Iterator[None]:
     def digest(images: Any) -> str:
         return f"of rank {ranks.rank}, {len(images)}"
 
-    with patch("accelmnist.training.agreement._hash", digest):
+    with patch("accelmnist.training.agreement.hash_of", digest):
         yield
 
 

@@ -22,11 +22,12 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from accelmnist.core.config import AUTO, RunConfig
+from accelmnist.cli.shell import StopOnInterrupt
+from accelmnist.core.config import AUTO, ExecutionConfig, RunConfig
 from accelmnist.core.errors import AccelmnistError, ConfigError, DeviceError, RankError, StoppedError
 from accelmnist.core.files import RECORDS, remove_file, write_atomically
 from accelmnist.core.text import printable
@@ -220,10 +221,19 @@ def device_of_rank(place: Place, name: str) -> Device:
     return resolve(f"cuda:{place.local_rank}")
 
 
-def config_of_rank(config: RunConfig, ranks: Ranks) -> tuple[RunConfig, str | None]:
-    """The configuration of this rank, with its device and its threads, and the reason for their number."""
-    place, execution = ranks.place, config.execution
-    device, why, threads = device_of_rank(place, execution.device), None, execution.threads
+def config_of_rank(config: RunConfig, ranks: Ranks, *, is_shared: bool = True) -> tuple[RunConfig, str | None]:
+    """The configuration of this rank, with its device and its threads, and the reason for their number.
+
+    All ranks share every batch, unless each does trainings of its own.
+    """
+    execution, why = execution_of_rank(config.execution, ranks)
+    return replace(config, execution=replace(execution, ranks=ranks.size if is_shared else 1)), why
+
+
+def execution_of_rank(execution: ExecutionConfig, ranks: Ranks) -> tuple[ExecutionConfig, str | None]:
+    """Device and threads of this rank, which trains alone, and the reason for the number of threads."""
+    place, threads, why = ranks.place, execution.threads, None
+    device = device_of_rank(place, execution.device)
     if threads is None and (place.size > 1 or execution.reduction == "exact"):
         cores = usable_cores()
         threads = max(1, cores // place.local_size)
@@ -233,8 +243,32 @@ def config_of_rank(config: RunConfig, ranks: Ranks) -> tuple[RunConfig, str | No
         if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("OMP_NUM_THREADS") == "1":
             why += "; OMP_NUM_THREADS=1 is torchrun's, --threads overrules"
     name = str(device) if device.kind == "cuda" else execution.device  # its reason is then as for one process
-    execution = replace(execution, device=name, threads=threads, ranks=ranks.size)
-    return replace(config, execution=execution), why
+    return replace(execution, device=name, threads=threads, ranks=1), why
+
+
+def require_same(ranks: Ranks, config: Any, **options: Any) -> None:
+    """Raise ConfigError if a rank was started with other options than rank 0."""
+    from accelmnist.training.agreement import Agreement
+
+    if ranks.size > 1:
+        Agreement(ranks).require_alike(config, {}, **options)
+
+
+def do_trainings(ranks: Ranks) -> int:
+    """Do, as a rank that is not the first, the trainings that rank 0 deals out; returns the exit code for success."""
+    from accelmnist.device import resolve, set_threads
+    from accelmnist.sweep.trials import serve_trainings
+
+    def device_of(config: RunConfig) -> Device:
+        """This rank's own of the kind that rank 0 trains on, with as many threads."""
+        kind = config.execution.device.partition(":")[0]
+        execution, _ = execution_of_rank(replace(config.execution, device=kind), ranks)
+        set_threads(execution.threads)
+        return resolve(execution.device)
+
+    with StopOnInterrupt(until="", speaks=False):  # rank 0 says when
+        serve_trainings(ranks, device_of)
+    return 0
 
 
 def going_on(config: RunConfig, ranks: Ranks | None) -> tuple[RunConfig, str | None]:
@@ -250,13 +284,13 @@ def going_on(config: RunConfig, ranks: Ranks | None) -> tuple[RunConfig, str | N
     return config_of_rank(replace(config, execution=execution), ranks)
 
 
-def folder_before(ranks: Ranks) -> Path | None:
-    """Where the run was saved that the launcher has started again, if it was."""
+def folder_before(ranks: Ranks, kind: str = "run") -> Path | None:
+    """Where the run, or what `kind` says, was saved that the launcher has started again, if it was."""
     pointer = _pointer()
     if ranks.place.restarts == 0 or pointer is None or not pointer.exists():
         return None
     folder = Path(pointer.read_text(encoding="utf-8"))
-    return folder if (folder / RECORDS["run"]).exists() else None
+    return folder if (folder / RECORDS[kind]).exists() else None
 
 
 def remember(folder: Path | None) -> None:

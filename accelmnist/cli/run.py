@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accelmnist.cli.options import Command, CommandLine
-from accelmnist.cli.ranks import config_of_rank, folder_before, going_on, remember, with_ranks
+from accelmnist.cli.ranks import (
+    config_of_rank,
+    do_trainings,
+    folder_before,
+    going_on,
+    remember,
+    require_same,
+    with_ranks,
+)
 from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell, seconds_since_start
 from accelmnist.core.config import AUTO, check_shares
@@ -51,9 +59,11 @@ def run(context: click.Context, /, **_: Any) -> int:
 def _run(options: RunOptions, config: RunConfig | None, ranks: Ranks | None) -> int:
     """Run alone, or as one of `ranks`; returns the exit code."""
     if ranks is not None:
+        if options.trials > 1:
+            require_same(ranks, config, audit=options.audit, trials=options.trials)
         if not ranks.is_first:
-            return _take_part(options, config, ranks)
-        before = None if options.no_save or options.resume else folder_before(ranks)
+            return do_trainings(ranks) if options.trials > 1 else _take_part(options, config, ranks)
+        before = None if options.no_save or options.resume or options.trials > 1 else folder_before(ranks)
         if before is not None:
             options = replace(options, out=None, resume=before)
     if options.out:
@@ -71,7 +81,7 @@ def _require_shared(options: RunOptions, config: RunConfig | None, place: Place)
             f"--profile has no place beside {place.size} ranks: it looks at the steps of one process",
             remedy="Leave it out",
         )
-    if config is not None:
+    if config is not None and options.trials == 1:
         execution = replace(config.execution, ranks=place.size)
         check_shares(config.training.batch_size, ranks=place.size, reduction=execution.reduction)
 
@@ -119,7 +129,7 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig, ranks: Ranks | No
 
     load = import_s = why_threads = None
     if ranks is not None:
-        config, why_threads = config_of_rank(config, ranks)
+        config, why_threads = config_of_rank(config, ranks, is_shared=options.trials == 1)
     if not is_known_without_torch(config.execution.device):
         load = load_in_background(config.data, seed=config.training.seed)  # while torch is loaded
         if config.recipe is None:
@@ -128,7 +138,7 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig, ranks: Ranks | No
     request = RunRequest(config=config, ranks=ranks, import_s=import_s, load=load, since_start=seconds_since_start)
     setup = choose_setup(config, why_threads=why_threads)
     shell.take_folder(f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
-    if ranks is not None:
+    if ranks is not None and options.trials == 1:
         remember(shell.folder)
         ranks.tell(_Start(setup.config))
     return _Run(shell, options, setup, request)
@@ -202,7 +212,8 @@ class _Run:
         elif self._is_many:
             from accelmnist.sweep.trials.run import execute_trials
 
-            record = execute_trials(request, self.setup, self._open, count=self.options.trials).record
+            ranks, request = request.ranks, replace(request, ranks=None)  # each trains alone
+            record = execute_trials(request, self.setup, self._open, count=self.options.trials, ranks=ranks).record
         else:
             from accelmnist.training.execute import execute
 

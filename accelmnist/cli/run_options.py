@@ -186,6 +186,7 @@ def _check_trials(line: CommandLine) -> None:
         "resume": "it goes on with one stopped training",
         "profile": "it looks at the steps of one training",
         "save_every": "trainings of many seeds make no checkpoints",
+        "reduction": "each seed trains alone",
     }
     for name, reason in reasons.items():
         if line["trials"] > 1 and name in line.given:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -24,22 +25,33 @@ from accelmnist.cli.options import (
     set_options,
     under,
 )
+from accelmnist.cli.ranks import do_trainings, execution_of_rank, folder_before, remember, require_same, with_ranks
 from accelmnist.cli.run_options import CONFIG_PARAMETERS as RUN_PARAMETERS
 from accelmnist.cli.run_options import (
     config_from,
     dropout_option,
     execution_options,
     length_options,
+    ranks_option,
     synthetic_option,
     update_options,
 )
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell
-from accelmnist.core.config import ACTIVATIONS, OPTIMIZERS, OUTPUTS, DataConfig, ModelConfig, TrainingConfig
+from accelmnist.core.config import (
+    ACTIVATIONS,
+    OPTIMIZERS,
+    OUTPUTS,
+    DataConfig,
+    ExecutionConfig,
+    ModelConfig,
+    TrainingConfig,
+)
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.files import encode
 from accelmnist.sweep.plan import PRESETS, SweepConfig, check_size, parse_counts, parse_rates, parse_sizes
 
 if TYPE_CHECKING:
+    from accelmnist.device.ranks import Ranks
     from accelmnist.sweep.record import SweepRecord
     from accelmnist.sweep.session import SweepRequest
 
@@ -84,7 +96,8 @@ _CONFIGURATION = frozenset(RUN_PARAMETERS | _SPACE)
 @under(
     "Execution",
     execution_options,
-    count_option("--workers", help="Trainings side by side; one a thread if not given."),
+    count_option("--workers", help="Trainings side by side, on each rank; one a thread if not given."),
+    ranks_option,
 )
 @under("Result", *output_options(label="sweep", noun="sweep", quiet="what is best"))
 @click.pass_context
@@ -98,18 +111,38 @@ def sweep(context: click.Context, /, **_: Any) -> int:
     line = CommandLine.of(context)
     options = _options_from(line)
     config = None if options.resume else _config_from(line)
+    asked = line["ranks"] if "ranks" in line.given else None
+    return with_ranks(partial(_sweep, options, config), asked=asked, device=line["device"])
+
+
+def _sweep(options: _Options, config: SweepConfig | None, ranks: Ranks | None) -> int:
+    """Sweep alone, or as one of `ranks`; returns the exit code."""
+    if ranks is not None:
+        require_same(ranks, config, resume=options.resume, workers=options.workers)
+        if not ranks.is_first:
+            return do_trainings(ranks)
+        before = None if options.no_save or options.resume else folder_before(ranks, "sweep")
+        if before is not None:
+            options, config = replace(options, out=None, resume=before), None
     with open_shell("sweep", options, helper_loads=_AT_THE_END) as shell:
         from accelmnist.device.loading import load_torch
 
         load_torch()
         from accelmnist.sweep.recount import load_sweep
+        from accelmnist.sweep.session import SweepRequest
 
         shell.take_folder("sweep")
-        stopped = None
+        if ranks is not None:
+            remember(shell.folder)
+        stopped = why_threads = None
         if config is None:
             stopped = shell.unfinished(load_sweep)
             config = stopped.config
-        record = _Sweep(shell, options, config, stopped).run()
+        elif ranks is not None:
+            execution, why_threads = execution_of_rank(config.execution, ranks)
+            config = replace(config, execution=execution)
+        request = SweepRequest(config=config, record=stopped, ranks=ranks, why_threads=why_threads)
+        record = _Sweep(shell, options, request).run()
     return _exit_code(record)
 
 
@@ -187,14 +220,15 @@ def _as_of_a_run(line: CommandLine) -> CommandLine:
     single = {field.name: default_of(ModelConfig, field.name) for field in fields(ModelConfig)}
     optimizer = (line["optimizers"] or (default_of(TrainingConfig, "optimizer"),))[0]
     others = {"dropout": line["dropout"], "optimizer": optimizer, "learning_rate": None, "recipe": None}
+    others |= {"ranks": 1, "reduction": default_of(ExecutionConfig, "reduction")}  # each training is one process's
     return line.changed(**single | others)
 
 
 class _Sweep:
     """One sweep on the command line: who watches it, what is drawn and shown of it in the end."""
 
-    def __init__(self, shell: Shell, options: _Options, config: SweepConfig, record: SweepRecord | None) -> None:
-        self.shell, self.options, self.config, self.record = shell, options, config, record
+    def __init__(self, shell: Shell, options: _Options, request: SweepRequest) -> None:
+        self.shell, self.options, self.request, self.record = shell, options, request, request.record
         self.console = shell.terminal(stderr=options.as_json)
         best = None if shell.folder is None else shell.folder / "best"
         self.pictures = PictureDrawing(shell.helper, best, shared_scale=False)
@@ -214,15 +248,12 @@ class _Sweep:
         watched = nullcontext(SweepObserver()) if self.options.quiet else ConsoleSweepObserver(self.console)
         stopping = StopOnInterrupt(until="after the trainings under way")
         with stopping as stop, watched as observer:
-            self._keep(execute_sweep(self._request(stop), observer)[0])
+            self._keep(execute_sweep(self._whole_request(stop), observer)[0])
 
-    def _request(self, stop: StopOnInterrupt) -> SweepRequest:
-        from accelmnist.sweep.session import SweepRequest
-
-        return SweepRequest(
-            config=self.config,
+    def _whole_request(self, stop: StopOnInterrupt) -> SweepRequest:
+        return replace(
+            self.request,
             folder=self.shell.folder,
-            record=self.record,
             workers=self.options.workers,
             should_stop=lambda: stop.requested,
             on_trained=stop.trained,

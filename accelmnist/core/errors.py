@@ -4,7 +4,8 @@ The core raises these and never exits; only `accelmnist.cli` turns them into a l
 Broken invariants of our own are `assert`s: they are bugs and keep their traceback.
 """
 
-from typing import ClassVar
+import copyreg
+from typing import Any, ClassVar
 
 from accelmnist.core.text import brief
 
@@ -26,6 +27,10 @@ class AccelmnistError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}. {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: with all that it knows, whatever its class takes by name."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class ConfigError(AccelmnistError):

@@ -203,13 +203,17 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class RankFigures:
-    """One of the processes that shared a training: where it ran, and the images a second that it computed itself."""
+    """One of the processes that shared a training: where it ran, and the images a second that it computed itself.
+
+    Where each does trainings of its own, `trainings` are those that it did.
+    """
 
     rank: int
     host: str
     device: str
     threads: int
     images_per_s: float | None = None
+    trainings: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ never meets their gradients.
 A rank that ends leaves the others waiting for its part of a sum. So every rank beats: a thread writes a number into the
 rendezvous' store and reads the others'. Whoever fails says so there first; a process that is gone from this host, or
 silent, is named by who finds it. The rank that enters the first failure tells it, the others end in silence. One that
-is cut off from the store itself ends on its own.
+is cut off from the store itself ends on its own. Ranks that wait for nobody's part, since each does what it is dealt,
+`survive`: rank 0 finds who is lost, and the others go on.
 
 Sources: pytorch.org/docs, "torch.distributed" and "torchrun" (the environment's variables, the agent's store).
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import re
 import socket
 import sys
@@ -46,7 +48,8 @@ _SILENT_S = 15.0  # without a beat a rank counts as lost
 _CUT_OFF_S = 30.0  # without an answer of the store a rank counts itself as lost
 _GRACE_S = 5.0  # in which the program has to end once a rank is lost, before the thread that beats ends it
 _NAMED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_FAILED, _PRESENT, _BEAT, _ENDED, _KNOWN = "failed", "present", "beat", "ended", "known"
+_FAILED, _PRESENT, _BEAT, _ENDED, _KNOWN, _WITHOUT = "failed", "present", "beat", "ended", "known", "without"
+_PART_BYTES = 2**22  # of what is posted: the store takes 8 MB at once
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Ranks:
         self._words: Any = None
         self._watcher: _Watcher | None = None
         self._meetings = 0
+        self.survives = False
+        self.without: dict[int, str] = {}  # lost ranks, with what happened to each, where that is survived
         self.on_lost: Callable[[], None] = lambda: None  # told when a rank is lost, by the thread that beats
         self.on_give_up: Callable[[str], None] = lambda _line: None  # told before that thread ends the process for it
         if store is not None:
@@ -212,6 +217,24 @@ class Ranks:
         assert self._store is not None
         return self._store
 
+    def post(self, key: str, value: Any) -> None:
+        """Write `value`, anything that can be pickled, under `key` into the store, for whoever takes it."""
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        parts = [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
+        for number, part in enumerate(parts):
+            self.store.set(f"{key}/{number}", part)
+        self.store.set(key, str(len(parts)))
+
+    def posted(self, key: str, *, keep: bool = False) -> list[Any]:
+        """What was posted under `key`, if it is there whole; it is removed, unless others are to take it too."""
+        if not self.store.check([key]):
+            return []
+        keys = [f"{key}/{number}" for number in range(int(self.store.get(key)))]
+        value = pickle.loads(b"".join(bytes(self.store.get(part)) for part in keys))
+        for one in [] if keep else [key, *keys]:
+            self.store.delete_key(one)
+        return [value]
+
     # --- who failed
 
     @property
@@ -223,6 +246,15 @@ class Ranks:
     def told_here(self) -> bool:
         """Whether it is this rank that tells it."""
         return self._watcher is None or self._watcher.told_here
+
+    def survive(self) -> None:
+        """From now on go on without ranks that are lost, but for rank 0: nothing waits for all any more."""
+        self.survives = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether rank 0 has ended."""
+        return bool(self.store.check([_ENDED]))
 
     def require_all(self) -> None:
         """Raise RankError if a rank is known to be lost."""
@@ -258,7 +290,7 @@ class Ranks:
             code = int(self._store.get(_ENDED))
         self._store.add("left", 1)
         if self.is_first:  # it may hold the store
-            self.wait_until(lambda: int(self._store.add("left", 0)) >= self.size)
+            self.wait_until(lambda: int(self._store.add("left", 0)) >= self.size - len(self.without))
         self.leave()
         return code
 
@@ -330,12 +362,12 @@ class _Watcher:
 
     def find(self, otherwise: str) -> str:
         """What was lost, or who doesn't answer, as far as a few seconds tell."""
-        until = time.monotonic() + 3 * _BEAT_S
-        while not self.lost and time.monotonic() < until:
+        until, survived = time.monotonic() + 3 * _BEAT_S, self._ranks.without
+        while not self.lost and not survived and time.monotonic() < until:
             time.sleep(0.05)
             self._look()
         if not self.lost:
-            self.enter(otherwise)
+            self.enter(next(iter(survived.values()), otherwise))
         return self.lost
 
     def wait_until_known(self) -> None:
@@ -390,11 +422,30 @@ class _Watcher:
                     self.lost = bytes(self._store.get(_FAILED)).decode().partition("|")[2]
                 self._store.set(f"{_KNOWN}/{self._ranks.rank}", "")
                 return
-            lost = [line for rank in range(self._ranks.size) if (line := self._why_lost(rank))]
+            lost = self._look_at_each()
         except RuntimeError:
             lost = [self._why_no_store()]
         if lost:
             self.enter(lost[0])
+
+    def _look_at_each(self) -> list[str]:
+        """What happened to ranks without which it doesn't go on; where losses are survived, rank 0 enters the others.
+
+        A rank that was counted as lost, and yet goes on, has to end.
+        """
+        ranks = self._ranks
+        if not ranks.survives:
+            return [line for rank in range(ranks.size) if (line := self._why_lost(rank))]
+        if not ranks.is_first:
+            mine = f"{_WITHOUT}/{ranks.rank}"
+            if self._store.check([mine]):
+                self.lost, self.told_here = f"{bytes(self._store.get(mine)).decode()}; the others went on", True
+            return [line] if (line := self._why_lost(0)) else []
+        for rank in range(1, ranks.size):
+            if rank not in ranks.without and (line := self._why_lost(rank)):
+                self._store.set(f"{_WITHOUT}/{rank}", line)
+                ranks.without[rank] = line
+        return []
 
     def _why_lost(self, rank: int) -> str:
         if rank == self._ranks.rank:

@@ -56,7 +56,8 @@ def measure_scaling(session: Session, ranks: Ranks) -> None:
     config, dataset = session.config, session.builder.dataset
     cases = expand(config, config.devices)
     own = {name: value for name, value in asdict(config).items() if name not in ("devices", "threads", "data")}
-    Agreement(ranks).require_alike(run_config(cases[0], config), (dataset.train, dataset.test), **own)
+    images = {"training": dataset.train, "test": dataset.test}
+    Agreement(ranks).require_alike(run_config(cases[0], config), images, **own)
     groups = {count: ranks.first(count) for count in session.config.rank_counts}
     bench = _Scaling(session, ranks, groups)
     bench.prepare()

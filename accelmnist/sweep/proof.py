@@ -1,8 +1,10 @@
 """What a sweep proves of its trainings, beside the verdict on its winner's run.
 
 The images are split once more by the specification, and the accuracy of every training is counted anew from its weights
-on those that are held out, by the network that the candidate names. On a CPU one training, drawn by chance each time
-that some begin, is audited as well: steps of it are replayed from the images that are not held out.
+on those that are held out, by the network that the candidate names. Its first loss has to be that of the seed's weights
+on the first batch of the seed's order, by the specification. On a CPU one training, drawn by chance each time
+that some begin, is audited as well: steps of it are replayed from the images that are not held out. So is the first one
+of every rank that trains for this one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from accelmnist.training.reference.answers import check_accuracies
 from accelmnist.training.reference.audit import Audit
 from accelmnist.training.reference.images import split_indexes
 from accelmnist.training.reference.tolerances import tolerances
+from accelmnist.training.reference.witness import Witness
 
 _WINDOWS = 16
 
@@ -34,7 +37,7 @@ class TrainingsProof:
         kept, chosen = split_indexes(images.labels, held_out, seed=seed)
         self.training, self.probe = images.part(kept), images.part(chosen)
         self.faults = [*faults]
-        self.held, self._drawn = 0, ""
+        self.held, self.audited, self._drawn = 0, 0, ""
 
     def draw(self, keys: Iterable[str]) -> None:
         """Of these trainings, which begin, audit one."""
@@ -60,9 +63,15 @@ class TrainingsProof:
         accuracies = tuple(epoch.accuracy for epoch in result.epochs)
         if (told.accuracy, told.accuracy_by_epoch) != (accuracies[-1], accuracies):
             self.faults.append(f"{result.key}: {told.accuracy} is not the accuracy after its last epoch")
+        witness = Witness(config, self.training.images, self.training.labels)
+        if not witness.first_loss_distance(float(result.losses[0])) <= 1:
+            self.faults.append(f"{result.key}: its first loss is not that of its seed")
         weights, limits = result.model.arrays(), tolerances(config.execution.precision)
         checks = [check_accuracies(model, {len(result.epochs): weights}, self.probe, result.epochs, limits)]
         if result.audit is not None:
+            self.audited += 1
+            if (result.audit.config.model, result.audit.config.training) != (model, training):
+                self.faults.append(f"{result.key}: another training was audited")
             result.audit.finish(weights, result.losses.numpy())
             checks += result.audit.checks()
         self.faults += [f"{result.key}: {check.name}, {check.detail}" for check in checks if not check.passed]
@@ -75,5 +84,5 @@ class TrainingsProof:
             self.faults,
             group="figures",
             finds="accuracies unlike a training's weights",
-            reason=f"{self.held} accuracies counted anew on the images that are held out, and one training audited",
+            reason=f"{self.held} accuracies counted anew on the images that are held out; {self.audited} were audited",
         )

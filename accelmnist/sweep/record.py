@@ -12,7 +12,7 @@ from typing import Literal
 
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, save
 from accelmnist.core.metrics import MOST, Metrics
-from accelmnist.core.records import Choice, DataSummary, Environment, Status, Verdict
+from accelmnist.core.records import Choice, DataSummary, Environment, RankFigures, Status, Verdict
 from accelmnist.core.text import is_plain_name, require_of_record, require_shares
 from accelmnist.sweep.plan import Candidate, SweepConfig
 
@@ -211,6 +211,7 @@ class SweepRecord:
     findings: tuple[str, ...] = ()  # what came out, a sentence each
     faults: tuple[str, ...] = ()  # what is wrong with its trainings, of all processes that took part
     winner: Winner | None = None
+    ranks: tuple[RankFigures, ...] = ()  # that did the trainings of this process, where there were several
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

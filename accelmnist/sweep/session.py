@@ -30,6 +30,7 @@ from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import split_validation, summary_of
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device.environment import describe_environment
+from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import choose_engine
 from accelmnist.engines.model import MLP
 from accelmnist.sweep.conclusion import best_of, conclude, with_tuned_rates
@@ -45,7 +46,7 @@ from accelmnist.sweep.schedule import (
     trainings_planned,
     tuning_left,
 )
-from accelmnist.sweep.trials import Trial, TrialResult, train_trials
+from accelmnist.sweep.trials import Dealer, Trial, TrialResult, train_trials
 from accelmnist.training.execute import execute
 from accelmnist.training.reference.scores import Oracle, score_here
 from accelmnist.training.run import RunRequest, Setup, choose_setup, record_early_exit
@@ -55,7 +56,9 @@ from accelmnist.training.run import RunRequest, Setup, choose_setup, record_earl
 class SweepRequest:
     """What is wanted of a sweep. `folder` None saves nothing; `record` is a stopped sweep to go on with.
 
-    `workers` trainings go on side by side, as many as there are threads if it is None. `on_stopped` gets the record of
+    `workers` trainings go on side by side, as many as there are threads if it is None. `ranks` share the trainings, if
+    there are several; those that are not the first `serve_trainings`; `why_threads` is the reason for the number of
+    threads, if it was chosen already. `on_stopped` gets the record of
     a sweep that ends without a result; `on_trained`, `on_evaluated`, `finish_winner` and `oracle` are those of the
     winner's run. `finish` writes what belongs to the sweep besides its record, and returns the names of all its files.
     """
@@ -64,6 +67,8 @@ class SweepRequest:
     folder: Path | None = None
     record: SweepRecord | None = None
     workers: int | None = None
+    ranks: Ranks | None = None
+    why_threads: str | None = None
     should_stop: Callable[[], bool] = lambda: False
     on_trained: Callable[[], None] = lambda: None
     on_stopped: Callable[[SweepRecord], None] = lambda _record: None
@@ -91,13 +96,28 @@ class _Session:
         config = request.record.config if request.record else request.config
         dataset = load_in_background(config.data, seed=config.training.seed)()
         self.training = dataset.train  # the test split is let go of unread
-        self.setup = _setup(config)
+        self.setup = _setup(config, request.why_threads)
         self.record = _first_record(request, self.setup, dataset)
         self.spent_before_s = self.record.elapsed_s
         self.config = self.record.config
         held_out, seed = self.config.data.validation, self.config.training.seed
         self.proof = TrainingsProof(self.training, held_out, seed=seed, faults=self.record.faults)
+        self.dealer = self._dealer()
         self.folder: Path | None = None  # from when there is something to save
+
+    def _dealer(self) -> Dealer | None:
+        """Who shares the trainings out, if there are ranks."""
+        ranks, config = self.request.ranks, self.config
+        if ranks is None or ranks.size == 1:
+            return None
+        first = candidates(config)[0]
+        base = config.run_config(first, learning_rate=first.learning_rate or 1.0, seed=config.training.seed)
+        return Dealer(ranks, base, faults=self.proof.faults, on_lost=self._do_without)
+
+    def _do_without(self, line: str) -> None:
+        """A rank is lost: the others go on."""
+        self.observer.stage(f"{line}; its training is done by another")
+        self._update(replace(self.record, notes=(*self.record.notes, line)))
 
     def execute(self) -> tuple[SweepRecord, RunRecord | None]:
         """From beginning to end; whatever ends it early, the record is concluded and saved first."""
@@ -135,7 +155,8 @@ class _Session:
             should_stop=self.request.should_stop,
             on_epoch=lambda *_: self.observer.epoch_done(),
             # One graph of a GPU audits all of its trainings, or none.
-            audit=self.proof.audit_of if self.setup.device.kind == "cpu" else lambda _trial: None,
+            audit=self.proof.audit_of if self.setup.device.kind == "cpu" or self.dealer else lambda _trial: None,
+            dealer=self.dealer,
         ):
             self._keep(by_key[result.key], result)
 
@@ -145,7 +166,8 @@ class _Session:
         told = _recorded(planned, result)
         self.proof.hold(result, told, before, planned.run_config(self.record))
         candidates[planned.candidate] = replace(before, trials=(*before.trials, told))
-        self._update(replace(self.record, candidates=tuple(candidates), faults=tuple(self.proof.faults)))
+        ranks, faults = self.dealer.figures() if self.dealer else (), tuple(self.proof.faults)
+        self._update(replace(self.record, candidates=tuple(candidates), faults=faults, ranks=ranks))
         self.observer.trial_done(self.record)
 
     def _finish(self) -> tuple[SweepRecord, RunRecord | None]:
@@ -269,10 +291,11 @@ class _WinnerObserver:
 # --- the beginning
 
 
-def _setup(config: SweepConfig) -> Setup:
+def _setup(config: SweepConfig, why_threads: str | None) -> Setup:
     """Device, engine, precision and threads, by the first candidate; the others may take another engine."""
     first = candidates(config)[0]
-    return choose_setup(config.run_config(first, learning_rate=first.learning_rate or 1.0, seed=config.training.seed))
+    run_config = config.run_config(first, learning_rate=first.learning_rate or 1.0, seed=config.training.seed)
+    return choose_setup(run_config, why_threads=why_threads)
 
 
 def _first_record(request: SweepRequest, setup: Setup, dataset: Dataset) -> SweepRecord:
@@ -287,7 +310,7 @@ def _first_record(request: SweepRequest, setup: Setup, dataset: Dataset) -> Swee
             remedy="Put its files back, or start a new sweep",
         )
     environment = describe_environment(setup.device)
-    return replace(record, status="running", message=None, choices=setup.choices, environment=environment)
+    return replace(record, status="running", message=None, choices=setup.choices, environment=environment, ranks=())
 
 
 def _new_record(config: SweepConfig, setup: Setup, dataset: Dataset) -> SweepRecord:

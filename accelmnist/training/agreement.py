@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 import accelmnist
-from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.records import Check, RankFigures
 from accelmnist.data.types import ImageSet
@@ -32,15 +31,17 @@ class Agreement:
         self.ranks = ranks
         self.faults: list[str] = []
 
-    def require_alike(self, config: RunConfig, images: Sequence[ImageSet], **options: Any) -> None:
-        """Raise ConfigError, on every rank, for an option or images that are not those of rank 0."""
-        told = asdict(config)
+    def require_alike(self, config: Any, images: Mapping[str, ImageSet], **options: Any) -> None:
+        """Raise ConfigError, on every rank, for an option or images that are not those of rank 0.
+
+        `config` is the dataclass of what is asked for, None where a record has it; `images` are named.
+        """
+        told = asdict(config) if config is not None else {}
         for name in _OWN:
-            told["execution"].pop(name)
+            told.get("execution", {}).pop(name, None)
         own = {f"--{name.replace('_', '-')}": value for part in _parts(told) for name, value in part.items()}
         own |= {f"--{name.replace('_', '-')}": value for name, value in options.items()}
-        names = ("the hash of the training images", "the hash of the test images")
-        own |= {name: _hash(part) for name, part in zip(names, images, strict=True)}
+        own |= {f"the hash of the {name} images": hash_of(part) for name, part in images.items()}
         _require_equal(self.ranks, own, remedy="Give every rank the same options and files")
 
     def after_epoch(self, epoch: int, digests: Mapping[str, str], *, stops: bool = False) -> bool:
@@ -100,7 +101,8 @@ def _parts(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [alone, *(value for value in config.values() if isinstance(value, dict))]
 
 
-def _hash(images: ImageSet) -> str:
+def hash_of(images: ImageSet) -> str:
+    """Of images and labels, in their order."""
     found = hashlib.blake2b(np.ascontiguousarray(images.images).data, digest_size=8)
     found.update(np.ascontiguousarray(images.labels).data)
     return found.hexdigest()

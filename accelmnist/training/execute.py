@@ -105,7 +105,8 @@ class Training:
         entropy = None
         if self.agreement is not None:
             options = {"audit": run.request.audit_windows, "resume": len(self.epochs)}
-            self.agreement.require_alike(run.config, (run.images.training, run.images.test), **options)
+            images = {"training": run.images.training, "test": run.images.test}
+            self.agreement.require_alike(run.config, images, **options)
             entropy = self.agreement.ranks.tell(secrets.randbits(64))[0]
         self.audit = Audit(
             run.config, run.images.training, run.request.audit_windows, entropy=entropy, replays=run.is_first

@@ -28,8 +28,10 @@ from accelmnist.core.config import AUTO, EVERY_STEP, RunConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.records import Check, Choice, SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.data.types import upload
+from accelmnist.device.ranks import Ranks
 from accelmnist.engines.contract import Job
 from accelmnist.engines.step.rules import require_memory
+from accelmnist.sweep.trials.dealt import Dealer
 from accelmnist.sweep.trials.training import at_once, is_together, train_trials, way_of
 from accelmnist.sweep.trials.trial import Trial, TrialResult
 from accelmnist.training.evaluation import Evaluation, evaluate
@@ -54,29 +56,37 @@ class TrialsObserver(Observer, Protocol):
 
 
 def execute_trials(
-    request: RunRequest, setup: Setup, observe: Callable[[], TrialsObserver], *, count: int
+    request: RunRequest,
+    setup: Setup,
+    observe: Callable[[], TrialsObserver],
+    *,
+    count: int,
+    ranks: Ranks | None = None,
 ) -> RunOutcome:
     """Run `request` with `count` seeds from its own on; see `training.execute` for what is returned and raised.
+
+    `ranks`, if there are several, share the seeds out; the others `serve_trainings`.
 
     A first seed that diverges ends the run when the others are over. Raises ConfigError for an engine that was asked
     for on a device where the batched graph takes its place.
     """
-    engine = request.config.execution.engine
-    if setup.device.kind != "cpu" and engine != AUTO and is_together(request.config, setup.device):
+    ranks = ranks if ranks is not None and ranks.size > 1 else None
+    engine, is_shared = request.config.execution.engine, ranks is not None
+    if setup.device.kind != "cpu" and engine != AUTO and is_together(request.config, setup.device, is_shared=is_shared):
         raise ConfigError(
             f"--engine {engine} has no effect with --trials on {setup.device}: one graph trains all seeds",
             remedy="Leave out --engine, or --trials",
         )
     trials = [_trial(setup.config, place) for place in range(count)]
     run = Run(request, setup, observe)
-    run.change(choices=_choices(setup, trials), trials=TrialsSummary(planned=count))
+    run.change(choices=_choices(setup, trials, ranks), trials=TrialsSummary(planned=count))
     with run.recorded():
         run.load()
         require_memory(run.config, setup.device)
         job = Job(run.config, setup.device, run.images.training)
         run.open()
         run.observer.training_begins()
-        trained = _Trainings(run, trials).train()
+        trained = _Trainings(run, trials, ranks).train()
         if trained is not None:
             job = trained.job
             prove(run, trained)
@@ -86,13 +96,15 @@ def execute_trials(
 class _Trainings:
     """The trainings of many seeds in the place of a run's one."""
 
-    def __init__(self, run: Run, trials: list[Trial]) -> None:
+    def __init__(self, run: Run, trials: list[Trial], ranks: Ranks | None) -> None:
         self.run, self.trials = run, trials
-        self.at_once = at_once(trials, run.setup.device)  # settled here: it depends on the memory that is free
+        # Of each rank, settled here: it depends on the memory that is free.
+        self.at_once = at_once(trials, run.setup.device, is_shared=ranks is not None)
         self.observer = cast("TrialsObserver", run.observer)  # as `execute_trials` was given it
         self.test = upload(run.images.test, run.setup.device)
         self.images_seen = 0.0
         self.faults: list[str] = []  # of the seeds' trainings and evaluations
+        self.dealer = Dealer(ranks, run.config, faults=self.faults, on_lost=run.observer.stage) if ranks else None
         self.audits: dict[str, Audit] = {}
         self.seen_s = 0.0, math.inf  # the least and the most that all took by another clock
 
@@ -109,6 +121,7 @@ class _Trainings:
             should_stop=run.request.should_stop,
             on_epoch=lambda _key, figures: run.observer.epoch_done(figures),
             audit=self._audit_of,
+            dealer=self.dealer,
         ):
             least_s, took_s = time.monotonic() - within - _TICK_S, time.perf_counter() - started
             self.seen_s = least_s, time.monotonic() - around + _TICK_S
@@ -143,7 +156,8 @@ class _Trainings:
 
     def _checks(self, evaluation: Evaluation) -> tuple[Check, ...]:
         late = clock_faults("all seeds", self._summary.total_s or 0.0, self.seen_s)
-        told = check_told([*self.faults, *late], self._summary, at_once=self.at_once)
+        ranks = self.dealer.ranks.size if self.dealer else 1
+        told = check_told([*self.faults, *late], self._summary, at_once=self.at_once * ranks)
         others = {key: audit for key, audit in self.audits.items() if key != self.trials[0].key}
         audited = (check_audits(others),) if others else ()
         return told, *audited, check_seeds(self._summary.trials, images=evaluation.metrics.images)
@@ -152,6 +166,8 @@ class _Trainings:
         if result.model is None:
             self.audits.pop(result.key, None)
             return None
+        if result.audit is not None:
+            self.audits[result.key] = result.audit  # by a rank that trained it
         if result.audit is not None and result.key != self.trials[0].key:  # the first one's is the verdict's to finish
             result.audit.finish(result.model.arrays(), result.losses.numpy())
         precision, test = self.run.config.execution.precision, self.run.images.test
@@ -171,7 +187,8 @@ class _Trainings:
             error=result.error,
         )
         self.images_seen += sum(epoch.train_s * epoch.images_per_s for epoch in result.epochs)
-        self.run.change(trials=_summary(self._summary, figures, took_s, self.images_seen))
+        ranks = self.dealer.figures() if self.dealer else ()
+        self.run.change(trials=_summary(self._summary, figures, took_s, self.images_seen), ranks=ranks)
         self.run.save()
         self.observer.trial_done(figures)
 
@@ -186,11 +203,11 @@ def _trial(config: RunConfig, place: int) -> Trial:
     return Trial(key=str(training.seed), config=replace(config, training=training))
 
 
-def _choices(setup: Setup, trials: list[Trial]) -> tuple[Choice, ...]:
+def _choices(setup: Setup, trials: list[Trial], ranks: Ranks | None) -> tuple[Choice, ...]:
     """The run's choices, with how its seeds are trained; on a GPU one graph takes the engine's place."""
-    way = way_of(setup.config, setup.device, count=len(trials))
+    way = way_of(setup.config, setup.device, count=len(trials), ranks=ranks.size if ranks else 1)
     seeds = Choice(what="seeds", value=f"{trials[0].key} to {trials[-1].key}", reason=way)
-    if setup.device.kind == "cpu" or not is_together(setup.config, setup.device):
+    if setup.device.kind == "cpu" or not is_together(setup.config, setup.device, is_shared=ranks is not None):
         return (*setup.choices, seeds)
     batched = Choice(what="engine", value="batched", reason="one graph trains all seeds")
     return (*(batched if choice.what == "engine" else choice for choice in setup.choices), seeds)

@@ -4,6 +4,7 @@ A pool of threads pays where an epoch is one call without Python's lock, and for
 leaves the lock while it computes, and a small one gains little by a second thread, or on a busy machine loses by it.
 What compiles runs its trials in turn, each with all of torch's threads: torch's compiler is no place for many threads.
 The graph of a GPU stands in for every engine; what it can't do, augmenting and averaging, trains in turn there too.
+Ranks, if there are several, do the same each on its own device, but for the graph: see `dealt`.
 
 A trial of the pool has one thread of arithmetic, whatever the number of trials and workers: so a trial's weights depend
 on nothing but the trial, to the bit, and no trial waits for another one's threads. Where there are fewer trials than
@@ -14,7 +15,7 @@ that was set last anywhere: it is set back at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,8 +28,10 @@ from accelmnist.core.config import RunConfig, check_fits
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.types import ImageSet, upload
 from accelmnist.device import Device, free_memory_bytes
+from accelmnist.device.ranks import Ranks
 from accelmnist.engines.step.rules import training_bytes
 from accelmnist.sweep.trials.batched import train_in_batches
+from accelmnist.sweep.trials.dealt import Dealer, hashes_of, serve
 from accelmnist.sweep.trials.trial import Shared, Trial, TrialResult, train_alone
 from accelmnist.training.reference.audit import Audit
 
@@ -47,6 +50,7 @@ def train_trials(
     should_stop: Callable[[], bool] = lambda: False,
     on_epoch: Callable[[str, EpochFigures], None] = lambda *_: None,
     audit: Callable[[Trial], Audit | None] = lambda _trial: None,
+    dealer: Dealer | None = None,
 ) -> Iterator[TrialResult]:
     """Train all `trials` on the images of `training` and yield their results as they finish; see `Shared`.
 
@@ -54,7 +58,8 @@ def train_trials(
     rounding as part of a GPU's graph.
 
     A trial that diverges or lacks memory is a result with an error. `workers` trials train side by side in the pool,
-    where None takes as many as torch has threads. `on_epoch` is called in the thread that asks for the results.
+    where None takes as many as torch has threads. `on_epoch` is called in the thread that asks for the results. A
+    `dealer` shares them out to several ranks, of which this is the first.
 
     Raises ConfigError for a batch larger than the set, and DeviceError where the images don't fit on the device.
     """
@@ -69,39 +74,72 @@ def train_trials(
         on_epoch=on_epoch,
         audit=audit,
     )
-    together = [trial for trial in trials if is_together(trial.config, device)]
-    others = [trial for trial in trials if not is_together(trial.config, device)]
-    if together and device.kind == "cpu":
-        yield from train_in_pool(together, shared, workers=workers)
-    elif together:
-        yield from train_in_batches(together, shared)
-    for trial in others:
-        if should_stop():
+    together, others = list[Trial](), list[Trial]()
+    for trial in trials:
+        is_one = is_together(trial.config, device, is_shared=dealer is not None)
+        (together if is_one else others).append(trial)
+    for same in filter(None, (together, others)):
+        if dealer is not None:
+            assert probe is not None, "each rank has one"
+            yield from dealer.train(same, shared, hashes_of(training, probe), train_part, workers=workers)
+        elif same is others:
+            yield from train_in_turn(same, shared)
+        elif device.kind == "cpu":
+            yield from train_in_pool(same, iter(same), shared, workers=workers)
+        else:
+            yield from train_in_batches(same, shared)
+
+
+def train_part(
+    trials: Sequence[Trial], taken: Iterator[Trial], shared: Shared, workers: int | None
+) -> Iterator[TrialResult]:
+    """Train what this rank has `taken` of `trials`, which all train in one way, and yield the results."""
+    if is_together(trials[0].config, shared.device, is_shared=True):
+        return train_in_pool(trials, taken, shared, workers=workers)
+    return train_in_turn(taken, shared)
+
+
+def serve_trainings(ranks: Ranks, device_of: Callable[[RunConfig], Device]) -> None:
+    """Do, as a rank that is not the first, what that deals out until it has ended; see `dealt.serve`."""
+    serve(ranks, device_of, train_part)
+
+
+def way_of(config: RunConfig, device: Device, *, count: int, ranks: int = 1) -> str:
+    """How `count` trials of `config` on `device` are trained together, in words."""
+    each = f" on each of {ranks} ranks" if ranks > 1 else ""
+    if not is_together(config, device, is_shared=ranks > 1):
+        why = "each takes its device" if ranks > 1 else "each has images of its own"
+        why = f"{config.execution.engine} takes all threads" if device.kind == "cpu" else why
+        return f"one after the other{each}: {why}"
+    if device.kind != "cpu":
+        return "as one graph: batched products, rates and orders of their own"
+    workers = at_once([Trial(key="", config=config)] * count, device)
+    if workers > 1:
+        return f"{workers} at a time{each}, with one thread each"
+    return f"one after the other{each}, with one thread"
+
+
+def is_together(config: RunConfig, device: Device, *, is_shared: bool = False) -> bool:
+    """Whether trials of `config` train side by side on `device`, and not one after the other by their engine.
+
+    Where ranks share them, each has its device for itself.
+    """
+    if device.kind == "cpu":
+        return config.execution.engine in _POOLED
+    return not is_shared and config.training.augment == "none" and config.training.averaging == 0.0
+
+
+def train_in_turn(taken: Iterable[Trial], shared: Shared) -> Iterator[TrialResult]:
+    """One after the other, each by its own engine with all threads; the one that is under way ends."""
+    for trial in taken:
+        if shared.should_stop():
             return
         yield train_alone(trial, shared)
 
 
-def way_of(config: RunConfig, device: Device, *, count: int) -> str:
-    """How `count` trials of `config` on `device` are trained together, in words."""
-    if not is_together(config, device):
-        why = f"{config.execution.engine} takes all threads" if device.kind == "cpu" else "each has images of its own"
-        return f"one after the other: {why}"
-    if device.kind != "cpu":
-        return "as one graph: batched products, rates and orders of their own"
-    workers = at_once([Trial(key="", config=config)] * count, device)
-    return f"{workers} at a time, with one thread each" if workers > 1 else "one after the other, with one thread"
-
-
-def is_together(config: RunConfig, device: Device) -> bool:
-    """Whether trials of `config` train side by side on `device`, and not one after the other by their engine."""
-    if device.kind == "cpu":
-        return config.execution.engine in _POOLED
-    return config.training.augment == "none" and config.training.averaging == 0.0
-
-
-def at_once(trials: Sequence[Trial], device: Device) -> int:
+def at_once(trials: Sequence[Trial], device: Device, *, is_shared: bool = False) -> int:
     """How many of `trials`, of one kind, train at the same time on `device`; those of a GPU's graph all do."""
-    if not is_together(trials[0].config, device):
+    if not is_together(trials[0].config, device, is_shared=is_shared):
         return 1
     return useful_workers(trials, device) if device.kind == "cpu" else len(trials)
 
@@ -109,14 +147,16 @@ def at_once(trials: Sequence[Trial], device: Device) -> int:
 # --- the pool
 
 
-def train_in_pool(trials: Sequence[Trial], shared: Shared, *, workers: int | None) -> Iterator[TrialResult]:
-    """Train `trials` side by side and yield their results as they finish.
+def train_in_pool(
+    trials: Sequence[Trial], waiting: Iterator[Trial], shared: Shared, *, workers: int | None
+) -> Iterator[TrialResult]:
+    """Train those of `trials` that are `waiting` side by side and yield their results as they finish.
 
     A trial starts when another has finished, so that there are never more than two networks a worker in memory. When
     this generator is closed, or interrupted, what is under way ends with its epoch.
     """
     count = min(len(trials), workers or useful_workers(trials, shared.device))
-    waiting, told, running = iter(trials), SimpleQueue[Message](), 0
+    told = SimpleQueue[Message]()
     with _threads_of_one(count) as (pool, given_up):
 
         def start_next() -> int:

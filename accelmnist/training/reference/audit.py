@@ -248,7 +248,7 @@ class Audit(Watch):
     ) -> None:
         self.config, self.windows, self._replays = config, windows, replays
         self._most_bytes = min(_MOST_BYTES // (64 if brief else 1), (free_memory_bytes(None) or _MOST_BYTES) // 8)
-        self.witness = Witness(config, images.images, images.labels)
+        self.see(images)
         rng, per_epoch, epochs = np.random.default_rng(entropy), self.witness.steps, config.training.epochs
         extent = BRIEF if brief else WHOLE
         steps = draw_steps(per_epoch, epochs, windows, rng, extent)
@@ -266,6 +266,13 @@ class Audit(Watch):
         self._drawn_epoch = int(rng.integers(epochs))
         self.drawn: tuple[int, Snapshot] | None = None  # the weights after an epoch drawn by chance, with its number
         self._average: Snapshot | None = None  # what the network held between two epochs, if weights are averaged
+
+    def see(self, images: ImageSet) -> None:
+        """Take the host's images, which an audit leaves behind on its way to another process."""
+        self.witness = Witness(self.config, images.images, images.labels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "witness"}
 
     # --- while it trains
 

@@ -302,6 +302,13 @@ class Witness:
                 found[each] = max(found.get(each, 0.0), _furthest(expected, end))
         return found
 
+    def first_loss_distance(self, loss: float) -> float:
+        """How far the `loss` of the first step is from that of the seed's weights and order, as for `distances`."""
+        index, seed, images = self._batch(0, 0)
+        batch = _Batch(self.config, first_weights(self.config), images, seed=seed, scale=float(len(index)))
+        batch.run(self.labels[index], is_forward=True)
+        return _furthest(batch.mean_loss(), np.array(loss))
+
     def _batch(self, epoch: int, place: int) -> tuple[NDArray[np.int64], int, NDArray[np.uint8]]:
         """Numbers of the images (batch,), dropout seed, and the images (batch, 784) as the epoch shows them."""
         plan, size = self._plan(epoch), self.config.training.batch_size
@@ -337,16 +344,17 @@ class _Batch:
         self._alike = self.size / 2 * U32  # over a sum of as many terms as images: what they add if all are the same
         self.floor = 4 * _FP16_SMALLEST / scale if config.execution.precision == "fp16" else SMALL
 
-    def run(self, labels: NDArray[np.int64]) -> None:
-        """Forward and backward, some rows at a time."""
+    def run(self, labels: NDArray[np.int64], *, is_forward: bool = False) -> None:
+        """Forward and, unless the loss is all that is wanted, backward, some rows at a time."""
         for start in range(0, self.size, _ROWS):
-            self._add(range(start, min(start + _ROWS, self.size)), labels[start : start + _ROWS])
+            rows = range(start, min(start + _ROWS, self.size))
+            self._add(rows, labels[start : start + _ROWS], is_forward=is_forward)
 
     def _slack(self, terms: int) -> float:
         """The bound of a product of so many terms, over the product of the norms."""
         return 4 * self.u + math.sqrt(terms) * U32
 
-    def _add(self, rows: range, labels: NDArray[np.int64]) -> None:
+    def _add(self, rows: range, labels: NDArray[np.int64], *, is_forward: bool) -> None:
         values = Bounded(self.images[rows.start : rows.stop] / 255.0, np.zeros((1, 1)))
         inputs, slopes = [values], list[Bounded]()
         sums = self._product(values, 0)
@@ -356,7 +364,7 @@ class _Batch:
             slopes.append(slope)
             sums = self._product(values, layer)
         gradient = self._at_logits(sums, _targets(labels, self.config.training.label_smoothing))
-        for layer in range(self.layers - 1, -1, -1):
+        for layer in () if is_forward else range(self.layers - 1, -1, -1):
             self._take(layer, gradient, inputs[layer])
             if layer:
                 gradient = self._back(gradient, layer, slopes[layer - 1])
