@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from accelmnist.data.augment import Augmentation
     from accelmnist.device.ranks import Ranks
     from accelmnist.engines.model import MLP
+    from accelmnist.engines.native.room import Room
 
 State = dict[str, "Tensor"]
 Snapshot = dict[str, NDArray[Any]]  # weights and state by name, as copies on the host
@@ -46,7 +47,8 @@ class Job:
 
     Each form is made when it is first asked for, so that what needs arrays alone does without torch. On the CPU both
     share their memory. `images` may lie on the device already, and a `model` may be given; else the weights are those
-    that training starts from. Of every batch `ranks` compute a share each; None computes all of it here.
+    that training starts from. Of every batch `ranks` compute a share each; None computes all of it here. `room` is what
+    a native engine's copies may lie in.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class Job:
         model: MLP | None = None,
         *,
         ranks: Ranks | None = None,
+        room: Room | None = None,
     ) -> None:
-        self.config, self.device, self.ranks = config, device, ranks
+        self.config, self.device, self.ranks, self.room = config, device, ranks, room
         self._images = images
         if model is not None:
             self.model = model

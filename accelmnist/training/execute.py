@@ -19,10 +19,11 @@ from accelmnist.core.config import RunConfig
 from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.engines.contract import Job
-from accelmnist.engines.step.rules import require_memory
+from accelmnist.engines.native.room import Room
+from accelmnist.engines.step.rules import SLOTS, require_memory
 from accelmnist.training.agreement import Agreement
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train
-from accelmnist.training.reference.audit import Audit, digests_of
+from accelmnist.training.reference.audit import Audit, digests_of, expected_copies
 from accelmnist.training.run import Observer, Run, RunOutcome, RunRequest, Setup
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
     if request.ranks is not None:
         request.ranks.on_give_up = partial(run.stop, "failed")
     with run.recorded():
+        room = _room_of(run) if run.waits else None
         run.load()
-        training = Training(run)
+        training = Training(run, room)
         if training.train():
             from accelmnist.training.proof import Trained, evaluate_run, prove
 
@@ -68,6 +70,12 @@ def execute(request: RunRequest, setup: Setup, observe: Callable[[], Observer]) 
     return RunOutcome(run.record, training.job.model, run.images.test)
 
 
+def _room_of(run: Run) -> Room:
+    """Room for the copies that the audit keeps, which is made while the images are loaded."""
+    size = run.config.model.parameters * (1 + len(SLOTS[run.config.training.optimizer]))
+    return Room(size, ahead=expected_copies(run.request.audit_windows, 4 * size))
+
+
 def answers_first(setup: Setup) -> bool:
     """Whether a run trains before torch is loaded: by the native kernels, from images at hand, in short epochs."""
     config, is_native = setup.config, setup.engine.name == "fused" and setup.device.kind == "cpu"
@@ -88,12 +96,12 @@ class Training:
     `answered` is the accuracy on the test set, if that was told before torch was loaded.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, room: Room | None = None) -> None:
         self.run = run
         self.answered: float | None = None
         with run.timed("upload_s", run.setup.device):
             require_memory(run.config, run.setup.device)
-            self.job = Job(run.config, run.setup.device, run.images.training, ranks=run.request.ranks)
+            self.job = Job(run.config, run.setup.device, run.images.training, ranks=run.request.ranks, room=room)
             self.probe: ImageSet | DeviceSet = run.images.probe
             if not run.waits:
                 self.probe = upload(run.images.probe, run.setup.device)

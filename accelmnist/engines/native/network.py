@@ -21,6 +21,7 @@ from accelmnist.core.config import CLASSES, Optimizer, TrainingConfig
 from accelmnist.device import threads_in_force
 from accelmnist.engines import native
 from accelmnist.engines.contract import Job, Snapshot
+from accelmnist.engines.native.room import Room
 from accelmnist.engines.plan import Epoch, Floats, HostEpoch, aligned_zeros
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from accelmnist.engines.model import MLP
     from accelmnist.engines.step.device_runner import StepState
 
-_ROOM = 32 << 20  # bytes for copies at a time: the system gives as much in large pages, ten times as quickly
 _LEAST_UNITS = 16  # of the widest layer for each thread; with fewer, meeting costs more than it brings
 
 
@@ -45,7 +45,8 @@ class NativeNetwork:
         self.slots = {name: [aligned_zeros(*array.shape) for array in self.parameters] for name in names}
         self.count = 0
         self.threads = useful_threads(job.config.model.hidden, threads_in_force(job.config.execution.threads))
-        self._room: list[Floats] = []
+        size = sum(part.size for part in self._named().values())
+        self._room = job.room if job.room is not None and job.room.size == size else Room(size)
         self._listed: tuple[int, Any] | None = None
         self._pixels()
 
@@ -105,9 +106,7 @@ class NativeNetwork:
         """Weights and state as copies, by their common names."""
         named = self._named()
         ends = np.cumsum([part.size for part in named.values()])
-        if not self._room:
-            self._room = list(np.empty((max(1, _ROOM // (4 * int(ends[-1]))), ends[-1]), dtype=np.float32))
-        copies = np.split(self._room.pop(), ends[:-1])
+        copies = np.split(self._room.take(), ends[:-1])
         parts = {name: copy.reshape(part.shape) for copy, (name, part) in zip(copies, named.items(), strict=True)}
         for name, part in named.items():
             np.copyto(parts[name], part)

@@ -131,6 +131,16 @@ def draw_calls(steps: int, epochs: int, rng: np.random.Generator, extent: Extent
     return calls
 
 
+def _most_bytes() -> int:
+    return min(_MOST_BYTES, (free_memory_bytes(None) or _MOST_BYTES) // 8)
+
+
+def expected_copies(windows: int, size: int) -> int:
+    """How many copies of `size` bytes an audit with so many `windows` keeps until they are replayed, about."""
+    most = 2 * (windows + WHOLE.first + WHOLE.borders + WHOLE.calls)
+    return min(most, _most_bytes() // size) if windows else 0
+
+
 @dataclass
 class _Worst:
     """The largest distance of a kind over its limit, and where it was."""
@@ -247,7 +257,7 @@ class Audit(Watch):
         replays: bool = True,
     ) -> None:
         self.config, self.windows, self._replays = config, windows, replays
-        self._most_bytes = min(_MOST_BYTES // (64 if brief else 1), (free_memory_bytes(None) or _MOST_BYTES) // 8)
+        self._most_bytes = min(_most_bytes(), _MOST_BYTES // (64 if brief else 1))
         self.see(images)
         rng, per_epoch, epochs = np.random.default_rng(entropy), self.witness.steps, config.training.epochs
         extent = BRIEF if brief else WHOLE
