@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accelmnist.core.config import AUDIT_WINDOWS
-from accelmnist.training.reference.audit import WHOLE, draw_calls, draw_steps, lasting_share
+from accelmnist.training.reference.audit import WHOLE, draw_calls, draw_steps, expected_copies, lasting_share
 
 STEPS, EPOCHS = 234, 4
 TOTAL = STEPS * EPOCHS
@@ -44,6 +44,12 @@ def test_first_steps_borders_and_every_epoch_are_among_them() -> None:
     assert _drawn(windows=0).size == 0
     assert _drawn(windows=TOTAL).tolist() == list(range(TOTAL))
     assert set(_drawn()) != set(_drawn())
+
+
+def test_room_is_made_for_the_copies_of_the_steps_drawn() -> None:
+    kept = len(set(_drawn()) | {step + 1 for step in _drawn()})
+    assert kept <= expected_copies(AUDIT_WINDOWS, size=1) <= 2 * kept
+    assert expected_copies(AUDIT_WINDOWS, size=2**40) == expected_copies(0, size=1) == 0
 
 
 @pytest.mark.parametrize("steps", [1, 2, 40, STEPS])

@@ -21,7 +21,9 @@ from accelmnist.engines import native
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.model import MLP, logits_of
+from accelmnist.engines.native import room
 from accelmnist.engines.native.network import NativeNetwork
+from accelmnist.engines.native.room import Room
 from accelmnist.engines.plan import Epoch, TrainingPlan
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.reference.scores import oracle_scores
@@ -245,3 +247,13 @@ def test_pixels_are_listed_anew_when_their_images_have_changed(synthetic: Datase
     with torch.inference_mode():
         job.augmentation.write(1)
     assert network._pixels() is not first
+
+
+@pytest.mark.parametrize("ahead", [0, 9])
+def test_no_two_copies_share_their_memory(ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_ARRAY_BYTES", 80)  # four pieces
+    made = Room(5, ahead=ahead)
+    pieces = [made.take() for _ in range(14)]
+    for number, piece in enumerate(pieces):
+        piece[:] = number
+    assert [piece.tolist() for piece in pieces] == [[number] * 5 for number in range(14)]
