@@ -17,14 +17,13 @@ from accelmnist.core.config import ExecutionConfig
 from accelmnist.core.errors import DivergedError
 from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
-from accelmnist.engines import native
+from accelmnist.engines import native, room
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.fused import FusedEngine
 from accelmnist.engines.model import MLP, logits_of
-from accelmnist.engines.native import room
 from accelmnist.engines.native.network import NativeNetwork
-from accelmnist.engines.native.room import Room
 from accelmnist.engines.plan import Epoch, TrainingPlan
+from accelmnist.engines.room import Room
 from accelmnist.training.loop import prepare, train
 from accelmnist.training.reference.scores import oracle_scores
 from accelmnist.training.reference.tolerances import tolerances

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accelmnist.data.augment import Augmentation
     from accelmnist.device.ranks import Ranks
     from accelmnist.engines.model import MLP
-    from accelmnist.engines.native.room import Room
+    from accelmnist.engines.room import Room
 
 State = dict[str, "Tensor"]
 Snapshot = dict[str, NDArray[Any]]  # weights and state by name, as copies on the host

@@ -19,7 +19,7 @@ from accelmnist.core.config import RunConfig
 from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.engines.contract import Job
-from accelmnist.engines.native.room import Room
+from accelmnist.engines.room import Room
 from accelmnist.engines.step.rules import SLOTS, require_memory
 from accelmnist.training.agreement import Agreement
 from accelmnist.training.loop import EpochResult, accuracy_by, average_of, losses_of, prepare, train

@@ -21,8 +21,8 @@ from accelmnist.core.config import CLASSES, Optimizer, TrainingConfig
 from accelmnist.device import threads_in_force
 from accelmnist.engines import native
 from accelmnist.engines.contract import Job, Snapshot
-from accelmnist.engines.native.room import Room
 from accelmnist.engines.plan import Epoch, Floats, HostEpoch, aligned_zeros
+from accelmnist.engines.room import Room
 from accelmnist.engines.step.rules import BETA1, BETA2, EPSILON, SLOTS
 
 if TYPE_CHECKING:
