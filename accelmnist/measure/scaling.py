@@ -37,7 +37,7 @@ from accelmnist.measure.session import Session
 from accelmnist.measure.statistics.summary import FEWEST_ROUNDS, is_settled
 from accelmnist.measure.statistics.symptoms import RoundLoad
 from accelmnist.measure.step_model import conclude_scaling
-from accelmnist.measure.timed_case import Sampler, TimedTraining, WarmCase, sample_round
+from accelmnist.measure.timed_case import FEWEST_TO_WARM, Sampler, TimedTraining, WarmCase, sample_round
 from accelmnist.training.agreement import Agreement
 
 _KEPT_ROUNDS = 8  # time for so many is kept back when a row is prepared
@@ -348,6 +348,7 @@ class _Scaling:
         case, session = row.trained, self.session
         if case not in self._alone or not row.is_alone:
             timed.begin, timed.agree = lambda: _meet(makers, self.device), lambda seconds: max(makers.tell(seconds))
+            timed.fewest_steps = FEWEST_TO_WARM  # with a sum or without, a slice begins alike
             timed.warm_up()
             timed.agree = float
             if row.form != "compute":

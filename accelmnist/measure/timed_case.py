@@ -69,7 +69,7 @@ _EMPTY_SLICES = 20
 REMEDY = "Try a smaller batch size or network, or another device"
 _LATENCY_CALLS = 16  # a slice
 _TICK_S = 2 * time.get_clock_info("monotonic").resolution
-_FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too much
+FEWEST_TO_WARM = 4  # steps of a slice: beside fewer, one more would cost too much
 SLICES = 8  # of a sample, at most
 _REGIONS_WITH_WORKERS = 8  # in which the threads that work are counted: too dear for all
 
@@ -132,6 +132,7 @@ class TimedCase(ABC):
     def __init__(self, case: Case, device: Device) -> None:
         self.case, self.device = case, device
         self.slices, self.slice_steps = 1, 1
+        self.fewest_steps = 1  # of a slice, where a region has so many
         self.region_s = math.nan
         self.anchor: Anchor | None = None
         self.regions: list[Region] = []
@@ -157,7 +158,7 @@ class TimedCase(ABC):
 
     def warms_up(self, steps: int) -> bool:
         """Whether a step that isn't timed goes before a slice of `steps`."""
-        return steps >= _FEWEST_TO_WARM
+        return steps >= FEWEST_TO_WARM
 
     def time(self, steps: int) -> float:
         """Seconds of `steps` steps from the start, after one that isn't timed if there are several."""
@@ -214,15 +215,22 @@ class TimedCase(ABC):
 
     def warm_up(self) -> None:
         """Find how many steps a region takes, and run regions until they are steady."""
-        steps = self._steps_per_region()
-        self.slices = min(SLICES, steps)
-        self.slice_steps = math.ceil(steps / self.slices)
+        self._cut(self._steps_per_region())
         last: list[float] = []
         for _ in range(_MOST_WARM_UPS):
             last = [*last[-2:], sum(self.time(self.slice_steps) for _ in range(self.slices))]
-            if len(last) == 3 and max(last) - min(last) <= _STEADY * min(last):
+            if last[-1] < REGION_S / 2:  # what was timed for the number of steps was a stall
+                self._cut(math.ceil(self.steps * _AIM_S / last[-1]))
+                last = []
+            elif len(last) == 3 and max(last) - min(last) <= _STEADY * min(last):
                 break
+        last = last or [self.slices * self.time(self.slice_steps)]
         self.region_s = sorted(last)[len(last) // 2]
+
+    def _cut(self, steps: int) -> None:
+        """Cut a region of so many steps into slices."""
+        self.slices = max(1, min(SLICES, steps // self.fewest_steps))
+        self.slice_steps = math.ceil(steps / self.slices)
 
     def _steps_per_region(self) -> int:
         """Doubled until the time says something; then scaled to the aim."""
