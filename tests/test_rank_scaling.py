@@ -276,7 +276,7 @@ def test_the_page_says_what_was_found_at_any_width(width: int, tmp_path: Path) -
     for said in (
         "PASS 2 ranks over gloo, 16 of 16 rows measured in 12 rounds",
         "2 ranks pay from batch 1,024 on",
-        "the predicted step lies in the interval of the measured one in",
+        "The predicted step lies in the interval of the measured one in",
         "Strong scaling: the ranks share every batch",
         "All-to-all of 4.19 MB over 2 ranks: rank 0 4 ms, rank 1 5 ms",
         "0 of 72",

@@ -133,6 +133,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "faults.md": planted,
     "peers.md": lambda: peers_document(peers()),
     "processes.md": lambda: processes.report(kept("processes.json")),
+    "ranks/ranks.md": lambda: render_markdown(bench_note(load_bench(RESULTS / "ranks"))),
     "recipe-search.md": searched,
     "recipes.md": lambda: f"# What the recipes reach\n\n{study()}\n",
     "right-runs.md": lambda: right_runs.table(kept("right-runs.json")),
@@ -150,6 +151,9 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
     (tables.RESULTS_README, "python -m bench.peers"): lambda: readme_part(peers()),
     (tables.RESULTS_README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.bench_part(
         RESULTS / "bench-cpu"
+    ),
+    (tables.RESULTS_README, f"{tables.COMMAND} ranks results/ranks"): lambda: tables.ranks_part(
+        load_bench(RESULTS / "ranks")
     ),
     (tables.RESULTS_README, tables.BENCHMARKS_COMMAND): lambda: tables.benchmarks_parts(kept("benchmarks.json"))[0],
     (tables.RESULTS_README, default_run.COMMAND): default,

@@ -12,6 +12,7 @@ weights have to be equal to the bit.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from accelmnist.device import Device, set_threads, synchronize
 from accelmnist.device.ranks import Place, Ranks
 from accelmnist.engines.choose import engine_class
 from accelmnist.measure.audit import Region
+from accelmnist.measure.machine import MachineWatch
 from accelmnist.measure.plan import Case, expand, run_config
 from accelmnist.measure.scaling_record import ExchangeProbe, Scaling, ScalingRow, SumProbe
 from accelmnist.measure.session import Session
@@ -394,18 +396,29 @@ class _Scaling:
         session.observer.stage("measuring")
         everything: list[_Point | _Probe] = [*self.points.values(), *self.probes]
         samplers = {place: Sampler(_strict(one.take), slices=one.slices) for place, one in enumerate(everything)}
+        watch = MachineWatch([self.device])
         longest_s, number = self._round_s(), 0
         while not self._is_over(number, longest_s):
-            started, number = time.monotonic(), number + 1
+            started, number, own_s = time.monotonic(), number + 1, time.process_time()
+            watch.begin()
             sample_round(samplers, rng)
+            load = self._load(watch.end(), time.process_time() - own_s, time.monotonic() - started)
             for one in everything:
                 one.end_round(number)
             longest_s = max(longest_s, time.monotonic() - started)
-            session.writer.add_round({}, RoundLoad(None, None))
+            session.writer.add_round({}, load)
             self._set_rows()
             session.save()
             session.observer.round_done(session.writer.record)
         set_threads(session.threads)
+
+    def _load(self, seen: RoundLoad, own_s: float, passed_s: float) -> RoundLoad:
+        """What else went on beside a round, as `seen` here: the other ranks of this host are none of it."""
+        told = self.ranks.tell((self.ranks.host, own_s))
+        ranks_s = sum(seconds for host, seconds in told if host == self.ranks.host) - own_s
+        if seen.other_cpu is None:
+            return seen
+        return replace(seen, other_cpu=max(seen.other_cpu - ranks_s / passed_s / (os.cpu_count() or 1), 0.0))
 
     def _is_over(self, rounds: int, round_s: float) -> bool:
         """Whether it is enough, as rank 0 says."""

@@ -206,9 +206,12 @@ def _pays_from(single: Sequence[ScalingRow], strong: Sequence[ScalingRow], model
     ratios = [(size, row.speedup.ratio) for size, row in zip(sizes, strong, strict=True) if row.speedup is not None]
     (first, slowest), *others = ratios or [(0, 0.0)]
     told = _listed([f"{slowest:.3g} times one's at {first:,}", *(f"{ratio:.3g} at {size:,}" for size, ratio in others)])
+    share = strong[0].prediction
+    assert share is not None
     sentence = (
-        f"{what}: one step of batch {sizes[0]:,} computes {_ms(alone_s[0])}, one all-reduce of "
-        f"{model.bytes / 1e3:,.0f} kB takes {_ms(model.sum_s)}: {pays}; their measured speed is {told}"
+        f"{what}: one step of batch {sizes[0]:,} computes {_ms(alone_s[0])} on one rank and {_ms(share.compute_s)} on "
+        f"{model.ranks} that share it, one all-reduce of {model.bytes / 1e3:,.0f} kB takes {_ms(model.sum_s)}: {pays}; "
+        f"their measured speed is {told}"
     )
     return RanksPay(ranks=model.ranks, what=what, start=start, predicted=predicted, sentence=sentence)
 

@@ -3,13 +3,17 @@
     accelmnist bench --out results/bench-cpu
     python -m bench.studies.tables bench results/bench-cpu
 
+    accelmnist bench --ranks 1,2 --engines fused,eager --out results/ranks
+    python -m bench.studies.tables ranks results/ranks
+
     python -m bench.studies.tables verdict results/readme
 
     pytest --benchmark-only --benchmark-json=benchmarks.json
     python -m bench.studies.tables benchmarks benchmarks.json
 
 `bench` writes the whole benchmark into `bench.md` beside its record, all tables and pictures into results/README.md,
-and the table of training into README.md. `verdict` writes the checks of a finished run into README.md. `benchmarks`
+and the table of training into README.md. `ranks` writes one of several ranks into `ranks.md`, its answer and the table
+of strong scaling into results/README.md. `verdict` writes the checks of a finished run into README.md. `benchmarks`
 writes the pairs into results/README.md and everything into results/benchmarks.md; the pairs come first, since a ratio
 taken in turn in one run says more than two medians. pytest's JSON names the machine that made it, so only what the
 tables are made from is kept of it, beside them.
@@ -81,6 +85,21 @@ def write_bench(folder: Path) -> None:
     write_atomically(folder / "bench.md", render_markdown(bench_note(record)).encode())
     write_part(command, bench_part(folder))
     write_part(command, training_part(record), README)
+
+
+def ranks_part(record: BenchRecord) -> str:
+    """The part of results/README.md on several ranks: what was measured, the answer, strong scaling, how to read it."""
+    blocks = render_markdown(bench_note(record)).strip().split("\n\n")
+    weak = next(index for index, block in enumerate(blocks) if block.startswith("**Weak scaling"))
+    return "\n\n".join(blocks[:weak])
+
+
+def write_ranks(folder: Path) -> None:
+    """Write `ranks.md` and the part on the benchmark of ranks in `folder`."""
+    record = load_bench(folder)
+    command = f"{COMMAND} ranks {folder.resolve().relative_to(ROOT)}"
+    write_atomically(folder / "ranks.md", render_markdown(bench_note(record)).encode())
+    write_part(command, ranks_part(record))
 
 
 # --- the verdict of a run
@@ -198,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    writers = {"bench": write_bench, "verdict": write_verdict, "benchmarks": write_benchmarks}
+    writers = {"bench": write_bench, "ranks": write_ranks, "verdict": write_verdict, "benchmarks": write_benchmarks}
     parser.add_argument("part", choices=tuple(writers))
     parser.add_argument("source", type=Path, help="the folder of a record, or the JSON of pytest-benchmark")
     arguments = parser.parse_args()

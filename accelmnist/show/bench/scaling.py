@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 from accelmnist.core.text import brief
 from accelmnist.measure.record import BenchRecord
@@ -30,6 +31,7 @@ from accelmnist.show.document import (
 from accelmnist.show.run_tables import failure_text
 from accelmnist.show.units import UNKNOWN, count, percent, plural, prefixed, rate, seconds, significant, size, spread
 
+_BUSY = 0.05  # of the processors
 TITLES: dict[Form, str] = {
     "strong": "Strong scaling: the ranks share every batch",
     "weak": "Weak scaling: batches as many times as large, another training",
@@ -102,7 +104,7 @@ def _findings(record: BenchRecord) -> list[tuple[str, Tone]]:
     predicted = [row.prediction.holds for row in scaling.rows if row.prediction is not None]
     if predicted:
         which = f"{sum(predicted)} of {plural(len(predicted), 'row')}"
-        found.append((f"the predicted step lies in the interval of the measured one in {which}", ""))
+        found.append((f"The predicted step lies in the interval of the measured one in {which}", ""))
     found += [(one.sentence, "unsure") for one in scaling.slow]
     if record.message and record.message != record.status:
         found.append((brief(record.message), "bad"))
@@ -130,6 +132,9 @@ def scaling_sections(record: BenchRecord) -> list[Section]:
     scaling = _of(record)
     tables = [(TITLES[form], _rows_table(form, scaling)) for form in TITLES]
     notes = [Text(text=f"Note: {brief(note)}", tone="unsure") for note in record.notes]
+    if loads := [round_.other_cpu for round_ in record.rounds if round_.other_cpu is not None]:
+        used = f"Other processes used {percent(mean(loads), digits=1)} of the processors of rank 0 meanwhile."
+        notes.insert(0, Text(text=used, tone="unsure" if mean(loads) > _BUSY else "faint"))
     return sections_of(
         *((title, () if table is None else (table,)) for title, table in tables),
         ("What carries the sums", _carriers(scaling)),
