@@ -68,8 +68,8 @@ MEASUREMENT = (
         "warm-up-counted",
         "the step that warms is counted among those timed",
         _TIMED,
-        "return self.slice_steps * self.case.batch_size / self.time(self.slice_steps)",
-        "return (self.slice_steps + 1) * self.case.batch_size / self.time(self.slice_steps)",
+        "return self.slice_images / self.time(self.slice_steps)",
+        "return (self.slice_images + self.step_images) / self.time(self.slice_steps)",
         command=BENCH,
     ),
     fault(
@@ -136,8 +136,8 @@ MEASUREMENT = (
         "threads-all-native",
         "the native kernels take all cores, whatever was asked for",
         "engines/native/network.py",
-        "            threads=self.threads,\n            level=native.chosen_level(),\n        )\n        self.count",
-        "            threads=2,\n            level=native.chosen_level(),\n        )\n        self.count",
+        "            threads=self.threads,\n            level=native.chosen_level(),\n        )\n        return losses",
+        "            threads=2,\n            level=native.chosen_level(),\n        )\n        return losses",
         command=_THREADS,
     ),
     fault(
@@ -161,7 +161,7 @@ MEASUREMENT = (
         "the order of an epoch is made before its clock starts",
         (
             Edit("training/loop.py", _CLOCK, f"        made = plan.epoch(number)\n{_CLOCK}"),
-            Edit("training/loop.py", "runner.upload(plan.epoch(number))", "runner.upload(made)"),
+            Edit("training/loop.py", "job.own_rows(plan.epoch(number))", "job.own_rows(made)"),
         ),
     ),
     Fault(
