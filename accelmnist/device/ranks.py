@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from accelmnist.core.errors import ConfigError, DeviceError, RankError, headline
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 Told = TypeVar("Told")
 
 JOIN_S = 60.0  # to meet at the rendezvous
+_LATE_S = 5.0  # after which torch is known not to keep that time
 _WAIT_S = 45.0  # for the others in a sum
 _BEAT_S = 1.0
 _SILENT_S = 15.0  # without a beat a rank counts as lost
@@ -70,10 +72,11 @@ def place_here(variables: Mapping[str, str] = os.environ) -> Place | None:
     """What torchrun says of this process; None where nobody started ranks. Raises ConfigError for half of it."""
     if not variables.get("RANK") and not variables.get("WORLD_SIZE"):
         return None
-    missing = [name for name in _NAMED if not variables.get(name)]
+    given = [name for name in _NAMED if variables.get(name)]
+    missing = [name for name in _NAMED if name not in given]
     if missing:
         raise ConfigError(
-            f"{' and '.join(name for name in _NAMED if variables.get(name))} say that there are ranks, but "
+            f"{' and '.join(given)} {'says' if len(given) == 1 else 'say'} that there are ranks, but "
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
             remedy="Start with torchrun, or unset them",
         )
@@ -272,7 +275,8 @@ class Ranks:
             yield
         except RuntimeError as error:
             cause = re.sub(r"^\[\S+\] ", "", headline(error))  # without the line of gloo's source
-            lost = self.find(f"{self.name} lost its connection to the others: {brief(cause)}")
+            cause = brief(cause).partition(". ")[0]
+            lost = self.find(f"{self.name} lost its connection to the others: {cause}")
             raise RankError(lost, told_here=self.told_here) from error
 
     def fail(self, line: str) -> bool:
@@ -309,12 +313,9 @@ def join(place: Place, *, device: torch.device | None = None, timeout_s: float =
 
     if not dist.is_available() or not dist.is_gloo_available():
         raise DeviceError("this torch was built without torch.distributed's gloo", remedy="Install another build")
-    from torch.distributed.rendezvous import rendezvous
-
     where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     try:
-        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
-        store = dist.PrefixStore(f"accelmnist/{place.restarts}", store)  # type: ignore[attr-defined]
+        store = dist.PrefixStore(f"accelmnist/{place.restarts}", _store_of_all(place, timeout_s))  # type: ignore[attr-defined]
         store.set_timeout(timedelta(seconds=timeout_s))
         return Ranks(place, device=device, store=store)
     except (RuntimeError, ValueError, OSError) as error:
@@ -323,6 +324,28 @@ def join(place: Place, *, device: torch.device | None = None, timeout_s: float =
         cause = "the port is in use" if is_taken else cause
         remedy = "Give another --master-port" if is_taken else "Start all ranks, with one address that each can reach"
         raise DeviceError(f"{place} can't meet the others at {where}: {brief(cause)}", remedy=remedy) from error
+
+
+def _store_of_all(place: Place, timeout_s: float) -> Any:
+    """The store of the rendezvous. A thread waits for it: a foreign program at the port may let it wait for ever."""
+    from torch.distributed.rendezvous import rendezvous
+
+    found: Queue[Any] = Queue()
+
+    def meet() -> None:
+        try:
+            found.put(next(rendezvous("env://", place.rank, place.size, timeout=timedelta(seconds=timeout_s)))[0])
+        except (RuntimeError, ValueError, OSError) as error:
+            found.put(error)
+
+    threading.Thread(target=meet, daemon=True).start()
+    try:
+        store = found.get(timeout=timeout_s + _LATE_S)
+    except Empty:
+        raise OSError("nothing that answers is one of them") from None
+    if isinstance(store, Exception):
+        raise store
+    return store
 
 
 class _Watcher:
