@@ -114,13 +114,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 FAILING = {
     # how, fault, the code of each process but one that was killed, who tells it, what is told
-    "killed in training": ("short", f"1 accelmnist.device.ranks Ranks.add {STEPS + 9} kill", "1 .* has ended"),
+    "killed in training": ("short", f"1 accelmnist.device.ranks Ranks.collect {STEPS + 9} kill", "1 .* has ended"),
     "killed in evaluation": ("short", "0 accelmnist.training.evaluation evaluate_shared 1 kill", "0 .* has ended"),
     "killed while rank 0 proves": ("hand", "1 accelmnist.device.ranks Ranks.end 1 kill", "1 .* has ended"),
-    "the first, with the store": ("hand", f"0 accelmnist.device.ranks Ranks.add {STEPS + 9} kill", "0 .* has ended"),
+    "the first, with the store": (
+        "hand",
+        f"0 accelmnist.device.ranks Ranks.collect {STEPS + 9} kill",
+        "0 .* has ended",
+    ),
     "proving": ("torchrun", "0 accelmnist.training.proof _judge 1 kill", "0 .* has ended"),
-    "hung": ("hand", f"1 accelmnist.device.ranks Ranks.add {STEPS + 9} hang", "1 .* has not answered for 15 s"),
-    "cut off": ("short", f"1 accelmnist.device.ranks Ranks.add {STEPS + 9} cut", "[01] .* lost its connection"),
+    "hung": ("hand", f"1 accelmnist.device.ranks Ranks.collect {STEPS + 9} hang", "1 .* has not answered for 15 s"),
+    "cut off": ("short", f"1 accelmnist.device.ranks Ranks.collect {STEPS + 9} cut", "[01] .* lost its connection"),
 }
 
 
@@ -189,7 +193,7 @@ def test_a_link_that_is_cut_ends_both_sides(tmp_path: Path) -> None:
 def test_ranks_that_are_started_again_end_with_the_same_weights(
     out: list[str], tmp_path: Path, undisturbed: Path
 ) -> None:
-    fault = f"{len(out) // 2} accelmnist.device.ranks Ranks.add {STEPS + 9} kill"
+    fault = f"{len(out) // 2} accelmnist.device.ranks Ranks.collect {STEPS + 9} kill"
     started = Started(tmp_path, faults=fault)
     started.run("torchrun --max-restarts 1", [*SMALL, "--reduction", "exact", *out])
     assert started.end() == [0], started.lines()

@@ -273,15 +273,11 @@ def do_trainings(ranks: Ranks) -> int:
 
 def going_on(config: RunConfig, ranks: Ranks | None) -> tuple[RunConfig, str | None]:
     """The configuration of a stopped run for the ranks that go on with it: as many as before, or others."""
-    count = 1 if ranks is None else ranks.size
-    execution, why = config.execution, None
-    if count == execution.ranks and count == 1:
+    now, execution = ranks or Ranks(Place(0, 1, 0, 1)), config.execution
+    if now.size == execution.ranks == 1:
         return config, None
-    kind = execution.device.partition(":")[0]
-    execution = replace(execution, device=kind, threads=None, ranks=count)
-    if ranks is None:
-        return replace(config, execution=execution), why
-    return config_of_rank(replace(config, execution=execution), ranks)
+    execution = replace(execution, device=execution.device.partition(":")[0], threads=None)
+    return config_of_rank(replace(config, execution=execution), now)
 
 
 def folder_before(ranks: Ranks, kind: str = "run") -> Path | None:

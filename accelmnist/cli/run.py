@@ -24,13 +24,13 @@ from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInte
 from accelmnist.core.config import AUTO, check_shares
 from accelmnist.core.errors import ConfigError, StoppedError
 from accelmnist.core.files import encode, require_new
+from accelmnist.device.ranks import Place, Ranks
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from accelmnist.core.config import RunConfig
     from accelmnist.core.records import RunRecord
-    from accelmnist.device.ranks import Place, Ranks
     from accelmnist.show.observer import ConsoleObserver, SilentObserver
     from accelmnist.training.checkpoint import Checkpoint
     from accelmnist.training.run import RunRequest, Setup
@@ -128,8 +128,9 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig, ranks: Ranks | No
     from accelmnist.training.run import RunRequest, choose_setup
 
     load = import_s = why_threads = None
-    if ranks is not None:
-        config, why_threads = config_of_rank(config, ranks, is_shared=options.trials == 1)
+    if ranks is not None or config.execution.reduction == "exact":
+        now = ranks or Ranks(Place(0, 1, 0, 1))
+        config, why_threads = config_of_rank(config, now, is_shared=options.trials == 1)
     if not is_known_without_torch(config.execution.device):
         load = load_in_background(config.data, seed=config.training.seed)  # while torch is loaded
         if config.recipe is None:
