@@ -188,11 +188,10 @@ def _launch(count: int, device: str, require: Callable[[Place], None]) -> int:
     try:
         run.run(run.parse_args(arguments))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        told = [code for code in codes.values() if code > 0]
+        told = [failure.exitcode for failure in error.failures.values() if failure.exitcode > 0]
         if not told:  # it was gone before the ranks had met
-            rank, code = next(iter(codes.items()))
-            raise RankError(f"rank {rank} of {count} was ended by signal {-code}") from error
+            rank, failure = error.get_first_failure()
+            raise RankError(f"rank {rank} of {count} was ended by signal {-failure.exitcode}") from error
         return max(told)
     except SignalException as error:
         return _STOPPED if error.sigval == signal.SIGINT else RankError.exit_code
