@@ -285,7 +285,7 @@ class _Scaling:
             if reason is not None:
                 self.rows[place] = replace(row, skipped=reason)
         self._set_rows()
-        if self.points:
+        if self.points and self.ranks.size > 1:
             self.session.observer.stage("preparing the probes")
             self._prepare_probes()
 
@@ -301,6 +301,9 @@ class _Scaling:
         return reason
 
     def _too_late(self, row: ScalingRow) -> str | None:
+        """Why there is no time for the row, as rank 0 says; what it trains may be ready already."""
+        if row.is_alone and row.trained in self._alone:
+            return None
         compiles = self.session.compiles(row.case)
         takes_s = self._longest_s.get(compiles, _FIRST_GUESS_S[compiles])
         left_s = self.ranks.tell(self.session.budget.left_s - _KEPT_ROUNDS * self._round_s())[0]

@@ -148,8 +148,9 @@ class ConsoleBenchObserver(LivePage[BenchRecord], BenchObserver):
         """Show every case."""
         self._record = record
         if self._live is None:
-            devices = ", ".join(dict.fromkeys(result.device for result in record.cases))
-            self._print(f"{plural(len(record.cases), 'case')} on {devices}, {time_text(record, self._spent_s)}")
+            rows = record.scaling.rows if record.scaling is not None else record.cases
+            devices = ", ".join(dict.fromkeys(row.device for row in rows))
+            self._print(f"{plural(len(rows), 'case')} on {devices}, {time_text(record, self._spent_s)}")
         self._open()
 
     def round_done(self, record: BenchRecord) -> None:
