@@ -335,7 +335,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert process.returncode == 0, process.stdout + process.stderr
