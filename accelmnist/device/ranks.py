@@ -205,14 +205,14 @@ class Ranks:
             self._store.add(key, 1)
             self.wait_until(lambda: int(self._store.add(key, 0)) >= self.size)
 
-    def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Wait for as long as all ranks are alive; raises RankError when one is lost."""
+    def wait_until(self, holds: Callable[[], bool], *, every_s: float = 0.1) -> None:
+        """Wait, looking as often at least, for as long as all ranks are alive; raises RankError when one is lost."""
         pause = 0.001
         with self._waiting():
             while not holds():
                 self.require_all()
                 time.sleep(pause)
-                pause = min(pause * 1.5, 0.1)
+                pause = min(pause * 1.5, every_s)
 
     @property
     def store(self) -> Any:

@@ -276,7 +276,7 @@ def serve(ranks: Ranks, device_of: Callable[[RunConfig], Device], part: Part) ->
     helper, number = _Helper(ranks, device_of), 1
     while True:
         table = Table(ranks, number)
-        ranks.wait_until(lambda: table.is_laid() or ranks.is_over)  # noqa: B023 - it is called here alone
+        ranks.wait_until(lambda: table.is_laid() or ranks.is_over, every_s=_PAUSE_S)  # noqa: B023 - called here alone
         if not table.is_laid():
             return
         deal = table.deal()
