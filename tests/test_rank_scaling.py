@@ -321,18 +321,9 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a benchmark of two ranks over gloo, with few rounds."""
     folder = tmp_path_factory.mktemp("ranks") / "bench"
     command = f"--ranks 1,2 --dataset synthetic --hidden 32 --batch-sizes 64,65 --engines eager --out {folder}"
+    command += " --time-limit 500"
     process = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "accelmnist",
-            "bench",
-            *command.split(),
-            "--precision-target",
-            "0.9",
-            "--time-limit",
-            "60",
-        ],
+        [sys.executable, "-m", "accelmnist", "bench", *command.split(), "--precision-target", "0.9"],
         capture_output=True,
         text=True,
         timeout=600,
