@@ -24,7 +24,10 @@ from accelmnist.measure.statistics.symptoms import RoundLoad
 from tests.bench_samples import sample_bench
 from tests.samples import sample_verdict
 
-COMMITTED = sorted((Path(__file__).parents[1] / "results").rglob("bench.json"))
+# What ranks measured has no cases: it is held to its page in test_tables.py.
+COMMITTED = sorted(
+    file for file in (Path(__file__).parents[1] / "results").rglob("bench.json") if file.parent.name != "ranks"
+)
 CASE = Case(
     mode="training", device="cpu", engine="eager", precision="fp32", batch_size=64, hidden=(256,), optimizer="adamw"
 )

@@ -177,8 +177,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Any:
     made = []
     command = import_module("accelmnist.cli.sweep")
 
-    def planned(_shell: Any, _options: Any, config: Any, _stopped: Any) -> Any:
-        return SimpleNamespace(run=lambda: made.append(config))
+    def planned(_shell: Any, _options: Any, request: Any) -> Any:
+        return SimpleNamespace(run=lambda: made.append(request.config))
 
     monkeypatch.setattr(command, "_Sweep", planned)
     monkeypatch.setattr(command, "_exit_code", lambda _record: 0)

@@ -14,7 +14,6 @@ from itertools import takewhile
 from statistics import median
 
 import numpy as np
-from scipy.optimize import nnls
 
 from accelmnist.core.records import RankFigures
 from accelmnist.measure.conclusion import paired
@@ -88,6 +87,8 @@ def sum_model(probe: SumProbe, sums: Iterable[SumProbe]) -> SumModel:
     near = [one for one in own if step / FIT_WITHIN <= one.bytes <= step * FIT_WITHIN]
     seconds = np.array([one.seconds.median for one in near if one.seconds is not None])
     shares = np.array([one.bytes / step for one in near]) * (len(near) >= _FITTED)
+    from scipy.optimize import nnls  # here: a record of no ranks is read without it
+
     latency, transfer = nnls(np.stack([1 / seconds, shares / seconds], axis=1), np.ones(len(near)))[0].tolist()
     return SumModel(
         ranks=ranks,
