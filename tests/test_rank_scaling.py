@@ -20,7 +20,7 @@ from accelmnist.core.files import encode
 from accelmnist.core.records import Check, RankFigures, Verdict
 from accelmnist.device.ranks import Place, Ranks
 from accelmnist.measure.plan import RANK_BATCH_SIZES, BenchConfig, Case
-from accelmnist.measure.record import BenchRecord, Round
+from accelmnist.measure.record import BenchRecord, Round, save_bench
 from accelmnist.measure.recount import load_bench
 from accelmnist.measure.scaling import SUM_BYTES, SilentRanks, _Point, _Probe, _Slice, steps_between
 from accelmnist.measure.scaling_record import ExchangeProbe, Scaling, ScalingRow, SumProbe, rows_of
@@ -356,7 +356,10 @@ def test_two_processes_are_measured_and_proven(two_ranks: Path) -> None:
     assert measured["strong", 2, 64].prediction is not None
 
 
-@pytest.mark.slow
-def test_a_benchmark_of_ranks_does_not_go_on(two_ranks: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["bench", "--resume", str(two_ranks), "--quiet"]) == 2
-    assert "can't go on" in capsys.readouterr().err
+@pytest.mark.slow  # loads the command line and torch
+def test_a_benchmark_of_ranks_that_was_stopped_does_not_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_bench(replace(planted(), status="interrupted"), tmp_path)
+    assert invoke(["bench", "--resume", str(tmp_path), "--quiet"]) == 2
+    assert "a benchmark of ranks can't go on" in capsys.readouterr().err
