@@ -45,8 +45,9 @@ class SharedSteps:
         self.sizes = [parameter.numel() for parameter in update.parameters]
         self.numbers = sum(self.sizes) + 1  # with the loss
         device = job.device.torch_device
-        self.parts = torch.zeros(self.share.shards, self.numbers, device=device)
         self.flat = torch.zeros(self.numbers + self.ranks.size, device=device)
+        is_one = self.share.shards == 1  # its gradients are written where they are summed
+        self.parts = self.flat[None, : self.numbers] if is_one else self.flat.new_zeros(self.share.shards, self.numbers)
         whole = self.flat[: self.numbers - 1]
         self.views = [
             part.view_as(parameter)
@@ -71,7 +72,8 @@ class SharedSteps:
         for number, rows in enumerate(torch.split(index, share.rows)):
             loss, gradients = self.gradients(rows, seed, share.first + number * share.rows)
             torch.cat([*(gradient.reshape(-1).float() for gradient in gradients), loss.view(1)], out=self.parts[number])
-        self.flat[: self.numbers] = _tree_sum(list(self.parts))
+        if share.shards > 1:
+            self.flat[: self.numbers] = _tree_sum(list(self.parts))
         self._add_over_ranks()
         self.flat[: self.numbers] *= share.rows / share.of  # of a sum of means
         self.update.update(self.views, rate)
