@@ -33,6 +33,8 @@ from tests.graph_stand_in import FakeGraphs
 from tests.interpreted import gradients_of_rank
 from tests.rank_worker import BASE, FAULTS, SLOW_TRAININGS, TRAININGS, changed, trained
 
+pytestmark = pytest.mark.xdist_group("ranks")  # pairs of processes, one after the other
+
 ALONE = Ranks(Place(0, 1, 0, 1))
 
 
