@@ -40,7 +40,6 @@ ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "synthetic", "--hidden", "8", "--batch-size", "128", "--epochs", "3"]
 SMALL += ["--device", "cpu", "--engine", "eager", "--no-reference", "--audit", "2", "--threads", "1"]
 LOADED_S = 120  # on a busy machine; a run takes ten
-STEPS = 32  # of an epoch
 
 
 def free_port() -> int:
@@ -119,17 +118,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 FAILING = {
     # how, fault, the code of each process but one that was killed, who tells it, what is told
-    "killed in training": ("short", f"1 accelmnist.device.ranks Ranks.collect {STEPS + 9} kill", "1 .*has ended"),
+    "killed in training": ("short", "1 accelmnist.training.execute Training._save_checkpoint 2 kill", "1 .*has ended"),
     "killed in evaluation": ("short", "0 accelmnist.training.evaluation evaluate_shared 1 kill", "0 .* has ended"),
     "killed while rank 0 proves": ("hand", "1 accelmnist.device.ranks Ranks.end 1 kill", "1 .*has ended"),
     "the first, with the store": (
         "hand",
-        f"0 accelmnist.device.ranks Ranks.collect {STEPS + 9} kill",
+        "0 accelmnist.training.execute Training._save_checkpoint 2 kill",
         "0 .* has ended",
     ),
     "proving": ("torchrun", "0 accelmnist.training.proof _judge 1 kill", "0 .* has ended"),
-    "hung": ("hand", f"1 accelmnist.device.ranks Ranks.collect {STEPS + 9} hang", "1 .* has not answered for 15 s"),
-    "cut off": ("short", f"1 accelmnist.device.ranks Ranks.collect {STEPS + 9} cut", "[01] .* lost its connection"),
+    "hung": (
+        "hand",
+        "1 accelmnist.training.execute Training._save_checkpoint 2 hang",
+        "1 .* has not answered for 15 s",
+    ),
+    "cut off": (
+        "short",
+        "1 accelmnist.training.execute Training._save_checkpoint 2 cut",
+        "[01] .* lost its connection",
+    ),
 }
 
 
@@ -199,7 +206,7 @@ def test_a_link_that_is_cut_ends_both_sides(tmp_path: Path) -> None:
 def test_ranks_that_are_started_again_end_with_the_same_weights(
     out: list[str], tmp_path: Path, undisturbed: Path
 ) -> None:
-    fault = f"{len(out) // 2} accelmnist.device.ranks Ranks.collect {STEPS + 9} kill"
+    fault = f"{len(out) // 2} accelmnist.training.execute Training._save_checkpoint 2 kill"
     started = Started(tmp_path, faults=fault)
     started.run("torchrun --max-restarts 1", [*SMALL, "--reduction", "exact", *out])
     assert started.end() == [0], started.lines()

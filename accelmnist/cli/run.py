@@ -128,9 +128,9 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig, ranks: Ranks | No
     from accelmnist.training.run import RunRequest, choose_setup
 
     load = import_s = why_threads = None
-    if ranks is not None or config.execution.reduction == "exact":
-        now = ranks or Ranks(Place(0, 1, 0, 1))
-        config, why_threads = config_of_rank(config, now, is_shared=options.trials == 1)
+    ranks = ranks or _alone_exactly(config)
+    if ranks is not None:
+        config, why_threads = config_of_rank(config, ranks, is_shared=options.trials == 1)
     if not is_known_without_torch(config.execution.device):
         load = load_in_background(config.data, seed=config.training.seed)  # while torch is loaded
         if config.recipe is None:
@@ -143,6 +143,11 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig, ranks: Ranks | No
         remember(shell.folder)
         ranks.tell(_Start(setup.config))
     return _Run(shell, options, setup, request)
+
+
+def _alone_exactly(config: RunConfig) -> Ranks | None:
+    """The ranks of one process that reduces exactly: it adds up the parts of several, and so it is one of them."""
+    return Ranks(Place(0, 1, 0, 1)) if config.execution.reduction == "exact" else None
 
 
 def _stopped(shell: Shell, options: RunOptions, ranks: Ranks | None) -> _Run:
@@ -161,6 +166,7 @@ def _stopped(shell: Shell, options: RunOptions, ranks: Ranks | None) -> _Run:
             ranks.tell(_Start())
         return _Run(shell, options, choose_setup(proven.config), RunRequest(config=proven.config), proven)
     config, checkpoint = find_stopped_run(shell.folder)
+    ranks = ranks or _alone_exactly(config)
     config, why_threads = going_on(config, ranks)
     setup = choose_setup(config, resumed_after=len(checkpoint.epochs) if checkpoint else 0, why_threads=why_threads)
     if ranks is not None:
