@@ -16,7 +16,7 @@ import pytest
 from accelmnist.core.errors import RecordError
 from accelmnist.core.files import encode
 from accelmnist.core.records import load_record
-from accelmnist.core.recount import require_figure
+from accelmnist.core.recount import recounted, require_figure
 from accelmnist.measure import conclusion, record, time_to_accuracy
 from accelmnist.measure.limits import bound
 from accelmnist.measure.record import Latency, RecordWriter, kept_ranks
@@ -323,3 +323,8 @@ def test_what_is_no_number_is_told_as_it_follows() -> None:
     require_figure("value", math.nan, math.nan, of="by its samples")
     with pytest.raises(RecordError, match="value is nan, but by its samples it is 1"):
         require_figure("value", math.nan, 1.0, of="by its samples")
+
+
+def test_a_figure_that_divides_by_zero_is_a_fault_of_its_record() -> None:
+    with pytest.raises(RecordError, match=": a figure can't follow"), recounted("bench.json"):
+        1 / 0  # noqa: B018 - it raises

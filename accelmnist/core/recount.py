@@ -26,11 +26,13 @@ _CONFIDENCE = 0.95
 
 @contextmanager
 def recounted(name: str) -> Iterator[None]:
-    """Within: a RecordError says what it is of, such as the file `name`."""
+    """Within: a RecordError says what it is of, such as the file `name`; so does a figure that divides by zero."""
     try:
         yield
     except RecordError as error:
         raise RecordError(f"{name}: {error.message}", remedy=error.remedy) from error
+    except ArithmeticError as error:
+        raise RecordError(f"{name}: a figure can't follow from the others: {error}", remedy=_REMEDY) from error
 
 
 def require(holds: bool, fault: str) -> None:
