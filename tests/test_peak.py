@@ -35,8 +35,12 @@ def added(peak: PeakMemory, size: int) -> int:
 def test_a_smaller_case_after_a_larger_one_has_its_own_peak() -> None:
     peak = PeakMemory()
     sizes = (256 * MB, 64 * MB, 256 * MB)
-    for size, found in zip(sizes, [added(peak, size) for size in sizes], strict=True):
-        assert abs(found - size) < SLACK
+    apart = []
+    for _ in range(3):  # a thread that another test left may let memory go meanwhile
+        apart.append([abs(added(peak, size) - size) for size in sizes])
+        if max(apart[-1]) < SLACK:
+            break
+    assert max(apart[-1]) < SLACK, apart
 
 
 @pytest.mark.parametrize("name", ["peak_memory_bytes", "used_memory_bytes"])

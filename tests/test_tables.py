@@ -35,6 +35,7 @@ from bench.studies import (
     recipe_search,
     recipe_study,
     right_runs,
+    sweep_ranks,
     tables,
 )
 from bench.studies import simulate_statistics as simulation
@@ -134,6 +135,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "peers.md": lambda: peers_document(peers()),
     "processes.md": lambda: processes.report(kept("processes.json")),
     "ranks/ranks.md": lambda: render_markdown(bench_note(load_bench(RESULTS / "ranks"))),
+    "ranks/sweep.md": lambda: sweep_ranks.report(kept("ranks/sweep.json")),
     "recipe-search.md": searched,
     "recipes.md": lambda: f"# What the recipes reach\n\n{study()}\n",
     "right-runs.md": lambda: right_runs.table(kept("right-runs.json")),
