@@ -329,7 +329,7 @@ class RunRecord:
     profile: ProfileSummary | None = None
     trials: TrialsSummary | None = None
     ranks: tuple[RankFigures, ...] = ()
-    backend: str | None = None  # what carried the ranks' sums, with its version
+    backend: str | None = None  # what carried the ranks' sums, with its version; gloo has torch's
     files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -124,6 +124,15 @@ class Ranks:
         """This rank for people."""
         return f"rank {self.rank} of {self.size}, {self.host}"
 
+    @property
+    def carrier(self) -> str:
+        """What carries the sums, with its version; gloo has torch's."""
+        if self.backend != "nccl":
+            return self.backend
+        import torch
+
+        return f"nccl {'.'.join(map(str, torch.cuda.nccl.version()))}"
+
     def _join(self, store: Any, device: torch.device | None) -> None:
         import torch.distributed as dist
 

@@ -263,7 +263,7 @@ class BenchRecord:
     elapsed_s: float = 0.0
     peak_memory_bytes: int | None = None
     ranks: tuple[RankFigures, ...] = ()
-    backend: str | None = None  # what carried the ranks' sums, with its version
+    backend: str | None = None  # what carried the ranks' sums, with its version; gloo has torch's
     scaling: Scaling | None = None
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know

@@ -466,7 +466,7 @@ class _Scaling:
         )
         ranks = tuple(self.ranks.tell(figures))
         self.session.writer.set(
-            ranks=ranks, backend=self.ranks.backend, scaling=conclude_scaling(self._scaling(), ranks)
+            ranks=ranks, backend=self.ranks.carrier, scaling=conclude_scaling(self._scaling(), ranks)
         )
 
 

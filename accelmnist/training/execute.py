@@ -222,7 +222,7 @@ class Training:
         figures = agreement.figures(
             device=execution.device, threads=execution.threads or 1, images=own, train_s=timing.train_s
         )
-        self.run.change(ranks=figures, backend=agreement.ranks.backend)
+        self.run.change(ranks=figures, backend=agreement.ranks.carrier)
 
     def _save_checkpoint(self) -> None:
         folder = self.run.folder
