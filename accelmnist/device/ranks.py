@@ -131,7 +131,7 @@ class Ranks:
             return self.backend
         import torch
 
-        return f"nccl {'.'.join(map(str, torch.cuda.nccl.version()))}"
+        return f"nccl {'.'.join(map(str, torch.cuda.nccl.version()))}"  # type: ignore[no-untyped-call]
 
     def _join(self, store: Any, device: torch.device | None) -> None:
         import torch.distributed as dist
