@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import re
 import resource
 import sys
@@ -28,13 +29,18 @@ def peak_memory_bytes(device: Device) -> int | None:
 
 
 def reset_peak_memory(device: Device) -> bool:
-    """Start the peak from the memory in use; False if it can't be reset (on MPS, and on the CPU except on Linux)."""
+    """Start the peak from the memory in use; False if it can't be reset (on MPS, and on the CPU except on Linux).
+
+    On the CPU glibc first gives back what is free: memory that it keeps would be used again, and no peak would show it.
+    """
     if device.kind == "cuda":
         import torch
 
         torch.cuda.reset_peak_memory_stats(device.torch_device)
         return True
     if device.kind == "cpu":
+        with contextlib.suppress(AttributeError):  # another library
+            ctypes.CDLL(None).malloc_trim(0)
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM, the peak resident set
             return True
