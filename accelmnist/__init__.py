@@ -14,4 +14,4 @@ What differs from step to step is made by `engines/plan.py`; what the run is hel
 Nothing is imported here, so that `accelmnist --help` stays quick.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
