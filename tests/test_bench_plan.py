@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from accelmnist.core.config import ENGINES, TrainingConfig
+from accelmnist.core.config import ENGINES, OPTIMIZERS, TrainingConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.measure.plan import EFFORTS, BenchConfig, expand, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult, save_bench
@@ -69,6 +69,16 @@ def test_a_case_is_a_run_with_the_defaults_of_run() -> None:
     assert training == TrainingConfig(epochs=1, batch_size=64, optimizer="sgd")
 
 
+def test_a_plain_training_has_a_constant_rate_of_its_optimizer_and_no_more() -> None:
+    config = BenchConfig(plain=True, optimizers=OPTIMIZERS, batch_sizes=(64,), engines=("eager",))
+    rates = {}
+    for case in expand(config, ("cpu",)):
+        training = run_config(case, config).training
+        assert (training.schedule, training.weight_decay, training.label_smoothing) == ("constant", 0.0, 0.0)
+        rates[case.optimizer] = training.learning_rate
+    assert rates == {"sgd": 0.1, "sgd-momentum": 0.05, "adam": 0.001, "adamw": 0.001, None: 0.001}
+
+
 def test_a_target_takes_the_epochs_of_run_and_trains_only() -> None:
     config = BenchConfig(target_accuracy=0.98)
     assert config.training_epochs == TrainingConfig().epochs
@@ -93,6 +103,7 @@ def test_a_target_takes_the_epochs_of_run_and_trains_only() -> None:
         ({"seeds": 0}, "--seeds: 0 is too few"),
         ({"time_limit_s": float("nan")}, "--time-limit: nan is not a positive number"),
         ({"target_accuracy": 1.2}, "--target-accuracy: 1.2 is not between 0 and 1"),
+        ({"plain": True, "recipe": "mnist-98"}, "--plain: a recipe has a training of its own"),
         ({"target_accuracy": 0.9, "modes": ("inference",)}, "--target-accuracy: there is nothing to train"),
     ],
 )

@@ -63,6 +63,7 @@ _CONFIGURATION = frozenset(field.name for part in (BenchConfig, DataConfig) for 
         optimizers=f"From {', '.join(OPTIMIZERS)}; that of run if not given.",
         threads="CPU threads, such as 1,2; torch's choice if not given.",
         modes=f"From {', '.join(MODES)}; both if not given.",
+        plain="Train at a constant rate, without weight decay and label smoothing: what other programs can do too.",
     ),
 )
 @under(

@@ -51,6 +51,8 @@ EVERY_STEP = 2**53
 
 # The peak of the schedule, if --lr is not given.
 LEARNING_RATES: dict[Optimizer, float] = {"sgd": 0.5, "sgd-momentum": 0.3, "adam": 0.016, "adamw": 0.016}
+# The usual rates of a training without a schedule.
+CONSTANT_RATES: dict[Optimizer, float] = {"sgd": 0.1, "sgd-momentum": 0.05, "adam": 0.001, "adamw": 0.001}
 
 
 def _require(holds: bool, option: str, problem: str, remedy: str) -> None:

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from accelmnist.core.config import (
     AUTO,
+    CONSTANT_RATES,
     ENGINES,
     OPTIMIZERS,
     PRECISIONS,
@@ -136,11 +137,14 @@ class BenchConfig:
     data: DataConfig = field(default_factory=DataConfig)
     recipe: str | None = None  # whose training the cases have if they say nothing of it; None: the defaults of `run`
     ranks: tuple[int, ...] = ()  # how many share the work; empty: it is no benchmark of ranks
+    plain: bool = False  # train at a constant rate, without weight decay and label smoothing: what any program can do
 
     def __post_init__(self) -> None:
         _require_lists(self)
         known_recipe = self.recipe is None or self.recipe in RECIPES
         _require(known_recipe, "--recipe", f"{self.recipe!r} is not known", f"Choose one of {', '.join(RECIPES)}")
+        has_one = not self.plain or self.recipe is None
+        _require(has_one, "--plain", "a recipe has a training of its own", "Leave out --recipe, or --plain")
         _require(0 < self.precision_target < 1, "--precision-target", "it is not between 0 and 1", "Give 0.01 for 1 %")
         for option, number in (("--processes", self.processes), ("--epochs", self.epochs), ("--seeds", self.seeds)):
             _require(number is None or number >= 1, option, f"{number} is too few", "Give 1 or more")
@@ -178,7 +182,12 @@ class BenchConfig:
     @property
     def base(self) -> RunConfig:
         """What a case trains if it says nothing of it: the recipe, or the defaults of `accelmnist run`."""
-        return RunConfig() if self.recipe is None else RECIPES[self.recipe].config
+        base = RunConfig() if self.recipe is None else RECIPES[self.recipe].config
+        if not self.plain:
+            return base
+        rate = CONSTANT_RATES[base.training.optimizer]
+        plain = replace(base.training, schedule="constant", learning_rate=rate, weight_decay=0.0, label_smoothing=0.0)
+        return replace(base, training=plain)
 
     @property
     def ends_after_s(self) -> float | None:
@@ -252,7 +261,8 @@ def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
     base = config.base
     training = replace(base.training, epochs=config.training_epochs, seed=seed)
     if case.optimizer is not None:
-        rate = base.training.learning_rate if case.optimizer == base.training.optimizer else None  # its own
+        own = CONSTANT_RATES[case.optimizer] if config.plain else None
+        rate = base.training.learning_rate if case.optimizer == base.training.optimizer else own
         training = replace(training, optimizer=case.optimizer, batch_size=case.batch_size, learning_rate=rate)
     return RunConfig(
         data=config.data,

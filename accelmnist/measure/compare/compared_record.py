@@ -167,6 +167,8 @@ def _config_facts(config: BenchConfig) -> dict[str, Fact]:
         "time limit in s": config.ends_after_s,
         "precision target": config.precision_target,
         "epochs of the check": config.training_epochs,
+        "recipe": config.recipe,
+        "plain training": config.plain,
     }
 
 
