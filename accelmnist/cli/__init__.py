@@ -30,7 +30,7 @@ _COMPLETION = (
     ("zsh", 'eval "$(_ACCELMNIST_COMPLETE=zsh_source accelmnist)"'),
     ("fish", "_ACCELMNIST_COMPLETE=fish_source accelmnist | source"),
 )
-NAMES = ("bench", "compare", "doctor", "neurons", "predict", "report", "run", "sweep")
+NAMES = ("bench", "compare", "doctor", "neurons", "predict", "report", "run", "sweep", "worker")
 WITHOUT_RANKS = ("--help", "-h", "--version", "compare", "doctor", "neurons", "predict", "report")
 
 

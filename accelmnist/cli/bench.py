@@ -23,6 +23,8 @@ from accelmnist.cli.options import (
     option_for,
     options_of,
     output_options,
+    parse_share,
+    parse_sides,
     set_options,
     under,
 )
@@ -72,6 +74,24 @@ _CONFIGURATION = frozenset(field.name for part in (BenchConfig, DataConfig) for 
         BenchConfig,
         ranks="Such as 1,2: how so many processes scale that share a training, or train alone; torchrun starts them "
         "on several machines.",
+    ),
+)
+@under(
+    "Beside",
+    option(
+        "--beside",
+        metavar="NAME=COMMAND",
+        multiple=True,
+        callback=parse_sides,
+        help="Another Python with accelmnist, or another program, measured in the same rounds; may be repeated.",
+    ),
+    option_for(
+        BenchConfig,
+        "fail_on",
+        type=str,
+        callback=parse_share,
+        metavar="SHARE",
+        help="Exit with 1 if this program is slower than another side by so much, such as 2%.",
     ),
 )
 @under(
@@ -359,11 +379,21 @@ def _exit_code(record: BenchRecord, *, strict: bool) -> int:
         return _exit_code_of_ranks(record.scaling, strict=strict)
     missed = [times for result in record.cases if (times := result.time_to_accuracy) is not None]
     nobody_reached = bool(missed) and all(times.reached == 0 for times in missed)
-    failed = any(result.is_wrong for result in record.cases) or nobody_reached
+    failed = any(result.is_wrong for result in record.cases) or nobody_reached or _is_slower(record)
     figures = [result for result in record.cases if result.images_per_s or result.time_to_accuracy]
     kept_from_it = not figures and any(result.status != "skipped" for result in record.cases)
     unmeasured = strict and any(result.skipped for result in record.cases)
     return CHECK_FAILED if failed or unmeasured or kept_from_it else 0
+
+
+def _is_slower(record: BenchRecord) -> bool:
+    """Whether --fail-on says no; also if a side that it is to be held against was not measured."""
+    from accelmnist.measure.beside.verdict import pairs_of, regressions
+
+    if record.config.fail_on is None:
+        return False
+    held = {theirs.side for _, theirs, _ in pairs_of(record)}
+    return bool(regressions(record)) or held != {side.name for side in record.config.beside}
 
 
 def _exit_code_of_ranks(scaling: Scaling, *, strict: bool) -> int:

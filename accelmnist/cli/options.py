@@ -7,7 +7,7 @@ dataclasses of it at once: a configuration, and the options of its output.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ import click
 from accelmnist.core.config import AUTO, ENGINES, RECIPES, DataConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.text import brief
+from accelmnist.measure.plan import Side
 
 Made = TypeVar("Made")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -172,6 +173,17 @@ def parse_numbers(context: click.Context, parameter: click.Parameter, value: str
         return tuple(map(int, items))
     except ValueError:
         raise click.BadParameter(f"{value!r} is no list of numbers such as 64,128") from None
+
+
+def parse_sides(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[Side, ...]:
+    """`old=../old/bin/python` becomes the side of this name and command."""
+    sides = []
+    for value in values:
+        name, separator, command = value.partition("=")
+        if not separator:
+            raise ConfigError(f"--beside: {brief(value)} has no command", remedy="Give one: NAME=COMMAND")
+        sides.append(Side(name=name.strip(), command=command))
+    return tuple(sides)
 
 
 # What fields of a configuration have of their own as options.

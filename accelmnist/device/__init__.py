@@ -20,6 +20,7 @@ from accelmnist.device.graphs import capture_graphs as capture_graphs
 from accelmnist.device.loading import idle_threads_sleep as idle_threads_sleep
 from accelmnist.device.memory import free_memory_bytes as free_memory_bytes
 from accelmnist.device.memory import is_out_of_memory as is_out_of_memory
+from accelmnist.device.memory import keep_freed_memory as keep_freed_memory
 from accelmnist.device.memory import memory_errors as memory_errors
 from accelmnist.device.memory import peak_memory_again as peak_memory_again
 from accelmnist.device.memory import peak_memory_bytes as peak_memory_bytes

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from accelmnist.core.config import CLASSES, INPUTS, RunConfig
+from accelmnist.core.config import AUTO, CLASSES, INPUTS, RunConfig
 from accelmnist.core.records import Check
 from accelmnist.data.types import ImageSet
 from accelmnist.device import matmul_precision
@@ -150,7 +150,8 @@ def _check_compile(seconds: float, seen_s: tuple[float, float]) -> Check:
 def _is_of(config: RunConfig, case: Case) -> bool:
     training, execution = config.training, config.execution
     theirs = (config.model.hidden, training.batch_size, training.optimizer, execution.engine, execution.precision)
-    return theirs == (case.hidden, case.batch_size, case.optimizer, case.engine, case.precision)
+    engine = AUTO if case.engine == case.side else case.engine  # a program of another kind has none of ours
+    return theirs == (case.hidden, case.batch_size, case.optimizer, engine, case.precision)
 
 
 def _check_case(timed: TimedCase, weights: Weights, is_configured: bool) -> Check:
@@ -158,7 +159,7 @@ def _check_case(timed: TimedCase, weights: Weights, is_configured: bool) -> Chec
     case = timed.case
     sizes = (INPUTS, *case.hidden, CLASSES)
     expected = [shape for inputs, units in pairwise(sizes) for shape in ((units, inputs), (units,))]
-    is_by = timed.engine is not None and timed.engine.__module__.endswith(f".{case.engine}")
+    is_by = timed.is_remote or (timed.engine is not None and timed.engine.__module__.endswith(f".{case.engine}"))
     is_own = is_configured and is_by and [tuple(weight.shape) for weight in weights] == expected
     return Check(
         name="timed case",

@@ -12,6 +12,7 @@ from statistics import median
 
 from accelmnist.device import matmul_precision, set_threads
 from accelmnist.measure.audit import check_limits
+from accelmnist.measure.beside.rounds import measure_beside
 from accelmnist.measure.case_builder import with_checks
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.limits.probes import limit_samplers
@@ -41,6 +42,7 @@ def execute_bench(request: BenchRequest, observer: BenchObserver) -> BenchRecord
     """
     session = Session(request, observer)
     measure = measure_throughput if session.config.target_accuracy is None else measure_time_to_accuracy
+    measure = measure_beside if session.config.beside else measure
     ranks = request.ranks
     with record_early_exit(session.stop, interrupted="interrupted"):
         if request.record.status != "done":

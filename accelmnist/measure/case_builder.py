@@ -29,7 +29,7 @@ from accelmnist.measure.anchors import anchor_inference, anchor_training
 from accelmnist.measure.audit import Anchor
 from accelmnist.measure.plan import BenchConfig, Case, run_config
 from accelmnist.measure.timed_case import REMEDY, TimedCase, TimedInference, TimedTraining
-from accelmnist.training.evaluation import evaluate, evaluation_of
+from accelmnist.training.evaluation import evaluation_of
 from accelmnist.training.loop import losses_of, train
 from accelmnist.training.reference.answers import check_answers
 from accelmnist.training.reference.audit import Audit
@@ -85,27 +85,31 @@ class CaseBuilder:
         try:
             device = self.device(case)
             config = run_config(case, self.config)
-            check_fits(config, training_images=len(self.dataset.train))
-            require_memory(config, device)
         except AccelmnistError as error:
             return error.message
-        capability = precision_capability(device, case.precision)
-        if not capability.available:
-            return f"{case.precision} is not available on {device}: {capability.reason}"
-        return engine_class(case.engine).unsupported(config, device)
+        return refusal_of(config, device, len(self.dataset.train))
 
     def timed(self, case: Case) -> TimedCase:
         """The case, prepared; raises DeviceError if that fails."""
         device = self.device(case)
         if case.mode == "training":
-            return TimedTraining(case, device, run_config(case, self.config), self._set("train", device))
-        return TimedInference(case, device, self._network(case), self._set(self._classified(case), device).images)
+            return TimedTraining(case, device, run_config(case, self.config), self.images("train", device))
+        return self.classification(case, self.network(case))
 
-    def training(self, case: Case, config: RunConfig, ranks: Ranks | None) -> TimedTraining:
-        """A training of `config`, prepared, of which `ranks` share every batch; raises DeviceError if that fails."""
+    def classification(self, case: Case, model: MLP) -> TimedInference:
+        """The case of an inference by `model`, prepared; raises DeviceError if that fails."""
         device = self.device(case)
         with memory_errors(device, REMEDY):
-            return TimedTraining(case, device, config, self._set("train", device), ranks=ranks)
+            return TimedInference(case, device, model, self.images(self._classified(case), device).images)
+
+    def training(self, case: Case, config: RunConfig, ranks: Ranks | None, *, epochs: int = 1) -> TimedTraining:
+        """A training of `config`, prepared, of which `ranks` share every batch; raises DeviceError if that fails.
+
+        It has the steps of so many `epochs`, to go through again and again.
+        """
+        device = self.device(case)
+        with memory_errors(device, REMEDY):
+            return TimedTraining(case, device, config, self.images("train", device), ranks=ranks, epochs=epochs)
 
     def _classified(self, case: Case) -> str:
         """The set that an inference case classifies."""
@@ -120,7 +124,7 @@ class CaseBuilder:
         if isinstance(timed, TimedTraining):
             return anchor_training(timed, config, self.dataset.train, self._judged.get(case))
         assert isinstance(timed, TimedInference)
-        return anchor_inference(timed, list(self._network(case).parameters()), self._expected_logits(case, config))
+        return anchor_inference(timed, list(self.network(case).parameters()), self._expected_logits(case, config))
 
     def _expected_logits(self, case: Case, config: RunConfig) -> Floats:
         """Logits of the images that `case` classifies, by the reference on the host in float32."""
@@ -128,7 +132,7 @@ class CaseBuilder:
         key = (case.hidden, name)
         if key not in self._logits:
             images = torch.from_numpy((self.dataset.train if name == "train" else self.dataset.test).images)
-            logits = logits_of(self._reference(config).model, images, device=resolve("cpu"), precision="fp32")
+            logits = logits_of(self.reference(config).model, images, device=resolve("cpu"), precision="fp32")
             self._logits[key] = logits.numpy()
         return self._logits[key]
 
@@ -149,9 +153,9 @@ class CaseBuilder:
         except DivergedError as error:
             return None, _diverged(error)
         self._judged[timed.case] = judged
-        test = self._set("test", timed.device)
-        evaluation = evaluate(job.model, test, device=timed.device, precision=timed.case.precision)
-        itself = is_reference(config, device_kind=timed.device.kind, engine=timed.case.engine)
+        test = self.images("test", timed.device)
+        evaluation = timed.evaluated(test)
+        itself = is_reference(config, device_kind=timed.device.kind, engine=timed.case.engine) and not timed.is_remote
         data = self.dataset
         inputs = VerdictInputs(
             config=config,
@@ -166,8 +170,8 @@ class CaseBuilder:
         verdict = judge(
             inputs,
             oracle=self._oracle(evaluation.labels, evaluation.predictions),
-            reference=None if itself else self._reference(config),
-            nudged=lambda: self._reference(config, nudge=nudge).losses,
+            reference=None if itself else self.reference(config),
+            nudged=lambda: self.reference(config, nudge=nudge).losses,
             is_reference=itself,
         )
         timed.restore()
@@ -176,7 +180,7 @@ class CaseBuilder:
     @torch.no_grad()
     def _verify_inference(self, timed: TimedInference) -> tuple[float, Verdict]:
         """Classify the whole test set and judge it; what is left over from whole batches is one smaller batch."""
-        model, test = self._network(timed.case), self._set("test", timed.device)
+        model, test = self.network(timed.case), self.images("test", timed.device)
         with matmul_precision(timed.device, timed.case.precision):
             parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
         evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
@@ -186,28 +190,48 @@ class CaseBuilder:
         )
         return evaluation.metrics.accuracy, Verdict.of("float64 and scikit-learn", checks)
 
-    def _set(self, name: str, device: Device) -> DeviceSet:
+    def images(self, name: str, device: Device) -> DeviceSet:
+        """The `train` or `test` images on the device."""
         key = (name, str(device))
         if key not in self._sets:
             self._sets[key] = upload(self.dataset.train if name == "train" else self.dataset.test, device)
         return self._sets[key]
 
-    def _reference(self, config: RunConfig, *, nudge: float = 0.0) -> ReferenceTraining:
+    def reference(self, config: RunConfig, *, nudge: float = 0.0) -> ReferenceTraining:
         """The reference of `config`, whatever device, engine and precision that names; `nudge` as in its training."""
         key = (replace(config, execution=ExecutionConfig()), nudge)
         if key not in self._references:
             self._references[key] = train_reference(key[0], self.dataset.train, self.dataset.test, nudge=nudge)
         return self._references[key]
 
-    def _network(self, case: Case) -> MLP:
+    def network(self, case: Case) -> MLP:
         """A network with the reference's weights on the case's device."""
         key = (case.hidden, case.device)
         if key not in self._networks:
             config = run_config(case, self.config)
             model = MLP(config.model, seed=config.training.seed)
-            model.load_state_dict(self._reference(config).model.state_dict())
+            model.load_state_dict(self.reference(config).model.state_dict())
             self._networks[key] = model.to(torch.device(case.device))
         return self._networks[key]
+
+
+def refusal_of(config: RunConfig, device: Device, training_images: int) -> str | None:
+    """Why `config` can't run on `device` with so many training images, or None: known before anything is made.
+
+    The engine `auto` is whoever's: only the rest is looked at.
+    """
+    try:
+        check_fits(config, training_images=training_images)
+        require_memory(config, device)
+    except AccelmnistError as error:
+        return error.message
+    precision = config.execution.precision
+    capability = precision_capability(device, precision)
+    if not capability.available:
+        return f"{precision} is not available on {device}: {capability.reason}"
+    return (
+        None if config.execution.engine == AUTO else engine_class(config.execution.engine).unsupported(config, device)
+    )
 
 
 def _diverged(error: DivergedError) -> Verdict:

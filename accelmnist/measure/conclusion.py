@@ -23,7 +23,7 @@ from accelmnist.measure.limits.bound import explain
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Crossover, Round
 from accelmnist.measure.scaling_record import HasSamples
-from accelmnist.measure.statistics.comparison import Comparison, compare
+from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, compare
 from accelmnist.measure.statistics.controls import medians_by_process
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import RoundLoad, find_symptoms
@@ -46,6 +46,7 @@ def conclude(record: BenchRecord) -> BenchRecord:
         explained = list(with_break_even(explained, images_per_epoch=record.training_images))
     results = {result.case: result for result in explained}
     results = with_ranks(with_speedups(results, record.config.baseline))
+    results = with_sides(results, record.config.beside_threshold)
     cases = tuple(results.values())
     return replace(record, limits=limits, cases=cases, crossovers=find_crossovers(cases))
 
@@ -115,6 +116,35 @@ def with_speedups(results: Results, asked: str | None) -> dict[Case, CaseResult]
     return compared
 
 
+def with_sides(results: Results, threshold: float) -> dict[Case, CaseResult]:
+    """Every right case of another side with the speed of this program's case over its own."""
+    compared = dict(results)
+    for case, result in results.items():
+        own = None if case.side is None or result.is_wrong else own_of(case, results)
+        compared[case] = replace(result, beside=None if own is None else paired(result, results[own], threshold))
+    return compared
+
+
+def own_of(case: Case, results: Results) -> Case | None:
+    """The case of this program that one of another side is held against; None if it wasn't measured, or is wrong.
+
+    It is the same case, or for a program without our engines the fastest that does the same work.
+    """
+
+    def work(one: Case) -> Case:
+        return replace(one, side=None, engine="" if case.engine == case.side else one.engine)
+
+    same = [
+        result
+        for result in results.values()
+        if result.side is None and work(result.case) == work(case)
+        if result.images_per_s is not None and not result.is_wrong
+    ]
+    return (
+        max(same, key=lambda result: result.images_per_s.median if result.images_per_s else 0.0).case if same else None
+    )
+
+
 def with_ranks(results: Results) -> dict[Case, CaseResult]:
     """Every case with its rank by speed among the right ones of its mode, network and, in inference, batch size."""
     ranked = {case: replace(result, rank=None) for case, result in results.items()}
@@ -140,7 +170,7 @@ def find_crossovers(results: Iterable[CaseResult]) -> tuple[Crossover, ...]:
     )
 
 
-def paired(base: HasSamples, new: HasSamples) -> Comparison | None:
+def paired(base: HasSamples, new: HasSamples, threshold: float = THRESHOLD) -> Comparison | None:
     """How fast `new` is over `base`, from the rounds that both took part in; None if there are none."""
     if base.images_per_s is None or new.images_per_s is None:
         return None
@@ -149,7 +179,8 @@ def paired(base: HasSamples, new: HasSamples) -> Comparison | None:
     common = sorted(theirs.keys() & ours.keys())
     if not common:
         return None
-    return compare([theirs[number] for number in common], [ours[number] for number in common], paired=True)
+    before, after = [theirs[number] for number in common], [ours[number] for number in common]
+    return compare(before, after, paired=True, threshold=threshold)
 
 
 def break_even_epochs(compile_s: float, *, base_epoch_s: float, compiled_epoch_s: float) -> float | None:

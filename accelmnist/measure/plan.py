@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,12 +39,19 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 LATENCY_BATCH = 1  # the batch size at which single calls are timed
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+_SIDE = re.compile(r"\w[\w.+-]{0,31}", re.ASCII)
+_SETTING = re.compile(r"[A-Za-z_]\w*=")
+_PYTHON = re.compile(r"(^|[/\\])python[\d.]*(\.exe)?$")
 BASELINE_ENGINE, BASELINE_PRECISION = "eager", "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One combination that is measured; `optimizer` is None for inference, `threads` None leaves torch's choice."""
+    """One combination that is measured; `optimizer` is None for inference, `threads` None leaves torch's choice.
+
+    `side` names the other program that it is measured by, None if it is this one; a program with no engines of ours has
+    its own name for an engine.
+    """
 
     mode: Mode
     device: str
@@ -53,6 +61,7 @@ class Case:
     hidden: tuple[int, ...]
     optimizer: Optimizer | None
     threads: int | None = None
+    side: str | None = None
 
     @property
     def network(self) -> str:
@@ -71,12 +80,56 @@ class Case:
             "batch size": f"batch {self.batch_size}",
             "optimizer": self.optimizer or "",
             "threads": "" if self.threads is None else f"{self.threads} thread{'' if self.threads == 1 else 's'}",
+            "side": "" if self.side in (None, self.engine) else f"by {self.side}",
         }
 
     @property
     def label(self) -> str:
         """The case in words, for messages and pages; two cases of one benchmark never share it."""
         return " ".join(filter(None, self.axes.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """Another program that is measured in the same rounds, by its `name`, and the `command` that starts its worker.
+
+    A command is settings such as OMP_NUM_THREADS=1, a program and its arguments. A Python alone stands for the worker
+    of the accelmnist that it has, and is measured engine by engine.
+    """
+
+    name: str
+    command: str
+
+    def __post_init__(self) -> None:
+        known = _SIDE.fullmatch(self.name) and self.name not in (*ENGINES, AUTO)
+        _require(bool(known), "--beside", f"{self.name!r} is no name for it", "Give a short word that is no engine's")
+        _require(bool(self.words), "--beside", f"{self.name} has no command", "Give one: NAME=COMMAND")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The variables that its command sets."""
+        words = self._all_words()
+        return dict(word.split("=", 1) for word in words[: len(words) - len(self.words)])
+
+    @property
+    def words(self) -> list[str]:
+        """The program and its arguments."""
+        words = self._all_words()
+        while words and _SETTING.match(words[0]):
+            del words[0]
+        return words
+
+    def _all_words(self) -> list[str]:
+        try:
+            return shlex.split(self.command)
+        except ValueError as error:
+            cause = f"the command of {self.name} can't be read: {str(error).lower()}"
+            raise ConfigError(f"--beside: {cause}", remedy="Close the quotes") from error
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is an accelmnist, with its engines."""
+        return len(self.words) == 1 and _PYTHON.search(self.words[0]) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +143,7 @@ class EffortPlan:
     precisions: tuple[Precision, ...] = ("fp32",)
 
 
+BESIDE_SHARE = 0.02  # by which two sides may differ to be told apart
 RANK_BATCH_SIZES = (64, 256, 1024, 4096)  # of a benchmark of ranks
 _BATCH = TrainingConfig().batch_size
 PLANS: dict[Effort, EffortPlan] = {
@@ -138,6 +192,8 @@ class BenchConfig:
     recipe: str | None = None  # whose training the cases have if they say nothing of it; None: the defaults of `run`
     ranks: tuple[int, ...] = ()  # how many share the work; empty: it is no benchmark of ranks
     plain: bool = False  # train at a constant rate, without weight decay and label smoothing: what any program can do
+    beside: tuple[Side, ...] = ()  # that are measured in the same rounds
+    fail_on: float | None = None  # how much slower than another side this program may be
 
     def __post_init__(self) -> None:
         _require_lists(self)
@@ -159,6 +215,7 @@ class BenchConfig:
             what = f"{part!r} names neither an engine, a precision nor a device"
             _require(known, "--baseline", what, "Give one such as compiled, or cuda:0/eager/bf16")
         _require_ranks(self)
+        _require_beside(self)
         trains = target is None or "training" in self.modes
         _require(trains, "--target-accuracy", "there is nothing to train", "Leave out --mode inference")
 
@@ -190,6 +247,11 @@ class BenchConfig:
         return replace(base, training=plain)
 
     @property
+    def beside_threshold(self) -> float:
+        """Beyond which a side's speed is another one: half of what is to be found in 19 of 20 benchmarks."""
+        return (BESIDE_SHARE if self.fail_on is None else self.fail_on) / 2
+
+    @property
     def ends_after_s(self) -> float | None:
         """Seconds after which no new work begins, or None."""
         return self.plan.time_limit_s if self.time_limit_s is None else self.time_limit_s
@@ -204,6 +266,23 @@ def _require_ranks(config: BenchConfig) -> None:
     others |= {"--devices with several": len(config.devices) > 1, "--mode inference": "training" not in config.modes}
     other = next((option for option, is_given in others.items() if is_given), "")
     _require(not other, "--ranks", f"it measures the speed of training alone, and not {other}", f"Leave out {other}")
+
+
+def _require_beside(config: BenchConfig) -> None:
+    """What a benchmark beside other programs can't be besides."""
+    share = config.fail_on
+    _require(share is None or 0 < share < 1, "--fail-on", f"{share} is not between 0 and 1", "Give one such as 2%")
+    if not config.beside:
+        _require(share is None, "--fail-on", "there is nothing to be slower than", "Add --beside NAME=COMMAND")
+        return
+    names = [side.name for side in config.beside]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    _require(twice is None, "--beside", f"the name {twice} is given twice", "Give each its own")
+    others = {"--ranks": bool(config.ranks), "--target-accuracy": config.target_accuracy is not None}
+    others |= {"--processes": config.processes > 1}
+    others |= {"--threads with several": len(config.threads) > 1 and not all(side.is_ours for side in config.beside)}
+    other = next((option for option, is_given in others.items() if is_given), "")
+    _require(not other, "--beside", f"it measures speeds in the same rounds, and not {other}", f"Leave out {other}")
 
 
 def _require_lists(config: BenchConfig) -> None:
@@ -248,12 +327,19 @@ def expand(
         # A GPU's work depends little on the CPU's threads: the list is the CPU's.
         threads: tuple[int | None, ...] = (config.threads if device == "cpu" else ()) or (None,)
         case = partial(Case, mode=mode, device=device, hidden=hidden)
-        lists = (optimizers, config.batch_sizes or own_sizes, config.precisions or plan.precisions, engines, threads)
+        ours: list[tuple[str, str | None]] = [(engine, None) for engine in engines]
+        ways = [*ours, *(way for side in config.beside for way in _ways_of(side, engines))]
+        lists = (optimizers, config.batch_sizes or own_sizes, config.precisions or plan.precisions, ways, threads)
         cases += [
-            case(optimizer=optimizer, batch_size=size, precision=precision, engine=engine, threads=count)
-            for optimizer, size, precision, engine, count in product(*lists)
+            case(optimizer=optimizer, batch_size=size, precision=precision, engine=engine, threads=count, side=side)
+            for optimizer, size, precision, (engine, side), count in product(*lists)
         ]
     return tuple(cases)
+
+
+def _ways_of(side: Side, engines: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The engines by which another side does the work of a case; a program of another kind is one itself."""
+    return [(engine, side.name) for engine in (engines if side.is_ours else (side.name,))]
 
 
 def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
@@ -269,7 +355,10 @@ def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
         model=replace(base.model, hidden=case.hidden),
         training=training,
         execution=ExecutionConfig(
-            device=case.device, engine=case.engine, precision=case.precision, threads=case.threads
+            device=case.device,
+            engine=AUTO if case.engine == case.side else case.engine,
+            precision=case.precision,
+            threads=case.threads,
         ),
         recipe=config.recipe,
     )

@@ -161,7 +161,8 @@ class CaseResult(Case):
     """One row: the case, what was measured of it, and whether its result is right.
 
     `skipped` is the reason of a case that was not measured: it can't run here, was cut for time, or failed.
-    `images_per_s` has its samples in the order of `rounds`. `speedup` is over the baseline in the same rounds.
+    `images_per_s` has its samples in the order of `rounds`. `speedup` is over the baseline in the same rounds. A case
+    of another side has in `beside` the speed of this program's case over its own, in the same rounds.
     A row whose verdict failed is not ranked: its `rank` is None.
     """
 
@@ -176,6 +177,7 @@ class CaseResult(Case):
     process_medians: tuple[float, ...] = ()
     process_spread: float | None = None
     speedup: Comparison | None = None
+    beside: Comparison | None = None
     rank: int | None = None
     cost: StepCost | None = None
     launches: Launches | None = None
@@ -243,6 +245,33 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SideFacts:
+    """Another side: its name, as typed, what it says of itself, and the variables that its command sets.
+
+    `protocol_share` is the median time that passes between the processes, over the shortest region; `failure` says why
+    the side was not measured.
+    """
+
+    name: str
+    command: str
+    versions: dict[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    protocol_share: float | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presence:
+    """The speed of this program's case beside the processes of the others, over that with none there."""
+
+    case: str
+    alone: tuple[float, ...]  # images a second, before the others were started
+    beside: tuple[float, ...]  # the first as many afterwards
+    comparison: Comparison
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchRecord:
     """Everything that is known of one benchmark."""
 
@@ -265,6 +294,8 @@ class BenchRecord:
     ranks: tuple[RankFigures, ...] = ()
     backend: str | None = None  # what carried the ranks' sums, with its version; gloo has torch's
     scaling: Scaling | None = None
+    sides: tuple[SideFacts, ...] = ()  # this program's own process first
+    presence: tuple[Presence, ...] = ()
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know
 

@@ -14,7 +14,15 @@ import torch
 
 from accelmnist.core.errors import AccelmnistError, DeviceError, OutputError
 from accelmnist.core.records import Status
-from accelmnist.device import Device, memory_errors, require_threads, resolve, set_threads, total_memory_bytes
+from accelmnist.device import (
+    Device,
+    keep_freed_memory,
+    memory_errors,
+    require_threads,
+    resolve,
+    set_threads,
+    total_memory_bytes,
+)
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import BenchmarkSetting, Speed, engine_class, keep_speeds, machine_name
@@ -120,6 +128,7 @@ class Session:
         self.writer.set(training_images=len(self.builder.dataset.train))
         self.threads = torch.get_num_threads()
         self.peak = PeakMemory()
+        keep_freed_memory()
         self._saved_at = 0.0
 
     def runnable(self) -> list[Case]:
@@ -133,7 +142,8 @@ class Session:
 
     def compiles(self, case: Case) -> bool:
         """Whether the case's engine compiles."""
-        return case.device.partition(":")[0] in engine_class(case.engine).compiles_on
+        is_ours = case.engine != case.side
+        return is_ours and case.device.partition(":")[0] in engine_class(case.engine).compiles_on
 
     @property
     def devices(self) -> dict[str, Device]:
@@ -233,7 +243,7 @@ def speeds_of(record: BenchRecord, devices: Mapping[str, Device], *, threads: in
             measured=record.created[:10],
         )
         for result in record.cases
-        if result.optimizer is not None and result.device in devices
+        if result.optimizer is not None and result.device in devices and result.side is None
         if result.verdict is not None and result.verdict.passed
         if result.images_per_s is not None and len(result.images_per_s.samples) >= FEWEST_SAMPLES
     ]

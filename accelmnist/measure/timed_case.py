@@ -58,6 +58,7 @@ from accelmnist.measure.audit import Anchor, Region, Told, audit, check_latency,
 from accelmnist.measure.machine import EnergyMeter
 from accelmnist.measure.plan import LATENCY_BATCH, Case
 from accelmnist.measure.record import Latency
+from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import prepare
 
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
@@ -127,7 +128,9 @@ class TimedCase(ABC):
 
     compile_s: float | None
     engine: type[Engine] | None  # that it is timed by
-    is_summed = False  # whether ranks sum what they computed, by threads that are not the engine's
+    most_slices = SLICES
+    is_remote = False  # whether another process does the work
+    watches_processor = True  # whether the processor's time tells who works
 
     def __init__(self, case: Case, device: Device) -> None:
         self.case, self.device = case, device
@@ -155,6 +158,10 @@ class TimedCase(ABC):
 
     def restore(self) -> None:  # noqa: B027 - classifying changes nothing
         """Set back what a region changed."""
+
+    @abstractmethod
+    def go_to(self, step: int) -> None:
+        """Step number `step`, counted from 0, comes next."""
 
     def warms_up(self, steps: int) -> bool:
         """Whether a step that isn't timed goes before a slice of `steps`."""
@@ -229,7 +236,7 @@ class TimedCase(ABC):
 
     def _cut(self, steps: int) -> None:
         """Cut a region of so many steps into slices."""
-        self.slices = max(1, min(SLICES, steps // self.fewest_steps))
+        self.slices = max(1, min(self.most_slices, steps // self.fewest_steps))
         self.slice_steps = math.ceil(steps / self.slices)
 
     def _steps_per_region(self) -> int:
@@ -245,18 +252,26 @@ class TimedTraining(TimedCase):
     """Training steps by an engine; of every batch `ranks` compute a share each, None computes all of it here."""
 
     def __init__(
-        self, case: Case, device: Device, config: RunConfig, data: DeviceSet, *, ranks: Ranks | None = None
+        self,
+        case: Case,
+        device: Device,
+        config: RunConfig,
+        data: DeviceSet,
+        *,
+        ranks: Ranks | None = None,
+        epochs: int = 1,
     ) -> None:
         super().__init__(case, device)
         self.job = Job(config, device, data, ranks=ranks)
         engine = engine_class(case.engine)
-        self.is_summed = self.job.share is not None
+        self.watches_processor = self.job.share is None  # or the threads that sum are not the engine's
         self._given = 0
         runner = prepare(engine, self.job)
         self.runner, self.engine = replace(runner, train_epoch=self._counting(runner.train_epoch)), runner.engine
         self.compile_s = self.runner.prepare_s if device.kind in engine.compiles_on else None
-        self._epoch = self.runner.upload(self.job.own_rows(TrainingPlan(config, len(data)).epoch(0)))
-        self._at = 0  # in the epoch
+        plan = TrainingPlan(config, len(data))
+        self._epochs = [self.runner.upload(self.job.own_rows(plan.epoch(number))) for number in range(epochs)]
+        self._at = 0  # of all their steps
         self._losses: list[Any] = []  # of the last run, still on the device
         self._weights = [weight.detach().clone() for weight in self.job.model.parameters()]
         self.state = self.runner.state()
@@ -276,13 +291,20 @@ class TimedTraining(TimedCase):
         return self.case.batch_size if share is None else share.rows * share.shards
 
     def run(self, steps: int) -> None:
-        """Run `steps` steps of the first epoch, on from where the last ones ended; it goes round."""
-        self._losses = []
+        """Run `steps` steps of the epochs, on from where the last ones ended; after the last comes the first."""
+        self._losses, whole = [], len(self._epochs[0])
         while steps:
-            part = self._epoch[self._at : self._at + steps]
+            number, at = divmod(self._at, whole)
+            if self.job.augmentation is not None and len(self._epochs) > 1 and at == 0:
+                self.job.augmentation.write(number)
+            part = self._epochs[number][at : at + steps]
             self._losses.append(self.runner.train_epoch(part))
-            self._at = (self._at + len(part)) % len(self._epoch)
+            self._at = (self._at + len(part)) % (whole * len(self._epochs))
             steps -= len(part)
+
+    def go_to(self, step: int) -> None:
+        """Step number `step` of the epochs comes next."""
+        self._at = step % (len(self._epochs[0]) * len(self._epochs))
 
     @property
     def given(self) -> int:
@@ -300,7 +322,7 @@ class TimedTraining(TimedCase):
 
     def first_steps(self, steps: int) -> Epoch[Any]:
         """The plan of the first steps, on the device."""
-        return self._epoch[:steps]
+        return self._epochs[0][:steps]
 
     def restore(self) -> None:
         """Weights and optimizer as they were before the first step."""
@@ -312,6 +334,10 @@ class TimedTraining(TimedCase):
         torch._foreach_copy_(self.weights, list(weights))
         self.runner.load_state(self.state)
         self._at = 0
+
+    def evaluated(self, test: DeviceSet) -> Evaluation:
+        """What the network of now says of the test images."""
+        return evaluate(self.job.model, test, device=self.device, precision=self.case.precision)
 
     @property
     def weights(self) -> list[torch.Tensor]:
@@ -346,6 +372,11 @@ class TimedInference(TimedCase):
 
     def _call(self) -> None:
         self._last = next(self._answers)
+
+    def go_to(self, step: int) -> None:
+        """Batch number `step` comes next."""
+        batches = self._batches[step % len(self._batches) :] + self._batches[: step % len(self._batches)]
+        self._answers = zip(map(self.classify, cycle(batches)), count(), strict=False)
 
     def run(self, steps: int) -> None:
         """Classify `steps` batches."""
@@ -413,12 +444,13 @@ class WarmCase:
     def sample(self) -> float:
         """Images a second of one slice; raises DeviceError if it fails."""
         timed = self.timed
-        set_threads(self._threads)
+        if not timed.is_remote:
+            set_threads(self._threads)
         with memory_errors(timed.device, REMEDY), CompileWatch() as watch:
             self._energy.begin()
             speed = timed.sample()
             joules = self._energy.end()
-            if timed.case.batch_size == LATENCY_BATCH and isinstance(timed, TimedInference):
+            if timed.case.batch_size == LATENCY_BATCH and isinstance(timed, TimedInference) and not timed.is_remote:
                 self.latencies += timed.latencies(_LATENCY_CALLS)
         self.compilations += watch.seen
         if joules is not None:
@@ -438,8 +470,9 @@ class WarmCase:
             samples=samples,
             threads=timed.case.threads or self._threads,
             prepared_threads=timed.threads,
-            watches_processor=timed.device.kind == "cpu" and idle_threads_sleep() and not timed.is_summed,
-            has_queue=timed.device.kind != "cpu",
+            watches_processor=timed.device.kind == "cpu" and idle_threads_sleep() and timed.watches_processor,
+            has_queue=timed.device.kind != "cpu" and not timed.is_remote,
+            is_remote=timed.is_remote,
         )
         checks = [*self._checks, *audit(timed.regions, timed.anchor, told), *_check_compilations(self.compilations)]
         checks += _check_python(timed)

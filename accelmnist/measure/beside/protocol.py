@@ -25,7 +25,8 @@ can't do what is asked it answers {"error": "why, in a line"} and lives on. A mi
                can't do exactly the training of `config` is "unsupported".
 
     load       {"case": "1", "from": "x.npz"} -> {}
-               Sets weights and optimizer state to what a file has, which `save` wrote; without "from", to the start.
+               Sets weights and optimizer state to what a file has, named as `save` does; what it lacks, and without
+               "from" everything, to the start.
 
     run        {"case": "1", "first": 0, "steps": 58} -> {"seconds": 0.0171, "steps": 58}
                Trains the steps from number `first` on, from the weights and state of now, and says how long that took;
@@ -43,6 +44,9 @@ can't do what is asked it answers {"error": "why, in a line"} and lives on. A mi
     classify   {"case": "1", "images": "x.npy", "to": "y.npy"} -> {}
                Logits, float32 (n, 10), of images, uint8 (n, 784), by the weights of now. In the order "own" the digits,
                int64 (n,), will do.
+
+    last       {"case": "1", "to": "y.npy"} -> {}
+               In the mode "inference": the logits of the last batch that the last `run` classified.
 
     forget     {"case": "1"} -> {}     the case is over
 

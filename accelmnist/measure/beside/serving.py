@@ -50,6 +50,10 @@ class Worker(ABC):
         """Write the logits, or digits, of the images in a file."""
 
     @abstractmethod
+    def last(self, case: str, to: str) -> None:
+        """Write the logits of the last batch that `run` classified."""
+
+    @abstractmethod
     def forget(self, case: str) -> None:
         """Let the case go."""
 

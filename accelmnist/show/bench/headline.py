@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from accelmnist.core.text import brief
+from accelmnist.measure.beside.verdict import regressions
 from accelmnist.measure.conclusion import paired
 from accelmnist.measure.record import BenchRecord, CaseResult, Target
 from accelmnist.measure.statistics.comparison import are_too_few
+from accelmnist.show.bench.beside import beside_lines
 from accelmnist.show.bench.cases import arm_of, has_median, reached_text, reason_text, target_text
 from accelmnist.show.bench.scaling import scaling_line
 from accelmnist.show.bench.view import BenchView, Part
@@ -26,6 +28,7 @@ def headline(view: BenchView) -> Headline:
     if message := message_of(view):
         lines.append((message, "unsure" if record.status == "interrupted" else "bad"))
     lines += [(f"wrong: {view.label(result)}: {failures_text(result)}", "bad") for result in view.wrong]
+    lines += beside_lines(view)
     return Headline(word=word, tone=tone, text=extent(view), lines=tuple(lines))
 
 
@@ -38,7 +41,8 @@ def outcome_of(view: BenchView) -> tuple[str, Tone]:
     timed = [result.time_to_accuracy for result in record.cases if result.time_to_accuracy is not None]
     if record.status == "done" and not view.measured and not view.wrong:
         return _NOTHING, "unsure"
-    if view.wrong or (timed and not any(times.reached for times in timed)):
+    is_slower = bool(regressions(record))
+    if view.wrong or is_slower or (timed and not any(times.reached for times in timed)):
         return "FAIL" if record.status == "done" else f"{record.status.upper()}, FAIL", "bad"
     if record.status != "done":
         return record.status.upper(), "unsure"
@@ -138,4 +142,5 @@ def format_line(record: BenchRecord) -> str:
     view = BenchView(record)
     wrong = [f"wrong: {view.label(result)} ({failures_text(result)})" for result in view.wrong]
     outcome = f"{outcome_of(view)[0]} {extent(view)}"
-    return "; ".join(filter(None, (outcome, message_of(view), *leaders(view), *wrong, nothing_text(view))))
+    beside = [line for line, _ in beside_lines(view)]
+    return "; ".join(filter(None, (outcome, message_of(view), *leaders(view), *wrong, *beside, nothing_text(view))))

@@ -18,6 +18,7 @@ from accelmnist.core.records import Environment, ProfileSummary
 from accelmnist.core.text import brief
 from accelmnist.measure.record import RECORD_NAME, BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import THRESHOLD
+from accelmnist.show.bench.beside import beside_sections
 from accelmnist.show.bench.cases import cases_table, limits_table
 from accelmnist.show.bench.headline import headline, nothing_text
 from accelmnist.show.bench.scaling import scaling_headline, scaling_sections
@@ -42,6 +43,7 @@ def bench_page(record: BenchRecord, folder: Path | None = None) -> Document:
     for number, part in enumerate(view.parts):
         table = cases_table(part, view, note=legend_of(view) if number == 0 else "")
         sections.append(Section(title=part.title, blocks=(table,)))
+    sections += beside_sections(view)
     sections += _remarks(view)
     for result, profile in _profiled(record):
         name = Text(text=view.label(result), tone="strong")
@@ -76,6 +78,7 @@ def _note_of_cases(record: BenchRecord, *, brief: bool) -> list[Section]:
         *(Section(title=part.title, blocks=(cases_table(part, view),)) for part in view.parts),
         _untitled(Text(text=legend_of(view))),
     ]
+    sections += beside_sections(view)
     if not brief:
         sections += _remarks(view)
         if notes := [f"{view.label(result)}: {' '.join(profile.notes)}" for result, profile in _profiled(record)]:

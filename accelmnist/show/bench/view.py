@@ -33,10 +33,16 @@ class Trait:
 
 DEVICE = Trait("device", lambda result: result.device)
 ENGINE = Trait("engine", lambda result: result.engine)
+SIDE = Trait(
+    "by",
+    lambda result: "" if result.side in (None, result.engine) else result.side,
+    spoken=lambda result: "" if result.side in (None, result.engine) else f"by {result.side}",
+)
 NETWORK = Trait("network", lambda result: result.case.network)
 TRAITS = (
     DEVICE,
     ENGINE,
+    SIDE,
     Trait("precision", lambda result: result.precision),
     NETWORK,
     Trait("optimizer", lambda result: result.optimizer or ""),

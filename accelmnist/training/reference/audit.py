@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from accelmnist.core.config import AUDIT_WINDOWS, RunConfig
 from accelmnist.core.records import AuditSummary, Check
 from accelmnist.data.types import ImageSet
-from accelmnist.device import free_memory_bytes, threads_in_force
+from accelmnist.device import free_memory_bytes, keep_freed_memory, threads_in_force
 from accelmnist.engines.contract import Snapshot
 from accelmnist.engines.plan import Floats
 from accelmnist.training.loop import Steps
@@ -67,7 +67,6 @@ _MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the
 _LEAST_LOSS = 0.1
 _CALL_ROUNDINGS = 1000.0  # by which two ends of a call may differ, over what it changed
 _AVERAGE = "average/"
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _FRESH = {"scalar/count": 0.0, "scalar/scale": 2.0**13, "scalar/good_steps": 0.0}
 
 
@@ -476,7 +475,7 @@ class _Apart:
     def _run(self, audit: Audit, writer: Connection) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for it has its own way to stop
         self._reader.close()
-        _keep_what_is_freed()
+        keep_freed_memory()  # touching new memory is a third of a replay
         each = (self.windows.popleft() for _ in range(len(self.windows)))
         with suppress(BrokenPipeError):  # nobody waits any more
             for replay in audit.replays(each, threads=1):
@@ -494,15 +493,6 @@ class _Apart:
         self._receiver.join()
         self._process.join()
         return self._found, self._seconds
-
-
-def _keep_what_is_freed() -> None:
-    """Let glibc keep what is freed for the next array, by mallopt(3): touching new memory is a third of a replay."""
-    import ctypes
-
-    with suppress(AttributeError):  # another library
-        for threshold, size in ((_M_MMAP_THRESHOLD, 1 << 25), (_M_TRIM_THRESHOLD, 1 << 30)):
-            ctypes.CDLL(None).mallopt(threshold, size)
 
 
 def _difference(before: Snapshot, one: Snapshot, other: Snapshot) -> float:

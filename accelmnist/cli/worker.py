@@ -1,0 +1,25 @@
+"""`accelmnist worker`: this package as a side of another benchmark."""
+
+from __future__ import annotations
+
+import click
+
+from accelmnist.cli.options import Command
+
+
+@click.command(cls=Command)
+def worker() -> None:
+    """Train and classify as a benchmark beside says.
+
+    `accelmnist bench --beside NAME=PYTHON` starts it by itself, and speaks to it in lines of JSON over its standard
+    input and output.
+    """
+    from accelmnist.device.loading import load_torch, prepare_for_torch
+    from accelmnist.measure.beside.serving import serve, take_output
+
+    answers = take_output()
+    prepare_for_torch()
+    load_torch()
+    from accelmnist.measure.beside.own_worker import OwnWorker
+
+    serve(OwnWorker(), answers)

@@ -1,0 +1,326 @@
+"""The process of another side: started, asked, watched and ended; whatever it does, it ends with a line that says so.
+
+Every side gets the same threads, however its library reads their number, and the same rules for threads that wait and
+for memory that is freed. Each runs in a session of its own: a Ctrl-C is ours to answer. A guard, a process that does
+nothing else, ends all of them when this one is gone, however that ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import msgspec
+
+import accelmnist
+from accelmnist.core.errors import DeviceError
+from accelmnist.core.text import brief
+from accelmnist.device.loading import prepare_for_torch
+from accelmnist.measure.beside.protocol import COMMAND, HELLO, OLDEST, PROTOCOL, Answer, Hello
+from accelmnist.measure.plan import Side
+
+Reply = TypeVar("Reply", bound=Answer)
+
+ANSWER_S = 120.0  # the longest wait for an answer
+MOST_BYTES = 1 << 25  # of a line: the losses of a million steps
+FLOOD_BYTES = 1 << 20  # of standard error, beyond which it is told
+_TAIL_BYTES = 1 << 12
+
+# What libraries call the number of threads: OpenMP, OpenBLAS, MKL, XLA's pool, TensorFlow's two, tinygrad.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NPROC",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NUM_CPU_THREADS",
+)
+# OpenBLAS's threads wait awake for 2^28 cycles after a product, 110 ms, in which they would take the processor of the
+# side that comes next; 2^24 cycles, 7 ms, still last from one product of a step to the next. What glibc keeps of freed
+# memory is a matter of luck (`device.memory.keep_freed_memory`), and here everybody's to keep.
+_RULES = {
+    "OPENBLAS_THREAD_TIMEOUT": "24",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
+}
+_GUARD = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    number = int(line)
+    groups.add(number) if number > 0 else groups.discard(-number)
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
+class Guard:
+    """Ends the process groups that it is told of when this process ends; a context manager around all of them."""
+
+    def __enter__(self) -> Guard:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _GUARD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        self._process.wait()
+
+    def tell(self, number: int) -> None:
+        """Guard a group, or with its number below 0 no longer."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(f"{number}\n".encode())
+            self._process.stdin.flush()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An answer, and the seconds from the request to it: by the raw clock and by the time of day."""
+
+    answer: Any
+    raw_s: float
+    day_s: float
+
+
+class OtherProcess:
+    """A running side. What goes wrong with it is a DeviceError, whose line names it; after one it may be `lost`."""
+
+    def __init__(self, side: Side, *, threads: int, guard: Guard) -> None:
+        self.side, self._guard = side, guard
+        self.lost: str | None = None  # why it is gone
+        self._buffer = bytearray()
+        words = [*side.words, *(COMMAND if side.is_ours else ())]
+        environment = environment_of(side, threads=threads)
+        try:
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+                executable=_found(words[0], environment),
+            )
+        except (OSError, ValueError) as error:
+            cause = (getattr(error, "strerror", None) or str(error)).lower()
+            self.lost = f"{side.name}: {brief(words[0])} can't be started: {cause}"
+            return
+        guard.tell(self._process.pid)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._errors = _Tail(self._process.stderr)
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @property
+    def flood_bytes(self) -> int:
+        """What it wrote to standard error, if that is more than anybody reads; else 0."""
+        return self._errors.count if not self.lost and self._errors.count > FLOOD_BYTES else 0
+
+    def greet(self, *, within_s: float = ANSWER_S) -> Hello:
+        """Wait for its hello; raises DeviceError."""
+        self._require_alive()
+        line = self._line(within_s, "its hello")
+        try:
+            hello = msgspec.json.decode(line, type=Hello)
+            is_hello = hello.hello == HELLO
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            is_hello = False
+        if not is_hello:
+            text = brief(line.decode(errors="replace"))
+            raise self._lose(f"it said {text!r} before its hello", "Let it print to standard error alone")
+        if hello.protocol != PROTOCOL:
+            raise self._lose(
+                f"it speaks version {hello.protocol} of the protocol, and this accelmnist version {PROTOCOL}",
+                "Use versions that agree",
+            )
+        return hello
+
+    def ask(self, kind: type[Reply], do: str, *, within_s: float = ANSWER_S, **arguments: Any) -> Reply:
+        """The answer to a request, of its `kind`; raises DeviceError if there is none, or it says why not."""
+        reply: Reply = self.ask_timed(kind, do, within_s=within_s, **arguments).answer
+        return reply
+
+    def ask_timed(self, kind: type[Answer], do: str, *, within_s: float = ANSWER_S, **arguments: Any) -> Asked:
+        """The same, with the time that it took."""
+        self._require_alive()
+        request = msgspec.json.encode({"do": do, **arguments}) + b"\n"
+        assert self._process.stdin is not None
+        raw, day = time.clock_gettime(time.CLOCK_MONOTONIC_RAW), time.time()
+        try:
+            self._process.stdin.write(request)
+            self._process.stdin.flush()
+        except OSError:
+            raise self._lose(self._how_it_ended(), "See what it says of itself") from None
+        line = self._line(within_s, f"the answer to {do}")
+        day_s, raw_s = time.time() - day, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) - raw
+        try:
+            answer = msgspec.json.decode(line, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            text = brief(line.decode(errors="replace"))
+            raise self._lose(f"{text!r} is no answer to {do}: {error}", "See the protocol's description") from None
+        if answer.error is not None:
+            raise DeviceError(f"{self.side.name}: {do} failed: {brief(answer.error)}")
+        return Asked(answer, raw_s, day_s)
+
+    def cpu_s(self) -> float | None:
+        """Seconds that its threads have run so far; None if the kernel doesn't tell (proc.rst, schedstat)."""
+        total, seen = 0.0, False
+        for thread in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):  # it may have ended
+                total, seen = total + 1e-9 * int(thread.read_text().split()[0]), True
+        return total if seen else None
+
+    def end(self) -> None:
+        """End it, and all that it started."""
+        if hasattr(self, "_process"):
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._guard.tell(-self._process.pid)
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    assert pipe is not None
+                    pipe.close()
+        self.lost = self.lost or f"{self.side.name}: it has been ended"
+
+    def _require_alive(self) -> None:
+        if self.lost is not None:
+            raise DeviceError(self.lost)
+
+    def _lose(self, cause: str, remedy: str) -> DeviceError:
+        """End it for good; returns what to raise."""
+        self.lost = f"{self.side.name}: {cause}"
+        self.end()
+        return DeviceError(self.lost, remedy=remedy)
+
+    def _line(self, within_s: float, what: str) -> bytes:
+        """The next line of its output, and there is no more of it."""
+        assert self._process.stdout is not None
+        ends = time.monotonic() + within_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                left = ends - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    raise self._lose(
+                        f"{what} did not come within {within_s:.0f} s", "Let it be quicker, or leave it out"
+                    )
+                part = os.read(self._process.stdout.fileno(), 1 << 20)
+                if not part:
+                    raise self._lose(self._how_it_ended(), "See what it says of itself")
+                self._buffer += part
+                if len(self._buffer) > MOST_BYTES:
+                    raise self._lose(f"{what} is longer than {MOST_BYTES >> 20} MiB", "See the protocol's description")
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        if rest.strip():
+            text = brief(rest.decode(errors="replace"))
+            raise self._lose(f"it said {text!r} unasked", "Let it print to standard error alone")
+        return line
+
+    def _how_it_ended(self) -> str:
+        """How the process ended, with the last line that it wrote."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        code = self._process.poll()
+        if code is None:
+            return "it closed its output"
+        if self.side.is_ours and (version := self._version()) is not None:
+            return f"accelmnist {version} has no worker: {OLDEST} is the oldest that has one"
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        last = self._errors.last_line()
+        return f"it ended with {how}{f': {last}' if last else ''}"
+
+    def _version(self) -> str | None:
+        """The version of a side of ours that is too old to be one; None if it isn't that."""
+        command = [*self.side.words, "-m", "accelmnist", "--version"]
+        environment = environment_of(self.side, threads=1)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            said = subprocess.run(
+                command,
+                capture_output=True,
+                env=environment,
+                timeout=30,
+                executable=_found(command[0], environment),
+                check=False,
+            )
+            words = said.stdout.decode(errors="replace").split()
+            old = words[-1] if said.returncode == 0 and words else None
+            return old if old is not None and _numbers(old) < _numbers(OLDEST) else None
+        return None
+
+
+class _Tail:
+    """Reads a stream to its end, by a thread, and keeps the last of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.count, self._last = 0, b""
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream, contextlib.suppress(OSError, ValueError):
+            while part := os.read(stream.fileno(), 1 << 16):
+                self.count += len(part)
+                self._last = (self._last + part)[-_TAIL_BYTES:]
+
+    def last_line(self) -> str:
+        """The last line that says anything, when the stream has ended."""
+        self._thread.join(1.0)
+        lines = [line for line in self._last.decode(errors="replace").splitlines() if line.strip()]
+        return brief(lines[-1]) if lines else ""
+
+
+def environment_of(side: Side, *, threads: int) -> dict[str, str]:
+    """The variables of a side's process: those of this one, the same rules for all, and what its command sets.
+
+    `python` is this very one, and the accelmnist of a side of ours is never what lies in the current folder.
+    """
+    prepare_for_torch()
+    rules = dict.fromkeys(_THREADS, str(threads)) | _RULES
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = os.environ | rules | {"PATH": path}
+    if side.is_ours:
+        environment["PYTHONSAFEPATH"] = "1"
+        found = _found(side.words[0], environment | side.settings)
+        is_this = found is not None and Path(found).absolute() == Path(sys.executable).absolute()
+        environment["PYTHONPATH"] = str(Path(accelmnist.__file__).parents[1]) if is_this else ""
+    return environment | side.settings
+
+
+def _found(program: str, environment: Mapping[str, str]) -> str | None:
+    """The program's file by PATH, as the system would find it; None leaves that to the system."""
+    import shutil
+
+    return shutil.which(program, path=environment.get("PATH")) or None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

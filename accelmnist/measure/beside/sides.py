@@ -1,0 +1,216 @@
+"""All sides of a benchmark, the one of this program among them: their processes, and the files that they read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from accelmnist.core.config import CLASSES, RunConfig
+from accelmnist.core.errors import DeviceError
+from accelmnist.core.text import brief
+from accelmnist.data.types import Dataset
+from accelmnist.engines.plan import Floats, TrainingPlan
+from accelmnist.measure.beside.other_process import ANSWER_S, Asked, Guard, OtherProcess
+from accelmnist.measure.beside.protocol import Answer, Hello, Losses, Prepared, Ran
+from accelmnist.measure.plan import Case, Side
+
+Reply = TypeVar("Reply", bound=Answer)
+Arrays = Mapping[str, NDArray[Any]]
+
+OURS = "ours"
+
+
+class UnsupportedError(DeviceError):
+    """A side can't do a case, and says why."""
+
+
+class Sides:
+    """The sides `beside` this program, and it itself, each with `threads`; a context manager around the measurement.
+
+    This program's own cases are measured in a process too, or another one would be held against something else.
+    """
+
+    def __init__(self, beside: tuple[Side, ...], *, threads: int, longest_s: float = ANSWER_S) -> None:
+        self._sides = (Side(name=OURS, command="python"), *beside)
+        self._threads, self._longest_s = threads, longest_s
+        self._processes: dict[str, OtherProcess] = {}
+        self.hellos: dict[str, Hello] = {}
+        self.failures: dict[str, str] = {}  # why a side can't be measured
+
+    def __enter__(self) -> Sides:
+        with ExitStack() as stack:
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accelmnist-")))
+            self._guard = stack.enter_context(Guard())
+            stack.callback(self.end)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, name: str) -> None:
+        """Start a side and wait for its hello; what goes wrong is its failure. Nothing else runs meanwhile."""
+        side = next(side for side in self._sides if side.name == name)
+        process = OtherProcess(side, threads=self._threads, guard=self._guard)
+        self._processes[name] = process
+        try:
+            self.hellos[name] = process.greet(within_s=self._longest_s)
+        except DeviceError as error:
+            self.failures[name] = str(error)
+
+    def names(self) -> list[str]:
+        """Of all sides that can be measured, this program's own first."""
+        return [side.name for side in self._sides if side.name not in self.failures]
+
+    def end(self) -> None:
+        """End all processes; `start` begins new ones."""
+        for process in self._processes.values():
+            process.end()
+        self._processes.clear()
+
+    def process_of(self, case: Case) -> OtherProcess:
+        """The process that measures `case`; raises DeviceError if it can't."""
+        name = case.side or OURS
+        process = self._processes.get(name)
+        reason = self.failures.get(name)
+        if process is None or reason is not None:
+            raise DeviceError(reason or f"{name} does not run")
+        return process
+
+    def threads_of(self, case: Case) -> int | None:
+        """The threads that a side has for `case`; None if only it knows."""
+        side = next(side for side in self._sides if side.name == (case.side or OURS))
+        hello = self.hellos.get(side.name)
+        told = None if hello is None else hello.threads
+        return case.threads or told or (None if side.settings else self._threads)
+
+    def flooded(self) -> dict[str, int]:
+        """Bytes of those that write much to standard error, by name."""
+        return {name: process.flood_bytes for name, process in self._processes.items() if process.flood_bytes}
+
+
+class OpenCase:
+    """One case over there: what `protocol` lets one ask of it, in arrays."""
+
+    def __init__(
+        self, sides: Sides, case: Case, config: RunConfig, data: Dataset, *, start: Arrays | None = None
+    ) -> None:
+        self.case, self.config, self._sides, self._data = case, config, sides, data
+        self.process, self._key, self.threads = sides.process_of(case), case.label, sides.threads_of(case)
+        self._folder = sides.folder
+        files = self._files(start)
+        arguments = {"mode": case.mode, "config": msgspec.to_builtins(config), "files": files}
+        self.prepared = self.ask(Prepared, "prepare", **arguments)
+        if self.prepared.unsupported is not None:
+            raise UnsupportedError(f"{self.process.side.name}: {brief(self.prepared.unsupported)}")
+
+    def ask(self, kind: type[Reply], do: str, **arguments: Any) -> Reply:
+        """The answer of its kind; raises DeviceError."""
+        return self.process.ask(kind, do, case=self._key, **arguments)
+
+    def run(self, first: int, steps: int) -> Asked:
+        """Run steps; its answer says how many, and how long they took."""
+        return self.process.ask_timed(Ran, "run", case=self._key, first=first, steps=steps)
+
+    def losses(self) -> Floats:
+        """Of the last run."""
+        return np.array(self.ask(Losses, "losses").losses, dtype=np.float32)
+
+    def look(self) -> dict[str, NDArray[Any]]:
+        """Weights and state by name; raises DeviceError for what is no such file."""
+        path = self._folder / "state.npz"
+        self.ask(Answer, "save", to=str(path))
+        found = self._read(path, "save")
+        assert isinstance(found, dict)
+        return found
+
+    def put_back(self, arrays: Arrays | None) -> None:
+        """Go on from what `look` gave; None is the start."""
+        if arrays is None:
+            self.ask(Answer, "load")
+            return
+        path = self._folder / "load.npz"
+        np.savez(path, **arrays)  # type: ignore[arg-type]  # of NumPy's own options
+        self.ask(Answer, "load", **{"from": str(path)})
+
+    def classify(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """What it says of `images` (n, 784): logits (n, 10), or digits (n,)."""
+        given, path = self._folder / "given.npy", self._folder / "said.npy"
+        np.save(given, images)
+        self.ask(Answer, "classify", images=str(given), to=str(path))
+        return self._said(path, "classify", len(images))
+
+    def last(self, images: int) -> NDArray[Any]:
+        """Logits of the last batch of so many images."""
+        path = self._folder / "last.npy"
+        self.ask(Answer, "last", to=str(path))
+        return self._said(path, "last", images)
+
+    def _said(self, path: Path, what: str, images: int) -> NDArray[Any]:
+        said = self._read(path, what)
+        assert isinstance(said, np.ndarray)
+        is_digits = said.shape == (images,) and np.issubdtype(said.dtype, np.integer)
+        if not is_digits and said.shape != (images, CLASSES):
+            raise DeviceError(f"{self.process.side.name}: {what} gave an array of shape {said.shape}")
+        return said
+
+    def forget(self) -> None:
+        """Let it go over there."""
+        with suppress(DeviceError):
+            self.ask(Answer, "forget")
+
+    def _read(self, path: Path, what: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
+        try:
+            loaded = np.load(path, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        except (OSError, ValueError, EOFError, KeyError) as error:
+            raise DeviceError(f"{self.process.side.name}: {what} left no such file: {error}") from None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _files(self, start: Arrays | None) -> dict[str, str]:
+        """The paths of what the case needs, written where they are not there yet."""
+        config, data = self.config, self._data
+        parts: Arrays = {
+            "images": data.train.images,
+            "labels": data.train.labels,
+            "test_images": data.test.images,
+        }
+        paths = {name: self._written(f"{name}.npy", array) for name, array in parts.items()}
+        plan = TrainingPlan(config, len(data.train))
+        epochs = [plan.epoch(number) for number in range(config.training.epochs)]
+        plans: dict[str, NDArray[Any]] = {
+            "order": np.concatenate([epoch.order for epoch in epochs]),
+            "rates": np.concatenate([epoch.learning_rates for epoch in epochs]),
+            "seeds": np.concatenate([epoch.dropout_seeds for epoch in epochs]),
+        }
+        paths |= {name: self._written(f"{self._tag}-{name}.npy", array) for name, array in plans.items()}
+        path = self._folder / f"{self._tag}-start.npz"
+        np.savez(path, **(start or first_weights_of(config)))
+        return {**paths, "start": str(path)}
+
+    @property
+    def _tag(self) -> str:
+        return "-".join(self._key.replace("/", "-").split())
+
+    def _written(self, name: str, array: NDArray[Any]) -> str:
+        path = self._folder / name
+        if not path.exists():
+            np.save(path, array)
+        return str(path)
+
+
+def first_weights_of(config: RunConfig) -> dict[str, Floats]:
+    """The weights that a training begins with, by name."""
+    from accelmnist.engines.plan import initial_parameters
+
+    arrays = initial_parameters(config.model, seed=config.training.seed)
+    names = [f"layers.{layer}.{part}" for layer in range(len(arrays) // 2) for part in ("weight", "bias")]
+    return dict(zip(names, arrays, strict=True))

@@ -1,0 +1,216 @@
+"""A case of another side as a case of ours: what is timed, proven and judged here runs in its process.
+
+Its seconds are its own, and held against this process's clocks around the request; so what passes between the two
+processes is in no figure. What a region ends with is looked at in its weights and losses, as an engine's of ours is,
+but for the time that it takes only once a sample: which region, chance decides when it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import randrange
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from accelmnist.core.config import CLASSES, RunConfig
+from accelmnist.core.errors import DeviceError
+from accelmnist.data.types import DeviceSet
+from accelmnist.device import Device
+from accelmnist.engines.contract import Job, Runner, Snapshot
+from accelmnist.engines.plan import Epoch, Floats, HostEpoch, TrainingPlan
+from accelmnist.measure.audit import Region
+from accelmnist.measure.beside.protocol import Answer
+from accelmnist.measure.beside.sides import OpenCase
+from accelmnist.measure.plan import Case
+from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
+from accelmnist.training.evaluation import Evaluation, evaluation_of
+
+MOST_SLICES = 4  # of a sample: a request takes a quarter of a millisecond, most of it for waking up
+_PINGS = 9
+
+
+@dataclass
+class _Spent:
+    """What runs took: by the side's own clock, and by ours around them."""
+
+    seconds: float = 0.0
+    raw_s: float = 0.0
+    day_s: float = 0.0
+
+
+class Remote(TimedCase):
+    """What cases of another side share."""
+
+    other: OpenCase
+    is_remote = True
+    most_slices = MOST_SLICES
+
+    def connect(self, other: OpenCase) -> None:
+        """Take the case over there; of its threads it alone may know."""
+        self.other, self._given, self._at, self._spent = other, 0, 0, _Spent()
+        self.engine, self.compile_s = None, other.prepared.compile_s
+        self.threads = other.threads or 0
+        self.watches_processor = other.threads is not None and other.process.cpu_s() is not None
+        pings = [other.process.ask_timed(Answer, "ping") for _ in range(_PINGS)]
+        self.ping_s = median(ping.raw_s for ping in pings)
+
+    def ran(self, first: int, steps: int) -> None:
+        """Run steps over there."""
+        asked = self.other.run(first, steps)
+        answer = asked.answer
+        if not (np.isfinite(answer.seconds) and answer.seconds > 0):
+            raise DeviceError(f"{self.other.process.side.name}: {steps} steps took it {answer.seconds} s")
+        self._given += answer.steps * self.case.batch_size
+        self._spent.seconds += answer.seconds
+        self._spent.raw_s += max(asked.raw_s - self.ping_s, 0.0)
+        self._spent.day_s += max(asked.day_s - self.ping_s, 0.0)
+
+    @property
+    def given(self) -> int:
+        """Images that it says it was given so far."""
+        return self._given
+
+    def _observed(self, clock: Callable[[], float]) -> float:
+        """The seconds by its own clock; what is seen of them from here is kept."""
+        given, before, self._spent = self.given, self.other.process.cpu_s(), _Spent()
+        clock()
+        spent, after = self._spent, self.other.process.cpu_s()
+        if self.anchor is not None:
+            region = Region(
+                images=self.given - given,
+                seconds=spent.seconds,
+                raw_s=spent.raw_s,
+                day_s=spent.day_s,
+                cpu_s=0.0 if before is None or after is None else after - before,
+                threads=self.threads,
+                settle_s=0.0,
+                deviation=self.anchor.deviation() if randrange(self.slices) == 0 else None,
+            )
+            self.regions.append(region)
+        return spent.seconds
+
+    def overhead_s(self) -> float:
+        """Nothing of this process is in a region."""
+        return 0.0
+
+
+class RemoteTraining(Remote, TimedTraining):
+    """A training over there."""
+
+    def __init__(self, case: Case, device: Device, config: RunConfig, data: DeviceSet, other: OpenCase) -> None:
+        TimedCase.__init__(self, case, device)
+        self.connect(other)
+        self.job = Job(config, device, data)
+        self.follows_order = other.prepared.order == "given"
+        plan = TrainingPlan(config, len(data))
+        epochs = [plan.epoch(number) for number in range(config.training.epochs)]
+        order = np.concatenate([epoch.order for epoch in epochs])
+        self._numbers = {row.tobytes(): number for number, row in enumerate(order)}
+        self.runner = Runner(
+            train_epoch=self._train,
+            state=dict,
+            load_state=lambda _: None,  # the state is over there
+            upload=self._numbered,
+            look=self.look,
+            put_back=other.put_back,
+        )
+        self._epochs = [self._numbered(epoch) for epoch in epochs]
+        self._losses = []
+
+    def _numbered(self, epoch: HostEpoch) -> Epoch[Any]:
+        """The plan with the numbers of its steps, counted over all epochs, for an order."""
+        first = self._numbers[epoch.order[0].tobytes()]
+        numbers = np.arange(first, first + len(epoch))[:, None]
+        return Epoch(numbers, epoch.learning_rates, epoch.dropout_seeds)
+
+    def _train(self, part: Epoch[Any]) -> Floats:
+        self.ran(int(part.order[0, 0]), len(part))
+        losses = self.other.losses()
+        if len(losses) != len(part) and self.follows_order:
+            raise DeviceError(f"{self.other.process.side.name}: {len(losses)} losses of {len(part)} steps")
+        return losses
+
+    def look(self) -> Snapshot:
+        """Weights and state over there, as float32: raises DeviceError for weights of other shapes."""
+        found = self.other.look()
+        for name, weight in self.job.model.named_parameters():
+            shape = found[name].shape if name in found else "none"
+            if shape != tuple(weight.shape):
+                name_of = self.other.process.side.name
+                raise DeviceError(f"{name_of}: {name} has shape {shape}, and not {tuple(weight.shape)}")
+        return {name: array.astype(np.float32) if name.startswith("layers") else array for name, array in found.items()}
+
+    @property
+    def whole(self) -> int:
+        """The steps of all epochs."""
+        return len(self._numbers)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the losses of the last run are."""
+        return bool(np.isfinite(self.losses).all())
+
+    def restore(self) -> None:
+        """The start."""
+        self.other.put_back(None)
+        self._at = 0
+
+    def begin_from(self, weights: Sequence[torch.Tensor]) -> None:
+        """The first step comes next, from these weights."""
+        names = [name for name, _ in self.job.model.named_parameters()]
+        self.other.put_back({name: weight.cpu().numpy() for name, weight in zip(names, weights, strict=True)})
+        self._at = 0
+
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        """The weights over there, as they are now."""
+        found = self.look()
+        return [torch.from_numpy(found[name]) for name, _ in self.job.model.named_parameters()]
+
+    @torch.no_grad()
+    def evaluated(self, test: DeviceSet) -> Evaluation:
+        """What it says itself of the test images; its weights are brought into the network here."""
+        if self.follows_order:
+            torch._foreach_copy_(list(self.job.model.parameters()), self.weights)
+        said = self.other.classify(test.images.cpu().numpy())
+        if said.ndim == 1:  # digits: as sure as can be
+            said = np.where(np.arange(CLASSES) == said[:, None], 1.0, 0.0)
+        logits = torch.from_numpy(said.astype(np.float32)).to(test.images.device)
+        return evaluation_of(logits, test, self.job.config.model.output)
+
+
+class RemoteInference(Remote, TimedInference):
+    """Calls of a classifier over there, in batches of the test images that go round and round."""
+
+    def __init__(self, case: Case, device: Device, images: torch.Tensor, other: OpenCase) -> None:
+        TimedCase.__init__(self, case, device)
+        self.connect(other)
+        if case.batch_size > len(images):
+            raise DeviceError(f"a batch of {case.batch_size} is larger than the {len(images)} images there are")
+        self.classify = self._classify
+        self._batches = torch.split(images[: len(images) // case.batch_size * case.batch_size], case.batch_size)
+
+    def run(self, steps: int) -> None:
+        """Classify `steps` batches."""
+        self.ran(self._at, steps)
+        self._at += steps
+
+    def go_to(self, step: int) -> None:
+        """Batch number `step` comes next."""
+        self._at = step
+
+    @property
+    def answered(self) -> tuple[torch.Tensor, int]:
+        """The logits of the last batch, and which it was."""
+        said = self.other.last(self.case.batch_size).astype(np.float32)
+        return torch.from_numpy(said), (self._at - 1) % len(self._batches)
+
+    def _classify(self, images: torch.Tensor) -> torch.Tensor:
+        said = self.other.classify(images.cpu().numpy())
+        if said.ndim != 2:
+            raise DeviceError(f"{self.other.process.side.name}: classify gave digits, and no logits")
+        return torch.from_numpy(said.astype(np.float32)).to(images.device)
