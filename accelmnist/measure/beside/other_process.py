@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -31,7 +31,7 @@ from accelmnist.measure.plan import Side
 
 Reply = TypeVar("Reply", bound=Answer)
 
-ANSWER_S = 120.0  # the longest wait for an answer
+ANSWER_S, LEAST_WAIT_S = 120.0, 20.0  # the longest wait for an answer; and that when the time is over
 MOST_BYTES = 1 << 25  # of a line: the losses of a million steps
 FLOOD_BYTES = 1 << 20  # of standard error, beyond which it is told
 _TAIL_BYTES = 1 << 12
@@ -105,10 +105,12 @@ class Asked:
 
 
 class OtherProcess:
-    """A running side. What goes wrong with it is a DeviceError, whose line names it; after one it may be `lost`."""
+    """A running side. What goes wrong with it is a DeviceError; after one it may be `lost`."""
 
-    def __init__(self, side: Side, *, threads: int, guard: Guard) -> None:
-        self.side, self._guard = side, guard
+    def __init__(
+        self, side: Side, *, threads: int, guard: Guard, left_s: Callable[[], float] = lambda: ANSWER_S
+    ) -> None:
+        self.side, self._guard, self._left_s = side, guard, left_s
         self.lost: str | None = None  # why it is gone
         self._buffer = bytearray()
         words = [*side.words, *(COMMAND if side.is_ours else ())]
@@ -125,7 +127,7 @@ class OtherProcess:
             )
         except (OSError, ValueError) as error:
             cause = (getattr(error, "strerror", None) or str(error)).lower()
-            self.lost = f"{side.name}: {brief(words[0])} can't be started: {cause}"
+            self.lost = f"{brief(words[0])} can't be started: {cause}"
             return
         guard.tell(self._process.pid)
         assert self._process.stdout is not None
@@ -143,10 +145,10 @@ class OtherProcess:
         """What it wrote to standard error, if that is more than anybody reads; else 0."""
         return self._errors.count if not self.lost and self._errors.count > FLOOD_BYTES else 0
 
-    def greet(self, *, within_s: float = ANSWER_S) -> Hello:
+    def greet(self) -> Hello:
         """Wait for its hello; raises DeviceError."""
         self._require_alive()
-        line = self._line(within_s, "its hello")
+        line = self._line("its hello")
         try:
             hello = msgspec.json.decode(line, type=Hello)
             is_hello = hello.hello == HELLO
@@ -162,12 +164,12 @@ class OtherProcess:
             )
         return hello
 
-    def ask(self, kind: type[Reply], do: str, *, within_s: float = ANSWER_S, **arguments: Any) -> Reply:
+    def ask(self, kind: type[Reply], do: str, **arguments: Any) -> Reply:
         """The answer to a request, of its `kind`; raises DeviceError if there is none, or it says why not."""
-        reply: Reply = self.ask_timed(kind, do, within_s=within_s, **arguments).answer
+        reply: Reply = self.ask_timed(kind, do, **arguments).answer
         return reply
 
-    def ask_timed(self, kind: type[Answer], do: str, *, within_s: float = ANSWER_S, **arguments: Any) -> Asked:
+    def ask_timed(self, kind: type[Answer], do: str, **arguments: Any) -> Asked:
         """The same, with the time that it took."""
         self._require_alive()
         request = msgspec.json.encode({"do": do, **arguments}) + b"\n"
@@ -177,8 +179,8 @@ class OtherProcess:
             self._process.stdin.write(request)
             self._process.stdin.flush()
         except OSError:
-            raise self._lose(self._how_it_ended(), "See what it says of itself") from None
-        line = self._line(within_s, f"the answer to {do}")
+            raise self._lose(self._how_it_ended(), "Start it by hand to see why") from None
+        line = self._line(f"the answer to {do}")
         day_s, raw_s = time.time() - day, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) - raw
         try:
             answer = msgspec.json.decode(line, type=kind)
@@ -186,7 +188,7 @@ class OtherProcess:
             text = brief(line.decode(errors="replace"))
             raise self._lose(f"{text!r} is no answer to {do}: {error}", "See the protocol's description") from None
         if answer.error is not None:
-            raise DeviceError(f"{self.side.name}: {do} failed: {brief(answer.error)}")
+            raise DeviceError(f"{do} failed: {brief(answer.error)}")
         return Asked(answer, raw_s, day_s)
 
     def cpu_s(self) -> float | None:
@@ -208,7 +210,7 @@ class OtherProcess:
                 with contextlib.suppress(OSError):
                     assert pipe is not None
                     pipe.close()
-        self.lost = self.lost or f"{self.side.name}: it has been ended"
+        self.lost = self.lost or "it has been ended"
 
     def _require_alive(self) -> None:
         if self.lost is not None:
@@ -216,13 +218,14 @@ class OtherProcess:
 
     def _lose(self, cause: str, remedy: str) -> DeviceError:
         """End it for good; returns what to raise."""
-        self.lost = f"{self.side.name}: {cause}"
+        self.lost = cause
         self.end()
         return DeviceError(self.lost, remedy=remedy)
 
-    def _line(self, within_s: float, what: str) -> bytes:
+    def _line(self, what: str) -> bytes:
         """The next line of its output, and there is no more of it."""
         assert self._process.stdout is not None
+        within_s = min(ANSWER_S, max(LEAST_WAIT_S, self._left_s()))
         ends = time.monotonic() + within_s
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
@@ -234,7 +237,7 @@ class OtherProcess:
                     )
                 part = os.read(self._process.stdout.fileno(), 1 << 20)
                 if not part:
-                    raise self._lose(self._how_it_ended(), "See what it says of itself")
+                    raise self._lose(self._how_it_ended(), "Start it by hand to see why")
                 self._buffer += part
                 if len(self._buffer) > MOST_BYTES:
                     raise self._lose(f"{what} is longer than {MOST_BYTES >> 20} MiB", "See the protocol's description")

@@ -46,7 +46,7 @@ def measure_beside(session: Session, cases: list[Case]) -> None:
     """Measure `cases`, those of this program and of the others, until their ratios are known or the time is over."""
     config = session.config
     threads = config.threads[0] if len(config.threads) == 1 else session.threads
-    with Sides(config.beside, threads=threads) as sides:
+    with Sides(config.beside, threads=threads, left_s=lambda: session.budget.left_s) as sides:
         rounds = _Beside(session, sides, cases)
         first = 1 + max((round_.process for round_ in session.writer.record.rounds), default=-1)
         for part in range(first, max(first + 1, PARTS)):

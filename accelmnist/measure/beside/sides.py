@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,12 +34,15 @@ class UnsupportedError(DeviceError):
 class Sides:
     """The sides `beside` this program, and it itself, each with `threads`; a context manager around the measurement.
 
+    `left_s` says how long an answer may take at most.
     This program's own cases are measured in a process too, or another one would be held against something else.
     """
 
-    def __init__(self, beside: tuple[Side, ...], *, threads: int, longest_s: float = ANSWER_S) -> None:
+    def __init__(
+        self, beside: tuple[Side, ...], *, threads: int, left_s: Callable[[], float] = lambda: ANSWER_S
+    ) -> None:
         self._sides = (Side(name=OURS, command="python"), *beside)
-        self._threads, self._longest_s = threads, longest_s
+        self._threads, self._left_s = threads, left_s
         self._processes: dict[str, OtherProcess] = {}
         self.hellos: dict[str, Hello] = {}
         self.failures: dict[str, str] = {}  # why a side can't be measured
@@ -58,10 +61,10 @@ class Sides:
     def start(self, name: str) -> None:
         """Start a side and wait for its hello; what goes wrong is its failure. Nothing else runs meanwhile."""
         side = next(side for side in self._sides if side.name == name)
-        process = OtherProcess(side, threads=self._threads, guard=self._guard)
+        process = OtherProcess(side, threads=self._threads, guard=self._guard, left_s=self._left_s)
         self._processes[name] = process
         try:
-            self.hellos[name] = process.greet(within_s=self._longest_s)
+            self.hellos[name] = process.greet()
         except DeviceError as error:
             self.failures[name] = str(error)
 
@@ -109,7 +112,7 @@ class OpenCase:
         arguments = {"mode": case.mode, "config": msgspec.to_builtins(config), "files": files}
         self.prepared = self.ask(Prepared, "prepare", **arguments)
         if self.prepared.unsupported is not None:
-            raise UnsupportedError(f"{self.process.side.name}: {brief(self.prepared.unsupported)}")
+            raise UnsupportedError(brief(self.prepared.unsupported))
 
     def ask(self, kind: type[Reply], do: str, **arguments: Any) -> Reply:
         """The answer of its kind; raises DeviceError."""
@@ -158,7 +161,7 @@ class OpenCase:
         assert isinstance(said, np.ndarray)
         is_digits = said.shape == (images,) and np.issubdtype(said.dtype, np.integer)
         if not is_digits and said.shape != (images, CLASSES):
-            raise DeviceError(f"{self.process.side.name}: {what} gave an array of shape {said.shape}")
+            raise DeviceError(f"{what} gave an array of shape {said.shape}")
         return said
 
     def forget(self) -> None:
@@ -171,7 +174,7 @@ class OpenCase:
             loaded = np.load(path, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
         except (OSError, ValueError, EOFError, KeyError) as error:
-            raise DeviceError(f"{self.process.side.name}: {what} left no such file: {error}") from None
+            raise DeviceError(f"{what} left no such file: {error}") from None
         finally:
             path.unlink(missing_ok=True)
 

@@ -63,7 +63,7 @@ class Remote(TimedCase):
         asked = self.other.run(first, steps)
         answer = asked.answer
         if not (np.isfinite(answer.seconds) and answer.seconds > 0):
-            raise DeviceError(f"{self.other.process.side.name}: {steps} steps took it {answer.seconds} s")
+            raise DeviceError(f"{steps} steps took it {answer.seconds} s")
         self._given += answer.steps * self.case.batch_size
         self._spent.seconds += answer.seconds
         self._spent.raw_s += max(asked.raw_s - self.ping_s, 0.0)
@@ -131,7 +131,7 @@ class RemoteTraining(Remote, TimedTraining):
         self.ran(int(part.order[0, 0]), len(part))
         losses = self.other.losses()
         if len(losses) != len(part) and self.follows_order:
-            raise DeviceError(f"{self.other.process.side.name}: {len(losses)} losses of {len(part)} steps")
+            raise DeviceError(f"it gave {len(losses)} losses of {len(part)} steps")
         return losses
 
     def look(self) -> Snapshot:
@@ -140,8 +140,7 @@ class RemoteTraining(Remote, TimedTraining):
         for name, weight in self.job.model.named_parameters():
             shape = found[name].shape if name in found else "none"
             if shape != tuple(weight.shape):
-                name_of = self.other.process.side.name
-                raise DeviceError(f"{name_of}: {name} has shape {shape}, and not {tuple(weight.shape)}")
+                raise DeviceError(f"{name} has shape {shape}, and not {tuple(weight.shape)}")
         return {name: array.astype(np.float32) if name.startswith("layers") else array for name, array in found.items()}
 
     @property
@@ -212,5 +211,5 @@ class RemoteInference(Remote, TimedInference):
     def _classify(self, images: torch.Tensor) -> torch.Tensor:
         said = self.other.classify(images.cpu().numpy())
         if said.ndim != 2:
-            raise DeviceError(f"{self.other.process.side.name}: classify gave digits, and no logits")
+            raise DeviceError("classify gave digits, and no logits")
         return torch.from_numpy(said.astype(np.float32)).to(images.device)

@@ -27,7 +27,7 @@ def beside_sections(view: BenchView) -> list[Section]:
 
 def beside_lines(view: BenchView) -> list[tuple[str, Tone]]:
     """What decides about the benchmark, a line each: every side that failed, and whatever this program lost."""
-    lines = [f"not measured: {brief(one.failure)}" for one in view.record.sides if one.failure]
+    lines = [f"not measured: {one.name}: {brief(one.failure)}" for one in view.record.sides if one.failure]
     lines += [
         f"{view.brief(ours)} is {_slower(over)} slower than {theirs.side}"
         for ours, theirs, over in regressions(view.record)
