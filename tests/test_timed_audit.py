@@ -97,13 +97,13 @@ def half_of_the_steps(timed: Any, patch: Patch) -> None:
 
 
 def half_of_the_batch(timed: Any, patch: Patch) -> None:
-    epoch = timed._epoch
+    epoch = timed._epochs[0]
     patch.setattr(timed, "_epoch", replace(epoch, order=epoch.order[:, ::2].contiguous()))
 
 
 def the_same_images_over_and_over(timed: Any, patch: Patch) -> None:
     """As a graph that replays the inputs of its capture."""
-    epoch = timed._epoch
+    epoch = timed._epochs[0]
     patch.setattr(timed, "_epoch", replace(epoch, order=epoch.order[:1].expand_as(epoch.order)))
 
 
@@ -115,7 +115,7 @@ def nothing_but_losses(timed: Any, patch: Patch) -> None:
         timed._given += epoch.order.numel()
         return next((losses for losses in known if len(losses) == len(epoch)), None)
 
-    known += [train_epoch(timed._epoch[:steps]) for steps in (1, timed.slice_steps)]
+    known += [train_epoch(timed._epochs[0][:steps]) for steps in (1, timed.slice_steps)]
     patch.setattr(timed, "runner", replace(timed.runner, train_epoch=remember))
 
 
@@ -281,8 +281,8 @@ def test_an_anchor_begins_as_the_judged_training_and_as_float64(synthetic: Datas
 def test_the_last_step_of_a_region_is_replayed(laps: int, synthetic: Dataset) -> None:
     """A fault of this step alone, which every way of running it has; the first two are right."""
     timed, config = training(synthetic), run_config(TRAINING, BenchConfig())
-    timed.slice_steps += laps * len(timed._epoch)
-    last, train_epoch = timed._epoch.order[6], timed.runner.train_epoch
+    timed.slice_steps += laps * len(timed._epochs[0])
+    last, train_epoch = timed._epochs[0].order[6], timed.runner.train_epoch
 
     def twice_as_fast(epoch: Any) -> Any:
         share = 1 + (epoch.order == last).all(dim=1).float()

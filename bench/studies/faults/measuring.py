@@ -15,8 +15,8 @@ MEASUREMENT = (
         "half-the-steps",
         "half of the steps run, and all are counted",
         _TIMED,
-        "        self._losses = []\n        while steps:\n",
-        "        self._losses, steps = [], max(steps // 2, 1)\n        while steps:\n",
+        "        self._losses, whole = [], len(self._epochs[0])\n        while steps:\n",
+        "        self._losses, whole, steps = [], len(self._epochs[0]), max(steps // 2, 1)\n        while steps:\n",
         command=BENCH,
     ),
     fault(
@@ -24,7 +24,7 @@ MEASUREMENT = (
         "half of every batch is trained on while it is timed",
         _TIMED,
         "        self._weights = [weight.detach()",
-        "        self._epoch = self._epoch.map(lambda one: one[:, : one.shape[1] // 2].copy() if one.ndim == 2 and"
+        "        self._epochs[0] = self._epochs[0].map(lambda one: one[:, : one.shape[1] // 2].copy() if one.ndim == 2 and"
         " isinstance(one, np.ndarray) else one[:, : one.shape[1] // 2].contiguous() if one.ndim == 2 else one)\n"
         "        self._weights = [weight.detach()",
         command=BENCH,
@@ -33,10 +33,10 @@ MEASUREMENT = (
         "half-the-units",
         "the network that is timed has half of the hidden units",
         "measure/case_builder.py",
-        'return TimedTraining(case, device, run_config(case, self.config), self._set("train", device))',
+        'return TimedTraining(case, device, run_config(case, self.config), self.images("train", device))',
         "config = run_config(case, self.config)\n"
         "            config = replace(config, model=replace(config.model, hidden=(config.model.hidden[0] // 2,)))\n"
-        '            return TimedTraining(case, device, config, self._set("train", device))',
+        '            return TimedTraining(case, device, config, self.images("train", device))',
         command=BENCH,
     ),
     fault(
@@ -94,8 +94,8 @@ MEASUREMENT = (
         "first-steps-over-and-over",
         "a region runs its first step over and over",
         _TIMED,
-        "part = self._epoch[self._at : self._at + steps]",
-        "part = self._epoch.map(lambda one: one[:1].repeat(steps, *(1,) * (one.ndim - 1))"
+        "part = self._epochs[number][at : at + steps]",
+        "part = self._epochs[0].map(lambda one: one[:1].repeat(steps, *(1,) * (one.ndim - 1))"
         " if isinstance(one, torch.Tensor) else one[:1].repeat(steps, axis=0))",
         command=BENCH,
     ),
@@ -384,7 +384,7 @@ STATISTICS = (
         "rounds-unpaired",
         "a pair's samples are of neighbouring rounds",
         _CONCLUSION,
-        "return compare([theirs[number] for number in common], [ours[number] for number in common], paired=True)",
+        "before, after = [theirs[number] for number in common], [ours[number] for number in common]",
         "return compare([theirs[number] for number in common], [ours[number] for number in"
         " reversed(common)], paired=True)",
         command=BENCH,
