@@ -98,13 +98,13 @@ def half_of_the_steps(timed: Any, patch: Patch) -> None:
 
 def half_of_the_batch(timed: Any, patch: Patch) -> None:
     epoch = timed._epochs[0]
-    patch.setattr(timed, "_epoch", replace(epoch, order=epoch.order[:, ::2].contiguous()))
+    patch.setattr(timed, "_epochs", [replace(epoch, order=epoch.order[:, ::2].contiguous())])
 
 
 def the_same_images_over_and_over(timed: Any, patch: Patch) -> None:
     """As a graph that replays the inputs of its capture."""
     epoch = timed._epochs[0]
-    patch.setattr(timed, "_epoch", replace(epoch, order=epoch.order[:1].expand_as(epoch.order)))
+    patch.setattr(timed, "_epochs", [replace(epoch, order=epoch.order[:1].expand_as(epoch.order))])
 
 
 def nothing_but_losses(timed: Any, patch: Patch) -> None:

@@ -24,8 +24,8 @@ MEASUREMENT = (
         "half of every batch is trained on while it is timed",
         _TIMED,
         "        self._weights = [weight.detach()",
-        "        self._epochs[0] = self._epochs[0].map(lambda one: one[:, : one.shape[1] // 2].copy() if one.ndim == 2 and"
-        " isinstance(one, np.ndarray) else one[:, : one.shape[1] // 2].contiguous() if one.ndim == 2 else one)\n"
+        "        self._epochs[0] = self._epochs[0].map(lambda one: one[:, : one.shape[1] // 2].copy() if one.ndim == 2"
+        " and isinstance(one, np.ndarray) else one[:, : one.shape[1] // 2].contiguous() if one.ndim == 2 else one)\n"
         "        self._weights = [weight.detach()",
         command=BENCH,
     ),
@@ -128,8 +128,8 @@ MEASUREMENT = (
         "threads-not-set",
         "the number of threads of a case is not set",
         _TIMED,
-        "        set_threads(self._threads)\n",
-        "",
+        "            set_threads(self._threads)\n        with memory_errors",
+        "            pass\n        with memory_errors",
         command=_THREADS,
     ),
     fault(
@@ -385,8 +385,7 @@ STATISTICS = (
         "a pair's samples are of neighbouring rounds",
         _CONCLUSION,
         "before, after = [theirs[number] for number in common], [ours[number] for number in common]",
-        "return compare([theirs[number] for number in common], [ours[number] for number in"
-        " reversed(common)], paired=True)",
+        "before, after = [theirs[number] for number in common], [ours[number] for number in reversed(common)]",
         command=BENCH,
     ),
     fault(
