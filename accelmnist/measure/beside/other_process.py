@@ -8,6 +8,7 @@ nothing else, ends all of them when this one is gone, however that ended.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import signal
@@ -21,20 +22,24 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
+import psutil
 
 import accelmnist
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.text import brief
 from accelmnist.device.loading import prepare_for_torch
+from accelmnist.measure.beside import guard
 from accelmnist.measure.beside.protocol import COMMAND, HELLO, OLDEST, PROTOCOL, Answer, Hello
 from accelmnist.measure.plan import Side
 
 Reply = TypeVar("Reply", bound=Answer)
 
 ANSWER_S, LEAST_WAIT_S = 120.0, 20.0  # the longest wait for an answer; and that when the time is over
+TO_END_S = 5.0  # of a process whose output is closed
 MOST_BYTES = 1 << 25  # of a line: the losses of a million steps
 FLOOD_BYTES = 1 << 20  # of standard error, beyond which it is told
 _TAIL_BYTES = 1 << 12
+_SHOWN = 200  # bytes of a line that is wrong
 
 # What libraries call the number of threads: OpenMP, OpenBLAS, MKL, XLA's pool, TensorFlow's two, tinygrad.
 _THREADS = (
@@ -54,26 +59,17 @@ _RULES = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
 }
-_GUARD = """
-import os, signal, sys
-groups = set()
-for line in sys.stdin:
-    number = int(line)
-    groups.add(number) if number > 0 else groups.discard(-number)
-for group in groups:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
-"""
 
 
 class Guard:
-    """Ends the process groups that it is told of when this process ends; a context manager around all of them."""
+    """Ends the process groups that it is told of, and removes `folder`, when this process ends; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def __enter__(self) -> Guard:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _GUARD],
+            [sys.executable, "-I", guard.__file__, str(self._folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -108,9 +104,9 @@ class OtherProcess:
     """A running side. What goes wrong with it is a DeviceError; after one it may be `lost`."""
 
     def __init__(
-        self, side: Side, *, threads: int, guard: Guard, left_s: Callable[[], float] = lambda: ANSWER_S
+        self, side: Side, *, threads: int, watch: Guard, left_s: Callable[[], float] = lambda: ANSWER_S
     ) -> None:
-        self.side, self._guard, self._left_s = side, guard, left_s
+        self.side, self._guard, self._left_s = side, watch, left_s
         self.lost: str | None = None  # why it is gone
         self._buffer = bytearray()
         words = [*side.words, *(COMMAND if side.is_ours else ())]
@@ -129,7 +125,8 @@ class OtherProcess:
             cause = (getattr(error, "strerror", None) or str(error)).lower()
             self.lost = f"{brief(words[0])} can't be started: {cause}"
             return
-        guard.tell(self._process.pid)
+        self._guard.tell(self._process.pid)
+        self._family = [self._process.pid]
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -149,20 +146,21 @@ class OtherProcess:
         """Wait for its hello; raises DeviceError."""
         self._require_alive()
         line = self._line("its hello")
+        text = repr(_shown(line))
         try:
-            hello = msgspec.json.decode(line, type=Hello)
-            is_hello = hello.hello == HELLO
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            is_hello = False
-        if not is_hello:
-            text = brief(line.decode(errors="replace"))
-            raise self._lose(f"it said {text!r} before its hello", "Let it print to standard error alone")
-        if hello.protocol != PROTOCOL:
-            raise self._lose(
-                f"it speaks version {hello.protocol} of the protocol, and this accelmnist version {PROTOCOL}",
-                "Use versions that agree",
-            )
-        return hello
+            said = json.loads(line)
+            hello, version = said["hello"], said["protocol"]
+        except (ValueError, RecursionError, LookupError, TypeError):
+            hello = version = None
+        if hello != HELLO:
+            raise self._lose(f"it said {text} before its hello", "Let it print to standard error alone")
+        if version != PROTOCOL:
+            cause = f"it speaks version {_shown(version)} of the protocol, and this accelmnist version {PROTOCOL}"
+            raise self._lose(cause, "Use versions that agree")
+        try:
+            return msgspec.convert(said, type=Hello)
+        except msgspec.ValidationError as error:
+            raise self._lose(f"its hello is {text}: {error}", "See the protocol's description") from None
 
     def ask(self, kind: type[Reply], do: str, **arguments: Any) -> Reply:
         """The answer to a request, of its `kind`; raises DeviceError if there is none, or it says why not."""
@@ -172,6 +170,7 @@ class OtherProcess:
     def ask_timed(self, kind: type[Answer], do: str, **arguments: Any) -> Asked:
         """The same, with the time that it took."""
         self._require_alive()
+        self._require_silence()
         request = msgspec.json.encode({"do": do, **arguments}) + b"\n"
         assert self._process.stdin is not None
         raw, day = time.clock_gettime(time.CLOCK_MONOTONIC_RAW), time.time()
@@ -183,10 +182,10 @@ class OtherProcess:
         line = self._line(f"the answer to {do}")
         day_s, raw_s = time.time() - day, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) - raw
         try:
-            answer = msgspec.json.decode(line, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            text = brief(line.decode(errors="replace"))
-            raise self._lose(f"{text!r} is no answer to {do}: {error}", "See the protocol's description") from None
+            answer = msgspec.convert(json.loads(line), type=kind)  # json's, which knows NaN
+        except (ValueError, RecursionError, msgspec.ValidationError) as error:
+            cause = f"{_shown(line)!r} is no answer to {do}: {error}"
+            raise self._lose(cause, "See the protocol's description") from None
         if answer.error is not None:
             raise DeviceError(f"{do} failed: {brief(answer.error)}")
         return Asked(answer, raw_s, day_s)
@@ -194,16 +193,21 @@ class OtherProcess:
     def cpu_s(self) -> float | None:
         """Seconds that its threads have run so far; None if the kernel doesn't tell (proc.rst, schedstat)."""
         total, seen = 0.0, False
-        for thread in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError):  # it may have ended
-                total, seen = total + 1e-9 * int(thread.read_text().split()[0]), True
+        for process in self._family:
+            for thread in Path(f"/proc/{process}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):  # it may have ended
+                    total, seen = total + 1e-9 * int(thread.read_text().split()[0]), True
         return total if seen else None
+
+    def look_for_children(self) -> None:
+        """What it has started by now counts from now on."""
+        with contextlib.suppress(psutil.Error):
+            self._family = [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
 
     def end(self) -> None:
         """End it, and all that it started."""
         if hasattr(self, "_process"):
-            with contextlib.suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            guard.end_group(self._process.pid)
             self._process.wait()
             self._guard.tell(-self._process.pid)
             for pipe in (self._process.stdin, self._process.stdout):
@@ -215,6 +219,15 @@ class OtherProcess:
     def _require_alive(self) -> None:
         if self.lost is not None:
             raise DeviceError(self.lost)
+
+    def _require_silence(self) -> None:
+        """It must have said nothing more: that would be taken for the answer that comes next."""
+        assert self._process.stdout is not None
+        with contextlib.suppress(BlockingIOError):
+            self._buffer += os.read(self._process.stdout.fileno(), 1 << 16)
+        if self._buffer.strip():
+            raise self._lose(f"it said {_shown(self._buffer)!r} unasked", "Let it print to standard error alone")
+        self._buffer.clear()
 
     def _lose(self, cause: str, remedy: str) -> DeviceError:
         """End it for good; returns what to raise."""
@@ -243,15 +256,12 @@ class OtherProcess:
                     raise self._lose(f"{what} is longer than {MOST_BYTES >> 20} MiB", "See the protocol's description")
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
-        if rest.strip():
-            text = brief(rest.decode(errors="replace"))
-            raise self._lose(f"it said {text!r} unasked", "Let it print to standard error alone")
         return line
 
     def _how_it_ended(self) -> str:
         """How the process ended, with the last line that it wrote."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+            self._process.wait(TO_END_S)
         code = self._process.poll()
         if code is None:
             return "it closed its output"
@@ -323,6 +333,11 @@ def _found(program: str, environment: Mapping[str, str]) -> str | None:
     import shutil
 
     return shutil.which(program, path=environment.get("PATH")) or None
+
+
+def _shown(said: object) -> str:
+    """What it said, for a message: a line's first characters."""
+    return brief(bytes(said[:_SHOWN]).decode(errors="replace") if isinstance(said, bytes | bytearray) else str(said))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -55,7 +55,7 @@ One worker has several cases at a time, and works for one of them only between a
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Hello(msgspec.Struct, frozen=True):
     hello: str
     protocol: int
     versions: dict[str, str] = {}
-    threads: int | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

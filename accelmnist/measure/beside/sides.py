@@ -50,7 +50,7 @@ class Sides:
     def __enter__(self) -> Sides:
         with ExitStack() as stack:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accelmnist-")))
-            self._guard = stack.enter_context(Guard())
+            self._guard = stack.enter_context(Guard(self.folder))
             stack.callback(self.end)
             self._stack = stack.pop_all()
         return self
@@ -61,7 +61,7 @@ class Sides:
     def start(self, name: str) -> None:
         """Start a side and wait for its hello; what goes wrong is its failure. Nothing else runs meanwhile."""
         side = next(side for side in self._sides if side.name == name)
-        process = OtherProcess(side, threads=self._threads, guard=self._guard, left_s=self._left_s)
+        process = OtherProcess(side, threads=self._threads, watch=self._guard, left_s=self._left_s)
         self._processes[name] = process
         try:
             self.hellos[name] = process.greet()
@@ -130,9 +130,7 @@ class OpenCase:
         """Weights and state by name; raises DeviceError for what is no such file."""
         path = self._folder / "state.npz"
         self.ask(Answer, "save", to=str(path))
-        found = self._read(path, "save")
-        assert isinstance(found, dict)
-        return found
+        return self._read(path, "save")
 
     def put_back(self, arrays: Arrays | None) -> None:
         """Go on from what `look` gave; None is the start."""
@@ -157,11 +155,11 @@ class OpenCase:
         return self._said(path, "last", images)
 
     def _said(self, path: Path, what: str, images: int) -> NDArray[Any]:
-        said = self._read(path, what)
-        assert isinstance(said, np.ndarray)
-        is_digits = said.shape == (images,) and np.issubdtype(said.dtype, np.integer)
+        arrays = self._read(path, what)
+        said = arrays.get("", np.empty(0))
+        is_digits = said.shape == (images,) and said.dtype.kind in "iu"
         if not is_digits and said.shape != (images, CLASSES):
-            raise DeviceError(f"{what} gave an array of shape {said.shape}")
+            raise DeviceError(f"{what} gave an array of shape {said.shape}, and not {(images, CLASSES)}")
         return said
 
     def forget(self) -> None:
@@ -169,14 +167,22 @@ class OpenCase:
         with suppress(DeviceError):
             self.ask(Answer, "forget")
 
-    def _read(self, path: Path, what: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    def _read(self, path: Path, what: str) -> dict[str, NDArray[Any]]:
+        """The arrays of numbers in a file that it was to write, by name: one alone has none."""
         try:
-            loaded = np.load(path, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
-            raise DeviceError(f"{what} left no such file: {error}") from None
+            if not path.is_file():
+                raise ValueError("there is none")
+            with path.open("rb") as file:
+                loaded = np.load(file, allow_pickle=False)
+                arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded}
+            if any(array.dtype.kind not in "fiu" for array in arrays.values()):
+                raise ValueError("it has something else than numbers")
+        except Exception as error:  # whatever NumPy and the archive's reader make of somebody's bytes
+            raise DeviceError(f"{what} left no file of arrays: {brief(str(error))}") from None
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
+        return arrays
 
     def _files(self, start: Arrays | None) -> dict[str, str]:
         """The paths of what the case needs, written where they are not there yet."""

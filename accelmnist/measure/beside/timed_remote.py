@@ -137,11 +137,14 @@ class RemoteTraining(Remote, TimedTraining):
     def look(self) -> Snapshot:
         """Weights and state over there, as float32: raises DeviceError for weights of other shapes."""
         found = self.other.look()
-        for name, weight in self.job.model.named_parameters():
+        shapes = {name: tuple(weight.shape) for name, weight in self.job.model.named_parameters()}
+        for name in {**shapes, **found}:
             shape = found[name].shape if name in found else "none"
-            if shape != tuple(weight.shape):
-                raise DeviceError(f"{name} has shape {shape}, and not {tuple(weight.shape)}")
-        return {name: array.astype(np.float32) if name.startswith("layers") else array for name, array in found.items()}
+            of = name.rpartition("/")[2]
+            is_scalar = name.startswith("scalar/") and name in found and found[name].size == 1
+            if not is_scalar and shape != shapes.get(of):
+                raise DeviceError(f"{name} has shape {shape}, and not {shapes.get(of, 'any: it is no weight')}")
+        return {name: array.astype(np.float32) if name in shapes else array for name, array in found.items()}
 
     @property
     def whole(self) -> int:
