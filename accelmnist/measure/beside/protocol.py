@@ -2,7 +2,8 @@
 
 A worker is a program that trains or classifies as it is told. It says hello, then answers every line that it reads with
 one line, and ends when its input ends. Nothing else may go to its standard output; standard error is free. Where it
-can't do what is asked it answers {"error": "why, in a line"} and lives on. A minimal one is in `bench/examples/`.
+can't do what is asked it answers {"error": "why, in a line"} and lives on. What is asked for is under "do", as in
+{"do": "ping"}; below it stands before the line. `bench/examples/numpy_trainer.py` is a small one, to be copied.
 
     hello      {"hello": "accelmnist worker", "protocol": 1, "versions": {"numpy": "2.3.1"}, "threads": 2}
                comes first, unasked: what it runs on, by name, and the threads it computes with, if it knows
