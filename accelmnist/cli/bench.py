@@ -55,7 +55,8 @@ _CONFIGURATION = frozenset(field.name for part in (BenchConfig, DataConfig) for 
     options_of(
         BenchConfig,
         devices="Such as cpu,cuda; one of each kind that is here if not given.",
-        engines=f"From {', '.join(ENGINES)}; if not given, all that can run on the device.",
+        engines=f"From {', '.join(ENGINES)}, and FILE.py:CLASS for one's own; if not given, all of ours that can "
+        "run on the device.",
         precisions=f"From {', '.join(PRECISIONS)}; fp32 if not given, --full adds bf16.",
         batch_sizes="Such as 64,128; the plan's own if not given.",
     ),
@@ -379,7 +380,7 @@ def _exit_code(record: BenchRecord, *, strict: bool) -> int:
         return _exit_code_of_ranks(record.scaling, strict=strict)
     missed = [times for result in record.cases if (times := result.time_to_accuracy) is not None]
     nobody_reached = bool(missed) and all(times.reached == 0 for times in missed)
-    failed = any(result.is_wrong for result in record.cases) or nobody_reached or _is_slower(record)
+    failed = any(result.is_wrong or result.is_broken for result in record.cases) or nobody_reached or _is_slower(record)
     figures = [result for result in record.cases if result.images_per_s or result.time_to_accuracy]
     kept_from_it = not figures and any(result.status != "skipped" for result in record.cases)
     unmeasured = strict and any(result.skipped for result in record.cases)

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import click
 
 from accelmnist.core.config import AUTO, ENGINES, RECIPES, DataConfig
+from accelmnist.core.engine_file import EngineFile
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.text import brief
 from accelmnist.measure.plan import Side
@@ -74,6 +75,20 @@ class UsablePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class EngineName(click.Choice[str]):
+    """The name of an engine: one of ours, or FILE.py:CLASS."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Called by click."""
+        return _own_engine(str(value), param.opts[0] if param else "--engine") or super().convert(value, param, ctx)
+
+
+def _own_engine(value: str, option: str) -> str | None:
+    """The whole name of an engine in a file of one's own; None for one of ours."""
+    file = EngineFile.asked_for(value, option)
+    return None if file is None else str(file)
+
+
 PATH = UsablePath(path_type=Path)
 option = partial(click.option, cls=Option)
 path_option = partial(option, type=PATH)
@@ -113,7 +128,7 @@ def option_for(config: type, name: str, **settings: Any) -> Decorator:
     """The option of a configuration's field: flag, type and default follow from the field, unless `settings` say so."""
     own = {"flag": f"--{name.replace('_', '-')}", "default": default_of(config, name), "show_default": True}
     own |= _settings_of(get_type_hints(config)[name]) | _OWN.get(name, {}) | settings
-    return option(own.pop("flag"), name, **own)
+    return option(own.pop("flag"), *own.pop("also", ()), name, **own)
 
 
 def options_of(config: type, **texts: str) -> Decorator:
@@ -166,6 +181,12 @@ def parse_list(_context: click.Context, _parameter: click.Parameter, value: str 
     return items
 
 
+def parse_engines(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """`eager,mine.py:MyEngine` becomes ("eager", "/home/me/mine.py:MyEngine@0f3a5c7e9b1d")."""
+    items = parse_list(context, parameter, value)
+    return tuple(_own_engine(item, parameter.opts[0]) or item for item in items)
+
+
 def parse_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
     """`64,128` becomes (64, 128)."""
     items = parse_list(context, parameter, value)
@@ -191,7 +212,8 @@ _OWN: dict[str, dict[str, Any]] = {
     "folder": {"flag": "--data", "metavar": "DIR", "type": UsablePath()},
     "hidden": {"callback": parse_sizes, "metavar": "SIZES"},
     "learning_rate": {"flag": "--lr", "default": None},
-    "engine": {"type": click.Choice((AUTO, *ENGINES))},
+    "engine": {"type": EngineName((AUTO, *ENGINES))},
+    "engines": {"also": ("--engine",), "callback": parse_engines},
     "recipe": {"type": click.Choice(tuple(RECIPES))},
     "modes": {"flag": "--mode"},
     "time_limit_s": {"flag": "--time-limit", "metavar": "SECONDS"},

@@ -22,6 +22,7 @@ from accelmnist.cli.ranks import (
 from accelmnist.cli.run_options import RunOptions, config_options, result_options, run_config, run_options
 from accelmnist.cli.shell import CHECK_FAILED, PictureDrawing, Shell, StopOnInterrupt, open_shell, seconds_since_start
 from accelmnist.core.config import AUTO, check_shares
+from accelmnist.core.engine_file import EngineFile
 from accelmnist.core.errors import ConfigError, StoppedError
 from accelmnist.core.files import encode, require_new
 from accelmnist.device.ranks import Place, Ranks
@@ -131,14 +132,15 @@ def _new(shell: Shell, options: RunOptions, config: RunConfig, ranks: Ranks | No
     ranks = ranks or _alone_exactly(config)
     if ranks is not None:
         config, why_threads = config_of_rank(config, ranks, is_shared=options.trials == 1)
-    if not is_known_without_torch(config.execution.device):
+    is_own = EngineFile.of(config.execution.engine) is not None  # and may well import torch
+    if is_own or not is_known_without_torch(config.execution.device):
         load = load_in_background(config.data, seed=config.training.seed)  # while torch is loaded
         if config.recipe is None:
             shell.helper.begin()
         import_s = load_torch()
     request = RunRequest(config=config, ranks=ranks, import_s=import_s, load=load, since_start=seconds_since_start)
     setup = choose_setup(config, why_threads=why_threads)
-    shell.take_folder(f"{setup.config.execution.device.replace(':', '')}-{setup.engine.name}")
+    shell.take_folder(f"{setup.config.execution.device.replace(':', '')}-{setup.engine.label}")
     if ranks is not None and options.trials == 1:
         remember(shell.folder)
         ranks.tell(_Start(setup.config))

@@ -71,7 +71,7 @@ execution_options = under(
     options_of(
         ExecutionConfig,
         device="auto, cpu, cuda, cuda:N or mps.",
-        engine="How the steps are run; auto is the fastest here.",
+        engine="How the steps are run; auto is the fastest here, FILE.py:CLASS one's own.",
     ),
     option("--compile", "compile_step", is_flag=True, help="The same as --engine compiled."),
     options_of(ExecutionConfig, precision="Of the arithmetic."),

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
+from accelmnist.core.engine_file import EngineFile
 from accelmnist.core.errors import ConfigError
 
 IMAGE_SIDE = 28
@@ -166,7 +167,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionConfig:
-    """Where and by which way of running; `auto` is resolved, with its reason, before the run starts."""
+    """Where and by which way of running; `auto` is resolved, with its reason, before the run starts.
+
+    `engine` is one of ours, or one in a file of one's own: see `engine_file`.
+    """
 
     device: str = AUTO
     engine: str = AUTO
@@ -176,7 +180,9 @@ class ExecutionConfig:
     reduction: Reduction = "sum"
 
     def __post_init__(self) -> None:
-        _require_choice(self.engine, (AUTO, *ENGINES), "--engine")
+        known = self.engine in (AUTO, *ENGINES) or EngineFile.of(self.engine) is not None
+        ours = ", ".join((AUTO, *ENGINES))
+        _require(known, "--engine", f"{self.engine!r} is not known", f"Choose one of {ours}, or give FILE.py:CLASS")
         _require_choice(self.precision, PRECISIONS, "--precision")
         threads_hold = self.threads is None or 1 <= self.threads <= 4096
         _require(threads_hold, "--threads", f"{self.threads} is out of range", "Give 1 or more")

@@ -45,6 +45,14 @@ class DeviceError(AccelmnistError):
     """A device, an engine or a precision is not available on this machine, or the device is out of memory."""
 
 
+class EngineError(DeviceError):
+    """An engine in a file of its user's doesn't import, raised something, or broke the contract of engines."""
+
+
+class UnsupportedError(DeviceError):
+    """An engine says that it can't do what was asked for."""
+
+
 class RankError(AccelmnistError):
     """Another rank of the program failed or is lost; `told_here` says whether this one is to say so."""
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import accelmnist
 from accelmnist.core.config import AUTO, ENGINES, ModelConfig, Optimizer, Precision, RunConfig, steps_per_epoch
+from accelmnist.core.engine_file import EngineFile, label_of
 from accelmnist.core.errors import AccelmnistError, ConfigError, DeviceError
 from accelmnist.core.files import SCHEMA_VERSION, cache_folder, load, save, sole_writer
 from accelmnist.device import Device, cpu_instructions, processor, threads_in_force, torch_version
@@ -37,15 +38,25 @@ _MOST_ENTRIES = 2000
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """The engine that will run, and why this one."""
+    """The engine that will run, by its name in a configuration, and why this one."""
 
     name: str
     engine: type[Engine]
     reason: str
 
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return label_of(self.name)
+
 
 def engine_class(name: str) -> type[Engine]:
-    """The engine in `accelmnist/engines/<name>.py`."""
+    """The engine in `accelmnist/engines/<name>.py`, or in a user's file; raises EngineError for a bad one."""
+    file = EngineFile.of(name)
+    if file is not None:
+        from accelmnist.engines.own.loading import own_engine
+
+        return own_engine(file)
     engine: type[Engine] = import_module(f"accelmnist.engines.{name}").ENGINE
     return engine
 
@@ -64,7 +75,7 @@ def choose_engine(config: RunConfig, device: Device) -> EngineChoice:
         return EngineChoice(asked, chosen, f"asked for: {chosen.summary}")
     work = [name for name in ENGINES if engine_class(name).unsupported(config, device) is None]
     raise DeviceError(
-        f"--engine {asked} can't run this on {device}: {refusal}", remedy=f"Choose one of {', '.join(work)}"
+        f"--engine {label_of(asked)} can't run this on {device}: {refusal}", remedy=f"Choose one of {', '.join(work)}"
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.core.config import Precision, RunConfig
+from accelmnist.core.engine_file import EngineFile
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.device import KINDS, Device
 from accelmnist.engines.plan import Epoch, Floats, HostEpoch, Share, initial_parameters
@@ -151,9 +152,10 @@ class Runner:
 class Engine(ABC):
     """One way of running the steps of an epoch. It is never made: what an engine keeps, its runner has."""
 
-    summary: ClassVar[str]  # for people: what it does, in a phrase
+    summary: ClassVar[str] = "an engine of one's own"  # for people: what it does, in a phrase
     kinds: ClassVar[tuple[str, ...]] = KINDS  # of device on which it can run at all, whatever is installed
     compiles_on: ClassVar[tuple[str, ...]] = ()  # kinds on which `prepare` takes so long that people should be told
+    own_file: ClassVar[EngineFile | None] = None  # where it is, if it isn't ours
     runs_python: ClassVar[bool] = True  # whether a step runs the network's Python after `prepare`: see `python_watch`
 
     @classmethod
@@ -172,7 +174,8 @@ class Engine(ABC):
     @classmethod
     def why_alone(cls, device: Device) -> str | None:  # noqa: ARG003 - most can on every device that they run on
         """Why several ranks can't share its batches on `device`, or None when they can."""
-        return None
+        is_own = cls.prepare_shared.__func__ is not Engine.prepare_shared.__func__  # type: ignore[attr-defined]
+        return None if is_own else "it has no prepare_shared, and trains alone"
 
     @classmethod
     def prepare_shared(cls, job: Job, sample: HostEpoch) -> Runner:

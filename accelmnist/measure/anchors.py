@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from accelmnist.core.config import AUTO, CLASSES, INPUTS, RunConfig
+from accelmnist.core.engine_file import label_of
 from accelmnist.core.records import Check
 from accelmnist.data.types import ImageSet
 from accelmnist.device import matmul_precision
@@ -34,6 +35,7 @@ Weights = list[torch.Tensor]
 
 _SHARE_OF_STEP = 0.25
 _TIMES_APART = 4
+_HELD_STEPS = 64
 
 
 def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, judged: Floats | None) -> Anchor:
@@ -81,17 +83,21 @@ def _audit(
 ) -> tuple[list[Check], Weights, Floats]:
     """The first `steps` once more, the first two and the last replayed by the independent witness in float64.
 
-    With its checks come the weights at the end and all losses.
+    A call in their middle, as long as a timed one or of 64 steps, is held against its steps one by one: two ways that
+    leave out steps of long calls would have no right end, and the limit follows from what they are apart. With its
+    checks come the weights at the end and all losses.
     """
     _begin(timed, config)
     audit, runner, whole, losses = Audit(config, images, 1, brief=True), timed.runner, len(plan), []
     last = (steps - 1) % whole
-    audit.steps, audit.calls = frozenset([0, 1, last]), []
+    held = min(steps, whole, _HELD_STEPS)
+    start = (min(steps, whole) - held) // 2  # the same for all ranks
+    audit.steps, audit.calls = frozenset([0, 1, last]), [range(start, start + held)] if held > 1 else []
     with matmul_precision(timed.device, config.execution.precision):
         for begin in range(0, steps, whole):
             part = runner.upload(plan[: steps - begin])
             losses.append(audit.watch(0, EpochSteps(runner, timed.job, part, Stopwatch(timed.device))))
-            audit.steps = frozenset([last])  # when it goes round
+            audit.steps, audit.calls = frozenset([last]), []  # when it goes round
     checks = [replace(check, name=f"{check.name}, timed") for check in audit.step_checks()]
     return checks, [weight.clone() for weight in timed.weights], np.concatenate(losses)
 
@@ -149,7 +155,8 @@ def _check_compile(seconds: float, seen_s: tuple[float, float]) -> Check:
 
 def _is_of(config: RunConfig, case: Case) -> bool:
     training, execution = config.training, config.execution
-    theirs = (config.model.hidden, training.batch_size, training.optimizer, execution.engine, execution.precision)
+    asked = label_of(execution.engine)
+    theirs = (config.model.hidden, training.batch_size, training.optimizer, asked, execution.precision)
     engine = AUTO if case.engine == case.side else case.engine  # a program of another kind has none of ours
     return theirs == (case.hidden, case.batch_size, case.optimizer, engine, case.precision)
 

@@ -166,9 +166,12 @@ class _Rounds:
             del samplers[key]
             if isinstance(key, Case):
                 del self.warm[key]
-        for case, prepared in self.warm.items():
+        for case, prepared in list(self.warm.items()):
             writer.update(case, latency=prepared.latency, joules_per_image=prepared.joules_per_image)
-            self._audit(case, prepared)
+            with self.session.attempt(case):
+                self._audit(case, prepared)
+                continue
+            del samplers[case], self.warm[case]
         self.count += 1
         self.session.save()
         self.session.observer.round_done(writer.record)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from accelmnist.core.config import AUTO, ExecutionConfig, RunConfig, check_fits
-from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
+from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError, EngineError
 from accelmnist.core.records import Check, Verdict
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DeviceSet, upload
@@ -81,7 +81,7 @@ class CaseBuilder:
         return device
 
     def refusal(self, case: Case) -> str | None:
-        """Why `case` can't run here, or None: what is known before anything is made."""
+        """Why `case` can't run here, or None: what is known before anything is made; EngineError of a user's engine."""
         try:
             device = self.device(case)
             config = run_config(case, self.config)
@@ -100,7 +100,9 @@ class CaseBuilder:
         """The case of an inference by `model`, prepared; raises DeviceError if that fails."""
         device = self.device(case)
         with memory_errors(device, REMEDY):
-            return TimedInference(case, device, model, self.images(self._classified(case), device).images)
+            engine = engine_class(self.config.engine_of(case))
+            images = self.images(self._classified(case), device).images
+            return TimedInference(case, device, model, images, engine=engine)
 
     def training(self, case: Case, config: RunConfig, ranks: Ranks | None, *, epochs: int = 1) -> TimedTraining:
         """A training of `config`, prepared, of which `ranks` share every batch; raises DeviceError if that fails.
@@ -218,7 +220,7 @@ class CaseBuilder:
 def refusal_of(config: RunConfig, device: Device, training_images: int) -> str | None:
     """Why `config` can't run on `device` with so many training images, or None: known before anything is made.
 
-    The engine `auto` is whoever's: only the rest is looked at.
+    Raises EngineError for an engine in a user's file that can't be had. The engine `auto` is whoever's: only the rest is looked at.
     """
     try:
         check_fits(config, training_images=training_images)

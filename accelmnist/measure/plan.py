@@ -30,6 +30,7 @@ from accelmnist.core.config import (
     RunConfig,
     TrainingConfig,
 )
+from accelmnist.core.engine_file import EngineFile, label_of
 from accelmnist.core.errors import ConfigError
 
 Mode = Literal["training", "inference"]
@@ -49,6 +50,7 @@ BASELINE_ENGINE, BASELINE_PRECISION = "eager", "fp32"
 class Case:
     """One combination that is measured; `optimizer` is None for inference, `threads` None leaves torch's choice.
 
+    `engine` is its name for people, which of one in a user's file is not all of its name: `BenchConfig.engine_of`.
     `side` names the other program that it is measured by, None if it is this one; a program with no engines of ours has
     its own name for an engine.
     """
@@ -211,7 +213,7 @@ class BenchConfig:
         target_holds = target is None or 0 < target < 1
         _require(target_holds, "--target-accuracy", f"{target} is not between 0 and 1", "Give one such as 0.98")
         for part in () if self.baseline is None else self.baseline.split("/"):
-            known = part in (*ENGINES, *PRECISIONS) or _DEVICE.fullmatch(part) is not None
+            known = part in (*ENGINES, *map(label_of, self.engines), *PRECISIONS) or _DEVICE.fullmatch(part) is not None
             what = f"{part!r} names neither an engine, a precision nor a device"
             _require(known, "--baseline", what, "Give one such as compiled, or cuda:0/eager/bf16")
         _require_ranks(self)
@@ -223,6 +225,12 @@ class BenchConfig:
     def plan(self) -> EffortPlan:
         """The effort's plan."""
         return PLANS[self.effort]
+
+    def engine_of(self, case: Case) -> str:
+        """The engine of `case` as a configuration names it: a case has its name for people, or another program's."""
+        if case.engine == case.side:
+            return AUTO
+        return next((engine for engine in self.engines if label_of(engine) == case.engine), case.engine)
 
     @property
     def rank_counts(self) -> tuple[int, ...]:
@@ -286,8 +294,9 @@ def _require_beside(config: BenchConfig) -> None:
 
 
 def _require_lists(config: BenchConfig) -> None:
+    engines, files = tuple(map(label_of, config.engines)), filter(EngineFile.of, config.engines)
     known = (
-        ("--engines", config.engines, ENGINES),
+        ("--engines", engines, (*ENGINES, *map(label_of, files))),
         ("--precisions", config.precisions, PRECISIONS),
         ("--optimizers", config.optimizers, OPTIMIZERS),
         ("--mode", config.modes, MODES),
@@ -323,7 +332,7 @@ def expand(
         optimizers: tuple[Optimizer | None, ...] = config.optimizers if mode == "training" else (None,)
         own_sizes = plan.training_batch_sizes if mode == "training" else plan.inference_batch_sizes
         own_sizes = RANK_BATCH_SIZES if config.ranks else own_sizes
-        engines = config.engines or tuple(name for name in ENGINES if runs_on(name, kind))
+        engines = tuple(map(label_of, config.engines)) or tuple(name for name in ENGINES if runs_on(name, kind))
         # A GPU's work depends little on the CPU's threads: the list is the CPU's.
         threads: tuple[int | None, ...] = (config.threads if device == "cpu" else ()) or (None,)
         case = partial(Case, mode=mode, device=device, hidden=hidden)
@@ -355,10 +364,7 @@ def run_config(case: Case, config: BenchConfig, *, seed: int = 0) -> RunConfig:
         model=replace(base.model, hidden=case.hidden),
         training=training,
         execution=ExecutionConfig(
-            device=case.device,
-            engine=AUTO if case.engine == case.side else case.engine,
-            precision=case.precision,
-            threads=case.threads,
+            device=case.device, engine=config.engine_of(case), precision=case.precision, threads=case.threads
         ),
         recipe=config.recipe,
     )

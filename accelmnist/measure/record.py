@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelmnist.core.config import ENGINES
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, RankFigures, Status, Verdict
@@ -215,6 +216,11 @@ class CaseResult(Case):
     def is_wrong(self) -> bool:
         """Whether a check of the result failed."""
         return self.verdict is not None and not self.verdict.passed
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it failed by an engine in a user's own file, which was asked for by name."""
+        return self.status == "failed" and self.engine not in ENGINES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -293,7 +293,7 @@ class _Scaling:
         """Why the row can't run here; the same on every rank."""
         case, reason = row.trained, self.session.builder.refusal(row.trained)
         if reason is None and row.form in ("strong", "weak", "compute"):
-            reason = engine_class(case.engine).why_alone(self.device)
+            reason = engine_class(self.session.config.engine_of(case)).why_alone(self.device)
             try:
                 check_shares(case.batch_size, ranks=row.ranks)
             except AccelmnistError as error:

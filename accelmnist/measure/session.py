@@ -12,7 +12,9 @@ from pathlib import Path
 
 import torch
 
-from accelmnist.core.errors import AccelmnistError, DeviceError, OutputError
+from accelmnist.core.config import ENGINES
+from accelmnist.core.engine_file import EngineFile
+from accelmnist.core.errors import AccelmnistError, DeviceError, EngineError, OutputError, UnsupportedError
 from accelmnist.core.records import Status
 from accelmnist.device import (
     Device,
@@ -26,6 +28,7 @@ from accelmnist.device import (
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import BenchmarkSetting, Speed, engine_class, keep_speeds, machine_name
+from accelmnist.engines.own.faults import engine_errors
 from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.machine import PeakMemory
@@ -134,16 +137,23 @@ class Session:
     def runnable(self) -> list[Case]:
         """The open cases that can run here; the others get their reason."""
         open_cases = [case for case, result in self.writer.results.items() if result.status != "done"]
-        refusals = {case: self.builder.refusal(case) for case in open_cases}
-        for case, reason in refusals.items():
-            if reason is not None:
+        runnable = []
+        for case in open_cases:
+            try:
+                reason = self.builder.refusal(case)
+            except EngineError as error:
+                self.writer.failed(case, str(error))
+                continue
+            if reason is None:
+                runnable.append(case)
+            else:
                 self.writer.update(case, status="skipped", skipped=reason)
-        return [case for case in open_cases if refusals[case] is None]
+        return runnable
 
     def compiles(self, case: Case) -> bool:
         """Whether the case's engine compiles."""
         is_ours = case.engine != case.side
-        return is_ours and case.device.partition(":")[0] in engine_class(case.engine).compiles_on
+        return is_ours and case.device.partition(":")[0] in engine_class(self.config.engine_of(case)).compiles_on
 
     @property
     def devices(self) -> dict[str, Device]:
@@ -156,8 +166,10 @@ class Session:
         set_threads(case.threads or self.threads)
         try:
             device = self.builder.device(case)
-            with memory_errors(device, REMEDY):
+            with memory_errors(device, REMEDY), engine_errors(EngineFile.of(self.config.engine_of(case))):
                 yield device
+        except UnsupportedError as error:
+            self.writer.update(case, status="skipped", skipped=error.message)
         except DeviceError as error:
             self.writer.failed(case, str(error))
 
@@ -243,6 +255,7 @@ def speeds_of(record: BenchRecord, devices: Mapping[str, Device], *, threads: in
             measured=record.created[:10],
         )
         for result in record.cases
+        if result.engine in ENGINES  # one in a file of the user's is another with every change of it
         if result.optimizer is not None and result.device in devices and result.side is None
         if result.verdict is not None and result.verdict.passed
         if result.images_per_s is not None and len(result.images_per_s.samples) >= FEWEST_SAMPLES

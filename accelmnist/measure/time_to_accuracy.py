@@ -153,7 +153,7 @@ def _train(session: Session, case: Case, seed: int, target: float) -> bool:
     started = budget.elapsed_s
     with session.attempt(case) as device:
         config = run_config(case, session.config, seed=seed)
-        trained = train_to_target(config, device, case.engine, target)
+        trained = train_to_target(config, device, config.execution.engine, target)
         budget.learn(case, budget.elapsed_s - started)
         verdict = session.writer.results[case].verdict
         if verdict is not None:

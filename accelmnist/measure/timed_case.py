@@ -35,7 +35,7 @@ import numpy as np
 import torch
 
 from accelmnist.core.config import RunConfig
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, UnsupportedError
 from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet
 from accelmnist.device import (
@@ -52,6 +52,7 @@ from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Engine, Job
 from accelmnist.engines.model import MLP
+from accelmnist.engines.own.faults import engine_errors
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
 from accelmnist.engines.python_watch import PythonWatch
 from accelmnist.measure.audit import Anchor, Region, Told, audit, check_latency, observe
@@ -67,6 +68,7 @@ _MOST_STEPS = 1 << 20
 _STEADY = 0.05  # relative spread of the last three warm-ups
 _MOST_WARM_UPS = 8
 _EMPTY_SLICES = 20
+_MOST_SET_BACK_S, _MOST_SET_BACK = 10.0, 10.0  # seconds, and share of the timed ones; the largest network takes one
 REMEDY = "Try a smaller batch size or network, or another device"
 _LATENCY_CALLS = 16  # a slice
 _TICK_S = 2 * time.get_clock_info("monotonic").resolution
@@ -140,6 +142,7 @@ class TimedCase(ABC):
         self.anchor: Anchor | None = None
         self.regions: list[Region] = []
         self.threads = threads_in_force(None)
+        self._set_back_s = self._timed_s = 0.0  # of all regions
         self.begin: Callable[[], object] = lambda: None  # called before the clock starts
         self.agree: Callable[[float], float] = lambda seconds: seconds  # what counts as the seconds of a region
 
@@ -169,11 +172,18 @@ class TimedCase(ABC):
 
     def time(self, steps: int) -> float:
         """Seconds of `steps` steps from the start, after one that isn't timed if there are several."""
+        began = time.perf_counter()
         self.restore()
         with matmul_precision(self.device, self.case.precision):
             if self.warms_up(steps):
                 self.run(1)
-            return self.agree(self._observed(lambda: seconds_of(lambda: self.run(steps), self.device)))
+            self._set_back_s += time.perf_counter() - began
+            seconds = self.agree(self._observed(lambda: seconds_of(lambda: self.run(steps), self.device)))
+        self._timed_s += seconds
+        if self._set_back_s > _MOST_SET_BACK_S + _MOST_SET_BACK * self._timed_s:
+            told = f"{self._set_back_s:.0f} s passed before regions of {self._timed_s:.2g} s"
+            raise DeviceError(f"{told}: its steps run while the clock stands still")
+        return seconds
 
     def _observed(self, clock: Callable[[], float]) -> float:
         """The seconds by `clock`; what is seen of them from outside is kept."""
@@ -263,7 +273,7 @@ class TimedTraining(TimedCase):
     ) -> None:
         super().__init__(case, device)
         self.job = Job(config, device, data, ranks=ranks)
-        engine = engine_class(case.engine)
+        engine = engine_class(config.execution.engine)
         self.watches_processor = self.job.share is None  # or the threads that sum are not the engine's
         self._given = 0
         runner = prepare(engine, self.job)
@@ -348,14 +358,16 @@ class TimedTraining(TimedCase):
 class TimedInference(TimedCase):
     """Calls of an engine's classifier on `images`, uint8 (n, 784) on the device, in batches that go round and round."""
 
-    def __init__(self, case: Case, device: Device, model: MLP, images: torch.Tensor) -> None:
+    def __init__(
+        self, case: Case, device: Device, model: MLP, images: torch.Tensor, *, engine: type[Engine] | None = None
+    ) -> None:
         super().__init__(case, device)
         if case.batch_size > len(images):
-            raise DeviceError(f"a batch of {case.batch_size} is larger than the {len(images)} images there are")
-        self.engine = engine_class(case.engine)
+            raise UnsupportedError(f"a batch of {case.batch_size} is larger than the {len(images)} images there are")
+        self.engine = engine or engine_class(case.engine)
         classifier = self.engine.classifier(model, device, case.precision)
         if classifier is None:
-            raise DeviceError(f"engine {case.engine} has no way of its own to classify; it only trains")
+            raise UnsupportedError(f"engine {case.engine} has no way of its own to classify; it only trains")
         self.classify = classifier
         whole = len(images) // case.batch_size
         self._batches = torch.split(images[: whole * case.batch_size], case.batch_size)
@@ -446,7 +458,8 @@ class WarmCase:
         timed = self.timed
         if not timed.is_remote:
             set_threads(self._threads)
-        with memory_errors(timed.device, REMEDY), CompileWatch() as watch:
+        own_file = timed.engine.own_file if timed.engine is not None else None
+        with memory_errors(timed.device, REMEDY), engine_errors(own_file), CompileWatch() as watch:
             self._energy.begin()
             speed = timed.sample()
             joules = self._energy.end()

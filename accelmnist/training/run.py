@@ -33,6 +33,7 @@ from accelmnist.device import (
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.loading import load_torch
 from accelmnist.engines.choose import EngineChoice, choose_engine
+from accelmnist.engines.own.faults import engine_errors
 from accelmnist.training.loop import Stopwatch
 from accelmnist.training.reference.scores import Oracle, score_here
 
@@ -72,7 +73,7 @@ def choose_setup(config: RunConfig, *, resumed_after: int | None = None, why_thr
     choices: tuple[Choice, ...] = (
         *_recipe_choice(config),
         Choice(what="device", value=f"{device} ({device.hardware})", reason=device.reason),
-        Choice(what="engine", value=engine.name, reason=engine.reason),
+        Choice(what="engine", value=engine.label, reason=engine.reason),
         Choice(what="precision", value=config.execution.precision, reason=precision.reason),
         Choice(what="threads", value=str(threads), reason=asked),
         *_ranks_choice(config),
@@ -88,7 +89,7 @@ def _require_shared(execution: ExecutionConfig, choice: EngineChoice, device: De
     alone = choice.engine.why_alone(device)
     if alone is not None and (execution.ranks > 1 or execution.reduction == "exact"):
         raise DeviceError(
-            f"--engine {choice.name} with {execution.ranks} ranks: {alone}", remedy="Choose another engine"
+            f"--engine {choice.label} with {execution.ranks} ranks: {alone}", remedy="Choose another engine"
         )
 
 
@@ -235,7 +236,8 @@ class Run:
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Within: whatever ends the run early, the record is saved with its status first."""
-        with record_early_exit(self._end_early), memory_errors(self.setup.device, _REMEDY):
+        own_file = self.setup.engine.engine.own_file
+        with record_early_exit(self._end_early), memory_errors(self.setup.device, _REMEDY), engine_errors(own_file):
             yield
 
     def _end_early(self, status: Status, message: str) -> None:

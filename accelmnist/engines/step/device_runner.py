@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -101,7 +102,17 @@ def upload_epoch(epoch: HostEpoch, device: Device) -> DeviceEpoch:
     return epoch.map(lambda part: torch.from_numpy(part).to(device.torch_device))
 
 
-def device_runner(train_epoch: Callable[[DeviceEpoch], Tensor], kept: StepState, device: Device) -> Runner:
+class KeepsState(Protocol):
+    """What gives a state and takes one: a `StepState`."""
+
+    def state(self) -> State:
+        """As a `Runner` gives it."""
+
+    def load_state(self, state: State) -> None:
+        """As a `Runner` takes it."""
+
+
+def device_runner(train_epoch: Callable[[DeviceEpoch], Tensor], kept: KeepsState, device: Device) -> Runner:
     """The runner whose epochs are `train_epoch`'s, of plans on `device`, and whose state is `kept`."""
     upload = partial(upload_epoch, device=device)
     return Runner(train_epoch, kept.state, kept.load_state, upload, download=lambda losses: losses.cpu().numpy())

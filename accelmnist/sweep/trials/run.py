@@ -25,6 +25,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from accelmnist.core.config import AUTO, EVERY_STEP, RunConfig
+from accelmnist.core.engine_file import label_of
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.records import Check, Choice, SeedSpread, TrialFigures, TrialsSummary
 from accelmnist.data.types import upload
@@ -74,7 +75,7 @@ def execute_trials(
     engine, is_shared = request.config.execution.engine, ranks is not None
     if setup.device.kind != "cpu" and engine != AUTO and is_together(request.config, setup.device, is_shared=is_shared):
         raise ConfigError(
-            f"--engine {engine} has no effect with --trials on {setup.device}: one graph trains all seeds",
+            f"--engine {label_of(engine)} has no effect with --trials on {setup.device}: one graph trains all seeds",
             remedy="Leave out --engine, or --trials",
         )
     trials = [_trial(setup.config, place) for place in range(count)]

@@ -25,6 +25,7 @@ from threading import Event
 import torch
 
 from accelmnist.core.config import RunConfig, check_fits
+from accelmnist.core.engine_file import label_of
 from accelmnist.core.records import EpochFigures
 from accelmnist.data.types import ImageSet, upload
 from accelmnist.device import Device, free_memory_bytes
@@ -109,7 +110,7 @@ def way_of(config: RunConfig, device: Device, *, count: int, ranks: int = 1) -> 
     each = f" on each of {ranks} ranks" if ranks > 1 else ""
     if not is_together(config, device, is_shared=ranks > 1):
         why = "each takes its device" if ranks > 1 else "each has images of its own"
-        why = f"{config.execution.engine} takes all threads" if device.kind == "cpu" else why
+        why = f"{label_of(config.execution.engine)} takes all threads" if device.kind == "cpu" else why
         return f"one after the other{each}: {why}"
     if device.kind != "cpu":
         return "as one graph: batched products, rates and orders of their own"
