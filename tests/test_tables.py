@@ -146,7 +146,7 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
     (tables.README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.training_part(
         load_bench(RESULTS / "bench-cpu")
     ),
-    (tables.README, f"{tables.COMMAND} verdict results/readme"): lambda: tables.verdict_part(
+    (tables.RESULTS_README, f"{tables.COMMAND} verdict results/readme"): lambda: tables.verdict_part(
         load_record(RESULTS / "readme")
     ),
     (tables.README, "python -m bench.peers"): lambda: start_sentence(peers().starts),

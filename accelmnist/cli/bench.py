@@ -31,6 +31,7 @@ from accelmnist.cli.options import (
 from accelmnist.cli.ranks import device_of_rank, with_ranks
 from accelmnist.cli.shell import CHECK_FAILED, Shell, open_shell, seconds_since_start
 from accelmnist.core.config import AUTO, ENGINES, OPTIMIZERS, PRECISIONS, RECIPES, DataConfig
+from accelmnist.core.engine_file import EngineFile
 from accelmnist.core.errors import ConfigError, DeviceError, OutputError
 from accelmnist.core.files import make_folder
 from accelmnist.device.loading import prepare_for_torch, usable_cores
@@ -162,6 +163,8 @@ def _bench(options: _Options, config: BenchConfig | None, ranks: Ranks | None) -
 
         shell.take_folder("bench", is_part=options.part)
         record = new_record(config) if config else shell.unfinished(load_bench)
+        for file in filter(None, map(EngineFile.of, record.config.engines)):
+            file.read()  # to go on by another engine would be told as one
         if record.scaling is not None:
             raise ConfigError("--resume: a benchmark of ranks can't go on", remedy="Start a new one")
         record = _Benchmark(shell, options, record).run()

@@ -5,7 +5,22 @@ of itself what it can't do; for that its file is imported, so it imports no torc
 the same order every engine follows the eager float32 reference on the CPU within a stated tolerance; one parametrised
 test holds all of them to that.
 
-A new engine is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsClass`.
+A new engine of ours is one file in `accelmnist/engines/`, which ends in `ENGINE = ItsClass`. One of your own is a class
+in any file, `--engine FILE.py:CLASS`, and needs but two class methods, `unsupported` and `prepare`:
+
+- `prepare` gets `job`: `job.model`, the network, whose parameters you change in place; `job.data`, all images uint8
+  (n, 784) and labels int64 (n,) on the device; `job.config`, what is asked for; `job.device`.
+- Its `train_epoch` gets the plan of some steps on the device. Step by step `plan.steps()` gives the batch's numbers of
+  images (batch,), the learning rate and the dropout's seed, scalars. A step trains on pixels over 255 and the mean loss
+  of the batch: `cross_entropy` with `label_smoothing` for softmax, else see `model.image_losses`. It returns a new
+  tensor, (steps,) float32 on the device: the loss of each step before its update.
+- The update is that of `torch.optim`'s SGD, Adam or AdamW, with `weight_decay`, `momentum` and `nesterov`. It keeps the
+  `SLOTS` of `step.rules` for each parameter, and Adam's `scalar/count` the number of updates: `StepState.fresh(job)`
+  makes them all, and `device_runner(train_epoch, kept, job.device)`, both of `step.device_runner`, makes the runner.
+- What it can't do (dropout, 16 bits, another optimizer), `unsupported` has to say in a phrase.
+
+Ours takes plan and losses to and from the device, and all work belongs into the call that is given it: what is put
+off is not there when weights and state are looked at. README.md has an example.
 """
 
 from __future__ import annotations

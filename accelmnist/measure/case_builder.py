@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from accelmnist.core.config import AUTO, ExecutionConfig, RunConfig, check_fits
-from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError, EngineError
+from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.core.records import Check, Verdict
 from accelmnist.data.mnist import load_dataset
 from accelmnist.data.types import DeviceSet, upload
@@ -220,7 +220,8 @@ class CaseBuilder:
 def refusal_of(config: RunConfig, device: Device, training_images: int) -> str | None:
     """Why `config` can't run on `device` with so many training images, or None: known before anything is made.
 
-    Raises EngineError for an engine in a user's file that can't be had. The engine `auto` is whoever's: only the rest is looked at.
+    Raises EngineError for an engine in a user's file that can't be had. The engine `auto` is whoever's: only the rest is
+    looked at.
     """
     try:
         check_fits(config, training_images=training_images)

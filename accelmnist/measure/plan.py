@@ -309,7 +309,9 @@ def _require_lists(config: BenchConfig) -> None:
     lists |= {"--hidden": config.hidden, "--threads": config.threads, "--ranks": config.ranks}
     for option, given in lists.items():
         twice = next((value for value in given if given.count(value) > 1), None)
-        _require(twice is None, option, f"{twice} is given twice", "Give each once")
+        is_file = option == "--engines" and twice not in ENGINES
+        remedy = "Give each once" + (": file and class tell two apart, so rename one" if is_file else "")
+        _require(twice is None, option, f"{twice} is given twice", remedy)
         empty = not given and option in ("--devices", "--mode", "--hidden", "--optimizers")
         _require(not empty, option, "the list is empty", "Give at least one, or leave the option out")
     _require(all(size >= 1 for size in config.batch_sizes), "--batch-sizes", "a size is below 1", "Give 1 or more")

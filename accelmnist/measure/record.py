@@ -220,7 +220,7 @@ class CaseResult(Case):
     @property
     def is_broken(self) -> bool:
         """Whether it failed by an engine in a user's own file, which was asked for by name."""
-        return self.status == "failed" and self.engine not in ENGINES
+        return self.status == "failed" and self.engine not in (*ENGINES, self.side)
 
 
 @dataclass(frozen=True, kw_only=True)

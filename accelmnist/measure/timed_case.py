@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from accelmnist.core.config import RunConfig
+from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.core.errors import DeviceError, UnsupportedError
 from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet
@@ -52,7 +52,7 @@ from accelmnist.engines.choose import engine_class
 from accelmnist.engines.compilation import Compilations, CompileWatch
 from accelmnist.engines.contract import Engine, Job
 from accelmnist.engines.model import MLP
-from accelmnist.engines.own.faults import engine_errors
+from accelmnist.engines.own.faults import described, engine_errors
 from accelmnist.engines.plan import Epoch, Floats, TrainingPlan
 from accelmnist.engines.python_watch import PythonWatch
 from accelmnist.measure.audit import Anchor, Region, Told, audit, check_latency, observe
@@ -379,6 +379,11 @@ class TimedInference(TimedCase):
         with matmul_precision(device, case.precision):
             first = seconds_of(self._call, device)
             again = seconds_of(self._call, device)
+        logits, due = self._last[0], (case.batch_size, CLASSES)
+        if getattr(logits, "shape", None) != due:
+            raise DeviceError(
+                f"engine {case.engine} classified a batch as {described(logits)}, and not as logits {due}"
+            )
         compiles = device.kind in self.engine.compiles_on
         self.compile_s = max(first - again, 0.0) if compiles else None
 

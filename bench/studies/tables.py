@@ -13,7 +13,7 @@
 
 `bench` writes the whole benchmark into `bench.md` beside its record, all tables and pictures into results/README.md,
 and the table of training into README.md. `ranks` writes one of several ranks into `ranks.md`, its answer and the table
-of strong scaling into results/README.md. `verdict` writes the checks of a finished run into README.md. `benchmarks`
+of strong scaling into results/README.md, and so does `verdict` the checks of a finished run. `benchmarks`
 writes the pairs into results/README.md and everything into results/benchmarks.md; the pairs come first, since a ratio
 taken in turn in one run says more than two medians. pytest's JSON names the machine that made it, so only what the
 tables are made from is kept of it, beside them.
@@ -106,7 +106,7 @@ def write_ranks(folder: Path) -> None:
 
 
 def verdict_part(record: RunRecord) -> str:
-    """The part of README.md on the verdict: every check of a run with its value, its limit and the reason for it."""
+    """The part of results/README.md on the verdict: every check of a run with its value, its limit and the reason."""
     assert record.verdict is not None
     verdict = record.verdict
     heads = "| check | found | allowed | what it is, and why so much is allowed |\n| --- | ---: | ---: | --- |"
@@ -134,7 +134,7 @@ def _figure(value: float | None) -> str:
 def write_verdict(folder: Path) -> None:
     """Write the part on the verdict of the run in `folder`."""
     command = f"{COMMAND} verdict {folder.resolve().relative_to(ROOT)}"
-    write_part(command, verdict_part(load_record(folder)), README)
+    write_part(command, verdict_part(load_record(folder)))
 
 
 # --- the suite of pytest-benchmark

@@ -32,7 +32,8 @@ def engine_errors(
     except (Exception, SystemExit) as error:
         if file is None or is_out_of_memory(error):
             raise
-        raise broken(file, (f"its {doing} failed: " if doing else "") + _told(error, file)) from error
+        fault = (f"its {doing} failed: " if doing else "") + _told(error, file)
+        raise broken(file, fault, "Correct it there") from error
 
 
 @contextmanager

@@ -28,12 +28,13 @@ def headline(view: BenchView) -> Headline:
     if message := message_of(view):
         lines.append((message, "unsure" if record.status == "interrupted" else "bad"))
     lines += [(f"wrong: {view.label(result)}: {failures_text(result)}", "bad") for result in view.wrong]
+    lines += [(f"{view.label(result)} {reason_text(result)}", "bad") for result in view.broken]
     lines += beside_lines(view)
     return Headline(word=word, tone=tone, text=extent(view), lines=tuple(lines))
 
 
 def outcome_of(view: BenchView) -> tuple[str, Tone]:
-    """FAIL if a row is wrong or no seed reached the target, PASS if every measured row is right; with its tone.
+    """FAIL if a row is wrong or broken or no seed reached the target, PASS if all measured rows are right; its tone.
 
     The tone is "unsure" if that is no judgement of the results.
     """
@@ -41,8 +42,8 @@ def outcome_of(view: BenchView) -> tuple[str, Tone]:
     timed = [result.time_to_accuracy for result in record.cases if result.time_to_accuracy is not None]
     if record.status == "done" and not view.measured and not view.wrong:
         return _NOTHING, "unsure"
-    is_slower = bool(regressions(record))
-    if view.wrong or is_slower or (timed and not any(times.reached for times in timed)):
+    is_bad = bool(view.wrong or view.broken or regressions(record))
+    if is_bad or (timed and not any(times.reached for times in timed)):
         return "FAIL" if record.status == "done" else f"{record.status.upper()}, FAIL", "bad"
     if record.status != "done":
         return record.status.upper(), "unsure"
@@ -141,6 +142,7 @@ def format_line(record: BenchRecord) -> str:
         return scaling_line(record)
     view = BenchView(record)
     wrong = [f"wrong: {view.label(result)} ({failures_text(result)})" for result in view.wrong]
+    broken = [f"{view.label(result)} {reason_text(result)}" for result in view.broken]
     outcome = f"{outcome_of(view)[0]} {extent(view)}"
-    beside = [line for line, _ in beside_lines(view)]
-    return "; ".join(filter(None, (outcome, message_of(view), *leaders(view), *wrong, *beside, nothing_text(view))))
+    said = (*leaders(view), *wrong, *broken, *(line for line, _ in beside_lines(view)))
+    return "; ".join(filter(None, (outcome, message_of(view), *said, nothing_text(view))))

@@ -166,6 +166,11 @@ class BenchView:
         return tuple(result for result in self.record.cases if result.is_wrong)
 
     @cached_property
+    def broken(self) -> tuple[CaseResult, ...]:
+        """The cases that failed by a user's own engine, but for the wrong ones."""
+        return tuple(result for result in self.record.cases if result.is_broken and not result.is_wrong)
+
+    @cached_property
     def _names(self) -> dict[Mode, Naming]:
         modes = dict.fromkeys(result.mode for result in self.record.cases)
         return {mode: Naming(result for result in self.record.cases if result.mode == mode) for mode in modes}
