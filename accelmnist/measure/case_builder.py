@@ -220,8 +220,7 @@ class CaseBuilder:
 def refusal_of(config: RunConfig, device: Device, training_images: int) -> str | None:
     """Why `config` can't run on `device` with so many training images, or None: known before anything is made.
 
-    Raises EngineError for an engine in a user's file that can't be had. The engine `auto` is whoever's: only the rest is
-    looked at.
+    Raises EngineError for a bad engine in a user's file. The engine `auto` is whoever's: only the rest is looked at.
     """
     try:
         check_fits(config, training_images=training_images)
