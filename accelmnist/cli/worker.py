@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from accelmnist.cli.options import Command
@@ -15,11 +17,14 @@ def worker() -> None:
     input and output.
     """
     from accelmnist.device.loading import load_torch, prepare_for_torch
-    from accelmnist.measure.beside.serving import serve, take_output
+    from accelmnist.measure.beside.serving import serve, serve_by_forks, take_output
 
     answers = take_output()
     prepare_for_torch()
     load_torch()
     from accelmnist.measure.beside.own_worker import OwnWorker
 
-    serve(OwnWorker(), answers)
+    if sys.platform == "linux":  # elsewhere what is loaded can't count on being copied
+        serve_by_forks(OwnWorker, answers)
+    else:
+        serve(OwnWorker(), answers)

@@ -23,7 +23,7 @@ from accelmnist.measure.limits.bound import explain
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Crossover, Round
 from accelmnist.measure.scaling_record import HasSamples
-from accelmnist.measure.statistics.comparison import THRESHOLD, Comparison, compare
+from accelmnist.measure.statistics.comparison import Comparison, compare, compare_processes
 from accelmnist.measure.statistics.controls import medians_by_process
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.measure.statistics.symptoms import RoundLoad, find_symptoms
@@ -46,7 +46,7 @@ def conclude(record: BenchRecord) -> BenchRecord:
         explained = list(with_break_even(explained, images_per_epoch=record.training_images))
     results = {result.case: result for result in explained}
     results = with_ranks(with_speedups(results, record.config.baseline))
-    results = with_sides(results, record.config.beside_threshold)
+    results = with_sides(results, rounds, record.config.beside_threshold)
     cases = tuple(results.values())
     return replace(record, limits=limits, cases=cases, crossovers=find_crossovers(cases))
 
@@ -116,13 +116,32 @@ def with_speedups(results: Results, asked: str | None) -> dict[Case, CaseResult]
     return compared
 
 
-def with_sides(results: Results, threshold: float) -> dict[Case, CaseResult]:
+def with_sides(results: Results, rounds: Mapping[int, Round], threshold: float) -> dict[Case, CaseResult]:
     """Every right case of another side with the speed of this program's case over its own."""
     compared = dict(results)
     for case, result in results.items():
         own = None if case.side is None or result.is_wrong else own_of(case, results)
-        compared[case] = replace(result, beside=None if own is None else paired(result, results[own], threshold))
+        compared[case] = replace(
+            result, beside=None if own is None else over_side(results[own], result, rounds, threshold)
+        )
     return compared
+
+
+def over_side(ours: CaseResult, theirs: CaseResult, rounds: Mapping[int, Round], threshold: float) -> Comparison | None:
+    """The speed of this program's case over another side's, by the processes that both took part in; None if none."""
+    if ours.images_per_s is None or theirs.images_per_s is None:
+        return None
+    other = dict(zip(theirs.rounds, theirs.images_per_s.samples, strict=True))
+    by_process: dict[int, list[tuple[float, float]]] = {}
+    for number, speed in zip(ours.rounds, ours.images_per_s.samples, strict=True):
+        if number in other:
+            by_process.setdefault(rounds[number].process, []).append((other[number], speed))
+    most = max(map(len, by_process.values()), default=0)
+    pairs = [pair for pair in by_process.values() if len(pair) >= most / 4]  # not what was broken off at its beginning
+    if not pairs:
+        return None
+    both = [list(zip(*pair, strict=True)) for pair in pairs]
+    return compare_processes([base for base, _ in both], [new for _, new in both], threshold=threshold)
 
 
 def own_of(case: Case, results: Results) -> Case | None:
@@ -170,7 +189,7 @@ def find_crossovers(results: Iterable[CaseResult]) -> tuple[Crossover, ...]:
     )
 
 
-def paired(base: HasSamples, new: HasSamples, threshold: float = THRESHOLD) -> Comparison | None:
+def paired(base: HasSamples, new: HasSamples) -> Comparison | None:
     """How fast `new` is over `base`, from the rounds that both took part in; None if there are none."""
     if base.images_per_s is None or new.images_per_s is None:
         return None
@@ -180,7 +199,7 @@ def paired(base: HasSamples, new: HasSamples, threshold: float = THRESHOLD) -> C
     if not common:
         return None
     before, after = [theirs[number] for number in common], [ours[number] for number in common]
-    return compare(before, after, paired=True, threshold=threshold)
+    return compare(before, after, paired=True)
 
 
 def break_even_epochs(compile_s: float, *, base_epoch_s: float, compiled_epoch_s: float) -> float | None:

@@ -63,7 +63,7 @@ from accelmnist.training.evaluation import Evaluation, evaluate
 from accelmnist.training.loop import prepare
 
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
-_AIM_S = 1.25 * REGION_S
+_AIM = 1.25  # times that
 _MOST_STEPS = 1 << 20
 _STEADY = 0.05  # relative spread of the last three warm-ups
 _MOST_WARM_UPS = 8
@@ -130,7 +130,7 @@ class TimedCase(ABC):
 
     compile_s: float | None
     engine: type[Engine] | None  # that it is timed by
-    most_slices = SLICES
+    most_slices, least_s = SLICES, REGION_S
     is_remote = False  # whether another process does the work
     watches_processor = True  # whether the processor's time tells who works
 
@@ -236,8 +236,8 @@ class TimedCase(ABC):
         last: list[float] = []
         for _ in range(_MOST_WARM_UPS):
             last = [*last[-2:], sum(self.time(self.slice_steps) for _ in range(self.slices))]
-            if last[-1] < REGION_S / 2:  # what was timed for the number of steps was a stall
-                self._cut(math.ceil(self.steps * _AIM_S / last[-1]))
+            if last[-1] < self.least_s / 2:  # what was timed for the number of steps was a stall
+                self._cut(math.ceil(self.steps * _AIM * self.least_s / last[-1]))
                 last = []
             elif len(last) == 3 and max(last) - min(last) <= _STEADY * min(last):
                 break
@@ -252,10 +252,10 @@ class TimedCase(ABC):
     def _steps_per_region(self) -> int:
         """Doubled until the time says something; then scaled to the aim."""
         steps, seconds = 1, self.time(1)
-        while seconds < REGION_S / 4 and steps < _MOST_STEPS:
+        while seconds < self.least_s / 4 and steps < _MOST_STEPS:
             steps *= 2
             seconds = self.time(steps)
-        return max(1, math.ceil(steps * _AIM_S / seconds))
+        return max(1, math.ceil(steps * _AIM * self.least_s / seconds))
 
 
 class TimedTraining(TimedCase):

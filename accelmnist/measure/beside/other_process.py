@@ -29,7 +29,7 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.core.text import brief
 from accelmnist.device.loading import prepare_for_torch
 from accelmnist.measure.beside import guard
-from accelmnist.measure.beside.protocol import COMMAND, HELLO, OLDEST, PROTOCOL, Answer, Hello
+from accelmnist.measure.beside.protocol import COMMAND, HELLO, OLDEST, PROTOCOL, Answer, Hello, Request
 from accelmnist.measure.plan import Side
 
 Reply = TypeVar("Reply", bound=Answer)
@@ -132,10 +132,11 @@ class OtherProcess:
         os.set_blocking(self._process.stdout.fileno(), False)
         self._errors = _Tail(self._process.stderr)
 
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
+    def renew(self) -> Hello:
+        """Have the rest done by a new process of its, as if started anew; raises DeviceError if it can't."""
+        self._require_alive()
+        self._write({"do": "renew"})
+        return self._greeted()
 
     @property
     def flood_bytes(self) -> int:
@@ -145,22 +146,27 @@ class OtherProcess:
     def greet(self) -> Hello:
         """Wait for its hello; raises DeviceError."""
         self._require_alive()
+        return self._greeted()
+
+    def _greeted(self) -> Hello:
         line = self._line("its hello")
         text = repr(_shown(line))
         try:
             said = json.loads(line)
-            hello, version = said["hello"], said["protocol"]
+            name, version = said["hello"], said["protocol"]
         except (ValueError, RecursionError, LookupError, TypeError):
-            hello = version = None
-        if hello != HELLO:
+            name = version = None
+        if name != HELLO:
             raise self._lose(f"it said {text} before its hello", "Let it print to standard error alone")
         if version != PROTOCOL:
             cause = f"it speaks version {_shown(version)} of the protocol, and this accelmnist version {PROTOCOL}"
             raise self._lose(cause, "Use versions that agree")
         try:
-            return msgspec.convert(said, type=Hello)
+            hello = msgspec.convert(said, type=Hello)
         except msgspec.ValidationError as error:
             raise self._lose(f"its hello is {text}: {error}", "See the protocol's description") from None
+        self.look_for_children()
+        return hello
 
     def ask(self, kind: type[Reply], do: str, **arguments: Any) -> Reply:
         """The answer to a request, of its `kind`; raises DeviceError if there is none, or it says why not."""
@@ -171,14 +177,8 @@ class OtherProcess:
         """The same, with the time that it took."""
         self._require_alive()
         self._require_silence()
-        request = msgspec.json.encode({"do": do, **arguments}) + b"\n"
-        assert self._process.stdin is not None
         raw, day = time.clock_gettime(time.CLOCK_MONOTONIC_RAW), time.time()
-        try:
-            self._process.stdin.write(request)
-            self._process.stdin.flush()
-        except OSError:
-            raise self._lose(self._how_it_ended(), "Start it by hand to see why") from None
+        self._write({"do": do, **arguments})
         line = self._line(f"the answer to {do}")
         day_s, raw_s = time.time() - day, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) - raw
         try:
@@ -202,7 +202,10 @@ class OtherProcess:
     def look_for_children(self) -> None:
         """What it has started by now counts from now on."""
         with contextlib.suppress(psutil.Error):
-            self._family = [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
+            self._family = [
+                self._process.pid,
+                *(child.pid for child in psutil.Process(self._process.pid).children(recursive=True)),
+            ]
 
     def end(self) -> None:
         """End it, and all that it started."""
@@ -234,6 +237,14 @@ class OtherProcess:
         self.lost = cause
         self.end()
         return DeviceError(self.lost, remedy=remedy)
+
+    def _write(self, request: Request) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._lose(self._how_it_ended(), "Start it by hand to see why") from None
 
     def _line(self, what: str) -> bytes:
         """The next line of its output, and there is no more of it."""

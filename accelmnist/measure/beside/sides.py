@@ -59,8 +59,15 @@ class Sides:
         self._stack.close()
 
     def start(self, name: str) -> None:
-        """Start a side and wait for its hello; what goes wrong is its failure. Nothing else runs meanwhile."""
+        """Start a side, anew if it runs, and wait for its hello; what goes wrong is its failure."""
         side = next(side for side in self._sides if side.name == name)
+        running = self._processes.get(name)
+        if running is not None:
+            with suppress(DeviceError):
+                if side.is_ours:
+                    self.hellos[name] = running.renew()
+                    return
+            running.end()
         process = OtherProcess(side, threads=self._threads, watch=self._guard, left_s=self._left_s)
         self._processes[name] = process
         try:

@@ -2,7 +2,7 @@
 
 Its seconds are its own, and held against this process's clocks around the request; so what passes between the two
 processes is in no figure. What a region ends with is looked at in its weights and losses, as an engine's of ours is,
-but for the time that it takes only once a sample: which region, chance decides when it is over.
+but for the time that it takes only in one of eight: which, chance decides when it is over.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from accelmnist.measure.plan import Case
 from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
 from accelmnist.training.evaluation import Evaluation, evaluation_of
 
-MOST_SLICES = 4  # of a sample: a request takes a quarter of a millisecond, most of it for waking up
+REGION_S = 0.024  # the shorter a region, the more alike are two in a row; a request takes a quarter of a millisecond
 _PINGS = 9
+_LOOKED_AT = 8  # one region of so many
 
 
 @dataclass
 class _Spent:
-    """What runs took: by the side's own clock, and by ours around them."""
+    """What runs took: by the side's own clock, and by ours around them, without what a request takes just then."""
 
     seconds: float = 0.0
     raw_s: float = 0.0
@@ -47,7 +48,7 @@ class Remote(TimedCase):
 
     other: OpenCase
     is_remote = True
-    most_slices = MOST_SLICES
+    most_slices, least_s = 1, REGION_S
 
     def connect(self, other: OpenCase) -> None:
         """Take the case over there; of its threads it alone may know."""
@@ -65,9 +66,10 @@ class Remote(TimedCase):
         if not (np.isfinite(answer.seconds) and answer.seconds > 0):
             raise DeviceError(f"{steps} steps took it {answer.seconds} s")
         self._given += answer.steps * self.case.batch_size
+        request_s = self.other.process.ask_timed(Answer, "ping").raw_s
         self._spent.seconds += answer.seconds
-        self._spent.raw_s += max(asked.raw_s - self.ping_s, 0.0)
-        self._spent.day_s += max(asked.day_s - self.ping_s, 0.0)
+        self._spent.raw_s += asked.raw_s - request_s
+        self._spent.day_s += asked.day_s - request_s
 
     @property
     def given(self) -> int:
@@ -88,7 +90,7 @@ class Remote(TimedCase):
                 cpu_s=0.0 if before is None or after is None else after - before,
                 threads=self.threads,
                 settle_s=0.0,
-                deviation=self.anchor.deviation() if randrange(self.slices) == 0 else None,
+                deviation=self.anchor.deviation() if randrange(_LOOKED_AT) == 0 else None,
             )
             self.regions.append(region)
         return spent.seconds

@@ -45,6 +45,7 @@ Ranks = NDArray[np.intp]
 Limits = tuple[Sequence[float], Sequence[float]]
 
 THRESHOLD = 0.02
+_APART = 0.1  # by which two processes of one program may differ
 _SIGNIFICANCE = 1 - CONFIDENCE
 
 
@@ -77,6 +78,38 @@ def compare(
     before, after = (thinned(log) for log in logarithms(base, new, limits))
     comparison = _judge(_of_pairs(before, after) if paired else _of_records(before, after), threshold)
     return replace(comparison, verdict="ambiguous") if are_too_few(before.size, after.size) else comparison
+
+
+def compare_processes(
+    base: Sequence[Sequence[float]], new: Sequence[Sequence[float]], *, threshold: float = THRESHOLD
+) -> Comparison:
+    """Compare two programs by several processes of each, whose speeds are paired by process and by round.
+
+    Two processes of one program differ for as long as they live: of eager by one or two per cent, now and then by ten.
+    So every pair of processes counts once, by the middle of its rounds' ratios: from 6 pairs on by the paired test
+    above, of 2 to 5 by Student's, which takes the differences between them for normal. A single pair says nothing of
+    the next: what it shows is no verdict below a tenth.
+    """
+    each = [compare(ours, theirs, paired=True, threshold=threshold) for ours, theirs in zip(base, new, strict=True)]
+    ratios = [comparison.ratio for comparison in each]
+    if len(each) == 1:
+        return _with_verdict(each[0], _APART)
+    if not are_too_few(len(each)):
+        return compare([1.0] * len(each), ratios, paired=True, threshold=threshold)
+    from scipy.special import stdtr, stdtrit
+
+    logs = np.log(ratios)
+    middle, error, freedom = float(logs.mean()), float(logs.std(ddof=1)) / math.sqrt(logs.size), logs.size - 1
+    arm = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    p_value = 2 * float(stdtr(freedom, -abs(middle) / error)) if error else 0.0
+    low, high = math.exp(middle - arm), math.exp(middle + arm)
+    whole = Comparison(ratio=math.exp(middle), low=low, high=high, verdict="ambiguous", p_value=p_value)
+    return _with_verdict(whole, threshold)
+
+
+def _with_verdict(comparison: Comparison, threshold: float) -> Comparison:
+    middle, low, high = map(math.log, (comparison.ratio, comparison.low, comparison.high))
+    return replace(comparison, verdict=verdict_of(middle, low, high, comparison.p_value, threshold))
 
 
 def are_too_few(*counts: int) -> bool:
