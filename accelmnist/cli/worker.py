@@ -10,7 +10,7 @@ from accelmnist.cli.options import Command
 
 
 @click.command(cls=Command)
-def worker() -> None:
+def worker() -> int:
     """Train and classify as a benchmark beside says.
 
     `accelmnist bench --beside NAME=PYTHON` starts it by itself, and speaks to it in lines of JSON over its standard
@@ -25,6 +25,6 @@ def worker() -> None:
     from accelmnist.measure.beside.own_worker import OwnWorker
 
     if sys.platform == "linux":  # elsewhere what is loaded can't count on being copied
-        serve_by_forks(OwnWorker, answers)
-    else:
-        serve(OwnWorker(), answers)
+        return serve_by_forks(OwnWorker, answers)
+    serve(OwnWorker(), answers)
+    return 0

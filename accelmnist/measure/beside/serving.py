@@ -81,10 +81,10 @@ def take_output() -> IO[str]:
     return answers
 
 
-def serve_by_forks(make: Callable[[], Worker], answers: IO[str]) -> None:
+def serve_by_forks(make: Callable[[], Worker], answers: IO[str]) -> int:
     """Serve by a copy of this process, and to `renew` by another one: what is loaded is loaded once.
 
-    `make` makes the worker there. This process may not have begun any thread.
+    `make` makes the worker there; returns the exit code of the last. This process may not have begun any thread.
     """
     while True:
         child = os.fork()
@@ -93,7 +93,7 @@ def serve_by_forks(make: Callable[[], Worker], answers: IO[str]) -> None:
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code != _RENEW:
-            sys.exit(code if code >= 0 else 128 - code)
+            return code if code >= 0 else 128 - code
 
 
 def serve(worker: Worker, answers: IO[str], *, is_copy: bool = False) -> None:
