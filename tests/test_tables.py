@@ -22,11 +22,10 @@ from accelmnist.measure.recount import load_bench
 from accelmnist.show.bench.page import bench_note
 from accelmnist.show.render.markdown import render_markdown
 from accelmnist.training.reference.tolerances import CELLS_OF_ERROR, SEED_SPREAD
-from bench.peers.record import PeersRecord
-from bench.peers.record import load_record as load_peers
-from bench.peers.start.table import start_sentence
-from bench.peers.table import document as peers_document
-from bench.peers.table import readme_part
+from bench.peers import __main__ as peers
+from bench.starts import __main__ as starts
+from bench.starts.record import StartsRecord
+from bench.starts.record import load_record as load_starts
 from bench.studies import (
     agreement,
     choose_defaults,
@@ -121,8 +120,8 @@ def default() -> str:
     return default_run.markdown([default_run.Process(**one) for one in document["processes"]], document["machine"])
 
 
-def peers() -> PeersRecord:
-    return load_peers(RESULTS / "peers.json")
+def started() -> StartsRecord:
+    return load_starts(RESULTS / "starts.json")
 
 
 # What a page of results/ is made from, by its own command's means, and what a part between two marks is.
@@ -132,7 +131,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "benchmarks.md": lambda: tables.benchmarks_parts(kept("benchmarks.json"))[1],
     "defaults.md": defaults,
     "faults.md": planted,
-    "peers.md": lambda: peers_document(peers()),
+    "peers.md": lambda: peers.document(peers.records()),
     "processes.md": lambda: processes.report(kept("processes.json")),
     "ranks/ranks.md": lambda: render_markdown(bench_note(load_bench(RESULTS / "ranks"))),
     "ranks/sweep.md": lambda: sweep_ranks.report(kept("ranks/sweep.json")),
@@ -140,6 +139,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "recipes.md": lambda: f"# What the recipes reach\n\n{study()}\n",
     "right-runs.md": lambda: right_runs.table(kept("right-runs.json")),
     "scaling/scaling.md": scaled,
+    "starts.md": lambda: starts.document(started()),
     "statistics-real.md": real,
 }
 PARTS: dict[tuple[Path, str], Callable[[], str]] = {
@@ -149,8 +149,9 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
     (tables.RESULTS_README, f"{tables.COMMAND} verdict results/readme"): lambda: tables.verdict_part(
         load_record(RESULTS / "readme")
     ),
-    (tables.README, "python -m bench.peers"): lambda: start_sentence(peers().starts),
-    (tables.RESULTS_README, "python -m bench.peers"): lambda: readme_part(peers()),
+    (tables.README, starts.COMMAND): lambda: starts.start_sentence(started().starts),
+    (tables.RESULTS_README, peers.COMMAND): lambda: peers.part(peers.records()),
+    (tables.RESULTS_README, starts.COMMAND): lambda: starts.start_sentence(started().starts),
     (tables.RESULTS_README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.bench_part(
         RESULTS / "bench-cpu"
     ),
@@ -244,7 +245,6 @@ def test_the_tables_say_what_a_reader_has_to_know() -> None:
     assert training.count("**Training**") == 1
     assert "Inference" not in training
     assert "skips pixels that are zero" in training  # a share of the limit lies above 100 %
-    assert "skips those that are zero" in readme_part(peers())
     record = load_record(RESULTS / "readme")
     assert record.verdict is not None
     assert all(f"| {check.name} |" in tables.verdict_part(record) for check in record.verdict.checks)

@@ -82,10 +82,11 @@ _CONFIGURATION = frozenset(field.name for part in (BenchConfig, DataConfig) for 
     "Beside",
     option(
         "--beside",
-        metavar="NAME=COMMAND",
+        metavar="NAME[=COMMAND]",
         multiple=True,
         callback=parse_sides,
-        help="Another Python with accelmnist, or another program, measured in the same rounds; may be repeated.",
+        help="Another Python with accelmnist, another program, or a peer such as jax, measured in the same rounds; "
+        "may be repeated.",
     ),
     option_for(
         BenchConfig,

@@ -19,6 +19,7 @@ from accelmnist.core.config import AUTO, ENGINES, RECIPES, DataConfig
 from accelmnist.core.engine_file import EngineFile
 from accelmnist.core.errors import ConfigError
 from accelmnist.core.text import brief
+from accelmnist.measure.beside.peers import peer_command, peer_names
 from accelmnist.measure.plan import Side
 
 Made = TypeVar("Made")
@@ -201,9 +202,12 @@ def parse_sides(_context: click.Context, _parameter: click.Parameter, values: Se
     sides = []
     for value in values:
         name, separator, command = value.partition("=")
-        if not separator:
-            raise ConfigError(f"--beside: {brief(value)} has no command", remedy="Give one: NAME=COMMAND")
-        sides.append(Side(name=name.strip(), command=command))
+        words = None if separator else peer_command(name.strip())
+        if not separator and words is None:
+            peers = ", ".join(peer_names()) or "none is here, since they come with the project's checkout alone"
+            remedy = f"Give one: NAME=COMMAND, or a peer: {peers}"
+            raise ConfigError(f"--beside: {brief(value)} has no command", remedy=remedy)
+        sides.append(Side(name=name.strip(), command=command if words is None else " ".join(words)))
     return tuple(sides)
 
 

@@ -24,11 +24,11 @@ from typing import IO, Any, TypeVar
 import msgspec
 import psutil
 
-import accelmnist
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.text import brief
 from accelmnist.device.loading import prepare_for_torch
 from accelmnist.measure.beside import guard
+from accelmnist.measure.beside.peers import CHECKOUT, SERVE
 from accelmnist.measure.beside.protocol import COMMAND, HELLO, OLDEST, PROTOCOL, Answer, Hello, Request
 from accelmnist.measure.plan import Side
 
@@ -335,7 +335,9 @@ def environment_of(side: Side, *, threads: int) -> dict[str, str]:
         environment["PYTHONSAFEPATH"] = "1"
         found = _found(side.words[0], environment | side.settings)
         is_this = found is not None and Path(found).absolute() == Path(sys.executable).absolute()
-        environment["PYTHONPATH"] = str(Path(accelmnist.__file__).parents[1]) if is_this else ""
+        environment["PYTHONPATH"] = str(CHECKOUT) if is_this else ""
+    elif tuple(side.words[1:3]) == SERVE:
+        environment |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(CHECKOUT)}
     return environment | side.settings
 
 

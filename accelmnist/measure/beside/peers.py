@@ -7,6 +7,7 @@ from pathlib import Path
 import accelmnist
 
 CHECKOUT = Path(accelmnist.__file__).parents[1]
+SERVE = ("-m", "bench.peers.serve")
 _FILES = CHECKOUT / "bench" / "peers" / "contenders"
 
 
@@ -17,4 +18,4 @@ def peer_names() -> tuple[str, ...]:
 
 def peer_command(name: str) -> tuple[str, ...] | None:
     """The words that start a peer's worker from `CHECKOUT`, by this Python; None if it isn't here."""
-    return ("python", "-m", "bench.peers.serve", name) if name in peer_names() else None
+    return ("python", *SERVE, name) if name in peer_names() else None

@@ -1,80 +1,68 @@
-"""PyTorch as its tutorials begin: torchvision's data set, ToTensor, a shuffling DataLoader.
+"""PyTorch as its tutorials begin: torchvision's data set, ToTensor, a DataLoader.
 
 Source: docs.pytorch.org/tutorials/beginner/basics/optimization_tutorial.html. In its favour the update is fused and the
-losses are read once a region. The loader keeps its default of no worker processes, as the tutorial does.
+losses are read once a region. The loader keeps its default of no worker processes, as the tutorial does; the order in
+which it takes its images is given to it, where the tutorial lets it shuffle.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from accelmnist.engines.plan import Floats
 from bench.loops import write_torchvision_files
-from bench.peers.contenders.torch_network import load_weights, network_of, optimizer_of, reset_optimizer
-from bench.peers.contract import Contender, Digits, as_digits
-from bench.peers.workloads import Floats, Job
+from bench.peers.contract import Job
+from bench.peers.torch_network import TorchContender
 
 _TEST_BATCH = 1000
 
 
-class Loader(Contender):
+class Loader(TorchContender):
     """The tutorial's loop."""
 
-    @classmethod
-    def unsupported(cls, job: Job, variant: str) -> str | None:  # noqa: ARG003
-        """In 16 bits it would only wait for the same loader."""
-        return "the loader takes the time, in any precision" if job.precision == "bf16" else None
+    packages = ("torch", "torchvision")
+    precisions = ("fp32",)  # in 16 bits it would only wait for the same loader
 
-    def __init__(self, job: Job, variant: str) -> None:  # noqa: ARG002
-        self.job = job
-        self.folder = tempfile.TemporaryDirectory()
-        write_torchvision_files(Path(self.folder.name))
-        ways = {"root": self.folder.name, "download": False, "transform": transforms.ToTensor()}
-        self.loader = DataLoader(
-            datasets.MNIST(train=True, **ways), batch_size=job.workload.batch_size, shuffle=True, drop_last=True
-        )
-        self.test = DataLoader(datasets.MNIST(train=False, **ways), batch_size=_TEST_BATCH)
-        self.network, self.criterion = network_of(job.workload), nn.CrossEntropyLoss()
-        self.optimizer = optimizer_of(job.workload, self.network)
-        self.reset()
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        with tempfile.TemporaryDirectory() as folder:
+            write_torchvision_files(Path(folder))
+            self.images = datasets.MNIST(folder, download=False, transform=transforms.ToTensor())
+        self._hold(self.images, job.data.images, job.data.labels)
 
-    def reset(self) -> None:
-        """Start weights, no momentum, a new epoch from a fixed seed."""
-        torch.manual_seed(0)
-        load_weights(self.network, self.job.weights)
-        reset_optimizer(self.optimizer)
-        self.batches = iter(self.loader)
+    @staticmethod
+    def _hold(dataset: Any, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Any:
+        dataset.data, dataset.targets = torch.from_numpy(images.reshape(-1, 28, 28)), torch.from_numpy(labels)
+        return dataset
 
-    def train(self, steps: int) -> Floats:
-        """The loader's next batches."""
-        return torch.stack([self._step(*batch) for batch in self._next(steps)]).numpy()
+    def train(self, steps: slice) -> Floats:
+        """The loader's batches, in the order given."""
+        loader = DataLoader(self.images, batch_sampler=self.job.order[steps].tolist())
+        return torch.stack(
+            [
+                self.update(self.criterion(self.network(images.flatten(1)), labels), rate)
+                for (images, labels), rate in zip(loader, self.rates[steps], strict=True)
+            ]
+        ).numpy()
 
-    def _next(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for _ in range(steps):
-            batch = next(self.batches, None)
-            if batch is None:
-                self.batches = iter(self.loader)
-                batch = next(self.batches)
-            yield batch[0], batch[1]
-
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        self.optimizer.zero_grad()
-        loss: torch.Tensor = self.criterion(self.network(images.flatten(1)), labels)
-        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
-        self.optimizer.step()
-        return loss.detach()
+    def upload(self, images: NDArray[np.uint8]) -> Any:
+        """A loader of them."""
+        dataset = self._hold(copy(self.images), images, np.zeros(len(images), np.int64))
+        return DataLoader(dataset, batch_size=_TEST_BATCH)
 
     @torch.inference_mode()
-    def classify(self) -> Digits:
-        """The test loader's batches, one after the other."""
-        parts = [self.network(images.flatten(1)).argmax(dim=1) for images, _ in self.test]
-        return as_digits(torch.cat(parts).numpy())
+    def classify(self, images: Any) -> NDArray[Any]:
+        """The loader's batches, one after the other."""
+        return torch.cat([self.network(part.flatten(1)) for part, _ in images]).numpy()
 
 
 CONTENDER = Loader

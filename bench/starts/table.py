@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import statistics
 
+from accelmnist.core.config import RECIPES
 from accelmnist.measure.statistics.comparison import Comparison, compare
 from accelmnist.measure.statistics.summary import summarize
-from bench.peers.record import StartCase
-from bench.peers.start.task import RECIPE, TARGET, TRAINING, WORKLOAD
+from bench.starts.record import StartCase, StartsRecord
 
-HEADING = "## From the start of a process to 98.0 % on the test set"
+_RECIPE = RECIPES["mnist-98"]
+_TRAINING = _RECIPE.training
 _SEED_DEVIATION = 0.0007  # of the accuracy of mnist-98, over 20 seeds
 _PARTS = ("data", "first", "training")
-_SIZES = "-".join(map(str, WORKLOAD.sizes))
 
 
 def reached(case: StartCase) -> bool:
     """Whether its mean accuracy is the target's or better, as far as so many seeds can tell."""
     count = len(case.accuracies)
-    return count > 0 and statistics.fmean(case.accuracies) >= TARGET - 2 * _SEED_DEVIATION / count**0.5
+    return count > 0 and statistics.fmean(case.accuracies) >= _RECIPE.accuracy - 2 * _SEED_DEVIATION / count**0.5
 
 
 def ranked(cases: tuple[StartCase, ...]) -> list[StartCase]:
@@ -49,14 +49,17 @@ def share(ours: StartCase, other: StartCase) -> Comparison | None:
     return compare([1 / mine for mine, _ in pairs], [1 / its for _, its in pairs], paired=True)
 
 
-def chapter(cases: tuple[StartCase, ...]) -> list[str]:
-    """Heading, explanation, table and conclusion."""
+def document(record: StartsRecord) -> str:
+    """All of results/starts.md."""
+    cases, machine = record.starts, f"{record.processor} ({record.threads} threads, {record.instructions})"
     head = (
         "| who | version | s in all | start and import | data | first call | training, evaluation | accuracy | ours |"
     )
-    lines = [HEADING, "", _EXPLANATION, "", head, "| --- | --- |" + " ---: |" * 7]
+    made = f"Made by `{record.command}` on {machine}, Python {record.python}, {record.date}."
+    lines = ["# From the start of a process to 98.0 % on the test set", "", made, "", _EXPLANATION, "", head]
     ours = ours_of(cases)
-    return [*lines, *(_row(case, ours) for case in ranked(cases)), "", conclusion(cases)]
+    rows = [_row(case, ours) for case in ranked(cases)]
+    return "\n".join([*lines, "| --- | --- |" + " ---: |" * 7, *rows, "", conclusion(cases), ""])
 
 
 def conclusion(cases: tuple[StartCase, ...]) -> str:
@@ -75,17 +78,17 @@ def conclusion(cases: tuple[StartCase, ...]) -> str:
 
 
 _EXPLANATION = (
-    f"The recipe {RECIPE.name}: {_SIZES}, {TRAINING.epochs} epochs, batch {TRAINING.batch_size}, AdamW with a peak of "
-    f"{TRAINING.learning_rate:g} on a one-cycle schedule, weight decay {TRAINING.weight_decay:g}, label smoothing "
-    f"{TRAINING.label_smoothing:g}. scikit-learn has no such schedule, decay or smoothing: it trains the same network "
-    "by Adam at 0.001 until it is there. The clock is the parent's: it starts before the interpreter, and stops when "
-    "the accuracy on the test set is printed. Whose mean over the seeds is below 98.0 % by more than chance misses it. "
-    "Everyone reads the same packed files while its library is imported. A "
-    "process that is not counted went before, so the files are in the system's cache and compiled code in the "
-    "library's own, where it has one. Ours is a user's command, which trains before it "
-    "imports torch; its check against the reference, which takes torch, and its pictures come after the accuracy and "
-    "off the clock. Medians; with fewer than six processes the range is all that was seen. The "
-    "last column is our time over the row's, round by round: below 1, ours is quicker."
+    f"The recipe {_RECIPE.name}: {_RECIPE.model}, {_TRAINING.epochs} epochs, batch {_TRAINING.batch_size}, "
+    f"AdamW with a peak of {_TRAINING.learning_rate:g} on a one-cycle schedule, weight decay "
+    f"{_TRAINING.weight_decay:g}, label smoothing {_TRAINING.label_smoothing:g}. scikit-learn has no such "
+    "schedule, decay or smoothing: it trains the same network by Adam at 0.001 until it is there. The clock is"
+    " the parent's: it starts before the interpreter, and stops when the accuracy on the test set is printed. "
+    "Whose mean over the seeds is below 98.0 % by more than chance misses it. Everyone reads the same packed "
+    "files while its library is imported. A process that is not counted went before, so the files are in the "
+    "system's cache and compiled code in the library's own, where it has one. Ours is a user's command, which "
+    "trains before it imports torch; its check against the reference, which takes torch, and its pictures come"
+    " after the accuracy and off the clock. Medians; with fewer than six processes the range is all that was "
+    "seen. The last column is our time over the row's, round by round: below 1, ours is quicker."
 )
 
 

@@ -22,12 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accelmnist.core.records import load_record
-from bench.peers.process import ROOT, ContenderLostError
+from accelmnist.measure.beside.peers import CHECKOUT
 
 LONGEST_S = 40.0
 _OURS = re.compile(r"([\d.]+) % of the test set are right")
 
 Parts = dict[str, float]
+
+
+class ProgramLostError(Exception):
+    """The process ended, or isn't there in time; the message says which, in plain words."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,9 @@ class Start:
     parts: Parts
 
 
-def start_peer(key: str, seed: int, environment: dict[str, str]) -> Start:
-    """Run a peer's process; raises ContenderLostError where it dies or takes too long."""
-    command = [sys.executable, "-m", "bench.peers.start.program", key, str(seed)]
+def start_peer(name: str, seed: int, environment: dict[str, str]) -> Start:
+    """Run a peer's process; raises ProgramLostError where it dies or takes too long."""
+    command = [sys.executable, "-m", "bench.starts.program", name, str(seed)]
     seconds, line = timed(command, environment, lambda text: text.startswith("{"))
     reply = json.loads(line)
     return Start(seconds, reply["accuracy"], reply["parts"])
@@ -64,12 +68,18 @@ def start_ours(seed: int, environment: dict[str, str]) -> Start:
 def timed(command: Sequence[str], environment: dict[str, str], wanted: Callable[[str], bool]) -> tuple[float, str]:
     """Seconds from the start of `command` to its first `wanted` line, and the line; waits for the end of it.
 
-    Raises ContenderLostError where the process ends without, fails, or takes longer than `LONGEST_S`.
+    Raises ProgramLostError where the process ends without, fails, or takes longer than `LONGEST_S`.
     """
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, env=environment, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=CHECKOUT,
+            env=environment,
+            text=True,
+            start_new_session=True,
         )
         late = threading.Timer(LONGEST_S, os.killpg, (process.pid, signal.SIGKILL))
         late.start()
@@ -82,11 +92,11 @@ def timed(command: Sequence[str], environment: dict[str, str], wanted: Callable[
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if time.perf_counter() - started >= LONGEST_S:
-            raise ContenderLostError(f"not there after {LONGEST_S:.0f} s")
+            raise ProgramLostError(f"not there after {LONGEST_S:.0f} s")
         if line is None or code != 0:
             errors.seek(0)
             last = [text.strip() for text in errors if text.strip()][-1:]
-            raise ContenderLostError(f"its process died (exit code {code}): {''.join(last)[:200]}")
+            raise ProgramLostError(f"its process died (exit code {code}): {''.join(last)[:200]}")
         return seconds, line
 
 
