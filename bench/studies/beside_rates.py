@@ -1,0 +1,180 @@
+"""How often a benchmark beside finds a difference that is there, and claims one that is not.
+
+    python -m bench.studies.beside_rates --runs 20 --out results/beside.md
+
+Runs `accelmnist bench --beside --fail-on 2%` of eager, by turns against itself and with steps that wait for 2 % of
+their own time, each run in at most so many seconds. The record beside the report keeps the ratio of every pair of
+processes; benchmarks made of pairs that are drawn from all of them give the rates to more digits than the runs can.
+`--from` makes the report anew, and a run that is broken off keeps those that were done; it goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accelmnist.core.files import write_atomically
+from accelmnist.device import processor
+from accelmnist.measure.beside.verdict import pairs_of, regressions
+from accelmnist.measure.conclusion import over_side
+from accelmnist.measure.record import BenchRecord
+from accelmnist.measure.recount import load_bench
+from accelmnist.measure.statistics.comparison import compare
+from bench.studies.faults.fault import fault
+from bench.studies.faults.planting import ROOT, planted
+
+_SLOWER = 0.02
+_SIMULATED = 4000
+_STEPS = "        return torch.stack([self.step(*step) for step in epoch.steps()])\n"
+_WAITS = f"""        import time
+
+        began = time.perf_counter()
+        losses = torch.stack([self.step(*step) for step in epoch.steps()])
+        now = time.perf_counter()
+        ends = now + {_SLOWER} * (now - began)
+        while time.perf_counter() < ends:
+            pass
+        return losses
+"""
+SLOWER = fault("slower", "every step takes 2 % longer", "engines/step/torch_steps.py", _STEPS, _WAITS)
+_OPTIONS = ("--engines", "eager", "--mode", "training", "--batch-sizes", "256", "--fail-on", f"{_SLOWER:.0%}")
+
+_REPORT = """# A benchmark beside: what it finds, and what it claims
+
+Made by `python -m bench.studies.beside_rates` on {machine}, {day}: {runs}, each of `accelmnist bench --beside`
+in at most {seconds:.0f} s, of 784-256-10 by eager in batches of 256 on the CPU. A planted slowdown waits for 2 % of a
+step's own time; the other side is the same program without it.
+
+| | runs | this program is said to be slower | drawn from all pairs |
+| --- | ---: | ---: | ---: |
+| 2 % slower | {slower_runs} | {slower_found} | {slower_rate:.1%} |
+| the same | {same_runs} | {same_found} | {same_rate:.1%} |
+
+A run had {parts:.0f} pairs of processes and {rounds:.0f} rounds in the median. The ratios of pairs of processes of one
+program have a standard deviation of {spread:.1%}, and the furthest is {furthest:.1%} from 1. The ratio that a run says
+was off by at most {half:.1%} in half of the runs, and by {most:.1%} in all.
+"""
+
+
+def measure(kind: str, seconds: float) -> dict[str, Any]:
+    """One benchmark: of the program with steps that are "slower" against the one without, or of "same" ones."""
+    with planted(SLOWER) as folder, tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "bench"
+        command = [sys.executable, "-m", "accelmnist", "bench", "--beside", f"base=PYTHONPATH={ROOT} python"]
+        command += [*_OPTIONS, "--time-limit", str(seconds), "--quiet", "--out", str(out)]
+        environment = os.environ | {"PYTHONPATH": str(folder if kind == "slower" else ROOT)}
+        subprocess.run(command, env=environment, cwd=scratch, check=False, stdout=subprocess.DEVNULL)
+        record = load_bench(out)
+    wrong = [check.name for one in record.cases if one.verdict for check in one.verdict.failures]
+    if wrong or not pairs_of(record):
+        raise SystemExit(f"{kind}: {record.status}, {record.message}; wrong: {', '.join(wrong)}")
+    ((ours, _, over),) = pairs_of(record)
+    by_process = _by_process(record)
+    return {
+        "kind": kind,
+        "found": bool(regressions(record)),
+        "ratio": over.ratio,
+        "interval": [over.low, over.high],
+        "rounds": len(ours.rounds),
+        "processes": by_process,
+        "seconds": record.elapsed_s,
+    }
+
+
+def _by_process(record: BenchRecord) -> list[float]:
+    """The ratio of every pair of processes."""
+    ((ours, theirs, _),) = pairs_of(record)
+    processes = sorted({round_.process for round_ in record.rounds})
+    rounds = {round_.number: round_ for round_ in record.rounds}
+    ratios = []
+    for process in processes:
+        own = {number: one for number, one in rounds.items() if one.process == process}
+        over = over_side(_of(ours, own), _of(theirs, own), rounds, _SLOWER / 2)
+        ratios += [] if over is None else [over.ratio]
+    return ratios
+
+
+def _of(result: Any, rounds: dict[int, Any]) -> Any:
+    from dataclasses import replace
+
+    from accelmnist.measure.statistics.summary import summarize
+
+    kept = [(n, s) for n, s in zip(result.rounds, result.images_per_s.samples, strict=True) if n in rounds]
+    numbers, samples = zip(*kept, strict=True)
+    return replace(result, rounds=numbers, images_per_s=summarize(samples))
+
+
+def simulated(ratios: Sequence[float], parts: int, slowdown: float, rng: np.random.Generator) -> float:
+    """The share of benchmarks of so many pairs, drawn from `ratios` of equal programs, that call this one slower."""
+    logs = np.abs(np.log(ratios))
+    found = 0
+    for _ in range(_SIMULATED):
+        drawn = rng.choice(logs, parts) * rng.choice((-1, 1), parts) - np.log1p(slowdown)
+        over = compare([1.0] * parts, np.exp(drawn).tolist(), paired=True, threshold=_SLOWER / 2)
+        found += over.verdict == "slower"
+    return found / _SIMULATED
+
+
+def report(document: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    runs = document["runs"]
+    by_kind = {kind: [run for run in runs if run["kind"] == kind] for kind in ("slower", "same")}
+    same = [ratio for run in by_kind["same"] for ratio in run["processes"]]
+    parts = int(np.median([len(run["processes"]) for run in runs]))
+    off = [abs(np.log(run["ratio"]) + (np.log1p(_SLOWER) if run["kind"] == "slower" else 0)) for run in runs]
+    rng = np.random.default_rng(0)
+    found = {kind: sum(run["found"] for run in ones) for kind, ones in by_kind.items()}
+    return _REPORT.format(
+        machine=document["machine"],
+        day=document["day"],
+        seconds=document["seconds"],
+        runs=f"{len(runs)} runs by turns",
+        slower_runs=len(by_kind["slower"]),
+        same_runs=len(by_kind["same"]),
+        slower_found=found["slower"],
+        same_found=found["same"],
+        slower_rate=simulated(same, parts, _SLOWER, rng),
+        same_rate=simulated(same, parts, 0.0, rng),
+        parts=parts,
+        rounds=np.median([run["rounds"] for run in runs]),
+        spread=np.std(np.log(same)),
+        furthest=np.abs(np.log(same)).max(),
+        half=np.median(off),
+        most=max(off),
+    )
+
+
+def main() -> None:
+    """Measure, unless a saved record's report is wanted, and write both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20, help="of each kind (default 20)")
+    parser.add_argument("--seconds", type=float, default=170.0, help="of a run at most (default 170)")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "beside.md")
+    parser.add_argument("--from", dest="saved", action="store_true", help="make the report of what is there anew")
+    arguments = parser.parse_args()
+    file = arguments.out.with_suffix(".json")
+    document: dict[str, Any] = {"machine": processor(), "seconds": arguments.seconds, "runs": []}
+    if file.exists():
+        document = json.loads(file.read_text(encoding="utf-8"))
+    while not arguments.saved and len(document["runs"]) < 2 * arguments.runs:
+        kind = ("same", "slower")[len(document["runs"]) % 2]
+        run = measure(kind, document["seconds"])
+        print(f"{len(document['runs']) + 1}: {kind}: {run['ratio']:.4f}, found: {run['found']}", file=sys.stderr)
+        document["runs"].append(run)
+        document["day"] = datetime.now(UTC).date().isoformat()
+        write_atomically(file, (json.dumps(document, indent=1) + "\n").encode())
+    write_atomically(arguments.out, report(document).encode())
+
+
+if __name__ == "__main__":
+    main()
