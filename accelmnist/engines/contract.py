@@ -18,9 +18,10 @@ in any file, `--engine FILE.py:CLASS`, and needs but two class methods, `unsuppo
   `SLOTS` of `step.rules` for each parameter, and Adam's `scalar/count` the number of updates: `StepState.fresh(job)`
   makes them all, and `device_runner(train_epoch, kept, job.device)`, both of `step.device_runner`, makes the runner.
 - What it can't do (dropout, 16 bits, another optimizer), `unsupported` has to say in a phrase.
+- To classify, and to share batches with other ranks, it may have `classifier` and `prepare_shared`, as below.
 
-Ours takes plan and losses to and from the device, and all work belongs into the call that is given it: what is put
-off is not there when weights and state are looked at. README.md has an example.
+Plan and losses are brought to and from the device for it, and all work belongs in `train_epoch`: what is put off isn't
+there when weights and state are looked at. README.md has an example.
 """
 
 from __future__ import annotations

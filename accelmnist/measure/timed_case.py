@@ -461,9 +461,9 @@ class WarmCase:
     def sample(self) -> float:
         """Images a second of one slice; raises DeviceError if it fails."""
         timed = self.timed
+        own_file = timed.engine.own_file if timed.engine is not None else None
         if not timed.is_remote:
             set_threads(self._threads)
-        own_file = timed.engine.own_file if timed.engine is not None else None
         with memory_errors(timed.device, REMEDY), engine_errors(own_file), CompileWatch() as watch:
             self._energy.begin()
             speed = timed.sample()
