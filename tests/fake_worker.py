@@ -181,9 +181,12 @@ class FakeWorker:
         damage(self.mode, to)
 
     def do_classify(self, case: str, images: str, to: str) -> None:
-        """A digit of each."""
+        """A digit of each: those that a variable has, or a 3."""
         import numpy as np
 
+        if known := os.environ.get("FAKE_DIGITS"):
+            shutil.copyfile(known, to)
+            return
         count = len(np.load(images))
         shape = {"short-answer": (count - 1,), "cubic-answer": (count, 2, 5)}.get(self.mode, (count,))
         np.save(to, np.full(shape, 3, dtype=np.int64))

@@ -10,20 +10,28 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
-from accelmnist.core.errors import DeviceError
+from accelmnist.cli import invoke
+from accelmnist.core.config import DataConfig
+from accelmnist.core.errors import DeviceError, UnsupportedError
 from accelmnist.data.types import Dataset, DeviceSet, upload
 from accelmnist.device import resolve
-from accelmnist.measure.beside import other_process
+from accelmnist.measure.beside import other_process, rounds
 from accelmnist.measure.beside.other_process import Guard, OtherProcess
 from accelmnist.measure.beside.protocol import Answer
-from accelmnist.measure.beside.sides import OpenCase, Sides, UnsupportedError
+from accelmnist.measure.beside.sides import OpenCase, Sides
 from accelmnist.measure.beside.timed_remote import RemoteTraining
+from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.plan import BenchConfig, Case, Side, run_config
+from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.recount import load_bench
+from accelmnist.training.reference.scores import score_here
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 CONFIG = BenchConfig(hidden=((8,),), threads=(1,))
@@ -184,3 +192,73 @@ def trained(timed: RemoteTraining, test: DeviceSet) -> None:
     timed.evaluated(test)
     timed.restore()
     timed.run(5)
+
+
+# --- whole benchmarks
+
+
+SMALL = ["bench", "--dataset", "synthetic", "--hidden", "8", "--devices", "cpu", "--threads", "1"]
+SMALL += ["--engines", "eager", "--batch-sizes", "64", "--mode", "training"]
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right_digits: Path) -> None:
+    """Two parts of some rounds, all sides fakes, this program's own too; whoever is right has the right digits."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAKE_DIGITS", str(right_digits))
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # or a helper would be waited for
+    monkeypatch.setattr(import_module("accelmnist.cli.bench"), "seconds_since_start", lambda: 1.0)
+    monkeypatch.setattr("accelmnist.show.pictures.write_bench_pictures", lambda *_, **__: ())
+    monkeypatch.setattr(other_process, "COMMAND", (str(FAKE), "right"))
+    for name, value in {"PARTS": 2, "_FEWEST_PARTS": 2, "_MOST_ROUNDS": 8, "_ALONE": 2, "_LEAST_S": 0.1}.items():
+        monkeypatch.setattr(rounds, name, value)
+
+
+@pytest.fixture(scope="module")
+def right_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the reference says of the test images."""
+    config = BenchConfig(devices=("cpu",), hidden=((8,),), threads=(1,), data=DataConfig(dataset="synthetic"))
+    case = Case(**{**vars(CASE), "engine": "eager", "side": None})
+    builder = CaseBuilder(config, resolve_devices(("cpu",)), score_here)
+    path = tmp_path_factory.mktemp("digits") / "digits.npy"
+    np.save(path, builder.reference(run_config(case, config)).evaluation.predictions)
+    return path
+
+
+def beside(**modes: str) -> list[str]:
+    """The options of sides with these names and faults."""
+    return [word for name, mode in modes.items() for word in ("--beside", f"{name}={side(mode).command}")]
+
+
+def row(record: BenchRecord, name: str | None) -> CaseResult:
+    return next(result for result in record.cases if result.side == name)
+
+
+def test_what_goes_wrong_on_one_side_keeps_nobody_else_from_being_measured(
+    quick: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(other_process, "ANSWER_S", 1.0)
+    causes = {
+        "hangs": "failed: its hello did not come within 1 s",
+        "banner": "failed: it said 'Welcome to a library 1.0' before its hello",
+        "exits@losses": "failed: it ended with exit code 3: ValueError: out of luck",
+        "unsupported@prepare": "skipped: this is not for me",
+        "floods@hello": "done: None",
+    }
+    named = {f"side{number}": mode for number, mode in enumerate(causes)}
+    line = [*SMALL, "--out", "out", *beside(good="right", **named), "--beside", "none=/no/such/program"]
+    code, said, record = invoke(line), capsys.readouterr(), load_bench(Path("out"))
+    assert (code, said.err) == (0, "")
+    for name, mode in named.items():
+        status = f"{row(record, name).status}: {row(record, name).skipped}"
+        assert status.startswith(causes[mode])
+        assert causes[mode].removeprefix("done: None") in " ".join(said.out.split())
+    assert str(row(record, "none").skipped).startswith("/no/such/program can't be started: no such file or directory")
+    assert [note for note in record.notes if "standard error" in note] == [
+        "side4 wrote more than 1 MiB to its standard error while it was measured"
+    ]
+    for name in (None, "good", "side4"):
+        result = row(record, name)
+        assert result.status == "done"
+        assert len(result.rounds) == len(record.rounds) == 16
+    assert [one.name for one in record.sides if one.failure] == ["side0", "side1", "none"]

@@ -493,7 +493,7 @@ class WarmCase:
             is_remote=timed.is_remote,
         )
         checks = [*self._checks, *audit(timed.regions, timed.anchor, told), *_check_compilations(self.compilations)]
-        checks += _check_python(timed)
+        checks += () if timed.is_remote else _check_python(timed)
         if self.latency is not None and isinstance(timed, TimedInference):
             checks += check_latency(self.latency, timed.latencies_s, timed.seen_s)
         return tuple(checks)

@@ -34,7 +34,7 @@ from accelmnist.measure.plan import Side
 
 Reply = TypeVar("Reply", bound=Answer)
 
-ANSWER_S, LEAST_WAIT_S = 120.0, 20.0  # the longest wait for an answer; and that when the time is over
+ANSWER_S, LEAST_WAIT_S = 120.0, 15.0  # the longest wait for an answer, of a third of the time left; the least of it
 TO_END_S = 5.0  # of a process whose output is closed
 MOST_BYTES = 1 << 25  # of a line: the losses of a million steps
 FLOOD_BYTES = 1 << 20  # of standard error, beyond which it is told
@@ -139,9 +139,9 @@ class OtherProcess:
         return self._greeted()
 
     @property
-    def flood_bytes(self) -> int:
-        """What it wrote to standard error, if that is more than anybody reads; else 0."""
-        return self._errors.count if not self.lost and self._errors.count > FLOOD_BYTES else 0
+    def is_flooding(self) -> bool:
+        """Whether it wrote more to standard error than anybody reads."""
+        return hasattr(self, "_errors") and self._errors.count > FLOOD_BYTES
 
     def greet(self) -> Hello:
         """Wait for its hello; raises DeviceError."""
@@ -249,7 +249,7 @@ class OtherProcess:
     def _line(self, what: str) -> bytes:
         """The next line of its output, and there is no more of it."""
         assert self._process.stdout is not None
-        within_s = min(ANSWER_S, max(LEAST_WAIT_S, self._left_s()))
+        within_s = min(ANSWER_S, max(LEAST_WAIT_S, self._left_s() / 3))
         ends = time.monotonic() + within_s
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)

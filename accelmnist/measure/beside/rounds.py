@@ -21,7 +21,8 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.core.records import Check, Verdict
 from accelmnist.device import Device
 from accelmnist.measure.audit import Anchor
-from accelmnist.measure.beside.sides import OURS, OpenCase, Sides, UnsupportedError
+from accelmnist.measure.beside.other_process import FLOOD_BYTES
+from accelmnist.measure.beside.sides import OURS, OpenCase, Sides
 from accelmnist.measure.beside.timed_remote import Remote, RemoteInference, RemoteTraining
 from accelmnist.measure.case_builder import with_checks
 from accelmnist.measure.limits.cost import cost_of
@@ -83,13 +84,14 @@ class _Beside:
 
     def _start(self, number: int) -> None:
         session, rng = self.session, Random(number)
-        for name in self.sides.names():
+        names = [name for name in self.sides.names() if any((case.side or OURS) == name for case in self.cases)]
+        began, each_s = session.budget.elapsed_s, session.budget.left_s / (len(names) + 1)
+        for place, name in enumerate(names, start=1):
             if number == 0 or not session.writer.record.rounds:
                 own = "this program's own process"
                 session.observer.stage(f"starting {own if name == OURS else name}")
             self.sides.start(name)
-            for case in [case for case in self.cases if (case.side or OURS) == name]:
-                self._prepare(case)
+            self._prepare_all(name, ends_s=began + place * each_s)
             if name == OURS and not self._alone:
                 for _ in range(_ALONE):
                     for case, rate in self._sample(list(self.warm), rng, 0).items():
@@ -99,18 +101,36 @@ class _Beside:
         if number == 0:
             session.observer.stage("measuring")
 
+    def _prepare_all(self, name: str, *, ends_s: float) -> None:
+        """Make a side's cases ready, those that compile last; the first in any case, others if time allows."""
+        session, budget = self.session, self.session.budget
+        cases = sorted((case for case in self.cases if (case.side or OURS) == name), key=session.compiles)
+        for case in cases:
+            is_known = session.writer.results[case].verdict is not None
+            takes_s = budget.expect_s((name, case.engine, case.mode), compiles=session.compiles(case))
+            left_s = (budget.left_s if case == cases[0] else ends_s - budget.elapsed_s) if not is_known else math.inf
+            if takes_s > left_s or self._is_for_nobody(case):
+                session.skip_for_time(case, takes_s, left_s)
+                self.cases.remove(case)
+                continue
+            began = budget.elapsed_s
+            self._prepare(case)
+            budget.learn((name, case.engine, case.mode), budget.elapsed_s - began)
+
+    def _is_for_nobody(self, case: Case) -> bool:
+        """Whether this program's cases that do the same work were all cut for time."""
+        results = self.session.writer.results.values()
+        own = [result for result in results if result.side is None and _work(result.case) == _work(case)]
+        return case.side is not None and bool(own) and all(result.status == "cut" for result in own)
+
     def _prepare(self, case: Case) -> None:
         """Make the case ready over there, judge it if nobody has, and warm it up; what fails is out for good."""
         session, writer = self.session, self.session.writer
         with session.attempt(case) as device:
-            try:
-                timed = self._timed(case, device)
-            except UnsupportedError as error:
-                writer.update(case, status="skipped", skipped=str(error))
-                self.cases.remove(case)
-                return
+            timed = self._timed(case, device)
             writer.update(case, status="measuring", skipped=None, compile_s=timed.compile_s, cost=cost_of(case))
-            if writer.results[case].verdict is None:
+            is_new = writer.results[case].verdict is None
+            if is_new:
                 session.observer.stage(f"checking {case.label}")
                 started = session.budget.elapsed_s
                 accuracy, verdict = self._verify(timed)
@@ -118,8 +138,9 @@ class _Beside:
                 writer.update(case, accuracy=accuracy, verdict=verdict)
             timed.warm_up()
             writer.update(case, steps_per_region=timed.steps, region_s=timed.region_s)
+            checks = (timed.check_clock(),) if is_new else ()
             timed.anchor = self._anchor(timed)
-            self.warm[case] = WarmCase(timed, timed.threads)
+            self.warm[case] = WarmCase(timed, timed.threads, checks=checks)
         if case not in self.warm:
             self.cases.remove(case)
         session.save(at_once=True)
@@ -203,7 +224,7 @@ class _Beside:
         """A sample of each, those of the same work in a row; a DeviceError in place of one that failed."""
         groups: dict[Case, list[Case]] = {}
         for case in cases:
-            groups.setdefault(replace(case, side=None, engine=""), []).append(case)
+            groups.setdefault(_work(case), []).append(case)
         rates: Rates = {}
         for group in rng.sample(list(groups.values()), len(groups)):
             for case in group if number % 2 else reversed(group):
@@ -244,8 +265,8 @@ class _Beside:
                 failure=self.sides.failures.get(name),
             )
             sides.append(facts)
-        for name, count in self.sides.flooded().items():
-            writer.note(f"{name} wrote {count >> 20} MiB to its standard error while it was measured")
+        for name in self.sides.flooding():
+            writer.note(f"{name} wrote more than {FLOOD_BYTES >> 20} MiB to its standard error while it was measured")
         writer.set(sides=tuple(sides), presence=tuple(self._presences()))
 
     def _presences(self) -> Iterator[Presence]:
@@ -253,3 +274,8 @@ class _Beside:
             if beside := self._beside.get(case):
                 compared = compare(alone, beside, paired=False)
                 yield Presence(case=case.label, alone=tuple(alone), beside=tuple(beside), comparison=compared)
+
+
+def _work(case: Case) -> Case:
+    """What it does, whoever does it."""
+    return replace(case, side=None, engine="")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelmnist.core.config import CLASSES, RunConfig
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import DeviceError, UnsupportedError
 from accelmnist.core.text import brief
 from accelmnist.data.types import Dataset
 from accelmnist.engines.plan import Floats, TrainingPlan
@@ -25,10 +25,6 @@ Reply = TypeVar("Reply", bound=Answer)
 Arrays = Mapping[str, NDArray[Any]]
 
 OURS = "ours"
-
-
-class UnsupportedError(DeviceError):
-    """A side can't do a case, and says why."""
 
 
 class Sides:
@@ -101,9 +97,9 @@ class Sides:
         told = None if hello is None else hello.threads
         return case.threads or told or (None if side.settings else self._threads)
 
-    def flooded(self) -> dict[str, int]:
-        """Bytes of those that write much to standard error, by name."""
-        return {name: process.flood_bytes for name, process in self._processes.items() if process.flood_bytes}
+    def flooding(self) -> list[str]:
+        """Those that write much to standard error."""
+        return [name for name, process in self._processes.items() if process.is_flooding]
 
 
 class OpenCase:

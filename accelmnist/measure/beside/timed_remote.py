@@ -7,6 +7,8 @@ but for the time that it takes only in one of eight: which, chance decides when 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import randrange
@@ -18,11 +20,12 @@ import torch
 
 from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.core.errors import DeviceError
+from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet
 from accelmnist.device import Device
 from accelmnist.engines.contract import Job, Runner, Snapshot
 from accelmnist.engines.plan import Epoch, Floats, HostEpoch, TrainingPlan
-from accelmnist.measure.audit import Region
+from accelmnist.measure.audit import CLOCKS_APART, TIMES_A_REQUEST, Region
 from accelmnist.measure.beside.protocol import Answer
 from accelmnist.measure.beside.sides import OpenCase
 from accelmnist.measure.plan import Case
@@ -32,6 +35,8 @@ from accelmnist.training.evaluation import Evaluation, evaluation_of
 REGION_S = 0.024  # the shorter a region, the more alike are two in a row; a request takes a quarter of a millisecond
 _PINGS = 9
 _LOOKED_AT = 8  # one region of so many
+_LONG, _TRIES = 10, 40  # regions of a long run, and how often it is tried
+_LOSS_S, _BYTE_S, _FILE_S = 3e-5, 6e-8, 2e-3  # that a loss, a byte of weights with their state, a file may take
 
 
 @dataclass
@@ -41,12 +46,16 @@ class _Spent:
     seconds: float = 0.0
     raw_s: float = 0.0
     day_s: float = 0.0
+    cpu_s: float = 0.0
+    request_s: float = 0.0
+    waited_s: float = 0.0  # off the clock, beyond what that takes
 
 
 class Remote(TimedCase):
     """What cases of another side share."""
 
     other: OpenCase
+    whole: int  # steps that can be run at once
     is_remote = True
     most_slices, least_s = 1, REGION_S
 
@@ -61,15 +70,47 @@ class Remote(TimedCase):
 
     def ran(self, first: int, steps: int) -> None:
         """Run steps over there."""
+        before = self.other.process.cpu_s()
         asked = self.other.run(first, steps)
         answer = asked.answer
         if not (np.isfinite(answer.seconds) and answer.seconds > 0):
             raise DeviceError(f"{steps} steps took it {answer.seconds} s")
         self._given += answer.steps * self.case.batch_size
-        request_s = self.other.process.ask_timed(Answer, "ping").raw_s
+        request_s, after = self.other.process.ask_timed(Answer, "ping").raw_s, self.other.process.cpu_s()
         self._spent.seconds += answer.seconds
         self._spent.raw_s += asked.raw_s - request_s
         self._spent.day_s += asked.day_s - request_s
+        self._spent.cpu_s += 0.0 if before is None or after is None else after - before
+        self._spent.request_s += request_s
+        self._waited(request_s, 0.0)
+
+    def _waited(self, seconds: float, for_s: float) -> None:
+        """Keep what a request off the clock took beyond an empty one, and `for_s`, which it may take."""
+        self._spent.waited_s = max(self._spent.waited_s, seconds - self.ping_s - for_s)
+
+    def check_clock(self) -> Check:
+        """Its seconds of a run that is as long as can be: what a request takes is less than a hundredth of that.
+
+        A busy machine only makes a request longer, so one that is quick enough will do.
+        """
+        less = math.inf
+        for _ in range(_TRIES):
+            self.restore()
+            self._spent = _Spent()
+            self.run(min(_LONG * self.steps, self.whole))
+            spent = self._spent
+            passed_s = min(spent.raw_s, spent.day_s, key=lambda seconds: abs(seconds - spent.seconds))
+            less = min(less, (passed_s - spent.seconds - TIMES_A_REQUEST * spent.request_s) / spent.seconds)
+            if less <= CLOCKS_APART:
+                break
+        self.restore()
+        return Check.at_most(
+            "error of the clock, long runs",
+            max(less, 0.0),
+            CLOCKS_APART,
+            detail="less than passed around a request, beyond what one takes",
+            reason="good clocks are within a thousandth",
+        )
 
     @property
     def given(self) -> int:
@@ -78,19 +119,21 @@ class Remote(TimedCase):
 
     def _observed(self, clock: Callable[[], float]) -> float:
         """The seconds by its own clock; what is seen of them from here is kept."""
-        given, before, self._spent = self.given, self.other.process.cpu_s(), _Spent()
+        given, self._spent = self.given, _Spent(waited_s=self._spent.waited_s)
         clock()
-        spent, after = self._spent, self.other.process.cpu_s()
+        spent = self._spent
         if self.anchor is not None:
+            deviation = self.anchor.deviation() if randrange(_LOOKED_AT) == 0 else None
             region = Region(
                 images=self.given - given,
                 seconds=spent.seconds,
                 raw_s=spent.raw_s,
                 day_s=spent.day_s,
-                cpu_s=0.0 if before is None or after is None else after - before,
+                cpu_s=spent.cpu_s,
                 threads=self.threads,
-                settle_s=0.0,
-                deviation=self.anchor.deviation() if randrange(_LOOKED_AT) == 0 else None,
+                settle_s=spent.waited_s,
+                deviation=deviation,
+                request_s=spent.request_s,
             )
             self.regions.append(region)
         return spent.seconds
@@ -111,6 +154,7 @@ class RemoteTraining(Remote, TimedTraining):
         plan = TrainingPlan(config, len(data))
         epochs = [plan.epoch(number) for number in range(config.training.epochs)]
         order = np.concatenate([epoch.order for epoch in epochs])
+        self.whole = len(order)
         self._numbers = {row.tobytes(): number for number, row in enumerate(order)}
         self.runner = Runner(
             train_epoch=self._train,
@@ -131,7 +175,9 @@ class RemoteTraining(Remote, TimedTraining):
 
     def _train(self, part: Epoch[Any]) -> Floats:
         self.ran(int(part.order[0, 0]), len(part))
+        began = time.perf_counter()
         losses = self.other.losses()
+        self._waited(time.perf_counter() - began, _LOSS_S * len(part))
         if len(losses) != len(part) and self.follows_order:
             raise DeviceError(f"it gave {len(losses)} losses of {len(part)} steps")
         return losses
@@ -149,18 +195,17 @@ class RemoteTraining(Remote, TimedTraining):
         return {name: array.astype(np.float32) if name in shapes else array for name, array in found.items()}
 
     @property
-    def whole(self) -> int:
-        """The steps of all epochs."""
-        return len(self._numbers)
-
-    @property
     def is_finite(self) -> bool:
         """Whether the losses of the last run are."""
         return bool(np.isfinite(self.losses).all())
 
     def restore(self) -> None:
-        """The start."""
+        """The start; what that takes is held against what comes next."""
+        began, self._spent = time.perf_counter(), _Spent()
         self.other.put_back(None)
+        self._waited(
+            time.perf_counter() - began, _BYTE_S * sum(weight.nbytes for weight in self.job.model.parameters())
+        )
         self._at = 0
 
     def begin_from(self, weights: Sequence[torch.Tensor]) -> None:
@@ -196,6 +241,7 @@ class RemoteInference(Remote, TimedInference):
         if case.batch_size > len(images):
             raise DeviceError(f"a batch of {case.batch_size} is larger than the {len(images)} images there are")
         self.classify = self._classify
+        self.whole = 1 << 30
         self._batches = torch.split(images[: len(images) // case.batch_size * case.batch_size], case.batch_size)
 
     def run(self, steps: int) -> None:
@@ -210,7 +256,9 @@ class RemoteInference(Remote, TimedInference):
     @property
     def answered(self) -> tuple[torch.Tensor, int]:
         """The logits of the last batch, and which it was."""
+        began = time.perf_counter()
         said = self.other.last(self.case.batch_size).astype(np.float32)
+        self._waited(time.perf_counter() - began, _BYTE_S * said.nbytes + _FILE_S)
         return torch.from_numpy(said), (self._at - 1) % len(self._batches)
 
     def _classify(self, images: torch.Tensor) -> torch.Tensor:
