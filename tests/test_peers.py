@@ -259,7 +259,7 @@ def test_the_extra_names_every_peers_library() -> None:
 def test_a_page_of_peers_takes_a_record(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         peers.records(tmp_path / "none")
-    line = peers.command("narrow", ("jax", "numpy"), time_limit_s=9, out=tmp_path)
+    line = peers.command("narrow", ("jax", "numpy"), out=tmp_path)
     config = bench_config_from(CommandLine.of(bench.make_context("bench", line[2:])))
     assert [side.name for side in config.beside] == ["jax", "numpy"]
     assert (config.plain, config.hidden, config.batch_sizes) == (True, ((128,),), (128,))
