@@ -155,9 +155,12 @@ def test_every_step_is_the_witnesss(name: str, config: str, small: Dataset, tmp_
     expected = logits(CONFIGS[config].model, states[4], small.test.images)
     limit = 0.03 if config == "bf16" else 1e-5
     assert np.abs(said - expected).max() <= limit * np.abs(expected).max()
-    case("load")
+    np.savez(tmp_path / "weights.npz", **{name: start[name] for name in start if name.startswith("layers.")})
+    case("load", **{"from": str(tmp_path / "weights.npz")})  # what it lacks is set to the start
     assert alike(case.state(), start)
+    case("load")
     assert case.run(0, 4) == losses
+    assert alike(case.state(), states[4])
 
 
 @pytest.mark.parametrize(
