@@ -46,8 +46,7 @@ def process_that_has_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def short_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A region of a hundredth of a second and probes of less: here what happens is tested, and nothing is measured."""
-    monkeypatch.setattr("accelmnist.measure.timed_case.REGION_S", 0.01)
-    monkeypatch.setattr("accelmnist.measure.timed_case._AIM_S", 0.01)
+    monkeypatch.setattr("accelmnist.measure.timed_case.TimedCase.least_s", 0.01)
     monkeypatch.setattr("accelmnist.measure.limits.probe.SAMPLE_S", 0.0005)
     monkeypatch.setattr("accelmnist.measure.limits.probes.PROBE_S", 0.002)
     monkeypatch.setitem(probes._COPY_BYTES, "cpu", 1 << 22)

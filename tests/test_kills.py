@@ -42,7 +42,7 @@ def invoke_quietly(arguments: list[str], errors: Path) -> None:
     from accelmnist.measure.limits import probe, probes
 
     setting: Any = timed_case, probe, probes, benchmark._Rounds
-    setting[0].REGION_S = setting[0]._AIM_S = 0.01
+    setting[0].TimedCase.least_s = 0.01
     setting[1].SAMPLE_S, setting[2].PROBE_S = 0.0005, 0.002
     setting[3]._is_over = lambda rounds, _: rounds.count >= 3
     probes._COPY_BYTES["cpu"] = 1 << 22

@@ -13,7 +13,7 @@ import pytest
 from accelmnist.cli import invoke
 from accelmnist.core.config import ExecutionConfig
 from accelmnist.core.engine_file import EngineFile, label_of
-from accelmnist.core.errors import ConfigError, EngineError
+from accelmnist.core.errors import ConfigError, DeviceError, EngineError
 from accelmnist.core.records import load_record
 from accelmnist.data.types import Dataset, upload
 from accelmnist.device import resolve
@@ -286,6 +286,16 @@ def test_what_is_timed_is_found_wrong(engines: str, synthetic: Dataset, name: st
 def test_one_that_skips_once_it_is_timed_is_found(engines: str, synthetic: Dataset) -> None:
     """From so many calls on: before that it passes whatever is asked of it."""
     assert "deviation of a timed result" in failures(timed_by(engines + "SkipsLater", synthetic))
+
+
+def test_one_that_works_while_the_clock_stands_still_is_not_waited_for(
+    engines: str, synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its regions take no time, however many steps they have, and setting them back takes all of it."""
+    monkeypatch.setattr("accelmnist.measure.timed_case._MOST_SET_BACK_S", 0.02)
+    timed = timed_by(engines + "Lazy", synthetic)
+    with pytest.raises(DeviceError, match="its steps run while the clock stands still"):
+        timed.warm_up()
 
 
 BROKEN = {

@@ -185,8 +185,7 @@ def test_the_command_measures_and_writes_everything(
     out = tmp_path / "scaling"
     arguments = ["scaling", "--out", str(out), "--seconds", "0", "--widths", "4,8,16", "--batch-sizes", "128"]
     monkeypatch.setattr(measuring, "FEWEST_ROUNDS", 2)
-    monkeypatch.setattr(timed_case, "REGION_S", 0.01)
-    monkeypatch.setattr(timed_case, "_AIM_S", 0.01)
+    monkeypatch.setattr(timed_case.TimedCase, "least_s", 0.01)
     monkeypatch.setattr("sys.argv", [*arguments, "--threads", "1"])
     monkeypatch.setattr(command, "cases_of", lambda axes: cases_of(replace(axes, engines=("fused",))))
     command.main()

@@ -130,7 +130,7 @@ def _distance(weights: Weights, others: Weights) -> float:
 
 
 def _relative(losses: Floats, expected: Floats) -> float:
-    return float(np.abs(losses - expected).max() / np.abs(expected).mean())
+    return float(np.abs(losses - expected).max() / max(float(np.abs(expected).mean()), 1e-30))
 
 
 def _check_judged(losses: Floats, judged: Floats, limit: float) -> Check:
