@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from accelmnist.core.config import ModelConfig, Optimizer, Precision
 from accelmnist.core.records import Check, Launches, Verdict
-from accelmnist.measure.conclusion import find_crossovers
+from accelmnist.measure.conclusion import conclude, find_crossovers
 from accelmnist.measure.limit_keys import Limit, with_shape
-from accelmnist.measure.plan import BenchConfig, Mode
+from accelmnist.measure.plan import BenchConfig, Mode, Side
 from accelmnist.measure.record import (
     BenchRecord,
     Bound,
@@ -27,7 +27,9 @@ from accelmnist.measure.record import (
     DeviceInfo,
     Harness,
     Latency,
+    Presence,
     Round,
+    SideFacts,
     StepCost,
     Target,
     TimeToAccuracy,
@@ -275,6 +277,68 @@ def sample_bench() -> BenchRecord:
         peak_memory_bytes=1_420_000_000,
         notes=("cut for time: fused on cpu at batch 1024 was not measured",),
     )
+
+
+def sample_beside() -> BenchRecord:
+    """A finished benchmark of two engines beside an older version, a program in NumPy, and one that didn't start.
+
+    Eager is 5 % slower than the older version's.
+    """
+    random = np.random.default_rng(11)
+    machine = np.exp(random.normal(0.0, 0.02, 96))
+    sides = (
+        Side(name="old", command="PYTHONPATH=/home/ada/older python"),
+        Side(name="mine", command="python bench/examples/numpy_trainer.py"),
+        Side(name="lost", command="/no/such/python"),
+    )
+    rows = ((None, "eager", 71_900), (None, "fused", 253_000), ("old", "eager", 75_600), ("old", "fused", 253_200))
+    cases = [
+        replace(measured(Spec(engine=engine, rate=rate, jitter=0.008), machine, random), side=side, latency=None)
+        for side, engine, rate in (*rows, ("mine", "mine", 41_300))
+    ]
+    failed = replace(cases[0], side="lost", images_per_s=None, rounds=(), status="failed", skipped=LOST, verdict=None)
+    versions = {"accelmnist": "0.2.0", "torch": "2.14.1+cu130", "numpy": "2.4.6", "python": "3.11.7"}
+    facts = (
+        SideFacts(name="ours", command="", versions=versions | {"commit": "2bd9cf41aef9"}, threads=2),
+        SideFacts(
+            name="old",
+            command=sides[0].command,
+            versions=versions | {"torch": "2.13.0+cu128", "commit": "1caf69dd5c53"},
+            threads=2,
+            settings=sides[0].settings,
+            protocol_share=0.004,
+        ),
+        SideFacts(name="mine", command=sides[1].command, versions={"numpy": "2.4.6"}, protocol_share=0.0061),
+        SideFacts(name="lost", command=sides[2].command, failure=LOST),
+    )
+    alone, beside = (tuple((71_900 * np.exp(random.normal(0.0, 0.01, 32))).tolist()) for _ in range(2))
+    presence = Presence(
+        case=cases[0].label, alone=alone, beside=beside, comparison=compare(alone, beside, paired=False)
+    )
+    return conclude(
+        BenchRecord(
+            status="done",
+            created="2026-11-29T16:00:00+00:00",
+            environment=replace(sample_environment(), command="accelmnist bench --beside …"),
+            devices=sample_devices()[:1],
+            config=BenchConfig(
+                devices=("cpu",),
+                modes=("training",),
+                engines=("eager", "fused"),
+                batch_sizes=(256,),
+                beside=sides,
+                fail_on=0.02,
+            ),
+            cases=(*cases, failed),
+            rounds=tuple(Round(number=number, process=number // 8, other_cpu=0.01) for number in range(96)),
+            elapsed_s=171.4,
+            sides=facts,
+            presence=(presence,),
+        )
+    )
+
+
+LOST = "/no/such/python can't be started: no such file or directory"
 
 
 def sample_targets() -> BenchRecord:

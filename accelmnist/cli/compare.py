@@ -13,6 +13,7 @@ from accelmnist.core.errors import ConfigError, RecordError
 from accelmnist.core.files import encode, read_json, record_file
 
 if TYPE_CHECKING:
+    from accelmnist.measure.compare.case_comparison import Rules
     from accelmnist.measure.compare.compared_record import ComparedRecord
     from accelmnist.measure.compare.comparison_report import ComparisonReport
 
@@ -22,7 +23,7 @@ _REMEDY = f"Give the folder of {_NOUN}"
 
 @click.command(cls=Command)
 @click.argument("base", type=PATH)
-@click.argument("new", type=PATH)
+@click.argument("new", type=PATH, required=False)
 @under(
     "Rules",
     option(
@@ -48,7 +49,7 @@ _REMEDY = f"Give the folder of {_NOUN}"
 )
 def compare(
     base: Path,
-    new: Path,
+    new: Path | None,
     fail_on: float | None,
     threshold: float,
     raw: bool,
@@ -67,16 +68,39 @@ def compare(
     samples, the limits beside them, and several processes if there are. With --raw nothing tells a slower machine from
     a slower program. Nor does pytest-benchmark, and one file is one process, which tells nothing of the next: the
     answer is ambiguous. Run BASE and NEW in turn, three times or more, and give the two folders of files.
+
+    Alone, BASE is a benchmark --beside others: every side of it is held against its own program, by the rounds that
+    both took part in. FOLDER:NAME is one side of it, and two of these are held against each other.
     """
     from accelmnist.measure.compare.case_comparison import Rules
-    from accelmnist.measure.compare.comparison_report import compare_records
 
     if as_json and as_markdown:
         raise ConfigError("--json contradicts --markdown", remedy="Give one of them")
     rules = Rules(threshold=threshold, fail_on=fail_on, raw=raw)
-    comparison = compare_records(_read(base), _read(new), rules)
+    comparison = _report(base, new, rules)
     _print(comparison, as_json=as_json, as_markdown=as_markdown)
     return 0 if comparison.passed else CHECK_FAILED
+
+
+def _report(base: Path, new: Path | None, rules: Rules) -> ComparisonReport:
+    """Of two records, or of the sides of one."""
+    (folder, side), (other, new_side) = _side_of(base), _side_of(new or base)
+    if new is not None and side is None and new_side is None:
+        from accelmnist.measure.compare.comparison_report import compare_records
+
+        return compare_records(_read(base), _read(new), rules)
+    if new is not None and (folder != other or None in (side, new_side)):
+        raise ConfigError("BASE and NEW are not sides of one benchmark", remedy="Give two of one: FOLDER:NAME")
+    from accelmnist.measure.compare.sides import compare_sides
+    from accelmnist.measure.recount import load_bench
+
+    return compare_sides(load_bench(folder), str(folder), rules, base=side, new=new_side if new is not None else None)
+
+
+def _side_of(path: Path) -> tuple[Path, str | None]:
+    """The record, and the side of it, that FOLDER:NAME says."""
+    folder, separator, side = str(path).rpartition(":")
+    return (path, None) if path.exists() or not (separator and folder) else (Path(folder), side)
 
 
 def _read(path: Path) -> ComparedRecord:

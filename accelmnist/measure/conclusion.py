@@ -144,19 +144,21 @@ def over_side(ours: CaseResult, theirs: CaseResult, rounds: Mapping[int, Round],
     return compare_processes([base for base, _ in both], [new for _, new in both], threshold=threshold)
 
 
-def own_of(case: Case, results: Results) -> Case | None:
-    """The case of this program that one of another side is held against; None if it wasn't measured, or is wrong.
+def own_of(case: Case, results: Results, side: str | None = None) -> Case | None:
+    """The case of this program, or another `side`, that one of another side is held against.
 
-    It is the same case, or for a program without our engines the fastest that does the same work.
+    It is the same case, or where one of the two has none of our engines the fastest that does the same work. None if
+    there is no such case, it wasn't measured, or it is wrong.
     """
 
-    def work(one: Case) -> Case:
-        return replace(one, side=None, engine="" if case.engine == case.side else one.engine)
+    def does_the_same(one: Case) -> bool:
+        is_foreign = any(each.engine == each.side for each in (case, one))
+        return replace(one, side=case.side, engine=case.engine if is_foreign else one.engine) == case
 
     same = [
         result
         for result in results.values()
-        if result.side is None and work(result.case) == work(case)
+        if result.side == side and does_the_same(result.case)
         if result.images_per_s is not None and not result.is_wrong
     ]
     return (

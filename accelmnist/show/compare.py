@@ -177,6 +177,8 @@ def _remarks(row: CaseComparison, report: ComparisonReport) -> list[str]:
 def _explanations(report: ComparisonReport, *, has_plain: bool) -> list[str]:
     """How the ratios are to be read."""
     lines = ["Ratio: speed of new over base, above 1 where new is faster."]
+    if report.same_rounds:
+        lines.append("Both ran in the same rounds, in turn, so what slows the machine down cancels.")
     if any(row.divided_by for row in report.rows):
         lines.append(
             "Speeds are divided by the median of the limits that the same round measured; --raw leaves this out."

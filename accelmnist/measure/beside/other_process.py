@@ -328,7 +328,9 @@ def environment_of(side: Side, *, threads: int) -> dict[str, str]:
     `python` is this very one, and the accelmnist of a side of ours is never what lies in the current folder.
     """
     prepare_for_torch()
-    rules = dict.fromkeys(_THREADS, str(threads)) | _RULES
+    # One that its command sets holds for all: torch takes MKL's number, and not OpenMP's, if they differ.
+    number = next((side.settings[name] for name in _THREADS if name in side.settings), str(threads))
+    rules = dict.fromkeys(_THREADS, number) | _RULES
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     environment = os.environ | rules | {"PATH": path}
     if side.is_ours:

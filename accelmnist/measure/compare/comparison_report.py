@@ -66,6 +66,7 @@ class ComparisonReport:
     compared: int
     cannot_fail: tuple[str, ...]
     rows: tuple[CaseComparison, ...]
+    same_rounds: bool = False  # whether the two are sides of one benchmark
 
 
 def compare_records(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> ComparisonReport:
@@ -74,7 +75,7 @@ def compare_records(base: ComparedRecord, new: ComparedRecord, rules: Rules) -> 
         raise RecordError(
             f"{base.name} is of {base.tool} and {new.name} of {new.tool}", remedy="Give two records of one tool"
         )
-    rows = _with_family([compare_case(key, base, new, rules) for key in base.series | new.series], rules)
+    rows = judged_together([compare_case(key, base, new, rules) for key in base.series | new.series], rules)
     if not any(row.comparison or row.fails or row.outcome.startswith("wrong") for row in rows):
         raise RecordError(
             f"{base.name} and {new.name} have no measured case in common", remedy="Measure the same cases"
@@ -108,7 +109,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _with_family(rows: Sequence[CaseComparison], rules: Rules) -> list[CaseComparison]:
+def judged_together(rows: Sequence[CaseComparison], rules: Rules) -> list[CaseComparison]:
     """The rows with what follows from all of them together."""
     compared = [row.comparison for row in rows if row.comparison]
     adjusted = iter(holm([comparison.p_value for comparison in compared]))
