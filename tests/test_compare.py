@@ -40,6 +40,7 @@ from accelmnist.measure.record import (
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.controls import machine_speeds
 from accelmnist.measure.statistics.summary import summarize
+from tests.bench_samples import sample_beside
 from tests.samples import sample_environment, sample_record, sample_verdict
 
 ROUNDS = 30
@@ -876,3 +877,50 @@ def test_mutated_bytes_never_end_in_a_traceback(start: Any, length: Any, filling
     start %= len(content)
     bad.write_bytes(content[:start] + filling + content[start + length :])
     check_answer(str(good), str(bad))
+
+
+# --- the sides of one benchmark
+
+
+def test_the_sides_of_one_benchmark_are_held_against_its_own_program(tell: Tell) -> None:
+    told = tell(sample_beside(), "--fail-on", "2%", "--json")
+    rows = {row["key"]: row for row in json.loads(told.out)["rows"]}
+    compared = {key.split()[2] + key.partition(" by")[2]: row["outcome"] for key, row in rows.items()}
+    assert compared == {"eager old": "slower", "fused old": "same", "mine": "faster", "eager lost": "only in new"}
+    eager = rows[f"{EAGER.replace('64', '256')} by old"]
+    assert eager["comparison"]["ratio"] == pytest.approx(71_900 / 75_600, rel=0.004)
+    assert (told.code, [row["fails"] for row in rows.values()]) == (1, [True, False, False, False])
+    page = tell("base", "--markdown").out
+    assert "| eager by old | 0.950 |" in page
+    assert "| old: torch | 2.13.0+cu128 | 2.14.1+cu130 |" in page
+
+
+def test_two_sides_are_held_against_each_other(tell: Tell) -> None:
+    tell(sample_beside())
+    slower, faster = (
+        json.loads(tell(f"base:{base}", f"base:{new}", "--json").out)["rows"]
+        for base, new in (("old", "mine"), ("mine", "old"))
+    )
+    ratios = [row["comparison"]["ratio"] for row in (*slower, *faster)]
+    assert ratios == pytest.approx([41_300 / 75_600, 41_300 / 253_200, 253_200 / 41_300], rel=0.01)
+    own = json.loads(tell("base:old", "base:ours", "--json").out)["rows"]
+    assert [row["outcome"] for row in own] == ["slower", "same"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["base:new"], "base has no side 'new'. It has ours, old, mine, lost"),
+        (["base:lost"], "base: its sides have no measured case in common. Measure for longer"),
+        (["base:old", "new:old"], "BASE and NEW are not sides of one benchmark. Give two of one: FOLDER:NAME"),
+        (["base:old", "new"], "BASE and NEW are not sides of one benchmark. Give two of one: FOLDER:NAME"),
+        (["new"], "new has one side alone. Give a second record, or measure by bench --beside"),
+        (["none:old"], "no such file"),
+    ],
+)
+def test_what_has_no_such_sides_is_one_line(words: list[str], line: str, tell: Tell) -> None:
+    kept(sample_beside(), "base")
+    kept(sample_bench(seed=1), "new")
+    told = tell(*words)
+    assert told.code == 2
+    assert line in told.err.lower() if line == "no such file" else told.err == f"error: {line}\n"

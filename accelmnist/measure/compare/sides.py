@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from accelmnist.core.errors import RecordError
-from accelmnist.measure.beside.sides import OURS
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
 from accelmnist.measure.compare.compared_record import Fact
 from accelmnist.measure.compare.comparison_report import ComparisonReport, Difference, RecordName, judged_together
-from accelmnist.measure.conclusion import own_of, over_side
-from accelmnist.measure.plan import Case
+from accelmnist.measure.conclusion import over_side, own_of
+from accelmnist.measure.plan import OURS
 from accelmnist.measure.record import BenchRecord, CaseResult, SideFacts
 
 
@@ -44,7 +43,7 @@ def compare_sides(
         base=RecordName(name=f"{name}: {', '.join(one or OURS for one in bases)}", created=record.created),
         new=RecordName(name=f"{name}: {new or OURS}", created=record.created),
         rules=rules,
-        warnings=tuple(f"{side.name} was not measured: {side.failure}" for side in record.sides if side.failure),
+        warnings=(),
         differences=tuple(_differences(record, bases, new)),
         counts=dict(Counter(row.outcome for row in rows)),
         compared=sum(row.comparison is not None for row in rows),
@@ -54,9 +53,7 @@ def compare_sides(
     )
 
 
-def _row(
-    base: CaseResult, record: BenchRecord, new: str | None, rules: Rules, *, is_named: bool
-) -> CaseComparison:
+def _row(base: CaseResult, record: BenchRecord, new: str | None, rules: Rules, *, is_named: bool) -> CaseComparison:
     """What became of a case of a base and of the one that is held against it."""
     results = {result.case: result for result in record.cases}
     rounds = {round_.number: round_ for round_ in record.rounds}
