@@ -43,7 +43,7 @@ from accelmnist.show.document import Document
 from accelmnist.show.render.console import as_renderable, print_document
 from accelmnist.show.render.console_table import ConsoleTable
 from accelmnist.show.render.markdown import escape, render_markdown
-from tests.bench_samples import Spec, sample_bench, sample_targets, step_cost, target
+from tests.bench_samples import Spec, sample_bench, sample_beside, sample_targets, step_cost, target
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 RECORDS = {"speeds": sample_bench, "targets": sample_targets}
@@ -964,3 +964,29 @@ def test_prefixed(value: float, said: str) -> None:
 
 def test_microseconds_keep_three_digits() -> None:
     assert units.seconds(41.24e-6) == "41.2 µs"
+
+
+# --- beside other programs
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_sides_have_their_pairs_and_say_what_they_are(width: int) -> None:
+    said = lines(bench_page(sample_beside(), None), width)
+    assert max(map(len, said)) <= width
+    assert "cpu eager is 5.0 % (4.6 % to 5.2 %) slower than old" in said
+    rows = [line.split() for line in under("Beside", said)]
+    assert ["cpu", "eager", "old", "0.950", "0.948", "to", "0.954", "0.003", "slower"] in rows
+    assert ["cpu", "fused", "mine", "6.133", "6.122", "to", "6.144", "0.003", "faster"] in rows
+    sides = " ".join(" ".join(under("Sides", said)).split())
+    assert "ours accelmnist 0.2.0, torch 2.14.1+cu130" in sides
+    assert "old torch 2.13.0+cu128, commit 1caf69dd5c53 PYTHONPATH=/home/ada/older python" in sides
+    assert "mine numpy 2.4.6 python bench/examples/numpy_trainer.py" in sides
+    assert "lost not measured: /no/such/python can't be started" in sides
+    assert "Requests between the processes take 0.6 % of a region's time, and are in no figure." in sides
+    assert "cpu eager 1.000 ±0.7 %. So their presence costs nothing." in sides
+
+
+def test_the_table_says_by_whom_a_case_was_measured() -> None:
+    [training, beside, *_] = tables(format_markdown(sample_beside()))
+    assert [row[training[0].index("by")] for row in training[1:]] == ["ours", "old", "old", "ours", "mine"]
+    assert beside[0] == ["case", "over", "ratio", "95 % interval", "p", "verdict"]

@@ -18,11 +18,10 @@ from accelmnist.measure.compare.comparison_report import ComparisonReport, Diffe
 from accelmnist.measure.statistics.comparison import are_too_few
 from accelmnist.measure.statistics.summary import minimum_samples
 from accelmnist.show import document as doc
-from accelmnist.show.units import UNKNOWN, plural, size
+from accelmnist.show.units import UNKNOWN, p_text, plural, size
 
 _UNDIVIDED = "machine's drift not divided out"
 _APART = ("only in base", "only in new")
-_LEAST_P = 0.001  # below this the number of zeros says nothing more
 _TONES: dict[CaseOutcome, doc.Tone] = {
     "slower": "bad",
     "faster": "good",
@@ -151,7 +150,7 @@ def _figures(row: CaseComparison) -> tuple[str, str, str]:
     if comparison is None:
         return UNKNOWN, "", ""
     interval = f"{_factor(comparison.low)} to {_factor(comparison.high)}"
-    return _factor(comparison.ratio), interval, UNKNOWN if row.alone else _p_text(comparison.p_value)
+    return _factor(comparison.ratio), interval, UNKNOWN if row.alone else p_text(comparison.p_value)
 
 
 def _plain_ratio(row: CaseComparison, report: ComparisonReport) -> str:
@@ -170,7 +169,7 @@ def _remarks(row: CaseComparison, report: ComparisonReport) -> list[str]:
     if row.undivided is not None and _undivided_reasons(report)[row.undivided] < report.compared:
         lines.append(_UNDIVIDED)
     if row.spared and row.family_p is not None:
-        lines.append(f"no failure: p is {_p_text(row.family_p)} once all cases count")
+        lines.append(f"no failure: p is {p_text(row.family_p)} once all cases count")
     return lines
 
 
@@ -212,13 +211,6 @@ def _undivided_reasons(report: ComparisonReport) -> Counter[str]:
 def _factor(value: float) -> str:
     """A ratio to three decimals, or to four digits if it is large."""
     return f"{value:.3f}" if value < 10 else f"{value:.4g}"
-
-
-def _p_text(p_value: float | None) -> str:
-    """A p-value to three decimals."""
-    if p_value is None:
-        return UNKNOWN
-    return f"<{_LEAST_P}" if p_value < _LEAST_P else f"{p_value:.3f}"
 
 
 def _one_sided(report: ComparisonReport) -> tuple[doc.Block, ...]:
@@ -263,7 +255,7 @@ def _gate_lines(report: ComparisonReport, failures: Sequence[CaseComparison]) ->
     """What failed and what nearly did."""
     axes = _varying_axes(report)
     lines = [f"{_label(row, axes)}: {_failure(row, report)}" for row in failures]
-    spared = [f"{_label(row, axes)} (p {_p_text(row.family_p)})" for row in report.rows if row.spared]
+    spared = [f"{_label(row, axes)} (p {p_text(row.family_p)})" for row in report.rows if row.spared]
     if spared:
         lines.append(
             f"Slower by more than {_share(report.rules.fail_on)} by itself, but not significant once all "
@@ -282,7 +274,7 @@ def _failure(row: CaseComparison, report: ComparisonReport) -> str:
     if row.comparison is None:
         return f"wrong: {row.reason}" if row.outcome == "wrong in new" else row.reason or row.outcome
     ratio, interval, _ = _figures(row)
-    return f"{ratio} ({interval}), p {_p_text(row.family_p)} with all {plural(report.compared, 'case')} counted"
+    return f"{ratio} ({interval}), p {p_text(row.family_p)} with all {plural(report.compared, 'case')} counted"
 
 
 def _share(share: float | None) -> str:

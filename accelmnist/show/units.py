@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
 UNKNOWN = "–"
+_LEAST_P = 0.001
 Options = ParamSpec("Options")
 
 
@@ -120,3 +121,10 @@ def row_names(class_names: tuple[str, ...]) -> tuple[str, ...]:
 def class_kind(class_names: tuple[str, ...]) -> str:
     """What one class is: a "digit" if the names are their own numbers, else a "class"."""
     return "digit" if row_names(class_names) == class_names else "class"
+
+
+def p_text(p_value: float | None) -> str:
+    """A p-value to three decimals; below that the number of zeros says nothing more."""
+    if p_value is None:
+        return UNKNOWN
+    return f"<{_LEAST_P}" if p_value < _LEAST_P else f"{p_value:.3f}"

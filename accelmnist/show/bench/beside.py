@@ -6,14 +6,31 @@ from collections.abc import Iterator
 
 from accelmnist.core.text import brief
 from accelmnist.measure.beside.verdict import pairs_of, regressions
-from accelmnist.measure.record import BenchRecord, CaseResult, Presence, SideFacts
+from accelmnist.measure.record import CaseResult, SideFacts
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.show.bench.cases import arm_of
 from accelmnist.show.bench.view import BenchView
-from accelmnist.show.document import Cell, Column, Points, Section, Table, Text, Tone, sections_of
-from accelmnist.show.units import percent, significant, spread
+from accelmnist.show.document import (
+    Block,
+    Cell,
+    Column,
+    Points,
+    Remark,
+    Remarks,
+    Section,
+    Table,
+    Tone,
+    sections_of,
+)
+from accelmnist.show.units import p_text, percent, plural, significant, spread
 
 _TONES: dict[str, Tone] = {"faster": "good", "slower": "bad", "same": "", "ambiguous": "unsure"}
+_MEANINGS = {
+    "same": "So their presence costs nothing.",
+    "ambiguous": "Whether their presence costs anything can't be told.",
+    "slower": "So their presence costs something, and all sides pay it.",
+    "faster": "So the machine was slower before they were there.",
+}
 _LEAST = 0.0005  # what a share of one digit behind the point can say
 
 
@@ -22,7 +39,7 @@ def beside_sections(view: BenchView) -> list[Section]:
     record = view.record
     if not record.config.beside:
         return []
-    return sections_of(("Beside", (*_pairs_table(view),)), ("Sides", _sides(record)))
+    return sections_of(("Beside", (*_pairs_table(view),)), ("Sides", _sides(view)))
 
 
 def beside_lines(view: BenchView) -> list[tuple[str, Tone]]:
@@ -44,7 +61,7 @@ def _slower(over: Comparison) -> str:
 def _pairs_table(view: BenchView) -> Iterator[Table]:
     rows = [_row(view, *pair) for pair in pairs_of(view.record)]
     if rows:
-        edge = percent(view.record.config.beside_threshold)
+        edge = f"{100 * view.record.config.beside_threshold:g} %"
         yield Table(
             ident="beside",
             caption="This program over the others, in the same rounds.",
@@ -54,11 +71,12 @@ def _pairs_table(view: BenchView) -> Iterator[Table]:
                 Column("ratio", True),
                 Column("95 % interval", True),
                 Column("p", True),
-                Column("so it is"),
+                Column("verdict"),
             ),
             rows=tuple(rows),
             has_names=False,
-            note=f"Above 1 this program is the faster. Faster or slower is by {edge} or more, and significant.",
+            note="Ratio: the speed of this program over the other's. "
+            f"Faster or slower is significant, and by {edge} or more.",
             fit="continue",
         )
 
@@ -69,51 +87,47 @@ def _row(view: BenchView, ours: CaseResult, theirs: CaseResult, over: Comparison
         Cell(theirs.side or ""),
         Cell(f"{over.ratio:.3f}" if 0.1 < over.ratio < 10 else significant(over.ratio), tone="strong"),
         Cell(f"{over.low:.3f} to {over.high:.3f}"),
-        Cell(f"{over.p_value:.2g}"),
+        Cell(p_text(over.p_value)),
         Cell(over.verdict, tone=_TONES[over.verdict]),
     )
 
 
-def _sides(record: BenchRecord) -> tuple[Table | Points | Text, ...]:
+def _sides(view: BenchView) -> tuple[Block, ...]:
+    record = view.record
     if not record.sides:
         return ()
     ours = next((one for one in record.sides if not one.command), None)
-    rows = tuple((Cell(one.name), Cell(brief(one.command)), Cell(_facts(one, ours))) for one in record.sides)
-    columns = (Column("side", role="name"), Column("command"), Column("what differs"))
-    table = Table(ident="sides", caption="The sides.", columns=columns, rows=rows, has_names=False, fit="continue")
-    return (table, Points(items=tuple(_costs(record)), tone="faint"))
+    items = tuple(
+        Remark(name=one.name, text=_facts(one, ours), details=tuple(filter(None, [brief(one.command)])))
+        for one in record.sides
+    )
+    return (Remarks(items=items), Points(items=tuple(_costs(view)), tone="faint"))
 
 
 def _facts(side: SideFacts, ours: SideFacts | None) -> str:
-    """Versions and settings by which a side differs from this program's own process; of that one, its versions."""
+    """What a side says of itself; of another accelmnist, what differs from this program's own process."""
     if side.failure:
-        return "not measured"
-    if ours is None or side is ours:
-        return ", ".join(f"{name} {version}" for name, version in side.versions.items())
-    parts = [f"{name} {version}" for name, version in side.versions.items() if ours.versions.get(name) != version]
-    parts += [f"{name}={value}" for name, value in side.settings.items()]
-    if side.threads is not None and side.threads != ours.threads:
-        parts.append(f"threads {side.threads}")
-    return brief(", ".join(parts)) or "nothing"
+        return f"not measured: {brief(side.failure)}"
+    is_other = ours is not None and side is not ours and "accelmnist" in side.versions
+    known = ours.versions if ours is not None and is_other else {}
+    parts = [f"{name} {version}" for name, version in side.versions.items() if known.get(name) != version]
+    if side.threads is not None and not (is_other and ours is not None and side.threads == ours.threads):
+        parts.append(plural(side.threads, "thread"))
+    return brief(", ".join(parts)) or ("the same versions" if is_other else "it says nothing of itself")
 
 
-def _costs(record: BenchRecord) -> Iterator[str]:
+def _costs(view: BenchView) -> Iterator[str]:
     """What passing requests costs, and what the others' presence does."""
-    shares = [one.protocol_share for one in record.sides if one.protocol_share is not None]
+    shares = [one.protocol_share for one in view.record.sides if one.protocol_share is not None]
     if shares:
         most = "less than 0.1 %" if max(shares) < _LEAST else percent(max(shares), digits=1)
-        yield f"What passes between the processes takes {most} of a region's time, and is in no figure."
-    for one in record.presence:
-        yield _presence_text(one)
-
-
-def _presence_text(one: Presence) -> str:
-    over = one.comparison
-    ratio = f"{over.ratio:.3f} {spread(arm_of(over))}"
-    meaning = {
-        "same": "their presence costs nothing",
-        "ambiguous": "whether their presence costs anything can't be told",
-        "slower": "their presence costs something, and both sides pay it",
-        "faster": "the machine was slower before",
-    }[over.verdict]
-    return f"{one.case}: {ratio} times as fast beside the others' processes as alone, so {meaning}."
+        yield f"Requests between the processes take {most} of a region's time, and are in no figure."
+    names = {result.label: view.brief(result) for result in view.record.cases}
+    for verdict, meaning in _MEANINGS.items():
+        told = [one for one in view.record.presence if one.comparison.verdict == verdict]
+        speeds = [f"{one.comparison.ratio:.3f} {spread(arm_of(one.comparison))}" for one in told]
+        if told:
+            each = ", ".join(
+                f"{names.get(one.case, one.case)} {speed}" for one, speed in zip(told, speeds, strict=True)
+            )
+            yield f"Speed beside the others' processes over that alone: {each}. {meaning}"

@@ -144,6 +144,9 @@ def _ranks(part: Part) -> Callable[[CaseResult], str]:
     return lambda result: ranks.get(result.case, "")
 
 
+_BETWEEN = CaseColumn("between\nprocesses", lambda result: percent(result.process_spread, digits=1))
+
+
 def _speed_figures(part: Part, view: BenchView) -> tuple[CaseColumn, ...]:
     """Doubtful speeds stand out; what the doubt is stands below the tables."""
     call = "ms a\ncall" if part.kind == "throughput" else "ms a\nstep"
@@ -158,7 +161,7 @@ def _speed_figures(part: Part, view: BenchView) -> tuple[CaseColumn, ...]:
         CaseColumn("speed-up", lambda result: _over(result, view), tone=_over_tone),
         *step,
         CaseColumn("of\nlimit", _share_text),
-        CaseColumn("between\nprocesses", lambda result: percent(result.process_spread, digits=1)),
+        *(() if view.record.config.beside else (_BETWEEN,)),  # of sides the ratios count processes
     )
 
 

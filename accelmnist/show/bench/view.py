@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from accelmnist.measure.conclusion import baseline_of
-from accelmnist.measure.plan import LATENCY_BATCH, Case, Mode
+from accelmnist.measure.plan import LATENCY_BATCH, OURS, Case, Mode
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.show.units import count, plural
 
@@ -35,7 +35,7 @@ DEVICE = Trait("device", lambda result: result.device)
 ENGINE = Trait("engine", lambda result: result.engine)
 SIDE = Trait(
     "by",
-    lambda result: "" if result.side in (None, result.engine) else result.side,
+    lambda result: result.side or OURS,
     spoken=lambda result: "" if result.side in (None, result.engine) else f"by {result.side}",
 )
 NETWORK = Trait("network", lambda result: result.case.network)
