@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -137,3 +139,82 @@ def test_a_number_of_threads_that_a_command_sets_holds_for_every_library() -> No
     both = environment_of(Side(name="two", command="OMP_NUM_THREADS=1 MKL_NUM_THREADS=3 python"), threads=2)
     assert [both[name] for name in names] == ["1", "3", "1"]
     assert [environment_of(Side(name="as-we", command="python"), threads=2)[name] for name in names] == ["2", "2", "2"]
+
+
+def scripted(name: str, *words: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A script of the examples run in `folder`, by this Python and the accelmnist of this checkout."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    own = {"PATH": path, "PYTHONPATH": str(EXAMPLES.parents[1]), **variables}
+    command = ["sh", str(EXAMPLES / name), *words]
+    return subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True, check=False)
+
+
+def git(folder: Path, *words: str) -> str:
+    """What git says in `folder`; its settings are nobody's."""
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    named = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    said = subprocess.run(
+        ["git", *named, *words], cwd=folder, env=os.environ | own, capture_output=True, text=True, check=True
+    )
+    return said.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    return folder
+
+
+def committed(folder: Path, message: str) -> str:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.mark.slow
+def test_a_slower_commit_is_found_by_bisection(repository: Path, tmp_path: Path) -> None:
+    """The trainer of one commit of eight goes forward ten times a step."""
+    trainer = (EXAMPLES / "numpy_trainer.py").read_text(encoding="utf-8")
+    line = '        values = self.forward(self.files["images"][rows])\n'
+    assert line in trainer
+    slower = trainer.replace(line, 10 * line)
+    commits = []
+    for number in range(8):
+        text = f"{slower if number >= 4 else trainer}\n# change {number}\n"
+        (repository / "trainer.py").write_text(text, encoding="utf-8")
+        commits.append(committed(repository, f"change {number}"))
+    git(repository, "worktree", "add", "--quiet", "--detach", str(tmp_path / "good"), commits[0])
+    git(repository, "bisect", "start", commits[-1], commits[0])
+    trainers = ("python ../good/trainer.py", "python trainer.py", "--hidden", "32", "--time-limit")
+    for _ in range(3):
+        for seconds in ("25", "100"):  # a busy machine needs longer
+            said = scripted("gate.sh", *trainers, seconds, folder=repository, SHARE="60%")
+            if said.returncode != 125:
+                break
+        assert said.returncode in (0, 1), said.stderr
+        found = git(repository, "bisect", "bad" if said.returncode else "good")
+    assert f"{commits[4]} is the first bad commit" in found
+
+
+@pytest.mark.slow
+def test_what_cannot_be_measured_is_left_out_of_a_bisection(repository: Path) -> None:
+    said = scripted("gate.sh", "/no/such/program", "/no/such/other", "--time-limit", "1", folder=repository)
+    assert said.returncode == 125
+
+
+@pytest.mark.slow
+def test_a_commit_without_a_worker_is_told_the_oldest_version_that_has_one(repository: Path) -> None:
+    package = repository / "accelmnist"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "import sys\nprint('accelmnist, version 0.1.0') if '--version' in sys.argv else sys.exit(2)\n"
+    )
+    committed(repository, "an old one")
+    said = scripted(
+        "older_commit.sh", "HEAD", "--engines", "eager", "--time-limit", "1", folder=repository, COLUMNS="80"
+    )
+    assert "accelmnist 0.1.0 has no worker: 0.2.0 is the oldest that has one" in " ".join(said.stdout.split())
+    assert git(repository, "worktree", "list").count("\n") == 0  # it is gone

@@ -101,7 +101,8 @@ def _sides(view: BenchView) -> tuple[Block, ...]:
         Remark(name=one.name, text=_facts(one, ours), details=tuple(filter(None, [brief(one.command)])))
         for one in record.sides
     )
-    return (Remarks(items=items), Points(items=tuple(_costs(view)), tone="faint"))
+    costs = tuple(_costs(view))
+    return (Remarks(items=items), *([Points(items=costs, tone="faint")] if costs else []))
 
 
 def _facts(side: SideFacts, ours: SideFacts | None) -> str:
