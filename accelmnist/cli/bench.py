@@ -94,7 +94,7 @@ _CONFIGURATION = frozenset(field.name for part in (BenchConfig, DataConfig) for 
         type=str,
         callback=parse_share,
         metavar="SHARE",
-        help="Exit with 1 if this program is slower than another side by so much, such as 2%.",
+        help="Exit with 1 if this program is slower than another side by so much, such as 2%, or one was not measured.",
     ),
 )
 @under(
@@ -140,6 +140,10 @@ def bench(context: click.Context, /, **_: Any) -> int:
     Says images a second of each, and what holds it back. Cases are sampled in rounds, in random order, beside the
     limits of the hardware, and every figure has its interval. --target-accuracy measures the time to an accuracy
     instead.
+
+    --beside NAME=COMMAND measures another program in the same rounds, and says which is the faster, and how sure that
+    is: another Python with accelmnist, as in old=../old/bin/python or one-thread='OMP_NUM_THREADS=1 python', or any
+    command that speaks the protocol of accelmnist/measure/beside/protocol.py.
     """
     line = CommandLine.of(context)
     options = _options_from(line)

@@ -11,10 +11,10 @@ from accelmnist.cli.options import Command
 
 @click.command(cls=Command)
 def worker() -> int:
-    """Train and classify as a benchmark beside says.
+    """Train and classify for another benchmark, which measures this accelmnist.
 
-    `accelmnist bench --beside NAME=PYTHON` starts it by itself, and speaks to it in lines of JSON over its standard
-    input and output.
+    `accelmnist bench --beside NAME=PYTHON` starts it by itself, and speaks to it in lines of JSON over standard input
+    and output. accelmnist/measure/beside/protocol.py describes them, for a program of your own.
     """
     from accelmnist.device.loading import load_torch, prepare_for_torch
     from accelmnist.measure.beside.serving import serve, serve_by_forks, take_output
