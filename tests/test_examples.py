@@ -89,7 +89,7 @@ def failures(timed: Remote, builder: CaseBuilder) -> set[str]:
     config = run_config(timed.case, builder.config)
     timed.anchor = builder.anchor(timed, config)
     warm = WarmCase(timed, timed.threads)
-    samples = [harmonic_mean([warm.sample() for _ in range(timed.slices)]) for _ in range(6)]
+    samples = [harmonic_mean([warm.sample() for _ in range(timed.slices)]) for _ in range(10)]
     return {check.name for check in (*verdict.checks, *warm.audit(timed.case, samples)) if not check.passed}
 
 

@@ -270,8 +270,8 @@ def _check_clock(regions: Sequence[Region]) -> Check:
 def _check_other_clock(regions: Sequence[Region]) -> list[Check]:
     """Another process's clock, and what it did while that stood still, in the quickest of twenty regions.
 
-    Waiting for a busy machine only makes a request longer, so of many there are quick ones; and nothing can have run
-    for longer than was waited for.
+    Waiting for a busy machine only makes a request longer, so of many there are quick ones, while fewer than twenty say
+    nothing; and nothing can have run for longer than was waited for.
     """
     quickest, spared = len(regions) // _QUICKEST, min(_MAY_BE_DISTURBED, len(regions) - 1)
     spared_s = TIMES_A_REQUEST * sorted(region.request_s for region in regions)[quickest]
@@ -281,7 +281,7 @@ def _check_other_clock(regions: Sequence[Region]) -> list[Check]:
     return [
         Check.at_most(
             "error of the clock",
-            less[quickest],
+            less[quickest] if quickest else 0.0,
             CLOCKS_APART,
             detail=f"less than passed around a request, beyond what one takes, in the quickest of {_QUICKEST} regions",
             reason="good clocks are within a thousandth",
@@ -295,7 +295,7 @@ def _check_other_clock(regions: Sequence[Region]) -> list[Check]:
         ),
         Check.at_most(
             "share of work outside of the clock",
-            hidden[quickest],
+            hidden[quickest] if quickest else 0.0,
             _HIDDEN,
             detail=f"what was waited for before and after a region, in the quickest of {_QUICKEST}",
             reason="setting weights back and sending losses takes less",
