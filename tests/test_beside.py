@@ -10,6 +10,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -20,20 +21,23 @@ import pytest
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig
 from accelmnist.core.errors import DeviceError, UnsupportedError
+from accelmnist.core.records import Verdict
 from accelmnist.data.types import Dataset, DeviceSet, upload
 from accelmnist.device import resolve
+from accelmnist.measure.audit import Anchor, Region, Told, audit
 from accelmnist.measure.beside import other_process, rounds
 from accelmnist.measure.beside.other_process import Guard, OtherProcess
 from accelmnist.measure.beside.protocol import Answer
 from accelmnist.measure.beside.sides import OpenCase, Sides
 from accelmnist.measure.beside.timed_remote import RemoteTraining
-from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
+from accelmnist.measure.case_builder import CaseBuilder, resolve_devices, with_checks
 from accelmnist.measure.plan import BenchConfig, Case, Side, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.recount import load_bench
+from accelmnist.measure.timed_case import WarmCase
 from accelmnist.training.reference.scores import score_here
 
-FAKE = Path(__file__).with_name("fake_worker.py")
+FAKE, FAULTY = (Path(__file__).with_name(name) for name in ("fake_worker.py", "faulty_trainers.py"))
 CONFIG = BenchConfig(hidden=((8,),), threads=(1,))
 CASE = Case(
     mode="training",
@@ -192,6 +196,106 @@ def trained(timed: RemoteTraining, test: DeviceSet) -> None:
     timed.evaluated(test)
     timed.restore()
     timed.run(5)
+
+
+# --- trainers that do something else than they say
+
+
+def verdict_of(fault: str, config: BenchConfig) -> Verdict:
+    """What is found of the example's trainer with this fault, as in a benchmark."""
+    command = shlex.join([sys.executable, str(FAULTY), fault])
+    case, device = Case(**{**vars(CASE), "optimizer": config.optimizers[0]}), resolve("cpu")
+    run, builder = run_config(case, config), CaseBuilder(config, resolve_devices(("cpu",)), score_here)
+    with Sides((Side(name="mine", command=command),), threads=1) as sides:
+        sides.start("mine")
+        other = OpenCase(sides, case, run, builder.dataset)
+        timed = RemoteTraining(case, device, run, builder.images("train", device), other)
+        _, verdict = builder.verify(timed)
+        timed.warm_up()
+        checks = (timed.check_clock(),)
+        timed.anchor = builder.anchor(timed, run)
+        warm = WarmCase(timed, timed.threads, checks=checks)
+        samples = [warm.sample() for _ in range(24)]
+        return with_checks(verdict, warm.audit(case, samples))
+
+
+FAULTS = {
+    "ForgetsBias": "audited",
+    "HalfTheBatch": "audited losses",
+    "HalfTheUnits": "audited weights",
+    "OtherOrder": "audited losses",
+    "OtherOrderInARow": "deviation of a timed result",
+    "StaleRate": "audited weights",
+    "NoDecay": "audited weights",
+    "CoarseWeights": "audited weights",
+    "SkipsWhenTimed": "calls of many steps",
+    "SaysHalf": "images miscounted",
+    "ClassifiesByOthers": "logits",
+    "GivesTheReferences": "audited weights",
+    "TellsHalf": "error of the clock, long runs",
+    "TellsHalfWhenTimed": "error of the clock",
+    "TellsMore": "seconds beyond those that passed",
+    "WorksInLosses": "share of work outside of the clock",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_trainer_that_does_something_else_is_named_wrong(fault: str) -> None:
+    config = BenchConfig(devices=("cpu",), hidden=((8,),), threads=(1,), data=DataConfig(dataset="synthetic"))
+    config = replace(config, optimizers=("sgd",) if len(fault) % 2 else ("adamw",))
+    assert FAULTS[fault] in " ".join(check.name for check in verdict_of(fault, config).failures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd-momentum", "adamw"])
+def test_the_right_trainer_passes(optimizer: str) -> None:
+    config = BenchConfig(devices=("cpu",), hidden=((8,),), threads=(1,), data=DataConfig(dataset="synthetic"))
+    assert verdict_of("right", replace(config, optimizers=(optimizer,))).failures == ()
+
+
+@pytest.mark.slow
+def test_a_trainer_that_works_before_it_is_asked_does_not_hold_up_the_benchmark() -> None:
+    config = BenchConfig(devices=("cpu",), hidden=((8,),), threads=(1,), data=DataConfig(dataset="synthetic"))
+    with pytest.raises(DeviceError, match=r"a region takes it more than|while the clock stands still"):
+        verdict_of("WorksInLoad", config)
+
+
+# What is seen of a region of 30 ms, of which a request takes 0.2 ms, and 0.5 ms more if nothing happened before it.
+SEEN = {"images": 64, "seconds": 0.03, "raw_s": 0.0305, "day_s": 0.0305, "cpu_s": 0.03, "threads": 1, "settle_s": 0.0}
+SEEN |= {"deviation": 0.0, "request_s": 0.0002}
+LATE = {"raw_s": 0.04, "day_s": 0.05, "settle_s": 0.02, "request_s": 0.004}
+TOLD = Told(
+    is_own=True,
+    images=64,
+    slices=1,
+    samples=(),
+    threads=1,
+    prepared_threads=1,
+    watches_processor=True,
+    has_queue=False,
+    is_remote=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "late", "finds"),
+    [
+        ({}, 0, set()),
+        ({}, 37, set()),  # of 40 regions: a busy machine
+        ({"raw_s": 0.033, "day_s": 0.033}, 0, {"error of the clock"}),  # 8 % less
+        ({"raw_s": 0.033, "day_s": 0.0305}, 0, set()),  # a clock is being set
+        ({"raw_s": 0.0295, "day_s": 0.0295}, 0, {"seconds beyond those that passed"}),
+        ({"settle_s": 0.01}, 0, {"share of work outside of the clock"}),
+        ({"cpu_s": 0.04}, 0, {"busy threads"}),
+    ],
+)
+def test_what_is_seen_of_another_clock(seen: dict[str, float], late: int, finds: set[str]) -> None:
+    """The machine may be as busy as it likes: two quick regions of forty do."""
+    regions = [Region(**SEEN | seen)] * (40 - late) + [Region(**SEEN | LATE)] * late
+    told = replace(TOLD, samples=[64 / 0.03] * 40)
+    anchor = Anchor(deviation=lambda: 0.0, limit=0.0, reason="")
+    assert {check.name for check in audit(regions, anchor, told) if not check.passed} == finds
 
 
 # --- whole benchmarks

@@ -80,7 +80,8 @@ class Region:
     the threads that ran at least a tenth as long as this one. Both are None if nobody looked.
 
     In another process the clocks are read around a request, and an empty one's `request_s` is taken from them;
-    `settle_s` is what was waited for before and after it, beyond what that takes.
+    `settle_s` is what was waited for before and after it, beyond what that takes, and `queued_s` how long it or we
+    waited for a processor meanwhile.
     """
 
     images: int
@@ -93,6 +94,7 @@ class Region:
     deviation: float | None
     workers: int | None = None
     request_s: float = 0.0
+    queued_s: float = 0.0
 
     @property
     def clock_gap_s(self) -> float:
@@ -275,7 +277,7 @@ def _check_other_clock(regions: Sequence[Region]) -> list[Check]:
     """
     quickest, spared = len(regions) // _QUICKEST, min(_MAY_BE_DISTURBED, len(regions) - 1)
     spared_s = TIMES_A_REQUEST * sorted(region.request_s for region in regions)[quickest]
-    less = sorted(max(region.clock_gap_s - spared_s, 0.0) / region.seconds for region in regions)
+    less = sorted(max(region.clock_gap_s - region.queued_s - spared_s, 0.0) / region.seconds for region in regions)
     more = sorted(max(-region.clock_gap_s - region.request_s, 0.0) / region.seconds for region in regions)
     hidden = sorted(max(region.settle_s - spared_s, 0.0) / region.seconds for region in regions)
     return [

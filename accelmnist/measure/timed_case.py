@@ -488,7 +488,9 @@ class WarmCase:
             samples=samples,
             threads=timed.case.threads or self._threads,
             prepared_threads=timed.threads,
-            watches_processor=timed.device.kind == "cpu" and idle_threads_sleep() and timed.watches_processor,
+            watches_processor=timed.device.kind == "cpu"
+            and (timed.is_remote or idle_threads_sleep())
+            and timed.watches_processor,
             has_queue=timed.device.kind != "cpu" and not timed.is_remote,
             is_remote=timed.is_remote,
         )

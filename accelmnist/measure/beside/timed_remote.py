@@ -35,8 +35,11 @@ from accelmnist.training.evaluation import Evaluation, evaluation_of
 REGION_S = 0.024  # the shorter a region, the more alike are two in a row; a request takes a quarter of a millisecond
 _PINGS = 9
 _LOOKED_AT = 8  # one region of so many
+_MOST_S = 10.0  # of a region whose steps are asked for in several runs
 _LONG, _TRIES = 10, 40  # regions of a long run, and how often it is tried
-_LOSS_S, _BYTE_S, _FILE_S = 3e-5, 6e-8, 2e-3  # that a loss, a byte of weights with their state, a file may take
+# What a loss may take, a byte of weights with their state, an array that is written and read, and setting back: reading
+# the start's small file three times took NumPy 8 ms on a busy machine.
+_LOSS_S, _BYTE_S, _ARRAY_S, _SET_BACK_S = 3e-5, 6e-8, 5e-3, 2e-2
 
 
 @dataclass
@@ -48,7 +51,9 @@ class _Spent:
     day_s: float = 0.0
     cpu_s: float = 0.0
     request_s: float = 0.0
+    queued_s: float = 0.0
     waited_s: float = 0.0  # off the clock, beyond what that takes
+    passed_s: float = 0.0  # in all, by our clock
 
 
 class Remote(TimedCase):
@@ -62,6 +67,7 @@ class Remote(TimedCase):
     def connect(self, other: OpenCase) -> None:
         """Take the case over there; of its threads it alone may know."""
         self.other, self._given, self._at, self._spent = other, 0, 0, _Spent()
+        self._is_region = False
         self.engine, self.compile_s = None, other.prepared.compile_s
         self.threads = other.threads or 0
         self.watches_processor = other.threads is not None and other.process.cpu_s() is not None
@@ -70,8 +76,11 @@ class Remote(TimedCase):
 
     def ran(self, first: int, steps: int) -> None:
         """Run steps over there."""
-        before = self.other.process.cpu_s()
+        if self._is_region and self._spent.passed_s > _MOST_S:
+            raise DeviceError(f"a region takes it more than {_MOST_S:.0f} s: before, it said less of as many steps")
+        before, queued_s = self.other.process.cpu_s(), self.other.process.queued_s()
         asked = self.other.run(first, steps)
+        self._spent.passed_s += asked.raw_s
         answer = asked.answer
         if not (np.isfinite(answer.seconds) and answer.seconds > 0):
             raise DeviceError(f"{steps} steps took it {answer.seconds} s")
@@ -82,10 +91,16 @@ class Remote(TimedCase):
         self._spent.day_s += asked.day_s - request_s
         self._spent.cpu_s += 0.0 if before is None or after is None else after - before
         self._spent.request_s += request_s
-        self._waited(request_s, 0.0)
+        self._spent.queued_s += self.other.process.queued_s() - queued_s
+        self._waited(request_s - (self.other.process.queued_s() - queued_s), 0.0)
+
+    def _now_s(self) -> float:
+        """A clock that stands still while a processor is waited for."""
+        return time.perf_counter() - self.other.process.queued_s()
 
     def _waited(self, seconds: float, for_s: float) -> None:
         """Keep what a request off the clock took beyond an empty one, and `for_s`, which it may take."""
+        self._spent.passed_s += seconds
         self._spent.waited_s = max(self._spent.waited_s, seconds - self.ping_s - for_s)
 
     def check_clock(self) -> Check:
@@ -100,7 +115,8 @@ class Remote(TimedCase):
             self.run(min(_LONG * self.steps, self.whole))
             spent = self._spent
             passed_s = min(spent.raw_s, spent.day_s, key=lambda seconds: abs(seconds - spent.seconds))
-            less = min(less, (passed_s - spent.seconds - TIMES_A_REQUEST * spent.request_s) / spent.seconds)
+            spared_s = TIMES_A_REQUEST * spent.request_s + spent.queued_s
+            less = min(less, (passed_s - spent.seconds - spared_s) / spent.seconds)
             if less <= CLOCKS_APART:
                 break
         self.restore()
@@ -120,8 +136,9 @@ class Remote(TimedCase):
     def _observed(self, clock: Callable[[], float]) -> float:
         """The seconds by its own clock; what is seen of them from here is kept."""
         given, self._spent = self.given, _Spent(waited_s=self._spent.waited_s)
+        self._is_region = True
         clock()
-        spent = self._spent
+        self._is_region, spent = False, self._spent
         if self.anchor is not None:
             deviation = self.anchor.deviation() if randrange(_LOOKED_AT) == 0 else None
             region = Region(
@@ -134,6 +151,7 @@ class Remote(TimedCase):
                 settle_s=spent.waited_s,
                 deviation=deviation,
                 request_s=spent.request_s,
+                queued_s=spent.queued_s,
             )
             self.regions.append(region)
         return spent.seconds
@@ -175,9 +193,9 @@ class RemoteTraining(Remote, TimedTraining):
 
     def _train(self, part: Epoch[Any]) -> Floats:
         self.ran(int(part.order[0, 0]), len(part))
-        began = time.perf_counter()
+        began = self._now_s()
         losses = self.other.losses()
-        self._waited(time.perf_counter() - began, _LOSS_S * len(part))
+        self._waited(self._now_s() - began, _LOSS_S * len(part))
         if len(losses) != len(part) and self.follows_order:
             raise DeviceError(f"it gave {len(losses)} losses of {len(part)} steps")
         return losses
@@ -201,11 +219,10 @@ class RemoteTraining(Remote, TimedTraining):
 
     def restore(self) -> None:
         """The start; what that takes is held against what comes next."""
-        began, self._spent = time.perf_counter(), _Spent()
+        began, self._spent = self._now_s(), _Spent()
         self.other.put_back(None)
-        self._waited(
-            time.perf_counter() - began, _BYTE_S * sum(weight.nbytes for weight in self.job.model.parameters())
-        )
+        own_bytes = sum(weight.nbytes for weight in self.job.model.parameters())
+        self._waited(self._now_s() - began, _BYTE_S * own_bytes + _SET_BACK_S)
         self._at = 0
 
     def begin_from(self, weights: Sequence[torch.Tensor]) -> None:
@@ -256,9 +273,9 @@ class RemoteInference(Remote, TimedInference):
     @property
     def answered(self) -> tuple[torch.Tensor, int]:
         """The logits of the last batch, and which it was."""
-        began = time.perf_counter()
+        began = self._now_s()
         said = self.other.last(self.case.batch_size).astype(np.float32)
-        self._waited(time.perf_counter() - began, _BYTE_S * said.nbytes + _FILE_S)
+        self._waited(self._now_s() - began, _BYTE_S * said.nbytes + _ARRAY_S)
         return torch.from_numpy(said), (self._at - 1) % len(self._batches)
 
     def _classify(self, images: torch.Tensor) -> torch.Tensor:

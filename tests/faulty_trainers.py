@@ -1,0 +1,181 @@
+"""The example's trainer in NumPy, with a fault of the kind that its argument names; `right` has none."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+EXAMPLES = Path(__file__).parents[1] / "bench" / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+from numpy_trainer import Case, serve  # noqa: E402 - the folder is known now
+
+Array = NDArray[Any]
+Answer = dict[str, Any]
+MANY = 4  # steps of a run: one that is timed has more, one that is looked at by itself has fewer
+
+
+class ForgetsBias(Case):
+    def update(self, name: str, gradient: Array, rate: float) -> None:
+        if name.endswith("weight"):
+            super().update(name, gradient, rate)
+
+
+class HalfTheBatch(Case):
+    def train(self, number: int) -> None:
+        self.files["order"][number, 32:] = self.files["order"][number, :32]
+        super().train(number)
+
+
+class HalfTheUnits(Case):
+    def forward(self, pixels: Array) -> list[Array]:
+        self.state["layers.0.weight"][4:] = 0
+        return super().forward(pixels)
+
+
+class OtherOrder(Case):
+    def train(self, number: int) -> None:
+        super().train((number + 1) % len(self.files["order"]))
+
+
+class OtherOrderInARow(Case):
+    def run(self, first: int, steps: int) -> Answer:
+        return super().run(0 if steps > MANY else first, steps)
+
+
+class StaleRate(Case):
+    def update(self, name: str, gradient: Array, rate: float) -> None:
+        super().update(name, gradient, float(self.files["rates"][0]))
+
+
+class NoDecay(Case):
+    def update(self, name: str, gradient: Array, rate: float) -> None:
+        self.settings["weight_decay"] = 0.0
+        super().update(name, gradient, rate)
+
+
+class CoarseWeights(Case):
+    """Rounded to bfloat16 between two runs."""
+
+    def run(self, first: int, steps: int) -> Answer:
+        ran = super().run(first, steps)
+        for name, array in self.state.items():
+            if name.startswith("layers"):
+                self.state[name] = ((array.view(np.uint32) + 0x8000) & 0xFFFF0000).view(np.float32)
+        return ran
+
+
+class SkipsWhenTimed(Case):
+    def run(self, first: int, steps: int) -> Answer:
+        ran = super().run(first, steps if steps <= MANY else steps // 2)
+        self.losses: list[float] = (self.losses * 3)[:steps]
+        return {**ran, "steps": steps}
+
+
+class SaysHalf(Case):
+    def run(self, first: int, steps: int) -> Answer:
+        return {**super().run(first, steps), "steps": (steps + 1) // 2}
+
+
+class ClassifiesByOthers(Case):
+    """Its answers are those of weights that it doesn't give."""
+
+    is_asked = False
+
+    def forward(self, pixels: Array) -> list[Array]:
+        values = super().forward(pixels)
+        return [*values[:-1], values[-1] * 1.01] if self.mode == "training" and len(pixels) > 64 else values
+
+
+class TellsLess(Case):
+    share = 0.98
+
+    def run(self, first: int, steps: int) -> Answer:
+        ran = super().run(first, steps)
+        return {**ran, "seconds": self.share * ran["seconds"]}
+
+
+class TellsHalf(TellsLess):
+    share = 0.5
+
+
+class TellsMore(TellsLess):
+    share = 1.1
+
+
+class TellsHalfWhenTimed(Case):
+    def run(self, first: int, steps: int) -> Answer:
+        ran = super().run(first, steps)
+        return {**ran, "seconds": (0.5 if MANY < steps < 200 and first else 1) * ran["seconds"]}
+
+
+class WorksInLoad(Case):
+    """It knows what is asked for: a step, and then as many as last time."""
+
+    asked = 1
+    ahead: Any = None
+
+    def load(self, path: str | None = None) -> None:
+        super().load(path)
+        self.ahead = None
+        if path is None and self.mode == "training":
+            states: list[Any] = []
+            self.losses: list[float] = []
+            for number in range(min(1 + self.asked, len(self.files["order"]))):
+                self.train(number)
+                states.append({name: array.copy() for name, array in self.state.items()} if number == 0 else None)
+            self.ahead = (states[0], {name: array.copy() for name, array in self.state.items()}, self.losses)
+            super().load(path)
+
+    def run(self, first: int, steps: int) -> Answer:
+        started = time.perf_counter()
+        if self.ahead and (first, steps) in ((0, 1), (1, self.asked)):
+            self.state = self.ahead[bool(first)]
+            self.losses = self.ahead[2][first : first + steps]
+            return {"seconds": time.perf_counter() - started, "steps": steps}
+        self.asked = max(steps, 1)
+        self.ahead = None
+        return super().run(first, steps)
+
+
+class WorksInLosses(Case):
+    """It says when it has begun, as who doesn't wait for a device."""
+
+    pending: Any = None
+
+    def run(self, first: int, steps: int) -> Answer:
+        self.finish()
+        self.pending = first, steps
+        return {"seconds": 2e-4 * steps, "steps": steps} if time.sleep(2e-4 * steps) is None else {}
+
+    def finish(self) -> None:
+        if self.pending is not None:
+            (first, steps), self.pending = self.pending, None
+            super().run(first, steps)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("losses", "state") and object.__getattribute__(self, "__dict__").get("pending") is not None:
+            self.finish()
+        return object.__getattribute__(self, name)
+
+
+class GivesTheReferences(Case):
+    """It does nothing, and gives the weights that the training ends with, and losses that fall."""
+
+    def run(self, first: int, steps: int) -> Answer:
+        started = time.perf_counter()
+        time.sleep(1e-4 * steps)
+        self.losses = np.linspace(2.3, 1.0, steps).tolist()
+        return {"seconds": time.perf_counter() - started, "steps": steps}
+
+
+KINDS = {"right": Case} | {kind.__name__: kind for kind in list(globals().values())
+                           if isinstance(kind, type) and issubclass(kind, Case)}  # fmt: skip
+
+if __name__ == "__main__":
+    serve(KINDS[sys.argv[1]])
