@@ -352,7 +352,7 @@ def test_what_goes_wrong_on_one_side_keeps_nobody_else_from_being_measured(
     named = {f"side{number}": mode for number, mode in enumerate(causes)}
     line = [*SMALL, "--out", "out", *beside(good="right", **named), "--beside", "none=/no/such/program"]
     code, said, record = invoke(line), capsys.readouterr(), load_bench(Path("out"))
-    assert (code, said.err) == (0, "")
+    assert (code, said.err) == (0, ""), said.out
     for name, mode in named.items():
         status = f"{row(record, name).status}: {row(record, name).skipped}"
         assert status.startswith(causes[mode])

@@ -331,7 +331,8 @@ def _check_threads(regions: Sequence[Region], told: Told) -> list[Check]:
         checks.append(
             Check.at_most(
                 "busy threads",
-                sum(region.cpu_s for region in regions) / sum(region.seconds for region in regions)
+                sum(max(region.cpu_s - TIMES_A_REQUEST * region.request_s, 0.0) for region in regions)
+                / sum(region.seconds for region in regions)
                 if told.is_remote
                 else float(np.median([region.cpu_s / region.raw_s for region in regions])),
                 _BUSIER * told.threads,
