@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -366,3 +368,26 @@ def test_what_goes_wrong_on_one_side_keeps_nobody_else_from_being_measured(
         assert result.status == "done"
         assert len(result.rounds) == len(record.rounds) == 16
     assert [one.name for one in record.sides if one.failure] == ["side0", "side1", "none"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("mode", ["hangs-hard", "hangs-hard@run", "is-stopped@prepare"])
+def test_however_a_benchmark_ends_nothing_of_it_stays(mode: str, number: int, tmp_path: Path) -> None:
+    """Also what the side has started; a side may be deaf, or stand still. The record is there."""
+    line = [sys.executable, "-m", "accelmnist", *SMALL, "--out", str(tmp_path / "out"), *beside(mine=mode)]
+    with (tmp_path / "log").open("w") as log:
+        program = subprocess.Popen(line, stdout=log, stderr=log)
+    own = psutil.Process(program.pid)
+    family: list[psutil.Process] = []
+    while program.poll() is None and not any(str(FAKE) in _command(one) for one in family):
+        time.sleep(0.1)
+        family = own.children(recursive=True)
+    time.sleep(1.0)
+    family = own.children(recursive=True)
+    program.send_signal(number)
+    program.wait(60)
+    psutil.wait_procs(family, timeout=5)
+    assert len(family) >= 4
+    assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert load_bench(tmp_path / "out").status == ("interrupted" if number == signal.SIGINT else "running")
