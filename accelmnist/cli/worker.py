@@ -11,7 +11,7 @@ from accelmnist.cli.options import Command
 
 @click.command(cls=Command)
 def worker() -> int:
-    """Train and classify for another benchmark, which measures this accelmnist.
+    """Be measured by another accelmnist's benchmark.
 
     `accelmnist bench --beside NAME=PYTHON` starts it by itself, and speaks to it in lines of JSON over standard input
     and output. accelmnist/measure/beside/protocol.py describes them, for a program of your own.
