@@ -32,7 +32,7 @@ class MissesSeconds(Case):
 
     def run(self, first: int, steps: int) -> Answer:
         ran = super().run(first, steps)
-        return {**ran, "seconds": 0.5 * ran["seconds"]}
+        return {**ran, "seconds": 0.1 * ran["seconds"]}
 
 
 if __name__ == "__main__":
