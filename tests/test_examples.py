@@ -115,7 +115,7 @@ def test_the_numpy_trainer_passes_the_whole_proof(case: Case, workers: dict[str,
     ("kind", "found"),
     [
         ("no bias", "audited optimizer state"),
-        ("fewer steps", "calls of many steps"),
+        ("fewer steps", "calls of many steps, timed"),
         ("less time", "error of the clock"),
     ],
 )
