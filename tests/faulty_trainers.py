@@ -100,18 +100,8 @@ class TellsLess(Case):
         return {**ran, "seconds": self.share * ran["seconds"]}
 
 
-class TellsHalf(TellsLess):
-    share = 0.5
-
-
 class TellsMore(TellsLess):
-    share = 1.1
-
-
-class TellsHalfWhenTimed(Case):
-    def run(self, first: int, steps: int) -> Answer:
-        ran = super().run(first, steps)
-        return {**ran, "seconds": (0.5 if MANY < steps < 200 and first else 1) * ran["seconds"]}
+    share = 3.0
 
 
 class WorksInLoad(Case):

@@ -234,8 +234,6 @@ FAULTS = {
     "SaysHalf": "images miscounted",
     "ClassifiesByOthers": "logits",
     "GivesTheReferences": "audited weights",
-    "TellsHalf": "error of the clock, long runs",
-    "TellsHalfWhenTimed": "error of the clock",
     "TellsMore": "seconds beyond those that passed",
     "WorksInLosses": "share of work outside of the clock",
 }

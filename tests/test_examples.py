@@ -111,6 +111,7 @@ def test_the_numpy_trainer_passes_the_whole_proof(case: Case, workers: dict[str,
     assert failures(opened(case, workers["right"], builder), builder) - by_time == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
@@ -121,7 +122,7 @@ def test_the_numpy_trainer_passes_the_whole_proof(case: Case, workers: dict[str,
 )
 def test_a_wrong_trainer_is_named_wrong(kind: str, found: str, workers: dict[str, Sides], builder: CaseBuilder) -> None:
     timed = opened(TRAINING, workers[kind], builder)
-    timed.slice_steps = 60
+    timed.slice_steps = 600 if kind == "less time" else 60  # more than a busy machine's requests take
     assert found in failures(timed, builder)
 
 
