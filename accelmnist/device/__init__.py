@@ -18,6 +18,7 @@ from accelmnist.device.graphs import Replay as Replay
 from accelmnist.device.graphs import capture_graph as capture_graph
 from accelmnist.device.graphs import capture_graphs as capture_graphs
 from accelmnist.device.loading import idle_threads_sleep as idle_threads_sleep
+from accelmnist.device.memory import KEPT_BYTES as KEPT_BYTES
 from accelmnist.device.memory import free_memory_bytes as free_memory_bytes
 from accelmnist.device.memory import is_out_of_memory as is_out_of_memory
 from accelmnist.device.memory import keep_freed_memory as keep_freed_memory

@@ -16,7 +16,8 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.device.cgroups import free_host_bytes
 from accelmnist.device.names import Device
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+KEPT_BYTES = {"TRIM": 1 << 30, "MMAP": 1 << 25}  # free memory that glibc keeps, and the largest block out of it
+_PARAMETERS = {"TRIM": -1, "MMAP": -3}  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 
 
 def peak_memory_bytes(device: Device) -> int | None:
@@ -56,8 +57,8 @@ def keep_freed_memory() -> None:
     own, as luck has it: the same steps by eager took 17 ms or 28.
     """
     with contextlib.suppress(AttributeError):  # another library
-        for threshold, size in ((_M_MMAP_THRESHOLD, 1 << 25), (_M_TRIM_THRESHOLD, 1 << 30)):
-            ctypes.CDLL(None).mallopt(threshold, size)
+        for name, size in KEPT_BYTES.items():
+            ctypes.CDLL(None).mallopt(_PARAMETERS[name], size)
 
 
 def used_memory_bytes(device: Device) -> int:

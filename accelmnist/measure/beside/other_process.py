@@ -26,6 +26,7 @@ import psutil
 
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.text import brief
+from accelmnist.device import KEPT_BYTES
 from accelmnist.device.loading import prepare_for_torch
 from accelmnist.measure.beside import guard
 from accelmnist.measure.beside.peers import CHECKOUT, SERVE
@@ -54,10 +55,8 @@ _THREADS = (
 # OpenBLAS's threads wait awake for 2^28 cycles after a product, 110 ms, in which they would take the processor of the
 # side that comes next; 2^24 cycles, 7 ms, still last from one product of a step to the next. What glibc keeps of freed
 # memory is a matter of luck (`device.memory.keep_freed_memory`), and here everybody's to keep.
-_RULES = {
-    "OPENBLAS_THREAD_TIMEOUT": "24",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
+_RULES = {"OPENBLAS_THREAD_TIMEOUT": "24"} | {
+    f"MALLOC_{name}_THRESHOLD_": str(size) for name, size in KEPT_BYTES.items()
 }
 
 

@@ -25,6 +25,7 @@ from accelmnist.measure.beside.other_process import FLOOD_BYTES
 from accelmnist.measure.beside.sides import OpenCase, Sides
 from accelmnist.measure.beside.timed_remote import Remote, RemoteInference, RemoteTraining
 from accelmnist.measure.case_builder import with_checks
+from accelmnist.measure.conclusion import over_side, own_of
 from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.machine import MachineWatch
 from accelmnist.measure.plan import OURS, Case, run_config
@@ -87,7 +88,7 @@ class _Beside:
         names = [name for name in self.sides.names() if any((case.side or OURS) == name for case in self.cases)]
         began, each_s = session.budget.elapsed_s, session.budget.left_s / (len(names) + 1)
         for place, name in enumerate(names, start=1):
-            if number == 0 or not session.writer.record.rounds:
+            if not session.writer.record.rounds:
                 own = "this program's own process"
                 session.observer.stage(f"starting {own if name == OURS else name}")
             self.sides.start(name)
@@ -236,8 +237,6 @@ class _Beside:
 
     def _is_settled(self) -> bool:
         """Whether every ratio is known well enough."""
-        from accelmnist.measure.conclusion import over_side, own_of  # here: it concludes what others measure as well
-
         results, threshold = self.session.writer.results, self.session.config.beside_threshold
         rounds = {round_.number: round_ for round_ in self.session.writer.record.rounds}
         pairs = [(own_of(case, results), case) for case in self.cases if case.side is not None]

@@ -16,6 +16,7 @@ from accelmnist.core.config import CLASSES, RunConfig
 from accelmnist.core.errors import DeviceError, UnsupportedError
 from accelmnist.core.text import brief
 from accelmnist.data.types import Dataset
+from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Floats, TrainingPlan
 from accelmnist.measure.beside.other_process import ANSWER_S, Asked, Guard, OtherProcess
 from accelmnist.measure.beside.protocol import Answer, Hello, Losses, Prepared, Ran
@@ -106,7 +107,7 @@ class OpenCase:
     def __init__(
         self, sides: Sides, case: Case, config: RunConfig, data: Dataset, *, start: Arrays | None = None
     ) -> None:
-        self.case, self.config, self._sides, self._data = case, config, sides, data
+        self.config, self._data = config, data
         self.process, self._key, self.threads = sides.process_of(case), case.label, sides.threads_of(case)
         self._folder = sides.folder
         files = self._files(start)
@@ -163,11 +164,6 @@ class OpenCase:
             raise DeviceError(f"{what} gave an array of shape {said.shape}, and not {(images, CLASSES)}")
         return said
 
-    def forget(self) -> None:
-        """Let it go over there."""
-        with suppress(DeviceError):
-            self.ask(Answer, "forget")
-
     def _read(self, path: Path, what: str) -> dict[str, NDArray[Any]]:
         """The arrays of numbers in a file that it was to write, by name: one alone has none."""
         try:
@@ -203,7 +199,7 @@ class OpenCase:
         }
         paths |= {name: self._written(f"{self._tag}-{name}.npy", array) for name, array in plans.items()}
         path = self._folder / f"{self._tag}-start.npz"
-        np.savez(path, **(start or first_weights_of(config)))
+        np.savez(path, **(start or MLP(config.model, seed=config.training.seed).arrays()))
         return {**paths, "start": str(path)}
 
     @property
@@ -215,12 +211,3 @@ class OpenCase:
         if not path.exists():
             np.save(path, array)
         return str(path)
-
-
-def first_weights_of(config: RunConfig) -> dict[str, Floats]:
-    """The weights that a training begins with, by name."""
-    from accelmnist.engines.plan import initial_parameters
-
-    arrays = initial_parameters(config.model, seed=config.training.seed)
-    names = [f"layers.{layer}.{part}" for layer in range(len(arrays) // 2) for part in ("weight", "bias")]
-    return dict(zip(names, arrays, strict=True))
