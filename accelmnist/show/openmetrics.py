@@ -33,8 +33,10 @@ class Family:
     samples: list[tuple[Labels, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        holds = not self.unit or self.name.endswith(f"_{self.unit}")
-        assert holds and _NAME.fullmatch(self.name), f"{self.name} is no name of a figure in {self.unit}"
+        end = f"_{self.unit}" if self.unit else ""
+        assert _NAME.fullmatch(self.name.removesuffix(end) if self.name.endswith(end) else ""), (
+            f"{self.name} is no name of a figure in {self.unit or 'no unit'}"
+        )
 
     def add(self, value: float, **labels: str) -> None:
         """Add the value of the thing that has these `labels`."""
