@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from accelmnist.core.config import ModelConfig
+from accelmnist.core.hardware import CpuFacts
 from accelmnist.core.records import Launches
 from accelmnist.measure.limit_keys import Limit, LimitKey, LimitKind, new_limit
 from accelmnist.measure.limits import bound as module
 from accelmnist.measure.limits.bound import Rates, explain, find_bound, working_set_key, workload_key
 from accelmnist.measure.limits.cost import cost_of, product_flops
+from accelmnist.measure.limits.held import held_back
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Bound, CaseResult
+from accelmnist.measure.record import Bound, CaseResult, Round
 from accelmnist.measure.statistics.summary import summarize
+from tests.samples import sample_environment
 
 CASE = Case(
     mode="training",
@@ -312,3 +315,55 @@ def test_a_result_without_samples_or_cost_is_not_explained(fields: dict[str, Any
     found = explain(measured(**fields), recorded_limits())
     assert (found.bound, found.share_of_limit) == (None, None)
     assert explain(measured(), []).bound is None
+
+
+# --- what held it back
+
+
+def held(*rounds: tuple[float | None, tuple[str, ...]], device: str = "cuda:0", quota: float | None = None) -> str:
+    """What is said where each round saw this clock, and this holding it down."""
+    seen = {
+        number: Round(
+            number=number,
+            process=0,
+            clocks={} if clock is None else {device: clock},
+            held={device: reasons} if reasons else {},
+        )
+        for number, (clock, reasons) in enumerate(rounds, 1)
+    }
+    result = replace(measured(), device=device, rounds=tuple(seen))
+    return held_back(result, seen, replace(sample_environment(), cpu=CpuFacts(quota=quota)))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "said"),
+    [
+        ([(0.6, ("heat",)), (0.6, ()), (0.7, ())], "was held down by heat in 1 of 3 rounds, at 60 % of its maximum"),
+        ([(None, ("power brake", "heat"))], "was held down by heat and power brake in 1 of 1 rounds"),
+        ([(0.9, ("power cap",)), (0.9, ())], "was held down by power cap in 1 of 2 rounds, at 90 % of its maximum"),
+        ([(0.9, ("power cap",)), (0.9, ()), (0.9, ())], ""),  # in one round of three
+        ([(0.97, ("power cap",))], ""),  # a cap that costs next to nothing
+        ([(0.97, ("heat",))], "was held down by heat in 1 of 1 rounds"),
+        ([(0.7, ()), (0.9, ()), (0.7, ())], "reached 70 % of its maximum"),
+        ([(0.8, ()), (1.0, ())], ""),
+        ([(None, ())], ""),
+    ],
+)
+def test_a_clock_that_was_held_down_is_named(rounds: list[Any], said: str) -> None:
+    assert held(*rounds) == (said and f"; cuda:0's clock {said}")
+    assert held(*rounds, device="cpu") == (said and f"; this CPU's clock {said}")
+
+
+def test_a_quota_is_named_of_the_cpu_and_of_nothing_else() -> None:
+    rounds = [(None, ("quota",)), (None, ())]
+    said = "; a quota of 0.5 processors held its threads back in 1 of 2 rounds"
+    assert held(*rounds, device="cpu", quota=0.5) == said
+    assert held((None, ()), device="cpu", quota=1.5) == "; a quota of 1.5 processors was there, and held nothing back"
+    assert held(*rounds, quota=0.5) == ""
+
+
+def test_the_sentence_of_a_bound_ends_with_what_held_it() -> None:
+    found = explain(measured(), recorded_limits(), held="; this CPU's clock was held down by heat in 1 of 2 rounds")
+    assert found.bound is not None
+    beginning = "compute-bound: 87 % of this CPU's fp32 rate; this CPU's clock was held down by heat"
+    assert found.bound.sentence.startswith(beginning)

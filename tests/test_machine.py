@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import namedtuple
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 import torch
 
 from accelmnist import device as devices
-from accelmnist.device import Device, nvml_uuid, resolve
+from accelmnist.device import Device, nvml, nvml_uuid, resolve
 from accelmnist.measure import machine
 from accelmnist.measure.machine import EnergyMeter, MachineWatch
+from tests.fake_nvml import FakeNvml, replace_nvml
 
 CPU = resolve("cpu")
 CUDA = Device("cuda:0", "a card", "asked for")
@@ -123,43 +125,10 @@ def test_a_child_that_is_gone_by_the_time_it_is_asked_counts_nothing() -> None:
 # --- NVML
 
 
-class FakeNvml:
-    """NVML by script: `answers` maps a function's name to its answers, call by call; an exception is raised."""
-
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self, **answers: Any) -> None:
-        self.asked: list[Any] = []
-        self._answers = {name: iter(values) for name, values in answers.items()}
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: Any) -> Any:  # noqa: N802 - NVML's name
-        self.asked.append(uuid)
-        return f"handle of {uuid}"
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self._answers:
-            raise AttributeError(name)
-
-        def answer(*_arguments: Any) -> Any:
-            value = next(self._answers[name])
-            if isinstance(value, Exception):
-                raise value
-            return value
-
-        return answer
-
-
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Put a fake NVML in place of the real one."""
-
-    def put(fake: Any) -> Any:
-        monkeypatch.setattr(machine, "load_nvml", lambda: fake)
-        monkeypatch.setattr(machine, "nvml_uuid", lambda device: f"GPU-{device.torch_device.index}")
-        return fake
-
-    return put
+    return partial(replace_nvml, monkeypatch)
 
 
 def held(nanoseconds: Any) -> Any:
@@ -202,7 +171,7 @@ def test_the_bits_are_nvmls_own() -> None:
     pynvml = pytest.importorskip("pynvml")
     names = ("HwSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "SwThermalSlowdown")
     bits = [getattr(pynvml, f"nvmlClocksThrottleReason{name}") for name in names]
-    assert sum(bits) == machine._HELD_DOWN
+    assert sum(bits) == nvml.HELD_DOWN
     assert pynvml.NVML_PERF_POLICY_THERMAL == machine._THERMAL_POLICY
     functions = (REASONS, OLD_REASONS, HELD, "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetHandleByUUID")
     assert all(hasattr(pynvml, name) for name in functions)
@@ -262,18 +231,18 @@ def test_without_nvml_all_is_unknown(install: Any) -> None:
     assert EnergyMeter(CUDA).end() is None
 
 
-def test_nvml_that_is_not_installed_or_has_no_driver_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nvml_that_is_not_installed_or_has_no_driver_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert machine.load_nvml() is None
+    assert nvml.load_nvml() == (None, "nvidia-ml-py is not installed")
 
     def no_driver() -> None:
-        raise FakeNvml.NVMLError("driver not loaded")
+        raise FakeNvml.NVMLError("Driver Not Loaded")
 
     monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=no_driver))
-    assert machine.load_nvml() is None
+    assert nvml.load_nvml() == (None, "NVML says: Driver Not Loaded")
     ready = SimpleNamespace(nvmlInit=lambda: None)
     monkeypatch.setitem(sys.modules, "pynvml", ready)
-    assert machine.load_nvml() is ready
+    assert nvml.load_nvml() == (ready, "")
 
 
 def test_the_uuid_is_written_as_nvml_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:

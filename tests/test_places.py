@@ -154,6 +154,15 @@ GROUPS = {
             "outer__inner__memory_of_current": "5\n",
         },
     ),
+    "version 2, by its own group": (
+        "0::/mine\n",
+        {
+            "mine__cpu_of_max": "50000 100000\n",
+            "mine__memory_of_max": "1400000000\n",
+            "mine__memory_of_current": "1000000000\n",
+            "mine__memory_of_stat": "anon 700000000\ninactive_file 300000000\n",
+        },
+    ),
     "version 1, in a container that sees only its own group": (
         "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n0::/\n",
         {

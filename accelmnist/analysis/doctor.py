@@ -1,15 +1,18 @@
 """What this machine is ready for: everything that a run depends on, examined and returned as data.
 
-Nothing is trained or left behind, and one line of code is compiled; the longest part is hashing the embedded data
-(0.3 s). A `Finding` is a yes or no with its reason. A problem keeps a run on the CPU from being right, a warning only
-hampers one. Memory and disk are in bytes. Host name, user and absolute paths stay out, so that a diagnosis can be
-shared.
+Nothing is trained or left behind; one line of code is compiled, and a card multiplies for 0.2 s. The longest part is
+hashing the embedded data (0.3 s). A `Finding` is a yes or no with its reason. A problem keeps a run on the CPU from
+being right, a warning only hampers one. Memory and disk are in bytes. Host name, user and absolute paths stay out, so
+that a diagnosis can be shared.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +22,7 @@ import torch
 
 from accelmnist.core.config import ENGINES, PRECISIONS, ExecutionConfig, RunConfig
 from accelmnist.core.files import RESULTS
+from accelmnist.core.hardware import CpuFacts, GpuFacts
 from accelmnist.core.records import Environment
 from accelmnist.data.mnist import FileCheck, verify_embedded
 from accelmnist.device import (
@@ -28,12 +32,15 @@ from accelmnist.device import (
     compile_capability,
     precision_capability,
     resolve,
+    synchronize,
     total_memory_bytes,
     why_absent,
 )
 from accelmnist.device.environment import describe_environment
+from accelmnist.device.nvml import HELD_DOWN, names_of
 from accelmnist.engines.choose import engine_class
 
+_WORK_S, _WORK_SIDE = 0.2, 2048  # seconds, and the side of the matrices that a card multiplies
 _EMBEDDED = "embedded in the package, accelmnist/data/files"
 
 
@@ -56,6 +63,7 @@ class DeviceFindings:
     precisions: tuple[Finding, ...]
     engines: tuple[Finding, ...]
     compiler: Finding
+    gpu: GpuFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +90,7 @@ class Machine:
     threads: int
     memory_bytes: int | None
     instructions: str | None
+    cpu: CpuFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +113,11 @@ class Diagnosis:
 def diagnose(results: Path = RESULTS) -> Diagnosis:
     """Examine this machine; `results` is the folder that runs will be saved to."""
     names = available()
-    environment = describe_environment(resolve(names[0]))
+    devices = [resolve(name) for name in names]
+    for device in devices:
+        _work(device)
+    environment = describe_environment(*devices)
+    cards = {card.device: card for card in environment.gpus}
     files = verify_embedded()
     writable = check_folder(results)
     # From its metadata: to import it would take 0.8 s.
@@ -113,9 +126,9 @@ def diagnose(results: Path = RESULTS) -> Diagnosis:
     return Diagnosis(
         ready=not problems,
         problems=problems,
-        warnings=() if writable.works else (f"{writable.name}: {writable.reason}",),
+        warnings=(*hindrances(environment), *(() if writable.works else (f"{writable.name}: {writable.reason}",))),
         kinds=tuple(_kind_finding(kind) for kind in KINDS),
-        devices=tuple(_device_findings(resolve(name)) for name in names),
+        devices=tuple(_device_findings(resolve(name), cards.get(name)) for name in names),
         versions=Versions(**_shared(Versions, environment), torchvision=torchvision, torch_cuda=torch.version.cuda),
         machine=Machine(**_shared(Machine, environment), instructions=environment.cpu_capability),
         data_source=_EMBEDDED,
@@ -134,7 +147,34 @@ def _kind_finding(kind: str) -> Finding:
     return Finding(name=kind, works=False, reason=why_absent(kind))
 
 
-def _device_findings(device: Device) -> DeviceFindings:
+def _work(device: Device) -> None:
+    """Let a card work for a moment: at rest it lowers its clock and its link, which would say nothing."""
+    if device.kind != "cuda":
+        return
+    until_s = time.monotonic() + _WORK_S
+    with contextlib.suppress(RuntimeError):  # a card that can't work has its reasons told elsewhere
+        matrix = torch.ones(_WORK_SIDE, _WORK_SIDE, device=device.torch_device)
+        while time.monotonic() < until_s:
+            torch.mm(matrix, matrix)
+            synchronize(device)
+
+
+def hindrances(environment: Environment) -> Iterator[str]:
+    """What keeps this machine below what its hardware can do, or makes its memory doubtful."""
+    for card in environment.gpus:
+        if held := [reason for reason in card.held_by or () if reason in (names_of(HELD_DOWN) or ())]:
+            yield f"{card.device}: its clock is held down by {' and '.join(held)}"
+        if card.power_cap_w and card.power_default_w and card.power_cap_w < card.power_default_w:
+            yield f"{card.device}: its power is capped at {card.power_cap_w:.0f} of {card.power_default_w:.0f} W"
+        if card.link_width and card.link_width_max and card.link_width < card.link_width_max:
+            yield f"{card.device}: {card.link_width} of {card.link_width_max} PCIe lanes are in use"
+        if card.ecc_uncorrected:
+            yield f"{card.device}: {card.ecc_uncorrected} memory errors were not corrected"
+    if environment.cpu is not None and environment.cpu.quota is not None:
+        yield f"cpu: a quota allows {environment.cpu.quota:.3g} processors"
+
+
+def _device_findings(device: Device, card: GpuFacts | None) -> DeviceFindings:
     precisions = ((name, precision_capability(device, name)) for name in PRECISIONS)
     compiling = compile_capability(device)
     return DeviceFindings(
@@ -144,6 +184,7 @@ def _device_findings(device: Device) -> DeviceFindings:
         precisions=tuple(Finding(name=name, works=can.available, reason=can.reason) for name, can in precisions),
         engines=tuple(_engine_finding(name, device) for name in ENGINES),
         compiler=Finding(name="torch.compile", works=compiling.available, reason=compiling.reason),
+        gpu=card,
     )
 
 

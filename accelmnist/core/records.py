@@ -15,6 +15,7 @@ from typing import Literal
 from accelmnist.core.config import CLASSES, RunConfig, steps_per_epoch
 from accelmnist.core.errors import RecordError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, is_whole, load, record_file, save
+from accelmnist.core.hardware import CpuFacts, GpuFacts
 from accelmnist.core.metrics import MOST, Metrics
 from accelmnist.core.recount import ROUNDING, recount_metrics, recounted, require, require_figure, t_interval
 from accelmnist.core.text import require_of_record, require_shares
@@ -47,6 +48,8 @@ class Environment:
     commit: str | None
     command: str
     variables: dict[str, str] = field(default_factory=dict)  # of the process, as far as they steer threads and kernels
+    cpu: CpuFacts | None = None  # as it was when the work was over, as are the CUDA devices that took part
+    gpus: tuple[GpuFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,16 @@ def cpu_quota() -> float:
     return min(quotas)
 
 
+def quota_held_s() -> float | None:
+    """Seconds of all threads for which a quota has held them back so far; None if no group counts them."""
+    counted = []
+    for group in _groups("cpu"):
+        for name, unit_s in (("throttled_usec", 1e-6), ("throttled_time", 1e-9)):  # of version 2, of version 1
+            held = re.search(rf"^{name} (\d+)$", _text(group / "cpu.stat"), re.MULTILINE)
+            counted += [int(held[1]) * unit_s] if held else []
+    return max(counted, default=None)
+
+
 def cores_within_quota(cores: int) -> int:
     """As many of `cores` as may be busy at once: a thread beyond the quota makes all of them wait."""
     return max(1, math.floor(min(cpu_quota(), cores)))
@@ -60,7 +70,7 @@ def _memory_limits() -> Iterator[tuple[int, int]]:
 def _groups(controller: str) -> Iterator[Path]:
     """The folders of the groups that this process is in; which version a group is of, shows by its files."""
     for line in _text(_OWN).splitlines():
-        _, controllers, own = f"{line}::".split(":", 2)
+        _, controllers, own = (*line.split(":", 2), "", "")[:3]
         base = _ROOT / controller if controllers else _ROOT
         if not controllers or controller in controllers.split(","):
             folder = base / own.lstrip("/")

@@ -10,7 +10,9 @@ import os
 import platform
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import psutil
@@ -27,7 +29,9 @@ from accelmnist.device import (
     total_memory_bytes,
 )
 from accelmnist.device.cgroups import cores_within_quota, host_memory_bytes
+from accelmnist.device.clocks import cpu_facts
 from accelmnist.device.names import first_line_of
+from accelmnist.device.nvml import gpu_facts
 
 _STEERING = (
     "OMP_",
@@ -44,8 +48,8 @@ _STEERING = (
 )
 
 
-def describe_environment(device: Device) -> Environment:
-    """The environment of a run on `device`, as it is now."""
+def describe_environment(device: Device, *others: Device) -> Environment:
+    """The environment of a run on `device`, and on `others` beside it, as it is now."""
     return Environment(
         processor=processor(),
         cores=_within_quota(psutil.cpu_count(logical=False)),
@@ -66,7 +70,18 @@ def describe_environment(device: Device) -> Environment:
         commit=_commit(),
         command=shlex.join(["accelmnist", *sys.argv[1:]]),  # as it was typed, without the program's own folder
         variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_STEERING)},
+        **_facts((device, *others)),
     )
+
+
+def with_clocks(environment: Environment | None, *devices: Device) -> Environment | None:
+    """The environment with the clocks, links and quotas as they are now: `devices` have just worked."""
+    return None if environment is None else replace(environment, **_facts(devices))
+
+
+def _facts(devices: tuple[Device, ...]) -> dict[str, Any]:
+    gpus = dict.fromkeys(device for device in devices if device.kind == "cuda")
+    return {"cpu": cpu_facts(), "gpus": tuple(map(gpu_facts, gpus))}
 
 
 def _within_quota(cores: int | None) -> int | None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from accelmnist.measure.limit_keys import Limit
 from accelmnist.measure.limits.bound import explain
+from accelmnist.measure.limits.held import held_back
 from accelmnist.measure.plan import BASELINE_ENGINE, BASELINE_PRECISION, Case
 from accelmnist.measure.record import BenchRecord, CaseResult, Crossover, Round
 from accelmnist.measure.scaling_record import HasSamples
@@ -41,7 +42,10 @@ def conclude(record: BenchRecord) -> BenchRecord:
     """The record with everything that follows from its samples."""
     rounds = {round_.number: round_ for round_ in record.rounds}
     limits = summarize_limits(record.limits, record.rounds)
-    explained = [explain(with_symptoms(result, rounds), limits) for result in record.cases]
+    explained = [
+        explain(with_symptoms(result, rounds), limits, held=held_back(result, rounds, record.environment))
+        for result in record.cases
+    ]
     if record.training_images is not None:
         explained = list(with_break_even(explained, images_per_epoch=record.training_images))
     results = {result.case: result for result in explained}

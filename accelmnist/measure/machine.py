@@ -1,4 +1,4 @@
-"""What else goes on in the machine while something is measured: other load, throttling, energy.
+"""What else goes on in the machine while something is measured: other load, throttling, clocks, energy.
 
 other load    the share of all processors' time that others used: what the machine was busy with (a hypervisor's steal
               included), less this process, its threads and its children. Children that live count on Linux, where the
@@ -7,6 +7,11 @@ other load    the share of all processors' time that others used: what the machi
 throttling    the GPU's own word that heat or the power brake holds its clock down, at either end or, where it counts
               such time, anywhere between. A software power cap is no throttling: large cards reach it whenever they
               work hard, and idle or chosen clocks are none either
+steal         the part of that which a hypervisor gave to others
+clocks        the clock at the end of a stretch over its maximum: of a card, unless it rests then, and of the processor
+              that the measuring thread runs on
+held          what held a clock or threads back: what NVML names, for the CPU heat (counted by Intel's processors) and
+              the quota of a control group, if it took more than a hundredth of the time
 energy        joules by a counter of the hardware: RAPL's packages for the CPU (all that runs on them, this process or
               not), NVML's total for a CUDA device, which moves in steps of some 20 ms or more
 peak memory   of one case among others in one process, which has one peak for all that it ever did: the peak is set back
@@ -25,33 +30,34 @@ import contextlib
 import gc
 import os
 import resource
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from accelmnist.core.records import Check
 from accelmnist.device import (
     Device,
-    nvml_uuid,
     peak_memory_again,
     peak_memory_bytes,
     process_peak_bytes,
     reset_peak_memory,
     used_memory_bytes,
 )
+from accelmnist.device.cgroups import quota_held_s
+from accelmnist.device.clocks import clock_share, heat_events
+from accelmnist.device.nvml import HELD_DOWN, IDLE, SM_CLOCK, NvmlDevice, names_of
 from accelmnist.measure.statistics.symptoms import RoundLoad
 from accelmnist.training.reference.chain import peak_faults
 
 _PROC = Path("/proc")
 _POWERCAP = Path("/sys/class/powercap")
 _SHORTEST_S = 0.5  # of all processors together
+_NOTABLE_HOLD = 0.01  # of the time that passed: a quota's period is 100 ms, and its last slice is often cut
 _MICROJOULE, _MILLIJOULE = 1e-6, 1e-3
-# NVML's bits for HW slowdown, SW thermal slowdown, HW thermal slowdown and HW power brake.
-_HELD_DOWN = 0x08 | 0x20 | 0x40 | 0x80
 _THERMAL_POLICY = 1  # NVML_PERF_POLICY_THERMAL: nanoseconds that heat kept the clock below what was asked for
 
 
@@ -61,17 +67,33 @@ class MachineWatch:
     def __init__(self, devices: Sequence[Device] = ()) -> None:
         self._gpus = [_Gpu(device) for device in devices if device.kind == "cuda"]
         self._before: _CpuTime | None = None
+        self._held_before = _CpuHeld()
 
     def begin(self) -> None:
         """From now on."""
         for gpu in self._gpus:
             gpu.begin()
+        self._held_before = _CpuHeld.now()
         self._before = _cpu_time()
 
     def end(self) -> RoundLoad:
         """What went on since `begin`."""
-        after = _cpu_time()
-        return RoundLoad(_others_share(self._before, after), _any_of([gpu.was_throttled() for gpu in self._gpus]))
+        after, own_clock = _cpu_time(), clock_share()
+        held = {"cpu": _CpuHeld.now().since(self._held_before)}
+        throttled = []
+        clocks = {} if own_clock is None else {"cpu": own_clock}
+        for gpu in self._gpus:
+            gpu.end()
+            throttled.append(gpu.was_throttled)
+            held[gpu.name] = gpu.held_by
+            clocks |= {} if gpu.clock_share is None else {gpu.name: gpu.clock_share}
+        return RoundLoad(
+            other_cpu=_others_share(self._before, after),
+            throttled=_any_of(throttled),
+            steal=_stolen_share(self._before, after),
+            clocks=clocks,
+            held={name: reasons for name, reasons in held.items() if reasons},
+        )
 
 
 def _any_of(flags: Sequence[bool | None]) -> bool | None:
@@ -88,6 +110,33 @@ class _CpuTime:
     total: float
     busy: float
     own: float
+    stolen: float | None
+
+
+@dataclass(frozen=True)
+class _CpuHeld:
+    """What has held this process's threads back so far, and when it was read."""
+
+    read_s: float = 0.0
+    heat_events: int | None = None
+    quota_held_s: float | None = None
+
+    @classmethod
+    def now(cls) -> _CpuHeld:
+        return cls(time.monotonic(), heat_events()[0], quota_held_s())
+
+    def since(self, before: _CpuHeld) -> tuple[str, ...]:
+        """What it was between the two."""
+        least_s = _NOTABLE_HOLD * (self.read_s - before.read_s)
+        grew = {
+            "heat": _growth(before.heat_events, self.heat_events) > 0,
+            "quota": _growth(before.quota_held_s, self.quota_held_s) > least_s,
+        }
+        return tuple(name for name, did in grew.items() if did)
+
+
+def _growth(before: float | None, after: float | None) -> float:
+    return 0.0 if before is None or after is None else after - before
 
 
 def _cpu_time() -> _CpuTime | None:
@@ -97,7 +146,7 @@ def _cpu_time() -> _CpuTime | None:
         return None
     total = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)  # in user and nice already
     idle = times["idle"] + times.get("iowait", 0.0)
-    return _CpuTime(total=total, busy=total - idle, own=_own_cpu_s())
+    return _CpuTime(total=total, busy=total - idle, own=_own_cpu_s(), stolen=times.get("steal"))
 
 
 def _others_share(before: _CpuTime | None, after: _CpuTime | None) -> float | None:
@@ -105,6 +154,13 @@ def _others_share(before: _CpuTime | None, after: _CpuTime | None) -> float | No
         return None
     others = (after.busy - before.busy) - (after.own - before.own)
     return min(max(others / (after.total - before.total), 0.0), 1.0)
+
+
+def _stolen_share(before: _CpuTime | None, after: _CpuTime | None) -> float | None:
+    if before is None or after is None or before.stolen is None or after.stolen is None:
+        return None
+    passed = after.total - before.total
+    return None if passed < _SHORTEST_S else min(max((after.stolen - before.stolen) / passed, 0.0), 1.0)
 
 
 def _own_cpu_s() -> float:
@@ -136,30 +192,58 @@ def _process_cpu_s(pid: int) -> float:
 
 
 class _Gpu:
-    """The thermal state of one CUDA device, as NVML tells it."""
+    """The thermal state and the clock of one CUDA device, as NVML tells them."""
 
     def __init__(self, device: Device) -> None:
+        self.name = device.name
         self._nvml = NvmlDevice(device)
-        self._before: tuple[int | None, int | None] = (None, None)
+        self._most = self._nvml.ask("nvmlDeviceGetMaxClockInfo", SM_CLOCK)
+        self._before = self._after = _GpuState(None, None, None)
 
     def begin(self) -> None:
         self._before = self._read()
 
-    def was_throttled(self) -> bool | None:
-        (reasons, held_ns), (reasons_before, held_before_ns) = self._read(), self._before
-        if reasons is None or reasons_before is None:
-            return None
-        grew = held_ns is not None and held_before_ns is not None and held_ns > held_before_ns
-        return grew or bool((reasons | reasons_before) & _HELD_DOWN)
+    def end(self) -> None:
+        self._after = self._read()
 
-    def _read(self) -> tuple[int | None, int | None]:
-        """The bits of what holds its clock down now, and the nanoseconds that heat did so far."""
-        # The name since driver 535, and the one that older drivers know.
-        names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-        answers = (self._nvml.ask(name) for name in names)
-        reasons = next((int(answer) for answer in answers if answer is not None), None)
+    @property
+    def was_throttled(self) -> bool | None:
+        if self._after.reasons is None or self._before.reasons is None:
+            return None
+        return self._grew_hot or bool((self._after.reasons | self._before.reasons) & HELD_DOWN)
+
+    @property
+    def held_by(self) -> tuple[str, ...]:
+        """What held its clock down at either end, or between."""
+        bits = (self._before.reasons or 0) | (self._after.reasons or 0)
+        return tuple(dict.fromkeys((*(("heat",) if self._grew_hot else ()), *(names_of(bits) or ()))))
+
+    @property
+    def clock_share(self) -> float | None:
+        """Its clock at the end over its maximum; a card at rest lowers it, which says nothing."""
+        is_idle = bool((self._after.reasons or 0) & IDLE)
+        return None if self._after.clock is None or not self._most or is_idle else self._after.clock / self._most
+
+    @property
+    def _grew_hot(self) -> bool:
+        return _growth(self._before.held_ns, self._after.held_ns) > 0
+
+    def _read(self) -> _GpuState:
         status = self._nvml.ask("nvmlDeviceGetViolationStatus", _THERMAL_POLICY)
-        return reasons, None if status is None else int(status.violationTime)
+        return _GpuState(
+            reasons=self._nvml.clock_reasons()[0],
+            held_ns=None if status is None else int(status.violationTime),
+            clock=self._nvml.ask("nvmlDeviceGetClockInfo", SM_CLOCK),
+        )
+
+
+@dataclass(frozen=True)
+class _GpuState:
+    """The bits of what holds a clock down, the nanoseconds that heat did so far, and the clock in MHz."""
+
+    reasons: int | None
+    held_ns: int | None
+    clock: int | None
 
 
 @dataclass(frozen=True)
@@ -223,37 +307,6 @@ def _text(file: Path) -> str:
         return file.read_text()
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-class NvmlDevice:
-    """One CUDA device to NVML; it is found by its UUID, since NVML's numbers ignore CUDA_VISIBLE_DEVICES."""
-
-    def __init__(self, device: Device) -> None:
-        self._nvml, uuid = load_nvml(), nvml_uuid(device)
-        self._handle = None if uuid is None else self._call("nvmlDeviceGetHandleByUUID", uuid)
-
-    def ask(self, name: str, *arguments: Any) -> Any:
-        """What NVML's function `name` says of the device; None where it can't: not supported, or in no such driver."""
-        return None if self._handle is None else self._call(name, self._handle, *arguments)
-
-    def _call(self, name: str, *arguments: Any) -> Any:
-        if self._nvml is None:
-            return None
-        try:
-            return getattr(self._nvml, name)(*arguments)
-        except (AttributeError, self._nvml.NVMLError):
-            return None
-
-
-def load_nvml() -> Any:
-    """NVML's bindings, ready to be asked; None without the package, the driver or a device."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # whatever an installation lacks, it only means that there is nobody to ask
-        return None
-    return pynvml
 
 
 class PeakMemory:

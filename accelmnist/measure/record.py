@@ -41,7 +41,8 @@ BoundKind = Literal["launch", "compute", "memory", "shape", "overhead", "above"]
 class Round:
     """One round: every case once in random order, the limits, and what else went on.
 
-    `process` counts the processes that took part in the record, from 0; `limits` are rates by `Limit.key`.
+    `process` counts the processes that took part in the record, from 0; `limits` are rates by `Limit.key`. What went on
+    is as in `RoundLoad`.
     """
 
     number: int
@@ -49,6 +50,9 @@ class Round:
     limits: dict[str, float] = field(default_factory=dict)
     other_cpu: float | None = None
     throttled: bool | None = None
+    steal: float | None = None
+    clocks: dict[str, float] = field(default_factory=dict)
+    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

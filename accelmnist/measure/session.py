@@ -25,7 +25,7 @@ from accelmnist.device import (
     set_threads,
     total_memory_bytes,
 )
-from accelmnist.device.environment import describe_environment
+from accelmnist.device.environment import describe_environment, with_clocks
 from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import BenchmarkSetting, Speed, engine_class, keep_speeds, machine_name
 from accelmnist.engines.own.faults import engine_errors
@@ -108,7 +108,7 @@ def new_record(config: BenchConfig) -> BenchRecord:
     cases = expand(config, tuple(devices), runs_on=lambda engine, kind: kind in engine_class(engine).kinds)
     return BenchRecord(
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        environment=describe_environment(first),
+        environment=describe_environment(first, *here),
         devices=tuple(
             DeviceInfo(name=str(device), hardware=device.hardware, memory_bytes=total_memory_bytes(device))
             for device in here
@@ -226,7 +226,10 @@ class Session:
         self.request.on_stopped(self.writer.record)
 
     def _conclude(self) -> None:
-        self.writer.set(elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes)
+        environment = with_clocks(self.writer.record.environment, *self.devices.values())
+        self.writer.set(
+            elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes, environment=environment
+        )
         self.writer.take(conclude(self.writer.record))
 
 

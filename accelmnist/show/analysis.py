@@ -16,6 +16,7 @@ from accelmnist.analysis.prediction import ModelSummary, Prediction
 from accelmnist.core.config import Output
 from accelmnist.data.picture import Picture
 from accelmnist.show import document as doc
+from accelmnist.show.hardware import cpu_rows, gpu_rows
 from accelmnist.show.units import UNKNOWN, count, fraction, percent, plural, row_names, seconds, significant, size
 
 _MEANING: dict[Output, str] = {
@@ -129,7 +130,7 @@ def doctor_page(diagnosis: Diagnosis) -> doc.Document:
     blocks: list[tuple[str, doc.Block]] = [
         ("Diagnosis", _answer(diagnosis)),
         ("Devices", _findings([("", finding) for finding in diagnosis.kinds])),
-        *map(_device, diagnosis.devices),
+        *(part for device in diagnosis.devices for part in _device(device)),
         ("Versions", doc.Facts(rows=_versions(diagnosis.versions))),
         ("Machine", doc.Facts(rows=_machine(diagnosis.machine))),
         (f"Data: {diagnosis.data_source}", _data(diagnosis)),
@@ -145,12 +146,13 @@ def _answer(diagnosis: Diagnosis) -> doc.Headline:
     return doc.Headline.of_check(passed=diagnosis.ready, text=text, lines=(*problems, *warnings))
 
 
-def _device(device: DeviceFindings) -> tuple[str, doc.Table]:
-    """Its title and its findings, the name of a group before the first one of it."""
+def _device(device: DeviceFindings) -> list[tuple[str, doc.Block]]:
+    """Its title and its findings, the name of a group before the first one of it; then what holds a card."""
     memory = "" if device.memory_bytes is None else f", {size(device.memory_bytes)}"
     groups = (("precision", device.precisions), ("engine", device.engines), ("compiler", (device.compiler,)))
     named = [("" if index else name, finding) for name, group in groups for index, finding in enumerate(group)]
-    return f"{device.name}: {device.hardware}{memory}", _findings(named)
+    held = [] if device.gpu is None else [("", doc.Facts(rows=gpu_rows(device.gpu)))]
+    return [(f"{device.name}: {device.hardware}{memory}", _findings(named)), *held]
 
 
 def _findings(named: list[tuple[str, Finding]]) -> doc.Table:
@@ -186,6 +188,7 @@ def _machine(machine: Machine) -> tuple[tuple[str, str], ...]:
         ("torch's threads", count(machine.threads)),
         ("memory", size(machine.memory_bytes)),
         ("instructions", machine.instructions or UNKNOWN),
+        *(() if machine.cpu is None else cpu_rows(machine.cpu)),
     )
 
 

@@ -29,7 +29,7 @@ from accelmnist.core.records import EpochFigures, RunRecord, Status, Verdict, fi
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import split_validation, summary_of
 from accelmnist.data.types import Dataset, ImageSet
-from accelmnist.device.environment import describe_environment
+from accelmnist.device.environment import describe_environment, with_clocks
 from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import choose_engine
 from accelmnist.engines.model import MLP
@@ -191,7 +191,8 @@ class _Session:
 
     def _end(self, status: Status, message: str | None) -> None:
         """It is over when all of its files are there."""
-        ended = replace(self.record, status=status, message=message)
+        environment = with_clocks(self.record.environment, self.setup.device)
+        ended = replace(self.record, status=status, message=message, environment=environment)
         self._update(replace(ended, files=self.request.finish(ended)))
 
     def _retrain_winner(self, best: CandidateResult) -> RunRecord:

@@ -71,6 +71,7 @@ def prove(run: Run, trained: Trained) -> None:
     run.observer.stage("evaluating on the test set")
     evaluation = trained.evaluation or evaluate_run(run, trained)
     run.change(metrics=evaluation.metrics, mistakes=confident_mistakes(evaluation, model))
+    run.keep_clocks()
     run.keep_peak_memory()
     run.save()
     if trained.answered is None:

@@ -30,7 +30,7 @@ from accelmnist.device import (
     resolve,
     set_threads,
 )
-from accelmnist.device.environment import describe_environment
+from accelmnist.device.environment import describe_environment, with_clocks
 from accelmnist.device.loading import load_torch
 from accelmnist.engines.choose import EngineChoice, choose_engine
 from accelmnist.engines.own.faults import engine_errors
@@ -300,6 +300,10 @@ class Run:
         self.change(peak_memory_bytes=peak_memory_bytes(self.setup.device))
         after = peak_memory_again(self.setup.device)
         self.seen_peak_bytes = None if before is None or after is None else (before, after)
+
+    def keep_clocks(self) -> None:
+        """The clocks as they are now, when the device has just worked."""
+        self.change(environment=with_clocks(self.record.environment, self.setup.device))
 
     def keep_epochs(self, epochs: tuple[EpochFigures, ...]) -> None:
         """These are the epochs so far: their figures, and what the training took."""

@@ -152,8 +152,19 @@ def _environment_facts(environment: Environment | None) -> dict[str, Fact]:
     """Every field, and every variable as a fact of its own."""
     if environment is None:
         return {}
-    named = {item.name: getattr(environment, item.name) for item in fields(environment) if item.name != "variables"}
-    return named | environment.variables
+    apart = ("variables", "cpu", "gpus")
+    named = {item.name: getattr(environment, item.name) for item in fields(environment) if item.name not in apart}
+    return named | environment.variables | _hardware_facts(environment)
+
+
+def _hardware_facts(environment: Environment) -> dict[str, Fact]:
+    """What was set or built in, of the processor and of each card; clocks and counters are another in every record."""
+    cpu = environment.cpu
+    found: dict[str, Fact] = {} if cpu is None else {"governor": cpu.governor, "quota": cpu.quota}
+    for card in environment.gpus:
+        settings = ("clock_max_hz", "power_cap_w", "link_generation_max", "link_width", "ecc", "mig", "persistence")
+        found |= {f"{card.device} {name}": getattr(card, name) for name in settings}
+    return found
 
 
 def _config_facts(config: BenchConfig) -> dict[str, Fact]:

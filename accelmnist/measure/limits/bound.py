@@ -78,12 +78,17 @@ def rates_of(case: Case, limits: Iterable[Limit]) -> Rates:
     return rates
 
 
-def explain(result: CaseResult, limits: Iterable[Limit]) -> CaseResult:
-    """`result` with its bound and share of the limit: None without samples, or the limits that a bound takes."""
+def explain(result: CaseResult, limits: Iterable[Limit], *, held: str = "") -> CaseResult:
+    """`result` with its bound and share of the limit: None without samples, or the limits that a bound takes.
+
+    `held` ends the sentence: see `limits.held`.
+    """
     bound = None
     if result.step_s is not None and result.cost is not None:
         rates = rates_of(result.case, limits)
         bound = find_bound(result.case, step_s=result.step_s, cost=result.cost, rates=rates, launches=result.launches)
+    if bound is not None:
+        bound = replace(bound, sentence=f"{bound.sentence}{held}")
     return replace(result, bound=bound, share_of_limit=bound.share if bound else None)
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -55,11 +55,15 @@ class RoundLoad:
     """What else went on in a round; None if it can't be known.
 
     `other_cpu` is the share of all processors' time that others used, `throttled` whether the driver said that it held
-    the clock of any GPU in use down for heat or power.
+    the clock of any GPU in use down for heat or power. `steal` is the part of `other_cpu` that a hypervisor gave to
+    others; by device, `clocks` are shares of the maximum, and `held` names what held a clock or threads back.
     """
 
     other_cpu: float | None
     throttled: bool | None
+    steal: float | None = None
+    clocks: dict[str, float] = field(default_factory=dict)
+    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def find_symptoms(samples: Sequence[float], *, load: Sequence[RoundLoad] = ()) -> tuple[Symptom, ...]:

@@ -12,6 +12,7 @@ from accelmnist.core.records import Environment, RunRecord
 from accelmnist.show.bench.headline import outcome_of
 from accelmnist.show.bench.view import BenchView
 from accelmnist.show.document import Block, Code, Facts, Missing, Notes, Points, Report, Section, Text, Tone
+from accelmnist.show.hardware import cpu_rows, gpu_rows
 from accelmnist.show.render.pictures import DIGITS, Collector
 from accelmnist.show.report import sentences
 from accelmnist.show.report.answers import answers_chapter
@@ -167,7 +168,7 @@ def _environment(sources: Sources) -> Section:
         if same:
             blocks.append(Text(text=f"The {name} was made on the same machine by the same software as the {same[0]}."))
         else:
-            blocks.append(Facts(title=f"Of the {name}", rows=_machine(environment)))
+            blocks.append(Facts(title=f"Of the {name}", rows=(*_machine(environment), *_held(environment))))
     if sources.run is not None and sources.run.choices:
         blocks.append(choices_table(sources.run.choices))
     return Section(ident="environment", title="The environment", blocks=tuple(blocks))
@@ -192,6 +193,13 @@ def _machine(environment: Environment) -> tuple[tuple[str, str], ...]:
         ("variables", ", ".join(f"{name}={value}" for name, value in sorted(environment.variables.items()))),
     ]
     return tuple((name, text) for name, text in rows if text and text != UNKNOWN)
+
+
+def _held(environment: Environment) -> tuple[tuple[str, str], ...]:
+    """Clocks, links and quotas, when the work was over: another in every record."""
+    cpu = () if environment.cpu is None else cpu_rows(environment.cpu)
+    cards = ((f"{card.device}: {name}", text) for card in environment.gpus for name, text in gpu_rows(card))
+    return (*((f"cpu: {name}", text) for name, text in cpu), *cards)
 
 
 def _remake(sources: Sources, command: str) -> Section:
