@@ -22,6 +22,7 @@ from scipy import stats
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig
 from accelmnist.core.files import encode
+from accelmnist.core.hardware import CpuFacts, GpuFacts
 from accelmnist.core.records import Environment, save_record
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
 from accelmnist.measure.compare.compared_record import ComparedRecord, Series, compared_bench
@@ -503,7 +504,7 @@ def changed(value: object) -> object:
     return value + 1 if isinstance(value, int) else {"OMP_NUM_THREADS": "1"} if isinstance(value, dict) else "another"
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(Environment)])
+@pytest.mark.parametrize("field", [field.name for field in fields(Environment) if field.name not in ("cpu", "gpus")])
 def test_every_field_of_the_environment_that_differs_is_named(field: str) -> None:
     environment = sample_environment()
     value = changed(getattr(environment, field))
@@ -513,6 +514,20 @@ def test_every_field_of_the_environment_that_differs_is_named(field: str) -> Non
         assert (difference.name, difference.base, difference.new) == ("OMP_NUM_THREADS", None, "1")
     else:
         assert (difference.name, difference.base, difference.new) == (field, getattr(environment, field), value)
+
+
+def test_what_is_set_of_a_processor_and_a_card_is_named_and_what_changes_by_itself_is_not() -> None:
+    def with_hardware(cpu: CpuFacts, gpu: GpuFacts) -> BenchRecord:
+        return replace(sample_bench(seed=1), environment=replace(sample_environment(), cpu=cpu, gpus=(gpu,)))
+
+    cpu = CpuFacts(governor="performance", clock_hz=3e9, steal_share=0.1)
+    gpu = GpuFacts(device="cuda:0", power_cap_w=700.0, clock_hz=1e9, temperature_c=40.0, persistence=True)
+    base = with_hardware(cpu, gpu)
+    warmer = with_hardware(replace(cpu, clock_hz=2e9, steal_share=0.2), replace(gpu, clock_hz=2e9, temperature_c=60.0))
+    assert judged(base, warmer).differences == ()
+    slower = with_hardware(replace(cpu, governor="powersave"), replace(gpu, power_cap_w=500.0))
+    named = [(one.name, one.base, one.new) for one in judged(base, slower).differences]
+    assert named == [("governor", "performance", "powersave"), ("cuda:0 power_cap_w", 700.0, 500.0)]
 
 
 @pytest.mark.parametrize(
