@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from statistics import harmonic_mean
 
 import pytest
+import yaml
 
 from accelmnist.core.errors import UnsupportedError
 from accelmnist.data.types import Dataset
@@ -197,6 +199,35 @@ def test_a_slower_commit_is_found_by_bisection(repository: Path, tmp_path: Path)
         assert said.returncode in (0, 1), said.stderr
         found = git(repository, "bisect", "bad" if said.returncode else "good")
     assert f"{commits[4]} is the first bad commit" in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_slower", [False, True], ids=["equal", "slower"])
+def test_the_workflow_stops_a_slower_trainer_and_no_other(is_slower: bool, repository: Path, tmp_path: Path) -> None:
+    """Every step that runs a command, but the installation, as GitHub runs them."""
+    workflow = yaml.safe_load((EXAMPLES / "gate.yml").read_text(encoding="utf-8"))
+    steps = {step["name"]: step["run"] for step in workflow["jobs"]["gate"]["steps"] if "run" in step}
+    trainer = (EXAMPLES / "numpy_trainer.py").read_text(encoding="utf-8")
+    line = '        values = self.forward(self.files["images"][rows])\n'
+    (repository / "trainer.py").write_text(trainer, encoding="utf-8")
+    base = committed(repository, "base")
+    (repository / "trainer.py").write_text(trainer.replace(line, 10 * line) if is_slower else trainer, encoding="utf-8")
+    summary = tmp_path / "summary.md"
+    known = {"BASE": base, "SHARE": "60%", "TIME_LIMIT": "60", "GITHUB_STEP_SUMMARY": str(summary)}
+    assert {"BASE", "SHARE", "TIME_LIMIT"} == set(workflow["jobs"]["gate"]["env"])
+    codes = {}
+    for name in list(steps)[1:]:
+        (tmp_path / "step.sh").write_text(f"set -e\n{steps[name]}", encoding="utf-8")
+        said = scripted(str(tmp_path / "step.sh"), folder=repository, **known)
+        codes[name] = said.returncode
+        assert said.returncode in (0, 1), said.stderr
+    assert codes == {"Measure both": 0, "Charts": 0, "Gate": int(is_slower)}
+    page = summary.read_text(encoding="utf-8")
+    assert ("**FAIL**: 1 case slower by more than 60 %" in page) == is_slower
+    assert {"new", "base"} <= {cell.strip() for cell in page.split("|")}
+    assert len(page.encode()) < 2**20  # what GitHub shows of a step
+    entries = json.loads((repository / "charts" / "bigger.json").read_text(encoding="utf-8"))
+    assert any(entry["name"].startswith("training cpu new fp32") for entry in entries)
 
 
 @pytest.mark.slow

@@ -239,6 +239,21 @@ def record_file(path: Path, kind: str) -> Path:
     return path / RECORDS[kind]
 
 
+def kind_of(path: Path, *, noun: str, remedy: str) -> str:
+    """The kind of the record in a file or a folder, empty for JSON that says none; `noun` is what may be there.
+
+    Raises RecordError for a folder without a record, and for a file that can't be read or isn't whole JSON.
+    """
+    if path.is_dir():
+        kinds = [kind for kind, name in RECORDS.items() if (path / name).exists()]
+        if not kinds:
+            raise RecordError(f"{path} holds none of {', '.join(RECORDS.values())}", remedy=remedy)
+        return kinds[0]
+    document = read_json(path, noun)
+    kind = document.get("kind", "") if isinstance(document, dict) else ""
+    return kind if isinstance(kind, str) else ""
+
+
 def other_kind_in(path: Path, kind: str) -> str | None:
     """The kind of the record that a folder or a file holds in place of one of `kind`; None if it may hold one."""
     if path.is_dir():

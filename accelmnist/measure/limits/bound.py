@@ -32,7 +32,8 @@ from accelmnist.core.records import Launches
 from accelmnist.measure.limit_keys import Limit, LimitKey, LimitKind
 from accelmnist.measure.limits.cost import cost_of, product_flops
 from accelmnist.measure.plan import Case
-from accelmnist.measure.record import Bound, BoundKind, CaseResult, StepCost
+from accelmnist.measure.record import BenchRecord, Bound, BoundKind, CaseResult, StepCost
+from accelmnist.measure.statistics.summary import Summary, summarize
 
 Rates = dict[LimitKind, float]
 
@@ -67,15 +68,38 @@ def working_set_key(case: Case) -> LimitKey:
 
 def rates_of(case: Case, limits: Iterable[Limit]) -> Rates:
     """The medians of those of `limits` that `case` depends on and that were measured."""
+    return {kind: limit.rate.median for kind, limit in _limits_of(case, limits).items() if limit.rate is not None}
+
+
+def _limits_of(case: Case, limits: Iterable[Limit]) -> dict[LimitKind, Limit]:
+    """Those of `limits` that `case` depends on and that were measured."""
     own = {"workload": workload_key(case), "working set": working_set_key(case)}
-    rates: Rates = {}
+    found: dict[LimitKind, Limit] = {}
     for limit in limits:
         ran_as_case = (limit.device, limit.threads) == (case.device, case.threads)
         if limit.rate is None or not ran_as_case or limit.precision not in (None, case.precision):
             continue
         if own.get(limit.kind, limit.what) == limit.what:
-            rates.setdefault(limit.kind, limit.rate.median)
-    return rates
+            found.setdefault(limit.kind, limit)
+    return found
+
+
+def share_by_round(result: CaseResult, record: BenchRecord) -> Summary | None:
+    """The share of the limit of every round by itself, from the limits that it measured; None if no round has them.
+
+    What slows the machine down for some rounds slows both, so the interval holds what doesn't cancel.
+    """
+    if result.images_per_s is None or result.cost is None:
+        return None
+    rounds, limits = {one.number: one for one in record.rounds}, _limits_of(result.case, record.limits)
+    shares = []
+    for number, speed in zip(result.rounds, result.images_per_s.samples, strict=True):
+        taken = rounds[number].limits
+        rates: Rates = {kind: taken[limit.key] for kind, limit in limits.items() if limit.key in taken}
+        step_s = result.batch_size / speed
+        bound = find_bound(result.case, step_s=step_s, cost=result.cost, rates=rates, launches=None)
+        shares += [] if bound is None else [bound.share]
+    return summarize(shares) if shares else None
 
 
 def explain(result: CaseResult, limits: Iterable[Limit], *, held: str = "") -> CaseResult:

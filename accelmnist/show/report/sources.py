@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 from accelmnist.analysis.neurons.record import RECORD_NAME as NEURONS_NAME
 from accelmnist.analysis.neurons.record import NeuronsRecord, load_neurons
 from accelmnist.core.errors import ConfigError, DataError, RecordError
-from accelmnist.core.files import read_json
+from accelmnist.core.files import kind_of
 from accelmnist.core.records import RECORD_NAME as RUN_NAME
 from accelmnist.core.records import Environment, RunRecord, load_record
 from accelmnist.core.text import printable
@@ -62,10 +61,6 @@ class Sources:
         """What the records were made on as far as known, by what each is called, in the order in which one is made."""
         named = zip(_CALLED.values(), (self.sweep, self.run, self.bench), strict=True)
         return [(name, record.environment) for name, record in named if record and record.environment]
-
-
-class _Kind(msgspec.Struct):
-    kind: str = ""
 
 
 def load_sources(paths: Sequence[Path]) -> Sources:
@@ -117,10 +112,7 @@ def _files_of(path: Path) -> dict[str, Path]:
 
 
 def _kind_of(file: Path) -> str:
-    try:
-        kind = msgspec.convert(read_json(file, "a run, a benchmark or a sweep"), _Kind).kind
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{file} is no record of accelmnist: {error}", remedy=_REMEDY) from error
+    kind = kind_of(file, noun="a run, a benchmark or a sweep", remedy=_REMEDY)
     if kind not in _NAMES:
         what = f"a record of kind {kind!r}, which makes no report" if kind else "no record of accelmnist"
         raise RecordError(f"{file} is {what}", remedy=_REMEDY)
