@@ -344,7 +344,7 @@ def completed(*words: str, shell: str = "bash_complete") -> str:
 
 
 def test_commands_options_and_choices_complete() -> None:
-    assert completed("s").split() == ["plain,sweep"]
+    assert completed("sw").split() == ["plain,sweep"]
     assert {line.partition(",")[2] for line in completed("").split()} == set(cli.NAMES)
     assert completed("run", "--batch").split() == ["plain,--batch-size"]
     assert "plain,--part" not in completed("bench", "--p").split()

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from accelmnist.core.config import ENGINES, PRECISIONS, ExecutionConfig, RunConfig
+from accelmnist.core.errors import AccelmnistError
 from accelmnist.core.files import RESULTS
 from accelmnist.core.hardware import CpuFacts, GpuFacts
 from accelmnist.core.records import Environment
@@ -33,12 +34,14 @@ from accelmnist.device import (
     precision_capability,
     resolve,
     synchronize,
+    threads_in_force,
     total_memory_bytes,
     why_absent,
 )
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.nvml import HELD_DOWN, names_of
-from accelmnist.engines.choose import engine_class
+from accelmnist.engines.choose import engine_class, load_speeds, setting_of
+from accelmnist.engines.standing import Standing, Work, hardware_of, standing
 
 _WORK_S, _WORK_SIDE = 0.2, 2048  # seconds, and the side of the matrices that a card multiplies
 _EMBEDDED = "embedded in the package, accelmnist/data/files"
@@ -64,6 +67,7 @@ class DeviceFindings:
     engines: tuple[Finding, ...]
     compiler: Finding
     gpu: GpuFacts | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +132,7 @@ def diagnose(results: Path = RESULTS) -> Diagnosis:
         problems=problems,
         warnings=(*hindrances(environment), *(() if writable.works else (f"{writable.name}: {writable.reason}",))),
         kinds=tuple(_kind_finding(kind) for kind in KINDS),
-        devices=tuple(_device_findings(resolve(name), cards.get(name)) for name in names),
+        devices=tuple(_device_findings(device, cards.get(device.name), environment) for device in devices),
         versions=Versions(**_shared(Versions, environment), torchvision=torchvision, torch_cuda=torch.version.cuda),
         machine=Machine(**_shared(Machine, environment), instructions=environment.cpu_capability),
         data_source=_EMBEDDED,
@@ -174,7 +178,7 @@ def hindrances(environment: Environment) -> Iterator[str]:
         yield f"cpu: a quota allows {environment.cpu.quota:.3g} processors"
 
 
-def _device_findings(device: Device, card: GpuFacts | None) -> DeviceFindings:
+def _device_findings(device: Device, card: GpuFacts | None, environment: Environment) -> DeviceFindings:
     precisions = ((name, precision_capability(device, name)) for name in PRECISIONS)
     compiling = compile_capability(device)
     return DeviceFindings(
@@ -185,7 +189,27 @@ def _device_findings(device: Device, card: GpuFacts | None) -> DeviceFindings:
         engines=tuple(_engine_finding(name, device) for name in ENGINES),
         compiler=Finding(name="torch.compile", works=compiling.available, reason=compiling.reason),
         gpu=card,
+        standing=standing(device.name, hardware_of(environment, device.name, device.hardware), _speeds(device)),
     )
+
+
+def _speeds(device: Device) -> dict[Work, float]:
+    """What `accelmnist bench` measured of `device`, and keeps for `--engine auto`; nothing if it can't be read."""
+    with contextlib.suppress(AccelmnistError):
+        here = replace(setting_of(RunConfig(), device), threads=threads_in_force(None))
+        own = (here.machine, here.device, here.threads)
+        return {
+            Work(
+                engine=speed.engine,
+                precision=speed.setting.precision,
+                batch_size=speed.setting.batch_size,
+                hidden=speed.setting.hidden,
+                optimizer=speed.setting.optimizer,
+            ): speed.images_per_s
+            for speed in load_speeds().speeds
+            if (speed.setting.machine, speed.setting.device, speed.setting.threads) == own
+        }
+    return {}
 
 
 def _engine_finding(name: str, device: Device) -> Finding:

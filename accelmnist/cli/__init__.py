@@ -30,8 +30,8 @@ _COMPLETION = (
     ("zsh", 'eval "$(_ACCELMNIST_COMPLETE=zsh_source accelmnist)"'),
     ("fish", "_ACCELMNIST_COMPLETE=fish_source accelmnist | source"),
 )
-NAMES = ("bench", "compare", "doctor", "export", "neurons", "predict", "report", "run", "sweep", "worker")
-WITHOUT_RANKS = ("--help", "-h", "--version", "compare", "doctor", "export", "neurons", "predict", "report")
+NAMES = ("bench", "compare", "doctor", "export", "neurons", "predict", "report", "run", "submit", "sweep", "worker")
+WITHOUT_RANKS = ("--help", "-h", "--version", "compare", "doctor", "export", "neurons", "predict", "report", "submit")
 
 
 class Commands(click.Group):

@@ -21,6 +21,7 @@ from accelmnist.core.errors import DeviceError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, save
 from accelmnist.core.records import Environment, Launches, ProfileSummary, RankFigures, Status, Verdict
 from accelmnist.core.text import require_of_record
+from accelmnist.engines.standing import Standing
 from accelmnist.measure.limit_keys import Limit, LimitKey, new_limit
 from accelmnist.measure.plan import BenchConfig, Case
 from accelmnist.measure.scaling_record import Scaling
@@ -306,6 +307,7 @@ class BenchRecord:
     scaling: Scaling | None = None
     sides: tuple[SideFacts, ...] = ()  # this program's own process first
     presence: tuple[Presence, ...] = ()
+    standing: tuple[Standing, ...] = ()  # of each device beside the verified records, as they were then
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was cut for time, and everything else that a reader must know
 

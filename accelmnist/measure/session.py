@@ -29,6 +29,7 @@ from accelmnist.device.environment import describe_environment, with_clocks
 from accelmnist.device.ranks import Ranks
 from accelmnist.engines.choose import BenchmarkSetting, Speed, engine_class, keep_speeds, machine_name
 from accelmnist.engines.own.faults import engine_errors
+from accelmnist.engines.standing import Standing, hardware_of, standing
 from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.machine import PeakMemory
@@ -36,6 +37,7 @@ from accelmnist.measure.plan import BenchConfig, Case, expand
 from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult, DeviceInfo, RecordWriter
 from accelmnist.measure.recount import recount_bench
 from accelmnist.measure.scaling_record import Scaling, rows_of
+from accelmnist.measure.submission import training_speeds
 from accelmnist.measure.timed_case import REMEDY
 from accelmnist.training.reference.scores import Oracle, score_here
 
@@ -196,6 +198,7 @@ class Session:
                 return
             self._close_cases()
             self._conclude()
+            self.writer.set(standing=_standings(self.writer.record))
             recount_bench(replace(self.writer.record, status="done"))
         if self.request.finish is None:
             self.writer.save()
@@ -231,6 +234,16 @@ class Session:
             elapsed_s=self.budget.elapsed_s, peak_memory_bytes=self.peak.process_bytes, environment=environment
         )
         self.writer.take(conclude(self.writer.record))
+
+
+def _standings(record: BenchRecord) -> tuple[Standing, ...]:
+    """Where each device of a benchmark with cases of training stands beside the verified records."""
+    environment, found = record.environment, []
+    for device in record.devices if environment is not None and record.config.data.dataset == "mnist" else ():
+        if speeds := training_speeds(record, device.name):
+            assert environment is not None
+            found.append(standing(device.name, hardware_of(environment, device.name, device.hardware), speeds))
+    return tuple(found)
 
 
 FEWEST_SAMPLES = 5

@@ -127,16 +127,16 @@ def _neuron_figures(neuron: Neuron) -> str:
 
 def doctor_page(diagnosis: Diagnosis) -> doc.Document:
     """The whole page."""
-    blocks: list[tuple[str, doc.Block]] = [
-        ("Diagnosis", _answer(diagnosis)),
-        ("Devices", _findings([("", finding) for finding in diagnosis.kinds])),
-        *(part for device in diagnosis.devices for part in _device(device)),
-        ("Versions", doc.Facts(rows=_versions(diagnosis.versions))),
-        ("Machine", doc.Facts(rows=_machine(diagnosis.machine))),
-        (f"Data: {diagnosis.data_source}", _data(diagnosis)),
-        ("Results", _findings([("", _results(diagnosis))])),
+    sections: list[tuple[str, tuple[doc.Block, ...]]] = [
+        ("Diagnosis", (_answer(diagnosis),)),
+        ("Devices", (_findings([("", finding) for finding in diagnosis.kinds]),)),
+        *map(_device, diagnosis.devices),
+        ("Versions", (doc.Facts(rows=_versions(diagnosis.versions)),)),
+        ("Machine", (doc.Facts(rows=_machine(diagnosis.machine)),)),
+        (f"Data: {diagnosis.data_source}", (_data(diagnosis),)),
+        ("Results", (_findings([("", _results(diagnosis))]),)),
     ]
-    return doc.Document(tuple(doc.Section(title=title, blocks=(block,)) for title, block in blocks))
+    return doc.Document(tuple(doc.Section(title=title, blocks=blocks) for title, blocks in sections))
 
 
 def _answer(diagnosis: Diagnosis) -> doc.Headline:
@@ -146,13 +146,15 @@ def _answer(diagnosis: Diagnosis) -> doc.Headline:
     return doc.Headline.of_check(passed=diagnosis.ready, text=text, lines=(*problems, *warnings))
 
 
-def _device(device: DeviceFindings) -> list[tuple[str, doc.Block]]:
-    """Its title and its findings, the name of a group before the first one of it; then what holds a card."""
+def _device(device: DeviceFindings) -> tuple[str, tuple[doc.Block, ...]]:
+    """Its title, its findings with each group's name before its first one, what holds it, and where it stands."""
     memory = "" if device.memory_bytes is None else f", {size(device.memory_bytes)}"
     groups = (("precision", device.precisions), ("engine", device.engines), ("compiler", (device.compiler,)))
     named = [("" if index else name, finding) for name, group in groups for index, finding in enumerate(group)]
-    held = [] if device.gpu is None else [("", doc.Facts(rows=gpu_rows(device.gpu)))]
-    return [(f"{device.name}: {device.hardware}{memory}", _findings(named)), *held]
+    rows = () if device.gpu is None else gpu_rows(device.gpu)
+    rows += () if device.standing is None else (("stands", device.standing.sentence),)
+    held = (doc.Facts(rows=rows),) if rows else ()
+    return f"{device.name}: {device.hardware}{memory}", (_findings(named), *held)
 
 
 def _findings(named: list[tuple[str, Finding]]) -> doc.Table:

@@ -39,7 +39,8 @@ def bench_page(record: BenchRecord, folder: Path | None = None) -> Document:
         first = Section(title="Result", blocks=(scaling_headline(record),))
         return Document((first, *scaling_sections(record), *files))
     view = BenchView(record)
-    sections = [Section(title="Result", blocks=(headline(view),))]
+    where = [Text(text=f"{one.device}: {one.sentence}.") for one in record.standing]
+    sections = [Section(title="Result", blocks=(headline(view), *where))]
     for number, part in enumerate(view.parts):
         table = cases_table(part, view, note=legend_of(view) if number == 0 else "")
         sections.append(Section(title=part.title, blocks=(table,)))
