@@ -59,7 +59,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "third",
             {FUSED: 1.0},
-            "no verified record of this processor yet: `accelmnist submit` makes one of a benchmark",
+            "no verified record of this processor yet: `accelmnist submit` makes one",
         ),
     ],
 )
