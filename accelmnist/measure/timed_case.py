@@ -65,6 +65,7 @@ from accelmnist.training.loop import prepare
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
 _AIM = 1.25  # times that
 _MOST_STEPS = 1 << 20
+_FAR = 5  # times as long as a region should take, or as short
 _STEADY = 0.05  # relative spread of the last three warm-ups
 _MOST_WARM_UPS = 8
 _EMPTY_SLICES = 20
@@ -230,19 +231,25 @@ class TimedCase(ABC):
     def run_empty(self, steps: int) -> None:  # noqa: B027 - a region that calls the engine once has no loop
         """The loop of a region without its work."""
 
-    def warm_up(self) -> None:
-        """Find how many steps a region takes, and run regions until they are steady."""
-        self._cut(self._steps_per_region())
+    def warm_up(self, steps: int | None = None) -> None:
+        """Find how many steps a region takes, and run regions until they are steady.
+
+        It takes `steps` if they are given, unless they take far more or less time than a region should.
+        """
+        self._cut(steps or self._steps_per_region())
         last: list[float] = []
         for _ in range(_MOST_WARM_UPS):
             last = [*last[-2:], sum(self.time(self.slice_steps) for _ in range(self.slices))]
-            if last[-1] < self.least_s / 2:  # what was timed for the number of steps was a stall
+            if steps is not None and last[-1] > _FAR * _AIM * self.least_s:
+                return self.warm_up()
+            if last[-1] < self.least_s / (2 if steps is None else _FAR):  # what was timed for their number was a stall
                 self._cut(math.ceil(self.steps * _AIM * self.least_s / last[-1]))
                 last = []
             elif len(last) == 3 and max(last) - min(last) <= _STEADY * min(last):
                 break
         last = last or [self.slices * self.time(self.slice_steps)]
         self.region_s = sorted(last)[len(last) // 2]
+        return None
 
     def _cut(self, steps: int) -> None:
         """Cut a region of so many steps into slices."""

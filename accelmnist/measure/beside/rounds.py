@@ -137,7 +137,7 @@ class _Beside:
                 accuracy, verdict = self._verify(timed)
                 self._checking_s += session.budget.elapsed_s - started
                 writer.update(case, accuracy=accuracy, verdict=verdict)
-            timed.warm_up()
+            timed.warm_up(self._steps(case))
             writer.update(case, steps_per_region=timed.steps, region_s=timed.region_s)
             checks = (timed.check_clock(),) if is_new else ()
             timed.anchor = self._anchor(timed)
@@ -146,6 +146,16 @@ class _Beside:
             self.cases.remove(case)
         session.save(at_once=True)
         session.observer.case_done(writer.record, case)
+
+    def _steps(self, case: Case) -> int | None:
+        """The steps of a region, as in earlier parts and of others that do the same work; None if nobody knows yet.
+
+        After another program a first step is slower, so that the more steps a region has, the quicker they seem.
+        """
+        results = self.session.writer.results
+        same = [result for other, result in results.items() if _work(other) == _work(case)]
+        known = [results[case], *same]
+        return next((result.steps_per_region for result in known if result.steps_per_region), None)
 
     def _timed(self, case: Case, device: Device) -> RemoteTraining | RemoteInference:
         builder, config = self.session.builder, run_config(case, self.session.config)
