@@ -192,9 +192,6 @@ class FakeWorker:
         np.save(to, np.full(shape, 3, dtype=np.int64))
         damage(self.mode, to)
 
-    def do_forget(self, case: str) -> None:
-        """Let it go."""
-
 
 def damage(mode: str, path: str) -> None:
     """Make another file of the right one, if that is what the mode does."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from accelmnist.cli.options import Command
@@ -17,14 +15,12 @@ def worker() -> int:
     and output. accelmnist/measure/beside/protocol.py describes them, for a program of your own.
     """
     from accelmnist.device.loading import load_torch, prepare_for_torch
-    from accelmnist.measure.beside.serving import serve, serve_by_forks, take_output
+    from accelmnist.measure.beside.serving import serve, take_output
 
     answers = take_output()
     prepare_for_torch()
     load_torch()
     from accelmnist.measure.beside.own_worker import OwnWorker
 
-    if sys.platform == "linux":  # elsewhere what is loaded can't count on being copied
-        return serve_by_forks(OwnWorker, answers)
     serve(OwnWorker(), answers)
     return 0

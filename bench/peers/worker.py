@@ -114,11 +114,6 @@ class PeerWorker(Worker):
         assert last is not None, "nothing was classified"
         np.save(to, last)
 
-    def forget(self, case: str) -> None:
-        """And what it held."""
-        self.cases.pop(case, None)
-        gc.collect()
-
 
 def timed(work: Callable[[], object]) -> float:
     """Seconds that `work` takes, without a collection, which would hit whoever happens to run."""

@@ -131,12 +131,6 @@ class OtherProcess:
         os.set_blocking(self._process.stdout.fileno(), False)
         self._errors = _Tail(self._process.stderr)
 
-    def renew(self) -> Hello:
-        """Have the rest done by a new process of its, as if started anew; raises DeviceError if it can't."""
-        self._require_alive()
-        self._write({"do": "renew"})
-        return self._greeted()
-
     @property
     def is_flooding(self) -> bool:
         """Whether it wrote more to standard error than anybody reads."""
@@ -145,9 +139,6 @@ class OtherProcess:
     def greet(self) -> Hello:
         """Wait for its hello; raises DeviceError."""
         self._require_alive()
-        return self._greeted()
-
-    def _greeted(self) -> Hello:
         line = self._line("its hello")
         text = repr(_shown(line))
         try:
@@ -205,7 +196,7 @@ class OtherProcess:
         total = 0.0
         for process in (*self._family, os.getpid()):
             with contextlib.suppress(OSError, IndexError):
-                total += 1e-9 * int(Path(f"/proc/{process}/schedstat").read_text().split()[1])
+                total += 1e-9 * int(Path(f"/proc/{process}/schedstat").read_bytes().split()[1])
         return total
 
     def look_for_children(self) -> None:

@@ -44,7 +44,7 @@ class OwnWorker(Worker):
     """The engines of this package."""
 
     def __init__(self) -> None:
-        gc.disable()  # a collection would hit whichever side happens to run; `forget` collects
+        gc.disable()  # a collection would hit whichever side happens to run
         self._threads = torch.get_num_threads()
         self._open: dict[str, _OpenCase] = {}
         self._builders: dict[str, CaseBuilder] = {}
@@ -142,14 +142,9 @@ class OwnWorker(Worker):
         assert isinstance(timed, TimedInference), "a training has no last batch"
         np.save(to, timed.answered[0].float().cpu().numpy())
 
-    def forget(self, case: str) -> None:
-        """And what it held."""
-        self._open.pop(case, None)
-        gc.collect()
-
     def answer(self, request: Request) -> Request:
         """As any worker; a case that nobody made ready is named."""
-        if request.get("do") not in ("prepare", "ping", "forget") and request.get("case") not in self._open:
+        if request.get("do") not in ("prepare", "ping") and request.get("case") not in self._open:
             raise ConfigError(f"case {request.get('case')} is not prepared", remedy="Prepare it first")
         return super().answer(request)
 

@@ -8,9 +8,6 @@ can't do what is asked it answers {"error": "why, in a line"} and lives on. What
     hello      {"hello": "accelmnist worker", "protocol": 1, "versions": {"numpy": "2.3.1"}, "threads": 2}
                comes first, unasked: what it runs on, by name, and the threads it computes with, if it knows
 
-    renew      -> its hello, or an error if it can't
-               Everything is forgotten, and the rest is done by a new process, which need not load its libraries anew.
-
     ping       -> {}
 
     prepare    {"case": "1", "mode": "training", "config": {...}, "files": {...}}
@@ -51,8 +48,6 @@ can't do what is asked it answers {"error": "why, in a line"} and lives on. What
 
     last       {"case": "1", "to": "y.npy"} -> {}
                In the mode "inference": the logits of the last batch that the last `run` classified.
-
-    forget     {"case": "1"} -> {}     the case is over
 
 One worker has several cases at a time, and works for one of them only between a request and its answer.
 """

@@ -2,11 +2,13 @@
 
 In a round each case is followed by the others that do the same work, and in the next round the last goes first. A
 machine that is shared is fast and slow by turns of some ten milliseconds, so rounds are short and many: of two
-processes of eager, the ratios of 400 rounds of 15 ms each were known to 0.7 %, of those four by four to 0.9 %.
+processes of eager, the ratios of 400 rounds of 15 ms each were known to 0.7 %, of those four by four to 0.9 %. As
+after another program a first step is slower, regions of the same work have the same number of steps.
 
 Two processes of one program differ a little for as long as they live, by where their memory and threads happen to lie.
-So the time is cut into parts, and in each all sides are started anew. The first begins with this program's own process
-alone, some samples of which say whether the mere presence of the others costs anything.
+So the time is cut into parts, and in each all sides are started anew (copies of a process that has loaded its libraries
+would share what they differ by). The first begins with this program's own process alone, some samples of which say
+whether the mere presence of the others costs anything.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.timed_case import WarmCase
 from accelmnist.training.reference.tolerances import seed_spread_limit
 
-PARTS = 12
+PARTS = 10
 _FEWEST_PARTS = 6  # that allow an interval of their own
 _ALONE = 32  # samples of this program's cases before the others are there
 _MOST_ROUNDS = 1000
 _EVERY = 16  # rounds: what takes time grows with their number
-_LEAST_S = 4.0  # of a part's rounds
+_LEAST_S = 3.0  # of a part's rounds
 
 Rates = dict[Case, float | DeviceError]
 
@@ -84,23 +86,30 @@ class _Beside:
         return parts > 1 and bool(self.cases) and not (number + 1 >= _FEWEST_PARTS and self._is_settled())
 
     def _start(self, number: int) -> None:
-        session, rng = self.session, Random(number)
+        session = self.session
         names = [name for name in self.sides.names() if any((case.side or OURS) == name for case in self.cases)]
         began, each_s = session.budget.elapsed_s, session.budget.left_s / (len(names) + 1)
-        for place, name in enumerate(names, start=1):
+        names = names[:: -1 if number % 2 else 1]  # whoever comes first gets other memory
+        first = 0 if self._alone or OURS not in names else 1
+        for together in filter(None, (names[:first], names[first:])):
             if not session.writer.record.rounds:
                 own = "this program's own process"
-                session.observer.stage(f"starting {own if name == OURS else name}")
-            self.sides.start(name)
-            self._prepare_all(name, ends_s=began + place * each_s)
-            if name == OURS and not self._alone:
-                for _ in range(_ALONE):
-                    for case, rate in self._sample(list(self.warm), rng, 0).items():
-                        if not isinstance(rate, DeviceError):
-                            self._alone.setdefault(case, []).append(rate)
-                        self.warm[case].timed.regions.clear()
+                session.observer.stage(f"starting {', '.join(own if name == OURS else name for name in together)}")
+            self.sides.start(*together)
+            for name in together:
+                self._prepare_all(name, ends_s=began + (names.index(name) + 1) * each_s)
+            if together == [OURS]:
+                self._sample_alone(Random(number))
         if number == 0:
             session.observer.stage("measuring")
+
+    def _sample_alone(self, rng: Random) -> None:
+        """Sample this program's cases before another process is there."""
+        for _ in range(_ALONE):
+            for case, rate in self._sample(list(self.warm), rng, 0).items():
+                if not isinstance(rate, DeviceError):
+                    self._alone.setdefault(case, []).append(rate)
+                self.warm[case].timed.regions.clear()
 
     def _prepare_all(self, name: str, *, ends_s: float) -> None:
         """Make a side's cases ready, those that compile last; the first in any case, others if time allows."""

@@ -7,15 +7,12 @@ import os
 import sys
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from accelmnist.core.errors import AccelmnistError
 from accelmnist.core.text import brief
 from accelmnist.measure.beside.protocol import HELLO, PROTOCOL, Request
-
-_RENEW = 75  # the exit code of a copy that is to be followed by another
 
 
 class Worker(ABC):
@@ -56,16 +53,8 @@ class Worker(ABC):
     def last(self, case: str, to: str) -> None:
         """Write the logits of the last batch that `run` classified."""
 
-    @abstractmethod
-    def forget(self, case: str) -> None:
-        """Let the case go."""
-
     def ping(self) -> None:  # noqa: B027 - being asked is all
         """Answer."""
-
-    def renew(self) -> None:
-        """Can't be done, unless somebody else does it."""
-        raise NotImplementedError("it has to be started anew")
 
     def answer(self, request: Request) -> Request:
         """Do what is asked for."""
@@ -81,27 +70,10 @@ def take_output() -> IO[str]:
     return answers
 
 
-def serve_by_forks(make: Callable[[], Worker], answers: IO[str]) -> int:
-    """Serve by a copy of this process, and to `renew` by another one: what is loaded is loaded once.
-
-    `make` makes the worker there; returns the exit code of the last. This process may not have begun any thread.
-    """
-    while True:
-        child = os.fork()
-        if child == 0:
-            serve(make(), answers, is_copy=True)
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if code != _RENEW:
-            return code if code >= 0 else 128 - code
-
-
-def serve(worker: Worker, answers: IO[str], *, is_copy: bool = False) -> None:
-    """Greet and answer until the input ends; one that `is_copy` of another process leaves `renew` to that."""
+def serve(worker: Worker, answers: IO[str]) -> None:
+    """Greet and answer until the input ends."""
     _say(answers, {"hello": HELLO, "protocol": PROTOCOL, **worker.hello()})
     for line in sys.stdin:
-        if is_copy and '"renew"' in line:
-            os._exit(_RENEW)
         try:
             answer = worker.answer(json.loads(line))
         except Exception as error:

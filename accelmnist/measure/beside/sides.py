@@ -53,22 +53,20 @@ class Sides:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def start(self, name: str) -> None:
-        """Start a side, anew if it runs, and wait for its hello; what goes wrong is its failure."""
-        side = next(side for side in self._sides if side.name == name)
-        running = self._processes.get(name)
-        if running is not None:
-            with suppress(DeviceError):
-                if side.is_ours:
-                    self.hellos[name] = running.renew()
-                    return
-            running.end()
-        process = OtherProcess(side, threads=self._threads, watch=self._guard, left_s=self._left_s)
-        self._processes[name] = process
-        try:
-            self.hellos[name] = process.greet()
-        except DeviceError as error:
-            self.failures[name] = str(error)
+    def start(self, *names: str) -> None:
+        """Start sides, anew if they run, and wait until all have greeted; what goes wrong is a side's failure."""
+        for name in names:
+            if name in self._processes:
+                self._processes.pop(name).end()
+        for name in names:
+            side = next(side for side in self._sides if side.name == name)
+            process = OtherProcess(side, threads=self._threads, watch=self._guard, left_s=self._left_s)
+            self._processes[name] = process
+        for name in names:
+            try:
+                self.hellos[name] = self._processes[name].greet()
+            except DeviceError as error:
+                self.failures[name] = str(error)
 
     def names(self) -> list[str]:
         """Of all sides that can be measured, this program's own first."""

@@ -74,7 +74,7 @@ class Remote(TimedCase):
         pings = [other.process.ask_timed(Answer, "ping") for _ in range(_PINGS)]
         self.ping_s = median(ping.raw_s for ping in pings)
 
-    def warms_up(self, steps: int) -> bool:
+    def warms_up(self, _steps: int) -> bool:
         """Always: what ran last is another program, and nothing of this one is in the caches."""
         return True
 

@@ -85,7 +85,7 @@ def compare_processes(
 ) -> Comparison:
     """Compare two programs by several processes of each, whose speeds are paired by process and by round.
 
-    Two processes of one program differ for as long as they live: of eager by one or two per cent, now and then by ten.
+    Two processes of one program differ for as long as they live: of eager by some tenths of a per cent, or by more.
     So every pair of processes counts once, by the middle of its rounds' ratios: from 6 pairs on by the paired test
     above, of 2 to 5 by Student's, which takes the differences between them for normal. A single pair says nothing of
     the next: what it shows is no verdict below a tenth.
