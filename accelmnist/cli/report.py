@@ -11,7 +11,7 @@ import click
 
 import accelmnist
 from accelmnist.cli.options import PATH, Command, option, path_option, under
-from accelmnist.core.errors import ConfigError, OutputError
+from accelmnist.core.errors import ConfigError, OutputError, require_packages
 from accelmnist.core.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def report(
     question, data, method, learning curves, confused images, neurons, speed, verdict, environment, and the commands
     that remake it.
     """
+    needed = {"jinja2": "jinja2", "markdown_it": "markdown-it-py"}
+    require_packages("accelmnist report", "report", **needed, **({"typst": "typst"} if pdf else {}))
     from accelmnist.show.report.compose import ReportOptions, compose
     from accelmnist.show.report.sources import load_sources, read_notes
 

@@ -5,6 +5,7 @@ Broken invariants of our own are `assert`s: they are bugs and keep their traceba
 """
 
 import copyreg
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from accelmnist.core.text import brief
@@ -87,6 +88,15 @@ class StoppedError(AccelmnistError):
     """The user stopped the run; no mistake, but it needs its own exit code."""
 
     exit_code = 130
+
+
+def require_packages(what: str, extra: str, **packages: str) -> None:
+    """Raise ConfigError unless `packages`, by the names of their modules, are installed: `what` takes the `extra`."""
+    if missing := [package for module, package in packages.items() if find_spec(module) is None]:
+        raise ConfigError(
+            f"{what} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            remedy=f"pip install {' '.join(missing)}, or '.[{extra}]' in the checkout",
+        )
 
 
 def headline(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelmnist.core.errors import DataError
+from accelmnist.core.errors import DataError, require_packages
 from accelmnist.core.files import cache_folder
 from accelmnist.data.types import DIGIT_NAMES, Dataset, ImageSet, checked_set
 
@@ -100,6 +100,7 @@ def download(name: str) -> Dataset:
     on a dead connection and fails in a dozen ways; here it is kept quiet, given a time limit, and every failure, or
     wrong data, becomes one DataError.
     """
+    require_packages(f"--dataset {name}", "datasets", torchvision="torchvision")
     origin, cache = ORIGINS[name], cache_folder()
     try:
         with _quiet_and_impatient():
