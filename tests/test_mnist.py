@@ -400,7 +400,11 @@ def test_failed_download_is_one_clear_error(
 
 def test_broken_torchvision_is_the_same_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "torchvision", None)
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision/__init__.py").write_text("raise ImportError('torchvision is of another torch')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
     error = failure(lambda: load_dataset("kmnist"))
     assert "cannot get kmnist into" in error.message
     assert "torchvision" in error.message
