@@ -22,7 +22,14 @@ from accelmnist.measure.plan import Side
 from accelmnist.measure.record import BenchRecord
 from accelmnist.measure.recount import load_bench
 from accelmnist.measure.statistics.symptoms import Symptom
-from accelmnist.measure.submission import check_submission, file_name, submission_of, training_speeds, verified
+from accelmnist.measure.submission import (
+    check_submission,
+    file_name,
+    names_here,
+    submission_of,
+    training_speeds,
+    verified,
+)
 from accelmnist.show.bench.page import bench_page
 from bench.studies.standing import RECORDS, digest
 from tests.samples import sample_environment
@@ -116,8 +123,17 @@ def good() -> BenchRecord:
     return load_bench(next(iter(sorted(RECORDS.glob("*.json")))))
 
 
-def failures(record: BenchRecord) -> dict[str, str]:
-    return {check.name: check.detail for check in check_submission(record).failures}
+def failures(record: BenchRecord, names: dict[str, str] | None = None) -> dict[str, str]:
+    return {check.name: check.detail for check in check_submission(record, names).failures}
+
+
+@pytest.fixture
+def jdoe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder, of a user and on a host with these names: others' own may be words of a record."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(getpass, "getuser", lambda: "jdoe")
+    monkeypatch.setattr(socket, "gethostname", lambda: "gpubox.lab.example")
+    return tmp_path
 
 
 def test_a_record_with_a_fault_is_refused_for_that_alone(good: BenchRecord) -> None:
@@ -158,15 +174,12 @@ def test_a_path_anywhere_is_found(good: BenchRecord, text: str) -> None:
     assert failures(replace(good, notes=(*good.notes, text))) == {"privacy": "notes.1 holds a path"}
 
 
-def test_the_users_and_the_hosts_name_are_found_wherever_they_stand(
-    good: BenchRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(getpass, "getuser", lambda: "jdoe")
-    monkeypatch.setattr(socket, "gethostname", lambda: "gpubox.lab.example")
-    assert failures(good) == {}
-    assert "holds the user's name" in failures(replace(good, message="run by JDoe"))["privacy"]
-    assert "holds the host's name" in failures(replace(good, message="on gpubox."))["privacy"]
-    assert failures(replace(good, message="jdoes on gpubox2")) == {}  # other words
+def test_the_users_and_the_hosts_name_are_found_wherever_they_stand(good: BenchRecord, jdoe: Path) -> None:
+    names = names_here()
+    assert failures(good, names) == {}
+    assert failures(replace(good, message="run by JDoe"), names) == {"privacy": "message holds the user's name"}
+    assert failures(replace(good, message="on gpubox."), names) == {"privacy": "message holds the host's name"}
+    assert failures(replace(good, message="jdoes on gpubox2"), names) == {}  # other words
 
 
 def test_what_steers_and_holds_a_path_is_left_out(good: BenchRecord) -> None:
@@ -185,36 +198,34 @@ def test_what_steers_and_holds_a_path_is_left_out(good: BenchRecord) -> None:
 
 
 def test_submit_writes_a_file_that_can_be_handed_in(
-    good: BenchRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    good: BenchRecord, jdoe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    save(good, tmp_path / "bench.json")
+    save(good, jdoe / "bench.json")
     assert invoke(["submit", "bench.json", "--out", "mine"]) == 0
     assert "PASS" in capsys.readouterr().out
-    [file] = (tmp_path / "mine").iterdir()
+    [file] = (jdoe / "mine").iterdir()
     again = load_bench(file)
     assert (failures(again), file.name) == ({}, file_name(again))
     assert verified(again, "x") == verified(good, "x")
 
 
 def test_submit_refuses_in_a_line_and_writes_nothing(
-    good: BenchRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    good: BenchRecord, jdoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     assert good.environment is not None
-    save(replace(good, environment=replace(good.environment, commit=None)), tmp_path / "bench.json")
+    save(replace(good, environment=replace(good.environment, commit=None)), jdoe / "bench.json")
     monkeypatch.setenv("COLUMNS", "80")
     assert invoke(["submit", "bench.json"]) == 1
     out = capsys.readouterr().out
     assert "FAIL  1 check failed, and nothing was written" in out
     assert "its commit is not known: measure in a checkout" in out
-    document = json.loads((tmp_path / "bench.json").read_text())
+    document = json.loads((jdoe / "bench.json").read_text())
     document["cases"][0]["images_per_s"]["median"] *= 2
-    (tmp_path / "edited.json").write_text(json.dumps(document))
+    (jdoe / "edited.json").write_text(json.dumps(document))
     for name in ("edited.json", "nowhere.json"):
         assert invoke(["submit", name]) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"bench.json", "edited.json"}
+    assert {path.name for path in jdoe.iterdir()} == {"bench.json", "edited.json"}
 
 
 def test_a_benchmarks_page_says_where_the_machine_stands(known: None, good: BenchRecord) -> None:

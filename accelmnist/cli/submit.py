@@ -23,12 +23,12 @@ def submit(record: Path, out: Path | None) -> int:
     results/records/ of a checkout, with a pull request. The exit code is 1 if a check fails, and nothing is written.
     """
     from accelmnist.measure.recount import load_bench
-    from accelmnist.measure.submission import check_submission, file_name, submission_of
+    from accelmnist.measure.submission import check_submission, file_name, names_here, submission_of
     from accelmnist.show.bench.submission import submission_page
     from accelmnist.show.render.console import make_terminal, print_document
 
     ready = submission_of(load_bench(record))
-    verdict = check_submission(ready)
+    verdict = check_submission(ready, names_here())
     file = None
     if verdict.passed:
         folder = Path() if out is None else make_folder(out)

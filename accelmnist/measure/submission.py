@@ -12,7 +12,7 @@ import getpass
 import hashlib
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -45,8 +45,21 @@ def submission_of(record: BenchRecord) -> BenchRecord:
     return replace(record, environment=environment, files=())
 
 
-def check_submission(record: BenchRecord) -> Verdict:
-    """What a maintainer would check of `record`, as `submission_of` made it; its schema and figures held on loading."""
+def names_here() -> dict[str, str]:
+    """What would tell whose machine this is, by what it is; whoever has no name can't be named."""
+    names = {}
+    with suppress(Exception):  # no entry for this user, or a system without any
+        names["the user's name"] = getpass.getuser()
+    with suppress(OSError):
+        names["the host's name"] = socket.gethostname().partition(".")[0]
+    return names
+
+
+def check_submission(record: BenchRecord, names: Mapping[str, str] | None = None) -> Verdict:
+    """What a maintainer would check of `record`, as `submission_of` made it; its schema and figures held on loading.
+
+    `names` are those that it may not hold, by what they are.
+    """
     measured = [result for result in record.cases if result.images_per_s is not None]
     checks = {
         "whole": ([*_unfinished(record)], "a benchmark to its end, of the digits and of this program alone"),
@@ -55,7 +68,7 @@ def check_submission(record: BenchRecord) -> Verdict:
         "samples": ([*_few(measured)], f"{minimum_samples()} samples or more of every case"),
         "quiet": ([*_disturbed(measured)], "nothing else kept the machine busy"),
         "commit": ([*_unknown_code(record.environment)], "its code is a commit, with nothing changed"),
-        "privacy": ([*_private(record)], "no user, host or path"),
+        "privacy": ([*_private(record, names or {})], "no user, host or path"),
     }
     reason = "a record among the verified ones is what others are held against"
     return Verdict.of(
@@ -109,12 +122,7 @@ def _unknown_code(environment: Environment | None) -> Iterator[str]:
         yield f"its commit is {commit}: measure with nothing changed"
 
 
-def _private(record: BenchRecord) -> Iterator[str]:
-    names = {}
-    with suppress(Exception):  # whoever has no name here can't be named
-        names["the user's name"] = getpass.getuser()
-    with suppress(OSError):
-        names["the host's name"] = socket.gethostname().partition(".")[0]
+def _private(record: BenchRecord, names: Mapping[str, str]) -> Iterator[str]:
     for place, text in _texts(msgspec.to_builtins(record)):
         if _PATH.search(text):
             yield f"{place} holds a path"
