@@ -204,30 +204,37 @@ def test_a_slower_commit_is_found_by_bisection(repository: Path, tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("is_slower", [False, True], ids=["equal", "slower"])
 def test_the_workflow_stops_a_slower_trainer_and_no_other(is_slower: bool, repository: Path, tmp_path: Path) -> None:
-    """Every step that runs a command, but the installation, as GitHub runs them."""
-    workflow = yaml.safe_load((EXAMPLES / "gate.yml").read_text(encoding="utf-8"))
-    steps = {step["name"]: step["run"] for step in workflow["jobs"]["gate"]["steps"] if "run" in step}
     trainer = (EXAMPLES / "numpy_trainer.py").read_text(encoding="utf-8")
     line = '        values = self.forward(self.files["images"][rows])\n'
     (repository / "trainer.py").write_text(trainer, encoding="utf-8")
     base = committed(repository, "base")
-    (repository / "trainer.py").write_text(trainer.replace(line, 10 * line) if is_slower else trainer, encoding="utf-8")
-    summary = tmp_path / "summary.md"
-    known = {"BASE": base, "SHARE": "60%", "TIME_LIMIT": "60", "GITHUB_STEP_SUMMARY": str(summary)}
-    assert {"BASE", "SHARE", "TIME_LIMIT"} == set(workflow["jobs"]["gate"]["env"])
-    codes = {}
-    for name in list(steps)[1:]:
-        (tmp_path / "step.sh").write_text(f"set -e\n{steps[name]}", encoding="utf-8")
-        said = scripted(str(tmp_path / "step.sh"), folder=repository, **known)
-        codes[name] = said.returncode
-        assert said.returncode in (0, 1), said.stderr
-    assert codes == {"Measure both": 0, "Charts": 0, "Gate": int(is_slower)}
-    page = summary.read_text(encoding="utf-8")
+    (repository / "trainer.py").write_text(trainer.replace(line, 3 * line) if is_slower else trainer, encoding="utf-8")
+    committed(repository, "new")
+    for seconds in ("60", "240"):  # a busy machine needs longer
+        folder = tmp_path / seconds / "repository"
+        git(tmp_path, "clone", "--quiet", str(repository), str(folder))
+        codes, page = workflow_in(folder, BASE=base, SHARE="60%", TIME_LIMIT=seconds)
+        if "too few samples" not in page:
+            break
+    assert codes == {"Measure both": 0, "Charts": 0, "Gate": int(is_slower)}, page
     assert ("**FAIL**: 1 case slower by more than 60 %" in page) == is_slower
     assert {"new", "base"} <= {cell.strip() for cell in page.split("|")}
     assert len(page.encode()) < 2**20  # what GitHub shows of a step
-    entries = json.loads((repository / "charts" / "bigger.json").read_text(encoding="utf-8"))
+    entries = json.loads((folder / "charts" / "bigger.json").read_text(encoding="utf-8"))
     assert any(entry["name"].startswith("training cpu new fp32") for entry in entries)
+
+
+def workflow_in(folder: Path, **variables: str) -> tuple[dict[str, int], str]:
+    """Every step that runs a command, but the installation, with its exit code; and what the page of the job shows."""
+    workflow = yaml.safe_load((EXAMPLES / "gate.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
+    assert set(workflow["env"]) == set(variables)
+    steps = {step["name"]: step["run"] for step in workflow["steps"] if "run" in step}
+    summary, codes = folder.parent / "summary.md", {}
+    for name in [name for name in steps if name != "Install"]:
+        script = folder.parent / "step.sh"
+        script.write_text(f"set -e\n{steps[name]}", encoding="utf-8")
+        codes[name] = scripted(str(script), folder=folder, GITHUB_STEP_SUMMARY=str(summary), **variables).returncode
+    return codes, summary.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -30,8 +30,22 @@ _COMPLETION = (
     ("zsh", 'eval "$(_ACCELMNIST_COMPLETE=zsh_source accelmnist)"'),
     ("fish", "_ACCELMNIST_COMPLETE=fish_source accelmnist | source"),
 )
-NAMES = ("bench", "compare", "doctor", "export", "neurons", "predict", "report", "run", "submit", "sweep", "worker")
-WITHOUT_RANKS = ("--help", "-h", "--version", "compare", "doctor", "export", "neurons", "predict", "report", "submit")
+NAMES = (
+    "bench",
+    "compare",
+    "doctor",
+    "export",
+    "history",
+    "neurons",
+    "predict",
+    "report",
+    "run",
+    "submit",
+    "sweep",
+    "worker",
+)
+WITH_RANKS = ("bench", "run", "sweep", "worker")
+WITHOUT_RANKS = ("--help", "-h", "--version", *(name for name in NAMES if name not in WITH_RANKS))
 
 
 class Commands(click.Group):

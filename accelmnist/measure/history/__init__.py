@@ -1,0 +1,1 @@
+"""Many benchmarks over time: the records that are found, and the line that each case makes of them."""

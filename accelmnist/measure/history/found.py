@@ -1,0 +1,308 @@
+"""The benchmarks that lie in folders, as far as a history needs them: read in a millisecond each, and not trusted.
+
+Of a record, a history takes its samples, the limits of its rounds, and whether a case is right; medians it works out
+itself, so that a bent one moves nothing, and of a verdict it asks every check. The rest isn't decoded, let alone
+recounted, which takes a hundred times as long: `compare` does that for the two records that matter.
+
+What can't be read is named with the reason and left out: a file that is damaged, of a newer schema, or huge. Of other
+JSON files some may be anyone's, so these are told together; records of other commands are none of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from accelmnist.core.errors import ConfigError, RecordError
+from accelmnist.core.files import RECORDS, SCHEMA_VERSION, read
+from accelmnist.core.text import brief
+from accelmnist.measure.limit_keys import Limit, LimitKey, with_shape
+from accelmnist.measure.plan import Case
+from accelmnist.measure.statistics.summary import Samples, as_samples
+
+LARGEST = 64_000_000  # bytes of a record's file: some hundred times the largest that was seen
+_FOREIGN = "no benchmark's record"
+_NOUN = "a benchmark"
+
+
+class _Samples(msgspec.Struct):
+    samples: tuple[float, ...]
+
+
+class _Check(msgspec.Struct):
+    passed: bool
+    condemns: bool = True
+
+
+class _Verdict(msgspec.Struct):
+    passed: bool
+    checks: tuple[_Check, ...] = ()
+
+
+class _Case(msgspec.Struct):
+    mode: str
+    device: str
+    engine: str
+    precision: str
+    batch_size: int
+    hidden: tuple[int, ...]
+    optimizer: str | None = None
+    threads: int | None = None
+    side: str | None = None
+    status: str = "done"
+    images_per_s: _Samples | None = None
+    rounds: tuple[int, ...] = ()
+    verdict: _Verdict | None = None
+
+
+class _Round(msgspec.Struct):
+    number: int
+    limits: dict[str, float] = {}
+
+
+class _Limit(msgspec.Struct):
+    key: str
+    kind: str
+    device: str
+    precision: str | None = None
+    threads: int | None = None
+    unit: str = ""
+    detail: str = ""
+    shape: tuple[int, ...] | None = None
+    mode: str | None = None
+    computed_in: str | None = None
+
+
+class _Environment(msgspec.Struct):
+    processor: str = ""
+    cores: int | None = None
+    threads: int | None = None
+    driver: str | None = None
+    torch: str = ""
+    accelmnist: str = ""
+    commit: str | None = None
+
+
+class _Device(msgspec.Struct):
+    name: str
+    hardware: str
+
+
+class _Data(msgspec.Struct):
+    dataset: str = "mnist"
+    folder: str | None = None
+
+
+class _Config(msgspec.Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+    recipe: str | None = None
+    plain: bool = False
+
+
+class _Bench(msgspec.Struct):
+    """The fields of `measure.record.BenchRecord` that are asked for."""
+
+    schema_version: int
+    kind: str
+    status: str = ""
+    created: str = ""
+    environment: _Environment = msgspec.field(default_factory=_Environment)
+    devices: tuple[_Device, ...] = ()
+    config: _Config = msgspec.field(default_factory=_Config)
+    cases: tuple[_Case, ...] = ()
+    rounds: tuple[_Round, ...] = ()
+    limits: tuple[_Limit, ...] = ()
+
+
+class _Header(msgspec.Struct):
+    schema_version: int = 0
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record that was found in `file`, and what it holds; `created` is its time, as it says."""
+
+    file: Path
+    bench: _Bench
+
+    @property
+    def created(self) -> str:
+        """When it was begun."""
+        return self.bench.created
+
+    @property
+    def environment(self) -> _Environment:
+        """The machine and the software."""
+        return self.bench.environment
+
+    def machine(self, device: str) -> str:
+        """The hardware that a case on `device` depends on: other hardware is another line."""
+        own = {one.name: one.hardware for one in self.bench.devices}
+        processor = self.environment.processor or own.get("cpu", "")
+        if device != "cpu":
+            return own.get(device, device)
+        threads = f", {self.environment.threads} threads" if self.environment.threads else ""
+        return f"{processor}{threads}"
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """What all cases train on and how, if that isn't the usual: their speeds compare with no others."""
+        config = self.bench.config
+        named = (config.data.dataset if config.data.dataset != "mnist" else "", config.data.folder or "")
+        return tuple(filter(None, (*named, config.recipe or "", "plain" if config.plain else "")))
+
+    @cached_property
+    def limits(self) -> dict[str, LimitKey]:
+        """What the limits of the rounds are rates of, by the names that the rounds have for them."""
+        known = {one.key: _limit_key(one) for one in self.bench.limits}
+        return {key: what for key, what in known.items() if what is not None}
+
+    @cached_property
+    def rates(self) -> dict[int, dict[str, float]]:
+        """The limits of every round by its number."""
+        return {one.number: one.limits for one in self.bench.rounds}
+
+
+def _limit_key(limit: _Limit) -> LimitKey | None:
+    try:
+        return with_shape(msgspec.convert(msgspec.to_builtins(limit), Limit)).what
+    except (msgspec.ValidationError, ValueError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """What was left out, and why."""
+
+    names: tuple[str, ...]
+    reason: str
+
+
+def find_records(paths: Sequence[Path]) -> tuple[list[Found], list[Skipped]]:
+    """Every benchmark in files and below folders, by its time, and what was left out.
+
+    Raises ConfigError for a path that isn't there.
+    """
+    found: dict[bytes, Found] = {}
+    skipped: dict[str, list[str]] = {}
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"there is no {path}", remedy="Give folders in which benchmarks lie")
+        for file, is_meant in _files_in(path):
+            try:
+                content = _content(file)
+                bench = _decoded(content, is_meant=is_meant)
+            except RecordError as error:
+                reason = error.message.removeprefix(f"{file}").removeprefix(" ").removeprefix(f"cannot read {file}: ")
+                skipped.setdefault(reason, []).append(str(file))
+                continue
+            if bench is not None and (first := found.setdefault(_digest(content), Found(file, bench))).file != file:
+                skipped.setdefault(f"is the same as {first.file}", []).append(str(file))
+    in_order = sorted(found.values(), key=lambda one: (one.created, str(one.file)))
+    return in_order, [Skipped(names=tuple(names), reason=brief(reason)) for reason, names in skipped.items()]
+
+
+def _files_in(path: Path) -> Iterator[tuple[Path, bool]]:
+    """The files that may be records, and whether each is meant to be one, by its name or by who gave it."""
+    if not path.is_dir():
+        yield path, True
+        return
+    for file in sorted(path.rglob("*.json")):
+        yield file, file.name == RECORDS["bench"]
+
+
+def _content(file: Path) -> bytes:
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        raise RecordError((error.strerror or str(error)).lower()) from error
+    if size > LARGEST:
+        raise RecordError(f"is larger than {LARGEST // 1_000_000} MB")
+    return read(file, _NOUN)
+
+
+def _decoded(content: bytes, *, is_meant: bool) -> _Bench | None:
+    """The record; None for one of another command. RecordError for what is none."""
+    try:
+        header = msgspec.json.decode(content, type=_Header)
+    except msgspec.ValidationError as error:
+        raise RecordError(_FOREIGN) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RecordError(f"is not whole JSON: {error}") from error
+    if header.kind != "bench":
+        if header.kind in RECORDS and not is_meant:
+            return None
+        raise RecordError(f"is a record of kind {header.kind!r}" if header.kind in RECORDS else _FOREIGN)
+    if header.schema_version > SCHEMA_VERSION:
+        raise RecordError(f"has schema version {header.schema_version}, newer than the {SCHEMA_VERSION} known here")
+    try:
+        return msgspec.json.decode(content, type=_Bench)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise RecordError(f"is damaged: {error}") from error
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A case of one record: the logarithms of its samples, or that its result is `wrong`.
+
+    `rates` are logarithms of the limits of its device beside every sample, by what they are rates of.
+    """
+
+    record: Found
+    logs: Samples
+    rates: dict[LimitKey, Samples]
+    wrong: bool = False
+
+
+def points_of(record: Found) -> Iterator[tuple[Case, Point]]:
+    """Every case of the record that was measured; raises RecordError for samples that can't be."""
+    for one in record.bench.cases:
+        if one.images_per_s is None or one.status == "failed":
+            continue
+        case = _case_of(one)
+        samples, wrong = one.images_per_s.samples, _is_wrong(one.verdict)
+        if len(samples) != len(one.rounds):
+            raise RecordError(f"is damaged: {case.label} has {len(samples)} samples of {len(one.rounds)} rounds")
+        try:
+            logs = np.log(as_samples(samples))
+        except RecordError as error:
+            raise RecordError(f"is damaged: {case.label}: {error.message}") from error
+        rounds = [record.rates.get(number, {}) for number in one.rounds]
+        yield case, Point(record=record, logs=logs, rates=_logs_of(rounds, record, one.device), wrong=wrong)
+
+
+def _case_of(one: _Case) -> Case:
+    names = Case.__dataclass_fields__
+    try:
+        return msgspec.convert({name: getattr(one, name) for name in names}, Case)
+    except (msgspec.ValidationError, ConfigError, ValueError) as error:
+        raise RecordError(f"is damaged: {error}") from error
+
+
+def _is_wrong(verdict: _Verdict | None) -> bool:
+    return verdict is not None and not (
+        verdict.passed and all(one.passed or not one.condemns for one in verdict.checks)
+    )
+
+
+def _logs_of(rounds: Iterable[dict[str, float]], record: Found, device: str) -> dict[LimitKey, Samples]:
+    """The limits of the device that every one of these rounds measured."""
+    taken = list(rounds)
+    logs = {}
+    for key, what in record.limits.items():
+        rates = [one.get(key, math.nan) for one in taken] if what.device == device else []
+        if rates and all(0 < rate < math.inf for rate in rates):
+            logs[what] = np.log(rates)
+    return logs
