@@ -40,6 +40,7 @@ NAMES = (
     "predict",
     "report",
     "run",
+    "soak",
     "submit",
     "sweep",
     "worker",

@@ -1,4 +1,4 @@
-"""What run, bench and sweep do around their work: load, find the folder, show what came of it, say how to go on."""
+"""What run, bench, sweep and soak do around their work: load, find the folder, show what came of it, how to go on."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from accelmnist.data.types import ImageSet
     from accelmnist.engines.model import MLP
     from accelmnist.measure.record import BenchRecord
+    from accelmnist.measure.soak.record import SoakRecord
     from accelmnist.show.render.console import Terminal
     from accelmnist.sweep.record import SweepRecord
     from accelmnist.training.reference.scores import Oracle
 
 CHECK_FAILED = 1
 
-Resumed = TypeVar("Resumed", "BenchRecord", "SweepRecord")
+Resumed = TypeVar("Resumed", "BenchRecord", "SoakRecord", "SweepRecord")
 
 
 class Shell:

@@ -24,8 +24,13 @@ from accelmnist.core.errors import ConfigError, DataError, OutputError, RecordEr
 from accelmnist.core.text import checked_json
 
 RESULTS = Path("results")
-RECORDS = {"run": "run.json", "bench": "bench.json", "sweep": "sweep.json"}  # the record of each command, by its kind
-NOUNS = {"run": "a run", "bench": "a benchmark", "sweep": "a sweep"}
+RECORDS = {
+    "run": "run.json",
+    "bench": "bench.json",
+    "sweep": "sweep.json",
+    "soak": "soak.json",
+}  # the record of each command, by its kind
+NOUNS = {"run": "a run", "bench": "a benchmark", "sweep": "a sweep", "soak": "a soak"}
 SCHEMA_VERSION = 1
 
 Record = TypeVar("Record")

@@ -82,6 +82,14 @@ def usable_cores() -> int:
     return cores_within_quota(min(psutil.cpu_count(logical=False) or allowed, allowed))
 
 
+def pin_to_core(core: int) -> None:
+    """Have this process run on one processor alone, by its number; raises DeviceError if that can't be."""
+    try:
+        os.sched_setaffinity(0, {core})
+    except (AttributeError, OSError) as error:
+        raise DeviceError(f"core {core} can't be worked on: {error}", remedy="Choose one that is here") from error
+
+
 def prepare_for_torch() -> None:
     """Set in this process's environment what torch reads when it is loaded; without effect after that.
 

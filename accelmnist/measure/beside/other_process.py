@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -36,6 +36,7 @@ from accelmnist.measure.plan import Side
 Reply = TypeVar("Reply", bound=Answer)
 
 ANSWER_S, LEAST_WAIT_S = 120.0, 15.0  # the longest wait for an answer, of a third of the time left; the least of it
+_LOOK_S = 0.5  # of the wait that a look counts at most
 TO_END_S = 5.0  # of a process whose output is closed
 MOST_BYTES = 1 << 25  # of a line: the losses of a million steps
 FLOOD_BYTES = 1 << 20  # of standard error, beyond which it is told
@@ -100,15 +101,26 @@ class Asked:
 
 
 class OtherProcess:
-    """A running side. What goes wrong with it is a DeviceError; after one it may be `lost`."""
+    """A running side. What goes wrong with it is a DeviceError; after one it may be `lost`.
+
+    An answer is waited for up to a third of the time left, or `within_s`, if that is set. `options` are of the worker
+    of a side of ours.
+    """
 
     def __init__(
-        self, side: Side, *, threads: int, watch: Guard, left_s: Callable[[], float] = lambda: ANSWER_S
+        self,
+        side: Side,
+        *,
+        threads: int,
+        watch: Guard,
+        left_s: Callable[[], float] = lambda: ANSWER_S,
+        options: Sequence[str] = (),
     ) -> None:
         self.side, self._guard, self._left_s = side, watch, left_s
         self.lost: str | None = None  # why it is gone
+        self.within_s: float | None = None
         self._buffer = bytearray()
-        words = [*side.words, *(COMMAND if side.is_ours else ())]
+        words = [*side.words, *((*COMMAND, *options) if side.is_ours else ())]
         environment = environment_of(side, threads=threads)
         try:
             self._process = subprocess.Popen(
@@ -207,6 +219,11 @@ class OtherProcess:
                 *(child.pid for child in psutil.Process(self._process.pid).children(recursive=True)),
             ]
 
+    def kill(self) -> None:
+        """End it from another thread than that which asks it, and there learns of it."""
+        if self.lost is None:
+            guard.end_group(self._process.pid)
+
     def end(self) -> None:
         """End it, and all that it started."""
         if hasattr(self, "_process"):
@@ -249,13 +266,17 @@ class OtherProcess:
     def _line(self, what: str) -> bytes:
         """The next line of its output, and there is no more of it."""
         assert self._process.stdout is not None
-        within_s = min(ANSWER_S, max(LEAST_WAIT_S, self._left_s() / 3))
-        ends = time.monotonic() + within_s
+        within_s = self.within_s or min(ANSWER_S, max(LEAST_WAIT_S, self._left_s() / 3))
+        waited_s = 0.0
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
-                left = ends - time.monotonic()
-                if left <= 0 or not selector.select(left):
+                began = time.monotonic()
+                is_there = selector.select(max(min(within_s - waited_s, _LOOK_S), 0.0))
+                waited_s += min(time.monotonic() - began, _LOOK_S)  # no more, if both were stopped meanwhile
+                if not is_there:
+                    if waited_s < within_s:
+                        continue
                     raise self._lose(
                         f"{what} did not come within {within_s:.0f} s", "Let it be quicker, or leave it out"
                     )

@@ -15,15 +15,25 @@ from accelmnist.core.text import brief
 from accelmnist.measure.beside.protocol import HELLO, PROTOCOL, Request
 
 
-class Worker(ABC):
-    """What answers requests: the method of a request's name gets the rest of it; see `protocol`.
+class Server(ABC):
+    """What answers requests: the method of a request's name gets the rest of it.
 
-    An answer of None is an empty one. Any exception is an error's line, and the worker lives on.
+    An answer of None is an empty one. Any exception is an error's line, and the server lives on.
     """
 
     @abstractmethod
     def hello(self) -> Request:
         """`versions` by name and `threads`, if known."""
+
+    def answer(self, request: Request) -> Request:
+        """Do what is asked for."""
+        arguments = {("source" if name == "from" else name): value for name, value in request.items() if name != "do"}
+        answer: Request | None = getattr(self, request["do"])(**arguments)
+        return answer or {}
+
+
+class Worker(Server):
+    """A side of a benchmark: see `protocol`."""
 
     @abstractmethod
     def prepare(self, case: str, mode: str, config: dict[str, Any], files: dict[str, str]) -> Request:
@@ -53,14 +63,8 @@ class Worker(ABC):
     def last(self, case: str, to: str) -> None:
         """Write the logits of the last batch that `run` classified."""
 
-    def ping(self) -> None:  # noqa: B027 - being asked is all
+    def ping(self) -> None:
         """Answer."""
-
-    def answer(self, request: Request) -> Request:
-        """Do what is asked for."""
-        arguments = {("source" if name == "from" else name): value for name, value in request.items() if name != "do"}
-        answer: Request | None = getattr(self, request["do"])(**arguments)
-        return answer or {}
 
 
 def take_output() -> IO[str]:
@@ -70,7 +74,7 @@ def take_output() -> IO[str]:
     return answers
 
 
-def serve(worker: Worker, answers: IO[str]) -> None:
+def serve(worker: Server, answers: IO[str]) -> None:
     """Greet and answer until the input ends."""
     _say(answers, {"hello": HELLO, "protocol": PROTOCOL, **worker.hello()})
     for line in sys.stdin:

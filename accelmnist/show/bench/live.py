@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
@@ -19,11 +18,9 @@ from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult
 from accelmnist.measure.statistics.summary import is_settled, relative_half_width
 from accelmnist.show.bench.cases import reason_text, speed_text, target_text
 from accelmnist.show.bench.view import BenchView
-from accelmnist.show.live_page import LivePage, rows_in, time_bar
-from accelmnist.show.theme import BAD, GAP, GOOD, LABEL, STRONG, section
+from accelmnist.show.live_page import Cell, LivePage, aligned, rows_in, time_bar
+from accelmnist.show.theme import BAD, GOOD, LABEL, STRONG, section
 from accelmnist.show.units import UNKNOWN, count, plural, seconds, spread
-
-Cell = tuple[str, str]  # text and style
 
 _DRAW_EVERY_S = 0.25
 _LINE_EVERY_S = 5.0
@@ -76,26 +73,7 @@ def _rows(record: BenchRecord, most: int) -> Text:
     rows = [_cells(result, view, target, timed=timed) for result in shown]
     hidden = len(record.cases) - len(shown)
     below = f"and {plural(hidden, 'more case')}\n" if hidden else ""
-    return _aligned([tuple((head, STRONG) for head in heads), *rows]).append(below, style=LABEL)
-
-
-def _aligned(rows: Sequence[tuple[Cell, ...]]) -> Text:
-    """The rows below a head, as one text with a line feed at its end.
-
-    rich's own tables measure every cell several times: with twenty rows a page of them takes three times as long, and
-    all of it is taken from the measurement.
-    """
-    widths = [max(cell_len(text) for text, _ in column) for column in zip(*rows, strict=True)]
-    ends = (0, len(widths) - 1)  # words, padded at the right; the numbers in between are at the left
-    pieces: list[Cell] = []
-    for number, row in enumerate(rows):
-        for index, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
-            pad = " " * (width - cell_len(text))
-            gap = " " * GAP if index < ends[1] else "\n"
-            pieces += [(text + pad if index in ends else pad + text, style), (gap, "")]
-        if number == 0:
-            pieces.append(("─" * (sum(widths) + GAP * ends[1]) + "\n", LABEL))
-    return Text.assemble(*pieces)
+    return aligned([tuple((head, STRONG) for head in heads), *rows]).append(below, style=LABEL)
 
 
 def _state(result: CaseResult, target: float) -> str:

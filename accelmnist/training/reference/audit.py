@@ -65,7 +65,7 @@ _PARTS = 32  # of a training: with the default windows, no call is longer than o
 _SURE = 0.95
 _MOST_BYTES = 2**30  # of copies that wait for their replay, or an eighth of the free memory; a brief audit's are 16 MB
 _LEAST_LOSS = 0.1
-_CALL_ROUNDINGS = 1000.0  # by which two ends of a call may differ, over what it changed
+CALL_ROUNDINGS = 1000.0  # by which two ends of a call may differ, over what it changed
 _AVERAGE = "average/"
 _FRESH = {"scalar/count": 0.0, "scalar/scale": 2.0**13, "scalar/good_steps": 0.0}
 
@@ -304,8 +304,8 @@ class Audit(Watch):
         self._calls_held += 1
         (one, other), is_same = ends, _same(*losses)
         if not is_same or any(not _same(part, other.get(name)) for name, part in one.items()):
-            limit = min(_CALL_ROUNDINGS * ROUNDOFF[self.config.execution.precision], 0.05)
-            apart = max(_difference(before, one, other), _losses_apart(*losses))
+            limit = min(CALL_ROUNDINGS * ROUNDOFF[self.config.execution.precision], 0.05)
+            apart = max(difference(before, one, other), _losses_apart(*losses))
             self._found.calls.see(apart / limit, f"{len(steps)} steps from {self.place(steps.start)}")
 
     def begin(self, epoch: int, now: Snapshot) -> None:
@@ -495,7 +495,7 @@ class _Apart:
         return self._found, self._seconds
 
 
-def _difference(before: Snapshot, one: Snapshot, other: Snapshot) -> float:
+def difference(before: Snapshot, one: Snapshot, other: Snapshot) -> float:
     """How far two ends of the same steps are apart, over what these changed: the largest over all tensors."""
     far = 0.0
     for name, start in before.items():

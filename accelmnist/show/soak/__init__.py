@@ -1,0 +1,1 @@
+"""What is seen of a soak: while it runs, in the end, and by a monitor that reads figures."""

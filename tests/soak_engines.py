@@ -1,0 +1,78 @@
+"""An engine that goes wrong as ACCELMNIST_TEST_FAULT says, in JSON: a flipped bit, a hang, a slow core, roundings.
+
+A core and the processor as a whole have a fault each: {"core": {...}, "cpu": {...}}.
+
+They do nothing of it in the training that is proven, which has a runner of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+
+from accelmnist.engines.contract import Engine, Job, Runner
+from accelmnist.engines.eager import EagerEngine
+from accelmnist.engines.plan import HostEpoch
+from accelmnist.engines.step.device_runner import DeviceEpoch
+
+
+class Faulty(Engine):
+    """Eager, but for the fault; replays are counted from 1 by how often the start was put back."""
+
+    made: ClassVar[int] = 0
+
+    @classmethod
+    def unsupported(cls, config: Any, device: Any) -> str | None:
+        return EagerEngine.unsupported(config, device)
+
+    @classmethod
+    def prepare(cls, job: Job, sample: HostEpoch) -> Runner:
+        cls.made += 1
+        runner = EagerEngine.prepare(job, sample)
+        return Faults(job, runner).runner if cls.made == 1 else runner
+
+
+class Faults:
+    def __init__(self, job: Job, runner: Runner, plan: dict[str, Any] | None = None) -> None:
+        own = json.loads(os.environ.get("ACCELMNIST_TEST_FAULT", "{}"))
+        self.plan = own.get("core" if "--core" in sys.argv else "cpu", {}) if plan is None else plan
+        self.job, self.own, self.replay, self.step = job, runner, 0, 0
+        self.chance = torch.Generator().manual_seed(os.getpid())
+        self.runner = replace(runner, train_epoch=self.train_epoch, load_state=self.load_state)
+
+    def load_state(self, state: Any) -> None:
+        self.replay, self.step = self.replay + 1, 0
+        self.own.load_state(state)
+
+    def train_epoch(self, part: DeviceEpoch) -> torch.Tensor:
+        losses = []
+        for number in range(len(part)):
+            losses.append(self.own.train_epoch(part[number : number + 1]))
+            self.step += 1
+            if self.replay in self.plan.get("replays", [self.replay]) and self.step == self.plan.get("step", self.step):
+                self.go_wrong()
+        return torch.cat(losses)
+
+    @torch.no_grad()
+    def go_wrong(self) -> None:
+        kind = self.plan.get("kind")
+        if kind == "flip" and self.replay:
+            weight = self.job.model.get_parameter(self.plan["tensor"])
+            bits = weight.view(torch.int32).view(-1)
+            bits[self.plan["index"]] ^= 1 << self.plan["bit"] if self.plan["bit"] < 31 else -(1 << 31)
+        elif kind == "roundings":
+            for weight in self.job.model.parameters():
+                weight.mul_(1 + 2.0**-23 * torch.randint(0, 2, weight.shape, generator=self.chance))
+        elif kind == "hang" and self.replay:
+            time.sleep(3600)
+        elif kind == "vanish" and self.replay:
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif kind == "slow" and self.replay and os.sched_getaffinity(0) == {self.plan["slow"]}:
+            time.sleep(0.01)

@@ -1,0 +1,181 @@
+"""`accelmnist soak` as it is typed: planted faults are named, whatever happens to a device or to the soak itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from accelmnist.cli import invoke
+from accelmnist.core.errors import ConfigError
+from accelmnist.measure.soak.plan import SoakConfig, parse_duration, targets_of
+from accelmnist.measure.soak.record import SoakDevice, SoakRecord
+from accelmnist.measure.soak.recount import load_soak
+
+ROOT = Path(__file__).parents[1]
+ENGINE = f"{ROOT / 'tests' / 'soak_engines.py'}:Faulty"
+CORE = f"cpu:{min(os.sched_getaffinity(0))}" if hasattr(os, "sched_getaffinity") else "cpu"
+TRAINING = ("--synthetic", "--hidden", "8", "--epochs", "1", "--batch-size", "512", "--threads", "1")
+FLIP = {"kind": "flip", "replays": [3], "step": 5, "tensor": "layers.0.weight", "index": 400, "bit": 22}
+
+
+def start(folder: Path, *words: str, **faults: Any) -> subprocess.Popen[str]:
+    """A soak in a process of its own, as it is typed, in `folder`."""
+    own = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "80"}
+    command = [sys.executable, "-m", "accelmnist", "soak", *words]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | own | {"ACCELMNIST_TEST_FAULT": json.dumps(faults)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def soaked(folder: Path, *words: str, **faults: Any) -> tuple[int, str, SoakRecord]:
+    """The exit code, what was said, and the record in `folder`/out."""
+    process = start(folder, *TRAINING, "--out", "out", *words, **faults)
+    said, errors = process.communicate()
+    assert "Traceback" not in errors, errors
+    return process.returncode, said + errors, load_soak(folder / "out")
+
+
+def device_of(record: SoakRecord, name: str) -> SoakDevice:
+    return next(device for device in record.devices if device.name == name)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172800), ("0.5 h", 1800), ("5min", 300)]
+)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "0s", "10", "", "m", "-5m", "10x", "10m!", "52w", "365d", "1e3s", "nan", "10 m 5"]
+)
+def test_a_duration_that_cant_be_is_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["soak", f"--for={text}", "--no-save"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--for" in line
+    assert "Give one such as 90s, 10m, 8h or 2d" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--replays", "1"], "--replays: 1 is out of range"),
+        (["--for", "10m", "--replays", "5"], "--for contradicts --replays"),
+        (["--devices", "cpu,cpu"], "one of them twice"),
+        (["--devices", "cpu:9999"], "there is no core cpu:9999"),
+        (["--devices", "tpu"], "'tpu' is not a device"),
+        (["--cores", "--devices", "cpu"], "--cores contradicts --devices"),
+        (["--tolerance", "0"], "--tolerance"),
+        (["--metrics", "/proc/none/metrics.prom"], "--metrics: cannot write /proc/none/metrics.prom"),
+    ],
+)
+def test_wrong_use_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["soak", "--no-save", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_every_core_is_a_device_of_its_own_and_the_rest_share_the_processor() -> None:
+    cores = targets_of(SoakConfig(replays=2, cores=True))
+    assert [target.core for target in cores] == sorted(os.sched_getaffinity(0))
+    assert {target.threads for target in cores} == {1}
+    with pytest.raises(ConfigError):
+        targets_of(SoakConfig(replays=2, devices=("cpu:x",)))
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_and_a_device_that_hangs_are_named_and_the_others_go_on(tmp_path: Path) -> None:
+    words = ("--devices", f"{CORE},cpu", "--engine", ENGINE, "--replays", "40", "--patience", "1s")
+    code, said, record = soaked(tmp_path, *words, core=FLIP, cpu={"kind": "hang", "replays": [2]})
+    core, cpu = device_of(record, CORE), device_of(record, "cpu")
+    assert code == 1
+    assert (core.replays, core.wrong) == (40, 1)
+    fault = core.faults[0]
+    assert (fault.replay, fault.epoch, fault.tensor) == (3, 1, "layers.0.weight")
+    assert fault.after_step < 5 <= fault.step
+    assert core.proof is not None
+    assert core.proof.passed
+    assert cpu.status in ("lost", "refused")
+    assert "did not come within" in (cpu.error or "")
+    assert f"failed: {CORE}: same" in said
+    assert "failed: cpu: there" in said
+    assert "layers.0.weight" in said
+
+
+@pytest.mark.slow
+def test_a_device_that_vanishes_is_told_and_one_that_rounds_by_chance_is_not_failed(tmp_path: Path) -> None:
+    words = ("--devices", f"{CORE},cpu", "--engine", ENGINE, "--replays", "6", "--quiet")
+    code, said, record = soaked(tmp_path, *words, core={"kind": "roundings"}, cpu={"kind": "vanish", "replays": [2]})
+    core, cpu = device_of(record, CORE), device_of(record, "cpu")
+    assert code == 1
+    assert (core.replays, core.wrong, core.deterministic) == (6, 0, False)
+    assert "SIGKILL" in (cpu.error or "")
+    assert said.startswith("FAIL 2 devices")
+    assert "failed: cpu: there" in said
+    assert f"{CORE}: same" not in said
+
+
+@pytest.mark.slow
+def test_a_soak_that_is_killed_leaves_what_it_found_and_goes_on(tmp_path: Path) -> None:
+    words = ("--devices", "cpu", "--engine", ENGINE, "--for", "1h", "--metrics", "soak.prom")
+    process = start(tmp_path, *TRAINING, "--out", "out", *words, cpu=FLIP)
+    while not (tmp_path / "out" / "soak.json").exists() or not load_soak(tmp_path / "out").rounds:
+        assert process.poll() is None
+        time.sleep(0.2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    psutil.wait_procs(family, timeout=60)
+    assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    record = load_soak(tmp_path / "out")
+    assert record.status == "running"
+    assert record.devices[0].wrong == 1
+    read_metrics(tmp_path / "soak.prom")
+    again = start(tmp_path, "--resume", "out", "--metrics", "soak.prom")
+    while load_soak(tmp_path / "out").devices[0].replays <= record.devices[0].replays:
+        assert again.poll() is None
+        time.sleep(0.2)
+    again.send_signal(signal.SIGTERM)
+    _, errors = again.communicate()
+    ended = load_soak(tmp_path / "out")
+    assert again.returncode == 130
+    assert "Go on with: accelmnist soak --resume out" in errors
+    assert ended.status == "interrupted"
+    assert ended.devices[0].wrong == 1
+    assert len(set(ended.devices[0].fingerprints)) == 1
+    assert len(ended.devices[0].fingerprints) == 2
+    figures = read_metrics(tmp_path / "soak.prom")
+    assert figures["accelmnist_soak_different_replays"] == 1
+
+
+def read_metrics(file: Path) -> dict[str, float]:
+    """The figures of a file by Prometheus' own parser."""
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser")
+    families = parser.text_string_to_metric_families(file.read_text(encoding="utf-8"))
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+def test_a_slow_core_is_named(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    words = ("--cores", "--engine", ENGINE, "--replays", "30")
+    code, said, record = soaked(tmp_path, *words, core={"kind": "slow", "slow": core})
+    assert code == 1
+    assert f"failed: cpu:{core}: speed" in said
+    slow = [device.name for device in record.devices if any(beside.is_slow for beside in device.beside)]
+    assert slow == [f"cpu:{core}"]
