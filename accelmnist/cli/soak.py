@@ -96,8 +96,8 @@ def soak(context: click.Context, /, **_: Any) -> int:
     """Say which device computes right, goes on doing so, and which is slow.
 
     One training is replayed on every device, in a process each. Its losses and weights have to be the first replay's
-    to the bit, and it is proven once in full. Beside it stand its speed, alone and next to the others, and the clocks, heat,
-    power and error counters of the machine. What is found is saved at once, and --resume goes on.
+    to the bit, and it is proven once in full. Beside it stand its speed, alone and next to the others, and what the
+    machine counts: clocks, heat, power, errors. What is found is saved at once, and --resume goes on.
 
     Exit codes: 0 all is as it should be; 1 a device is wrong, lost or slow; 2 wrong use; 130 stopped, after saving.
     """

@@ -32,7 +32,7 @@ SM_CLOCK = 1  # NVML_CLOCK_SM
 _CORE_SENSOR, _VOLATILE = 0, 0  # NVML_TEMPERATURE_GPU, NVML_VOLATILE_ECC
 
 # Of each fact: NVML's function, its arguments after the card, and what turns the answer into the fact.
-_QUESTIONS: dict[str, tuple[str, tuple[int, ...], Any]] = {
+QUESTIONS: dict[str, tuple[str, tuple[int, ...], Any]] = {
     "clock_hz": ("nvmlDeviceGetClockInfo", (SM_CLOCK,), _MHZ.__mul__),
     "clock_max_hz": ("nvmlDeviceGetMaxClockInfo", (SM_CLOCK,), _MHZ.__mul__),
     "temperature_c": ("nvmlDeviceGetTemperature", (_CORE_SENSOR,), float),
@@ -54,8 +54,8 @@ _QUESTIONS: dict[str, tuple[str, tuple[int, ...], Any]] = {
 def gpu_facts(device: Device) -> GpuFacts:
     """The facts of a CUDA device, as they are now: a card at rest lowers its clock and its link."""
     nvml = NvmlDevice(device)
-    read = {name: nvml.read(function, *arguments) for name, (function, arguments, _) in _QUESTIONS.items()}
-    known = {name: _QUESTIONS[name][2](answer) for name, (answer, _) in read.items() if answer is not None}
+    read = {name: nvml.read(function, *arguments) for name, (function, arguments, _) in QUESTIONS.items()}
+    known = {name: QUESTIONS[name][2](answer) for name, (answer, _) in read.items() if answer is not None}
     unknown = {name: reason for name, (answer, reason) in read.items() if answer is None}
     reasons, why = nvml.clock_reasons()
     if reasons is None:

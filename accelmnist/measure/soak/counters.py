@@ -24,19 +24,22 @@ from typing import Any
 
 import psutil
 
-from accelmnist.device import resolve
-from accelmnist.measure.machine import NvmlDevice, load_nvml
+from accelmnist.core.errors import headline
+from accelmnist.device import Device, resolve
+from accelmnist.device.nvml import QUESTIONS, NvmlDevice, load_nvml, names_of
 from accelmnist.measure.soak.plan import Target
 from accelmnist.measure.soak.record import Counter
 
 PROC, SYSTEM = Path("/proc"), Path("/sys/devices/system")
 _STEAL, _TICKS_A_SECOND = 8, 100.0  # the column of proc(5)'s "steal", and its unit
-_KHZ, _MHZ, _MILLIWATT = 1e3, 1e6, 1e-3
-_XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
-HELD_BY = {0x04: "power cap", 0x08: "hardware slowdown", 0x20: "heat", 0x40: "heat", 0x80: "power brake"}
-_NO_NVML = "NVML doesn't tell: no driver, an older one, or no permission"
+_KHZ = 1e3
+_XID, _XID_EVENT = "Xid errors", 0x8  # nvmlEventTypeXidCriticalError
 
 Reading = tuple[float | None, str]  # a value, or None and the reason why there is none
+
+
+def _nothing() -> set[str] | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,20 @@ class _Gauge:
     name: str
     unit: str
     read: Callable[[], Reading]
-    held_by: Callable[[], set[str] | None] = lambda: None
+    held_by: Callable[[], set[str] | None] = _nothing
 
 
 class Counters:
     """The counters of one device, from now on, on top of what was read `before`, in an earlier process."""
 
     def __init__(self, target: Target, before: tuple[Counter, ...] = ()) -> None:
-        self._gauges = [*(_of_card(target) if target.device.startswith("cuda") else _of_processor(target.core))]
+        device = resolve(target.device)
         self._counters = {counter.name: counter for counter in before}
+        if device.kind == "cuda":  # whose Xid errors are counted here, from 0 on
+            xid = self._counters.setdefault(_XID, Counter(name=_XID, first=0.0))
+            self._gauges = [*_of_card(device, int(xid.last or 0))]
+        else:
+            self._gauges = [*_of_processor(target.core)]
 
     def read(self) -> tuple[Counter, ...]:
         """Read all of them once more; returns them as they stand."""
@@ -171,58 +179,54 @@ def _text(file: Path) -> str:
 
 # --- a card
 
+_FACTS = {
+    "clock": ("Hz", "clock_hz"),
+    "temperature": ("°C", "temperature_c"),
+    "power": ("W", "power_w"),
+    "ECC errors, corrected": ("", "ecc_corrected"),
+    "ECC errors, uncorrected": ("", "ecc_uncorrected"),
+}
 
-def _of_card(target: Target) -> Iterator[_Gauge]:
-    nvml = NvmlDevice(resolve(target.device))
 
-    def gauge(name: str, unit: str, function: str, *arguments: int, scale: float = 1.0) -> _Gauge:
-        def read() -> Reading:
-            answer = nvml.ask(function, *arguments)
-            return (None, _NO_NVML) if answer is None else (float(answer) * scale, "")
+def _of_card(device: Device, xid_errors: int) -> Iterator[_Gauge]:
+    nvml = NvmlDevice(device)
+    for name, (unit, fact) in _FACTS.items():
+        held_by = partial(_held_by, nvml) if name == "clock" else _nothing
+        yield _Gauge(name, unit, partial(_fact, nvml, fact), held_by)
+    yield _Gauge(_XID, "", _XidErrors(nvml, xid_errors).read)
 
-        return _Gauge(name, unit, read)
 
-    yield replace(gauge("clock", "Hz", "nvmlDeviceGetClockInfo", 1, scale=_MHZ), held_by=partial(_held_by, nvml))
-    yield gauge("temperature", "°C", "nvmlDeviceGetTemperature", 0)
-    yield gauge("power", "W", "nvmlDeviceGetPowerUsage", scale=_MILLIWATT)
-    yield gauge("ECC errors, corrected", "", "nvmlDeviceGetTotalEccErrors", 0, 0)
-    yield gauge("ECC errors, uncorrected", "", "nvmlDeviceGetTotalEccErrors", 1, 0)
-    yield _Gauge("Xid errors", "", _XidErrors(nvml).read)
+def _fact(nvml: NvmlDevice, fact: str) -> Reading:
+    function, arguments, converted = QUESTIONS[fact]
+    answer, reason = nvml.read(function, *arguments)
+    return (None, reason) if answer is None else (float(converted(answer)), "")
 
 
 def _held_by(nvml: NvmlDevice) -> set[str] | None:
-    """What holds the clock down, in words; by the function's name since driver 535, or that of older ones."""
-    for name in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
-        bits = nvml.ask(name)
-        if bits is not None:
-            return {reason for bit, reason in HELD_BY.items() if int(bits) & bit}
-    return None
+    names = names_of(nvml.clock_reasons()[0])
+    return None if names is None else set(names)
 
 
 class _XidErrors:
-    """Events of the driver, counted from now on: NVML keeps no number of them."""
+    """Events of the driver, counted on from `count`: NVML keeps no number of them."""
 
-    def __init__(self, nvml: NvmlDevice) -> None:
-        self._nvml, self._count, self._events = load_nvml(), 0, None
+    def __init__(self, nvml: NvmlDevice, count: int) -> None:
+        self._count = count
+        self._nvml, self._reason = load_nvml()
         if self._nvml is not None:
             try:
                 self._events = self._nvml.nvmlEventSetCreate()
-            except (AttributeError, self._nvml.NVMLError):
-                return
-            if nvml.ask("nvmlDeviceRegisterEvents", _XID_EVENT, self._events) is None and not self._is_registered(nvml):
-                self._events = None
-
-    def _is_registered(self, nvml: NvmlDevice) -> bool:
-        """NVML's binding returns nothing for success and for failure alike by `ask`; the card's list tells."""
-        supported: Any = nvml.ask("nvmlDeviceGetSupportedEventTypes")
-        return supported is not None and bool(int(supported) & _XID_EVENT)
+            except (AttributeError, self._nvml.NVMLError) as error:
+                self._reason = f"NVML says: {headline(error)}"
+            else:
+                _, self._reason = nvml.read("nvmlDeviceRegisterEvents", _XID_EVENT, self._events)
 
     def read(self) -> Reading:
-        if self._events is None:
-            return None, _NO_NVML
-        while True:
+        """How many came so far; waits for none."""
+        while not self._reason:
             try:
                 self._nvml.nvmlEventSetWait_v2(self._events, 0)
-            except (AttributeError, self._nvml.NVMLError):  # none waits
+            except (AttributeError, self._nvml.NVMLError):
                 return self._count, ""
             self._count += 1
+        return None, self._reason

@@ -8,6 +8,7 @@ round, so that whatever ends the soak, what was found stands.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +33,7 @@ from accelmnist.measure.soak.record import RoundKind, SoakDevice, SoakRecord, So
 from accelmnist.measure.soak.station import Station, Turn
 from accelmnist.training.run import record_early_exit
 
-_LEAST_ROUND_S, _MOST_ROUND_S, _ROUNDS = 2.0, 60.0, 600
+_LEAST_ROUND_S, _MOST_ROUND_S, _ROUNDS, _FEW_ROUNDS = 2.0, 60.0, 600, 20
 _ALONE_SHARE = 0.25
 _TICK_S, _COUNTERS_EVERY_S, _SAVE_EVERY_S = 0.25, 1.0, 1.0
 _SHARE = 0.01  # of the time, for conclusions on the way
@@ -258,13 +259,14 @@ class _Soak:
         if self.config.for_s is None:
             return _LEAST_ROUND_S
         left_s = max(self.config.for_s - self.elapsed_s, 0.0)
-        return min(max(_LEAST_ROUND_S, min(self.config.for_s / _ROUNDS, _MOST_ROUND_S)), left_s)
+        least_s = min(_LEAST_ROUND_S, self.config.for_s / _FEW_ROUNDS)
+        return min(max(least_s, min(self.config.for_s / _ROUNDS, _MOST_ROUND_S)), left_s)
 
     def _most(self, station: Station, most: int | None) -> int | None:
         if self.config.replays is None:
             return most
-        left = self.config.replays - station.device.replays
-        return left if most is None else min(left, most)
+        each = math.ceil(self.config.replays / _ROUNDS)
+        return min(most or each, self.config.replays - station.device.replays)
 
     def _turns(self) -> Iterator[Station]:
         """The devices that can work alone, each once and then each again, in random orders; none of a single one."""
