@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from accelmnist.cli import invoke
+from accelmnist.cli.soak import soak
 from accelmnist.core.errors import ConfigError
 from accelmnist.measure.soak.plan import SoakConfig, parse_duration, targets_of
 from accelmnist.measure.soak.record import SoakDevice, SoakRecord
@@ -179,3 +180,54 @@ def test_a_slow_core_is_named(tmp_path: Path) -> None:
     assert f"failed: cpu:{core}: speed" in said
     slow = [device.name for device in record.devices if any(beside.is_slow for beside in device.beside)]
     assert slow == [f"cpu:{core}"]
+
+
+@pytest.fixture
+def canned(tmp_path: Path) -> Path:
+    """A folder with an `accelmnist` that writes down its calls and answers as ANSWER says: a code and a line."""
+    program = tmp_path / "bin" / "accelmnist"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@" >> "$CALLS"\necho "${ANSWER#* }"\nexit "${ANSWER%% *}"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+def scripted(folder: Path, name: str, *words: str, answer: str) -> tuple[int, str, str]:
+    """The exit code of an example, what it printed, and the calls that it made."""
+    calls = folder / "calls"
+    calls.write_text("")
+    path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"]])
+    script = ["sh", str(ROOT / "bench" / "examples" / name), *words]
+    own = {"PATH": path, "CALLS": str(calls), "ANSWER": answer}
+    said = subprocess.run(script, env=os.environ | own, capture_output=True, text=True, check=False)
+    return said.returncode, said.stdout, calls.read_text()
+
+
+def test_cron_hears_only_of_what_is_wrong_and_a_stopped_soak_goes_on(canned: Path) -> None:
+    soaks = canned / "soaks"
+    code, said, calls = scripted(canned, "soak_cron.sh", str(soaks), "--for", "30m", answer="0 PASS")
+    assert (code, said) == (0, "")
+    assert calls.startswith("soak --out 2")
+    assert calls.endswith(" --quiet --for 30m\n")
+    code, said, _ = scripted(canned, "soak_cron.sh", str(soaks), answer="1 FAIL cuda:0")
+    assert (code, said) == (1, "FAIL cuda:0\n")
+    for name, status in (("one", "done"), ("two", "interrupted")):
+        (soaks / name).mkdir()
+        (soaks / name / "soak.json").write_text(f'{{\n  "status": "{status}"\n}}\n')
+    assert scripted(canned, "soak_cron.sh", str(soaks), answer="0 PASS")[2] == "soak --resume two --quiet\n"
+
+
+@pytest.mark.parametrize(("answer", "drains"), [("0 PASS", False), ("1 FAIL", True), ("2 error: no driver", False)])
+def test_slurm_drains_a_node_only_for_a_device_that_is_wrong(canned: Path, answer: str, drains: bool) -> None:
+    code, _, calls = scripted(canned, "soak_prolog.sh", answer=answer)
+    assert (code != 0) is drains
+    assert calls == "soak --for 20s --no-save --quiet\n"
+
+
+def test_the_service_says_what_this_program_understands() -> None:
+    text = (ROOT / "bench" / "examples" / "accelmnist-soak.service").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    words = line.partition("accelmnist soak ")[2].split()
+    context = soak.make_context("soak", words)
+    assert (context.params["for_s"], context.params["quiet"]) == ("30m", True)
+    assert context.params["metrics"] == Path("/var/lib/node_exporter/accelmnist.prom")

@@ -35,7 +35,7 @@ from accelmnist.training.reference.witness import ROUNDOFF
 
 _DIGEST_SHARE = 0.01  # of the training's time
 _TRIES = 5
-_FAR = 0.25  # of an epoch's mean loss: ten times the limit of a drift in a run's verdict, and more
+_FAR = 0.25  # of an epoch's mean loss: more than a run's verdict allows in any precision
 
 Place = tuple[int, int]  # an epoch, counted from 0, and how many of its steps are over
 
@@ -172,7 +172,7 @@ class Replays:
         return difference(start, unlike.weights, again.weights) <= limit
 
     def _too_far(self, marks: dict[Place, Mark]) -> Fault | None:
-        """What a training that differs in roundings must not exceed: a quarter of an epoch's loss in its typical step."""
+        """If the typical loss of an epoch is further from the first replay's than a drift of roundings takes it."""
         assert self._marks is not None
         epochs = self.job.config.training.epochs
         found, first = (
