@@ -93,7 +93,7 @@ _CONFIGURATION = frozenset({*_NOT_ASKED, "synthetic", "devices", "cores", "for_s
 )
 @click.pass_context
 def soak(context: click.Context, /, **_: Any) -> int:
-    """Say which device computes right, goes on doing so, and which is slow.
+    """Say which device is wrong, and which one is slow.
 
     One training is replayed on every device, in a process each. Its losses and weights have to be the first replay's
     to the bit, and it is proven once in full. Beside it stand its speed, alone and next to the others, and what the
