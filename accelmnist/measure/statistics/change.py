@@ -12,7 +12,7 @@ the middle a figure counts as if it lay there, which depends on no order. What g
 levels, so that a dip which isn't at either end of the series may stay unseen until a part of it is searched.
 
 Of several series, a step is one only if its p-value holds with all of them counted (Bonferroni's correction).
-Steps below a threshold of 2 % are none, as in a comparison; `results/history.md` has the rates.
+Steps below a threshold of 2 % are none, as in a comparison; `bench.studies.history` has the rates.
 """
 
 from __future__ import annotations
