@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from accelmnist.core.config import ENGINES, OPTIMIZERS, TrainingConfig
 from accelmnist.core.errors import ConfigError
-from accelmnist.measure.plan import EFFORTS, BenchConfig, expand, run_config
+from accelmnist.measure.plan import EFFORTS, BenchConfig, Side, expand, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult, save_bench
 from accelmnist.measure.recount import load_bench
 
@@ -105,6 +106,7 @@ def test_a_target_takes_the_epochs_of_run_and_trains_only() -> None:
         ({"target_accuracy": 1.2}, "--target-accuracy: 1.2 is not between 0 and 1"),
         ({"plain": True, "recipe": "mnist-98"}, "--plain: a recipe has a training of its own"),
         ({"target_accuracy": 0.9, "modes": ("inference",)}, "--target-accuracy: there is nothing to train"),
+        ({"beside": (Side(name="a", command="x"), Side(name="a", command="y"))}, "--beside: the name a is given twice"),
     ],
 )
 def test_what_can_not_be_is_refused_by_name(fields: dict[str, Any], line: str) -> None:
@@ -124,3 +126,20 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_reading_records_takes_no_torch() -> None:
     program = "import sys, accelmnist.measure.record; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "line"),
+    [
+        ("mine", "python 'open", "--beside: the command of mine can't be read: no closing quotation"),
+        ("mine", "", "--beside: mine has no command"),
+        ("mine", "OMP_NUM_THREADS=1", "--beside: mine has no command"),
+        ("eager", "python", "--beside: 'eager' is no name for it"),
+        ("auto", "python", "--beside: 'auto' is no name for it"),
+        ("", "python", "--beside: '' is no name for it"),
+        ("two words", "python", "--beside: 'two words' is no name for it"),
+    ],
+)
+def test_a_side_that_can_not_be_is_refused(name: str, command: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(line)}"):
+        Side(name=name, command=command)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
@@ -341,9 +342,9 @@ def row(record: BenchRecord, name: str | None) -> CaseResult:
 def test_what_goes_wrong_on_one_side_keeps_nobody_else_from_being_measured(
     quick: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(other_process, "ANSWER_S", 1.0)
+    monkeypatch.setattr(other_process, "ANSWER_S", 5.0)  # others that start meanwhile need one on a busy machine
     causes = {
-        "hangs": "failed: its hello did not come within 1 s",
+        "hangs": "failed: its hello did not come within 5 s",
         "banner": "failed: it said 'Welcome to a library 1.0' before its hello",
         "exits@losses": "failed: it ended with exit code 3: ValueError: out of luck",
         "unsupported@prepare": "skipped: this is not for me",
@@ -366,6 +367,49 @@ def test_what_goes_wrong_on_one_side_keeps_nobody_else_from_being_measured(
         assert result.status == "done"
         assert len(result.rounds) == len(record.rounds) == 16
     assert [one.name for one in record.sides if one.failure] == ["side0", "side1", "none"]
+
+
+def test_all_sides_that_do_the_same_are_timed_for_the_same_number_of_steps_in_every_part(
+    quick: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first step after another program is slower: who has more in a region would seem quicker."""
+    asked: dict[str, set[tuple[bool, int]]] = {}
+    sample = WarmCase.sample
+
+    def watched(warm: WarmCase) -> float:
+        steps = warm.timed.slice_steps
+        asked.setdefault(warm.timed.case.side or "own", set()).add((warm.timed.warms_up(steps), steps))
+        return sample(warm)
+
+    monkeypatch.setattr(WarmCase, "sample", watched)
+    assert invoke([*SMALL, "--no-save", *beside(good="right", other="right")]) == 0, capsys.readouterr().out
+    assert set(asked) == {"own", "good", "other"}
+    assert asked["own"] == asked["good"] == asked["other"]
+    assert len(asked["own"]) == 1
+
+
+def test_a_benchmark_with_sides_is_told_as_any_other(quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+    line = [*SMALL, *beside(good="right")]
+    assert invoke([*line, "--json", "--no-save"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [case["side"] for case in told["cases"]] == [None, "good"]
+    assert [side["name"] for side in told["sides"]] == ["ours", "good"]
+    assert not list(Path().iterdir())
+    assert invoke([*line, "--no-save", "--markdown"]) == 0
+    told = capsys.readouterr().out
+    assert "| cpu eager | good | 1.0" in told, told
+    assert invoke([*line, "--quiet", "--out", "out"]) == 0
+    said = capsys.readouterr()
+    assert (len(said.out.splitlines()), said.err) == (1, "")
+    assert row(load_bench(Path("out")), "good").status == "done"
+
+
+@pytest.mark.parametrize(("mode", "code"), [("right", 0), ("exits@hello", 1)])
+def test_what_a_side_is_to_be_held_against_has_to_be_measured(
+    mode: str, code: int, quick: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke([*SMALL, "--no-save", "--quiet", "--fail-on", "50%", *beside(good=mode)]) == code
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
