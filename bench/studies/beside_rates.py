@@ -30,6 +30,7 @@ from accelmnist.measure.conclusion import over_side
 from accelmnist.measure.record import BenchRecord
 from accelmnist.measure.recount import load_bench
 from accelmnist.measure.statistics.comparison import compare
+from accelmnist.show.units import percent
 from bench.studies.faults.fault import fault
 from bench.studies.faults.planting import ROOT, planted
 
@@ -57,12 +58,13 @@ step's own time; the other side is the same program without it.
 
 | | runs | this program is said to be slower | drawn from all pairs |
 | --- | ---: | ---: | ---: |
-| 2 % slower | {slower_runs} | {slower_found} | {slower_rate:.1%} |
-| the same | {same_runs} | {same_found} | {same_rate:.1%} |
+| 2 % slower | {slower_runs} | {slower_found} | {slower_rate} |
+| the same | {same_runs} | {same_found} | {same_rate} |
 
 A run had {parts:.0f} pairs of processes and {rounds:.0f} rounds in the median. The ratios of pairs of processes of one
-program have a standard deviation of {spread:.1%}, and the furthest is {furthest:.1%} from 1. The ratio that a run says
-was off by at most {half:.1%} in half of the runs, and by {most:.1%} in all.
+program have a standard deviation of {spread}, and the furthest is {furthest} from 1. The ratio that a run says
+was off by at most {half} in half of the runs, and by {most} in all; of the same program it was {bias} in
+the mean.
 """
 
 
@@ -143,14 +145,15 @@ def report(document: dict[str, Any]) -> str:
         same_runs=len(by_kind["same"]),
         slower_found=found["slower"],
         same_found=found["same"],
-        slower_rate=simulated(same, parts, _SLOWER, rng),
-        same_rate=simulated(same, parts, 0.0, rng),
+        slower_rate=percent(simulated(same, parts, _SLOWER, rng), digits=1),
+        same_rate=percent(simulated(same, parts, 0.0, rng), digits=1),
         parts=parts,
         rounds=np.median([run["rounds"] for run in runs]),
-        spread=np.std(np.log(same)),
-        furthest=np.abs(np.log(same)).max(),
-        half=np.median(off),
-        most=max(off),
+        spread=percent(float(np.std(np.log(same))), digits=1),
+        furthest=percent(float(np.abs(np.log(same)).max()), digits=1),
+        half=percent(float(np.median(off)), digits=1),
+        most=percent(max(off), digits=1),
+        bias=f"{np.exp(np.mean(np.log([run['ratio'] for run in by_kind['same']]))):.4f}",
     )
 
 

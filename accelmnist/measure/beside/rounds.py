@@ -41,7 +41,7 @@ PARTS = 10
 _FEWEST_PARTS = 6  # that allow an interval of their own
 _ALONE = 32  # samples of this program's cases before the others are there
 _MOST_ROUNDS = 1000
-_EVERY = 16  # rounds: what takes time grows with their number
+_EVERY = 15  # rounds: what takes time grows with their number; odd, so that either side comes after it by turns
 _LEAST_S = 3.0  # of a part's rounds
 
 Rates = dict[Case, float | DeviceError]
