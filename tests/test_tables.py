@@ -28,6 +28,7 @@ from bench.starts.record import StartsRecord
 from bench.starts.record import load_record as load_starts
 from bench.studies import (
     agreement,
+    beside_rates,
     choose_defaults,
     default_run,
     processes,
@@ -127,6 +128,7 @@ def started() -> StartsRecord:
 # What a page of results/ is made from, by its own command's means, and what a part between two marks is.
 PAGES: dict[str, Callable[[], str]] = {
     "agreement.md": agreed,
+    "beside.md": lambda: beside_rates.report(kept("beside.json")),
     "bench-cpu/bench.md": lambda: render_markdown(bench_note(load_bench(RESULTS / "bench-cpu"))),
     "benchmarks.md": lambda: tables.benchmarks_parts(kept("benchmarks.json"))[1],
     "defaults.md": defaults,

@@ -35,7 +35,7 @@ from bench.studies.faults.fault import fault
 from bench.studies.faults.planting import ROOT, planted
 
 _SLOWER = 0.02
-_SIMULATED = 4000
+_SIMULATED = 1000
 _STEPS = "        return torch.stack([self.step(*step) for step in epoch.steps()])\n"
 _WAITS = f"""        import time
 
