@@ -114,11 +114,11 @@ def test_a_part_of_a_card_has_the_facts_of_the_whole(monkeypatch: pytest.MonkeyP
 
 def test_the_functions_and_bits_are_nvmls_own() -> None:
     pynvml = pytest.importorskip("pynvml")
-    asked = {function for function, _, _ in nvml._QUESTIONS.values()}
+    asked = {function for function, _, _ in nvml.QUESTIONS.values()}
     assert all(hasattr(pynvml, name) for name in (*asked, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle"))
     assert (pynvml.NVML_CLOCK_SM, pynvml.NVML_TEMPERATURE_GPU) == (nvml.SM_CLOCK, nvml._CORE_SENSOR)
     assert pynvml.NVML_VOLATILE_ECC == nvml._VOLATILE
-    assert nvml._QUESTIONS["ecc_uncorrected"][1][0] == pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED
+    assert nvml.QUESTIONS["ecc_uncorrected"][1][0] == pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED
     assert pynvml.nvmlClocksThrottleReasonGpuIdle == nvml.IDLE
     assert pynvml.nvmlClocksThrottleReasonSwPowerCap == 0x04
 
