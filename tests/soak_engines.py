@@ -21,6 +21,7 @@ from accelmnist.engines.contract import Engine, Job, Runner
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.plan import HostEpoch
 from accelmnist.engines.step.device_runner import DeviceEpoch
+from accelmnist.measure.soak.replays import TRIES
 
 
 class Faulty(Engine):
@@ -43,7 +44,7 @@ class Faults:
     def __init__(self, job: Job, runner: Runner, plan: dict[str, Any] | None = None) -> None:
         own = json.loads(os.environ.get("ACCELMNIST_TEST_FAULT", "{}"))
         self.plan = own.get("core" if "--core" in sys.argv else "cpu", {}) if plan is None else plan
-        self.job, self.own, self.replay, self.step = job, runner, 0, 0
+        self.job, self.own, self.replay, self.step = job, runner, -2 * TRIES, 0  # trials of segments come first
         self.chance = torch.Generator().manual_seed(os.getpid())
         self.runner = replace(runner, train_epoch=self.train_epoch, load_state=self.load_state)
 
@@ -63,16 +64,16 @@ class Faults:
     @torch.no_grad()
     def go_wrong(self) -> None:
         kind = self.plan.get("kind")
-        if kind == "flip" and self.replay:
+        if kind == "flip" and self.replay > 0:
             weight = self.job.model.get_parameter(self.plan["tensor"])
             bits = weight.view(torch.int32).view(-1)
             bits[self.plan["index"]] ^= 1 << self.plan["bit"] if self.plan["bit"] < 31 else -(1 << 31)
         elif kind == "roundings":
             for weight in self.job.model.parameters():
                 weight.mul_(1 + 2.0**-23 * torch.randint(0, 2, weight.shape, generator=self.chance))
-        elif kind == "hang" and self.replay:
+        elif kind == "hang" and self.replay > 0:
             time.sleep(3600)
-        elif kind == "vanish" and self.replay:
+        elif kind == "vanish" and self.replay > 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        elif kind == "slow" and self.replay and os.sched_getaffinity(0) == {self.plan["slow"]}:
+        elif kind == "slow" and self.replay > 0 and os.sched_getaffinity(0) == {self.plan["slow"]}:
             time.sleep(0.01)

@@ -3,7 +3,7 @@
 An epoch runs in segments. After each, the losses of its steps and a digest of every weight tensor have to be the first
 replay's, and after the last one all bits of losses and weights. A digest is the sum of a tensor's bits taken as whole
 numbers, modulo 2^64: one flipped bit always changes it, in whatever order it is added up, and it takes 25 microseconds
-for 200,000 weights. Segments are as short as that allows: all digests together take a hundredth of the training.
+for 200,000 weights. Segments are as short as they may be if all of them together cost a fiftieth of the training.
 
 If a segment differs, its weights are kept, and a third replay runs up to the same place. It sides with one of the two,
 and the other one was wrong. Where the weights part most, a bit was flipped, as long as few steps came after that: so
@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
@@ -26,15 +27,15 @@ from numpy.typing import NDArray
 
 from accelmnist.device import matmul_precision
 from accelmnist.engines.contract import Job, Runner, Snapshot
-from accelmnist.engines.plan import Floats
+from accelmnist.engines.plan import Floats, TrainingPlan
 from accelmnist.measure.soak.record import Fault, FaultKind
 from accelmnist.training.loop import EpochSteps, Steps, Stopwatch, train
 from accelmnist.training.reference.audit import CALL_ROUNDINGS, difference
 from accelmnist.training.reference.verdict import loss_differences
 from accelmnist.training.reference.witness import ROUNDOFF
 
-_DIGEST_SHARE = 0.01  # of the training's time
-_TRIES = 5
+_SHARE = 0.02  # of the training's time, for all that segments cost
+_SAMPLE_STEPS, TRIES = 64, 5
 _FAR = 0.25  # of an epoch's mean loss: more than a run's verdict allows in any precision
 
 Place = tuple[int, int]  # an epoch, counted from 0, and how many of its steps are over
@@ -221,17 +222,25 @@ class Replays:
         )
 
     def _chosen_segment(self) -> int:
-        """Steps of a segment, so that what is done between two takes its share of the time and no more."""
-        warm = _Watch(self.job, 1 << 30, None)
+        """Steps of a segment, so that what each costs takes its share of the time and no more.
+
+        The same steps tell it, run at once and one by one: an engine's call may cost more than a digest.
+        """
+        steps = TrainingPlan(self.job.config, len(self.job)).steps
+        some = min(steps, _SAMPLE_STEPS)
+        runs = [(self._seconds_of(some, some), self._seconds_of(some, 1)) for _ in range(TRIES)]
+        whole_s, cut_s = (min(run) for run in zip(*runs, strict=True))
+        self.step_s = whole_s / some
+        each_s = max(cut_s - whole_s, 0.0) / some
+        return int(min(max(math.ceil(each_s / (_SHARE * self.step_s)), 1), steps))
+
+    def _seconds_of(self, steps: int, every: int) -> float:
+        """What the first steps take in segments of `every`."""
+        self._steps.put_back(self._start)
         began = time.perf_counter()
-        first = next(train(self.runner, self.job, probe=None, audit=warm))
-        self.step_s = (time.perf_counter() - began) / len(first.losses)
-        digest_s = math.inf
-        for _ in range(_TRIES):
-            began = time.perf_counter()
-            digests_of(self.job)
-            digest_s = min(digest_s, time.perf_counter() - began)
-        return max(1, min(math.ceil(digest_s / (_DIGEST_SHARE * self.step_s)), len(first.losses)))
+        with suppress(_Reached):
+            list(train(self.runner, self.job, probe=None, audit=_Watch(self.job, every, None, until=(0, steps))))
+        return time.perf_counter() - began
 
 
 def digests_of(job: Job) -> tuple[int, ...]:
