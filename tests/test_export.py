@@ -10,20 +10,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft7Validator
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from accelmnist.cli import invoke
-from accelmnist.core.files import encode
+from accelmnist.core.errors import ConfigError
+from accelmnist.core.files import encode, save
 from accelmnist.core.records import RunRecord, SeedSpread, TrialFigures, TrialsSummary, save_record
 from accelmnist.measure.limits.bound import share_by_round
 from accelmnist.measure.record import BenchRecord, save_bench
 from accelmnist.measure.recount import load_bench
+from accelmnist.measure.soak.judgement import conclude
+from accelmnist.measure.soak.record import Fault, SoakRecord
 from accelmnist.measure.statistics.summary import summarize
-from accelmnist.show.export import Exports, as_bencher, as_github, as_openmetrics, bench_exports, run_exports
+from accelmnist.show.export import (
+    Exports,
+    as_bencher,
+    as_github,
+    as_openmetrics,
+    bench_exports,
+    run_exports,
+    soak_exports,
+)
 from tests.bench_samples import OFF_BY_FAR, sample_bench, sample_beside, sample_targets
 from tests.samples import sample_record, sample_verdict
+from tests.soak_samples import RIGHT, noisy, record_of
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -71,6 +84,12 @@ def measured(name: str) -> BenchRecord:
     return load_bench(RESULTS / name)
 
 
+def soaked() -> SoakRecord:
+    """A soak of three equal devices."""
+    record = conclude(record_of(noisy(np.random.default_rng(0), rounds=8, devices=3), accuracy=0.98))
+    return replace(record, created=sample_record().created)
+
+
 def ratios() -> Exports:
     return bench_exports(measured("bench-cpu"), ratio=True)
 
@@ -82,6 +101,7 @@ MADE: dict[str, Made] = {
     "targets": lambda: bench_exports(sample_targets()),
     "ranks": lambda: bench_exports(measured("ranks")),
     "ratios": ratios,
+    "soak": lambda: soak_exports(soaked()),
 }
 
 
@@ -286,9 +306,9 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "not verified": (unlike(verdict=None), "has nothing to export: run cpu .*: it was not verified"),
     "nothing there": (lambda folder: folder / "no", "cannot read .*no: no such file or directory"),
     "an empty folder": (lambda folder: folder, "holds none of run.json, .*"),
-    "a sweep": (lambda _: RESULTS / "lab", "is a record of kind 'sweep', not a run or a benchmark"),
-    "foreign": (text('{"benchmarks": [], "machine_info": {}}'), "is no record of accelmnist, not a run .*"),
-    "a list": (text("[1]"), "is no record of accelmnist, not a run .*"),
+    "a sweep": (lambda _: RESULTS / "lab", "is a record of kind 'sweep', not a run, a benchmark or a soak"),
+    "foreign": (text('{"benchmarks": [], "machine_info": {}}'), "is no record of accelmnist, not a run, .*"),
+    "a list": (text("[1]"), "is no record of accelmnist, not a run, .*"),
     "cut": (text('{"kind": "run", "schema'), "is not whole JSON: .*"),
     "newer": (slower_schema, "has schema version 99, newer than the 1 known here"),
     "an empty benchmark": (lambda folder: save_bench(BenchRecord(status="done"), folder), "it holds no figure"),
@@ -335,3 +355,31 @@ def test_an_older_record_of_a_run_without_an_environment() -> None:
     families = {one.name for one in text_string_to_metric_families(as_openmetrics(run_exports(record)))}
     assert "accelmnist_record_time_seconds" not in families
     assert "accelmnist_accuracy_ratio" in families
+
+
+def test_of_a_soak_the_devices_that_are_right_are_exported() -> None:
+    record = soaked()
+    faults = {
+        "wrong": 1,
+        "faults": (Fault(replay=3, epoch=1, step=4, after_step=2),),
+    }
+    devices = (
+        replace(record.devices[0], **faults),
+        replace(record.devices[1], status="lost", error="it did not answer within 60 s"),
+        replace(record.devices[2], proof=RIGHT),
+    )
+    exports = soak_exports(conclude(replace(record, devices=devices)))
+    assert {one.labels["device"] for one in exports.figures} == {"cuda:2"}
+    assert [reason for _, reason in exports.left_out] == [
+        "wrong: 1 of 100 replays differ from the first",
+        "it did not answer within 60 s",
+    ]
+    with pytest.raises(ConfigError, match="--ratio: a soak measures no limits"):
+        soak_exports(record, ratio=True)
+
+
+def test_a_soak_of_the_command_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(soaked(), tmp_path / "soak.json")
+    assert invoke(["export", str(tmp_path), "--format", "bencher"]) == 0
+    measures = json.loads(capsys.readouterr().out)["soak cuda:0 eager 784-256-10 batch 256 adamw"]
+    assert set(measures) == {"throughput-images-per-second", "over-others-ratio", "accuracy-ratio"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from accelmnist.show.export import Exports
 
 Format = Literal["github", "bencher", "openmetrics"]
-_NOUN = "a run or a benchmark"
+_NOUN = "a run, a benchmark or a soak"
 _REMEDY = f"Give the folder of {_NOUN}, or its record"
 
 
@@ -44,9 +44,9 @@ _REMEDY = f"Give the folder of {_NOUN}, or its record"
 def export(record: Path, target: Format, ratio: bool, out: Path | None) -> int:
     """Write a record's figures in a format that others read.
 
-    RECORD is the folder of `accelmnist run` or `bench`, or the record in it. github is for github-action-benchmark:
-    bigger.json for its tool customBiggerIsBetter, smaller.json for customSmallerIsBetter. bencher is for `bencher run
-    --adapter json`, openmetrics for Prometheus and node_exporter's textfile collector.
+    RECORD is the folder of `accelmnist run`, `bench` or `soak`, or the record in it. github is for
+    github-action-benchmark: bigger.json for its tool customBiggerIsBetter, smaller.json for customSmallerIsBetter.
+    bencher is for `bencher run --adapter json`, openmetrics for Prometheus and node_exporter's textfile collector.
 
     Intervals are of 95 %. What is wrong, or was not measured, is left out, and standard error says so. Names stay the
     same from version to version.
@@ -80,6 +80,11 @@ def _load(path: Path, *, ratio: bool) -> Exports:
         if record.status != "done":
             click.echo(f"warning: {path} is of a benchmark that is {record.status}", err=True)
         return bench_exports(record, ratio=ratio)
+    if kind == "soak":
+        from accelmnist.measure.soak.recount import load_soak
+        from accelmnist.show.export import soak_exports
+
+        return soak_exports(load_soak(path), ratio=ratio)
     what = f"a record of kind {kind!r}" if kind else "no record of accelmnist"
     raise RecordError(f"{path} is {what}, not {_NOUN}", remedy=_REMEDY)
 

@@ -33,6 +33,7 @@ from accelmnist.measure.limits.bound import share_by_round
 from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, CaseResult, TimeToAccuracy
 from accelmnist.measure.scaling_record import Scaling
+from accelmnist.measure.soak.record import SoakDevice, SoakRecord
 from accelmnist.measure.statistics.summary import Summary
 from accelmnist.show.openmetrics import Family, openmetrics_text
 
@@ -58,6 +59,9 @@ _MEASURES = {
     "energy_per_image": "Energy that an image takes.",
     "accuracy": "Share of the test images that are classified right; of several seeds, their mean.",
     "macro_f1": "Mean of the F1 scores of the classes; of several seeds, their mean.",
+    "throughput_alone": "Images a second while the other devices rest.",
+    "over_others": "Speed over that of the other devices of its kind, all at work.",
+    "over_others_alone": "Speed over that of the other devices of its kind, each at work alone.",
     "bus_bandwidth": "What every rank sends and receives while a sum is taken.",
 }
 _REMEDY = "Give a record with a right result"
@@ -277,6 +281,57 @@ def _add_scaling(exports: Exports, scaling: Scaling) -> None:
             exports.left_out.append((subject, f"wrong: {probe.wrong} of {probe.values} values"))
         else:
             exports.add(subject, labels, "bus_bandwidth", "bytes_per_second", probe.bus_bytes_per_s)
+
+
+# --- the figures of a soak
+
+
+def soak_exports(record: SoakRecord, *, ratio: bool = False) -> Exports:
+    """The speeds of every device that computes right and the same, alone and beside the others.
+
+    Raises ConfigError with `ratio`: it has none.
+    """
+    if ratio:
+        raise ConfigError("--ratio: a soak measures no limits of the hardware", remedy="Leave it out")
+    exports = Exports(kind=record.kind, created=record.created, environment=record.environment)
+    training, model = record.config.run.training, record.config.run.model
+    for device in record.devices:
+        labels = {
+            "device": device.name,
+            "hardware": device.hardware,
+            "engine": device.engine or "",
+            "threads": str(device.threads or ""),
+            "network": str(model),
+            "batch_size": str(training.batch_size),
+            "optimizer": training.optimizer,
+        }
+        parts = ("soak", device.name, device.engine, str(model), f"batch {training.batch_size}", training.optimizer)
+        subject = " ".join(filter(None, parts))
+        if (fault := _fault_of(device)) is not None:
+            exports.left_out.append((subject, fault))
+        else:
+            _add_device(exports, device, subject, labels)
+    return exports
+
+
+def _fault_of(device: SoakDevice) -> str | None:
+    """Why the speed of a device doesn't count, or None if it does."""
+    if device.status in ("lost", "refused"):
+        return device.error or device.reason or device.status
+    if device.wrong:
+        return f"wrong: {device.wrong} of {device.replays} replays differ from the first"
+    return _fault(device.proof)
+
+
+def _add_device(exports: Exports, device: SoakDevice, subject: str, labels: dict[str, str]) -> None:
+    for measure, speed in (("throughput", device.images_per_s), ("throughput_alone", device.alone)):
+        if speed is not None:
+            _add_summary(exports, subject, labels, measure, "images_per_second", speed)
+    for beside in device.beside:
+        over = beside.over_others
+        measure = "over_others" if beside.kind == "together" else "over_others_alone"
+        exports.add(subject, labels, measure, "ratio", over.ratio, low=over.low, high=over.high)
+    exports.add(subject, labels, "accuracy", "ratio", device.accuracy)
 
 
 # --- the formats
