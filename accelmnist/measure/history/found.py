@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -255,19 +255,30 @@ def _digest(content: bytes) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A case of one record: the logarithms of its samples, or that its result is `wrong`.
-
-    `rates` are logarithms of the limits of its device beside every sample, by what they are rates of.
-    """
+    """A case of one record: the logarithms of its samples, or that its result is `wrong`; and the limits beside it."""
 
     record: Found
     logs: Samples
-    rates: dict[LimitKey, Samples]
+    limits: Beside
     wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Logarithms of the limits beside every sample, by what they are rates of; cases of the same rounds share them."""
+
+    rates: dict[LimitKey, Samples]
+
+    @cached_property
+    def middles(self) -> dict[LimitKey, float]:
+        """The median of each."""
+        middles = np.median(list(self.rates.values()), axis=1) if self.rates else ()
+        return dict(zip(self.rates, map(float, middles), strict=True))
 
 
 def points_of(record: Found) -> Iterator[tuple[Case, Point]]:
     """Every case of the record that was measured; raises RecordError for samples that can't be."""
+    shared: dict[tuple[str, tuple[int, ...]], Beside] = {}
     for one in record.bench.cases:
         if one.images_per_s is None or one.status == "failed":
             continue
@@ -279,8 +290,10 @@ def points_of(record: Found) -> Iterator[tuple[Case, Point]]:
             logs = np.log(as_samples(samples))
         except RecordError as error:
             raise RecordError(f"is damaged: {case.label}: {error.message}") from error
-        rounds = [record.rates.get(number, {}) for number in one.rounds]
-        yield case, Point(record=record, logs=logs, rates=_logs_of(rounds, record, one.device), wrong=wrong)
+        key = one.device, one.rounds
+        if key not in shared:
+            shared[key] = _beside([record.rates.get(number, {}) for number in one.rounds], record, one.device)
+        yield case, Point(record=record, logs=logs, limits=shared[key], wrong=wrong)
 
 
 def _case_of(one: _Case) -> Case:
@@ -297,12 +310,11 @@ def _is_wrong(verdict: _Verdict | None) -> bool:
     )
 
 
-def _logs_of(rounds: Iterable[dict[str, float]], record: Found, device: str) -> dict[LimitKey, Samples]:
+def _beside(rounds: Sequence[dict[str, float]], record: Found, device: str) -> Beside:
     """The limits of the device that every one of these rounds measured."""
-    taken = list(rounds)
     logs = {}
     for key, what in record.limits.items():
-        rates = [one.get(key, math.nan) for one in taken] if what.device == device else []
-        if rates and all(0 < rate < math.inf for rate in rates):
+        rates = np.array([one.get(key, math.nan) for one in rounds] if what.device == device else [])
+        if rates.size and bool(np.all((rates > 0) & (rates < math.inf))):
             logs[what] = np.log(rates)
-    return logs
+    return Beside(logs)

@@ -28,6 +28,7 @@ from accelmnist.measure.history.found import Found, Point, Skipped, points_of
 from accelmnist.measure.limit_keys import LimitKey
 from accelmnist.measure.plan import Case
 from accelmnist.measure.statistics.change import FEWEST, Change, find_changes
+from accelmnist.measure.statistics.summary import Samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,7 @@ class History:
 
 
 Key = tuple[Case, str, tuple[str, ...]]
+Machines = dict[tuple[int, tuple[float, ...]], Samples | None]
 
 
 def history_of(
@@ -117,7 +119,8 @@ def history_of(
     if not chosen:
         raise RecordError(_nothing(by_key, left_out, words), remedy="Give folders in which benchmarks lie")
     tested = sum(sum(not point.wrong for point in points) >= FEWEST for points in chosen.values())
-    lines = [_line(key, points, rules, series=tested) for key, points in chosen.items()]
+    machines: Machines = {}
+    lines = [_line(key, points, rules, machines, series=tested) for key, points in chosen.items()]
     lines.sort(key=lambda line: -len(line.figures))
     passed = not any(line.fails for line in lines)
     return History(passed=passed, records=used, rules=rules, lines=tuple(lines), skipped=tuple(left_out))
@@ -136,14 +139,13 @@ def _nothing(by_key: dict[Key, list[Point]], left_out: Sequence[Skipped], words:
     return f"no benchmark was found{reasons}"
 
 
-def _line(key: Key, points: Sequence[Point], rules: Rules, *, series: int) -> Line:
+def _line(key: Key, points: Sequence[Point], rules: Rules, machines: Machines, *, series: int) -> Line:
     case, hardware, work = key
     right = [point for point in points if not point.wrong]
     limits = [] if rules.raw else _common_limits(right)
-    usual = {
-        what: float(np.median([np.median(one.rates[what]) for one in right if what in one.rates])) for what in limits
-    }
-    logs = {id(point): _level(point, usual) for point in right}
+    middles = {what: [one.limits.middles[what] for one in right if what in one.limits.middles] for what in limits}
+    usual = {what: float(np.median(each)) for what, each in middles.items()}
+    logs = {id(point): _level(point, usual, machines) for point in right}
     known = [level for level in logs.values() if level is not None]
     figures = tuple(_figure(point, logs.get(id(point)), known[0] if known else 0.0) for point in points)
     line = Line(
@@ -159,16 +161,23 @@ def _line(key: Key, points: Sequence[Point], rules: Rules, *, series: int) -> Li
 
 def _common_limits(points: Sequence[Point]) -> list[LimitKey]:
     """Those that more than half of the records measured."""
-    counts = Counter(what for point in points for what in point.rates)
+    counts = Counter(what for point in points for what in point.limits.rates)
     return [what for what, count in counts.items() if 2 * count > len(points)]
 
 
-def _level(point: Point, usual: dict[LimitKey, float]) -> float | None:
-    """The logarithm of the record's figure; None if no limit divides the machine out."""
+def _level(point: Point, usual: dict[LimitKey, float], machines: Machines) -> float | None:
+    """The logarithm of the record's figure; None if no limit divides the machine out.
+
+    `machines` keeps the speed of the machine for cases that have the same rounds, and the same usual limits.
+    """
     if not usual:
         return float(np.median(point.logs))
-    apart = [point.rates[what] - middle for what, middle in usual.items() if what in point.rates]
-    return float(np.median(point.logs - np.median(apart, axis=0))) if apart else None
+    rates, key = point.limits.rates, (id(point.limits), tuple(usual.values()))
+    if key not in machines:
+        apart = [rates[what] - middle for what, middle in usual.items() if what in rates]
+        machines[key] = np.median(apart, axis=0) if apart else None
+    machine = machines[key]
+    return None if machine is None else float(np.median(point.logs - machine))
 
 
 def _figure(point: Point, level: float | None, first: float) -> Figure:

@@ -31,6 +31,7 @@ FEWEST = 2 * SHORTEST
 FAR = 10.0  # standard deviations
 _SEED = 0
 _FIRST, _AT_A_TIME = 200, 1_000_000  # random orders that mostly say enough; numbers held at once
+_TIMES = 10  # as many orders as one hit in them would mean significance
 _OF_NORMAL = 1.4826  # standard deviation over the median deviation
 
 
@@ -79,26 +80,27 @@ def _steps(logs: Samples, offset: int, significance: float, threshold: float) ->
 
 
 def _near(logs: Samples) -> Samples:
-    """Distances from the middle, none of them beyond FAR deviations; all as they are if most are equal."""
+    """The figures less their mean, none of them beyond FAR deviations from the middle unless most are equal."""
     apart = logs - np.median(logs)
     deviation = _OF_NORMAL * float(np.median(np.abs(apart)))
-    return np.clip(apart, -FAR * deviation, FAR * deviation) if deviation else apart
+    near = np.clip(apart, -FAR * deviation, FAR * deviation) if deviation else apart
+    centred: Samples = near - near.mean()
+    return centred
 
 
 def _strengths(orders: Samples) -> Samples:
-    """How strong a step is at every place of each row (rows, places)."""
+    """How strong a step is at every place of each row (rows, places); the figures of a row sum to 0."""
     count = orders.shape[1]
     before = np.arange(SHORTEST, count - SHORTEST + 1)
-    sums, total = np.cumsum(orders, axis=1)[:, before - 1], orders.sum(axis=1, keepdims=True)
-    means = sums / before - (total - sums) / (count - before)
-    strengths: Samples = np.abs(means) * np.sqrt(before * (count - before) / count)
-    return strengths
+    sums: Samples = np.cumsum(orders, axis=1)[:, SHORTEST - 1 : count - SHORTEST]
+    sums *= np.sqrt(count / (before * (count - before)))
+    return np.abs(sums, out=sums)
 
 
 def _p_value(values: Samples, strength: float, significance: float) -> float:
     """The share of random orders with as strong a step; no more are drawn once it can't be below `significance`."""
     random, least = np.random.default_rng(_SEED), strength * (1 - 1e-12)
-    needed, drawn, hits = math.ceil(20 / significance), 0, 0
+    needed, drawn, hits = math.ceil(_TIMES / significance), 0, 0
     for rows in _batches(needed, values.size):
         orders = random.permuted(np.broadcast_to(values, (rows, values.size)), axis=1)
         hits += int((_strengths(orders).max(axis=1) >= least).sum())
