@@ -14,7 +14,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -67,7 +67,7 @@ class _Round(msgspec.Struct):
     limits: dict[str, float] = {}
 
 
-class _Limit(msgspec.Struct):
+class _Limit(msgspec.Struct, frozen=True):
     key: str
     kind: str
     device: str
@@ -171,7 +171,9 @@ class Found:
         return {one.number: one.limits for one in self.bench.rounds}
 
 
+@lru_cache(maxsize=4096)
 def _limit_key(limit: _Limit) -> LimitKey | None:
+    """What a limit is the rate of; every record of a machine says the same."""
     try:
         return with_shape(msgspec.convert(msgspec.to_builtins(limit), Limit)).what
     except (msgspec.ValidationError, ValueError):

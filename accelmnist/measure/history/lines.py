@@ -14,10 +14,10 @@ A case whose result is wrong has no speed. A line that is wrong in its newest re
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class History:
 
 
 Key = tuple[Case, str, tuple[str, ...]]
-Machines = dict[tuple[int, tuple[float, ...]], Samples | None]
+Usual = dict[LimitKey, float]
 
 
 def history_of(
@@ -119,7 +119,7 @@ def history_of(
     if not chosen:
         raise RecordError(_nothing(by_key, left_out, words), remedy="Give folders in which benchmarks lie")
     tested = sum(sum(not point.wrong for point in points) >= FEWEST for points in chosen.values())
-    machines: Machines = {}
+    machines = _Machines()
     lines = [_line(key, points, rules, machines, series=tested) for key, points in chosen.items()]
     lines.sort(key=lambda line: -len(line.figures))
     passed = not any(line.fails for line in lines)
@@ -139,12 +139,10 @@ def _nothing(by_key: dict[Key, list[Point]], left_out: Sequence[Skipped], words:
     return f"no benchmark was found{reasons}"
 
 
-def _line(key: Key, points: Sequence[Point], rules: Rules, machines: Machines, *, series: int) -> Line:
+def _line(key: Key, points: Sequence[Point], rules: Rules, machines: _Machines, *, series: int) -> Line:
     case, hardware, work = key
     right = [point for point in points if not point.wrong]
-    limits = [] if rules.raw else _common_limits(right)
-    middles = {what: [one.limits.middles[what] for one in right if what in one.limits.middles] for what in limits}
-    usual = {what: float(np.median(each)) for what, each in middles.items()}
+    usual = {} if rules.raw else machines.usual(right)
     logs = {id(point): _level(point, usual, machines) for point in right}
     known = [level for level in logs.values() if level is not None]
     figures = tuple(_figure(point, logs.get(id(point)), known[0] if known else 0.0) for point in points)
@@ -154,30 +152,45 @@ def _line(key: Key, points: Sequence[Point], rules: Rules, machines: Machines, *
         hardware=hardware,
         work=" ".join(work),
         figures=figures,
-        divided_by=tuple(what.name for what in limits),
+        divided_by=tuple(what.name for what in usual),
     )
     return _judged(line, rules, series=series)
 
 
-def _common_limits(points: Sequence[Point]) -> list[LimitKey]:
-    """Those that more than half of the records measured."""
-    counts = Counter(what for point in points for what in point.limits.rates)
-    return [what for what, count in counts.items() if 2 * count > len(points)]
+class _Machines:
+    """What the limits usually are, and the speed of the machine over that: once for all cases that share them."""
+
+    def __init__(self) -> None:
+        self._usual: dict[tuple[int, ...], Usual] = {}
+        self._speeds: dict[tuple[int, int], Samples | None] = {}
+
+    def usual(self, points: Sequence[Point]) -> Usual:
+        """The middle of each limit that more than half of the records measured, over all of them."""
+        key = tuple(id(point.limits) for point in points)
+        if key not in self._usual:
+            middles: dict[LimitKey, list[float]] = {}
+            for point in points:
+                for what, middle in point.limits.middles.items():
+                    middles.setdefault(what, []).append(middle)
+            common = {what: each for what, each in middles.items() if 2 * len(each) > len(points)}
+            self._usual[key] = {what: float(np.median(each)) for what, each in common.items()}
+        return self._usual[key]
+
+    def speed(self, point: Point, usual: Usual) -> Samples | None:
+        """The logarithm of the machine's speed beside every sample; None if no limit tells."""
+        rates, key = point.limits.rates, (id(point.limits), id(usual))
+        if key not in self._speeds:
+            apart = [rates[what] - middle for what, middle in usual.items() if what in rates]
+            self._speeds[key] = np.median(apart, axis=0) if apart else None
+        return self._speeds[key]
 
 
-def _level(point: Point, usual: dict[LimitKey, float], machines: Machines) -> float | None:
-    """The logarithm of the record's figure; None if no limit divides the machine out.
-
-    `machines` keeps the speed of the machine for cases that have the same rounds, and the same usual limits.
-    """
+def _level(point: Point, usual: Usual, machines: _Machines) -> float | None:
+    """The logarithm of the record's figure; None if no limit divides the machine out."""
     if not usual:
-        return float(np.median(point.logs))
-    rates, key = point.limits.rates, (id(point.limits), tuple(usual.values()))
-    if key not in machines:
-        apart = [rates[what] - middle for what, middle in usual.items() if what in rates]
-        machines[key] = np.median(apart, axis=0) if apart else None
-    machine = machines[key]
-    return None if machine is None else float(np.median(point.logs - machine))
+        return median(point.logs.tolist())  # of few numbers a tenth of what NumPy takes
+    speed = machines.speed(point, usual)
+    return None if speed is None else median((point.logs - speed).tolist())
 
 
 def _figure(point: Point, level: float | None, first: float) -> Figure:
@@ -189,7 +202,7 @@ def _figure(point: Point, level: float | None, first: float) -> Figure:
         accelmnist=environment.accelmnist,
         torch=environment.torch,
         driver=environment.driver,
-        images_per_s=None if point.wrong else math.exp(float(np.median(point.logs))),
+        images_per_s=None if point.wrong else math.exp(median(point.logs.tolist())),
         level=None if level is None else math.exp(level - first),
         wrong=point.wrong,
     )
@@ -203,7 +216,7 @@ def _judged(line: Line, rules: Rules, *, series: int) -> Line:
     slower = None
     if changes:
         ends = [0, *(one.place for one in changes), len(levels)]
-        parts = [float(np.median(levels[first:end])) for first, end in pairwise(ends)]
+        parts = [median(levels[first:end]) for first, end in pairwise(ends)]
         slower = parts[-1] / max(parts[:-1]) if parts[-1] < max(parts[:-1]) else None
     beyond = rules.fail_on is not None and slower is not None and slower * (1 + rules.fail_on) <= 1
     return replace(line, changes=changes, slower=slower, fails=beyond or wrong_now)
