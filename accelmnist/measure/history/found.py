@@ -234,6 +234,13 @@ def _content(file: Path) -> bytes:
 def _decoded(content: bytes, *, is_meant: bool) -> _Bench | None:
     """The record; None for one of another command. RecordError for what is none."""
     try:
+        bench = msgspec.json.decode(content, type=_Bench)
+        if bench.kind == "bench" and bench.schema_version <= SCHEMA_VERSION:
+            return bench
+        damage = ""
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        damage = str(error)
+    try:  # why it is none
         header = msgspec.json.decode(content, type=_Header)
     except msgspec.ValidationError as error:
         raise RecordError(_FOREIGN) from error
@@ -245,10 +252,7 @@ def _decoded(content: bytes, *, is_meant: bool) -> _Bench | None:
         raise RecordError(f"is a record of kind {header.kind!r}" if header.kind in RECORDS else _FOREIGN)
     if header.schema_version > SCHEMA_VERSION:
         raise RecordError(f"has schema version {header.schema_version}, newer than the {SCHEMA_VERSION} known here")
-    try:
-        return msgspec.json.decode(content, type=_Bench)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise RecordError(f"is damaged: {error}") from error
+    raise RecordError(f"is damaged: {damage}")
 
 
 def _digest(content: bytes) -> bytes:

@@ -12,7 +12,7 @@ the middle a figure counts as if it lay there, which depends on no order. What g
 levels, so that a dip which isn't at either end of the series may stay unseen until a part of it is searched.
 
 Of several series, a step is one only if its p-value holds with all of them counted (Bonferroni's correction).
-Steps below a threshold of 2 % are none, as in a comparison; `bench.studies.history` has the rates.
+Steps below a threshold of 2 % are none, as in a comparison; `results/history.md` has the rates.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FEWEST = 2 * SHORTEST
 FAR = 10.0  # standard deviations
 _SEED = 0
 _FIRST, _AT_A_TIME = 200, 1_000_000  # random orders that mostly say enough; numbers held at once
-_TIMES = 10  # as many orders as one hit in them would mean significance
+_LEAST, _TIMES = 2000, 10  # random orders: with fewer, these few would decide; and how often the significance
 _OF_NORMAL = 1.4826  # standard deviation over the median deviation
 
 
@@ -100,7 +100,7 @@ def _strengths(orders: Samples) -> Samples:
 def _p_value(values: Samples, strength: float, significance: float) -> float:
     """The share of random orders with as strong a step; no more are drawn once it can't be below `significance`."""
     random, least = np.random.default_rng(_SEED), strength * (1 - 1e-12)
-    needed, drawn, hits = math.ceil(_TIMES / significance), 0, 0
+    needed, drawn, hits = max(_LEAST, math.ceil(_TIMES / significance)), 0, 0
     for rows in _batches(needed, values.size):
         orders = random.permuted(np.broadcast_to(values, (rows, values.size)), axis=1)
         hits += int((_strengths(orders).max(axis=1) >= least).sum())
