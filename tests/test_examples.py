@@ -214,8 +214,10 @@ def test_the_workflow_stops_a_slower_trainer_and_no_other(is_slower: bool, repos
         folder = tmp_path / seconds / "repository"
         git(tmp_path, "clone", "--quiet", str(repository), str(folder))
         codes, page = workflow_in(folder, BASE=base, SHARE="60%", TIME_LIMIT=seconds)
-        if "too few samples" not in page:
+        if not (is_too_busy := "too few samples" in page or "cut for time" in page):
             break
+    if is_too_busy:
+        pytest.skip("this machine is too busy to measure both in four minutes")
     assert codes == {"Measure both": 0, "Charts": 0, "Gate": int(is_slower)}, page
     assert ("**FAIL**: 1 case slower by more than 60 %" in page) == is_slower
     assert {"new", "base"} <= {cell.strip() for cell in page.split("|")}
