@@ -116,6 +116,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+def test_a_rank_that_holds_the_store_is_named_though_its_connections_close_before_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alive = iter((True, True))
+    monkeypatch.setattr(ranks_module, "_is_alive", lambda _: next(alive, False))
+    watcher = object.__new__(ranks_module._Watcher)
+    watcher._ranks = SimpleNamespace(rank=1, size=2, host="here", name="rank 1 of 2")
+    watcher._launcher, watcher._processes = None, {0: ("here", ranks_module._machine(), 4)}
+    assert watcher._why_no_store() == "rank 0 of 2 (here) has ended: its process 4 is gone"
+    assert watcher._is_lowest_here()
+
+
 FAILING = {
     # how, fault, the code of each process but one that was killed, who tells it, what is told
     "killed in training": ("short", "1 accelmnist.training.execute Training._save_checkpoint 2 kill", "1 .*has ended"),

@@ -516,7 +516,11 @@ class _Watcher:
         """The likely reason for a store that is not there any more: who held it, rank 0 or the launcher, is gone."""
         if self._launcher not in (None, os.getppid()):
             return f"the launcher on {self._ranks.host} has ended: its process {self._launcher} is gone"
-        gone = [line for rank in self._processes if (line := self._why_gone(rank))]
+        until = time.monotonic() + 3 * _BEAT_S  # a process that ends closes its connections before it is gone
+        while not (gone := [line for rank in self._processes if (line := self._why_gone(rank))]):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.05)
         held = f"{self._who(0)}, or who started it, has ended, or {self._ranks.name} is cut off"
         return gone[0] if gone else f"the rendezvous is gone: {held}"
 
