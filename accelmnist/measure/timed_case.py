@@ -237,19 +237,18 @@ class TimedCase(ABC):
         It takes `steps` if they are given, unless they take far more or less time than a region should.
         """
         self._cut(steps or self._steps_per_region())
+        shortest_s, longest_s = self.least_s / (2 if steps is None else _FAR), _FAR * _AIM * self.least_s
         last: list[float] = []
         for _ in range(_MOST_WARM_UPS):
             last = [*last[-2:], sum(self.time(self.slice_steps) for _ in range(self.slices))]
-            if steps is not None and last[-1] > _FAR * _AIM * self.least_s:
-                return self.warm_up()
-            if last[-1] < self.least_s / (2 if steps is None else _FAR):  # what was timed for their number was a stall
+            is_long = steps is not None and last[-1] > longest_s and self.steps > 1
+            if is_long or last[-1] < shortest_s:  # what was timed for their number was a stall, or other work
                 self._cut(math.ceil(self.steps * _AIM * self.least_s / last[-1]))
                 last = []
             elif len(last) == 3 and max(last) - min(last) <= _STEADY * min(last):
                 break
         last = last or [self.slices * self.time(self.slice_steps)]
         self.region_s = sorted(last)[len(last) // 2]
-        return None
 
     def _cut(self, steps: int) -> None:
         """Cut a region of so many steps into slices."""

@@ -16,7 +16,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from accelmnist.core.files import write_atomically
 from accelmnist.device import processor
 from accelmnist.measure.beside.verdict import pairs_of, regressions
 from accelmnist.measure.conclusion import over_side
-from accelmnist.measure.record import BenchRecord
+from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.recount import load_bench
 from accelmnist.measure.statistics.comparison import compare
+from accelmnist.measure.statistics.summary import summarize
 from accelmnist.show.units import percent
 from bench.studies.faults.fault import fault
 from bench.studies.faults.planting import ROOT, planted
@@ -106,11 +108,8 @@ def _by_process(record: BenchRecord) -> list[float]:
     return ratios
 
 
-def _of(result: Any, rounds: dict[int, Any]) -> Any:
-    from dataclasses import replace
-
-    from accelmnist.measure.statistics.summary import summarize
-
+def _of(result: CaseResult, rounds: Container[int]) -> CaseResult:
+    assert result.images_per_s is not None
     kept = [(n, s) for n, s in zip(result.rounds, result.images_per_s.samples, strict=True) if n in rounds]
     numbers, samples = zip(*kept, strict=True)
     return replace(result, rounds=numbers, images_per_s=summarize(samples))

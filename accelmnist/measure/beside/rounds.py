@@ -157,14 +157,13 @@ class _Beside:
         session.observer.case_done(writer.record, case)
 
     def _steps(self, case: Case) -> int | None:
-        """The steps of a region, as in earlier parts and of others that do the same work; None if nobody knows yet.
+        """The steps of a region of the first that does the same work; None if nobody knows yet.
 
         After another program a first step is slower, so that the more steps a region has, the quicker they seem.
         """
-        results = self.session.writer.results
-        same = [result for other, result in results.items() if _work(other) == _work(case)]
-        known = [results[case], *same]
-        return next((result.steps_per_region for result in known if result.steps_per_region), None)
+        results = self.session.writer.results.items()
+        same = (result.steps_per_region for other, result in results if _work(other) == _work(case))
+        return next(filter(None, same), None)
 
     def _timed(self, case: Case, device: Device) -> RemoteTraining | RemoteInference:
         builder, config = self.session.builder, run_config(case, self.session.config)

@@ -98,13 +98,8 @@ def _comparable(record: SoakRecord, kind: RoundKind) -> list[list[float | None]]
 def checks_of(record: SoakRecord) -> Iterator[Check]:
     """All checks, device by device."""
     for place, device in enumerate(record.devices):
-        yield from (
-            replace(check, name=f"{device.name}: {check.name}", group=device.name) for check in _of_device(device)
-        )
-        yield from (
-            replace(check, name=f"{device.name}: {check.name}", group=device.name)
-            for check in _same_as_others(record, place)
-        )
+        for check in (*_of_device(device), *_same_as_others(record, place)):
+            yield replace(check, name=f"{device.name}: {check.name}", group=device.name)
 
 
 def _of_device(device: SoakDevice) -> Iterator[Check]:
