@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from accelmnist.cli.options import PATH, Command, document_option, option, parse_share, under
-from accelmnist.cli.shell import CHECK_FAILED
+from accelmnist.cli.shell import CHECK_FAILED, print_answer
 from accelmnist.core.errors import ConfigError, RecordError
-from accelmnist.core.files import encode, read_json, record_file
+from accelmnist.core.files import read_json, record_file
 
 if TYPE_CHECKING:
     from accelmnist.measure.compare.case_comparison import Rules
@@ -78,7 +78,9 @@ def compare(
         raise ConfigError("--json contradicts --markdown", remedy="Give one of them")
     rules = Rules(threshold=threshold, fail_on=fail_on, raw=raw)
     comparison = _report(base, new, rules)
-    _print(comparison, as_json=as_json, as_markdown=as_markdown)
+    from accelmnist.show.compare import comparison_note, comparison_page
+
+    print_answer(comparison, comparison_page, comparison_note, as_json=as_json, as_markdown=as_markdown)
     return 0 if comparison.passed else CHECK_FAILED
 
 
@@ -132,18 +134,3 @@ def _compared(path: Path) -> ComparedRecord:
     if not isinstance(document, dict) or "schema_version" not in document:
         raise RecordError(f"{file} is neither a benchmark's record nor pytest-benchmark's", remedy=_REMEDY)
     return compared_bench(load_bench(file), str(path))
-
-
-def _print(comparison: ComparisonReport, *, as_json: bool, as_markdown: bool) -> None:
-    if as_json:
-        click.echo(encode(comparison).decode(), nl=False)
-    elif as_markdown:
-        from accelmnist.show.compare import comparison_note
-        from accelmnist.show.render.markdown import render_markdown
-
-        click.echo(render_markdown(comparison_note(comparison)), nl=False)
-    else:
-        from accelmnist.show.compare import comparison_page
-        from accelmnist.show.render.console import make_terminal, print_document
-
-        print_document(comparison_page(comparison), make_terminal(stderr=False))

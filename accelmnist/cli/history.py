@@ -18,9 +18,9 @@ from accelmnist.cli.options import (
     path_option,
     under,
 )
-from accelmnist.cli.shell import CHECK_FAILED
+from accelmnist.cli.shell import CHECK_FAILED, print_answer
 from accelmnist.core.errors import ConfigError
-from accelmnist.core.files import RESULTS, encode, make_folder, write_atomically
+from accelmnist.core.files import RESULTS, make_folder, write_atomically
 
 if TYPE_CHECKING:
     from accelmnist.measure.history.lines import History
@@ -75,6 +75,7 @@ def history(context: click.Context, /, **_: Any) -> int:
     from accelmnist.measure.compare.case_comparison import Rules
     from accelmnist.measure.history.found import find_records
     from accelmnist.measure.history.lines import history_of
+    from accelmnist.show.history import history_note, history_page
 
     line = CommandLine.of(context)
     line.refuse_pairs(("as_json", "as_markdown"), ("out", "no_save"))
@@ -84,26 +85,11 @@ def history(context: click.Context, /, **_: Any) -> int:
     rules = Rules(threshold=line["threshold"], fail_on=line["fail_on"], raw=line["raw"])
     folders: tuple[Path, ...] = line["paths"] or (RESULTS,)
     told = history_of(*find_records(folders), rules, words=line["words"].split())
-    _print(told, as_json=line["as_json"], as_markdown=line["as_markdown"])
+    print_answer(told, history_page, history_note, as_json=line["as_json"], as_markdown=line["as_markdown"])
     if not line["no_save"]:
         first = folders[0] if folders[0].is_dir() else folders[0].parent
         _draw(told, out or first / _NAME, quiet=line["as_json"] or line["as_markdown"])
     return 0 if told.passed else CHECK_FAILED
-
-
-def _print(told: History, *, as_json: bool, as_markdown: bool) -> None:
-    if as_json:
-        click.echo(encode(told).decode(), nl=False)
-    elif as_markdown:
-        from accelmnist.show.history import history_note
-        from accelmnist.show.render.markdown import render_markdown
-
-        click.echo(render_markdown(history_note(told)), nl=False)
-    else:
-        from accelmnist.show.history import history_page
-        from accelmnist.show.render.console import make_terminal, print_document
-
-        print_document(history_page(told), make_terminal(stderr=False))
 
 
 def _draw(told: History, file: Path, *, quiet: bool) -> None:

@@ -22,6 +22,7 @@ from accelmnist.core.files import (
     NOUNS,
     RECORDS,
     RESULTS,
+    encode,
     is_whole,
     new_folder,
     other_kind_in,
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
     from accelmnist.engines.model import MLP
     from accelmnist.measure.record import BenchRecord
     from accelmnist.measure.soak.record import SoakRecord
+    from accelmnist.show.document import Document
     from accelmnist.show.render.console import Terminal
     from accelmnist.sweep.record import SweepRecord
     from accelmnist.training.reference.scores import Oracle
 
 CHECK_FAILED = 1
 
+Answer = TypeVar("Answer")
 Resumed = TypeVar("Resumed", "BenchRecord", "SoakRecord", "SweepRecord")
 
 
@@ -251,3 +254,24 @@ def seconds_since_start() -> float:
     import psutil
 
     return max(time.time() - float(psutil.Process().create_time()), 0.0)
+
+
+def print_answer(
+    answer: Answer,
+    page: Callable[[Answer], Document],
+    note: Callable[[Answer], Document],
+    *,
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
+    """Print what a command found out: as JSON, as the Markdown of its `note`, or as its `page` on the console."""
+    if as_json:
+        click.echo(encode(answer).decode(), nl=False)
+    elif as_markdown:
+        from accelmnist.show.render.markdown import render_markdown
+
+        click.echo(render_markdown(note(answer)), nl=False)
+    else:
+        from accelmnist.show.render.console import make_terminal, print_document
+
+        print_document(page(answer), make_terminal(stderr=False))

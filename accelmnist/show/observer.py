@@ -15,6 +15,7 @@ from accelmnist.show.render.console import print_document
 from accelmnist.show.run_tables import plan_page
 from accelmnist.show.theme import LABEL
 from accelmnist.show.units import fraction, percent, rate, seconds
+from accelmnist.training.run import Observer
 
 
 class _EpochsBar:
@@ -113,7 +114,7 @@ class TrialsProgress(_EpochsBar):
         return f"{self._done} of {self._trials}"
 
 
-class SilentObserver:
+class SilentObserver(Observer):
     """Says nothing."""
 
     def __enter__(self) -> Self:
@@ -121,21 +122,6 @@ class SilentObserver:
 
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
-
-    def planned(self, record: RunRecord) -> None:
-        """Say nothing."""
-
-    def stage(self, what: str) -> None:
-        """Say nothing."""
-
-    def training_begins(self) -> None:
-        """Say nothing."""
-
-    def epoch_done(self, figures: EpochFigures) -> None:
-        """Say nothing."""
-
-    def trial_done(self, figures: TrialFigures) -> None:
-        """Say nothing."""
 
 
 class ConsoleObserver(SilentObserver):

@@ -49,7 +49,7 @@ from accelmnist.sweep.schedule import (
 from accelmnist.sweep.trials import Dealer, Trial, TrialResult, train_trials
 from accelmnist.training.execute import execute
 from accelmnist.training.reference.scores import Oracle, score_here
-from accelmnist.training.run import RunRequest, Setup, choose_setup, record_early_exit
+from accelmnist.training.run import Observer, RunRequest, Setup, choose_setup, record_early_exit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,17 +270,11 @@ def _winner(best: CandidateResult, run: RunRecord, folder: Path | None) -> Winne
     )
 
 
-class _WinnerObserver:
+class _WinnerObserver(Observer):
     """Tells the sweep's observer what stage the winner's run is at."""
 
     def __init__(self, observer: SweepObserver) -> None:
         self._observer = observer
-
-    def planned(self, record: RunRecord) -> None:
-        """The sweep has planned already."""
-
-    def training_begins(self) -> None:
-        """Its stage is told."""
 
     def stage(self, what: str) -> None:
         self._observer.stage(f"the winner: {what}")

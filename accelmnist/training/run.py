@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from accelmnist.core.config import AUDIT_WINDOWS, RECIPES, SHARDS, ExecutionConfig, RunConfig, changes
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError, OutputError, StoppedError
 from accelmnist.core.files import make_folder
-from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, save_record
+from accelmnist.core.records import Choice, EpochFigures, RunRecord, Status, TrialFigures, save_record
 from accelmnist.data.split import RunImages, load_images
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.device import (
@@ -113,8 +113,8 @@ def _recipe_choice(config: RunConfig) -> tuple[Choice, ...]:
     return (Choice(what="recipe", value=recipe.name, reason=reason),)
 
 
-class Observer(Protocol):
-    """Who is told what happens in a run."""
+class Observer:
+    """Who is told what happens in a run; as it is, nobody."""
 
     def planned(self, record: RunRecord) -> None:
         """All choices are made; training is about to begin, or was quick and is over."""
@@ -126,7 +126,10 @@ class Observer(Protocol):
         """The first epoch is about to begin."""
 
     def epoch_done(self, figures: EpochFigures) -> None:
-        """An epoch is over."""
+        """An epoch is over; of many seeds, every one's."""
+
+    def trial_done(self, figures: TrialFigures) -> None:
+        """Of many seeds one's training is over, and it has met the test set."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import msgspec
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DeviceError
-from accelmnist.core.records import EpochFigures, RunRecord, Verdict
+from accelmnist.core.records import Verdict
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import load_images
 from accelmnist.device import keep_freed_memory
@@ -27,7 +27,7 @@ from accelmnist.measure.soak.record import Fault
 from accelmnist.measure.soak.replays import Replays
 from accelmnist.training.execute import execute
 from accelmnist.training.loop import prepare
-from accelmnist.training.run import RunRequest, choose_setup
+from accelmnist.training.run import Observer, RunRequest, choose_setup
 
 
 class Prepared(Answer, frozen=True):
@@ -122,17 +122,5 @@ class SoakWorker(Server):
         }
 
 
-class _Nobody:
-    """Who is told of the proof's training: nobody."""
-
-    def planned(self, record: RunRecord) -> None:
-        """Say nothing."""
-
-    def stage(self, what: str) -> None:
-        """Say nothing."""
-
-    def training_begins(self) -> None:
-        """Say nothing."""
-
-    def epoch_done(self, figures: EpochFigures) -> None:
-        """Say nothing."""
+class _Nobody(Observer):
+    """Who is told of the proof's training."""

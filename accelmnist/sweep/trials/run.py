@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Protocol, cast
 
 import numpy as np
 
@@ -49,17 +48,10 @@ _TICK_S = 2 * time.get_clock_info("monotonic").resolution
 _MANY_IMAGES = 1000  # of a test set on which a full score is a fault
 
 
-class TrialsObserver(Observer, Protocol):
-    """Who is told what happens in a run of many seeds; `epoch_done` is told every seed's epochs."""
-
-    def trial_done(self, figures: TrialFigures) -> None:
-        """A seed's training is over, and it has met the test set."""
-
-
 def execute_trials(
     request: RunRequest,
     setup: Setup,
-    observe: Callable[[], TrialsObserver],
+    observe: Callable[[], Observer],
     *,
     count: int,
     ranks: Ranks | None = None,
@@ -101,7 +93,6 @@ class _Trainings:
         self.run, self.trials = run, trials
         # Of each rank, settled here: it depends on the memory that is free.
         self.at_once = at_once(trials, run.setup.device, is_shared=ranks is not None)
-        self.observer = cast("TrialsObserver", run.observer)  # as `execute_trials` was given it
         self.test = upload(run.images.test, run.setup.device)
         self.images_seen = 0.0
         self.faults: list[str] = []  # of the seeds' trainings and evaluations
@@ -191,7 +182,7 @@ class _Trainings:
         ranks = self.dealer.figures() if self.dealer else ()
         self.run.change(trials=_summary(self._summary, figures, took_s, self.images_seen), ranks=ranks)
         self.run.save()
-        self.observer.trial_done(figures)
+        self.run.observer.trial_done(figures)
 
     @property
     def _summary(self) -> TrialsSummary:
