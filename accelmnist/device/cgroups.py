@@ -37,7 +37,7 @@ def quota_held_s() -> float | None:
     counted = []
     for group in _groups("cpu"):
         for name, unit_s in (("throttled_usec", 1e-6), ("throttled_time", 1e-9)):  # of version 2, of version 1
-            held = re.search(rf"^{name} (\d+)$", _text(group / "cpu.stat"), re.MULTILINE)
+            held = re.search(rf"^{name} (\d+)$", text_of(group / "cpu.stat"), re.MULTILINE)
             counted += [int(held[1]) * unit_s] if held else []
     return max(counted, default=None)
 
@@ -63,13 +63,13 @@ def _memory_limits() -> Iterator[tuple[int, int]]:
         limit = _numbers(group / "memory.max") or _numbers(group / "memory.limit_in_bytes")
         used = _numbers(group / "memory.current") or _numbers(group / "memory.usage_in_bytes")
         if limit and used:
-            cached = re.findall(r"^(?:total_)?inactive_file (\d+)$", _text(group / "memory.stat"), re.MULTILINE)
+            cached = re.findall(r"^(?:total_)?inactive_file (\d+)$", text_of(group / "memory.stat"), re.MULTILINE)
             yield limit[0], max(limit[0] - used[0] + max(map(int, cached), default=0), 0)
 
 
 def _groups(controller: str) -> Iterator[Path]:
     """The folders of the groups that this process is in; which version a group is of, shows by its files."""
-    for line in _text(_OWN).splitlines():
+    for line in text_of(_OWN).splitlines():
         _, controllers, own = (*line.split(":", 2), "", "")[:3]
         base = _ROOT / controller if controllers else _ROOT
         if not controllers or controller in controllers.split(","):
@@ -80,11 +80,12 @@ def _groups(controller: str) -> Iterator[Path]:
 def _numbers(file: Path) -> list[int]:
     """The numbers in a file; empty if it is not there, or says "max"."""
     with contextlib.suppress(ValueError):
-        return [int(word) for word in _text(file).split()]
+        return [int(word) for word in text_of(file).split()]
     return []
 
 
-def _text(file: Path) -> str:
-    with contextlib.suppress(OSError):
+def text_of(file: Path) -> str:
+    """What a file of the kernel says; empty if it isn't there or may not be read, as `energy_uj` by most users."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         return file.read_text()
     return ""

@@ -47,7 +47,7 @@ from accelmnist.device import (
     reset_peak_memory,
     used_memory_bytes,
 )
-from accelmnist.device.cgroups import quota_held_s
+from accelmnist.device.cgroups import quota_held_s, text_of
 from accelmnist.device.clocks import clock_share, heat_events
 from accelmnist.device.nvml import HELD_DOWN, IDLE, SM_CLOCK, NvmlDevice, names_of
 from accelmnist.measure.statistics.symptoms import RoundLoad
@@ -289,7 +289,7 @@ def _counters(device: Device, powercap: Path) -> list[_Counter]:
     if device.kind != "cpu":
         return []
     # A package's parts (cores, memory) are in it, and the platform's counter would count it twice.
-    packages = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if _text(zone / "name").startswith("package")]
+    packages = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if text_of(zone / "name").startswith("package")]
     return [
         _Counter(partial(_number, zone / "energy_uj"), _MICROJOULE, wraps_at=_number(zone / "max_energy_range_uj"))
         for zone in packages
@@ -297,16 +297,8 @@ def _counters(device: Device, powercap: Path) -> list[_Counter]:
 
 
 def _number(file: Path) -> int | None:
-    text = _text(file).strip()
+    text = text_of(file).strip()
     return int(text) if text.isdecimal() else None
-
-
-def _text(file: Path) -> str:
-    """What a file of the kernel says; empty if it isn't there or may not be read, as `energy_uj` by most users."""
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 class PeakMemory:

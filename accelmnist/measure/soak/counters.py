@@ -26,6 +26,7 @@ import psutil
 
 from accelmnist.core.errors import headline
 from accelmnist.device import Device, resolve
+from accelmnist.device.cgroups import text_of
 from accelmnist.device.nvml import QUESTIONS, NvmlDevice, load_nvml, names_of
 from accelmnist.measure.soak.plan import Target
 from accelmnist.measure.soak.record import Counter
@@ -125,14 +126,14 @@ def _temperature() -> Reading:
 
 
 def _steal(core: int | None) -> Reading:
-    row = re.search(rf"^cpu{'' if core is None else core} .*$", _text(PROC / "stat"), re.MULTILINE)
+    row = re.search(rf"^cpu{'' if core is None else core} .*$", text_of(PROC / "stat"), re.MULTILINE)
     fields = row[0].split() if row else []
     return (int(fields[_STEAL]) / _TICKS_A_SECOND, "") if len(fields) > _STEAL else (None, "only Linux tells it")
 
 
 def _machine_checks(core: int | None) -> Reading:
     """From the row "MCE: 0 0 Machine check exceptions", which has a column for each processor that is named above."""
-    text = _text(PROC / "interrupts")
+    text = text_of(PROC / "interrupts")
     row = re.search(r"^\s*MCE:((?:\s+\d+)+)", text, re.MULTILINE)
     if row is None:
         return (
@@ -165,16 +166,8 @@ def _files(core: int | None, name: str) -> Iterator[Path]:
 
 
 def _number(file: Path) -> float | None:
-    text = _text(file).strip()
+    text = text_of(file).strip()
     return float(text) if text.isdecimal() else None
-
-
-def _text(file: Path) -> str:
-    """What a file of the kernel says; empty if it isn't there, or may not be read."""
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 # --- a card
