@@ -73,6 +73,25 @@ def test_two_steps_are_two_and_a_stray_figure_is_none() -> None:
     assert find_changes(flat.tolist()) == ()
 
 
+def test_a_dip_is_found_where_it_begins_and_where_it_ends() -> None:
+    """Of a hundred series by noise of 1 % nine in ten and more; both intervals hold the 5 % as often as they say."""
+    random, dip = np.random.default_rng(3), np.where((np.arange(20) >= 8) & (np.arange(20) < 13), 0.95, 1.0)
+    found = [find_changes((random.lognormal(0, 0.01, 20) * dip).tolist()) for _ in range(100)]
+    pairs = [changes for changes in found if [change.place for change in changes] == [8, 13]]
+    assert len(pairs) >= 90
+    for turn, ratio in enumerate((0.95, 1 / 0.95)):
+        over = [changes[turn].comparison for changes in pairs]
+        assert sum(one.low < ratio < one.high for one in over) >= stats.binom.ppf(1e-3, len(pairs), 0.9)
+        assert all(one.high < 1 if ratio < 1 else one.low > 1 for one in over)
+
+
+def test_a_dip_of_a_long_series_is_found_to_the_figure() -> None:
+    values = np.random.default_rng(4).lognormal(0, 0.005, 1000)
+    values[401:467] *= 0.95
+    values[700:] *= 1.03
+    assert [change.place for change in find_changes(values.tolist(), series=15)] == [401, 467, 700]
+
+
 def test_false_changes_are_as_rare_as_said() -> None:
     """At 5 %, with no threshold to help: of 400 series without a change, no more than chance allows at one in 10^4."""
     random = np.random.default_rng(2)

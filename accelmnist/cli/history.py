@@ -66,8 +66,8 @@ def history(context: click.Context, /, **_: Any) -> int:
     DIR are folders in which records of `accelmnist bench` lie, at any depth, or such records; results/ if none is
     given. Each case is a line over the records that have it, by their date; other hardware is another line. Speeds are
     divided by the machine's own limits, measured in the same rounds, so that a machine that is slower today makes no
-    step. A change is marked where the speed went to another level for good, with its interval and the versions before
-    and after.
+    step. A change is marked where the speed went to another level, for good or for a while, with its interval and the
+    versions before and after.
 
     The exit code is 1 if a case is wrong in its newest record that was right before, and with --fail-on if one is
     slower by that much than it was. What can't be read is named and left out.
