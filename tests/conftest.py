@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+# A shell's background job ignores Ctrl-C, and so would every process that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch is imported, here and in the processes that tests start: the tests' networks are so small that a second
 # thread costs more than it brings, and on a busy machine the threads' waiting for each other costs a hundredfold.

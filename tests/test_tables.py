@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from accelmnist.core.config import RECIPES, RunConfig
-from accelmnist.core.files import encode
 from accelmnist.core.records import load_record
+from accelmnist.core.recount import require_same
 from accelmnist.measure.compare.compared_record import compared_bench
 from accelmnist.measure.recount import load_bench
 from accelmnist.show.bench.page import bench_note
@@ -107,7 +107,9 @@ def scaled() -> str:
     record = load_bench(RESULTS / "scaling")
     growths, speedups = scaling.growths_of(record), scaling.speedups_of(record)
     conclusions = scaling.Conclusions(growths=tuple(growths), speedups=tuple(speedups))
-    assert encode(conclusions) == (RESULTS / "scaling" / "growth.json").read_bytes()
+    written = msgspec.json.decode((RESULTS / "scaling" / "growth.json").read_bytes(), type=scaling.Conclusions)
+    said, follows = map(msgspec.to_builtins, (written, conclusions))
+    require_same("growth.json", said, follows, of="by its samples")
     return scaling.document(record, growths, speedups, command=scaling.COMMAND)
 
 
