@@ -62,14 +62,17 @@ def step_s(row: ScalingRow) -> float:
     return computes_s(int(rows)) + (sums if row.form in ("strong", "weak") else 0.0)
 
 
-def planted(*, slower: float = 1.0, strong: float = 1.0, noise: float = 0.01) -> BenchRecord:
-    """A record by that law; rank 1 computes `slower` alone, and strong steps take `strong` times as long."""
+def planted(
+    *, slower: float = 1.0, noise: float = 0.01, lost_s: float = 0.0, also_lost_s: dict[int, float] | None = None
+) -> BenchRecord:
+    """A record by that law; rank 1 computes `slower` alone, and strong steps lose `lost_s`, at some sizes more."""
     rng = np.random.default_rng(0)
     rounds = tuple(range(1, ROUNDS + 1))
     rows = []
     for row in rows_of(CASES, (1, 2)):
         seconds = np.exp(rng.normal(0, noise, (ROUNDS, 1))) * np.exp(rng.normal(0, noise / 4, (ROUNDS, row.ranks)))
-        seconds *= STEPS * step_s(row) * (strong if row.form == "strong" else 1.0)
+        lost = (lost_s + (also_lost_s or {}).get(row.batch_size, 0.0)) if row.form == "strong" else 0.0
+        seconds *= STEPS * (step_s(row) + lost)
         if row.form in ("independent", "compute"):
             seconds[:, 1] *= slower
         taken = tuple(map(tuple, seconds.tolist()))
@@ -138,13 +141,35 @@ def test_latency_bandwidth_step_and_crossover_are_those_that_were_planted() -> N
     assert "2 ranks pay from batch 1,024 on" in pays.sentence
 
 
-def test_no_measured_step_takes_part_in_its_prediction() -> None:
-    right, longer = planted(noise=0.003), planted(noise=0.003, strong=1.3)
-    for one, other in zip(strong_rows(right), strong_rows(longer), strict=True):
-        assert one.prediction is not None
-        assert other.prediction is not None
-        assert one.prediction.step_s == other.prediction.step_s
-        assert (one.prediction.holds, other.prediction.holds) == (True, False)
+def test_what_is_lost_between_computing_and_summing_is_that_of_the_other_batch_sizes() -> None:
+    lost_s = 1e-3
+    for row in strong_rows(planted(noise=0.003, lost_s=lost_s)):
+        assert row.prediction is not None
+        assert row.prediction.holds
+        assert row.prediction.lost_s == pytest.approx(lost_s, rel=0.1)
+        assert row.prediction.step_s == pytest.approx(step_s(row) + lost_s, rel=0.02)
+
+
+@pytest.mark.parametrize("size", RANK_BATCH_SIZES)
+def test_no_measured_step_takes_part_in_its_prediction(size: int) -> None:
+    right, longer = planted(noise=0.003), planted(noise=0.003, also_lost_s={size: 2e-3})
+    one, other = (next(row for row in strong_rows(made) if row.batch_size == size) for made in (right, longer))
+    assert one.prediction is not None
+    assert other.prediction is not None
+    assert one.prediction.step_s == other.prediction.step_s
+    assert (one.prediction.holds, other.prediction.holds) == (True, False)
+
+
+def test_a_single_batch_size_is_predicted_as_if_nothing_were_lost() -> None:
+    record = planted(lost_s=1e-3)
+    scaling = found(record)
+    (row,) = (one for one in strong_rows(record) if one.batch_size == 64)
+    alone = conclude_scaling(replace(scaling, rows=tuple(one for one in scaling.rows if one.batch_size == 64)))
+    (predicted,) = (one.prediction for one in alone.rows if one.form == "strong")
+    assert predicted is not None
+    assert row.prediction is not None
+    assert predicted.lost_s == 0
+    assert predicted.step_s == row.prediction.compute_s + row.prediction.sum_s
 
 
 def test_speed_ups_are_over_one_rank_alone_and_below_one_where_sums_cost_more_than_they_save() -> None:

@@ -5,8 +5,11 @@ Each fault is a small wrong line in what measures, planted once the case is read
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -334,6 +337,40 @@ def test_a_clock_that_does_not_wait_for_the_device_is_found(
     anchor = Anchor(deviation=lambda: 0.0, limit=0.0, reason="")
     monkeypatch.undo()
     assert [check.name for check in audit(regions, anchor, told) if not check.passed] == found
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the kernel doesn't tell how long threads ran")
+def test_threads_that_work_until_the_ranks_have_met_are_not_counted() -> None:
+    def work(seconds: float) -> None:
+        ends = time.thread_time() + seconds
+        while time.thread_time() < ends:
+            pass
+
+    def meet() -> None:
+        helper.submit(work, 0.05).result()
+
+    def clock(others: float) -> float:
+        started = time.perf_counter()
+        waits = helper.submit(work, others)
+        work(0.02)
+        waits.result()
+        return time.perf_counter() - started
+
+    with ThreadPoolExecutor(1) as helper:
+        meet()
+        seen = [
+            observe(
+                lambda others=others: clock(others),
+                given=lambda: 0,
+                read=lambda: None,
+                threads=lambda: 1,
+                deviation=lambda: 0.0,
+                counts_workers=True,
+                begin=meet,
+            ).workers
+            for others in (0.0, 0.05)
+        ]
+    assert seen == [1, 2]
 
 
 def test_more_threads_than_asked_for_and_a_clock_that_is_being_set() -> None:

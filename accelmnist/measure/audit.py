@@ -128,11 +128,11 @@ def observe(
 ) -> Region:
     """Let `clock` time a region, and return what was seen of it from outside.
 
-    `given` says how many images the engine was given so far, `read` reads a number of the result to the host. Counting
-    the threads that work takes some 20 µs a thread; after that, `begin` is called.
+    `given` says how many images the engine was given so far, `read` reads a number of the result to the host. `begin` is
+    called first: ranks meet in it, by threads that must not be counted as those that work in the region.
     """
-    team = _Team() if counts_workers else None
     begin()
+    team = _Team() if counts_workers else None
     images, before = given(), Readings.before()
     seconds = clock()
     after, images = Readings.after(), given() - images

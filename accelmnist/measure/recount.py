@@ -386,7 +386,8 @@ def _recount_row(row: ScalingRow, scaling: Scaling) -> None:
     predicted = row.prediction
     if predicted is not None:
         require(row.images_per_s is not None, f"{name} is predicted, but not measured")
-        require_figure(f"step_s of {name}", predicted.step_s, predicted.compute_s + predicted.sum_s, of="by its parts")
+        parts_s = predicted.compute_s + predicted.sum_s + predicted.lost_s
+        require_figure(f"step_s of {name}", predicted.step_s, parts_s, of="by its parts")
         holds = predicted.low_s <= predicted.step_s <= predicted.high_s
         require(predicted.holds == holds, f"the prediction of {name} holds by its figures: {holds}")
 

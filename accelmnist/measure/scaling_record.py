@@ -46,13 +46,15 @@ def _require_times(rounds: Sequence[int], times: Sequence[Sequence[float]], rank
 
 @dataclass(frozen=True, kw_only=True)
 class StepPrediction:
-    """Seconds of one strong step: what it computes, what its sum takes, and both together; `holds` if they are.
+    """Seconds of one strong step: what it computes, what its sum takes, what is lost between, and all together.
 
-    They are what was measured if `step_s` lies in the 95 % interval of the measured step, `low_s` to `high_s`.
+    It `holds` if `step_s` lies in the 95 % interval of the measured step, `low_s` to `high_s`. What is lost is the
+    median over the other batch sizes; with none, it is 0.
     """
 
     compute_s: float
     sum_s: float
+    lost_s: float = 0.0
     step_s: float
     low_s: float
     high_s: float

@@ -2,8 +2,11 @@
 
 A strong step is computed by all ranks, each its rows, and then summed: nobody has the sum before the slowest one is
 ready. So its seconds are predicted as those of computing, measured with the sum left out while the other ranks compute
-as well, the slowest rank's of every step, plus those of one sum. What a sum takes is a latency and a bandwidth, which
-are fitted to the probes of about as many bytes as the step sums. No measured step takes part in its own prediction.
+as well, the slowest rank's of every step, plus those of one sum, plus what is lost between both. What a sum takes is a
+latency and a bandwidth, which are fitted to the probes of about as many bytes as the step sums. A probe's sums follow
+each other at once; after a computation, processors that sleep have to be woken and caches hold something else. That
+costs about the same whatever was computed, so it is taken from the steps of the other batch sizes: the median of what
+they took beyond both. No measured step takes part in its own prediction.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ def conclude_scaling(scaling: Scaling, ranks: Sequence[RankFigures] = ()) -> Sca
     models = tuple(sum_model(one, sums) for one in sums if one.is_step and one.seconds is not None)
     rows = [_with_speed(row) for row in scaling.rows]
     rows = [replace(row, speedup=_speedup(row, rows), prediction=_prediction(row, rows, models)) for row in rows]
+    rows = [replace(row, prediction=_with_loss(row, rows)) for row in rows]
     return replace(
         scaling,
         rows=tuple(rows),
@@ -118,7 +122,7 @@ def _speedup(row: ScalingRow, rows: Sequence[ScalingRow]) -> Comparison | None:
 
 
 def _prediction(row: ScalingRow, rows: Sequence[ScalingRow], models: Sequence[SumModel]) -> StepPrediction | None:
-    """Of a strong row with samples, if computing and sums were measured beside it."""
+    """Of a strong row with samples, if computing and sums were measured beside it, as if nothing were lost between."""
     compute = _beside(row, rows, "compute")
     model = next((one for one in models if (one.ranks, one.bytes) == (row.ranks, row.sum_bytes)), None)
     if row.form != "strong" or row.images_per_s is None or compute is None or model is None:
@@ -129,11 +133,33 @@ def _prediction(row: ScalingRow, rows: Sequence[ScalingRow], models: Sequence[Su
     return StepPrediction(
         compute_s=compute_s,
         sum_s=model.sum_s,
+        lost_s=0.0,
         step_s=step_s,
         low_s=low_s,
         high_s=high_s,
         holds=low_s <= step_s <= high_s,
     )
+
+
+def _with_loss(row: ScalingRow, rows: Iterable[ScalingRow]) -> StepPrediction | None:
+    """The row's prediction with what the steps of its other batch sizes took beyond computing and summing."""
+    own = row.prediction
+    if own is None:
+        return None
+    family = (row.ranks, replace(row.case, batch_size=0))
+    lost = [
+        one.step_s - one.prediction.step_s
+        for one in rows
+        if one.prediction is not None
+        and one.step_s is not None
+        and one.batch_size != row.batch_size
+        and (one.ranks, replace(one.case, batch_size=0)) == family
+    ]
+    if not lost:
+        return own
+    lost_s = median(lost)
+    step_s = own.step_s + lost_s
+    return replace(own, lost_s=lost_s, step_s=step_s, holds=own.low_s <= step_s <= own.high_s)
 
 
 def slow_ranks(rows: Sequence[ScalingRow], ranks: Sequence[RankFigures]) -> tuple[SlowRank, ...]:

@@ -209,6 +209,7 @@ def _figures(form: Form) -> tuple[_Figure, ...]:
         _Figure("predicted", lambda row: _ms(row.prediction.step_s if row.prediction else None)),
         _Figure("computes", lambda row: _ms(row.prediction.compute_s if row.prediction else None)),
         _Figure("sums", lambda row: _ms(row.prediction.sum_s if row.prediction else None)),
+        _Figure("loses", lambda row: _ms(row.prediction.lost_s if row.prediction else None)),
         _Figure("so", lambda row: "" if row.prediction is None else "yes" if row.prediction.holds else "no", False),
         apart,
     )
