@@ -128,8 +128,8 @@ def observe(
 ) -> Region:
     """Let `clock` time a region, and return what was seen of it from outside.
 
-    `given` says how many images the engine was given so far, `read` reads a number of the result to the host. `begin` is
-    called first: ranks meet in it, by threads that must not be counted as those that work in the region.
+    `given` says how many images the engine was given so far, `read` reads a number of the result to the host. `begin`
+    is called first: ranks meet in it, by threads that must not be counted as those that work in the region.
     """
     begin()
     team = _Team() if counts_workers else None

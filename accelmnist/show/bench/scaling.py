@@ -43,8 +43,9 @@ _LEGEND = (
     "far the ranks' own seconds are apart."
 )
 _PREDICTED = (
-    "A step is predicted as 'computes', what the slowest rank computes while the others do, and 'sums', one all-reduce "
-    "by the probes; 'yes' says that the step was measured so, within its interval."
+    "A step is predicted as 'computes', what the slowest rank computes while the others do, 'sums', one all-reduce by "
+    "the probes, and 'loses', what the other batch sizes' steps take beyond both; 'yes' says that the step was "
+    "measured so, within its interval."
 )
 
 
