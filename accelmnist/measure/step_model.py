@@ -4,9 +4,9 @@ A strong step is computed by all ranks, each its rows, and then summed: nobody h
 ready. So its seconds are predicted as those of computing, measured with the sum left out while the other ranks compute
 as well, the slowest rank's of every step, plus those of one sum, plus what is lost between both. What a sum takes is a
 latency and a bandwidth, which are fitted to the probes of about as many bytes as the step sums. A probe's sums follow
-each other at once; after a computation, processors that sleep have to be woken and caches hold something else. That
-costs about the same whatever was computed, so it is taken from the steps of the other batch sizes: the median of what
-they took beyond both. No measured step takes part in its own prediction.
+each other at once; after a computation a sum takes longer, the more so the longer it lasted: gloo's threads have to be
+woken. That is taken from the steps of other batch sizes, between those that compute for about as long. No measured
+step takes part in its own prediction.
 """
 
 from __future__ import annotations
@@ -142,24 +142,22 @@ def _prediction(row: ScalingRow, rows: Sequence[ScalingRow], models: Sequence[Su
 
 
 def _with_loss(row: ScalingRow, rows: Iterable[ScalingRow]) -> StepPrediction | None:
-    """The row's prediction with what the steps of its other batch sizes took beyond computing and summing."""
+    """The row's prediction with what steps that compute as long, of other batch sizes, lose before the same sum."""
     own = row.prediction
-    if own is None:
-        return None
-    family = (row.ranks, replace(row.case, batch_size=0))
-    lost = [
-        one.step_s - one.prediction.step_s
+    lost_s = {
+        one.prediction.compute_s: one.step_s - one.prediction.step_s
         for one in rows
         if one.prediction is not None
         and one.step_s is not None
+        and (one.ranks, one.sum_bytes) == (row.ranks, row.sum_bytes)
         and one.batch_size != row.batch_size
-        and (one.ranks, replace(one.case, batch_size=0)) == family
-    ]
-    if not lost:
+    }
+    if own is None or not lost_s:
         return own
-    lost_s = median(lost)
-    step_s = own.step_s + lost_s
-    return replace(own, lost_s=lost_s, step_s=step_s, holds=own.low_s <= step_s <= own.high_s)
+    computed, lost = zip(*sorted(lost_s.items()), strict=True)
+    own_s = float(np.interp(np.log(own.compute_s), np.log(computed), lost))
+    step_s = own.step_s + own_s
+    return replace(own, lost_s=own_s, step_s=step_s, holds=own.low_s <= step_s <= own.high_s)
 
 
 def slow_ranks(rows: Sequence[ScalingRow], ranks: Sequence[RankFigures]) -> tuple[SlowRank, ...]:

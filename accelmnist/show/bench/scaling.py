@@ -44,7 +44,7 @@ _LEGEND = (
 )
 _PREDICTED = (
     "A step is predicted as 'computes', what the slowest rank computes while the others do, 'sums', one all-reduce by "
-    "the probes, and 'loses', what the other batch sizes' steps take beyond both; 'yes' says that the step was "
+    "the probes, and 'loses', what steps of other batch sizes take beyond both; 'yes' says that the step was "
     "measured so, within its interval."
 )
 
