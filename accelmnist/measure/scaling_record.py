@@ -48,8 +48,8 @@ def _require_times(rounds: Sequence[int], times: Sequence[Sequence[float]], rank
 class StepPrediction:
     """Seconds of one strong step: what it computes, what its sum takes, what is lost between, and all together.
 
-    It `holds` if `step_s` lies in the 95 % interval of the measured step, `low_s` to `high_s`. What is lost follows from
-    the other batch sizes; with none, it is 0.
+    It `holds` if `step_s` lies in the 95 % interval of the measured step, `low_s` to `high_s`. What is lost follows
+    from the other batch sizes; with none, it is 0.
     """
 
     compute_s: float
