@@ -277,6 +277,7 @@ def test_broken_foreign_newer_and_huge_files_are_named_and_left_out(
         "list": (b"[1, 2]", "no benchmark's record"),
         "binary": (b"\x00\xff\xfe", "is not whole JSON"),
         "typed": (json.dumps({**document, "cases": "many"}).encode(), "is damaged: Expected `array`, got `str`"),
+        "layerless": (re.sub(rb'("hidden": \[\s*)\d+', rb"\g<1>0", whole), "is damaged: --hidden"),
         "a-run": (b'{"schema_version": 1, "kind": "run"}', "is a record of kind 'run'"),
         "twice": (whole, f"is the same as {folder / '0000' / 'bench.json'}"),
         "negative": (whole.replace(b'"samples": [', b'"samples": [-1.0,', 1), "is damaged"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from accelmnist.measure.history.found import VERSIONS
 from accelmnist.measure.history.lines import Figure, History, Line
 from accelmnist.measure.statistics.change import FEWEST, Change
 from accelmnist.show import document as doc
@@ -182,10 +183,9 @@ def _remark(name: str, line: Line, change: Change) -> doc.Remark:
     interval = f"{signed(over.low)} to {signed(over.high)}"
     text = f"{name}: {what}, {signed(over.ratio)} ({interval}), p {p_text(change.p_value)}"
     place = f"the record before is of {before.created[:16].replace('T', ' ')}"
-    facts = ("accelmnist", "commit", "torch", "driver")
     others = [
         f"{fact} {getattr(before, fact) or UNKNOWN} → {getattr(after, fact) or UNKNOWN}"
-        for fact in facts
+        for fact in VERSIONS
         if getattr(before, fact) != getattr(after, fact)
     ]
     details = (place, ", ".join(others) or "the versions are the same")

@@ -13,112 +13,67 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import GenericAlias
+from typing import Any, get_type_hints
 
 import msgspec
 import numpy as np
 
 from accelmnist.core.errors import ConfigError, RecordError
 from accelmnist.core.files import RECORDS, SCHEMA_VERSION, read
+from accelmnist.core.records import Check, Verdict
 from accelmnist.core.text import brief
 from accelmnist.measure.limit_keys import Limit, LimitKey, with_shape
 from accelmnist.measure.plan import Case
-from accelmnist.measure.statistics.summary import Samples, as_samples
+from accelmnist.measure.record import BenchRecord, CaseResult, Round
+from accelmnist.measure.statistics.summary import Samples, Summary, as_samples
 
 LARGEST = 64_000_000  # bytes of a record's file: some hundred times the largest that was seen
+VERSIONS = ("accelmnist", "commit", "torch", "driver")
 _FOREIGN = "no benchmark's record"
 _NOUN = "a benchmark"
 
 
-class _Samples(msgspec.Struct):
-    samples: tuple[float, ...]
+def _part(record: type[Any], *names: str, required: Sequence[str] = (), **inner: Any) -> Any:
+    """Some fields of a record's class, with its types and defaults, but for `inner`, of which a part is read again."""
+    types, own = get_type_hints(record), {one.name: one for one in fields(record)}
+
+    def default(name: str) -> Any:
+        one = own[name]
+        if one.default_factory is not MISSING:
+            return msgspec.field(default_factory=one.default_factory)
+        return msgspec.NODEFAULT if one.default is MISSING or name in required else one.default
+
+    parts = [(name, inner.get(name, types[name]), default(name)) for name in (*names, *inner)]
+    return msgspec.defstruct(f"_{record.__name__}", parts, frozen=True, kw_only=True)
 
 
-class _Check(msgspec.Struct):
-    passed: bool
-    condemns: bool = True
+def _many(part: Any) -> Any:
+    return GenericAlias(tuple, (part, ...))
 
 
-class _Verdict(msgspec.Struct):
-    passed: bool
-    checks: tuple[_Check, ...] = ()
-
-
-class _Case(msgspec.Struct):
-    mode: str
-    device: str
-    engine: str
-    precision: str
-    batch_size: int
-    hidden: tuple[int, ...]
-    optimizer: str | None = None
-    threads: int | None = None
-    side: str | None = None
-    status: str = "done"
-    images_per_s: _Samples | None = None
-    rounds: tuple[int, ...] = ()
-    verdict: _Verdict | None = None
-
-
-class _Round(msgspec.Struct):
-    number: int
-    limits: dict[str, float] = {}
-
-
-class _Limit(msgspec.Struct, frozen=True):
-    key: str
-    kind: str
-    device: str
-    precision: str | None = None
-    threads: int | None = None
-    unit: str = ""
-    detail: str = ""
-    shape: tuple[int, ...] | None = None
-    mode: str | None = None
-    computed_in: str | None = None
-
-
-class _Environment(msgspec.Struct):
-    processor: str = ""
-    cores: int | None = None
-    threads: int | None = None
-    driver: str | None = None
-    torch: str = ""
-    accelmnist: str = ""
-    commit: str | None = None
-
-
-class _Device(msgspec.Struct):
-    name: str
-    hardware: str
-
-
-class _Data(msgspec.Struct):
-    dataset: str = "mnist"
-    folder: str | None = None
-
-
-class _Config(msgspec.Struct):
-    data: _Data = msgspec.field(default_factory=_Data)
-    recipe: str | None = None
-    plain: bool = False
-
-
-class _Bench(msgspec.Struct):
-    """The fields of `measure.record.BenchRecord` that are asked for."""
-
-    schema_version: int
-    kind: str
-    status: str = ""
-    created: str = ""
-    environment: _Environment = msgspec.field(default_factory=_Environment)
-    devices: tuple[_Device, ...] = ()
-    config: _Config = msgspec.field(default_factory=_Config)
-    cases: tuple[_Case, ...] = ()
-    rounds: tuple[_Round, ...] = ()
-    limits: tuple[_Limit, ...] = ()
+_CHECK = _part(Check, "passed", "condemns")
+_VERDICT = _part(Verdict, "passed", checks=_many(_CHECK))
+_CASE_NAMES = tuple(one.name for one in fields(Case))
+_CASE = _part(
+    CaseResult,
+    *(*_CASE_NAMES, "status", "rounds"),
+    images_per_s=_part(Summary, "samples") | None,
+    verdict=_VERDICT | None,
+)
+_ROUND = _part(Round, "number", "limits")
+_LIMIT = _part(Limit, *(one.name for one in fields(Limit) if one.name != "rate"))
+_BENCH = _part(
+    BenchRecord,
+    *("schema_version", "kind", "status", "created", "environment", "devices", "config"),
+    required=("schema_version", "kind"),
+    cases=_many(_CASE),
+    rounds=_many(_ROUND),
+    limits=_many(_LIMIT),
+)
 
 
 class _Header(msgspec.Struct):
@@ -128,10 +83,10 @@ class _Header(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Found:
-    """A record that was found in `file`, and what it holds; `created` is its time, as it says."""
+    """A record that was found in `file`, and the part of it that is read; `created` is its time, as it says."""
 
     file: Path
-    bench: _Bench
+    bench: BenchRecord
 
     @property
     def created(self) -> str:
@@ -139,18 +94,20 @@ class Found:
         return self.bench.created
 
     @property
-    def environment(self) -> _Environment:
-        """The machine and the software."""
-        return self.bench.environment
+    def versions(self) -> dict[str, Any]:
+        """The software by its name, as far as it says."""
+        environment = self.bench.environment
+        return {} if environment is None else {name: getattr(environment, name) for name in VERSIONS}
 
     def machine(self, device: str) -> str:
         """The hardware that a case on `device` depends on: other hardware is another line."""
         own = {one.name: one.hardware for one in self.bench.devices}
-        processor = self.environment.processor or own.get("cpu", "")
         if device != "cpu":
             return own.get(device, device)
-        threads = f", {self.environment.threads} threads" if self.environment.threads else ""
-        return f"{processor}{threads}"
+        environment = self.bench.environment
+        if environment is None:
+            return own.get("cpu", "")
+        return f"{environment.processor or own.get('cpu', '')}, {environment.threads} threads"
 
     @property
     def work(self) -> tuple[str, ...]:
@@ -172,7 +129,7 @@ class Found:
 
 
 @lru_cache(maxsize=4096)
-def _limit_key(limit: _Limit) -> LimitKey | None:
+def _limit_key(limit: Limit) -> LimitKey | None:
     """What a limit is the rate of; every record of a machine says the same."""
     try:
         return with_shape(msgspec.convert(msgspec.to_builtins(limit), Limit)).what
@@ -231,14 +188,14 @@ def _content(file: Path) -> bytes:
     return read(file, _NOUN)
 
 
-def _decoded(content: bytes, *, is_meant: bool) -> _Bench | None:
+def _decoded(content: bytes, *, is_meant: bool) -> BenchRecord | None:
     """The record; None for one of another command. RecordError for what is none."""
     try:
-        bench = msgspec.json.decode(content, type=_Bench)
+        bench: BenchRecord = msgspec.json.decode(content, type=_BENCH)
         if bench.kind == "bench" and bench.schema_version <= SCHEMA_VERSION:
             return bench
         damage = ""
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ConfigError) as error:
         damage = str(error)
     try:  # why it is none
         header = msgspec.json.decode(content, type=_Header)
@@ -302,15 +259,16 @@ def points_of(record: Found) -> Iterator[tuple[Case, Point]]:
         yield case, Point(record=record, logs=logs, limits=shared[key], wrong=wrong)
 
 
-def _case_of(one: _Case) -> Case:
-    names = Case.__dataclass_fields__
+def _case_of(one: CaseResult) -> Case:
+    case = Case(**{name: getattr(one, name) for name in _CASE_NAMES})
     try:
-        return msgspec.convert({name: getattr(one, name) for name in names}, Case)
-    except (msgspec.ValidationError, ConfigError, ValueError) as error:
-        raise RecordError(f"is damaged: {error}") from error
+        _ = case.network
+    except ConfigError as error:
+        raise RecordError(f"is damaged: {error.message}") from error
+    return case
 
 
-def _is_wrong(verdict: _Verdict | None) -> bool:
+def _is_wrong(verdict: Verdict | None) -> bool:
     return verdict is not None and not (
         verdict.passed and all(one.passed or not one.condemns for one in verdict.checks)
     )

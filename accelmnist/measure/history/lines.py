@@ -41,10 +41,10 @@ class Figure:
 
     file: str
     created: str
-    commit: str | None
-    accelmnist: str
-    torch: str
-    driver: str | None
+    commit: str | None = None
+    accelmnist: str = ""
+    torch: str = ""
+    driver: str | None = None
     images_per_s: float | None = None
     level: float | None = None
     wrong: bool = False
@@ -199,14 +199,10 @@ def _median(values: Samples) -> float:
 
 
 def _figure(point: Point, level: float | None, first: float) -> Figure:
-    environment = point.record.environment
     return Figure(
         file=str(point.record.file),
         created=point.record.created,
-        commit=environment.commit,
-        accelmnist=environment.accelmnist,
-        torch=environment.torch,
-        driver=environment.driver,
+        **point.record.versions,
         images_per_s=None if point.wrong else math.exp(_median(point.logs)),
         level=None if level is None else math.exp(level - first),
         wrong=point.wrong,
