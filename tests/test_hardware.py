@@ -155,7 +155,8 @@ def test_the_processor_of_this_thread_tells_its_clock(monkeypatch: pytest.Monkey
     cpu_files(monkeypatch, tmp_path, cpu=3, **GOVERNED)
     monkeypatch.setattr(clocks, "cpu_quota", lambda: 1.5)
     monkeypatch.setattr(clocks, "quota_held_s", lambda: 2.0)
-    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(user=50.0, idle=45.0, steal=5.0, guest=30.0))
+    (tmp_path / "statistics").write_text("cpu  50 0 0 45 0 0 0 5 30 0\ncpu0 1 0 0 1 0 0 0 2 0 0\n")
+    monkeypatch.setattr(clocks, "_STAT", tmp_path / "statistics")
     assert cpu_facts() == CpuFacts(
         clock_hz=1.8e9,
         clock_max_hz=3.6e9,
@@ -191,7 +192,7 @@ def test_files_that_cannot_be_read_and_other_systems_have_their_reason(
     (tmp_path / "cpu3/cpufreq/scaling_governor").unlink()
     assert cpu_facts().unknown == {"governor": "scaling_governor: no such file or directory"}
     monkeypatch.setattr(clocks, "_CPUS", tmp_path / "nowhere")
-    monkeypatch.setattr(psutil, "cpu_times", lambda: namedtuple("Mac", "user nice system idle")(1.0, 0.0, 1.0, 8.0))
+    monkeypatch.setattr(clocks, "_STAT", tmp_path / "nowhere")
     unknown = cpu_facts().unknown
     assert unknown["clock_hz"] == unknown["steal_share"] == "only Linux tells it"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from accelmnist.device import Device, nvml
+from accelmnist.device import Device, clocks, nvml
 from accelmnist.measure.soak import counters
 from accelmnist.measure.soak.counters import Counters
 from accelmnist.measure.soak.plan import Target
@@ -27,8 +27,7 @@ def named(read: tuple[Counter, ...]) -> dict[str, Counter]:
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of a kernel with two processors, of which the second is sick."""
-    monkeypatch.setattr(counters, "PROC", tmp_path)
-    monkeypatch.setattr(counters, "SYSTEM", tmp_path)
+    files_in(tmp_path, monkeypatch)
     (tmp_path / "stat").write_text(
         "cpu  1 2 3 4 5 6 7 500 0 0\ncpu0 1 2 3 4 5 6 7 100 0 0\ncpu1 1 2 3 4 5 6 7 400 0 0\n"
     )
@@ -41,11 +40,21 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / "thermal_throttle").mkdir()
         (folder / "cpufreq" / "scaling_cur_freq").write_text(f"{khz}\n")
         (folder / "thermal_throttle" / "core_throttle_count").write_text("7\n")
-    memory = tmp_path / "edac" / "mc" / "mc0"
+        (folder / "thermal_throttle" / "package_throttle_count").write_text("2\n")
+    memory = tmp_path / "edac" / "mc0"
     memory.mkdir(parents=True)
     (memory / "ce_count").write_text("3\n")
     (memory / "ue_count").write_text("0\n")
     return tmp_path
+
+
+def files_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the kernel's files in `folder`."""
+    monkeypatch.setattr(clocks, "_CPUS", folder / "cpu")
+    monkeypatch.setattr(clocks, "_STAT", folder / "stat")
+    monkeypatch.setattr(counters, "_INTERRUPTS", folder / "interrupts")
+    monkeypatch.setattr(counters, "_MEMORY", folder / "edac")
+    monkeypatch.setattr(counters.os, "cpu_count", lambda: 2)
 
 
 def test_a_core_has_its_own_counters_and_the_processor_all(kernel: Path) -> None:
@@ -53,7 +62,7 @@ def test_a_core_has_its_own_counters_and_the_processor_all(kernel: Path) -> None
     assert (core["clock"].last, whole["clock"].last) == (1e9, 2e9)
     assert (core["steal"].last, whole["steal"].last) == (4.0, 5.0)
     assert (core["machine checks"].last, whole["machine checks"].last) == (2.0, 2.0)
-    assert (core["heat events"].last, whole["heat events"].last) == (7.0, 14.0)
+    assert (core["heat events"].last, whole["heat events"].last) == (9, 16)
     assert (core["memory errors, corrected"].last, core["memory errors, uncorrected"].last) == (3.0, 0.0)
 
 
@@ -70,8 +79,7 @@ def test_counters_grow_from_their_first_reading_on_also_over_a_stop(kernel: Path
 
 
 def test_what_cant_be_read_has_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "PROC", tmp_path / "none")
-    monkeypatch.setattr(counters, "SYSTEM", tmp_path / "none")
+    files_in(tmp_path / "none", monkeypatch)
     monkeypatch.setattr(counters.psutil, "sensors_temperatures", dict, raising=False)
     for counter in Counters(CORE).read():
         assert (counter.readings, counter.last) == (0, None)

@@ -15,6 +15,7 @@ Sources: proc(5); Linux's Documentation on cpufreq, EDAC and x86's machine check
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -27,16 +28,13 @@ import psutil
 from accelmnist.core.errors import headline
 from accelmnist.device import Device, resolve
 from accelmnist.device.cgroups import text_of
+from accelmnist.device.clocks import Reading, clock_hz, heat_events, steal_s
 from accelmnist.device.nvml import QUESTIONS, NvmlDevice, load_nvml, names_of
 from accelmnist.measure.soak.plan import Target
 from accelmnist.measure.soak.record import Counter
 
-PROC, SYSTEM = Path("/proc"), Path("/sys/devices/system")
-_STEAL, _TICKS_A_SECOND = 8, 100.0  # the column of proc(5)'s "steal", and its unit
-_KHZ = 1e3
+_INTERRUPTS, _MEMORY = Path("/proc/interrupts"), Path("/sys/devices/system/edac/mc")
 _XID, _XID_EVENT = "Xid errors", 0x8  # nvmlEventTypeXidCriticalError
-
-Reading = tuple[float | None, str]  # a value, or None and the reason why there is none
 
 
 def _nothing() -> set[str] | None:
@@ -100,21 +98,16 @@ def _with_reading(counter: Counter, value: float | None, reason: str, held_by: s
 
 
 def _of_processor(core: int | None) -> Iterator[_Gauge]:
-    yield _Gauge("clock", "Hz", partial(_clock, core))
+    cores = range(os.cpu_count() or 1) if core is None else [core]
+    yield _Gauge("clock", "Hz", partial(clock_hz, *cores))
     yield _Gauge("temperature", "°C", _temperature)
-    yield _Gauge("steal", "s", partial(_steal, core))
+    yield _Gauge("steal", "s", partial(steal_s, core))
     yield _Gauge("machine checks", "", partial(_machine_checks, core))
-    yield _Gauge("heat events", "", partial(_heat_events, core))
+    yield _Gauge("heat events", "", partial(heat_events, *cores))
     for name in ("corrected", "uncorrected"):
         yield _Gauge(
             f"memory errors, {name}", "", partial(_memory_errors, "ce_count" if name == "corrected" else "ue_count")
         )
-
-
-def _clock(core: int | None) -> Reading:
-    """The clock of a core, or the mean of all."""
-    values = [value for file in _files(core, "cpufreq/scaling_cur_freq") if (value := _number(file)) is not None]
-    return (_KHZ * sum(values) / len(values), "") if values else (None, "no cpufreq here, as in most virtual machines")
 
 
 def _temperature() -> Reading:
@@ -125,15 +118,9 @@ def _temperature() -> Reading:
     return (max(values), "") if values else (None, "the processor has no sensor here, as in most virtual machines")
 
 
-def _steal(core: int | None) -> Reading:
-    row = re.search(rf"^cpu{'' if core is None else core} .*$", text_of(PROC / "stat"), re.MULTILINE)
-    fields = row[0].split() if row else []
-    return (int(fields[_STEAL]) / _TICKS_A_SECOND, "") if len(fields) > _STEAL else (None, "only Linux tells it")
-
-
 def _machine_checks(core: int | None) -> Reading:
     """From the row "MCE: 0 0 Machine check exceptions", which has a column for each processor that is named above."""
-    text = text_of(PROC / "interrupts")
+    text = text_of(_INTERRUPTS)
     row = re.search(r"^\s*MCE:((?:\s+\d+)+)", text, re.MULTILINE)
     if row is None:
         return (
@@ -148,26 +135,10 @@ def _machine_checks(core: int | None) -> Reading:
     return (counts[f"CPU{core}"], "") if f"CPU{core}" in counts else (None, f"the kernel has no row of core {core}")
 
 
-def _heat_events(core: int | None) -> Reading:
-    values = [
-        value for file in _files(core, "thermal_throttle/core_throttle_count") if (value := _number(file)) is not None
-    ]
-    return (sum(values), "") if values else (None, "only Intel's processors count it, and no virtual machine")
-
-
 def _memory_errors(file: str) -> Reading:
-    values = [value for path in (SYSTEM / "edac" / "mc").glob(f"mc*/{file}") if (value := _number(path)) is not None]
+    texts = [text_of(path).strip() for path in _MEMORY.glob(f"mc*/{file}")]
+    values = [int(text) for text in texts if text.isdecimal()]
     return (sum(values), "") if values else (None, "no memory controller reports here (EDAC)")
-
-
-def _files(core: int | None, name: str) -> Iterator[Path]:
-    folder = SYSTEM / "cpu"
-    yield from folder.glob(f"cpu[0-9]*/{name}") if core is None else [folder / f"cpu{core}" / name]
-
-
-def _number(file: Path) -> float | None:
-    text = text_of(file).strip()
-    return float(text) if text.isdecimal() else None
 
 
 # --- a card
