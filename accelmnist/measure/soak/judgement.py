@@ -24,6 +24,7 @@ from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
 from accelmnist.core.records import Check, Verdict
 from accelmnist.measure.soak.record import Beside, RoundKind, SoakDevice, SoakRecord
@@ -40,26 +41,27 @@ _HEAT = ("heat", "hardware slowdown", "power brake")
 
 def conclude(record: SoakRecord) -> SoakRecord:
     """The record with what follows from its rounds, and with its verdict."""
-    devices = tuple(_concluded(record, place) for place in range(len(record.devices)))
+    devices = tuple(replace(device, **conclusions_of(record, place)) for place, device in enumerate(record.devices))
     record = replace(record, devices=devices)
-    return replace(
-        record, verdict=Verdict.of("the first replay of each, to the bit; float64 and scikit-learn", checks_of(record))
-    )
+    return replace(record, verdict=verdict_of(record))
 
 
-def _concluded(record: SoakRecord, place: int) -> SoakDevice:
-    device = record.devices[place]
+def conclusions_of(record: SoakRecord, place: int) -> dict[str, Any]:
+    """What follows for a device from the rounds, by the names of its fields."""
     together, alone = ([speed for _, speed in record.speeds(place, kind)] for kind in KINDS)
     load = [RoundLoad(round_.other_cpu, None) for round_ in record.rounds]
-    return replace(
-        device,
-        images_per_s=summarize(together) if together else None,
-        alone=summarize(alone) if alone else None,
-        beside=tuple(beside for kind in KINDS if (beside := beside_of(record, place, kind)) is not None),
-        symptoms=tuple(one for one in find_symptoms(together, load=load) if one.code not in ("too few", "machine busy"))
-        if together
-        else (),
-    )
+    symptoms = find_symptoms(together, load=load) if together else ()
+    return {
+        "images_per_s": summarize(together) if together else None,
+        "alone": summarize(alone) if alone else None,
+        "beside": tuple(beside for kind in KINDS if (beside := beside_of(record, place, kind)) is not None),
+        "symptoms": tuple(one for one in symptoms if one.code not in ("too few", "machine busy")),
+    }
+
+
+def verdict_of(record: SoakRecord) -> Verdict:
+    """What the conclusions, the faults and the counters of all devices come to."""
+    return Verdict.of("the first replay of each, to the bit; float64 and scikit-learn", checks_of(record))
 
 
 def like(device: SoakDevice, other: SoakDevice) -> bool:

@@ -27,7 +27,7 @@ from accelmnist.device.environment import describe_environment
 from accelmnist.measure.beside.other_process import Guard
 from accelmnist.measure.machine import MachineWatch
 from accelmnist.measure.soak.counters import Counters
-from accelmnist.measure.soak.judgement import conclude
+from accelmnist.measure.soak.judgement import conclusions_of, verdict_of
 from accelmnist.measure.soak.plan import SoakConfig, Target, targets_of
 from accelmnist.measure.soak.record import RoundKind, SoakDevice, SoakRecord, SoakRound
 from accelmnist.measure.soak.station import Station, Turn
@@ -96,13 +96,16 @@ class _Soak:
 
     def __init__(self, request: SoakRequest, observer: SoakObserver) -> None:
         self.request, self.observer, self.config = request, observer, request.record.config
-        again = tuple(replace(device, status="waiting", error=None) for device in request.record.devices)
-        self._record = replace(request.record, status="running", message=None, devices=again)
+        self._record = replace(request.record, status="running", message=None)  # with the devices as they were
+        self.stations = [
+            Station(_target_of(device, self.config), self.config, replace(device, status="waiting", error=None))
+            for device in request.record.devices
+        ]
+        self._counters = [Counters(station.target, station.device.counters) for station in self.stations]
         self._spent_s = request.record.elapsed_s
         self._began: float | None = None
         self._saved_at = self._counted_at = -1e9
         self._conclude_at = 0.0
-        self.stations: list[Station] = []
         self._late: dict[str, Future[Any]] = {}
 
     # --- the record
@@ -115,12 +118,7 @@ class _Soak:
     @property
     def record(self) -> SoakRecord:
         """The record as it stands."""
-        devices = tuple(station.device for station in self.stations) or self._record.devices
-        concluded = {device.name: device for device in self._record.devices}
-        names = ("images_per_s", "alone", "beside", "symptoms", "counters")
-        devices = tuple(
-            replace(device, **{name: getattr(concluded[device.name], name) for name in names}) for device in devices
-        )
+        devices = tuple(station.device for station in self.stations)
         return replace(self._record, devices=devices, elapsed_s=self.elapsed_s)
 
     def note(self, text: str) -> None:
@@ -131,7 +129,7 @@ class _Soak:
     def _save(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if now >= self._conclude_at or at_once:
-            self._record = conclude(self.record)
+            self._conclude()
             self._conclude_at = now + (time.monotonic() - now) / _SHARE
         if not at_once and now - self._saved_at < _SAVE_EVERY_S:
             return
@@ -144,6 +142,12 @@ class _Soak:
                 if at_once:
                     raise
                 self.note(f"the record could not be saved on the way: {error.message}")
+
+    def _conclude(self) -> None:
+        record = self.record
+        for place, station in enumerate(self.stations):
+            station.update(**conclusions_of(record, place))
+        self._record = replace(self._record, verdict=verdict_of(self.record))
 
     def _publish(self) -> None:
         try:
@@ -162,21 +166,16 @@ class _Soak:
 
     def run(self) -> None:
         """Start, prove, and replay until the time is over or all replays are done."""
-        targets = [_target_of(device, self.config) for device in self._record.devices]
         with ExitStack() as until_over:
-            for target in targets:
-                self._tell_of_others(until_over, target)
+            for station in self.stations:
+                self._tell_of_others(until_over, station.target)
             guard = until_over.enter_context(Guard(Path(tempfile.mkdtemp(prefix="accelmnist-soak-"))))
-            devices = self._record.devices
-            pairs = list(zip(targets, devices, strict=True))
-            self.stations = [Station(target, self.config, device, guard) for target, device in pairs]
-            self._counters = {target.name: Counters(target, device.counters) for target, device in pairs}
             pool = until_over.enter_context(_pool(self.stations))
             self.observer.planned(self.record)
             self._save(at_once=True)
             self.observer.stage("starting a process for each device")
             for station in self.stations:
-                station.start()
+                station.start(guard)
             self._all(pool, Station.prepare)
             self.observer.stage("proving the training on each device")
             self._all(pool, Station.prove)
@@ -314,10 +313,8 @@ class _Soak:
         """Read the counters of the devices, if it is time."""
         if time.monotonic() - self._counted_at >= _COUNTERS_EVERY_S:
             self._counted_at = time.monotonic()
-            devices = tuple(
-                replace(device, counters=self._counters[device.name].read()) for device in self._record.devices
-            )
-            self._record = replace(self._record, devices=devices)
+            for station, counters in zip(self.stations, self._counters, strict=True):
+                station.update(counters=counters.read())
 
 
 @contextmanager

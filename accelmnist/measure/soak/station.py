@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
+from threading import Lock
 from typing import TypeVar
 
 import msgspec
@@ -36,12 +37,15 @@ class Turn:
 
 
 class Station:
-    """One device. Whatever happens to its process, `device` says so, and asking it again does nothing."""
+    """One device. Whatever happens to its process, `device` says so, and asking it again does nothing.
 
-    def __init__(self, target: Target, config: SoakConfig, device: SoakDevice, guard: Guard) -> None:
+    All that is known of the device is `device`: what is read of it and concluded elsewhere comes here by `update`.
+    """
+
+    def __init__(self, target: Target, config: SoakConfig, device: SoakDevice) -> None:
         self.target, self.config, self.device = target, config, device
         self.longest_s = 0.0  # of a replay
-        self._guard, self._is_closing = guard, False
+        self._is_closing, self._lock = False, Lock()
         self._process: OtherProcess | None = None
         self._before = device.fingerprints  # of earlier processes
 
@@ -50,13 +54,13 @@ class Station:
         """Whether it can be asked to work."""
         return self.device.status in ("waiting", "working")
 
-    def start(self) -> None:
-        """Start its process; it loads while others do."""
+    def start(self, guard: Guard) -> None:
+        """Start its process, which loads while others do, and which the guard ends with this one."""
         core = self.target.core
         self._process = OtherProcess(
             Side(name="soak", command=shlex.quote(sys.executable)),
             threads=self.target.threads or 1,
-            watch=self._guard,
+            watch=guard,
             options=("--soak", *(() if core is None else ("--core", str(core)))),
         )
 
@@ -78,7 +82,7 @@ class Station:
         said = self._ask(ready)
         if said is not None:
             self.longest_s = said.replay_s
-            self._change(
+            self.update(
                 engine=said.engine,
                 reason=said.reason,
                 threads=said.threads,
@@ -92,7 +96,7 @@ class Station:
         if self.device.proof is None:
             said = self._ask(lambda process: process.ask(Proven, "prove"))
             if said is not None:
-                self._change(proof=said.verdict, accuracy=said.accuracy)
+                self.update(proof=said.verdict, accuracy=said.accuracy)
 
     def work(self, for_s: float, most: int | None) -> Turn | None:
         """Have it replay for so many seconds, `most` times at most; None if nothing came of it."""
@@ -110,6 +114,11 @@ class Station:
             self.longest_s = max(self.longest_s, self.device.images / min(said.images_per_s))
         return Turn(said.replays, speed)
 
+    def update(self, **fields: object) -> None:
+        """Set fields of the device; the threads that ask and the one that concludes do so at any time."""
+        with self._lock:
+            self.device = replace(self.device, **fields)  # type: ignore[arg-type]
+
     def kill(self) -> None:
         """End its process while another thread asks it, which is no fault of the device."""
         self._is_closing = True
@@ -121,12 +130,12 @@ class Station:
         if self._process is not None:
             self._process.end()
         if self.device.status == "working":
-            self._change(status="done")
+            self.update(status="done")
 
     def _keep(self, said: Played) -> None:
         device = self.device
         own = () if said.fingerprint is None else (said.fingerprint,)
-        self._change(
+        self.update(
             replays=device.replays + said.replays,
             wrong=device.wrong + said.wrong,
             faults=(*device.faults, *said.faults)[:_MOST_FAULTS],
@@ -146,8 +155,5 @@ class Station:
             # What a device did wrong once may be wrong from then on: a CUDA error stays in its process.
             self._process.end()
             status = "lost" if self.device.replays else "refused"
-            self._change(status=status, error=str(error))
+            self.update(status=status, error=str(error))
         return None
-
-    def _change(self, **fields: object) -> None:
-        self.device = replace(self.device, **fields)  # type: ignore[arg-type]
