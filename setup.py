@@ -13,6 +13,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 SOURCES = Path("accelmnist/engines/native/src")
 COMMON = ("module", "classifier", "engine", "job", "layout", "memory", "pixels", "inference_scratch", "team")
@@ -20,10 +21,12 @@ AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {"level_plain": [], **({"level_avx2": AVX2, "level_avx512": AVX512} if IS_X86 else {})}
+# Levels that not every compiler knows, with the macro that says that they are built.
+NEWER = {"level_avx512bf16": ("ACCELMNIST_AVX512BF16", [*AVX512, "-mavx512bf16"])} if IS_X86 else {}
 # -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 # Version of the module's functions; accelmnist/engines/native/__init__.py compares it, so that it detects an old build.
-INTERFACE = 4
+INTERFACE = 5
 
 
 class BuildKernels(build_ext):
@@ -32,14 +35,25 @@ class BuildKernels(build_ext):
     def build_extension(self, extension: Extension) -> None:
         """Build the extension; setuptools reports a failure and goes on."""
         for name, flags in LEVELS.items():
-            extension.extra_objects += self.compiler.compile(
-                [str(SOURCES / f"{name}.cpp")],
-                output_dir=self.build_temp,
-                macros=extension.define_macros,
-                extra_postargs=[*extension.extra_compile_args, *flags],
-                depends=extension.depends,
-            )
+            self.add_level(extension, name, flags)
+        for name, (macro, flags) in NEWER.items():
+            try:
+                self.add_level(extension, name, flags)
+            except CompileError as error:
+                self.warn(f"{name} is left out: {error}")
+            else:
+                extension.define_macros.append((macro, "1"))
         super().build_extension(extension)
+
+    def add_level(self, extension: Extension, name: str, flags: list[str]) -> None:
+        """Compile one level; raises CompileError if the compiler can't."""
+        extension.extra_objects += self.compiler.compile(
+            [str(SOURCES / f"{name}.cpp")],
+            output_dir=self.build_temp,
+            macros=extension.define_macros,
+            extra_postargs=[*extension.extra_compile_args, *flags],
+            depends=extension.depends,
+        )
 
 
 KERNELS = Extension(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from accelmnist.engines.model import MLP
 
 
+_CPU_PRECISIONS = ("fp32", "bf16")
+
+
 class FusedEngine(Engine):
     """One native call an epoch on the CPU; replayed Triton kernels on CUDA."""
 
@@ -38,8 +41,8 @@ class FusedEngine(Engine):
             return why_too_large(config) if capability.available else capability.reason
         if device.kind != "cpu":
             return f"its kernels are for the CPU and for CUDA, and this is {device.kind}"
-        if config.execution.precision != "fp32":
-            return f"its kernels for the CPU compute in fp32, not in {config.execution.precision}"
+        if config.execution.precision not in _CPU_PRECISIONS:
+            return f"its kernels for the CPU compute in fp32 and bf16, not in {config.execution.precision}"
         return native.why_missing()
 
     @classmethod
@@ -81,11 +84,11 @@ class FusedEngine(Engine):
             from accelmnist.engines.triton.launches import replayed_classifier
 
             return replayed_classifier(model, device, precision)
-        if device.kind != "cpu" or precision != "fp32" or native.why_missing():
+        if device.kind != "cpu" or precision not in _CPU_PRECISIONS or native.why_missing():
             return None
         from accelmnist.engines.native.network import native_classifier
 
-        return native_classifier(model)
+        return native_classifier(model, precision)
 
 
 def _replayed(job: Job, sample: HostEpoch) -> Runner:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-INTERFACE = 4  # version of the extension's functions; setup.py compiles the same number into it
+INTERFACE = 5  # version of the extension's functions; setup.py compiles the same number into it
 LEVEL_VARIABLE = "ACCELMNIST_LEVEL"
 
 _REBUILD = (

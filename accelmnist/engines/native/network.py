@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelmnist.core.config import CLASSES, Optimizer, TrainingConfig
+from accelmnist.core.config import CLASSES, Optimizer, Precision, TrainingConfig
 from accelmnist.device import threads_in_force
 from accelmnist.engines import native
 from accelmnist.engines.contract import Job, Snapshot
@@ -83,12 +83,15 @@ class NativeNetwork:
             count=float(self.count),
             first=first,
             threads=self.threads,
+            precision=self.job.config.execution.precision,
             level=native.chosen_level(),
         )
         return losses
 
     def _pixels(self) -> Any:
-        """The pixels that are not black, for `train`: listed once, and anew when the images were augmented."""
+        """The images for `train`: in float32 the pixels that are not black, listed anew when they were augmented."""
+        if self.job.config.execution.precision == "bf16":
+            return self.job.host_images.images
         augmentation = self.job.augmentation
         version = 0 if augmentation is None else augmentation.written
         if self._listed is None or self._listed[0] != version:
@@ -100,7 +103,13 @@ class NativeNetwork:
         """Logits (n, 10) of images (n, 784) by the weights of now."""
         config = self.job.config
         threads = threads_in_force(config.execution.threads)
-        return array_classifier(self.parameters, activation=config.model.activation, threads=threads)(images)
+        classify = array_classifier(
+            self.parameters,
+            activation=config.model.activation,
+            threads=threads,
+            precision=config.execution.precision,
+        )
+        return classify(images)
 
     def look(self) -> Snapshot:
         """Weights and state as copies, by their common names."""
@@ -166,11 +175,13 @@ class NativeGradients(NativeNetwork):
 
 
 def array_classifier(
-    parameters: Sequence[Floats], *, activation: str, threads: int
+    parameters: Sequence[Floats], *, activation: str, threads: int, precision: Precision
 ) -> Callable[[NDArray[np.uint8]], Floats]:
     """Logits (n, 10) of images (n, 784) by a copy of `parameters`, on at most `threads` threads."""
     kernels, level = native.extension(), native.chosen_level()
-    classifier = kernels.make_classifier(tuple(parameters), activation=activation, threads=threads, level=level)
+    classifier = kernels.make_classifier(
+        tuple(parameters), activation=activation, threads=threads, precision=precision, level=level
+    )
 
     def classify(images: NDArray[np.uint8]) -> Floats:
         logits = np.empty((len(images), CLASSES), np.float32)
@@ -180,12 +191,14 @@ def array_classifier(
     return classify
 
 
-def native_classifier(model: MLP) -> Classifier:
+def native_classifier(model: MLP, precision: Precision) -> Classifier:
     """Native inference with a copy of the weights, on at most as many threads as torch has now."""
     import torch
 
     parameters = [parameter.detach().contiguous().numpy() for parameter in model.parameters()]
-    by_arrays = array_classifier(parameters, activation=model.config.activation, threads=torch.get_num_threads())
+    by_arrays = array_classifier(
+        parameters, activation=model.config.activation, threads=torch.get_num_threads(), precision=precision
+    )
 
     def classify(images: Tensor) -> Tensor:
         # NumPy makes the logits, which saves 4 of the 13 microseconds of a call with one image.

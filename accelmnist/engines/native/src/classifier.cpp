@@ -23,9 +23,10 @@ double work_per_image(const Network& network) {
     return work;
 }
 
-Epoch job_of(const Network& network) {
+Epoch job_of(const Model& model) {
     Epoch job;
-    job.network = network;
+    job.network = model.network;
+    job.precision = model.precision;
     return job;
 }
 
@@ -65,7 +66,7 @@ void take_chunks(void* context, Barrier*, int thread) {
     for (Chunk chunk = shared.next_chunk(); chunk.images > 0; chunk = shared.next_chunk()) {
         const uint8_t* images = shared.job.images.data + chunk.start * kPixels;
         float* logits = shared.job.logits.data + chunk.start * kClasses;
-        shared.kernels.classify(scratch.for_images(chunk.images), images, logits);
+        shared.kernels.classify(scratch.for_images(images, chunk.images), logits);
     }
 }
 
@@ -104,7 +105,7 @@ Classifier::Classifier(const Model& model, const Kernels& kernels)
     : kernels_(kernels),
       threads_(model.threads),
       min_images_per_thread_(model.min_work_per_thread / work_per_image(model.network)),
-      job_(job_of(model.network)),
+      job_(job_of(model)),
       weights_(job_, kernels.lanes, kernels.panel_floats) {
     kernels.load_weights(weights_.workspace);
     for (Layer& layer : job_.network.layers) layer.weight = layer.bias = {};  // the caller may free them

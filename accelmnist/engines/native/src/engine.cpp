@@ -17,6 +17,11 @@ namespace avx512 {
 extern const Kernels kKernels;
 }
 #endif
+#ifdef ACCELMNIST_AVX512BF16
+namespace avx512bf16 {
+extern const Kernels kKernels;
+}
+#endif
 
 namespace {
 
@@ -27,9 +32,10 @@ bool has_instructions(Level level) {
 #ifdef ACCELMNIST_AVX512_BY_AVX2  // for tests: the sources of the wide level, compiled for AVX2
     if (level == Level::avx512) return has_avx2;
 #endif
-    if (level == Level::avx512)
-        return has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (level == Level::avx512) return has_avx512;
+    if (level == Level::avx512bf16) return has_avx512 && __builtin_cpu_supports("avx512bf16");
 #endif
     return level == Level::plain;
 }
@@ -51,7 +57,8 @@ const char* name_of(Level level) {
     switch (level) {
         case Level::plain: return "plain";
         case Level::avx2: return "avx2";
-        default: return "avx512";
+        case Level::avx512: return "avx512";
+        default: return "avx512bf16";
     }
 }
 
@@ -62,6 +69,9 @@ const Kernels* kernels_of(Level level) {
         case Level::avx2: return &avx2::kKernels;
         case Level::avx512: return &avx512::kKernels;
 #endif
+#ifdef ACCELMNIST_AVX512BF16
+        case Level::avx512bf16: return &avx512bf16::kKernels;
+#endif
         default: return nullptr;
     }
 }
@@ -71,7 +81,7 @@ bool is_built(Level level) { return kernels_of(level) != nullptr; }
 bool runs_here(Level level) { return is_built(level) && has_instructions(level); }
 
 Level best_level() {
-    for (Level level : {Level::avx512, Level::avx2})
+    for (Level level : {Level::avx512bf16, Level::avx512, Level::avx2})
         if (runs_here(level)) return level;
     return Level::plain;
 }

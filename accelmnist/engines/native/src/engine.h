@@ -17,10 +17,10 @@ struct Kernels {
     void (*write_records)(const uint8_t* images, int64_t from, int64_t until, const PixelSet& set);
     void (*train)(const Workspace& space, Barrier* barrier, int thread);
     void (*load_weights)(const Workspace& space);
-    void (*classify)(const Workspace& space, const uint8_t* images, float* logits);
+    void (*classify)(const Workspace& space, float* logits);
 };
 
-enum class Level : int { plain, avx2, avx512, count };
+enum class Level : int { plain, avx2, avx512, avx512bf16, count };
 
 const char* name_of(Level level);
 const Kernels* kernels_of(Level level);  // nullptr if they are not built

@@ -50,6 +50,12 @@ static void add_logits(const Panel& panel, int64_t batch, float* logits) {
         add_logits_of<1>(panel, panel.values + image * panel.width, logits + image * kPaddedClasses);
 }
 
+// The gradient at a panel's sums at `at`, from the gradient at their activations.
+INLINE Floats through_activation(const Panel& panel, int64_t at, Floats gradient, float dropout_scale) {
+    if (panel.activation_grads) return gradient * load(panel.activation_grads + at);
+    return load(panel.values + at) == 0.0f ? Floats{} : gradient * dropout_scale;
+}
+
 // The gradient at the sums of a panel of the last hidden layer, from the gradient at the logits.
 static void backward_from_head(const Panel& panel, int64_t batch, const float* logits, float dropout_scale) {
     for (int64_t image = 0; image < batch; ++image) {
@@ -64,11 +70,7 @@ static void backward_from_head(const Panel& panel, int64_t batch, const float* l
                 even += gradients[label] * load(weights + label * panel.width);
                 odd += gradients[label + 1] * load(weights + (label + 1) * panel.width);
             }
-            const Floats sum = even + odd;
-            if (panel.activation_grads)
-                store(panel.deltas + at, sum * load(panel.activation_grads + at));
-            else
-                store(panel.deltas + at, load(panel.values + at) == 0.0f ? Floats{} : sum * dropout_scale);
+            store(panel.deltas + at, through_activation(panel, at, even + odd, dropout_scale));
         }
     }
 }

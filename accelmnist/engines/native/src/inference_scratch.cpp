@@ -5,19 +5,21 @@
 namespace accelmnist {
 
 InferenceScratch::InferenceScratch(const Workspace& weights, int64_t images)
-    : pixels_(images), job_(*weights.job), workspace_(weights) {
+    : pixels_(weights.job->precision == Precision::fp32 ? images : 0), job_(*weights.job), workspace_(weights) {
     job_.pixels = &pixels_.set;
     for (int number = 0; number < weights.layer_count; ++number) add_layer(weights.layers[number]);
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
     space_.bias = weights.spaces[0].bias;
     workspace_.job = &job_;
+    workspace_.starts = nullptr;
     workspace_.layers = layers_.data();
     workspace_.spaces = &space_;
     memory_ = allocate_in_one([&](Arena& arena) { allocate(arena, images); });
 }
 
-const Workspace& InferenceScratch::for_images(int64_t images) {
-    job_.batch = images;
+const Workspace& InferenceScratch::for_images(const uint8_t* images, int64_t count) {
+    job_.images = {images, count * kPixels};
+    job_.batch = count;
     return workspace_;
 }
 
@@ -32,6 +34,7 @@ void InferenceScratch::add_layer(const LayerSpace& layer) {
         panel.vectors = from.vectors;
         panel.width = from.width;
         panel.weight = from.weight;
+        panel.pair_weights = from.pair_weights;
         panel.bias = from.bias;
         panel.head_transposed = from.head_transposed;
         panels_.back().push_back(panel);
@@ -39,16 +42,21 @@ void InferenceScratch::add_layer(const LayerSpace& layer) {
 }
 
 void InferenceScratch::allocate(Arena& arena, int64_t images) {
-    for (auto& panels : panels_)
-        for (Panel& panel : panels) allocate_panel(arena, panel, images, &panels == &panels_.back());
+    for (size_t number = 0; number < layers_.size(); ++number) {
+        const bool is_last = number + 1 == layers_.size();
+        for (Panel& panel : panels_[number]) allocate_panel(arena, panel, images, is_last);
+        if (is_bf16() && !is_last) allocate_values(arena, layers_[number].pairs.values, layers_[number].pairs, images);
+    }
     arena.take(space_.partial[0], images * kPaddedClasses);
     arena.take(space_.logits, images * kPaddedClasses);
-    for (ImageRows& rows : space_.by_image) allocate_image_rows(arena, rows, images);
+    if (is_bf16()) arena.take(space_.pixels, kPixelPairs);
+    for (ImageRows& rows : space_.by_image)
+        if (!is_bf16()) allocate_image_rows(arena, rows, images);
 }
 
 void InferenceScratch::allocate_panel(Arena& arena, Panel& panel, int64_t images, bool is_last) {
-    arena.take(panel.values, images * panel.width);
-    if (!is_last) allocate_lists(arena, panel.by_image, images, panel.width);
+    arena.take(panel.values, padded_images(images) * panel.width);
+    if (!is_last && !is_bf16()) allocate_lists(arena, panel.by_image, images, panel.width);
 }
 
 }  // namespace accelmnist

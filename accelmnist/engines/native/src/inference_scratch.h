@@ -17,10 +17,11 @@ public:
     InferenceScratch(const InferenceScratch&) = delete;
     InferenceScratch& operator=(const InferenceScratch&) = delete;
 
-    // Returns the workspace for `images` images, which touch only the memory that they need.
-    const Workspace& for_images(int64_t images);
+    // Returns the workspace for the images (count, 784) at `images`, which touch only the memory that they need.
+    const Workspace& for_images(const uint8_t* images, int64_t count);
 
 private:
+    bool is_bf16() const { return job_.precision == Precision::bf16; }
     void add_layer(const LayerSpace& layer);
     void allocate(Arena& arena, int64_t images);
     void allocate_panel(Arena& arena, Panel& panel, int64_t images, bool is_last);

@@ -45,11 +45,18 @@ const char* rule_problem(const Epoch& job) {
     return nullptr;
 }
 
+// How many images the epoch has to choose from.
+int64_t images_of(const Epoch& job) {
+    if (job.precision == Precision::fp32) return job.pixels ? job.pixels->images : 0;
+    return job.images.data && job.images.size % kPixels == 0 ? job.images.size / kPixels : 0;
+}
+
 const char* size_problem(const Epoch& job) {
     const int64_t images = job.labels.size;
     if (job.batch < 1 || job.batch > kMaxBatch) return "the batch's size is out of range";
+    if (images > UINT32_MAX) return "there are too many images";
     if (job.steps < 0 || job.steps > (int64_t{1} << 40) / job.batch) return "the number of steps is out of range";
-    if (images < 1 || !job.pixels || job.pixels->images != images) return "images and labels don't match";
+    if (images < 1 || images_of(job) != images) return "images and labels don't match";
     if (job.order.size != job.steps * job.batch) return "the order is not steps times batch";
     if (job.rates.size != job.steps) return "there is not one learning rate a step";
     if (job.seeds.size != job.steps) return "there is not one dropout seed a step";
@@ -61,6 +68,7 @@ const char* size_problem(const Epoch& job) {
 
 const char* problem_of(const Epoch& job) {
     if (job.threads < 1 || job.threads > kMaxThreads) return "the number of threads is out of range";
+    if (job.precision < Precision::fp32 || job.precision >= Precision::count) return "unknown precision";
     if (const char* problem = rule_problem(job)) return problem;
     if (const char* problem = network_problem(job.network, slots_of(job.rule))) return problem;
     return size_problem(job);

@@ -25,6 +25,7 @@ constexpr int kMaxSlots = 2;
 // 10 million.
 constexpr double kMinWorkPerThread = 5e6;
 
+enum class Precision : int { fp32, bf16, count };
 enum class Activation : int { relu, leaky_relu, gelu, silu, tanh, sigmoid, count };
 enum class Output : int { softmax, sigmoid, linear, count };
 enum class Rule : int { sgd, momentum, adam, adamw, count };
@@ -56,10 +57,13 @@ struct Network {
 
 struct PixelSet;
 
-// An epoch: `order` (steps * batch) holds indexes into `pixels`, a set of n images, and `labels` (n).
+// An epoch: `order` (steps * batch) holds indexes into a set of n images and `labels` (n). The set is `pixels` in fp32
+// and `images` (n * 784) in bf16.
 struct Epoch {
     Network network;
+    Precision precision = Precision::fp32;
     const PixelSet* pixels = nullptr;
+    Array<const uint8_t> images;
     Array<const int64_t> labels;
     Array<const int64_t> order;
     Array<const float> rates;   // (steps)
@@ -92,6 +96,7 @@ struct Listing {
 struct Model {
     Network network;
     int threads = 1;
+    Precision precision = Precision::fp32;
     double min_work_per_thread = kMinWorkPerThread;
 };
 

@@ -3,7 +3,13 @@
 namespace accelmnist {
 namespace {
 
+constexpr int64_t kLinePairs = kLine / sizeof(Pair);
+
 int64_t ceil_div(int64_t value, int64_t by) { return (value + by - 1) / by; }
+
+// The least odd number of cache lines for `pairs`, in pairs: a column of such rows spreads over the whole first-level
+// cache.
+int64_t odd_lines(int64_t pairs) { return (ceil_div(pairs, kLinePairs) | 1) * kLinePairs; }
 
 }  // namespace
 
@@ -17,6 +23,20 @@ void allocate_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width) {
 void allocate_image_rows(Arena& arena, ImageRows& rows, int64_t images) {
     arena.take(rows.rows, images + kRowsPadding);
     arena.take(rows.counts, images);
+}
+
+void allocate_values(Arena& arena, Pair*& values, const LayerPairs& pairs, int64_t images) {
+    arena.take(values, padded_images(images) * pairs.row);
+}
+
+int64_t padded_images(int64_t images) { return ceil_div(images, kImagePadding) * kImagePadding; }
+
+LayerPairs pairs_of(const LayerSpace& layer) {
+    LayerPairs pairs{};
+    pairs.row = ceil_div(layer.units, 32) * 16;
+    pairs.stride = odd_lines(pairs.row * 2);
+    pairs.turned_stride = odd_lines(layer.inputs);
+    return pairs;
 }
 
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats) {
@@ -59,10 +79,11 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
             only.vectors = kPaddedClasses / lanes;
             only.width = kPaddedClasses;
         }
-        layers_.push_back({static_cast<int>(layer.inputs), units, static_cast<int>(panels_.back().size()), nullptr});
+        layers_.push_back({static_cast<int>(layer.inputs), units, static_cast<int>(panels_.back().size()), nullptr, {}});
+        layers_.back().pairs = pairs_of(layers_.back());
     }
     spaces_.resize(static_cast<size_t>(job.threads));
-    if (workspace.shares_lists())
+    if (workspace.shares_lists() && !is_bf16())
         for (auto& lists : by_pixel_) lists.resize(static_cast<size_t>(kPixelBlocks * workspace.chunks));
     memory_ = allocate_in_one([&](Arena& arena) { allocate(arena); });
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
@@ -83,7 +104,7 @@ const char* Layout::copy_indexes() {
     for (int64_t index = 0; index < job.order.size; ++index) {
         const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[index], __ATOMIC_RELAXED));
         if (image >= labels.size()) return "the order names an image that is not there";
-        workspace.starts[index] = job.pixels->starts[image];
+        workspace.starts[index] = job.precision == Precision::fp32 ? job.pixels->starts[image] : static_cast<uint32_t>(image);
         workspace.labels[index] = labels[image];
     }
     return nullptr;
@@ -95,9 +116,11 @@ void Layout::allocate_rows(Arena& arena, PixelRows& rows) {
 }
 
 void Layout::allocate(Arena& arena) {
-    for (size_t number = 0; number < layers_.size(); ++number)
-        for (Panel& panel : panels_[number])
-            allocate_panel(arena, panel, layers_[number], number + 1 == layers_.size());
+    for (size_t number = 0; number < layers_.size(); ++number) {
+        const bool is_last = number + 1 == layers_.size();
+        for (Panel& panel : panels_[number]) allocate_panel(arena, panel, layers_[number], is_last);
+        if (is_bf16()) allocate_pairs(arena, layers_[number], number == 0, is_last);
+    }
     for (ThreadSpace& space : spaces_) allocate_thread(arena, space);
     for (auto& lists : by_pixel_)
         for (PixelRows& rows : lists) allocate_rows(arena, rows);
@@ -108,9 +131,10 @@ void Layout::allocate(Arena& arena) {
 
 void Layout::allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last) {
     const int slots = slots_of(workspace.job->rule);
-    const int64_t width = panel.width, weights = layer.inputs * width, values = batch_ * width;
+    const int64_t width = panel.width, weights = layer.inputs * width;
+    const int64_t values = (is_bf16() ? padded_images(batch_) : batch_) * width;
     arena.take(panel.weight, weights);
-    arena.take(panel.gradient, kBlockPixels * width);
+    arena.take(panel.gradient, kBlockInputs * width);
     arena.take(panel.bias, width);
     arena.take(panel.bias_gradient, width);
     for (int slot = 0; slot < slots; ++slot) {
@@ -121,11 +145,15 @@ void Layout::allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer,
     arena.take(panel.deltas, values);
     if (workspace.has_head && workspace.job->network.activation != Activation::relu)
         arena.take(panel.activation_grads, values);
-    if (!is_last) {
+    if (is_bf16()) {
+        arena.take(panel.pair_weights, ceil_div(layer.inputs, kBlockInputs) * kPairsAtOnce * width);
+        arena.take(panel.pair_deltas, workspace.chunks * kPairsAtOnce * width);
+    } else if (!is_last) {
         allocate_lists(arena, panel.by_image, batch_, panel.width);
         allocate_lists(arena, panel.by_unit, workspace.chunks * panel.width, kChunk);
         arena.take(panel.nonzero_grads, values);
-    } else if (workspace.has_head) {
+    }
+    if (is_last && workspace.has_head) {
         arena.take(panel.head, kClasses * width);
         arena.take(panel.head_transposed, width * kPaddedClasses);
         arena.take(panel.head_gradient, kClasses * width);
@@ -133,14 +161,30 @@ void Layout::allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer,
     }
 }
 
+void Layout::allocate_pairs(Arena& arena, LayerSpace& layer, bool is_first, bool is_last) {
+    LayerPairs& pairs = layer.pairs;
+    if (!is_last) {
+        allocate_values(arena, pairs.values, pairs, batch_);
+        arena.take(pairs.values_by_images, workspace.chunks * kPairsAtOnce * pairs.stride);
+    }
+    if (is_first || batch_ == 0) return;
+    allocate_values(arena, pairs.deltas, pairs, batch_);
+    arena.take(pairs.turned, pairs.row * pairs.turned_stride);
+}
+
 void Layout::allocate_thread(Arena& arena, ThreadSpace& space) {
     for (float*& partial : space.partial) arena.take(partial, batch_ * kPaddedClasses);
     arena.take(space.logits, batch_ * kPaddedClasses);
     arena.take(space.bias, kPaddedClasses);
     arena.take(space.bias_gradient, kPaddedClasses);
-    arena.take(space.transposed, kPanelFloats * kChunk);
-    for (ImageRows& rows : space.by_image) allocate_image_rows(arena, rows, batch_);
-    if (!workspace.shares_lists()) allocate_rows(arena, space.by_pixel);
+    if (is_bf16()) {
+        arena.take(space.pixels, kPixelPairs);
+        arena.take(space.turning, kPixelPairs);
+    } else {
+        arena.take(space.transposed, kPanelFloats * kChunk);
+        for (ImageRows& rows : space.by_image) allocate_image_rows(arena, rows, batch_);
+        if (!workspace.shares_lists()) allocate_rows(arena, space.by_pixel);
+    }
     for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
 }
 

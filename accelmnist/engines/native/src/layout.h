@@ -21,7 +21,9 @@ public:
     Workspace workspace;
 
 private:
+    bool is_bf16() const { return workspace.job->precision == Precision::bf16; }
     void allocate(Arena& arena);
+    void allocate_pairs(Arena& arena, LayerSpace& layer, bool is_first, bool is_last);
     void allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer, bool is_last);
     void allocate_rows(Arena& arena, PixelRows& rows);
     void allocate_thread(Arena& arena, ThreadSpace& space);
@@ -35,7 +37,12 @@ private:
 };
 
 void allocate_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
+void allocate_values(Arena& arena, Pair*& values, const LayerPairs& pairs, int64_t images);
+int64_t padded_images(int64_t images);
 void allocate_image_rows(Arena& arena, ImageRows& rows, int64_t images);
+
+// Returns the sizes of a layer's pairs, as yet without memory.
+LayerPairs pairs_of(const LayerSpace& layer);
 
 // Returns the panels of a layer of `units`, shared among `threads` in whole vectors of `lanes` floats.
 std::vector<Panel> panels_of(int units, int threads, int lanes, int panel_floats);

@@ -43,17 +43,17 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
     static const char* names[] = {"parameters", "slots", "pixels", "labels", "order", "rates", "seeds", "losses",
                                   "activation", "output", "rule", "nesterov", "momentum", "weight_decay",
                                   "label_smoothing", "dropout", "beta1", "beta2", "epsilon", "count", "first",
-                                  "threads", "level", nullptr};
+                                  "threads", "precision", "level", nullptr};
     PyObject *parameters, *slots, *pixels, *labels, *order, *rates, *seeds, *losses;
-    const char *activation, *output, *rule, *level;
+    const char *activation, *output, *rule, *precision, *level;
     int nesterov;
     long long first;
     Epoch job;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "OOOOOOOO$ssspddddddddLis:train", const_cast<char**>(names), &parameters, &slots,
+            arguments, keywords, "OOOOOOOO$ssspddddddddLiss:train", const_cast<char**>(names), &parameters, &slots,
             &pixels, &labels, &order, &rates, &seeds, &losses, &activation, &output, &rule, &nesterov, &job.momentum,
             &job.weight_decay, &job.label_smoothing, &job.dropout, &job.beta1, &job.beta2, &job.epsilon, &job.count,
-            &first, &job.threads, &level
+            &first, &job.threads, &precision, &level
         ))
         return nullptr;
     return guarded([&] {
@@ -65,7 +65,11 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         job.network = network_of(views, parameters, true);
         job.network.activation = activation_of(activation);
         add_slots(views, slots, job.network, job.rule);
-        job.pixels = &pixels_in(pixels).set;
+        job.precision = precision_of(precision);
+        if (job.precision == Precision::fp32)
+            job.pixels = &pixels_in(pixels).set;
+        else
+            job.images = images_in(views, pixels);
         job.labels = longs_in(views, labels);
         const Py_buffer plan = views.open(order, false, "lq", 8, 2);
         job.steps = plan.shape[0];
@@ -81,19 +85,20 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
 }
 
 PyObject* make_classifier_call(PyObject*, PyObject* arguments, PyObject* keywords) {
-    static const char* names[] = {"parameters", "activation", "threads", "level", nullptr};
+    static const char* names[] = {"parameters", "activation", "threads", "precision", "level", nullptr};
     PyObject* parameters;
-    const char *activation, *level;
+    const char *activation, *precision, *level;
     Model model;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "O$sis:make_classifier", const_cast<char**>(names), &parameters, &activation,
-            &model.threads, &level
+            arguments, keywords, "O$siss:make_classifier", const_cast<char**>(names), &parameters, &activation,
+            &model.threads, &precision, &level
         ))
         return nullptr;
     return guarded([&] {
         Views views;
         model.network = network_of(views, parameters, false);
         model.network.activation = activation_of(activation);
+        model.precision = precision_of(precision);
         const Level chosen = level_of(level);
         std::unique_ptr<Classifier> classifier;
         run_unlocked([&] { return make_classifier(model, chosen, classifier); });

@@ -16,6 +16,8 @@
 
 namespace accelmnist {
 
+constexpr float kPixelScale = 1.0f / 255.0f;
+
 constexpr int kBlockPixels = 112;  // four rows of an image
 constexpr int kPixelBlocks = kPixels / kBlockPixels;
 

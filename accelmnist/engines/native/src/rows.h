@@ -19,8 +19,6 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-constexpr float kPixelScale = 1.0f / 255.0f;
-
 struct PixelScales {
     float of[256];
 };

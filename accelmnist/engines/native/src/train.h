@@ -4,39 +4,33 @@
 // logits, their gradients and their updates, so weights never move between cores. With one hidden layer the threads
 // synchronize once a step, to add the parts of the logits; each then computes the loss of the whole batch itself, which
 // is cheaper than another barrier. Every further hidden layer adds one barrier forward and one backward.
+//
+// `Products` are the matrix products and what they need: SparseProducts in float32, Bf16Products in bf16. All else is
+// float32 in both.
 
 #pragma once
 
 #include "activation.h"
 #include "head.h"
-#include "lists.h"
-#include "pixel_lists.h"
-#include "rows.h"
+#include "member.h"
 #include "team.h"
+#include "transpose.h"
 #include "update.h"
 
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
+template <class Products>
 struct Trainer {
+    const Products products;
+    const Member& me;
     const Workspace& space;
     const Epoch& job;
     const ThreadSpace& own;
     Barrier* const barrier;  // null if there is one thread
-    const int thread;
 
     Trainer(const Workspace& space, Barrier* barrier, int thread)
-        : space(space), job(*space.job), own(space.spaces[thread]), barrier(barrier), thread(thread) {}
-
-    template <class Function>
-    void for_own_panels(const LayerSpace& layer, Function function) const {
-        for (int number = 0; number < layer.panel_count; ++number)
-            if (layer.panels[number].owner == thread) function(layer.panels[number]);
-    }
-
-    const LayerSpace& last() const { return space.layers[space.layer_count - 1]; }
-    bool keeps_zeros() const { return job.network.activation != Activation::relu; }
-    const uint32_t* starts_of(int64_t step) const { return space.starts + step * job.batch; }
+        : products(space, thread), me(products), space(space), job(me.job), own(me.own), barrier(barrier) {}
 
     void wait_for_all() const {
         if (barrier) barrier_wait(*barrier);
@@ -116,80 +110,43 @@ struct Trainer {
     void move_own(bool head_bias_too) const {
         const Layer* layers = job.network.layers;
         for (int number = 0; number < space.layer_count; ++number)
-            for_own_panels(space.layers[number], [&](const Panel& panel) { move_panel<Move>(panel, layers[number]); });
+            me.for_own_panels(space.layers[number], [&](const Panel& panel) {
+                move_panel<Move>(panel, layers[number]);
+            });
         if (!space.has_head) return;
         const Layer& output = layers[job.network.layer_count - 1];
-        for_own_panels(last(), [&](const Panel& panel) { move_head<Move>(panel, output); });
+        me.for_own_panels(me.last(), [&](const Panel& panel) { move_head<Move>(panel, output); });
         if (head_bias_too) move_head_bias<Move>(output);
     }
 
     void load_weights() const {
         move_own<Load>(true);
-        if (space.has_head) for_own_panels(last(), [](const Panel& panel) { transpose_head(panel); });
+        if (space.has_head) me.for_own_panels(me.last(), [](const Panel& panel) { transpose_head(panel); });
+        for (int number = 0; number < space.layer_count; ++number)
+            me.for_own_panels(space.layers[number], [&](const Panel& panel) { products.keep_weights(number, panel); });
     }
 
     // Only the first thread stores the output's biases, of which all threads have equal copies.
-    void store_weights() const { move_own<Store>(thread == 0); }
+    void store_weights() const { move_own<Store>(me.thread == 0); }
 
     // --- a step
 
-    // Prefetches part `part` of a step's records. The parts come between the blocks of the first layer's work, since
-    // the processor can wait for few lines at a time.
-    void prefetch_step(int64_t step, int part) const {
-        if (step >= job.steps) return;
-        const int64_t from = job.batch * part / kPixelBlocks, until = job.batch * (part + 1) / kPixelBlocks;
-        prefetch_records(*job.pixels, starts_of(step) + from, until - from);
-    }
-
-    // The panels of the layer below, whose units are the inputs of layer `number`.
-    template <class Function>
-    void for_input_panels(int number, Function function) const {
-        const LayerSpace& below = space.layers[number - 1];
-        for (int index = 0; index < below.panel_count; ++index) function(below.panels[index]);
-    }
-
-    static const float* rows_from(const Panel& panel, int input) { return panel.weight + int64_t{input} * panel.width; }
-
-    void sum_pixels(const Panel& panel, int64_t step, bool prefetches) const {
-        for (int number = 0; number < kPixelBlocks; ++number) {
-            const float* start = number == 0 ? panel.bias : nullptr;
-            const float* tile = rows_from(panel, number * kBlockPixels);
-            add_rows(panel.vectors, tile, own.by_image[number], job.batch, start, panel.values);
-            if (prefetches) prefetch_step(step + 1, number);
-        }
-    }
-
-    void sum_units(int number, const Panel& panel) const {
-        const float* start = panel.bias;
-        for_input_panels(number, [&](const Panel& below) {
-            add_rows(panel.vectors, rows_from(panel, below.first), below.by_image, job.batch, start, panel.values);
-            start = nullptr;
-        });
-    }
-
-    // The own panels' part of the logits. Training adds dropout and lists of the activations by unit.
+    // The own panels' part of the logits. Training adds dropout, and keeps the activations for the gradients.
     void forward(int64_t step, bool is_training) const {
         for (int number = 0; number < space.layer_count; ++number) {
-            const LayerSpace& layer = space.layers[number];
-            const bool is_last = number + 1 == space.layer_count;
             const Dropout dropout =
                 is_training ? dropout_of(job.dropout, job.seeds.data[step], number, job.first) : Dropout{};
-            bool is_first = true;
-            for_own_panels(layer, [&](const Panel& panel) {
-                number == 0 ? sum_pixels(panel, step, is_first) : sum_units(number, panel);
-                is_first = false;
+            products.sum_layer(number, step, [&](const Panel& panel) {
                 if (!space.has_head) return;
-                activate(job.network.activation, panel, job.batch, layer.units, dropout);
-                if (is_last) return;
-                list_panel(panel, job.batch, keeps_zeros());
-                if (is_training) transpose_and_list_panel(panel, job.batch, keeps_zeros(), own.transposed);
+                activate(job.network.activation, panel, job.batch, space.layers[number].units, dropout);
+                if (!me.is_last(number)) products.keep_inputs(number, panel, is_training);
             });
-            if (!is_last) wait_for_all();
+            if (!me.is_last(number)) wait_for_all();
         }
         if (!space.has_head) return;
         float* partial = own.partial[step % 2];
         std::memset(partial, 0, sizeof(float) * static_cast<size_t>(job.batch * kPaddedClasses));
-        for_own_panels(last(), [&](const Panel& panel) { add_logits(panel, job.batch, partial); });
+        me.for_own_panels(me.last(), [&](const Panel& panel) { add_logits(panel, job.batch, partial); });
     }
 
     void add_partial_logits(int64_t step) const {
@@ -226,97 +183,11 @@ struct Trainer {
     }
 
     void backward_through_head(const UpdateParams& params, float scale) const {
-        for_own_panels(last(), [&](const Panel& panel) {
+        me.for_own_panels(me.last(), [&](const Panel& panel) {
             backward_from_head(panel, job.batch, own.logits, scale);
             update_head(panel, job.batch, own.logits, params);
         });
         update_head_bias(params);
-    }
-
-    // The gradients at the sums of layer `number`, from those of the layer above and its weights, which all threads
-    // own.
-    void backward_into(int number, float scale) const {
-        const LayerSpace& above = space.layers[number + 1];
-        for_own_panels(space.layers[number], [&](const Panel& panel) {
-            const Lists& lists = panel.by_image;
-            const uint32_t end = lists.begins[job.batch - 1] + lists.counts[job.batch - 1];
-            std::memset(panel.nonzero_grads, 0, sizeof(float) * end);
-            for (int other = 0; other < above.panel_count; ++other) {
-                const Panel& source = above.panels[other];
-                const float* tile = source.weight + int64_t{panel.first} * source.width;
-                dot_rows(source.vectors, tile, source.deltas, lists, job.batch, panel.nonzero_grads);
-            }
-            std::memset(panel.deltas, 0, sizeof(float) * static_cast<size_t>(job.batch * panel.width));
-            for (int64_t image = 0; image < job.batch; ++image) scatter_grads(panel, image, scale);
-        });
-    }
-
-    // Scatters an image's part of `nonzero_grads` into `deltas`.
-    void scatter_grads(const Panel& panel, int64_t image, float scale) const {
-        const Lists& lists = panel.by_image;
-        for (uint32_t at = lists.begins[image]; at < lists.begins[image] + lists.counts[image]; ++at) {
-            const int64_t to = image * panel.width + lists.indices[at];
-            panel.deltas[to] = panel.nonzero_grads[at] * (panel.activation_grads ? panel.activation_grads[to] : scale);
-        }
-    }
-
-    // Adds a chunk's part of the gradient of a block's rows of weights, from input `first` on; the last chunk's part
-    // updates the rows.
-    template <class Rows>
-    void update_rows(
-        const Panel& panel, int64_t chunk, int first, int inputs, const Rows& by_input, const UpdateParams& params
-    ) const {
-        const int64_t at = int64_t{first} * panel.width, last_chunk = space.chunks - 1;
-        const float* tile = panel.deltas + chunk * kChunk * panel.width;
-        if (chunk < last_chunk) {
-            const float* start = chunk == 0 ? space.zeros : nullptr;
-            add_rows(panel.vectors, tile, by_input, inputs, start, panel.gradient);
-            return;
-        }
-        float* slots[kMaxSlots] = {};
-        for (int slot = 0; slot < slots_of(job.rule); ++slot) slots[slot] = panel.slots[slot] + at;
-        const float* partial = last_chunk ? panel.gradient : nullptr;
-        accumulate_and_update_rows(panel.vectors, tile, by_input, inputs, partial, params, {panel.weight + at, slots});
-    }
-
-    // Lists a block of a chunk by pixel.
-    void list_block(const PixelRows& rows, int number, int64_t chunk) const {
-        const int64_t start = chunk * kChunk, left = job.batch - start;
-        list_by_pixel(rows, own.by_image[number], start, left < kChunk ? left : kChunk);
-    }
-
-    const PixelRows& shared_rows(int64_t step, int number, int64_t chunk) const {
-        return space.by_pixel[step % kBuffers][number * space.chunks + chunk];
-    }
-
-    // This thread's share of the lists by pixel: one of every `threads` blocks of the chunks.
-    void list_share(int64_t step) const {
-        if (!space.shares_lists()) return;
-        int64_t block = 0;
-        for (int64_t chunk = 0; chunk < space.chunks; ++chunk)
-            for (int number = 0; number < kPixelBlocks; ++number)
-                if (block++ % space.threads == thread) list_block(shared_rows(step, number, chunk), number, chunk);
-    }
-
-    // Updates the first layer's weights. A thread that lists alone lists a block of a chunk once, for all own panels.
-    void update_by_pixels(int64_t step, const UpdateParams& params) const {
-        for (int number = 0; number < kPixelBlocks; ++number)
-            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
-                const PixelRows& rows = space.shares_lists() ? shared_rows(step, number, chunk) : own.by_pixel;
-                if (!space.shares_lists()) list_block(rows, number, chunk);
-                for_own_panels(space.layers[0], [&](const Panel& panel) {
-                    update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, rows, params);
-                });
-            }
-    }
-
-    void update_by_units(int number, const Panel& panel, const UpdateParams& params) const {
-        for_input_panels(number, [&](const Panel& below) {
-            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
-                const Lists lists = of_chunk(below.by_unit, chunk, below.width);
-                update_rows(panel, chunk, below.first, below.units, lists, params);
-            }
-        });
     }
 
     void update_bias(const Panel& panel, const UpdateParams& params) const {
@@ -329,6 +200,10 @@ struct Trainer {
         update(params, {panel.bias, panel.bias_slots}, panel.bias_gradient, panel.width);
     }
 
+    void keep_deltas(int number) const {
+        me.for_own_panels(space.layers[number], [&](const Panel& panel) { products.keep_deltas(number, panel); });
+    }
+
     void backward_and_update(int64_t step) const {
         const UpdateParams params = update_params_of(job, step);
         const auto scale = static_cast<float>(1 / (1 - job.dropout));
@@ -337,21 +212,23 @@ struct Trainer {
             add_partial_logits(step);
             loss = loss_of(own.logits, step);
             backward_through_head(params, scale);
-        } else if (thread == 0) {
-            const Panel& only = last().panels[0];
+        } else if (me.thread == 0) {
+            const Panel& only = me.last().panels[0];
             std::memcpy(only.deltas, only.values, sizeof(float) * static_cast<size_t>(job.batch * kPaddedClasses));
             loss = loss_of(only.deltas, step);
         }
-        if (thread == 0) job.losses.data[step] = loss;
+        if (me.thread == 0) job.losses.data[step] = loss;
+        keep_deltas(space.layer_count - 1);
         for (int number = space.layer_count - 2; number >= 0; --number) {
             wait_for_all();
-            backward_into(number, scale);
+            products.backward_into(number, scale);
+            keep_deltas(number);
         }
         if (space.layer_count > 1) wait_for_all();  // all have read the weights that now change
-        update_by_pixels(step, params);
+        products.update_by_pixels(step, params);
         for (int number = 0; number < space.layer_count; ++number)
-            for_own_panels(space.layers[number], [&](const Panel& panel) {
-                if (number > 0) update_by_units(number, panel, params);
+            me.for_own_panels(space.layers[number], [&](const Panel& panel) {
+                if (number > 0) products.update_by_units(number, panel, params);
                 update_bias(panel, params);
             });
     }
@@ -363,9 +240,9 @@ struct Trainer {
         load_weights();
         wait_for_all();  // an epoch without steps must not store weights that another thread still loads
         for (int64_t step = 0; step < job.steps; ++step) {
-            find_rows(own.by_image, *job.pixels, starts_of(step), job.batch);
+            products.begin_step(step);
             forward(step, true);
-            list_share(step);
+            products.share(step);
             wait_for_all();
             backward_and_update(step);
             if (space.layer_count > 1) wait_for_all();

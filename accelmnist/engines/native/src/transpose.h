@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vector.h"
+#include "workspace.h"
 
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
@@ -29,6 +30,19 @@ INLINE void transpose_8x8(const float* rows, int64_t from, float* transposed, in
     for (int row = 0; row < 8; ++row)
         for (int column = 0; column < 8; ++column) transposed[column * to + row] = rows[row * from + column];
 #endif
+}
+
+// Turns eight rows of `columns` numbers of 32 bits, `from` apart, into as many rows of eight, `to` apart.
+INLINE void turn_rows(const Pair* rows, int64_t from, int columns, Pair* turned, int64_t to) {
+    int column = 0;
+#ifdef __AVX2__
+    for (; column + 8 <= columns; column += 8)
+        transpose_8x8(
+            reinterpret_cast<const float*>(rows + column), from, reinterpret_cast<float*>(turned + column * to), to
+        );
+#endif
+    for (; column < columns; ++column)
+        for (int row = 0; row < 8; ++row) turned[column * to + row] = rows[row * from + column];
 }
 
 }  // namespace ACCELMNIST_LEVEL

@@ -8,6 +8,9 @@
 // cache. Pixels by image lie in the set that all epochs share; see pixels.h.
 //
 // Panels are padded to whole vectors. Padding starts as zero and stays zero, since no list names it.
+//
+// In bf16 there are no lists. The factors of the products are pairs of numbers in 16 bits; what the masters, sums and
+// gradients are, in float32, is the same as above. See bf16_products.h.
 
 #pragma once
 
@@ -18,6 +21,13 @@ namespace accelmnist {
 
 constexpr int kChunk = 128;       // images that share one set of lists by input
 constexpr int kPanelFloats = 64;  // a panel's largest width
+
+// Two bf16 that a product adds up together, the first of them in the low half.
+using Pair = uint32_t;
+constexpr int kPairsAtOnce = 64;              // of a product: a bit each of a mask
+constexpr int kBlockInputs = 2 * kPairsAtOnce;  // whose rows of weights fit the first-level cache
+static_assert(kChunk == 2 * kPairsAtOnce, "a chunk of images is one product's pairs");
+constexpr int kImagePadding = 16;  // a product takes so many rows at once: those of images are padded to them
 // Elements of a pixel's row: the images of a chunk, and one more cache line to make their number odd, so that the
 // starts of the rows, which is all that most of them use, spread over the whole first-level cache.
 constexpr int kRowStride = kChunk + kLineElements;
@@ -69,6 +79,20 @@ struct Panel {
     // The next layer's inputs, if this panel is not of the last hidden layer.
     Lists by_image;  // a row an image
     Lists by_unit;   // a row a unit, chunk after chunk of images
+    // In bf16: the factors of the products.
+    Pair* pair_weights;  // (pairs of inputs, width)
+    Pair* pair_deltas;   // (pairs of images, width)
+};
+
+// In bf16, a layer's inputs and outputs as its neighbours' products read them; every thread writes its own panels' part.
+struct LayerPairs {
+    int64_t row;        // pairs of a row of units, padded with zeros
+    int64_t stride;     // from a pair of images to the next
+    int64_t turned_stride;
+    Pair* values;       // (batch, row): activations; of all but the last layer, as all below but `turned`
+    Pair* values_by_images;  // (pairs of images, stride), chunk after chunk
+    Pair* deltas;       // (batch, row); of all but the first layer
+    Pair* turned;       // (row, turned_stride): weights by pairs of units; of all but the first layer
 };
 
 struct LayerSpace {
@@ -76,6 +100,7 @@ struct LayerSpace {
     int units;
     int panel_count;
     Panel* panels;
+    LayerPairs pairs;
 };
 
 // One thread's own memory.
@@ -90,7 +115,17 @@ struct ThreadSpace {
     float* transposed;  // (kPanelFloats, kChunk): scratch
     ImageRows by_image[kPixelBlocks];
     PixelRows by_pixel;  // of one block and chunk after another, if the threads don't share them
+    // In bf16: pixels of one block and chunk after another, by image (kChunk, kPairsAtOnce) or by pair of images
+    // (kPairsAtOnce, kPairStride), and what turns them.
+    Pair* pixels;
+    Pair* turning;
 };
+
+// From a pair of images to the next, of a block's inputs: an odd number of cache lines, so that a column of them spreads
+// over the whole first-level cache.
+constexpr int kPairStride = kBlockInputs + 16;
+constexpr int kPixelPairs = kPairsAtOnce * kPairStride;  // of a thread's `pixels`, which are more than kChunk rows
+static_assert(kPixelPairs >= kChunk * kPairsAtOnce, "the pixels by image fit too");
 
 // Each of two threads lists a step's pixels itself: lists that one core writes and another reads move between their
 // caches, which takes as long. With more threads the listing would grow to most of a step, so they share it; then there
@@ -110,7 +145,7 @@ struct Workspace {
     PixelRows* by_pixel[kBuffers];  // (kPixelBlocks, chunks): of all threads, if they share them
     float* zeros;                   // (kPanelFloats)
     // (steps, batch): copies, which nobody else can change once they are checked; an image is the start of its record
-    // (see PixelSet).
+    // (see PixelSet), in bf16 its number. To classify there are none: the images are taken in order.
     uint32_t* starts;
     uint8_t* labels;
 

@@ -1,0 +1,266 @@
+// The products of a step in bf16: operands rounded to it, sums, masters and all else in float32.
+//
+// Three products make a layer: sums = inputs · weights, gradients of the inputs = deltas · weights turned, and gradients
+// of the weights = inputs turned · deltas. The last is summed over pairs of images, so that nothing has to be turned
+// for it but which two numbers lie together. Pixels are made from bytes block by block. The output layer after hidden
+// ones, a hundredth of the work, stays in float32.
+//
+// The weights are masters in float32, by input, as in float32; each update writes those of a block once more, as pairs
+// of inputs, and for the layer below as pairs of units.
+
+#pragma once
+
+#include "bf16_pixels.h"
+#include "head.h"
+#include "member.h"
+#include "transpose.h"
+
+namespace accelmnist {
+namespace ACCELMNIST_LEVEL {
+
+struct Bf16Products : Member {
+    using Member::Member;
+
+    void begin_step(int64_t) const {}
+    void take_images() const {}
+    void share(int64_t) const {}
+
+    Images images_of(int64_t step, int64_t first) const {
+        const int64_t from = step * job.batch + first;
+        return {space.starts ? job.images.data : job.images.data + from * kPixels, space.starts ? space.starts + from : nullptr};
+    }
+
+    int64_t images_in(int64_t chunk) const {
+        const int64_t left = job.batch - chunk * kChunk;
+        return left < kChunk ? left : kChunk;
+    }
+
+    int64_t image_pairs() const { return (job.batch + 1) / 2; }
+
+    // --- what products are made of
+
+    // Writes the weights of `inputs` inputs from `first` on, an even number, as pairs.
+    void keep_weights_from(int number, const Panel& panel, int64_t first, int64_t inputs) const {
+        for (int64_t input = first; input < first + inputs; input += 2)
+            for (int vector = 0; vector < panel.vectors; ++vector) {
+                const float* one = panel.weight + input * panel.width + vector * kLanes;
+                const Floats other = input + 1 < space.layers[number].inputs ? load(one + panel.width) : Floats{};
+                store_pairs(panel.pair_weights + input / 2 * panel.width + vector * kLanes, pairs_of(load(one), other));
+            }
+    }
+
+    // Writes the weights of up to eight inputs from `first` on as pairs of units.
+    void turn_weights_from(int number, const Panel& panel, int64_t first) const {
+        const LayerPairs& pairs = space.layers[number].pairs;
+        const int64_t inputs = space.layers[number].inputs;
+        alignas(64) Pair rows[8][kPanelFloats / 2] = {};
+        for (int row = 0; row < 8 && first + row < inputs; ++row)
+            for (int vector = 0; vector < panel.vectors; ++vector)
+                store_row(rows[row] + vector * kLanes / 2, load(panel.weight + (first + row) * panel.width + vector * kLanes));
+        Pair* turned = pairs.turned + panel.first / 2 * pairs.turned_stride + first;
+        turn_rows(rows[0], kPanelFloats / 2, panel.width / 2, turned, pairs.turned_stride);
+    }
+
+    void turn_weights(int number, const Panel& panel, int64_t first, int64_t inputs) const {
+        if (space.layers[number].pairs.turned)
+            for (int64_t input = first; input < first + inputs; input += 8) turn_weights_from(number, panel, input);
+    }
+
+    void keep_weights(int number, const Panel& panel) const {
+        keep_weights_from(number, panel, 0, space.layers[number].inputs);
+        turn_weights(number, panel, 0, space.layers[number].inputs);
+    }
+
+    // Writes a panel's part of a matrix of images (batch, units) as a layer's rows.
+    void keep_rows(const Panel& panel, const float* values, Pair* rows, int64_t row) const {
+        for (int64_t image = 0; image < job.batch; ++image)
+            for (int vector = 0; vector < panel.vectors; ++vector)
+                store_row(
+                    rows + image * row + (panel.first + vector * kLanes) / 2,
+                    load(values + image * panel.width + vector * kLanes)
+                );
+    }
+
+    // Writes it as pairs of images, `stride` apart.
+    void keep_by_images(const Panel& panel, const float* values, Pair* pairs, int64_t stride) const {
+        for (int64_t image = 0; image < job.batch; image += 2)
+            for (int vector = 0; vector < panel.vectors; ++vector) {
+                const float* one = values + image * panel.width + vector * kLanes;
+                const Floats other = image + 1 < job.batch ? load(one + panel.width) : Floats{};
+                store_pairs(pairs + image / 2 * stride + vector * kLanes, pairs_of(load(one), other));
+            }
+    }
+
+    // Keeps a panel's activations as inputs of the next layer, for training also as factors of its gradients.
+    void keep_inputs(int number, const Panel& panel, bool is_training) const {
+        const LayerPairs& pairs = space.layers[number].pairs;
+        keep_rows(panel, panel.values, pairs.values, pairs.row);
+        if (is_training) keep_by_images(panel, panel.values, pairs.values_by_images + panel.first, pairs.stride);
+    }
+
+    void keep_deltas(int number, const Panel& panel) const {
+        const LayerPairs& pairs = space.layers[number].pairs;
+        keep_by_images(panel, panel.deltas, panel.pair_deltas, panel.width);
+        if (number > 0) keep_rows(panel, panel.deltas, pairs.deltas, pairs.row);
+    }
+
+    // --- sums
+
+    // values[image] (+)= left · right, for `images` images; the last part also gives them their scale and bias.
+    void add_sums(
+        const Panel& panel, const Left& left, const Right& right, const uint64_t* masks, uint64_t mask, float* values,
+        int64_t images, bool is_first, bool is_last, float scale
+    ) const {
+        for (int64_t image = 0; image < images; image += kRows) {
+            float* out = values + image * panel.width;
+            const auto rows = static_cast<int>(images - image < kRows ? images - image : kRows);
+            multiply_rows(
+                left.from(image, 0), right, masks ? masks[image / kRows] : mask, rows, panel.vectors,
+                is_first ? nullptr : out, panel.width,
+                [&](int row, int vector, auto& sums) {
+                    for (auto& sum : sums) {
+                        const int64_t at = vector++ * kLanes;
+                        store(out + row * panel.width + at, is_last ? sum * scale + load(panel.bias + at) : sum);
+                    }
+                }
+            );
+        }
+    }
+
+    // Prefetches part `part` of the images that come a chunk later: they lie at random, so the processor can't guess
+    // them.
+    void prefetch_images(int64_t step, int64_t chunk, int part) const {
+        if (!space.starts) return;
+        constexpr int kParts = (kPixels + kBlockInputs - 1) / kBlockInputs;
+        const int64_t from = step * job.batch + (chunk + 1) * kChunk;
+        const int64_t end = job.order.size < from + kChunk ? job.order.size : from + kChunk;
+        asm volatile("");  // GCC drops calls of a function that only prefetches
+        for (int64_t at = from + part * kChunk / kParts; at < end && at < from + (part + 1) * kChunk / kParts; ++at)
+            for (int byte = 0; byte < kPixels; byte += static_cast<int>(kLine))
+                __builtin_prefetch(job.images.data + int64_t{space.starts[at]} * kPixels + byte, 0, 2);
+    }
+
+    void sum_pixels(int64_t step) const {
+        uint64_t masks[kChunk / kRows];
+        for (int64_t chunk = 0; chunk < space.chunks; ++chunk)
+            for (int first = 0; first < kPixels; first += kBlockInputs) {
+                const int pixels = kPixels - first < kBlockInputs ? kPixels - first : kBlockInputs;
+                write_by_image(images_of(step, chunk * kChunk), images_in(chunk), first, pixels, own.pixels, masks);
+                prefetch_images(step, chunk, first / kBlockInputs);
+                for_own_panels(space.layers[0], [&](const Panel& panel) {
+                    add_sums(
+                        panel, {own.pixels, kPairsAtOnce, 1}, {panel.pair_weights + first / 2 * panel.width, panel.width},
+                        masks, 0, panel.values + chunk * kChunk * panel.width, images_in(chunk), first == 0,
+                        first + kBlockInputs >= kPixels, kPixelScale
+                    );
+                });
+            }
+    }
+
+    void sum_units(int number, const Panel& panel) const {
+        const LayerPairs& below = space.layers[number - 1].pairs;
+        for (int64_t pair = 0; pair < below.row; pair += kPairsAtOnce)
+            add_sums(
+                panel, {below.values + pair, below.row, 1}, {panel.pair_weights + pair * panel.width, panel.width},
+                nullptr, lowest_bits(below.row - pair), panel.values, job.batch, pair == 0,
+                pair + kPairsAtOnce >= below.row, 1.0f
+            );
+    }
+
+    // Calls `finish` with each own panel of layer `number` when its values are the sums.
+    template <class Finish>
+    void sum_layer(int number, int64_t step, Finish finish) const {
+        if (number == 0) sum_pixels(step);
+        for_own_panels(space.layers[number], [&](const Panel& panel) {
+            if (number > 0) sum_units(number, panel);
+            finish(panel);
+        });
+    }
+
+    // --- gradients
+
+    // The gradients at the sums of layer `number`, from those of the layer above and its weights.
+    void backward_into(int number, float scale) const {
+        const LayerPairs& above = space.layers[number + 1].pairs;
+        for_own_panels(space.layers[number], [&](const Panel& panel) {
+            for (int64_t pair = 0; pair < above.row; pair += kPairsAtOnce) {
+                const bool is_last = pair + kPairsAtOnce >= above.row;
+                for (int64_t image = 0; image < job.batch; image += kRows) {
+                    const int64_t start = image * panel.width;
+                    const auto rows = static_cast<int>(job.batch - image < kRows ? job.batch - image : kRows);
+                    multiply_rows(
+                        {above.deltas + image * above.row + pair, above.row, 1},
+                        {above.turned + pair * above.turned_stride + panel.first, above.turned_stride},
+                        lowest_bits(above.row - pair), rows, panel.vectors, pair ? panel.deltas + start : nullptr,
+                        panel.width,
+                        [&](int row, int vector, auto& sums) {
+                            for (auto& sum : sums) {
+                                const int64_t at = start + row * panel.width + vector++ * kLanes;
+                                store(panel.deltas + at, is_last ? through_activation(panel, at, sum, scale) : sum);
+                            }
+                        }
+                    );
+                }
+            }
+        });
+    }
+
+    // Adds a chunk's part of the gradient of a block's rows of weights, from input `first` on; the last chunk's part
+    // updates the rows. `left` and `masks` are those of the block; without masks nothing is left out.
+    void update_rows(
+        int number, const Panel& panel, int64_t chunk, int64_t first, int64_t inputs, const Left& left,
+        const uint64_t* masks, const UpdateParams& params
+    ) const {
+        const Right right{panel.pair_deltas + chunk * kPairsAtOnce * panel.width, panel.width};
+        const uint64_t all = lowest_bits((images_in(chunk) + 1) / 2);
+        const bool is_last = chunk == space.chunks - 1;
+        const float scale = number == 0 ? kPixelScale : 1.0f;
+        for (int64_t input = 0; input < inputs; input += kRows) {
+            const uint64_t mask = masks ? masks[input / kRows] : all;
+            float* partial = panel.gradient + input * panel.width;
+            const auto rows = static_cast<int>(inputs - input < kRows ? inputs - input : kRows);
+            if (!mask && chunk == 0 && is_last && params.keeps_untouched) continue;
+            const ParamRef weights{panel.weight, panel.slots};
+            multiply_rows(
+                left.from(input, 0), right, mask, rows, panel.vectors, chunk ? partial : nullptr, panel.width,
+                [&](int row, int vector, auto& sums) {
+                    constexpr int kCount = sizeof sums / sizeof sums[0];
+                    const int64_t at = row * panel.width + vector * kLanes;
+                    if (!is_last)
+                        for (int one = 0; one < kCount; ++one) store(partial + at + one * kLanes, sums[one]);
+                    if (!is_last) return;
+                    for (auto& sum : sums) sum *= scale;
+                    update_vectors<kCount>(params, weights, (first + input) * panel.width + at, sums);
+                }
+            );
+            if (is_last) keep_weights_from(number, panel, first + input, rows);
+        }
+        if (is_last) turn_weights(number, panel, first, inputs);
+    }
+
+    void update_by_pixels(int64_t step, const UpdateParams& params) const {
+        uint64_t masks[kBlockInputs / kRows];
+        for (int first = 0; first < kPixels; first += kBlockInputs)
+            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+                const int pixels = kPixels - first < kBlockInputs ? kPixels - first : kBlockInputs;
+                write_by_images(images_of(step, chunk * kChunk), images_in(chunk), first, pixels, own.pixels, masks);
+                for_own_panels(space.layers[0], [&](const Panel& panel) {
+                    update_rows(0, panel, chunk, first, pixels, {own.pixels, 1, kPairStride}, masks, params);
+                });
+            }
+    }
+
+    void update_by_units(int number, const Panel& panel, const UpdateParams& params) const {
+        const LayerPairs& below = space.layers[number - 1].pairs;
+        const int64_t inputs = space.layers[number].inputs;
+        for (int64_t first = 0; first < inputs; first += kBlockInputs)
+            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+                const Pair* block = below.values_by_images + chunk * kPairsAtOnce * below.stride + first;
+                const int64_t left = inputs - first < kBlockInputs ? inputs - first : kBlockInputs;
+                update_rows(number, panel, chunk, first, left, {block, 1, below.stride}, nullptr, params);
+            }
+    }
+};
+
+}  // namespace ACCELMNIST_LEVEL
+}  // namespace accelmnist

@@ -1,0 +1,168 @@
+// The products of a step in float32, over what is not zero: pixels and activations come as lists.
+
+#pragma once
+
+#include "lists.h"
+#include "member.h"
+#include "pixel_lists.h"
+#include "rows.h"
+
+namespace accelmnist {
+namespace ACCELMNIST_LEVEL {
+
+struct SparseProducts : Member {
+    using Member::Member;
+
+    bool keeps_zeros() const { return job.network.activation != Activation::relu; }
+    const uint32_t* starts_of(int64_t step) const { return space.starts + step * job.batch; }
+
+    void begin_step(int64_t step) const { find_rows(own.by_image, *job.pixels, starts_of(step), job.batch); }
+
+    void take_images() const {
+        write_records(job.images.data, 0, job.batch, *job.pixels);
+        find_rows(own.by_image, *job.pixels, job.pixels->starts, job.batch);
+    }
+
+    void keep_weights(int, const Panel&) const {}
+    void keep_deltas(int, const Panel&) const {}
+
+    // Prefetches part `part` of a step's records. The parts come between the blocks of the first layer's work, since
+    // the processor can wait for few lines at a time.
+    void prefetch_step(int64_t step, int part) const {
+        if (step >= job.steps) return;
+        const int64_t from = job.batch * part / kPixelBlocks, until = job.batch * (part + 1) / kPixelBlocks;
+        prefetch_records(*job.pixels, starts_of(step) + from, until - from);
+    }
+
+    // The panels of the layer below, whose units are the inputs of layer `number`.
+    template <class Function>
+    void for_input_panels(int number, Function function) const {
+        const LayerSpace& below = space.layers[number - 1];
+        for (int index = 0; index < below.panel_count; ++index) function(below.panels[index]);
+    }
+
+    static const float* rows_from(const Panel& panel, int input) { return panel.weight + int64_t{input} * panel.width; }
+
+    void sum_pixels(const Panel& panel, int64_t step, bool prefetches) const {
+        for (int number = 0; number < kPixelBlocks; ++number) {
+            const float* start = number == 0 ? panel.bias : nullptr;
+            const float* tile = rows_from(panel, number * kBlockPixels);
+            add_rows(panel.vectors, tile, own.by_image[number], job.batch, start, panel.values);
+            if (prefetches) prefetch_step(step + 1, number);
+        }
+    }
+
+    void sum_units(int number, const Panel& panel) const {
+        const float* start = panel.bias;
+        for_input_panels(number, [&](const Panel& below) {
+            add_rows(panel.vectors, rows_from(panel, below.first), below.by_image, job.batch, start, panel.values);
+            start = nullptr;
+        });
+    }
+
+    // Calls `finish` with each own panel of layer `number` when its values are the sums.
+    template <class Finish>
+    void sum_layer(int number, int64_t step, Finish finish) const {
+        bool is_first = true;
+        for_own_panels(space.layers[number], [&](const Panel& panel) {
+            number == 0 ? sum_pixels(panel, step, is_first) : sum_units(number, panel);
+            is_first = false;
+            finish(panel);
+        });
+    }
+
+    // Keeps a panel's activations as inputs of the next layer, for training also as factors of its gradients.
+    void keep_inputs(int, const Panel& panel, bool is_training) const {
+        list_panel(panel, job.batch, keeps_zeros());
+        if (is_training) transpose_and_list_panel(panel, job.batch, keeps_zeros(), own.transposed);
+    }
+
+    // The gradients at the sums of layer `number`, from those of the layer above and its weights, which all threads
+    // own.
+    void backward_into(int number, float scale) const {
+        const LayerSpace& above = space.layers[number + 1];
+        for_own_panels(space.layers[number], [&](const Panel& panel) {
+            const Lists& lists = panel.by_image;
+            const uint32_t end = lists.begins[job.batch - 1] + lists.counts[job.batch - 1];
+            std::memset(panel.nonzero_grads, 0, sizeof(float) * end);
+            for (int other = 0; other < above.panel_count; ++other) {
+                const Panel& source = above.panels[other];
+                const float* tile = source.weight + int64_t{panel.first} * source.width;
+                dot_rows(source.vectors, tile, source.deltas, lists, job.batch, panel.nonzero_grads);
+            }
+            std::memset(panel.deltas, 0, sizeof(float) * static_cast<size_t>(job.batch * panel.width));
+            for (int64_t image = 0; image < job.batch; ++image) scatter_grads(panel, image, scale);
+        });
+    }
+
+    // Scatters an image's part of `nonzero_grads` into `deltas`.
+    void scatter_grads(const Panel& panel, int64_t image, float scale) const {
+        const Lists& lists = panel.by_image;
+        for (uint32_t at = lists.begins[image]; at < lists.begins[image] + lists.counts[image]; ++at) {
+            const int64_t to = image * panel.width + lists.indices[at];
+            panel.deltas[to] = panel.nonzero_grads[at] * (panel.activation_grads ? panel.activation_grads[to] : scale);
+        }
+    }
+
+    // Adds a chunk's part of the gradient of a block's rows of weights, from input `first` on; the last chunk's part
+    // updates the rows.
+    template <class Rows>
+    void update_rows(
+        const Panel& panel, int64_t chunk, int first, int inputs, const Rows& by_input, const UpdateParams& params
+    ) const {
+        const int64_t at = int64_t{first} * panel.width, last_chunk = space.chunks - 1;
+        const float* tile = panel.deltas + chunk * kChunk * panel.width;
+        if (chunk < last_chunk) {
+            const float* start = chunk == 0 ? space.zeros : nullptr;
+            add_rows(panel.vectors, tile, by_input, inputs, start, panel.gradient);
+            return;
+        }
+        float* slots[kMaxSlots] = {};
+        for (int slot = 0; slot < slots_of(job.rule); ++slot) slots[slot] = panel.slots[slot] + at;
+        const float* partial = last_chunk ? panel.gradient : nullptr;
+        accumulate_and_update_rows(panel.vectors, tile, by_input, inputs, partial, params, {panel.weight + at, slots});
+    }
+
+    // Lists a block of a chunk by pixel.
+    void list_block(const PixelRows& rows, int number, int64_t chunk) const {
+        const int64_t start = chunk * kChunk, left = job.batch - start;
+        list_by_pixel(rows, own.by_image[number], start, left < kChunk ? left : kChunk);
+    }
+
+    const PixelRows& shared_rows(int64_t step, int number, int64_t chunk) const {
+        return space.by_pixel[step % kBuffers][number * space.chunks + chunk];
+    }
+
+    // This thread's share of the lists by pixel: one of every `threads` blocks of the chunks.
+    void share(int64_t step) const {
+        if (!space.shares_lists()) return;
+        int64_t block = 0;
+        for (int64_t chunk = 0; chunk < space.chunks; ++chunk)
+            for (int number = 0; number < kPixelBlocks; ++number)
+                if (block++ % space.threads == thread) list_block(shared_rows(step, number, chunk), number, chunk);
+    }
+
+    // Updates the first layer's weights. A thread that lists alone lists a block of a chunk once, for all own panels.
+    void update_by_pixels(int64_t step, const UpdateParams& params) const {
+        for (int number = 0; number < kPixelBlocks; ++number)
+            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+                const PixelRows& rows = space.shares_lists() ? shared_rows(step, number, chunk) : own.by_pixel;
+                if (!space.shares_lists()) list_block(rows, number, chunk);
+                for_own_panels(space.layers[0], [&](const Panel& panel) {
+                    update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, rows, params);
+                });
+            }
+    }
+
+    void update_by_units(int number, const Panel& panel, const UpdateParams& params) const {
+        for_input_panels(number, [&](const Panel& below) {
+            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+                const Lists lists = of_chunk(below.by_unit, chunk, below.width);
+                update_rows(panel, chunk, below.first, below.units, lists, params);
+            }
+        });
+    }
+};
+
+}  // namespace ACCELMNIST_LEVEL
+}  // namespace accelmnist
