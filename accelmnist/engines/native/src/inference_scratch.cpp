@@ -20,6 +20,7 @@ InferenceScratch::InferenceScratch(const Workspace& weights, int64_t images)
 const Workspace& InferenceScratch::for_images(const uint8_t* images, int64_t count) {
     job_.images = {images, count * kPixels};
     job_.batch = count;
+    workspace_.chunks = (count + kChunk - 1) / kChunk;
     return workspace_;
 }
 
