@@ -91,6 +91,7 @@ void add_data(Case& fuzzed) {
 Case random_case(int threads) {
     Case fuzzed;
     Epoch& job = fuzzed.epoch;
+    job.precision = static_cast<Precision>(number(0, static_cast<int>(Precision::count) - 1));
     job.rule = static_cast<Rule>(number(0, static_cast<int>(Rule::count) - 1));
     job.output = static_cast<Output>(number(0, static_cast<int>(Output::count) - 1));
     job.network.activation = static_cast<Activation>(number(0, static_cast<int>(Activation::count) - 1));
@@ -113,24 +114,27 @@ bool near(double actual, double expected, double tolerance) {
     return std::fabs(actual - expected) <= tolerance * (1 + std::fabs(expected));
 }
 
-bool follows(const Array<float>& actual, const reference::Row& expected, const char* what) {
+// What float32's roundings may change; in bf16 they also turn some factors to the number beside.
+double tolerance_of(const Epoch& job) { return job.precision == Precision::fp32 ? 2e-4 : 4e-3; }
+
+bool follows(const Array<float>& actual, const reference::Row& expected, const char* what, double tolerance) {
     for (int64_t at = 0; at < actual.size; ++at)
-        if (!near(actual.data[at], expected[static_cast<size_t>(at)], 2e-4)) {
+        if (!near(actual.data[at], expected[static_cast<size_t>(at)], tolerance)) {
             std::printf("%s %ld: %g, not %g\n", what, long(at), actual.data[at], expected[static_cast<size_t>(at)]);
             return false;
         }
     return true;
 }
 
-bool follows(const Network& actual, const reference::Parameters& expected) {
+bool follows(const Network& actual, const reference::Parameters& expected, double tolerance) {
     for (int number = 0; number < actual.layer_count; ++number) {
         const auto index = static_cast<size_t>(number);
-        if (!follows(actual.layers[number].weight, expected.weights[index], "weight")) return false;
-        if (!follows(actual.layers[number].bias, expected.biases[index], "bias")) return false;
+        if (!follows(actual.layers[number].weight, expected.weights[index], "weight", tolerance)) return false;
+        if (!follows(actual.layers[number].bias, expected.biases[index], "bias", tolerance)) return false;
         for (size_t slot = 0; slot < expected.weight_slots[index].size(); ++slot) {
             const Layer& layer = actual.layers[number];
-            if (!follows(layer.weight_slots[slot], expected.weight_slots[index][slot], "slot")) return false;
-            if (!follows(layer.bias_slots[slot], expected.bias_slots[index][slot], "slot")) return false;
+            if (!follows(layer.weight_slots[slot], expected.weight_slots[index][slot], "slot", tolerance)) return false;
+            if (!follows(layer.bias_slots[slot], expected.bias_slots[index][slot], "slot", tolerance)) return false;
         }
     }
     return true;

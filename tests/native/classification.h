@@ -37,7 +37,8 @@ bool answers_as(
         const Array<float> same{job.logits.data + image % known * kClasses, kClasses};
         if (std::memcmp(logits, same.data, kClasses * sizeof(float)))
             return std::puts("other bits for the same image"), false;
-        if (!follows(same, rows[static_cast<size_t>((first + image) % known)], "logit")) return false;
+        const reference::Row& expected = rows[static_cast<size_t>((first + image) % known)];
+        if (!follows(same, expected, "logit", tolerance_of(fuzzed.epoch))) return false;
     }
     return true;
 }
@@ -59,7 +60,9 @@ bool classifies(Case& fuzzed, const reference::Parameters& now, Level level) {
     {
         Case owner;
         const double min_work_per_thread = number(0, 1) ? 1 : kMinWorkPerThread;  // with 1, each chunk has a thread
-        const Model model{copied(owner, fuzzed.epoch.network), fuzzed.epoch.threads, min_work_per_thread};
+        const Model model{
+            copied(owner, fuzzed.epoch.network), fuzzed.epoch.threads, fuzzed.epoch.precision, min_work_per_thread
+        };
         if (const char* problem = make_classifier(model, level, classifier)) return std::puts(problem), false;
     }
     if (!refuses(*classifier)) return std::puts("a bad classification was not refused"), false;

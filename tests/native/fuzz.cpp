@@ -18,7 +18,10 @@ bool lists(Case& fuzzed, Level level) {
     std::unique_ptr<PixelStore> before = std::move(fuzzed.pixels);
     if (const char* problem = list_pixels(job, level, fuzzed.pixels)) return std::printf("list: %s\n", problem), false;
     const PixelSet& set = fuzzed.pixels->set;
-    fuzzed.epoch.pixels = &set;
+    if (fuzzed.epoch.precision == Precision::fp32)
+        fuzzed.epoch.pixels = &set;
+    else
+        fuzzed.epoch.images = fuzzed.images;
     for (int64_t image = 0; before && image < set.images; ++image) {
         const PixelSet& other = before->set;
         const Element* record = set.records + int64_t{set.starts[image]} * kLineElements;
@@ -41,7 +44,9 @@ bool runs(Case& fuzzed) {
         if (!lists(fuzzed, static_cast<Level>(level))) return std::printf("at level %d\n", level), false;
         if (const char* problem = train(fuzzed.epoch, static_cast<Level>(level)))
             return std::printf("train: %s\n", problem), false;
-        const bool is_right = follows(fuzzed.epoch.losses, losses, "loss") && follows(fuzzed.epoch.network, expected) &&
+        const double tolerance = tolerance_of(fuzzed.epoch);
+        const bool is_right = follows(fuzzed.epoch.losses, losses, "loss", tolerance) &&
+                              follows(fuzzed.epoch.network, expected, tolerance) &&
                               classifies(fuzzed, expected, static_cast<Level>(level));
         if (!is_right) return std::printf("at level %s\n", name_of(static_cast<Level>(level))), false;
     }
@@ -68,8 +73,9 @@ bool spoil(Case& fuzzed) {
         case 10: layer.weight.size -= 1; break;
         case 11: layer.bias.data = nullptr; break;
         case 12: job.dropout = number(0, 1) ? 1 : std::nan(""); break;
-        case 13: job.pixels = nullptr; break;
+        case 13: job.pixels = nullptr, job.images.data = nullptr; break;
         default: {
+            job.images.size += number(0, 1) ? 1 : -kPixels;
             fuzzed.pixels = std::make_unique<PixelStore>(job.labels.size + (number(0, 1) ? 1 : -1));
             job.pixels = &fuzzed.pixels->set;
         }
@@ -80,7 +86,7 @@ bool spoil(Case& fuzzed) {
 // Whether the job, which has one error, is refused by all that the error concerns.
 bool is_refused(const Case& fuzzed, bool is_of_network) {
     std::unique_ptr<Classifier> classifier;
-    const Model model{fuzzed.epoch.network, fuzzed.epoch.threads};
+    const Model model{fuzzed.epoch.network, fuzzed.epoch.threads, fuzzed.epoch.precision};
     if (is_of_network && !make_classifier(model, best_level(), classifier)) return false;
     return train(fuzzed.epoch, best_level()) != nullptr;
 }
@@ -96,9 +102,9 @@ int main(int count, char** arguments) {
         const Epoch& epoch = fuzzed.epoch;
         if (!runs(fuzzed))
             return std::printf(
-                       "job %d: layers %d, batch %ld, steps %ld, rule %d, output %d, activation %d, dropout %g, "
-                       "threads %d\n",
-                       job, epoch.network.layer_count, long(epoch.batch), long(epoch.steps), int(epoch.rule),
+                       "job %d: precision %d, layers %d, batch %ld, steps %ld, rule %d, output %d, activation %d, "
+                       "dropout %g, threads %d\n",
+                       job, int(epoch.precision), epoch.network.layer_count, long(epoch.batch), long(epoch.steps), int(epoch.rule),
                        int(epoch.output), int(epoch.network.activation), epoch.dropout, epoch.threads
                    ),
                    1;

@@ -1,9 +1,11 @@
-// The reference for the kernels: training as plain as possible, dense, in float64, one loop a sum.
+// The reference for the kernels: training as plain as possible, dense, in float64, one loop a sum. In bf16 the factors
+// of the products are rounded, but for those of the output layer after hidden ones.
 
 #pragma once
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "job.h"
@@ -17,6 +19,7 @@ using accelmnist::kPixels;
 using accelmnist::Layer;
 using accelmnist::Network;
 using accelmnist::Output;
+using accelmnist::Precision;
 using accelmnist::Rule;
 using Row = std::vector<double>;
 
@@ -32,6 +35,15 @@ inline double factor_of_dropout(const Epoch& job, int64_t step, int layer, int64
     const auto threshold = static_cast<uint32_t>(job.dropout * 4294967296.0);
     const bool is_kept = mix(static_cast<uint32_t>(position) ^ stream) >= threshold;
     return is_kept ? 1 / (1 - job.dropout) : 0;
+}
+
+// A factor of the products of a layer, as the job's precision has it: to bf16's eight significant bits, ties to even.
+inline double factor(const Epoch& job, int layer, double value) {
+    const bool is_head = layer > 0 && layer + 1 == job.network.layer_count;
+    if (job.precision == Precision::fp32 || is_head || value == 0 || !std::isfinite(value)) return value;
+    int exponent;
+    const double mantissa = std::frexp(value, &exponent);
+    return std::ldexp(std::nearbyint(mantissa * 256), exponent - 8);
 }
 
 inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
@@ -90,7 +102,8 @@ inline Pass forward(const Epoch& job, const Parameters& now, const uint8_t* pixe
         Row sums = now.biases[number], activation_grads(sums.size());
         for (size_t unit = 0; unit < sums.size(); ++unit) {
             for (size_t input = 0; input < inputs.size(); ++input)
-                sums[unit] += now.weights[number][unit * inputs.size() + input] * inputs[input];
+                sums[unit] += factor(job, number, now.weights[number][unit * inputs.size() + input]) *
+                              (number ? factor(job, number, inputs[input]) : inputs[input]);
             if (number + 1 == job.network.layer_count) continue;
             sums[unit] = activate(job.network.activation, sums[unit], activation_grads[unit]);
             const auto position = row * static_cast<int64_t>(sums.size()) + static_cast<int64_t>(unit);
@@ -177,8 +190,11 @@ inline Row train(const Epoch& job, const accelmnist::Array<const uint8_t>& image
                     bias_gradients[number][unit] += delta[unit] / static_cast<double>(job.batch);
                     for (size_t input = 0; input < inputs.size(); ++input) {
                         const size_t at = unit * inputs.size() + input;
-                        weight_gradients[number][at] += delta[unit] * inputs[input] / static_cast<double>(job.batch);
-                        below[input] += delta[unit] * now.weights[number][at];
+                        // As the kernels round it: the batch's share of the gradient.
+                        const double share = factor(job, number, delta[unit] / static_cast<double>(job.batch));
+                        const double value = number ? factor(job, number, inputs[input]) : inputs[input];
+                        weight_gradients[number][at] += share * value;
+                        below[input] += share * static_cast<double>(job.batch) * factor(job, number, now.weights[number][at]);
                     }
                 }
                 for (size_t input = 0; number > 0 && input < below.size(); ++input)

@@ -26,7 +26,7 @@ INLINE Floats pixels_at(const uint8_t* from) {
 #if defined(__AVX512F__)  // GCC 12 would convert one byte after the other
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     return __builtin_convertvector((Ints)_mm512_maskz_cvtepu8_epi32(0xffff, bytes), Floats);
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && ACCELMNIST_VECTOR_BYTES == 32
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return __builtin_convertvector((Ints)_mm256_cvtepu8_epi32(bytes), Floats);
 #else
