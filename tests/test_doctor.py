@@ -23,6 +23,7 @@ from accelmnist.core.config import ENGINES, PRECISIONS
 from accelmnist.data import mnist
 from accelmnist.data.mnist import PUBLISHED
 from accelmnist.device import available
+from accelmnist.engines import native
 from accelmnist.engines.eager import EagerEngine
 
 
@@ -70,6 +71,16 @@ def test_every_precision_and_every_engine_has_its_reason(found: Diagnosis) -> No
     assert not precisions["tf32"].works
     assert "tensor cores" in precisions["tf32"].reason
     assert by_name(of_cpu(found).engines)["eager"] == Finding(name="eager", works=True, reason=EagerEngine.summary)
+
+
+def test_every_level_of_the_native_kernels_has_its_reason(found: Diagnosis, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = of_cpu(found).kernels
+    if native.why_missing() is None:
+        assert [finding.name for finding in kernels] == list(native.LEVELS)
+        assert [finding.name for finding in kernels if finding.works] == list(native.levels())
+        assert all(finding.reason for finding in kernels)
+    monkeypatch.setattr(native, "why_missing", lambda: "they were not built")
+    assert of_cpu(diagnose()).kernels == ()
 
 
 def test_the_compiler_decides_on_the_compiled_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,8 +108,8 @@ def test_the_functional_step_follows_float64_in_sixteen_bits(
     + [(engine, "bf16") for engine in ENGINES if engine not in COMPILING],
 )
 def test_sixteen_bits_follow_float64(engine: str, precision: str, device: Device, synthetic: Dataset) -> None:
-    config = small_config(training={"epochs": 1})
-    done = train_with(runs_here(engine, device), config, synthetic, device, precision=precision)
+    config = small_config(training={"epochs": 1}, execution={"precision": precision})
+    done = train_with(runs_here(engine, device, config), config, synthetic, device, precision=precision)
     replayed(done.config, synthetic.train, steps=STEPS).hold(done.losses[:STEPS])
     assert all(parameter.dtype == torch.float32 for parameter in done.model.parameters())
 

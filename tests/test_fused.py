@@ -210,7 +210,7 @@ def test_a_classifier_keeps_the_weights_that_it_was_made_with(synthetic: Dataset
 
 def test_it_has_no_classifier_for_other_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     model = MLP(small_config().model, seed=0)
-    assert FusedEngine.classifier(model, CPU, "bf16") is None
+    assert FusedEngine.classifier(model, CPU, "fp16") is None
     assert FusedEngine.classifier(model, Device("mps", "a chip", "asked for"), "fp32") is None
     monkeypatch.setenv(native.LEVEL_VARIABLE, "none such")
     assert FusedEngine.classifier(model, CPU, "fp32") is None
@@ -223,8 +223,8 @@ def test_it_says_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     chip = Device("mps", "a chip", "asked for")
     assert FusedEngine.unsupported(small_config(), CPU) is None
     assert FusedEngine.unsupported(small_config(), chip) == "its kernels are for the CPU and for CUDA, and this is mps"
-    half = dataclasses.replace(small_config(), execution=ExecutionConfig(precision="bf16"))
-    assert FusedEngine.unsupported(half, CPU) == "its kernels for the CPU compute in fp32, not in bf16"
+    half = dataclasses.replace(small_config(), execution=ExecutionConfig(precision="fp16"))
+    assert FusedEngine.unsupported(half, CPU) == "its kernels for the CPU compute in fp32 and bf16, not in fp16"
     monkeypatch.setattr(native, "why_missing", lambda: "the native kernels are not built")
     assert FusedEngine.unsupported(small_config(), CPU) == "the native kernels are not built"
 

@@ -44,9 +44,16 @@ def some_images(count: int, *, seed: int = 1) -> np.ndarray:
     return np.where(chance.random((count, 784)) < 0.2, chance.integers(0, 256, (count, 784)), 0).astype(np.uint8)
 
 
-def made(parameters: Any, *, activation: str = "relu", threads: int = 2, level: str | None = None) -> Any:
+def made(
+    parameters: Any,
+    *,
+    activation: str = "relu",
+    threads: int = 2,
+    precision: str = "fp32",
+    level: str | None = None,
+) -> Any:
     return native.extension().make_classifier(
-        parameters, activation=activation, threads=threads, level=level or native.levels()[-1]
+        parameters, activation=activation, threads=threads, precision=precision, level=level or native.levels()[-1]
     )
 
 

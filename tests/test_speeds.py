@@ -174,9 +174,9 @@ def test_without_a_measurement_the_rule_is_the_native_kernels_on_the_cpu() -> No
 
 
 def test_where_they_cannot_run_it_is_eager_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    choice = choose_engine(small_config(execution={"precision": "bf16"}), CPU)
+    choice = choose_engine(small_config(execution={"precision": "fp16"}), CPU)
     assert choice.name == "eager"
-    assert choice.reason.startswith("not fused: its kernels for the CPU compute in fp32")
+    assert choice.reason.startswith("not fused: its kernels for the CPU compute in fp32 and bf16")
     monkeypatch.setattr(native, "why_missing", lambda: "they were not built")
     assert choose_engine(small_config(), CPU).reason == "not fused: they were not built"
 

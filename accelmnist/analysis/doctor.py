@@ -40,6 +40,7 @@ from accelmnist.device import (
 )
 from accelmnist.device.environment import describe_environment
 from accelmnist.device.nvml import HELD_DOWN, names_of
+from accelmnist.engines import native
 from accelmnist.engines.choose import engine_class, load_speeds, setting_of
 from accelmnist.engines.standing import Standing, Work, hardware_of, standing
 
@@ -66,6 +67,7 @@ class DeviceFindings:
     precisions: tuple[Finding, ...]
     engines: tuple[Finding, ...]
     compiler: Finding
+    kernels: tuple[Finding, ...] = ()  # levels of instructions that the native kernels are made for
     gpu: GpuFacts | None = None
     standing: Standing | None = None
 
@@ -188,6 +190,7 @@ def _device_findings(device: Device, card: GpuFacts | None, environment: Environ
         precisions=tuple(Finding(name=name, works=can.available, reason=can.reason) for name, can in precisions),
         engines=tuple(_engine_finding(name, device) for name in ENGINES),
         compiler=Finding(name="torch.compile", works=compiling.available, reason=compiling.reason),
+        kernels=_kernel_findings() if device.kind == "cpu" and native.why_missing() is None else (),
         gpu=card,
         standing=standing(device.name, hardware_of(environment, device.name, device.hardware), _speeds(device)),
     )
@@ -222,6 +225,14 @@ def _engine_finding(name: str, device: Device) -> Finding:
         return Finding(name=name, works=False, reason=f"can't be loaded: {cause}")
     refusal = engine.unsupported(config, device)
     return Finding(name=name, works=refusal is None, reason=engine.summary if refusal is None else refusal)
+
+
+def _kernel_findings() -> tuple[Finding, ...]:
+    """The native kernels' levels; a call takes the last one that works."""
+    return tuple(
+        Finding(name=name, works=why is None, reason=native.LEVELS[name] if why is None else why)
+        for name, why in native.why_not().items()
+    )
 
 
 # --- software and machine

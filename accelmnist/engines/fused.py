@@ -1,8 +1,8 @@
 """Our own kernels, made for this network: native code for an epoch on the CPU, a few Triton kernels a step on CUDA.
 
-The device decides on the form: `native/network.py` multiplies by what is not zero alone, and keeps weights with the
-core that owns them; `triton/chunk.py` makes a step of three launches, and three more for every further hidden
-layer, which are captured in a CUDA graph and replayed.
+The device decides on the form: `native/network.py` multiplies by what is not zero alone, in float32 or bf16, and keeps
+weights with the core that owns them; `triton/chunk.py` makes a step of three launches, and three more for every further
+hidden layer, which are captured in a CUDA graph and replayed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class FusedEngine(Engine):
 
     @classmethod
     def unsupported(cls, config: RunConfig, device: Device) -> str | None:
-        """It runs every network and optimizer: on the CPU in float32, where its kernels were built; on CUDA in all."""
+        """It runs every network and optimizer: on the CPU in fp32 and bf16, with its kernels built; on CUDA in all.
+
+        bf16 runs on every processor: one without instructions for it emulates it, as torch does.
+        """
         if device.kind == "cuda":
             from accelmnist.engines.triton.chunk import why_too_large
 

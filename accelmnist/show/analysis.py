@@ -149,7 +149,12 @@ def _answer(diagnosis: Diagnosis) -> doc.Headline:
 def _device(device: DeviceFindings) -> tuple[str, tuple[doc.Block, ...]]:
     """Its title, its findings with each group's name before its first one, what holds it, and where it stands."""
     memory = "" if device.memory_bytes is None else f", {size(device.memory_bytes)}"
-    groups = (("precision", device.precisions), ("engine", device.engines), ("compiler", (device.compiler,)))
+    groups = (
+        ("precision", device.precisions),
+        ("engine", device.engines),
+        ("compiler", (device.compiler,)),
+        ("kernels", device.kernels),
+    )
     named = [("" if index else name, finding) for name, group in groups for index, finding in enumerate(group)]
     rows = () if device.gpu is None else gpu_rows(device.gpu)
     rows += () if device.standing is None else (("stands", device.standing.sentence),)

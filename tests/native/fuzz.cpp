@@ -104,8 +104,8 @@ int main(int count, char** arguments) {
             return std::printf(
                        "job %d: precision %d, layers %d, batch %ld, steps %ld, rule %d, output %d, activation %d, "
                        "dropout %g, threads %d\n",
-                       job, int(epoch.precision), epoch.network.layer_count, long(epoch.batch), long(epoch.steps), int(epoch.rule),
-                       int(epoch.output), int(epoch.network.activation), epoch.dropout, epoch.threads
+                       job, int(epoch.precision), epoch.network.layer_count, long(epoch.batch), long(epoch.steps),
+                       int(epoch.rule), int(epoch.output), int(epoch.network.activation), epoch.dropout, epoch.threads
                    ),
                    1;
         if (epoch.order.size == 0) continue;

@@ -194,7 +194,8 @@ inline Row train(const Epoch& job, const accelmnist::Array<const uint8_t>& image
                         const double share = factor(job, number, delta[unit] / static_cast<double>(job.batch));
                         const double value = number ? factor(job, number, inputs[input]) : inputs[input];
                         weight_gradients[number][at] += share * value;
-                        below[input] += share * static_cast<double>(job.batch) * factor(job, number, now.weights[number][at]);
+                        const double weight = factor(job, number, now.weights[number][at]);
+                        below[input] += share * static_cast<double>(job.batch) * weight;
                     }
                 }
                 for (size_t input = 0; number > 0 && input < below.size(); ++input)

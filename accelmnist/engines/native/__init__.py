@@ -1,8 +1,9 @@
 """The native kernels: compiled C++ that runs an epoch, or a classification, in one call and skips zeros.
 
 `src/` holds the sources. setup.py builds them into the extension `_kernels`, once for every instruction level: `plain`
-for any processor, `avx2` and `avx512` for x86-64. A call runs the widest level that the processor supports; the
-environment variable ACCELMNIST_LEVEL names another one, for tests and comparisons.
+for any processor; `avx2`, `avx512` and `avx512bf16` for x86-64. A call runs the widest level that the processor
+supports; the environment variable ACCELMNIST_LEVEL names another one, for tests and comparisons. All levels compute in
+float32 and in bf16; `avx512bf16` has instructions for the products in bf16, which the others make of float32's.
 
 The extension is optional: without it, `why_missing` returns the reason and the command that builds it.
 """
@@ -14,6 +15,13 @@ from types import ModuleType
 
 INTERFACE = 5  # version of the extension's functions; setup.py compiles the same number into it
 LEVEL_VARIABLE = "ACCELMNIST_LEVEL"
+# Levels of instructions, the widest last, and what each is for.
+LEVELS = {
+    "plain": "any processor",
+    "avx2": "256 bits at once",
+    "avx512": "512 bits at once",
+    "avx512bf16": "512 bits at once, products in bf16 by an instruction",
+}
 
 _REBUILD = (
     "rebuild them by `pip install -e .` in the project's folder, "
@@ -35,14 +43,20 @@ def why_missing() -> str | None:
     if interface_of(module) != INTERFACE:
         return f"the native kernels were built from other sources: {_REBUILD}"
     asked = os.environ.get(LEVEL_VARIABLE)
-    if asked and asked not in module.levels():
-        return f"{LEVEL_VARIABLE} names {asked}; here run {', '.join(module.levels())}"
+    if asked and asked not in levels():
+        return f"{LEVEL_VARIABLE} names {asked}; here run {', '.join(levels())}"
     return None
 
 
 def levels() -> tuple[str, ...]:
     """Names of the instruction levels that run here, the widest last."""
-    return tuple(extension().levels())
+    return tuple(name for name, reason in why_not().items() if reason is None)
+
+
+def why_not() -> dict[str, str | None]:
+    """Why each instruction level can't run here, by name, the widest last; None for one that can."""
+    reasons: dict[str, str | None] = extension().levels()
+    return reasons
 
 
 def chosen_level() -> str:

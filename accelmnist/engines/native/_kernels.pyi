@@ -26,7 +26,7 @@ def list_pixels(images: NDArray[np.uint8], *, threads: int, level: str) -> Pixel
 def train(
     parameters: tuple[_Floats, ...],
     slots: tuple[tuple[_Floats, ...], ...],
-    pixels: Pixels,
+    pixels: Pixels | NDArray[np.uint8],
     labels: NDArray[np.int64],
     order: NDArray[np.int64],
     rates: _Floats,
@@ -47,16 +47,19 @@ def train(
     count: float,
     first: int,
     threads: int,
+    precision: str,
     level: str,
 ) -> None:
     """Run the steps of an epoch: `parameters` (weight (units, inputs), bias (units) of every layer in turn) and `slots`
     (as many arrays for each state of the rule) change in place, `losses` (steps,) are written.
 
-    `pixels` of n images, `labels` (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates came
-    before. Dropout counts a batch's images from `first` on.
+    `pixels` of n images, in bf16 the images (n, 784) themselves, `labels` (n,), `order` (steps, batch), `rates` and
+    `seeds` (steps,); `count` updates came before. Dropout counts a batch's images from `first` on.
     """
 
-def make_classifier(parameters: tuple[_Floats, ...], *, activation: str, threads: int, level: str) -> Classifier:
+def make_classifier(
+    parameters: tuple[_Floats, ...], *, activation: str, threads: int, precision: str, level: str
+) -> Classifier:
     """Copy a network's weights for `classify`, which uses at most `threads` threads; `parameters` as in `train`."""
 
 def classify(classifier: Classifier, images: NDArray[np.uint8], logits: _Floats, /) -> None:
@@ -65,5 +68,5 @@ def classify(classifier: Classifier, images: NDArray[np.uint8], logits: _Floats,
     An image's logits are the same to the bit for any number of threads and with any other images.
     """
 
-def levels() -> list[str]:
-    """Names of the instruction levels that run here, the widest last."""
+def levels() -> dict[str, str | None]:
+    """Why each instruction level can't run here, by name, the widest last; None for one that can."""

@@ -5,6 +5,9 @@ forward and in the gradients of the weights. The pixels that are not zero are li
 owns a slice of each layer's units from the forward pass to the update, so weights never move between cores, and with
 one hidden layer the threads meet once a step. The results are the same to the bit for the same number of threads.
 
+In bf16 the operands of the hidden layers' products are rounded to it, some rows of a matrix at a time, and what is zero
+in all of them is left out; weights, sums and the output layer stay float32.
+
 Nothing here needs torch; who asks for the optimizer's state or for a classifier of tensors has it.
 """
 

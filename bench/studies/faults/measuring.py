@@ -136,8 +136,8 @@ MEASUREMENT = (
         "threads-all-native",
         "the native kernels take all cores, whatever was asked for",
         "engines/native/network.py",
-        "            threads=self.threads,\n            level=native.chosen_level(),\n        )\n        return losses",
-        "            threads=2,\n            level=native.chosen_level(),\n        )\n        return losses",
+        "            threads=self.threads,\n            precision=self",
+        "            threads=2,\n            precision=self",
         command=_THREADS,
     ),
     fault(

@@ -1,8 +1,8 @@
 // Numbers in bf16, the upper half of a float: rounding to them, in pairs, and the products of pairs.
 //
 // A product of two bf16 is exact in float32. A pair's two products are added to a float32 sum one after the other, the
-// second first, each sum rounded to nearest: the order of VDPBF16PS (Intel's manual, volume 2), so that it and the plain
-// form give the same bits, on a processor that flushes denormals.
+// second first, each sum rounded to nearest: the order of VDPBF16PS (Intel's manual, volume 2), so that it and the
+// plain form give the same bits, on a processor that flushes denormals.
 
 #pragma once
 
@@ -39,8 +39,8 @@ INLINE Unsigned rounded(Floats value) {
 INLINE Unsigned pairs_of(Floats first, Floats second) {
 #ifdef __AVX512BF16__
     const __m512i apart = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-    const __m512i lower = (__m512i)lane_numbers();
-    return (Unsigned)_mm512_permutexvar_epi16(_mm512_or_si512(lower, _mm512_slli_epi32(_mm512_add_epi32(lower, _mm512_set1_epi32(16)), 16)), apart);
+    const Ints numbers = lane_numbers(), together = numbers | (numbers + kLanes) << 16;  // of words
+    return (Unsigned)_mm512_permutexvar_epi16((__m512i)together, apart);
 #else
     return rounded(first) >> 16 | (rounded(second) & 0xffff0000u);
 #endif

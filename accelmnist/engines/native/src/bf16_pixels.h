@@ -130,7 +130,8 @@ static void write_by_images(
         ink.add(one, pixels);
         ink.add(other, pixels);
         by_pair[image / 2] = ink.groups();
-        for (int at = 0; at < pixels; at += kLanes) store_pairs(row + at, exact_pairs(pixels_at(one + at), pixels_at(other + at)));
+        for (int at = 0; at < pixels; at += kLanes)
+            store_pairs(row + at, exact_pairs(pixels_at(one + at), pixels_at(other + at)));
     }
     turn_masks(by_pair, masks);
 }

@@ -1,7 +1,7 @@
 // The products of a step in bf16: operands rounded to it, sums, masters and all else in float32.
 //
-// Three products make a layer: sums = inputs · weights, gradients of the inputs = deltas · weights turned, and gradients
-// of the weights = inputs turned · deltas. The last is summed over pairs of images, so that nothing has to be turned
+// Three products make a layer: sums = inputs * weights, gradients of the inputs = deltas * weights turned, gradients of
+// the weights = inputs turned * deltas. The last is summed over pairs of images, so that nothing has to be turned
 // for it but which two numbers lie together. Pixels are made from bytes block by block. The output layer after hidden
 // ones, a hundredth of the work, stays in float32.
 //
@@ -27,7 +27,8 @@ struct Bf16Products : Member {
 
     Images images_of(int64_t step, int64_t first) const {
         const int64_t from = step * job.batch + first;
-        return {space.starts ? job.images.data : job.images.data + from * kPixels, space.starts ? space.starts + from : nullptr};
+        if (!space.starts) return {job.images.data + from * kPixels, nullptr};
+        return {job.images.data, space.starts + from};
     }
 
     int64_t images_in(int64_t chunk) const {
@@ -55,8 +56,10 @@ struct Bf16Products : Member {
         const int64_t inputs = space.layers[number].inputs;
         alignas(64) Pair rows[8][kPanelFloats / 2] = {};
         for (int row = 0; row < 8 && first + row < inputs; ++row)
-            for (int vector = 0; vector < panel.vectors; ++vector)
-                store_row(rows[row] + vector * kLanes / 2, load(panel.weight + (first + row) * panel.width + vector * kLanes));
+            for (int vector = 0; vector < panel.vectors; ++vector) {
+                const float* weights = panel.weight + (first + row) * panel.width;
+                store_row(rows[row] + vector * kLanes / 2, load(weights + vector * kLanes));
+            }
         Pair* turned = pairs.turned + panel.first / 2 * pairs.turned_stride + first;
         turn_rows(rows[0], kPanelFloats / 2, panel.width / 2, turned, pairs.turned_stride);
     }
@@ -106,7 +109,7 @@ struct Bf16Products : Member {
 
     // --- sums
 
-    // values[image] (+)= left · right, for `images` images; the last part also gives them their scale and bias.
+    // values[image] (+)= left * right, for `images` images; the last part also gives them their scale and bias.
     void add_sums(
         const Panel& panel, const Left& left, const Right& right, const uint64_t* masks, uint64_t mask, float* values,
         int64_t images, bool is_first, bool is_last, float scale
@@ -148,9 +151,10 @@ struct Bf16Products : Member {
                 write_by_image(images_of(step, chunk * kChunk), images_in(chunk), first, pixels, own.pixels, masks);
                 prefetch_images(step, chunk, first / kBlockInputs);
                 for_own_panels(space.layers[0], [&](const Panel& panel) {
+                    const Right weights{panel.pair_weights + first / 2 * panel.width, panel.width};
                     add_sums(
-                        panel, {own.pixels, kPairsAtOnce, 1}, {panel.pair_weights + first / 2 * panel.width, panel.width},
-                        masks, 0, panel.values + chunk * kChunk * panel.width, images_in(chunk), first == 0,
+                        panel, {own.pixels, kPairsAtOnce, 1}, weights, masks, 0,
+                        panel.values + chunk * kChunk * panel.width, images_in(chunk), first == 0,
                         first + kBlockInputs >= kPixels, kPixelScale
                     );
                 });

@@ -76,9 +76,12 @@ const Kernels* kernels_of(Level level) {
     }
 }
 
-bool is_built(Level level) { return kernels_of(level) != nullptr; }
+const char* why_not(Level level) {
+    if (!kernels_of(level)) return "the compiler that built the kernels has no such instructions";
+    return has_instructions(level) ? nullptr : kNoLevel;
+}
 
-bool runs_here(Level level) { return is_built(level) && has_instructions(level); }
+bool runs_here(Level level) { return why_not(level) == nullptr; }
 
 Level best_level() {
     for (Level level : {Level::avx512bf16, Level::avx512, Level::avx2})

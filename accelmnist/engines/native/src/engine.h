@@ -24,8 +24,8 @@ enum class Level : int { plain, avx2, avx512, avx512bf16, count };
 
 const char* name_of(Level level);
 const Kernels* kernels_of(Level level);  // nullptr if they are not built
-bool is_built(Level level);
-bool runs_here(Level level);  // built, and the processor and the system support its instructions
+const char* why_not(Level level);  // why it can't run here; nullptr if it can
+bool runs_here(Level level);
 Level best_level();
 
 constexpr const char* kNoThreads = "the system gives no more threads";

@@ -79,7 +79,8 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
             only.vectors = kPaddedClasses / lanes;
             only.width = kPaddedClasses;
         }
-        layers_.push_back({static_cast<int>(layer.inputs), units, static_cast<int>(panels_.back().size()), nullptr, {}});
+        const auto panels = static_cast<int>(panels_.back().size());
+        layers_.push_back({static_cast<int>(layer.inputs), units, panels, nullptr, {}});
         layers_.back().pairs = pairs_of(layers_.back());
     }
     spaces_.resize(static_cast<size_t>(job.threads));
@@ -104,7 +105,7 @@ const char* Layout::copy_indexes() {
     for (int64_t index = 0; index < job.order.size; ++index) {
         const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[index], __ATOMIC_RELAXED));
         if (image >= labels.size()) return "the order names an image that is not there";
-        workspace.starts[index] = job.precision == Precision::fp32 ? job.pixels->starts[image] : static_cast<uint32_t>(image);
+        workspace.starts[index] = is_bf16() ? static_cast<uint32_t>(image) : job.pixels->starts[image];
         workspace.labels[index] = labels[image];
     }
     return nullptr;

@@ -122,19 +122,19 @@ PyObject* classify_call(PyObject*, PyObject* arguments) {
 }
 
 PyObject* levels_call(PyObject*, PyObject*) {
-    PyObject* names = PyList_New(0);
-    if (!names) return nullptr;
+    PyObject* reasons = PyDict_New();
+    if (!reasons) return nullptr;
     for (int level = 0; level < static_cast<int>(Level::count); ++level) {
-        if (!runs_here(static_cast<Level>(level))) continue;
-        PyObject* name = PyUnicode_FromString(name_of(static_cast<Level>(level)));
-        const bool is_added = name && PyList_Append(names, name) == 0;
-        Py_XDECREF(name);
+        const char* reason = why_not(static_cast<Level>(level));
+        PyObject* value = reason ? PyUnicode_FromString(reason) : Py_NewRef(Py_None);
+        const bool is_added = value && PyDict_SetItemString(reasons, name_of(static_cast<Level>(level)), value) == 0;
+        Py_XDECREF(value);
         if (!is_added) {
-            Py_DECREF(names);
+            Py_DECREF(reasons);
             return nullptr;
         }
     }
-    return names;
+    return reasons;
 }
 
 template <class Function>
@@ -147,7 +147,7 @@ PyMethodDef kMethods[] = {
     {"train", as_function(train_call), METH_VARARGS | METH_KEYWORDS, "Run the steps of an epoch in place."},
     {"make_classifier", as_function(make_classifier_call), METH_VARARGS | METH_KEYWORDS, "Keep a network's weights."},
     {"classify", classify_call, METH_VARARGS, "Write the logits of images."},
-    {"levels", levels_call, METH_NOARGS, "Names of the instruction levels that run here, the widest last."},
+    {"levels", levels_call, METH_NOARGS, "Why each instruction level can't run here, the widest last; None if it can."},
     {nullptr, nullptr, 0, nullptr},
 };
 

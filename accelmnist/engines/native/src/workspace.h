@@ -84,15 +84,15 @@ struct Panel {
     Pair* pair_deltas;   // (pairs of images, width)
 };
 
-// In bf16, a layer's inputs and outputs as its neighbours' products read them; every thread writes its own panels' part.
+// In bf16, what the products of a layer's neighbours read; every thread writes its own panels' part.
 struct LayerPairs {
-    int64_t row;        // pairs of a row of units, padded with zeros
-    int64_t stride;     // from a pair of images to the next
-    int64_t turned_stride;
-    Pair* values;       // (batch, row): activations; of all but the last layer, as all below but `turned`
-    Pair* values_by_images;  // (pairs of images, stride), chunk after chunk
-    Pair* deltas;       // (batch, row); of all but the first layer
-    Pair* turned;       // (row, turned_stride): weights by pairs of units; of all but the first layer
+    int64_t row;              // pairs of a row of units, padded with zeros
+    int64_t stride;           // from a pair of images to the next
+    int64_t turned_stride;    // from a pair of units to the next
+    Pair* values;             // (batch, row): activations; of all layers but the last
+    Pair* values_by_images;   // (pairs of images, stride): the same, chunk after chunk
+    Pair* deltas;             // (batch, row); of all layers but the first
+    Pair* turned;             // (row, turned_stride): weights by pairs of units; of all layers but the first
 };
 
 struct LayerSpace {
@@ -121,8 +121,8 @@ struct ThreadSpace {
     Pair* turning;
 };
 
-// From a pair of images to the next, of a block's inputs: an odd number of cache lines, so that a column of them spreads
-// over the whole first-level cache.
+// From a pair of images to the next, of a block's inputs: an odd number of cache lines, so that a column of them
+// spreads over the whole first-level cache.
 constexpr int kPairStride = kBlockInputs + 16;
 constexpr int kPixelPairs = kPairsAtOnce * kPairStride;  // of a thread's `pixels`, which are more than kChunk rows
 static_assert(kPixelPairs >= kChunk * kPairsAtOnce, "the pixels by image fit too");
