@@ -217,11 +217,51 @@ def test_cron_hears_only_of_what_is_wrong_and_a_stopped_soak_goes_on(canned: Pat
     assert scripted(canned, "soak_cron.sh", str(soaks), answer="0 PASS")[2] == "soak --resume two --quiet\n"
 
 
-@pytest.mark.parametrize(("answer", "drains"), [("0 PASS", False), ("1 FAIL", True), ("2 error: no driver", False)])
-def test_slurm_drains_a_node_only_for_a_device_that_is_wrong(canned: Path, answer: str, drains: bool) -> None:
-    code, _, calls = scripted(canned, "soak_prolog.sh", answer=answer)
-    assert (code != 0) is drains
-    assert calls == "soak --for 20s --no-save --quiet\n"
+@pytest.fixture
+def prolog(canned: Path) -> Path:
+    """The prolog as a node has it, but for where accelmnist is, and for a system's log that is a file."""
+    text = (ROOT / "bench" / "examples" / "soak_prolog.sh").read_text(encoding="utf-8")
+    assert "/opt/accelmnist/bin" in text
+    logger = canned / "bin" / "logger"
+    logger.write_text('#!/bin/sh\necho "$@" > "${0%/*}/log"\n')
+    logger.chmod(0o755)
+    (canned / "prolog.sh").write_text(text.replace("/opt/accelmnist/bin", str(canned / "bin")))
+    return canned / "prolog.sh"
+
+
+@pytest.mark.parametrize(
+    ("answer", "drains"),
+    [
+        ("0 PASS", False),
+        ("1 FAIL cpu: same", True),
+        ("2 error: no driver", False),
+        ("", False),  # there is no accelmnist
+    ],
+)
+@pytest.mark.parametrize("gpus", [None, "1,3"], ids=["no GPU", "two GPUs"])
+def test_slurm_drains_a_node_only_for_a_device_that_is_wrong(
+    prolog: Path, answer: str, drains: bool, gpus: str | None
+) -> None:
+    """With the variables that Slurm sets, which are no PATH and no HOME."""
+    folder = prolog.parent
+    program, code, line = folder / "bin" / "accelmnist", *answer.partition(" ")[::2]
+    program.write_text(f'#!/bin/sh\necho "$@: $CUDA_VISIBLE_DEVICES" > {folder}/calls\necho "{line}"\nexit {code}\n')
+    if not answer:
+        program.unlink()
+    slurm = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node1", "SLURM_SCRIPT_CONTEXT": "prolog_slurmd"}
+    slurm |= {} if gpus is None else {"SLURM_JOB_GPUS": gpus, "CUDA_VISIBLE_DEVICES": gpus}
+    said = subprocess.run(["/bin/sh", str(prolog)], env=slurm, capture_output=True, text=True, check=False)
+    assert (said.returncode != 0) is drains
+    told = (folder / "bin" / "log").read_text()
+    assert told.startswith(f"-t accelmnist job 7: exit code {code or 127}: ")
+    assert told.endswith(f"{line or 'not found'}\n")
+    if answer:
+        assert (folder / "calls").read_text() == f"soak --for 20s --synthetic --no-save --quiet: {gpus or ''}\n"
+
+
+def test_slurm_may_execute_the_prolog() -> None:
+    """One that it may not execute drains every node."""
+    assert os.access(ROOT / "bench" / "examples" / "soak_prolog.sh", os.X_OK)
 
 
 def test_the_service_says_what_this_program_understands() -> None:
