@@ -17,6 +17,7 @@ from numpy_trainer import Case, serve  # noqa: E402 - the folder is known now
 
 Array = NDArray[Any]
 Answer = dict[str, Any]
+LONG = 64
 MANY = 4  # steps of a run: one that is timed has more, one that is looked at by itself has fewer
 
 
@@ -28,7 +29,8 @@ class ForgetsBias(Case):
 
 class HalfTheBatch(Case):
     def train(self, number: int) -> None:
-        self.files["order"][number, 32:] = self.files["order"][number, :32]
+        order = self.files["order"][number]
+        order[len(order) // 2 :] = order[: len(order) // 2]
         super().train(number)
 
 
@@ -73,6 +75,15 @@ class CoarseWeights(Case):
 class SkipsWhenTimed(Case):
     def run(self, first: int, steps: int) -> Answer:
         ran = super().run(first, steps if steps <= MANY else steps // 2)
+        self.losses: list[float] = (self.losses * 3)[:steps]
+        return {**ran, "steps": steps}
+
+
+class SkipsInLongCalls(Case):
+    """Longer ones than are replayed step by step."""
+
+    def run(self, first: int, steps: int) -> Answer:
+        ran = super().run(first, steps if steps <= LONG else steps // 2)
         self.losses: list[float] = (self.losses * 3)[:steps]
         return {**ran, "steps": steps}
 
@@ -131,19 +142,22 @@ class WorksInLoad(Case):
 
 
 class WorksInLosses(Case):
-    """It says when it has begun, as who doesn't wait for a device."""
+    """It says when it has begun, as who doesn't wait for a device: of what it takes on any machine, half at most."""
 
     pending: Any = None
+    takes_s = 4e-4  # a step, at least
 
     def run(self, first: int, steps: int) -> Answer:
         self.finish()
-        self.pending = first, steps
-        return {"seconds": 2e-4 * steps, "steps": steps} if time.sleep(2e-4 * steps) is None else {}
+        self.pending, told_s = (first, steps), self.takes_s / 2 * steps
+        time.sleep(told_s)
+        return {"seconds": told_s, "steps": steps}
 
     def finish(self) -> None:
         if self.pending is not None:
             (first, steps), self.pending = self.pending, None
-            super().run(first, steps)
+            ran_s = super().run(first, steps)["seconds"]
+            time.sleep(max(self.takes_s * steps - ran_s, 0.0))
 
     def __getattribute__(self, name: str) -> Any:
         if name in ("losses", "state") and object.__getattribute__(self, "__dict__").get("pending") is not None:

@@ -365,13 +365,18 @@ class _Watcher:
         self._ranks = ranks
         self._store = store.clone() if hasattr(store, "clone") else store  # a wait of the other would hold it up
         self._heard = dict.fromkeys(range(ranks.size), ("", time.monotonic()))
-        self._processes: dict[int, tuple[str, str, int]] = {}
+        self._processes = dict(map(self._process_of, range(ranks.size)))  # known before the store can be gone
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._beats = 0
         self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         for work in (self._run, self._guard):
             threading.Thread(target=work, daemon=True, name="ranks").start()
+
+    def _process_of(self, rank: int) -> tuple[int, tuple[str, str, int]]:
+        """A rank with its host, its machine and its process there: all have met, so it is in the store."""
+        host, machine, process = bytes(self._store.get(f"{_PRESENT}/{rank}")).decode().split("|")
+        return rank, (host, machine, int(process))
 
     def stop(self) -> None:
         """Beat no more."""
@@ -482,9 +487,6 @@ class _Watcher:
     def _why_lost(self, rank: int) -> str:
         if rank == self._ranks.rank:
             return ""
-        if rank not in self._processes and self._store.check([f"{_PRESENT}/{rank}"]):
-            host, machine, process = bytes(self._store.get(f"{_PRESENT}/{rank}")).decode().split("|")
-            self._processes[rank] = host, machine, int(process)
         if (gone := self._why_gone(rank)) and not self._store.check([_ENDED]):
             return gone
         beat = f"{_BEAT}/{rank}"
@@ -497,11 +499,11 @@ class _Watcher:
         return ""
 
     def _who(self, rank: int) -> str:
-        return f"rank {rank} of {self._ranks.size} ({self._processes[rank][0] if rank in self._processes else '?'})"
+        return f"rank {rank} of {self._ranks.size} ({self._processes[rank][0]})"
 
     def _why_gone(self, rank: int) -> str:
         """That the process of `rank` is gone, where it was one of this machine."""
-        _, machine, process = self._processes.get(rank, ("", "", 0))
+        _, machine, process = self._processes[rank]
         is_here = machine == _machine() and rank != self._ranks.rank
         return (
             f"{self._who(rank)} has ended: its process {process} is gone" if is_here and not _is_alive(process) else ""

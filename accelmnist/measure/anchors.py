@@ -3,8 +3,8 @@
 A training's steps are run untimed from weights made anew from the seed, in two ways that cut the plan differently.
 The first steps and the last are held against float64 on the host's own images, and all losses against the training that
 was judged. If both ways agree to the bit, every region must. If rounding differs from one run to the next, a region may
-be off by a quarter of the length of its last step, or by four times what the two ways are apart: a step more or less,
-or one on other images, is further away.
+be off by a quarter of the length of its last step, or by four times what the two ways are apart, up to a whole step: a
+step more or less, or one on other images, is further away. Ways that are a step apart don't do the same steps.
 
 A classification's logits are held against the reference's network in float32 on the CPU, on the host's images.
 """
@@ -63,8 +63,8 @@ def anchor_training(timed: TimedTraining, config: RunConfig, images: ImageSet, j
         return float(np.max([_distance(weights, after) / step, _relative(found, expected)]))
 
     difference = apart(again, losses_again, losses)
-    limit = float(np.max([_SHARE_OF_STEP, _TIMES_APART * difference]))
-    checks = [is_own, *audited]
+    limit = float(np.clip(_TIMES_APART * difference, _SHARE_OF_STEP, 1.0))  # ways that part allow for no other step
+    checks = [is_own, *audited, _check_ways(difference)]
     if timed.compile_s is not None:
         checks.append(_check_compile(timed.compile_s, timed.runner.prepare_seen_s))
     if judged is not None:
@@ -141,6 +141,16 @@ def _check_judged(losses: Floats, judged: Floats, limit: float) -> Check:
         limit,
         detail=f"largest difference of {steps} over their mean",
         reason="what is timed begins as the training that was judged",
+    )
+
+
+def _check_ways(apart: float) -> Check:
+    return Check.at_most(
+        "the same steps in other calls",
+        apart,
+        1.0,
+        detail="in lengths of the last step, or of the mean loss",
+        reason="however many steps a call has, it does them all, in their order; rounding moves less than a step does",
     )
 
 
