@@ -12,15 +12,16 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from accelmnist.engines.contract import Engine, Job, Runner
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.plan import HostEpoch
-from accelmnist.engines.step.device_runner import DeviceEpoch
 from accelmnist.measure.soak.replays import TRIES
 
 
@@ -46,28 +47,37 @@ class Faults:
         self.plan = own.get("core" if "--core" in sys.argv else "cpu", {}) if plan is None else plan
         self.job, self.own, self.replay, self.step = job, runner, -2 * TRIES, 0  # trials of segments come first
         self.chance = torch.Generator().manual_seed(os.getpid())
-        self.runner = replace(runner, train_epoch=self.train_epoch, load_state=self.load_state)
+        # A start is put back by the one or by the other.
+        put_back = None if runner.put_back is None else self.counted(runner.put_back)
+        load_state = runner.load_state if put_back else self.counted(runner.load_state)
+        self.runner = replace(runner, train_epoch=self.train_epoch, load_state=load_state, put_back=put_back)
 
-    def load_state(self, state: Any) -> None:
-        self.replay, self.step = self.replay + 1, 0
-        self.own.load_state(state)
+    def counted(self, start: Callable[[Any], None]) -> Callable[[Any], None]:
+        def started(state: Any) -> None:
+            self.replay, self.step = self.replay + 1, 0
+            start(state)
 
-    def train_epoch(self, part: DeviceEpoch) -> torch.Tensor:
-        losses = []
-        for number in range(len(part)):
-            losses.append(self.own.train_epoch(part[number : number + 1]))
+        return started
+
+    def train_epoch(self, part: Any) -> Any:
+        losses, first = [], 0
+        for number in range(1, len(part) + 1):
             self.step += 1
             if self.replay in self.plan.get("replays", [self.replay]) and self.step == self.plan.get("step", self.step):
+                losses.append(self.own.train_epoch(part[first:number]))
                 self.go_wrong()
-        return torch.cat(losses)
+                first = number
+        losses += [self.own.train_epoch(part[first:])] if first < len(part) else []
+        return np.concatenate(losses) if isinstance(losses[0], np.ndarray) else torch.cat(losses)
 
     @torch.no_grad()
     def go_wrong(self) -> None:
         kind = self.plan.get("kind")
         if kind == "flip" and self.replay > 0:
-            weight = self.job.model.get_parameter(self.plan["tensor"])
-            bits = weight.view(torch.int32).view(-1)
-            bits[self.plan["index"]] ^= 1 << self.plan["bit"] if self.plan["bit"] < 31 else -(1 << 31)
+            self.flip(self.plan["tensor"], self.plan["index"], self.plan["bit"])
+        elif kind == "flips" and self.replay > 0:
+            for flip in self.plan["flips"]:
+                self.flip(*flip)
         elif kind == "roundings":
             for weight in self.job.model.parameters():
                 weight.mul_(1 + 2.0**-23 * torch.randint(0, 2, weight.shape, generator=self.chance))
@@ -77,3 +87,7 @@ class Faults:
             os.kill(os.getpid(), signal.SIGKILL)
         elif kind == "slow" and self.replay > 0 and os.sched_getaffinity(0) == {self.plan["slow"]}:
             time.sleep(0.01)
+
+    def flip(self, tensor: str, index: int, bit: int) -> None:
+        bits = self.job.model.get_parameter(tensor).view(torch.int32).view(-1)
+        bits[index] ^= 1 << bit if bit < 31 else -(1 << 31)

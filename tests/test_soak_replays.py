@@ -14,10 +14,10 @@ from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
-from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.model import MLP
+from accelmnist.measure.soak.marks import digests_of
 from accelmnist.measure.soak.record import Fault
-from accelmnist.measure.soak.replays import Replays, digests_of
+from accelmnist.measure.soak.replays import Replays
 from accelmnist.training.loop import prepare
 from tests.soak_engines import Faults
 
@@ -30,44 +30,75 @@ CONFIG = RunConfig(
 )
 
 
-def replays_of(synthetic: Dataset, *, every: int = 4, **plan: Any) -> Replays:
+def faulty(synthetic: Dataset, *, every: int = 4, engine: str = "eager", **plan: Any) -> tuple[Replays, Faults]:
     """Replays by an engine that goes wrong by `plan`, in segments of `every` steps."""
-    job = Job(CONFIG, resolve("cpu"), synthetic.train)
-    runner = Faults(job, prepare(EagerEngine, job), plan).runner
-    replays = Replays(job, runner)
+    job = Job(replace(CONFIG, execution=replace(CONFIG.execution, engine=engine)), resolve("cpu"), synthetic.train)
+    faults = Faults(job, prepare(engine_class(engine), job), plan)
+    replays = Replays(job, faults.runner)
     replays.every = every
-    return replays
+    return replays, faults
+
+
+def replays_of(synthetic: Dataset, **plan: Any) -> Replays:
+    return faulty(synthetic, **plan)[0]
 
 
 def faults_of(replays: Replays, count: int) -> list[Fault | None]:
     return [replays.replay().fault for _ in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("epoch", "step", "tensor", "index", "bit"),
-    [
-        (1, 1, "layers.0.weight", (3, 400), 30),
-        (1, 7, "layers.1.weight", (9, 15), 22),
-        (2, 6, "layers.0.bias", (5,), 15),
-        (2, STEPS, "layers.1.bias", (0,), 0),
-        (2, 12, "layers.0.weight", (0, 0), 31),
-    ],
-    ids=str,
-)
-def test_a_flipped_bit_is_named(
-    synthetic: Dataset, epoch: int, step: int, tensor: str, index: tuple[int, ...], bit: int
-) -> None:
-    flat = int(np.ravel_multi_index(index, SHAPES[tensor]))
-    whole = (epoch - 1) * STEPS + step
-    replays = replays_of(synthetic, kind="flip", replays=[3], step=whole, tensor=tensor, index=flat, bit=bit)
-    first, second, fault, fourth = faults_of(replays, 4)
-    assert (first, second, fourth) == (None, None, None)
+FLIPS = [
+    (1, 1, "layers.0.weight", (3, 400), 30),
+    (1, 7, "layers.1.weight", (9, 15), 22),
+    (2, 6, "layers.0.bias", (5,), 15),
+    (2, STEPS, "layers.1.bias", (0,), 12),
+    (2, 12, "layers.0.weight", (0, 0), 31),
+]
+
+
+@pytest.mark.parametrize("every", [1, 4, STEPS])
+@pytest.mark.parametrize("engine", ["eager", "fused", pytest.param("compiled", marks=pytest.mark.slow)])
+def test_a_flipped_bit_is_named(synthetic: Dataset, engine: str, every: int) -> None:
+    """With its replay, epoch, step, tensor, place and bit, however many steps lie between two marks."""
+    if engine_class(engine).unsupported(CONFIG, resolve("cpu")) is not None:
+        pytest.skip(f"{engine} can't run here")
+    replays, faults = faulty(synthetic, every=every, engine=engine, replays=[])
+    assert faults_of(replays, 2) == [None, None]
+    for epoch, step, tensor, index, bit in FLIPS:
+        flat = int(np.ravel_multi_index(index, SHAPES[tensor]))
+        flip = {"kind": "flip", "step": (epoch - 1) * STEPS + step, "tensor": tensor, "index": flat, "bit": bit}
+        faults.plan, faults.replay = flip | {"replays": [1]}, 0
+        fault = replays.replay().fault
+        assert fault is not None
+        assert (fault.replay, fault.kind) == (replays.count, "wrong")
+        assert (fault.epoch, fault.step, fault.after_step) == (epoch, step, step - 1)
+        assert (fault.tensor, fault.index, fault.bit, fault.elements) == (tensor, index, bit, 1)
+        assert int(fault.expected_bits or "", 16) ^ int(fault.found_bits or "", 16) == 1 << bit
+
+
+def test_flips_that_end_alike_make_the_step_a_range(synthetic: Dataset) -> None:
+    """The sign of a weight whose pixel is always 0: it ends alike whenever it was flipped."""
+    images = synthetic.train.images.copy()
+    images[:, 0] = 0
+    dark = replace(synthetic, train=replace(synthetic.train, images=images))
+    replays = replays_of(
+        dark, every=STEPS, kind="flip", replays=[2], step=9, tensor="layers.0.weight", index=784, bit=31
+    )
+    _, fault = faults_of(replays, 2)
     assert fault is not None
-    assert (fault.replay, fault.kind, fault.tensor) == (3, "wrong", tensor)
-    place, seen = whole, (fault.epoch - 1) * STEPS
-    assert seen + fault.after_step < place <= seen + fault.step <= place + 4
-    if fault.elements == 1:
-        assert (fault.index, fault.bit) == (index, bit)
+    assert (fault.tensor, fault.index, fault.bit) == ("layers.0.weight", (1, 0), 31)
+    assert (fault.after_step, fault.step) == (0, STEPS)
+
+
+def test_what_no_single_bit_explains_is_told_by_what_differs_most(synthetic: Dataset) -> None:
+    two = [("layers.0.weight", 3000, 24), ("layers.1.weight", 7, 23)]
+    replays = replays_of(synthetic, every=STEPS, kind="flips", flips=two, replays=[2], step=9)
+    _, fault = faults_of(replays, 2)
+    assert fault is not None
+    assert fault.bit is None
+    assert (fault.elements or 0) > 2
+    assert fault.after_step < 9 <= fault.step
+    assert replays.replay().fault is None
 
 
 def test_a_bit_flipped_where_no_step_follows_is_known_alone(synthetic: Dataset) -> None:

@@ -29,7 +29,8 @@ class Fault:
 
     After step `after_step` of the `epoch`, 0 for its beginning, all was still the same; `step` is the first that shows
     a difference. `tensor` is where that is largest, at `index`, which should hold `expected` and holds `found`, also as
-    their bits; `elements` differ in all weights together, and if it is one by one bit, that is `bit`, 0 the lowest.
+    their bits; `elements` differ in all weights together. If a single `bit`, 0 the lowest, that flipped there explains
+    all that came after, these are of the moment after `step`, and `elements` is 1.
 
     A "first wrong" is the first replay itself: a third one sides with the other. In "never alike" all three differ. Of
     a device that isn't deterministic a replay can only be "too far" from the first, in its losses.

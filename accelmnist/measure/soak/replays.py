@@ -1,14 +1,14 @@
 """One training, replayed from the same start, each time held to the first one to the bit; what differs is named.
 
 An epoch runs in segments. After each, the losses of its steps and a digest of every weight tensor have to be the first
-replay's, and after the last one all bits of losses and weights. A digest is the sum of a tensor's bits taken as whole
-numbers, modulo 2^64: one flipped bit always changes it, in whatever order it is added up, and it takes 25 microseconds
-for 200,000 weights. Segments are as short as they may be if all of them together cost a fiftieth of the training.
+replay's (`marks`), and after the last one all bits of losses and weights. Segments are as short as they may be if all
+of them together cost a fiftieth of the training.
 
 If a segment differs, its weights are kept, and a third replay runs up to the same place. It sides with one of the two,
-and the other one was wrong. Where the weights part most, a bit was flipped, as long as few steps came after that: so
-the segments. If all three differ, and by no more than rounding takes them, the device adds in no fixed order: that is
-told, and from then on only its losses are held to the first one's, and roughly: training amplifies roundings.
+and the other one was wrong. If a single flipped bit explains it, which `flips` tries, it is named with its step; else
+the weight that differs most. If all three differ, and by no more than rounding takes them, the device adds in no fixed
+order: that is told, and from then on only its losses are held to the first one's, and roughly: training amplifies
+roundings.
 """
 
 from __future__ import annotations
@@ -18,39 +18,25 @@ import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import takewhile
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from accelmnist.device import matmul_precision
-from accelmnist.engines.contract import Job, Runner, Snapshot
-from accelmnist.engines.plan import Floats, TrainingPlan
+from accelmnist.engines.contract import Job, Runner
+from accelmnist.engines.plan import TrainingPlan
+from accelmnist.measure.soak.flips import Element, FlipSearch, Searched
+from accelmnist.measure.soak.marks import Mark, Place, Reached, Unlike, Watch, alike, bits_of, distances
 from accelmnist.measure.soak.record import Fault, FaultKind
-from accelmnist.training.loop import EpochSteps, Steps, Stopwatch, train
+from accelmnist.training.loop import EpochSteps, Stopwatch, Watcher, train
 from accelmnist.training.reference.audit import CALL_ROUNDINGS, difference
 from accelmnist.training.reference.verdict import loss_differences
 from accelmnist.training.reference.witness import ROUNDOFF
 
 _SHARE = 0.02  # of the training's time, for all that segments cost
 _SAMPLE_STEPS, TRIES = 64, 5
+_SEARCH, _LEAST_SEARCH_S = 4.0, 0.5  # for a flipped bit: replays' time, and the least
 _FAR = 0.25  # of an epoch's mean loss: more than a run's verdict allows in any precision
-
-Place = tuple[int, int]  # an epoch, counted from 0, and how many of its steps are over
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What a replay is held to at a place: the losses of the segment's steps, and a digest of each weight tensor."""
-
-    losses: Floats
-    digests: tuple[int, ...]
-
-    def is_like(self, other: Mark) -> bool:
-        """Whether all bits are the same."""
-        return self.digests == other.digests and self.losses.tobytes() == other.losses.tobytes()
 
 
 @dataclass(frozen=True)
@@ -59,46 +45,6 @@ class Replayed:
 
     images_per_s: float | None
     fault: Fault | None = None
-
-
-class _Unlike(Exception):  # noqa: N818 - no error, but the way out of a training
-    """A replay parted from the first one in the segment that ends at `place`."""
-
-    def __init__(self, place: Place, first: int, mark: Mark, weights: Snapshot) -> None:
-        super().__init__()
-        self.place, self.first, self.mark, self.weights = place, first, mark, weights
-
-
-class _Reached(Exception):  # noqa: N818
-    """A replay came to the place up to which it was to run."""
-
-    def __init__(self, mark: Mark, weights: Snapshot) -> None:
-        super().__init__()
-        self.mark, self.weights = mark, weights
-
-
-class _Watch:
-    """Cuts a training into segments of `every` steps; each has a mark at its end, held to a `known` one if there is."""
-
-    def __init__(self, job: Job, every: int, known: dict[Place, Mark] | None, until: Place | None = None) -> None:
-        self.job, self.every, self.known, self.until = job, every, known, until
-        self.marks: dict[Place, Mark] = {}
-
-    def watch(self, epoch: int, steps: Steps) -> Floats:
-        """Let the steps run; raises _Unlike and _Reached."""
-        losses = []
-        for first in range(0, len(steps), self.every):
-            place = epoch, min(first + self.every, len(steps))
-            losses.append(steps.run(slice(first, place[1])))
-            mark = self.marks[place] = Mark(losses[-1].copy(), digests_of(self.job))
-            if place == self.until:
-                raise _Reached(mark, self.job.model.arrays())
-            if self.known is not None and not mark.is_like(self.known[place]):
-                raise _Unlike(place, first, mark, self.job.model.arrays())
-        return np.concatenate(losses)
-
-    def take_average(self, epoch: int, now: Snapshot) -> None:
-        """An average follows from the weights, and is in no segment."""
 
 
 class Replays:
@@ -118,10 +64,10 @@ class Replays:
     def replay(self) -> Replayed:
         """Train once more from the start, and hold that to the first replay."""
         self.count += 1
-        watch = _Watch(self.job, self.every, self._marks if self.deterministic is not False else None)
+        watch = Watch(self.job, self.every, self._marks if self.deterministic is not False else None)
         try:
             speed, fingerprint = self._train(watch)
-        except _Unlike as unlike:
+        except Unlike as unlike:
             return Replayed(None, self._explained(unlike))
         if self._marks is None:
             self._marks, self.fingerprint, self._first = watch.marks, fingerprint, self.count
@@ -134,7 +80,7 @@ class Replays:
         self.deterministic = True
         return Replayed(speed)
 
-    def _train(self, watch: _Watch) -> tuple[float, str]:
+    def _train(self, watch: Watcher) -> tuple[float, str]:
         """A whole training by the watch: its images a second, and the digest of its end; raises what the watch does."""
         self._steps.put_back(self._start)
         epochs = list(train(self.runner, self.job, probe=None, audit=watch))
@@ -145,29 +91,36 @@ class Replays:
             digest.update(np.ascontiguousarray(part).data)
         return images / train_s, digest.hexdigest()
 
-    def _explained(self, unlike: _Unlike) -> Fault | None:
+    def _explained(self, unlike: Unlike) -> Fault | None:
         """Which of the two replays was wrong, by a third one, and where; None if the device can't do better."""
         again = self._run_to(unlike.place)
         assert self._marks is not None
         if again is not None and again.mark.is_like(self._marks[unlike.place]):
-            return self._named("wrong", unlike, expected=again.weights, found=unlike.weights)
+            return self._located(self._named(unlike, again), unlike, again)
+        step = self._step(unlike)
         if again is not None and again.mark.is_like(unlike.mark):
             self._marks = self.fingerprint = None  # the next replay is the first one to hold to
-            return self._fault("first wrong", unlike.place, unlike.first, replay=self._first)
+            return self._fault("first wrong", step, unlike.first, replay=self._first)
         if again is not None and self.deterministic is None and self._is_rounding(unlike, again):
             self.deterministic = False
             return None
-        return self._fault("never alike", unlike.place, unlike.first)
+        return self._fault("never alike", step, unlike.first)
 
-    def _run_to(self, place: Place) -> _Reached | None:
+    def _step(self, unlike: Unlike) -> Place:
+        """The first step whose loss differs, or else the end of the segment."""
+        assert self._marks is not None
+        same = alike(self._marks[unlike.place].losses, unlike.mark.losses)
+        return unlike.place[0], min(unlike.first + same + 1, unlike.place[1])
+
+    def _run_to(self, place: Place) -> Reached | None:
         """Where a training is at a place; None if it never gets there."""
         try:
-            self._train(_Watch(self.job, self.every, None, until=place))
-        except _Reached as reached:
+            self._train(Watch(self.job, self.every, None, until=place))
+        except Reached as reached:
             return reached
         return None
 
-    def _is_rounding(self, unlike: _Unlike, again: _Reached) -> bool:
+    def _is_rounding(self, unlike: Unlike, again: Reached) -> bool:
         limit = min(CALL_ROUNDINGS * ROUNDOFF[self.job.config.execution.precision], 0.05)
         start = {name: self._start[name] for name in again.weights}
         return difference(start, unlike.weights, again.weights) <= limit
@@ -186,28 +139,44 @@ class Replays:
             return None
         return self._fault("too far", (beyond[0], found.shape[1]), 0)
 
-    def _named(self, kind: FaultKind, unlike: _Unlike, *, expected: Snapshot, found: Snapshot) -> Fault:
+    def _named(self, unlike: Unlike, right: Reached) -> Fault:
         """The fault, with the element that is furthest from what it should be."""
-        assert self._marks is not None
-        alike = _alike(self._marks[unlike.place].losses, unlike.mark.losses)
-        step = min(unlike.first + alike + 1, unlike.place[1])  # the first one whose loss, or else whose end, differs
-        fault = self._fault(kind, (unlike.place[0], step), unlike.first)
-        unlike_bits = {name: _bits(expected[name]) != _bits(found[name]) for name in expected}
-        elements = sum(int(where.sum()) for where in unlike_bits.values())
+        expected, found = right.weights, unlike.weights
+        fault = self._fault("wrong", self._step(unlike), unlike.first)
+        elements = sum(int((bits_of(expected[name]) != bits_of(found[name])).sum()) for name in expected)
         if not elements:
             return replace(fault, tensor="the loss", elements=0)
-        name = max(expected, key=lambda name: _furthest(expected[name], found[name])[1])
-        place = _furthest(expected[name], found[name])[0]
-        one, other = _bits(expected[name]).flat[place], _bits(found[name]).flat[place]
-        flipped = int(one) ^ int(other)
+        name = max(expected, key=lambda name: float(distances(expected[name], found[name]).max()))
+        place = int(distances(expected[name], found[name]).argmax())
+        one, other = (int(bits_of(each[name]).flat[place]) for each in (expected, found))
+        return self._at(fault, (name, place), one, other, elements=elements)
+
+    def _located(self, fault: Fault, unlike: Unlike, right: Reached) -> Fault:
+        """The fault, with its step and its bit if it was a single one."""
+        training = self.job.config.training
+        replay_s = self.step_s * TrainingPlan(self.job.config, len(self.job)).steps * training.epochs
+        search = FlipSearch(self.job, self.every, unlike, right, within_s=max(_SEARCH * replay_s, _LEAST_SEARCH_S))
+        with suppress(Searched):
+            self._train(search)
+        flip = search.found
+        if flip is None:
+            return fault
+        step, after_step = unlike.first + max(flip.after, 1), unlike.first + max(flip.since - 1, 0)
+        fault = replace(fault, step=step, after_step=after_step)
+        return self._at(fault, flip.element, flip.expected, flip.found, elements=1)
+
+    def _at(self, fault: Fault, element: Element, one: int, other: int, *, elements: int) -> Fault:
+        """The fault at an element that should have the bits `one`."""
+        name, place = element
+        flipped = one ^ other
         return replace(
             fault,
             tensor=name,
-            index=tuple(int(axis) for axis in np.unravel_index(place, expected[name].shape)),
-            expected=_finite(expected[name].flat[place]),
-            found=_finite(found[name].flat[place]),
-            expected_bits=f"{int(one):08x}",
-            found_bits=f"{int(other):08x}",
+            index=tuple(int(axis) for axis in np.unravel_index(place, self.job.model.get_parameter(name).shape)),
+            expected=_number(one),
+            found=_number(other),
+            expected_bits=f"{one:08x}",
+            found_bits=f"{other:08x}",
             bit=flipped.bit_length() - 1 if elements == 1 and flipped.bit_count() == 1 else None,
             elements=elements,
         )
@@ -238,45 +207,12 @@ class Replays:
         """What the first steps take in segments of `every`."""
         self._steps.put_back(self._start)
         began = time.perf_counter()
-        with suppress(_Reached):
-            list(train(self.runner, self.job, probe=None, audit=_Watch(self.job, every, None, until=(0, steps))))
+        with suppress(Reached):
+            list(train(self.runner, self.job, probe=None, audit=Watch(self.job, every, None, until=(0, steps))))
         return time.perf_counter() - began
 
 
-def digests_of(job: Job) -> tuple[int, ...]:
-    """A digest of each weight tensor of the network, where they lie: on a device with one wait for all."""
-    weights = [weight.detach() for weight in job.model.parameters()]
-    if job.device.kind == "cpu":
-        return tuple(_sum_of_bits(weight.numpy()) for weight in weights)
-    sums: list[int] = torch.stack([weight.view(torch.int32).sum() for weight in weights]).tolist()
-    return tuple(sums)
-
-
-def _sum_of_bits(weights: NDArray[np.float32]) -> int:
-    flat = np.ascontiguousarray(weights).reshape(-1)
-    if flat.size % 2:
-        return int(flat.view(np.uint32).sum(dtype=np.uint64))
-    return int(flat.view(np.uint64).sum())
-
-
-def _alike(known: Floats, found: Floats) -> int:
-    """How many losses are the same, from the first one on."""
-    pairs = zip(_bits(known), _bits(found), strict=True)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _bits(numbers: NDArray[Any]) -> NDArray[np.uint32]:
-    return np.ascontiguousarray(numbers, dtype=np.float32).view(np.uint32)
-
-
-def _furthest(expected: Floats, found: Floats) -> tuple[int, float]:
-    """The element that differs most, and by how much; one that is no number is further than any."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(expected.astype(np.float64) - found.astype(np.float64)).reshape(-1)
-    apart = np.where(_bits(expected).reshape(-1) == _bits(found).reshape(-1), -1.0, np.nan_to_num(apart, nan=np.inf))
-    place = int(apart.argmax())
-    return place, float(apart[place])
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if math.isfinite(float(value)) else None
+def _number(bits: int) -> float | None:
+    """What 32 bits are as a number; None if they are none, or infinite."""
+    value = float(np.uint32(bits).view(np.float32))
+    return value if math.isfinite(value) else None

@@ -163,7 +163,7 @@ def fault_text(fault: Fault) -> str:
     if fault.kind == "never alike":
         return f"no two of three replays agree at {place}{since}"
     of = "the first replay itself was wrong" if fault.kind == "first wrong" else "it differs from the first one"
-    tensor = f", most in {fault.tensor}" if fault.tensor else ""
+    tensor = f", {'most in' if fault.bit is None else 'in'} {fault.tensor}" if fault.tensor else ""
     return f"{of}: from {place} on{since}{tensor}"
 
 
