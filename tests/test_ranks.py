@@ -19,6 +19,7 @@ import torch
 
 from accelmnist.core.config import ExecutionConfig, RunConfig, check_shares
 from accelmnist.core.errors import ConfigError
+from accelmnist.core.records import load_record
 from accelmnist.data.types import Dataset
 from accelmnist.device import Device, resolve
 from accelmnist.device.ranks import Place, Ranks, place_here, unlike
@@ -36,6 +37,7 @@ from tests.rank_worker import BASE, FAULTS, SLOW_TRAININGS, TRAININGS, changed, 
 pytestmark = pytest.mark.xdist_group("ranks")  # pairs of processes, one after the other
 
 ALONE = Ranks(Place(0, 1, 0, 1))
+ROOT = Path(__file__).parents[1]
 
 
 def variables(rank: int, size: int, port: int) -> dict[str, str]:
@@ -49,11 +51,15 @@ def variables(rank: int, size: int, port: int) -> dict[str, str]:
     }
 
 
-def by_two(file: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
-    """What two processes found together."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def by_two(file: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
+    """What two processes found together."""
+    port = free_port()
     command = [sys.executable, "-m", "tests.rank_worker", str(file), *arguments]
     ranks = [
         subprocess.Popen(command, env=variables(rank, 2, port), stderr=subprocess.PIPE, text=True) for rank in range(2)
@@ -111,6 +117,32 @@ def test_the_losses_are_those_of_one_process(
 ) -> None:
     plain = trained(changed_ranks(TRAININGS[name], 1), synthetic, ALONE)["losses"]
     assert together[name][0]["losses"][:8] == pytest.approx(plain[:8], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_script_for_slurm_starts_two_hosts_of_a_rank_each(tmp_path: Path) -> None:
+    """That of results/README.md, with the variables that Slurm sets for each task."""
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    script = "#!/bin/sh\n#SBATCH" + page.partition("#!/bin/sh\n#SBATCH")[2].partition("```")[0]
+    small = (
+        "run --synthetic --hidden 8 --epochs 1 --device cpu --engine eager --no-reference --audit 2 --quiet --out out"
+    )
+    assert "accelmnist run'" in script
+    assert "MASTER_PORT=29500" in script
+    script = script.replace("accelmnist run", f"accelmnist {small}").replace("29500", str(free_port()))
+    task = "SLURM_PROCID=$rank SLURM_LOCALID=0 SLURM_NTASKS=2 SLURM_NTASKS_PER_NODE=1"
+    for name, text in {
+        "scontrol": '[ "$*" = "show hostnames localhost,second" ] && printf "localhost\\nsecond\\n"',
+        "srun": f'for rank in 0 1; do {task} "$@" & done; wait',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    own = {"PATH": path, "PYTHONPATH": str(ROOT), "SLURM_JOB_NODELIST": "localhost,second"}
+    said = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=os.environ | own, capture_output=True, text=True)
+    assert said.stderr == ""
+    assert said.stdout.startswith("PASS")
+    assert [rank.rank for rank in load_record(tmp_path / "out").ranks] == [0, 1]
 
 
 @pytest.mark.slow

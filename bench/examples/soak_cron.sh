@@ -1,7 +1,8 @@
 #!/bin/sh
 # A soak every night by cron, which sends a mail if it prints anything: so it prints only what is wrong.
 #
-#     0 2 * * *  sh …/bench/examples/soak_cron.sh /var/lib/accelmnist --for 30m
+#     PATH=/opt/accelmnist/bin:/usr/bin:/bin
+#     0 2 * * *  sh /opt/accelmnist/soak_cron.sh /var/lib/accelmnist --for 30m
 #
 # The first argument is the folder of all soaks, the others are options of `accelmnist soak`. One that was stopped goes
 # on the next night. The exit code is that of the soak: 0 all is as it should be, 1 a device is wrong, lost or slow.
