@@ -22,7 +22,8 @@ AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefe
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {"level_plain": [], **({"level_avx2": AVX2, "level_avx512": AVX512} if IS_X86 else {})}
 # Levels that not every compiler knows, with the macro that says that they are built.
-NEWER = {"level_avx512bf16": ("ACCELMNIST_AVX512BF16", [*AVX512, "-mavx512bf16"])} if IS_X86 else {}
+BF16 = [*AVX512, "-mavx512bf16"]
+NEWER = {"level_avx512bf16": ("ACCELMNIST_AVX512BF16", BF16), "level_amx": ("ACCELMNIST_AMX", BF16)} if IS_X86 else {}
 # -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 # Version of the module's functions; accelmnist/engines/native/__init__.py compares it, so that it detects an old build.

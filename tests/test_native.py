@@ -261,6 +261,23 @@ def test_levels_are_named_from_the_narrowest(monkeypatch: pytest.MonkeyPatch) ->
     assert native.why_missing() is None
 
 
+@pytest.mark.parametrize(
+    ("level", "instructions"),
+    [
+        ("avx512bf16", {"vdpbf16ps", "vcvtne2ps2bf16", "vcvtneps2bf16"}),
+        ("amx", {"ldtilecfg", "tilezero", "tileloadd", "tdpbf16ps", "tilestored", "tilerelease"}),
+    ],
+)
+def test_a_level_holds_the_instructions_that_it_is_for(level: str, instructions: set[str]) -> None:
+    """Where the processor lacks them nothing else could tell; what is computed by them, the sanitizers' build shows."""
+    if shutil.which("objdump") is None or "compiler" in str(native.why_not()[level]):
+        pytest.skip("no objdump, or the compiler knew no such instructions")
+    command = ["objdump", "--disassemble", "--no-show-raw-insn", str(native.extension().__file__)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = {line.split("\t")[1].split()[0] for line in listing.splitlines() if line.count("\t") == 1}
+    assert instructions <= found
+
+
 def test_a_level_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(native.LEVEL_VARIABLE, "mmx")
     assert native.why_missing() == f"ACCELMNIST_LEVEL names mmx; here run {', '.join(native.levels())}"

@@ -1,8 +1,8 @@
 """The fuzz driver's build with a sanitizer: `python -m tests.native.build address 1000` builds it and runs 1,000 jobs.
 
 The kernels are compiled with the sanitizer's checks and linked to a program of their own, so that neither Python nor
-torch has to be instrumented. The level `avx512` is compiled for AVX2 here: its sources then run on a
-processor without AVX-512 too.
+torch has to be instrumented. The levels `avx512` and `amx` are compiled for AVX2 here, and the latter's tiles are those
+of tiles.h: their sources then run on a processor without either too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SANITIZERS = {
 }
 _FLAGS = ["-std=c++17", "-O1", "-g1", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi", "-pthread"]
 _COMMON = ("classifier", "engine", "job", "layout", "memory", "pixels", "inference_scratch", "team", "level_plain")
-_AVX2 = ("level_avx2", "level_avx512")
+_AVX2 = ("level_avx2", "level_avx512", "level_amx")
 
 
 def compiler() -> str | None:
@@ -51,7 +51,8 @@ def build(sanitizer: str, folder: Path, *, wide: bool) -> Path:
     assert cxx is not None
     wide = wide and platform.machine().lower() in ("x86_64", "amd64")
     flags = [*_FLAGS, *SANITIZERS[sanitizer], f"-I{SOURCES}"]
-    flags += ["-DACCELMNIST_X86", "-DACCELMNIST_AVX512_BY_AVX2"] if wide else []
+    tiles = f'-DACCELMNIST_TILES_STAND_IN="{HERE / "tiles.h"}"'
+    flags += ["-DACCELMNIST_X86", "-DACCELMNIST_AVX512_BY_AVX2", "-DACCELMNIST_AMX", tiles] if wide else []
     parts: list[tuple[Path, list[str]]] = [
         (HERE / "fuzz.cpp", []),
         *((SOURCES / f"{name}.cpp", []) for name in _COMMON),

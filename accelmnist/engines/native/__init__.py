@@ -1,9 +1,9 @@
 """The native kernels: compiled C++ that runs an epoch, or a classification, in one call and skips zeros.
 
 `src/` holds the sources. setup.py builds them into the extension `_kernels`, once for every instruction level: `plain`
-for any processor; `avx2`, `avx512` and `avx512bf16` for x86-64. A call runs the widest level that the processor
+for any processor; `avx2`, `avx512`, `avx512bf16` and `amx` for x86-64. A call runs the widest level that the processor
 supports; the environment variable ACCELMNIST_LEVEL names another one, for tests and comparisons. All levels compute in
-float32 and in bf16; `avx512bf16` has instructions for the products in bf16, which the others make of float32's.
+float32 and in bf16; the last two have instructions for the products in bf16, which the others make of float32's.
 
 The extension is optional: without it, `why_missing` returns the reason and the command that builds it.
 """
@@ -20,7 +20,8 @@ LEVELS = {
     "plain": "any processor",
     "avx2": "256 bits at once",
     "avx512": "512 bits at once",
-    "avx512bf16": "512 bits at once, products in bf16 by an instruction",
+    "avx512bf16": "512 bits at once, products in bf16 by pairs (VDPBF16PS)",
+    "amx": "512 bits at once, products in bf16 by tiles (AMX)",
 }
 
 _REBUILD = (

@@ -1,7 +1,9 @@
-// Pixels as factors of products in bf16: a block of inputs of a chunk of images, made from their bytes just before use.
+// Pixels as factors of products in bf16, made from their bytes.
 //
-// A byte is exact in bf16: it has eight significant bits. What makes it 0 to 1 is multiplied into the sums. A mask says
-// for some rows at once which pairs are not all black: the products of the others are zero.
+// A byte is exact in bf16: it has eight significant bits. What makes it 0 to 1 is multiplied into the sums. A step's
+// images lie at random, each on a page of its own: they are gathered once, and read again for the gradients from where
+// they then lie side by side. A mask says for some rows of a product which pairs are not all black: the products of the
+// others are zero.
 
 #pragma once
 
@@ -10,7 +12,8 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-static_assert(kPixels % kBlockInputs % kLanes == 0, "whole vectors of pixels");
+constexpr int kTailPixels = kPixels % kBlockInputs;  // of the last block
+static_assert(kTailPixels % kLanes == 0 && kPixels % 16 == 0, "whole vectors of pixels");
 
 // Images of a step, one after the other, or those that are numbered.
 struct Images {
@@ -41,12 +44,9 @@ struct Ink {
     typedef uint8_t Half __attribute__((vector_size(kBlockInputs / 2)));
     Half halves[2] = {};
 
-    ALWAYS_INLINE void add(const uint8_t* block, int pixels) {
-        Half more[2] = {};
-        if (pixels == kBlockInputs)
-            std::memcpy(more, block, sizeof more);
-        else
-            std::memcpy(more, block, kPixels % kBlockInputs);
+    ALWAYS_INLINE void add(const uint8_t* block) {
+        Half more[2];
+        std::memcpy(more, __builtin_assume_aligned(block, kLine), sizeof more);
         for (int half = 0; half < 2; ++half) halves[half] |= more[half];
     }
 
@@ -73,30 +73,40 @@ struct Ink {
 
     // Of kRows pixels each.
     ALWAYS_INLINE uint32_t groups() const {
+        uint32_t fours = 0;
 #ifdef __AVX512F__
         const __m512i low = (__m512i)halves[0], high = (__m512i)halves[1];
-        return _mm512_test_epi32_mask(low, low) | uint32_t{_mm512_test_epi32_mask(high, high)} << 16;
+        fours = _mm512_test_epi32_mask(low, low) | uint32_t{_mm512_test_epi32_mask(high, high)} << 16;
 #else
-        return static_cast<uint32_t>(bits<uint32_t>());
+        fours = static_cast<uint32_t>(bits<uint32_t>());
 #endif
+        if (kRows == 4) return fours;
+        uint32_t sixteens = 0;
+        for (int group = 0; group < kBlockInputs / 16; ++group)
+            sixteens |= uint32_t{(fours >> 4 * group & 15) != 0} << group;
+        return sixteens;
     }
 };
-static_assert(kRows == sizeof(uint32_t), "a group of rows of weights is four bytes of an image");
+static_assert(kRows == 4 || kRows == 16, "what groups() knows");
 
-// Writes `pixels` pixels of each of `count` images, from pixel `first` on, as rows (kChunk, kPairsAtOnce) of pairs of
-// neighbours, and a mask for every kRows images.
-static void write_by_image(
-    const Images& images, int64_t count, int first, int pixels, Pair* rows, uint64_t* masks
-) {
+// Copies `count` images to rows of bytes (kByteStride), and writes them as rows (kPixelStride) of pairs of neighbours,
+// with a mask for every kRows images and block: (kPixelBlocks of kBlockInputs, kChunk / kRows).
+static void gather(const Images& images, int64_t count, uint8_t* bytes, Pair* rows, uint64_t* masks) {
     for (int64_t start = 0; start < count; start += kRows) {
-        Ink ink;
-        for (int64_t image = start; image < start + kRows && image < count; ++image) {
-            const uint8_t* block = images[image] + first;
-            Pair* row = rows + image * kPairsAtOnce;
-            ink.add(block, pixels);
-            for (int at = 0; at < pixels; at += kLanes) store_row(row + at / 2, pixels_at(block + at));
+        const int64_t end = start + kRows < count ? start + kRows : count;
+        for (int64_t image = start; image < end; ++image) {
+            uint8_t* copy = bytes + image * kByteStride;
+            std::memcpy(copy, images[image], kPixels);
+            Pair* row = rows + image * kPixelStride;
+#pragma GCC unroll 8
+            for (size_t at = 0; at < kPixels; at += kLanes) store_row(row + at / 2, pixels_at(copy + at));
         }
-        masks[start / kRows] = ink.pairs();
+        for (int block = 0; block < kInputBlocks; ++block) {
+            Ink ink;
+            for (int64_t image = start; image < end; ++image)
+                ink.add(bytes + image * kByteStride + block * kBlockInputs);
+            masks[block * (kChunk / kRows) + start / kRows] = ink.pairs();
+        }
     }
 }
 
@@ -115,22 +125,21 @@ static void turn_masks(const uint32_t* by_pair, uint64_t* masks) {
     }
 }
 
-// Writes the same as rows (kPairsAtOnce, kPairStride) of the pixels of pairs of images, and a mask for every kRows
-// pixels.
-static void write_by_images(
-    const Images& images, int64_t count, int first, int pixels, Pair* rows, uint64_t* masks
-) {
-    alignas(64) static constexpr uint8_t kBlack[kPixels] = {};
+// Writes a block of `count` images as rows (kPairsAtOnce, kPairStride) of the pixels of pairs of images, and a mask for
+// every kRows pixels. `bytes` are those of the first image's block.
+template <int kBlockPixels>
+static void write_by_images(const uint8_t* bytes, int64_t count, Pair* rows, uint64_t* masks) {
+    alignas(64) static constexpr uint8_t kBlack[kBlockInputs] = {};
     alignas(64) uint32_t by_pair[kPairsAtOnce] = {};
     for (int64_t image = 0; image < count; image += 2) {
-        const uint8_t* one = images[image] + first;
-        const uint8_t* other = image + 1 < count ? images[image + 1] + first : kBlack;
+        const uint8_t* one = bytes + image * kByteStride;
+        const uint8_t* other = image + 1 < count ? one + kByteStride : kBlack;
         Pair* row = rows + image / 2 * kPairStride;
         Ink ink;
-        ink.add(one, pixels);
-        ink.add(other, pixels);
+        ink.add(one);
+        ink.add(other);
         by_pair[image / 2] = ink.groups();
-        for (int at = 0; at < pixels; at += kLanes)
+        for (int at = 0; at < kBlockPixels; at += kLanes)
             store_pairs(row + at, exact_pairs(pixels_at(one + at), pixels_at(other + at)));
     }
     turn_masks(by_pair, masks);

@@ -36,7 +36,7 @@ struct Bf16Products : Member {
         return left < kChunk ? left : kChunk;
     }
 
-    int64_t image_pairs() const { return (job.batch + 1) / 2; }
+    uint8_t* bytes_of(int64_t chunk) const { return own.bytes + chunk * kChunk * kByteStride; }
 
     // --- what products are made of
 
@@ -84,26 +84,50 @@ struct Bf16Products : Member {
                 );
     }
 
-    // Writes it as pairs of images, `stride` apart.
-    void keep_by_images(const Panel& panel, const float* values, Pair* pairs, int64_t stride) const {
-        for (int64_t image = 0; image < job.batch; image += 2)
+    // Writes `images` images of it as pairs of images, `stride` apart.
+    static void pair_images(const Panel& panel, const float* values, int64_t images, Pair* pairs, int64_t stride) {
+        for (int64_t image = 0; image < images; image += 2)
             for (int vector = 0; vector < panel.vectors; ++vector) {
                 const float* one = values + image * panel.width + vector * kLanes;
-                const Floats other = image + 1 < job.batch ? load(one + panel.width) : Floats{};
+                const Floats other = image + 1 < images ? load(one + panel.width) : Floats{};
                 store_pairs(pairs + image / 2 * stride + vector * kLanes, pairs_of(load(one), other));
             }
+    }
+
+    // Turns pairs of images (kPairsAtOnce, kPairStride) of some inputs into a row of pairs for each input.
+    static void turn_images(const Pair* pairs, int inputs, Pair* turned) {
+        for (int pair = 0; pair < kPairsAtOnce; pair += 8)
+            turn_rows(pairs + pair * kPairStride, kPairStride, inputs, turned + pair, kPairsAtOnce);
+    }
+
+    // The activations of a layer's units from `first` on as factors of a chunk's gradients of the weights.
+    static Left inputs_by_images(const LayerPairs& pairs, int64_t chunk, int64_t first) {
+        const Pair* block = pairs.values_by_images + chunk * kPairsAtOnce * pairs.stride;
+        if (kTurnsImages) return {block + first * kPairsAtOnce, kPairsAtOnce, 1};
+        return {block + first, 1, pairs.stride};
+    }
+
+    void keep_by_images(const Panel& panel, const LayerPairs& pairs) const {
+        for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+            const float* values = panel.values + chunk * kChunk * panel.width;
+            Pair* to = const_cast<Pair*>(inputs_by_images(pairs, chunk, panel.first).at);
+            if (!kTurnsImages) pair_images(panel, values, images_in(chunk), to, pairs.stride);
+            if (!kTurnsImages) continue;
+            pair_images(panel, values, images_in(chunk), own.block, kPairStride);
+            turn_images(own.block, panel.width, to);
+        }
     }
 
     // Keeps a panel's activations as inputs of the next layer, for training also as factors of its gradients.
     void keep_inputs(int number, const Panel& panel, bool is_training) const {
         const LayerPairs& pairs = space.layers[number].pairs;
         keep_rows(panel, panel.values, pairs.values, pairs.row);
-        if (is_training) keep_by_images(panel, panel.values, pairs.values_by_images + panel.first, pairs.stride);
+        if (is_training) keep_by_images(panel, pairs);
     }
 
     void keep_deltas(int number, const Panel& panel) const {
         const LayerPairs& pairs = space.layers[number].pairs;
-        keep_by_images(panel, panel.deltas, panel.pair_deltas, panel.width);
+        pair_images(panel, panel.deltas, job.batch, panel.pair_deltas, panel.width);
         if (number > 0) keep_rows(panel, panel.deltas, pairs.deltas, pairs.row);
     }
 
@@ -134,31 +158,31 @@ struct Bf16Products : Member {
     // them.
     void prefetch_images(int64_t step, int64_t chunk, int part) const {
         if (!space.starts) return;
-        constexpr int kParts = (kPixels + kBlockInputs - 1) / kBlockInputs;
         const int64_t from = step * job.batch + (chunk + 1) * kChunk;
         const int64_t end = job.order.size < from + kChunk ? job.order.size : from + kChunk;
         asm volatile("");  // GCC drops calls of a function that only prefetches
-        for (int64_t at = from + part * kChunk / kParts; at < end && at < from + (part + 1) * kChunk / kParts; ++at)
+        const int64_t until = from + (part + 1) * kChunk / kInputBlocks;
+        for (int64_t at = from + part * kChunk / kInputBlocks; at < (until < end ? until : end); ++at)
             for (int byte = 0; byte < kPixels; byte += static_cast<int>(kLine))
                 __builtin_prefetch(job.images.data + int64_t{space.starts[at]} * kPixels + byte, 0, 2);
     }
 
     void sum_pixels(int64_t step) const {
-        uint64_t masks[kChunk / kRows];
-        for (int64_t chunk = 0; chunk < space.chunks; ++chunk)
-            for (int first = 0; first < kPixels; first += kBlockInputs) {
-                const int pixels = kPixels - first < kBlockInputs ? kPixels - first : kBlockInputs;
-                write_by_image(images_of(step, chunk * kChunk), images_in(chunk), first, pixels, own.pixels, masks);
-                prefetch_images(step, chunk, first / kBlockInputs);
+        uint64_t masks[kInputBlocks][kChunk / kRows];
+        for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
+            const int64_t images = images_in(chunk);
+            gather(images_of(step, chunk * kChunk), images, bytes_of(chunk), own.pixels, masks[0]);
+            for (int block = 0; block < kInputBlocks; ++block) {
+                prefetch_images(step, chunk, block);
                 for_own_panels(space.layers[0], [&](const Panel& panel) {
-                    const Right weights{panel.pair_weights + first / 2 * panel.width, panel.width};
-                    add_sums(
-                        panel, {own.pixels, kPairsAtOnce, 1}, weights, masks, 0,
-                        panel.values + chunk * kChunk * panel.width, images_in(chunk), first == 0,
-                        first + kBlockInputs >= kPixels, kPixelScale
-                    );
+                    const Left pixels{own.pixels + block * kPairsAtOnce, kPixelStride, 1};
+                    const Right weights{panel.pair_weights + block * kPairsAtOnce * panel.width, panel.width};
+                    float* values = panel.values + chunk * kChunk * panel.width;
+                    const bool is_last = block + 1 == kInputBlocks;
+                    add_sums(panel, pixels, weights, masks[block], 0, values, images, block == 0, is_last, kPixelScale);
                 });
             }
+        }
     }
 
     void sum_units(int number, const Panel& panel) const {
@@ -209,6 +233,17 @@ struct Bf16Products : Member {
         });
     }
 
+    // Prefetches kRows rows of weights and their state: under a rule with state, a panel is larger than the second-level
+    // cache and is touched once a step.
+    static void prefetch_rows(const Panel& panel, const UpdateParams& params, int64_t first) {
+        if (params.rule == Rule::sgd) return;
+        const float* arrays[] = {panel.weight, panel.slots[0], panel.slots[1]};
+        asm volatile("");  // GCC drops calls of a function that only prefetches
+        for (int array = 0; array <= slots_of(params.rule); ++array)
+            for (int64_t at = first * panel.width; at < (first + kRows) * panel.width; at += kLine / sizeof(float))
+                __builtin_prefetch(arrays[array] + at, 1);
+    }
+
     // Adds a chunk's part of the gradient of a block's rows of weights, from input `first` on; the last chunk's part
     // updates the rows. `left` and `masks` are those of the block; without masks nothing is left out.
     void update_rows(
@@ -225,6 +260,7 @@ struct Bf16Products : Member {
             const auto rows = static_cast<int>(inputs - input < kRows ? inputs - input : kRows);
             if (!mask && chunk == 0 && is_last && params.keeps_untouched) continue;
             const ParamRef weights{panel.weight, panel.slots};
+            if (is_last) prefetch_rows(panel, params, first + input + kRows);
             multiply_rows(
                 left.from(input, 0), right, mask, rows, panel.vectors, chunk ? partial : nullptr, panel.width,
                 [&](int row, int vector, auto& sums) {
@@ -242,14 +278,18 @@ struct Bf16Products : Member {
         if (is_last) turn_weights(number, panel, first, inputs);
     }
 
-    void update_by_pixels(int64_t step, const UpdateParams& params) const {
+    void update_by_pixels(int64_t, const UpdateParams& params) const {
         uint64_t masks[kBlockInputs / kRows];
         for (int first = 0; first < kPixels; first += kBlockInputs)
             for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
-                const int pixels = kPixels - first < kBlockInputs ? kPixels - first : kBlockInputs;
-                write_by_images(images_of(step, chunk * kChunk), images_in(chunk), first, pixels, own.pixels, masks);
+                const bool is_whole = first + kBlockInputs <= kPixels;
+                const auto write = is_whole ? write_by_images<kBlockInputs> : write_by_images<kTailPixels>;
+                write(bytes_of(chunk) + first, images_in(chunk), own.block, masks);
+                const int pixels = is_whole ? kBlockInputs : kTailPixels;
+                if (kTurnsImages) turn_images(own.block, pixels, own.turned);
+                const Left left = kTurnsImages ? Left{own.turned, kPairsAtOnce, 1} : Left{own.block, 1, kPairStride};
                 for_own_panels(space.layers[0], [&](const Panel& panel) {
-                    update_rows(0, panel, chunk, first, pixels, {own.pixels, 1, kPairStride}, masks, params);
+                    update_rows(0, panel, chunk, first, pixels, left, masks, params);
                 });
             }
     }
@@ -259,9 +299,9 @@ struct Bf16Products : Member {
         const int64_t inputs = space.layers[number].inputs;
         for (int64_t first = 0; first < inputs; first += kBlockInputs)
             for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
-                const Pair* block = below.values_by_images + chunk * kPairsAtOnce * below.stride + first;
-                const int64_t left = inputs - first < kBlockInputs ? inputs - first : kBlockInputs;
-                update_rows(number, panel, chunk, first, left, {block, 1, below.stride}, nullptr, params);
+                const int64_t count = inputs - first < kBlockInputs ? inputs - first : kBlockInputs;
+                const Left left = inputs_by_images(below, chunk, first);
+                update_rows(number, panel, chunk, first, count, left, nullptr, params);
             }
     }
 };

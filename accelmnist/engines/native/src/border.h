@@ -138,7 +138,7 @@ Activation activation_of(const char* name) {
 Output output_of(const char* name) { return kind_of<Output>(name, {"softmax", "sigmoid", "linear"}); }
 Rule rule_of(const char* name) { return kind_of<Rule>(name, {"sgd", "sgd-momentum", "adam", "adamw"}); }
 Precision precision_of(const char* name) { return kind_of<Precision>(name, {"fp32", "bf16"}); }
-Level level_of(const char* name) { return kind_of<Level>(name, {"plain", "avx2", "avx512", "avx512bf16"}); }
+Level level_of(const char* name) { return kind_of<Level>(name, {"plain", "avx2", "avx512", "avx512bf16", "amx"}); }
 
 // Calls `run`, which returns a problem or nullptr, without the interpreter's lock.
 template <class Run>

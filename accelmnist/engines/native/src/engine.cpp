@@ -1,6 +1,17 @@
 #include "engine.h"
 
+#include <cerrno>
+#include <cstring>
+#include <string>
 #include <vector>
+
+#ifdef ACCELMNIST_X86
+#include <cpuid.h>
+#endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "layout.h"
 
@@ -22,20 +33,52 @@ namespace avx512bf16 {
 extern const Kernels kKernels;
 }
 #endif
+#ifdef ACCELMNIST_AMX
+namespace amx {
+extern const Kernels kKernels;
+}
+#endif
 
 namespace {
+
+#ifdef ACCELMNIST_X86
+
+// Whether the processor announces tiles and their product in bf16: CPUID, leaf 7, EDX (Intel's manual, volume 2).
+bool has_tiles() {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
+}
+
+// Asks the system, once for the process, to save tiles with its threads: until then their use is a fault. Returns why it
+// doesn't, or nullptr. A container or a sandbox may refuse what the processor has.
+const char* tiles_refused() {
+#if defined(ACCELMNIST_AVX512_BY_AVX2)
+    return nullptr;
+#elif defined(__linux__)
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM; Documentation/arch/x86/xstate.rst
+    static const int error = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 ? 0 : errno;
+    static const std::string refusal =
+        std::string("this processor has tiles, but the system refuses their use: ") + std::strerror(error);
+    return error ? refusal.c_str() : nullptr;
+#else
+    return "this processor has tiles, but only Linux is asked for them";
+#endif
+}
+
+#endif
 
 bool has_instructions(Level level) {
 #ifdef ACCELMNIST_X86
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (level == Level::avx2) return has_avx2;
-#ifdef ACCELMNIST_AVX512_BY_AVX2  // for tests: the sources of the wide level, compiled for AVX2
-    if (level == Level::avx512) return has_avx2;
+#ifdef ACCELMNIST_AVX512_BY_AVX2  // for tests: the sources of the wide levels, compiled for AVX2
+    if (level == Level::avx512 || level == Level::amx) return has_avx2;
 #endif
     const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (level == Level::avx512) return has_avx512;
     if (level == Level::avx512bf16) return has_avx512 && __builtin_cpu_supports("avx512bf16");
+    if (level == Level::amx) return has_avx512 && __builtin_cpu_supports("avx512bf16") && has_tiles();
 #endif
     return level == Level::plain;
 }
@@ -58,7 +101,8 @@ const char* name_of(Level level) {
         case Level::plain: return "plain";
         case Level::avx2: return "avx2";
         case Level::avx512: return "avx512";
-        default: return "avx512bf16";
+        case Level::avx512bf16: return "avx512bf16";
+        default: return "amx";
     }
 }
 
@@ -72,19 +116,26 @@ const Kernels* kernels_of(Level level) {
 #ifdef ACCELMNIST_AVX512BF16
         case Level::avx512bf16: return &avx512bf16::kKernels;
 #endif
+#ifdef ACCELMNIST_AMX
+        case Level::amx: return &amx::kKernels;
+#endif
         default: return nullptr;
     }
 }
 
 const char* why_not(Level level) {
     if (!kernels_of(level)) return "the compiler that built the kernels has no such instructions";
-    return has_instructions(level) ? nullptr : kNoLevel;
+    if (!has_instructions(level)) return kNoLevel;
+#ifdef ACCELMNIST_X86
+    if (level == Level::amx) return tiles_refused();
+#endif
+    return nullptr;
 }
 
 bool runs_here(Level level) { return why_not(level) == nullptr; }
 
 Level best_level() {
-    for (Level level : {Level::avx512bf16, Level::avx512, Level::avx2})
+    for (Level level : {Level::amx, Level::avx512bf16, Level::avx512, Level::avx2})
         if (runs_here(level)) return level;
     return Level::plain;
 }

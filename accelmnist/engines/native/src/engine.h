@@ -20,7 +20,7 @@ struct Kernels {
     void (*classify)(const Workspace& space, float* logits);
 };
 
-enum class Level : int { plain, avx2, avx512, avx512bf16, count };
+enum class Level : int { plain, avx2, avx512, avx512bf16, amx, count };
 
 const char* name_of(Level level);
 const Kernels* kernels_of(Level level);  // nullptr if they are not built

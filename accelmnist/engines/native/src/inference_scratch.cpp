@@ -50,7 +50,7 @@ void InferenceScratch::allocate(Arena& arena, int64_t images) {
     }
     arena.take(space_.partial[0], images * kPaddedClasses);
     arena.take(space_.logits, images * kPaddedClasses);
-    if (is_bf16()) arena.take(space_.pixels, kPixelPairs);
+    if (is_bf16()) allocate_pixels(arena, space_, images);
     for (ImageRows& rows : space_.by_image)
         if (!is_bf16()) allocate_image_rows(arena, rows, images);
 }

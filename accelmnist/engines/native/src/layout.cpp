@@ -25,6 +25,11 @@ void allocate_image_rows(Arena& arena, ImageRows& rows, int64_t images) {
     arena.take(rows.counts, images);
 }
 
+void allocate_pixels(Arena& arena, ThreadSpace& space, int64_t images) {
+    arena.take(space.bytes, images * kByteStride);
+    arena.take(space.pixels, kChunk * kPixelStride);
+}
+
 void allocate_values(Arena& arena, Pair*& values, const LayerPairs& pairs, int64_t images) {
     arena.take(values, padded_images(images) * pairs.row);
 }
@@ -179,8 +184,9 @@ void Layout::allocate_thread(Arena& arena, ThreadSpace& space) {
     arena.take(space.bias, kPaddedClasses);
     arena.take(space.bias_gradient, kPaddedClasses);
     if (is_bf16()) {
-        arena.take(space.pixels, kPixelPairs);
-        arena.take(space.turning, kPixelPairs);
+        allocate_pixels(arena, space, batch_);
+        arena.take(space.block, kPairsAtOnce * kPairStride);
+        arena.take(space.turned, kBlockInputs * kPairsAtOnce);
     } else {
         arena.take(space.transposed, kPanelFloats * kChunk);
         for (ImageRows& rows : space.by_image) allocate_image_rows(arena, rows, batch_);

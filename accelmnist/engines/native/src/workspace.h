@@ -90,7 +90,7 @@ struct LayerPairs {
     int64_t stride;           // from a pair of images to the next
     int64_t turned_stride;    // from a pair of units to the next
     Pair* values;             // (batch, row): activations; of all layers but the last
-    Pair* values_by_images;   // (pairs of images, stride): the same, chunk after chunk
+    Pair* values_by_images;   // (pairs of images, stride): the same, chunk after chunk; for tiles each chunk is turned
     Pair* deltas;             // (batch, row); of all layers but the first
     Pair* turned;             // (row, turned_stride): weights by pairs of units; of all layers but the first
 };
@@ -115,17 +115,21 @@ struct ThreadSpace {
     float* transposed;  // (kPanelFloats, kChunk): scratch
     ImageRows by_image[kPixelBlocks];
     PixelRows by_pixel;  // of one block and chunk after another, if the threads don't share them
-    // In bf16: pixels of one block and chunk after another, by image (kChunk, kPairsAtOnce) or by pair of images
-    // (kPairsAtOnce, kPairStride), and what turns them.
+    // In bf16: the step's images (batch, kByteStride); pixels of one chunk after another by image (kChunk,
+    // kPixelStride), and of one block and chunk after another by pairs of images (kPairsAtOnce, kPairStride), for tiles
+    // also turned (kBlockInputs, kPairsAtOnce).
+    uint8_t* bytes;
     Pair* pixels;
-    Pair* turning;
+    Pair* block;
+    Pair* turned;
 };
 
 // From a pair of images to the next, of a block's inputs: an odd number of cache lines, so that a column of them
 // spreads over the whole first-level cache.
 constexpr int kPairStride = kBlockInputs + 16;
-constexpr int kPixelPairs = kPairsAtOnce * kPairStride;  // of a thread's `pixels`, which are more than kChunk rows
-static_assert(kPixelPairs >= kChunk * kPairsAtOnce, "the pixels by image fit too");
+constexpr int kInputBlocks = (kPixels + kBlockInputs - 1) / kBlockInputs;
+constexpr int kByteStride = kInputBlocks * kBlockInputs;  // padded with zeros
+constexpr int kPixelStride = kInputBlocks * kPairsAtOnce;
 
 // Each of two threads lists a step's pixels itself: lists that one core writes and another reads move between their
 // caches, which takes as long. With more threads the listing would grow to most of a step, so they share it; then there
