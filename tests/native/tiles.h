@@ -62,10 +62,8 @@ static inline void multiply_tiles() {
             float parts[2] = {}, sum;
             for (int pair = 0; pair < 16; ++pair)
                 for (int side = 0; side < 2; ++side)
-                    parts[side] = std::fma(
-                        half_of(tile_of(kLeft).rows[row][pair], side), half_of(tile_of(kRight).rows[pair][column], side),
-                        parts[side]
-                    );
+                    parts[side] += half_of(tile_of(kLeft).rows[row][pair], side) *  // exact
+                                   half_of(tile_of(kRight).rows[pair][column], side);
             std::memcpy(&sum, &tile_of(kSums).rows[row][column], 4);
             sum += parts[0] + parts[1];
             std::memcpy(&tile_of(kSums).rows[row][column], &sum, 4);

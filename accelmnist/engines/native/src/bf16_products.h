@@ -233,8 +233,8 @@ struct Bf16Products : Member {
         });
     }
 
-    // Prefetches kRows rows of weights and their state: under a rule with state, a panel is larger than the second-level
-    // cache and is touched once a step.
+    // Prefetches kRows rows of weights and their state: under a rule with state, a panel is larger than the
+    // second-level cache and is touched once a step.
     static void prefetch_rows(const Panel& panel, const UpdateParams& params, int64_t first) {
         if (params.rule == Rule::sgd) return;
         const float* arrays[] = {panel.weight, panel.slots[0], panel.slots[1]};

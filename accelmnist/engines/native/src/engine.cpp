@@ -49,13 +49,13 @@ bool has_tiles() {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
 }
 
-// Asks the system, once for the process, to save tiles with its threads: until then their use is a fault. Returns why it
-// doesn't, or nullptr. A container or a sandbox may refuse what the processor has.
+// Asks the system, once for the process, to save tiles with its threads: until then their use is a fault. Returns why
+// it doesn't, or nullptr. A container or a sandbox may refuse what the processor has.
 const char* tiles_refused() {
 #if defined(ACCELMNIST_AVX512_BY_AVX2)
     return nullptr;
 #elif defined(__linux__)
-    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM; Documentation/arch/x86/xstate.rst
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM: the kernel's x86/xstate.rst
     static const int error = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 ? 0 : errno;
     static const std::string refusal =
         std::string("this processor has tiles, but the system refuses their use: ") + std::strerror(error);
