@@ -84,9 +84,9 @@ def test_every_level_of_the_native_kernels_has_its_reason(found: Diagnosis, monk
         "amx": "this processor has tiles, but the system refuses their use: Operation not permitted",
     }
     monkeypatch.setattr(native, "why_not", lambda: refused)
-    kernels = by_name(diagnosis._kernel_findings())
-    assert (kernels["plain"].works, kernels["plain"].reason) == (True, "any processor")
-    assert (kernels["amx"].works, kernels["amx"].reason) == (False, refused["amx"])
+    said = by_name(diagnosis._kernel_findings())
+    assert (said["plain"].works, said["plain"].reason) == (True, "any processor")
+    assert (said["amx"].works, said["amx"].reason) == (False, refused["amx"])
     monkeypatch.setattr(native, "why_missing", lambda: "they were not built")
     assert of_cpu(diagnose()).kernels == ()
 
