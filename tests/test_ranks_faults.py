@@ -27,6 +27,7 @@ from safetensors.numpy import load_file
 
 from accelmnist import device as devices
 from accelmnist.cli import invoke
+from accelmnist.cli import ranks as cli_ranks
 from accelmnist.core.config import ExecutionConfig, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.records import load_record
@@ -392,3 +393,26 @@ def test_who_kept_the_store_is_named_if_it_is_known_to_be_gone() -> None:
     watcher._processes[0] = ("near", here, os.getpid())
     watcher.lost = ""
     assert not watcher.enter("it is gone")
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads"),
+    [
+        ({10: range(8), 11: range(8)}, 4),
+        ({10: range(8), 11: range(8, 16)}, 8),  # bound by who started them, as Slurm does
+        ({10: range(8), 11: range(4, 12)}, 4),
+    ],
+)
+def test_ranks_share_the_cores_that_more_than_one_of_them_may_run_on(
+    cores: dict[int, range], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ranks_module._machine()
+    ranks, watcher = Ranks(Place(0, 3, 0, 2)), object.__new__(ranks_module._Watcher)
+    watcher._processes = {0: ("near", here, 10), 1: ("near", here, 11), 2: ("far", "another machine", 10)}
+    ranks._watcher = watcher
+    monkeypatch.setattr(ranks_module, "cores_of", lambda process: frozenset(cores[process]))
+    monkeypatch.setattr(os, "getpid", lambda: 10)
+    monkeypatch.setattr(cli_ranks, "usable_cores", lambda: 8)
+    execution, why = cli_ranks.execution_of_rank(ExecutionConfig(device="cpu"), ranks)
+    assert execution.threads == threads
+    assert why == "its share of the 8 cores here"

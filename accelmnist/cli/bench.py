@@ -213,7 +213,7 @@ def config_of_ranks(config: BenchConfig, ranks: Ranks) -> BenchConfig:
 
     counts = config.ranks or tuple(sorted({ranks.size, *(1 << power for power in range(ranks.size.bit_length() - 1))}))
     device = device_of_rank(ranks.place, config.devices[0])
-    threads = config.threads or (max(1, usable_cores() // ranks.place.local_size),)
+    threads = config.threads or (max(1, usable_cores() // ranks.sharers),)
     config = replace(config, ranks=counts, devices=(str(device),), threads=threads, modes=("training",))
     set_threads(threads[0])
     if not config.engines:

@@ -235,7 +235,7 @@ def execution_of_rank(execution: ExecutionConfig, ranks: Ranks) -> tuple[Executi
     device = device_of_rank(place, execution.device)
     if threads is None and (place.size > 1 or execution.reduction == "exact"):
         cores = usable_cores()
-        threads = max(1, cores // place.local_size)
+        threads = max(1, cores // ranks.sharers)
         why = f"its share of the {cores} cores here"
         if execution.reduction == "exact":
             threads, why = 1, "one, so that any number of ranks gives the same bits"

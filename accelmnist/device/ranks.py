@@ -125,6 +125,14 @@ class Ranks:
         return f"rank {self.rank} of {self.size}, {self.host}"
 
     @property
+    def sharers(self) -> int:
+        """How many ranks share this one's cores, itself among them: a launcher may have bound each to its own."""
+        if self._watcher is None:
+            return self.place.local_size
+        own = cores_of(os.getpid())
+        return min(self.place.local_size, sum(bool(own & cores_of(one)) for one in self._watcher.processes_here()))
+
+    @property
     def carrier(self) -> str:
         """What carries the sums, with its version; gloo has torch's."""
         if self.backend != "nccl":
@@ -378,6 +386,10 @@ class _Watcher:
         host, machine, process = bytes(self._store.get(f"{_PRESENT}/{rank}")).decode().split("|")
         return rank, (host, machine, int(process))
 
+    def processes_here(self) -> list[int]:
+        """The processes of this machine's ranks."""
+        return [process for _, machine, process in self._processes.values() if machine == _machine()]
+
     def stop(self) -> None:
         """Beat no more."""
         self._over.set()
@@ -540,6 +552,13 @@ def _machine() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return str(uuid.getnode())
+
+
+def cores_of(process: int) -> frozenset[int]:
+    """The processors that `process` may run on; all where the system doesn't tell."""
+    with contextlib.suppress(AttributeError, OSError):
+        return frozenset(os.sched_getaffinity(process))
+    return frozenset(range(os.cpu_count() or 1))
 
 
 def _is_alive(process: int) -> bool:
