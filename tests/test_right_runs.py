@@ -30,6 +30,9 @@ WILD: dict[str, Any] = {"optimizer": "adamw", "learning_rate": 0.2, "batch_size"
         # saturated outputs: a thousand gradients that are all the same are added one by one
         ("fused", "fp32", {"hidden": (17,), "output": "sigmoid"}, WILD | {"batch_size": 1000, "epochs": 3}),
         ("fused", "fp32", {"hidden": ()}, WILD | {"batch_size": 2048, "learning_rate": 5.0, "epochs": 6}),
+        ("fused", "bf16", {"hidden": (17,), "output": "sigmoid"}, WILD | {"batch_size": 1000, "epochs": 3}),
+        ("fused", "bf16", {"hidden": ()}, WILD | {"batch_size": 2048, "learning_rate": 5.0, "epochs": 6}),
+        ("fused", "bf16", {"hidden": (40, 30), "activation": "gelu"}, WILD | {"learning_rate": 0.05}),
         ("eager", "fp32", {"hidden": (20,) * 5, "dropout": 0.9, "activation": "gelu"}, WILD | {"batch_size": 2}),
         ("fused", "fp32", {"hidden": (3,), "activation": "tanh"}, {"label_smoothing": 0.9, "learning_rate": 3.0}),
         ("eager", "bf16", {"hidden": (17,), "activation": "silu"}, {"nesterov": True, "schedule": "one-cycle"}),

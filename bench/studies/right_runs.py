@@ -47,9 +47,10 @@ ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "results" / "right-runs.json"
 
 # What runs an engine, and how many trainings of it are drawn.
-ENGINES: dict[str, tuple[str, str, int]] = {  # by name: the engine, what stands in for its device, trainings
+ENGINES: dict[str, tuple[str, str, int]] = {  # by name: the engine, its stand-in or precision, trainings
     "eager": ("eager", "", 80),
     "fused": ("fused", "", 80),
+    "fused in bf16": ("fused", "bf16", 40),
     "compiled": ("compiled", "", 16),
     "cuda_graph, stand-in": ("cuda_graph", "graphs", 30),
     "fused on CUDA, interpreted": ("fused", "triton", 16),
@@ -105,7 +106,8 @@ def draw(number: int, engine: str) -> tuple[RunConfig, int]:
     optimizer: Optimizer = one_of(OPTIMIZERS)
     activation, output = one_of(ACTIVATIONS), one_of(OUTPUTS)
     alone = ["none", *AUGMENTS] if stand_in != "trials" else ["none"]
-    precisions = ["fp32"] if name == "fused" and not stand_in else ["fp32", "bf16", "fp16"]
+    native = {"": ["fp32"], "bf16": ["bf16"]} if name == "fused" else {}
+    precisions = native.get(stand_in, ["fp32", "bf16", "fp16"])
     model = ModelConfig(hidden=hidden, activation=activation, output=output, dropout=one_of([0.0, 0.0, 0.1, 0.5, 0.9]))
     training = TrainingConfig(
         epochs=epochs,
