@@ -3,16 +3,21 @@
 The extension is optional: without a compiler, or without Python's headers, the package installs all the same, and
 `accelmnist doctor` says that the engine `fused` is missing and how to get it. One source is compiled for every
 instruction level with flags of its own, and the level is chosen at run time.
+
+An archive or a wheel that is built in a checkout has its commit in accelmnist/commit.txt, as records name it.
 """
 
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError
 
 SOURCES = Path("accelmnist/engines/native/src")
@@ -57,6 +62,39 @@ class BuildKernels(build_ext):
         )
 
 
+def write_commit(tree: str) -> None:
+    """Write the commit that is built into a package's tree, with `+changes` if files differ from it."""
+    file = Path("accelmnist/commit.txt")
+    text = file.read_text() if file.exists() else ""  # of an archive
+    if Path(".git").exists():
+        head, changed = (
+            subprocess.run(["git", *words.split()], capture_output=True, text=True, check=False).stdout.strip()
+            for words in ("rev-parse --short=12 HEAD", "status --porcelain --untracked-files=no")
+        )
+        text = f"{head}+changes" if head and changed else head
+    if text:
+        (Path(tree) / file).write_text(text)
+
+
+class BuildPackage(build_py):
+    """Adds the commit to what is installed."""
+
+    def run(self) -> None:
+        """Copy the package; one that runs from its checkout asks git."""
+        super().run()
+        if not self.editable_mode:
+            write_commit(self.build_lib)
+
+
+class BuildArchive(sdist):
+    """Adds the commit to the archive."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        """Lay out what is packed."""
+        super().make_release_tree(base_dir, files)
+        write_commit(base_dir)
+
+
 KERNELS = Extension(
     "accelmnist.engines.native._kernels",
     sources=[str(SOURCES / f"{name}.cpp") for name in COMMON],
@@ -71,6 +109,6 @@ KERNELS = Extension(
 
 setup(
     ext_modules=[] if sys.platform == "win32" else [KERNELS],
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "build_py": BuildPackage, "sdist": BuildArchive},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

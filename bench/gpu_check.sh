@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# All that takes a GPU, in one call of less than ten minutes: what is here, the tests, the benchmark with its pictures, runs.
+# All that takes a GPU, in one call of about ten minutes: what is here, tests, the benchmark, its pictures, soaks, runs.
 #
 #     bench/gpu_check.sh [FOLDER]     results/bench-gpu where none is given; it is made, or written over
-#     PARTS="tests" bench/gpu_check.sh      some of: doctor tests compiling bench grid runs
+#     PARTS="tests" bench/gpu_check.sh      some of: doctor tests compiling bench grid soak runs
 #
 # Nothing has to be installed but the dependencies, and nothing is downloaded. PYTHON names another interpreter. Every
 # part has a limit of time, leaves its output in FOLDER, and lets the next one go on where it fails.
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 export PYTHONPATH=. PYTHONUNBUFFERED=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}"
 python="${PYTHON:-python3}"
 folder="${1:-results/bench-gpu}"
-parts=" ${PARTS:-doctor tests bench grid runs} "
+parts=" ${PARTS:-doctor tests bench grid soak runs} "
 mkdir -p "$folder"
 failed=""
 
@@ -60,6 +60,14 @@ runs() {
     timeout 60 "${accelmnist[@]}" run --device cuda --engine persistent --profile --out "$folder/profile-persistent" || code=1
     return $code
 }
+# Two minutes of soak in all: a device that is wrong, lost or slow is exit code 1.
+soak() {
+    local engine code=0
+    for engine in eager cuda_graph fused persistent; do
+        timeout 75 "${accelmnist[@]}" soak --devices cuda --engine "$engine" --for 30s --out "$folder/soak-$engine" || code=1
+    done
+    return $code
+}
 part doctor 30 "${accelmnist[@]}" doctor
 part tests 220 "${tests[@]}" -k "cuda and not compil"
 part compiling 500 "${tests[@]}" -k "cuda and compil"
@@ -68,10 +76,12 @@ part bench 130 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_grap
 part grid 110 "${accelmnist[@]}" bench --devices cuda --engines eager,cuda_graph,fused,persistent --mode training \
     --batch-sizes 128,512 --hidden 128 --hidden 512,512 --optimizers sgd,sgd-momentum,adam --time-limit 70 \
     --out "$folder/grid"
-if [[ "$parts" == *" runs "* ]]; then
-    echo "--- runs"
-    runs >"$folder/runs.txt" 2>&1 || failed="$failed runs"
-    tail -n 60 "$folder/runs.txt"
-fi
+for several in soak runs; do
+    if [[ "$parts" == *" $several "* ]]; then
+        echo "--- $several"
+        $several >"$folder/$several.txt" 2>&1 || failed="$failed $several"
+        tail -n 60 "$folder/$several.txt"
+    fi
+done
 
 [[ -z "$failed" ]] && echo "all parts passed" || { echo "failed:$failed"; exit 1; }

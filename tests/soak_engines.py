@@ -22,7 +22,7 @@ import torch
 from accelmnist.engines.contract import Engine, Job, Runner
 from accelmnist.engines.eager import EagerEngine
 from accelmnist.engines.plan import HostEpoch
-from accelmnist.measure.soak.replays import TRIES
+from accelmnist.measure.soak.replays import TRIALS
 
 
 class Faulty(Engine):
@@ -45,7 +45,7 @@ class Faults:
     def __init__(self, job: Job, runner: Runner, plan: dict[str, Any] | None = None) -> None:
         own = json.loads(os.environ.get("ACCELMNIST_TEST_FAULT", "{}"))
         self.plan = own.get("core" if "--core" in sys.argv else "cpu", {}) if plan is None else plan
-        self.job, self.own, self.replay, self.step = job, runner, -2 * TRIES, 0  # trials of segments come first
+        self.job, self.own, self.replay, self.step = job, runner, -TRIALS, 0  # trials of segments come first
         self.chance = torch.Generator().manual_seed(os.getpid())
         # A start is put back by the one or by the other.
         put_back = None if runner.put_back is None else self.counted(runner.put_back)

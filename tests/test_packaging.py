@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
+import accelmnist
 from accelmnist.cli import invoke
 from accelmnist.data.mnist import PUBLISHED
-from accelmnist.device import cpp_compiler
+from accelmnist.device import cpp_compiler, environment
 from tests.test_architecture import FILES, imported
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,37 @@ def test_the_wheel_has_the_script_and_the_licence_with_attribution(wheel: zipfil
     text = wheel.read(licence).decode()
     assert "MIT License" in text
     assert "LeCun" in text
+
+
+def test_a_wheel_and_an_archive_that_are_built_in_a_checkout_know_their_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = copied(tmp_path, "setup.py")
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+
+    def said(*words: str) -> str:
+        made = subprocess.run(words, cwd=source, env=os.environ | own, capture_output=True, text=True, check=True)
+        return made.stdout.strip()
+
+    def built_commit(*, folder: Path) -> str:
+        said(sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(folder))
+        monkeypatch.setattr(accelmnist, "__file__", str(folder / "accelmnist" / "__init__.py"))
+        return environment._commit() or ""
+
+    assert built_commit(folder=tmp_path / "none") == ""
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
+    said("git", "init", "--quiet")
+    said("git", "add", "pyproject.toml", "LICENSE", "README.md")
+    said(*git, "commit", "--quiet", "--message", "all")
+    head = said("git", "rev-parse", "--short=12", "HEAD")
+    assert built_commit(folder=tmp_path / "whole") == head
+    said(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", str(tmp_path))
+    (source / "LICENSE").write_text("another")
+    assert built_commit(folder=tmp_path / "changed") == f"{head}+changes"
+    shutil.rmtree(source)
+    shutil.unpack_archive(next(tmp_path.glob("*.tar.gz")), tmp_path / "archive")
+    next((tmp_path / "archive").iterdir()).rename(source)
+    assert built_commit(folder=tmp_path / "from the archive") == head
 
 
 # --- what it takes

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ import pytest
 
 from accelmnist.cli import invoke
 from accelmnist.cli.soak import soak
+from accelmnist.core import files
 from accelmnist.core.errors import ConfigError
 from accelmnist.measure.soak.plan import SoakConfig, parse_duration, targets_of
-from accelmnist.measure.soak.record import SoakDevice, SoakRecord
+from accelmnist.measure.soak.record import Fault, SoakDevice, SoakRecord
 from accelmnist.measure.soak.recount import load_soak
+from accelmnist.measure.soak.session import SoakObserver, SoakRequest, _Soak, new_record
 
 ROOT = Path(__file__).parents[1]
 ENGINE = f"{ROOT / 'tests' / 'soak_engines.py'}:Faulty"
@@ -115,6 +119,56 @@ def test_a_flipped_bit_and_a_device_that_hangs_are_named_and_the_others_go_on(tm
     assert f"failed: {CORE}: same" in said
     assert "failed: cpu: there" in said
     assert "layers.0.weight" in said
+
+
+def test_a_lock_of_the_machine_is_seen_by_every_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_OF_ALL_USERS", tmp_path)
+    first = files.lock_on_machine("soak", "cuda:0")
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) & 0o444 == 0o444  # who may read it may lock it
+    with pytest.raises(BlockingIOError):
+        files.lock_on_machine("soak", "cuda:0")
+    os.close(files.lock_on_machine("soak", "cuda:1"))
+    os.close(first)
+    os.close(files.lock_on_machine("soak", "cuda:0"))
+
+
+def test_two_soaks_on_a_device_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_OF_ALL_USERS", tmp_path)
+    config = SoakConfig(devices=(CORE,), replays=2)
+    other = files.lock_on_machine("soak", CORE)
+    with ExitStack() as until_over:
+        soaking = _Soak(SoakRequest(record=new_record(config)), SoakObserver())
+        soaking._tell_of_others(until_over, soaking.stations[0].target)
+        assert soaking.record.notes == (f"another soak is at work on {CORE}: what its speed is, can't be told",)
+    os.close(other)
+    with ExitStack() as until_over:
+        soaking = _Soak(SoakRequest(record=new_record(config)), SoakObserver())
+        soaking._tell_of_others(until_over, soaking.stations[0].target)
+        assert soaking.record.notes == ()
+        with pytest.raises(BlockingIOError):
+            files.lock_on_machine("soak", CORE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flipped", [(), (3,)], ids=["nothing", "a flip"])
+def test_a_minute_finds_what_is_planted_and_nothing_else(tmp_path: Path, flipped: tuple[int, ...]) -> None:
+    """On the cores, of which others may use one: by how much a core may be slower is not the question here."""
+    words = ("--cores", "--for", "1m", "--tolerance", "90%", *(("--engine", ENGINE) if flipped else ()))
+    code, said, record = soaked(tmp_path, *words, core=FLIP | {"replays": flipped})
+    found = {(fault.replay, fault.epoch, fault.step, fault.tensor, fault.bit) for fault in faults_in(record)}
+    assert code == (1 if flipped else 0), said
+    assert found == {(replay, 1, 5, "layers.0.weight", 22) for replay in flipped}
+    assert record.elapsed_s >= 60
+    for device in record.devices:
+        assert (device.wrong, device.deterministic) == (len(flipped), True)
+        assert device.replays > 20
+        assert device.proof is not None
+        assert device.proof.passed
+
+
+def faults_in(record: SoakRecord) -> list[Fault]:
+    return [fault for device in record.devices for fault in device.faults]
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ SCHEMA_VERSION = 1
 
 Record = TypeVar("Record")
 
+_OF_ALL_USERS = Path("/tmp")  # every user of Linux and macOS may write there
 _LOCK = ".lock"
 _TEMPORARY = re.compile(r"\..+\.(gz|html|json|md|pdf|png|safetensors|txt)\.[a-z0-9_]{8}")  # `write_atomically`'s
 _MOST_OF_ONE_SECOND = 1000  # new folders with one label
@@ -117,6 +118,29 @@ def sole_writer(folder: Path) -> Iterator[int]:
             remove_leftovers(folder)
             (folder / _LOCK).unlink()
         os.close(handle)
+
+
+def lock_on_machine(*names: str) -> int:
+    """A lock of this name, held until the file that is given is closed, which programs of all users here respect.
+
+    Raises BlockingIOError if another one holds it, OSError if there can be none. Its file stays: a name and nothing
+    else, and another user's may be read and locked, not removed.
+    """
+    import fcntl
+
+    file = _OF_ALL_USERS / f"accelmnist-{'-'.join(names).replace(':', '-')}.lock"
+    try:  # without O_CREAT, which Linux refuses for another user's file in such a folder
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        handle = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        with contextlib.suppress(OSError):
+            os.fchmod(handle, 0o644)  # whatever this user's mask
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _locked(file: Path) -> int:

@@ -28,7 +28,7 @@ from accelmnist.device import (
     torch_version,
     total_memory_bytes,
 )
-from accelmnist.device.cgroups import cores_within_quota, host_memory_bytes
+from accelmnist.device.cgroups import cores_within_quota, host_memory_bytes, text_of
 from accelmnist.device.clocks import cpu_facts
 from accelmnist.device.names import first_line_of
 from accelmnist.device.nvml import gpu_facts
@@ -96,10 +96,12 @@ def _cuda_version() -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this package runs from, with `+changes` if files differ from it."""
-    folder = Path(accelmnist.__file__).parents[1]
+    """The commit of the checkout that this package runs from, or was built in; `+changes` if files differ from it."""
+    package = Path(accelmnist.__file__).parent
+    folder = package.parent
     if not (folder / ".git").exists():
-        return None
+        built = package / "commit.txt"
+        return text_of(built).strip() or None
     head = first_line_of(["git", "rev-parse", "--short=12", "HEAD"], folder=folder)
     if head is None:
         return None

@@ -117,7 +117,7 @@ def _disturbed(measured: list[CaseResult]) -> Iterator[str]:
 def _unknown_code(environment: Environment | None) -> Iterator[str]:
     commit = None if environment is None else environment.commit
     if commit is None:
-        yield "its commit is not known: measure in a checkout"
+        yield "its commit is not known: measure in a checkout, or with a wheel that was built in one"
     elif not _COMMIT.fullmatch(commit):
         yield f"its commit is {commit}: measure with nothing changed"
 

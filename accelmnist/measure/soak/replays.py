@@ -34,7 +34,7 @@ from accelmnist.training.reference.verdict import loss_differences
 from accelmnist.training.reference.witness import ROUNDOFF
 
 _SHARE = 0.02  # of the training's time, for all that segments cost
-_SAMPLE_STEPS, TRIES = 64, 5
+_SAMPLE_STEPS, _CUTS, TRIALS = 64, (1, 8), 15
 _SEARCH, _LEAST_SEARCH_S = 4.0, 0.5  # for a flipped bit: replays' time, and the least
 _FAR = 0.25  # of an epoch's mean loss: more than a run's verdict allows in any precision
 
@@ -80,9 +80,13 @@ class Replays:
         self.deterministic = True
         return Replayed(speed)
 
+    def put_start_back(self) -> None:
+        """Go back to the weights and the state that every replay begins with."""
+        self._steps.put_back(self._start)
+
     def _train(self, watch: Watcher) -> tuple[float, str]:
         """A whole training by the watch: its images a second, and the digest of its end; raises what the watch does."""
-        self._steps.put_back(self._start)
+        self.put_start_back()
         epochs = list(train(self.runner, self.job, probe=None, audit=watch))
         train_s = sum(epoch.figures.train_s for epoch in epochs)
         images = sum(epoch.figures.train_s * epoch.figures.images_per_s for epoch in epochs)
@@ -193,19 +197,21 @@ class Replays:
     def _chosen_segment(self) -> int:
         """Steps of a segment, so that what each costs takes its share of the time and no more.
 
-        The same steps tell it, run at once and one by one: an engine's call may cost more than a digest.
+        The same steps tell it, run at once, one by one and in parts. An engine's call may cost more than a digest, and
+        after a part more than after a step: then other threads are asleep, and its data has left the caches.
         """
         steps = TrainingPlan(self.job.config, len(self.job)).steps
         some = min(steps, _SAMPLE_STEPS)
-        runs = [(self._seconds_of(some, some), self._seconds_of(some, 1)) for _ in range(TRIES)]
-        whole_s, cut_s = (min(run) for run in zip(*runs, strict=True))
+        runs = [[self._seconds_of(some, every) for every in (some, *_CUTS)] for _ in range(TRIALS // (len(_CUTS) + 1))]
+        whole_s, *cut_s = map(min, zip(*runs, strict=True))
         self.step_s = whole_s / some
-        each_s = max(cut_s - whole_s, 0.0) / some
+        more = [max(math.ceil(some / every) - 1, 1) for every in _CUTS]
+        each_s = max((taken_s - whole_s) / segments for taken_s, segments in zip(cut_s, more, strict=True))
         return int(min(max(math.ceil(each_s / (_SHARE * self.step_s)), 1), steps))
 
     def _seconds_of(self, steps: int, every: int) -> float:
         """What the first steps take in segments of `every`."""
-        self._steps.put_back(self._start)
+        self.put_start_back()
         began = time.perf_counter()
         with suppress(Reached):
             list(train(self.runner, self.job, probe=None, audit=Watch(self.job, every, None, until=(0, steps))))

@@ -9,6 +9,7 @@ round, so that whatever ends the soak, what was found stands.
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,8 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from accelmnist.core.errors import AccelmnistError, OutputError, StoppedError
-from accelmnist.core.files import RECORDS, cache_folder, save, sole_writer
+from accelmnist.core.errors import OutputError, StoppedError
+from accelmnist.core.files import RECORDS, lock_on_machine, save
 from accelmnist.core.records import Status
 from accelmnist.device import resolve
 from accelmnist.device.environment import describe_environment
@@ -192,16 +193,13 @@ class _Soak:
         self._save(at_once=True)
 
     def _tell_of_others(self, until_over: ExitStack, target: Target) -> None:
-        """Note if another soak is at work on a device: this one's speeds are then not the device's own."""
+        """Note if another soak, of whichever user, is at work on a device: no speed is then the device's own."""
         try:
-            folder = cache_folder() / "soak" / target.name.replace(":", "-")
-            until_over.enter_context(sole_writer(folder))
-        except OutputError as error:
-            holder = error.message.rpartition(f"{folder}: ")[2]
-            if holder != error.message:
-                self.note(f"another soak is at work on {target.name} ({holder}): what its speed is, can't be told")
-        except AccelmnistError:
-            pass  # without a home folder nobody knows of the others
+            until_over.callback(os.close, lock_on_machine("soak", target.name))
+        except BlockingIOError:
+            self.note(f"another soak is at work on {target.name}: what its speed is, can't be told")
+        except OSError:
+            pass  # where nothing can be locked nobody knows of the others
 
     def _all(self, pool: ThreadPoolExecutor, ask: Callable[[Station], None]) -> None:
         """Ask all devices, and wait until each has answered or is gone."""
