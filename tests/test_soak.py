@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -316,6 +317,22 @@ def test_slurm_drains_a_node_only_for_a_device_that_is_wrong(
 def test_slurm_may_execute_the_prolog() -> None:
     """One that it may not execute drains every node."""
     assert os.access(ROOT / "bench" / "examples" / "soak_prolog.sh", os.X_OK)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_understands_the_service_and_its_timer(tmp_path: Path) -> None:
+    service = (ROOT / "bench" / "examples" / "accelmnist-soak.service").read_text(encoding="utf-8")
+    timer = service.partition("#     [Timer]")[2].partition("\n[Unit]")[0]
+    files = {
+        "accelmnist-soak.service": service.replace("/opt/accelmnist/bin/accelmnist", sys.executable),
+        "accelmnist-soak.timer": "[Timer]" + timer.replace("\n#     ", "\n"),
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    command = ["systemd-analyze", "verify", *(str(tmp_path / name) for name in files)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    about = [line for line in said.stderr.splitlines() if "accelmnist-soak" in line]
+    assert (said.returncode, about) == (0, []), said.stderr
 
 
 def test_the_service_says_what_this_program_understands() -> None:

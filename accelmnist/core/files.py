@@ -185,10 +185,13 @@ def _is_leftover(path: Path) -> bool:
 def write_atomically(path: Path, content: bytes, *, flush: bool = True) -> None:
     """Replace `path` by `content` in one step; raises OutputError, and leaves the old file, if that fails.
 
-    What can be made again at any time needs no `flush` to the disk. A symbolic link is replaced, never written through.
+    What can be made again at any time needs no `flush` to the disk. A symbolic link is replaced, never written through;
+    a device, a pipe or a link to one is left alone: root would replace even /dev/full.
     """
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            raise OutputError(f"cannot write {path}: it is no regular file", remedy="Choose the name of a file")
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             file.write(content)
