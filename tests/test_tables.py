@@ -35,6 +35,7 @@ from bench.studies import (
     recipe_search,
     recipe_study,
     right_runs,
+    soak_cost,
     sweep_ranks,
     tables,
 )
@@ -143,6 +144,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "recipes.md": lambda: f"# What the recipes reach\n\n{study()}\n",
     "right-runs.md": lambda: right_runs.table(kept("right-runs.json")),
     "scaling/scaling.md": scaled,
+    "soak.md": lambda: soak_cost.report(kept("soak.json")),
     "starts.md": lambda: starts.document(started()),
     "statistics-real.md": real,
 }
