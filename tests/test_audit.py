@@ -7,6 +7,7 @@ import pytest
 
 from accelmnist.core.config import AUDIT_WINDOWS
 from accelmnist.training.reference.audit import WHOLE, draw_calls, draw_steps, expected_copies, lasting_share
+from accelmnist.training.reference.witness import Bounded, _furthest
 
 STEPS, EPOCHS = 234, 4
 TOTAL = STEPS * EPOCHS
@@ -61,3 +62,11 @@ def test_calls_lie_within_an_epoch_and_do_not_meet(steps: int) -> None:
         assert all(call.start // steps == (call.stop - 1) // steps for call in calls)
         taken = [step for call in calls for step in call]
         assert len(taken) == len(set(taken))
+
+
+@pytest.mark.parametrize(
+    ("found", "far"), [((1.05, 7.0), 0.5), ((1.2, 7.0), 2.0), ((1.0, np.nan), np.inf), ((1.0, np.inf), np.inf)]
+)
+def test_a_bound_that_overflowed_condemns_no_finite_number(found: tuple[float, float], far: float) -> None:
+    expected = Bounded(np.array([1.0, 2.0]), np.array([0.1, np.nan]))
+    assert _furthest(expected, np.array(found)) == pytest.approx(far)

@@ -559,8 +559,14 @@ def _moments(mean: Array, square: Array, gradient: Bounded) -> tuple[Bounded, Bo
 
 
 def _furthest(expected: Bounded, found: NDArray[Any]) -> float:
-    """The largest distance over its bound; infinite for what isn't finite."""
+    """The largest distance over its bound; infinite for what isn't finite.
+
+    A bound that overflowed is none, also where it was multiplied by 0: there, any finite number will do.
+    """
     distance = np.abs(found - expected.value)
     distance /= expected.error
     ratio = float(distance.max())
+    if math.isnan(ratio):
+        bound = np.where(np.isnan(expected.error), math.inf, expected.error)
+        ratio = float((np.abs(found - expected.value) / bound).max())
     return ratio if math.isfinite(ratio) else math.inf
