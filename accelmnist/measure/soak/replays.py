@@ -34,7 +34,9 @@ from accelmnist.training.reference.verdict import loss_differences
 from accelmnist.training.reference.witness import ROUNDOFF
 
 _SHARE = 0.02  # of the training's time, for all that segments cost
-_SAMPLE_STEPS, _CUTS, TRIALS = 64, (1, 8), 15
+_SAMPLE_STEPS, _CUTS, _LONG_STEPS = 64, (1, 8), 256
+_TIMES, _LONG_TIMES = 5, 3
+TRIALS = _TIMES * (1 + len(_CUTS)) + 2 * _LONG_TIMES
 _SEARCH, _LEAST_SEARCH_S = 4.0, 0.5  # for a flipped bit: replays' time, and the least
 _FAR = 0.25  # of an epoch's mean loss: more than a run's verdict allows in any precision
 
@@ -198,16 +200,27 @@ class Replays:
         """Steps of a segment, so that what each costs takes its share of the time and no more.
 
         The same steps tell it, run at once, one by one and in parts. An engine's call may cost more than a digest, and
-        after a part more than after a step: then other threads are asleep, and its data has left the caches.
+        the more the longer the part before it was: then other threads are asleep, and its data has left the caches. So
+        segments of the length that would do are tried as well, in more steps.
         """
         steps = TrainingPlan(self.job.config, len(self.job)).steps
         some = min(steps, _SAMPLE_STEPS)
-        runs = [[self._seconds_of(some, every) for every in (some, *_CUTS)] for _ in range(TRIALS // (len(_CUTS) + 1))]
-        whole_s, *cut_s = map(min, zip(*runs, strict=True))
+        whole_s, *cut_s = self._least_s(some, (some, *_CUTS), _TIMES)
         self.step_s = whole_s / some
-        more = [max(math.ceil(some / every) - 1, 1) for every in _CUTS]
-        each_s = max((taken_s - whole_s) / segments for taken_s, segments in zip(cut_s, more, strict=True))
-        return int(min(max(math.ceil(each_s / (_SHARE * self.step_s)), 1), steps))
+
+        def enough(each_s: float) -> int:
+            return min(max(math.ceil(each_s / (_SHARE * self.step_s)), 1), steps)
+
+        each_s = max(_each_s(some, every, taken_s - whole_s) for every, taken_s in zip(_CUTS, cut_s, strict=True))
+        every = enough(each_s)
+        some = min(steps, every * max(_LONG_STEPS // every, 1))
+        whole_s, taken_s = self._least_s(some, (some, every), _LONG_TIMES)
+        return enough(max(each_s, _each_s(some, every, taken_s - whole_s)))
+
+    def _least_s(self, steps: int, cuts: tuple[int, ...], times: int) -> list[float]:
+        """The least seconds of the first steps in segments of each length, which take turns."""
+        runs = [[self._seconds_of(steps, every) for every in cuts] for _ in range(times)]
+        return list(map(min, zip(*runs, strict=True)))
 
     def _seconds_of(self, steps: int, every: int) -> float:
         """What the first steps take in segments of `every`."""
@@ -216,6 +229,11 @@ class Replays:
         with suppress(Reached):
             list(train(self.runner, self.job, probe=None, audit=Watch(self.job, every, None, until=(0, steps))))
         return time.perf_counter() - began
+
+
+def _each_s(steps: int, every: int, more_s: float) -> float:
+    """What a segment costs, if segments of `every` steps take so much more than all steps at once."""
+    return more_s / max(math.ceil(steps / every) - 1, 1)
 
 
 def _number(bits: int) -> float | None:
