@@ -133,7 +133,6 @@ def _prediction(row: ScalingRow, rows: Sequence[ScalingRow], models: Sequence[Su
     return StepPrediction(
         compute_s=compute_s,
         sum_s=model.sum_s,
-        lost_s=0.0,
         step_s=step_s,
         low_s=low_s,
         high_s=high_s,
