@@ -259,8 +259,8 @@ class DeviceInfo:
 class SideFacts:
     """Another side: its name, as typed, what it says of itself, and the variables that its command sets.
 
-    `protocol_share` is the median time that passes between the processes, over the shortest region; `failure` says why
-    the side was not measured.
+    `protocol_share` is the median time that passes between the processes around a region, over the region's own, of the
+    case with the largest; `failure` says why the side was not measured.
     """
 
     name: str

@@ -6,6 +6,7 @@ Runs `accelmnist bench --beside --fail-on 2%` of eager, by turns against itself 
 their own time, each run in at most so many seconds. The record beside the report keeps the ratio of every pair of
 processes; benchmarks made of pairs that are drawn from all of them give the rates to more digits than the runs can.
 `--from` makes the report anew, and a run that is broken off keeps those that were done; it goes on from there.
+`--cost` measures what a benchmark of both programs takes beside one of each.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Container, Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +31,13 @@ import numpy as np
 
 from accelmnist.core.files import write_atomically
 from accelmnist.device import processor
+from accelmnist.measure.beside.rounds import measure_beside
 from accelmnist.measure.beside.verdict import pairs_of, regressions
 from accelmnist.measure.conclusion import over_side
-from accelmnist.measure.record import BenchRecord, CaseResult
+from accelmnist.measure.plan import OURS, BenchConfig, Side
+from accelmnist.measure.record import BenchObserver, BenchRecord, CaseResult
 from accelmnist.measure.recount import load_bench
+from accelmnist.measure.session import BenchRequest, Session, new_record
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.summary import summarize
 from accelmnist.show.units import percent
@@ -68,6 +76,15 @@ program have a standard deviation of {spread}, and the furthest is {furthest} fr
 was off by at most {half} in half of the runs, and by {most} in all; of the same program it was {bias} in
 the mean.
 """
+_COST_REPORT = """
+What a benchmark of both takes, with {rounds} rounds in {parts} parts, beside one of each side alone with as many:
+
+| | until the first round, s | a further part, s | a round, ms | in all, s | requests, of a region |
+| --- | ---: | ---: | ---: | ---: | ---: |
+{rows}
+
+Both take {ratio:.2f} times the sum of each alone (the bar is 1.10). Medians of {runs} runs of each, by turns.
+"""
 
 
 def measure(kind: str, seconds: float) -> dict[str, Any]:
@@ -93,6 +110,54 @@ def measure(kind: str, seconds: float) -> dict[str, Any]:
         "processes": by_process,
         "seconds": record.elapsed_s,
     }
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds of a benchmark: until its first round is over, of every further part's start, and of a round."""
+
+    first_s: float
+    part_s: float
+    round_s: float
+    rounds: int
+    parts: int
+    protocol_share: float
+
+    def of(self, rounds: int, parts: int) -> float:
+        """What so many rounds in so many parts take."""
+        return self.first_s + (parts - 1) * self.part_s + (rounds - 1) * self.round_s
+
+
+class _Clock(BenchObserver):
+    """Notes when a round is over, and of which part it is."""
+
+    def __init__(self) -> None:
+        self.rounds: list[tuple[float, int]] = []
+
+    def round_done(self, record: BenchRecord) -> None:
+        """A round is over."""
+        self.rounds.append((time.perf_counter(), record.rounds[-1].process))
+
+
+def taken(names: Container[str], seconds: float) -> Taken:
+    """A benchmark of some sides, as `accelmnist bench --beside` makes it; once a process, which keeps what it knows."""
+    side = Side(name="base", command=f"PYTHONPATH={ROOT} python")
+    config = BenchConfig(
+        engines=("eager",), modes=("training",), batch_sizes=(256,), beside=(side,), time_limit_s=seconds
+    )
+    began, clock = time.perf_counter(), _Clock()
+    session = Session(BenchRequest(record=new_record(config)), clock)
+    measure_beside(session, [case for case in session.runnable() if (case.side or OURS) in names])
+    gaps = [(later - earlier, part != before) for (earlier, before), (later, part) in pairwise(clock.rounds)]
+    round_s = float(np.mean([gap for gap, is_start in gaps if not is_start]))  # what is done every few rounds counts
+    return Taken(
+        first_s=clock.rounds[0][0] - began,
+        part_s=float(np.median([gap for gap, is_start in gaps if is_start])) - round_s,
+        round_s=round_s,
+        rounds=len(clock.rounds),
+        parts=1 + sum(is_start for _, is_start in gaps),
+        protocol_share=max(facts.protocol_share or 0.0 for facts in session.writer.record.sides),
+    )
 
 
 def _by_process(record: BenchRecord) -> list[float]:
@@ -126,6 +191,27 @@ def simulated(ratios: Sequence[float], parts: int, slowdown: float, rng: np.rand
     return found / _SIMULATED
 
 
+_COST_RUNS = {"both": (OURS, "base"), "this program alone": (OURS,), "the other side alone": ("base",)}
+
+
+def cost_report(cost: dict[str, list[dict[str, Any]]]) -> str:
+    """What both take beside the sum of each alone, as Markdown."""
+    known = {name: [Taken(**one) for one in ones] for name, ones in cost.items()}
+    rounds, parts = (int(np.median([getattr(one, of) for one in known["both"]])) for of in ("rounds", "parts"))
+    in_all = {name: float(np.median([one.of(rounds, parts) for one in ones])) for name, ones in known.items()}
+    rows = []
+    for name, ones in known.items():
+        first_s, part_s, round_s, share = (
+            float(np.median([getattr(one, of) for one in ones]))
+            for of in ("first_s", "part_s", "round_s", "protocol_share")
+        )
+        cells = [f"{first_s:.1f}", f"{part_s:.2f}", f"{1e3 * round_s:.1f}", f"{in_all[name]:.1f}"]
+        rows.append(f"| {' | '.join([name, *cells, percent(share, digits=2)])} |")
+    alone = sum(seconds for name, seconds in in_all.items() if name != "both")
+    ratio, runs = in_all["both"] / alone, len(known["both"])
+    return _COST_REPORT.format(rounds=rounds, parts=parts, rows="\n".join(rows), ratio=ratio, runs=runs)
+
+
 def report(document: dict[str, Any]) -> str:
     """The report as Markdown."""
     runs = document["runs"]
@@ -135,7 +221,7 @@ def report(document: dict[str, Any]) -> str:
     off = [abs(np.log(run["ratio"]) + (np.log1p(_SLOWER) if run["kind"] == "slower" else 0)) for run in runs]
     rng = np.random.default_rng(0)
     found = {kind: sum(run["found"] for run in ones) for kind, ones in by_kind.items()}
-    return _REPORT.format(
+    rates = _REPORT.format(
         machine=document["machine"],
         day=document["day"],
         seconds=document["seconds"],
@@ -154,6 +240,7 @@ def report(document: dict[str, Any]) -> str:
         most=percent(max(off), digits=1),
         bias=f"{np.exp(np.mean(np.log([run['ratio'] for run in by_kind['same']]))):.4f}",
     )
+    return rates + (cost_report(document["cost"]) if "cost" in document else "")
 
 
 def main() -> None:
@@ -162,12 +249,20 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="of each kind (default 20)")
     parser.add_argument("--seconds", type=float, default=170.0, help="of a run at most (default 170)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "beside.md")
+    parser.add_argument("--cost", type=int, default=0, help="runs of both sides, and of each alone, to add")
     parser.add_argument("--from", dest="saved", action="store_true", help="make the report of what is there anew")
     arguments = parser.parse_args()
     file = arguments.out.with_suffix(".json")
     document: dict[str, Any] = {"machine": processor(), "seconds": arguments.seconds, "runs": []}
     if file.exists():
         document = json.loads(file.read_text(encoding="utf-8"))
+    for _ in range(arguments.cost):
+        for name, sides in _COST_RUNS.items():
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                one = pool.submit(taken, sides, document["seconds"] / 2).result()
+            print(f"{name}: {one}", file=sys.stderr)
+            document.setdefault("cost", {}).setdefault(name, []).append(asdict(one))
+        write_atomically(file, (json.dumps(document, indent=1) + "\n").encode())
     while not arguments.saved and len(document["runs"]) < 2 * arguments.runs:
         kind = ("same", "slower")[len(document["runs"]) % 2]
         run = measure(kind, document["seconds"])

@@ -271,14 +271,14 @@ class _Beside:
         for name, command, settings in [*own, *((side.name, side.command, side.settings) for side in config.beside)]:
             hello = self.sides.hellos.get(name)
             timed = [warm.timed for case, warm in self.warm.items() if (case.side or OURS) == name]
-            shares = [one.ping_s / one.region_s for one in timed if isinstance(one, Remote)]
+            shares = [one.protocol_share for one in timed if isinstance(one, Remote)]
             facts = SideFacts(
                 name=name,
                 command=command,
                 versions=hello.versions if hello else {},
                 threads=hello.threads if hello else None,
                 settings=settings,
-                protocol_share=max(shares, default=known.get(name)),
+                protocol_share=max(filter(None, shares), default=known.get(name)),
                 failure=self.sides.failures.get(name),
             )
             sides.append(facts)

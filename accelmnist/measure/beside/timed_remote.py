@@ -160,6 +160,11 @@ class Remote(TimedCase):
             self.regions.append(region)
         return spent.seconds
 
+    @property
+    def protocol_share(self) -> float | None:
+        """What passes around a region's run, as a share of it, in the median; None before the first region."""
+        return median((one.clock_gap_s + one.request_s) / one.seconds for one in self.regions) if self.regions else None
+
     def overhead_s(self) -> float:
         """Nothing of this process is in a region."""
         return 0.0
