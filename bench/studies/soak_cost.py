@@ -5,7 +5,7 @@
 A pair is the same training twice on the same runner, once replayed as `accelmnist soak` does, with its segments, marks
 and digests, and once left alone; the order alternates. Every call adds the pairs of a process to the record beside the
 report. The soak's own process works beside those of its devices: a soak of some seconds says what share of a core it
-takes. `--from` makes the report of what is there anew.
+takes. `--soaked FOLDER` adds what a long soak found, and `--from` makes the report of what is there anew.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from accelmnist.device.loading import usable_threads
 from accelmnist.engines.choose import engine_class
 from accelmnist.engines.contract import Job
 from accelmnist.measure.soak.plan import SoakConfig
+from accelmnist.measure.soak.record import SoakRecord
+from accelmnist.measure.soak.recount import load_soak
 from accelmnist.measure.soak.replays import Replays
 from accelmnist.measure.soak.session import SoakObserver, SoakRequest, execute_soak, new_record
 from accelmnist.measure.statistics.comparison import compare
-from accelmnist.show.units import percent
+from accelmnist.show.units import percent, seconds
 from accelmnist.training.loop import prepare, train
 from bench.studies.faults.planting import ROOT
 
@@ -51,9 +53,16 @@ replayed as a soak does it and left alone, in pairs whose order alternates. The 
 
 The soak's own process, which asks, counts and saves beside the devices, took {own} of a core.
 """
+_SOAKED = """
+Long soaks, in which nothing was planted:
+
+| day | devices | engine | time | replays | that differ | images/s in the first and last tenth | others' share of the processors | verdict |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |
+{rows}
+"""  # noqa: E501
 
 
-def measure(engine: str, seconds: float) -> dict[str, Any]:
+def measure(engine: str, for_s: float) -> dict[str, Any]:
     """Seconds of the trainings of pairs, replayed and left alone, for about so many seconds."""
     run = RunConfig(execution=ExecutionConfig(device="cpu", engine=engine, threads=usable_threads()))
     images = load_images(run, load_in_background(run.data, seed=run.training.seed)).training
@@ -63,7 +72,7 @@ def measure(engine: str, seconds: float) -> dict[str, Any]:
     for way in ways.values():
         way()
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    ends_at = time.perf_counter() + seconds
+    ends_at = time.perf_counter() + for_s
     while time.perf_counter() < ends_at or len(taken["alone"]) < _LEAST:
         order = list(ways)[:: 1 if len(taken["alone"]) % 2 else -1]
         for name in order:
@@ -114,13 +123,37 @@ def _row(engine: str, processes: list[dict[str, Any]]) -> str:
     return f"| {engine} | {len(processes)} | {len(alone)} | {where} | {speed:,.0f} | {cost} | {low} to {high} |"
 
 
+def soaked(record: SoakRecord) -> list[str]:
+    """A row of what a soak found."""
+    tenths = []
+    for place in range(len(record.devices)):
+        speeds = [speed for _, speed in record.speeds(place, "together")]
+        tenth = max(len(speeds) // 10, 1)
+        tenths.append(f"{np.median(speeds[:tenth]):,.0f}, {np.median(speeds[-tenth:]):,.0f}")
+    others = [round_.other_cpu for round_ in record.rounds if round_.other_cpu is not None]
+    passed = record.verdict is not None and record.verdict.passed
+    return [
+        record.created[:10],
+        ", ".join(device.name for device in record.devices),
+        ", ".join(sorted({device.engine or "none" for device in record.devices})),
+        seconds(record.elapsed_s),
+        f"{sum(device.replays for device in record.devices):,}",
+        f"{sum(device.wrong for device in record.devices):,}",
+        "; ".join(tenths),
+        percent(float(np.median(others)), digits=0) if others else "unknown",
+        "PASS" if passed else "FAIL",
+    ]
+
+
 def report(document: dict[str, Any]) -> str:
     """The page in Markdown."""
     engines = dict.fromkeys(one["engine"] for one in document["processes"])
     of = {name: [one for one in document["processes"] if one["engine"] == name] for name in engines}
     rows = "\n".join(_row(name, processes) for name, processes in of.items())
     facts = {name: document[name] for name in ("machine", "threads", "day")}
-    return _REPORT.format(rows=rows, own=percent(document["own_share"], digits=1), **facts)
+    costs = _REPORT.format(rows=rows, own=percent(document["own_share"], digits=1), **facts)
+    longest = "\n".join(f"| {' | '.join(row)} |" for row in document.get("soaks", []))
+    return costs + (_SOAKED.format(rows=longest) if longest else "")
 
 
 def main() -> None:
@@ -129,13 +162,17 @@ def main() -> None:
     parser.add_argument("--engine", default="fused")
     parser.add_argument("--seconds", type=float, default=40.0, help="of pairs (default 40)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "soak.md")
+    parser.add_argument("--soaked", type=Path, help="the folder of a soak: add what it found")
     parser.add_argument("--from", dest="saved", action="store_true", help="make the report of what is there anew")
     arguments = parser.parse_args()
     file = arguments.out.with_suffix(".json")
     document: dict[str, Any] = {"processes": []}
     if file.exists():
         document = json.loads(file.read_text(encoding="utf-8"))
-    if not arguments.saved:
+    if arguments.soaked is not None:
+        document.setdefault("soaks", []).append(soaked(load_soak(arguments.soaked)))
+        write_atomically(file, (json.dumps(document, indent=1) + "\n").encode())
+    elif not arguments.saved:
         document["processes"].append(measure(arguments.engine, arguments.seconds))
         document |= {"machine": processor(), "threads": usable_threads(), "day": datetime.now(UTC).date().isoformat()}
         if "own_share" not in document:
