@@ -127,12 +127,12 @@ def test_where_nothing_could_be_measured_the_last_line_says_why(
     out = capsys.readouterr().out
     last = " ".join(out[out.rindex("Nothing was measured") :].split())
     assert last.startswith("Nothing was measured: ")
-    assert "--device cuda:7 is not available" in last
+    assert "--devices cuda:7 is not available" in last
     assert last.endswith("(2 of 4 cases)")
     assert invoke([*absent, "--no-save", "--strict", "--quiet"]) == 1
     line = capsys.readouterr().out
     assert line.count("\n") == 1
-    assert "--device cuda:7 is not available" in line
+    assert "--devices cuda:7 is not available" in line
 
 
 def test_strict_asks_for_every_case(capsys: pytest.CaptureFixture[str]) -> None:
@@ -407,7 +407,7 @@ def test_a_folder_that_fills_up_loses_nothing_that_was_saved(
     [
         (["--engines", "turbo"], "--engines: 'turbo' is not known"),
         (["--precisions", "fp8"], "--precisions: 'fp8' is not known"),
-        (["--devices", "tpu"], "--device: 'tpu' is not a device"),
+        (["--devices", "tpu"], "--devices: 'tpu' is not a device"),
         (["--devices", "cpu,"], "'cpu,' has an empty place"),
         (["--devices", "cpu,cpu"], "--devices: cpu is given twice"),
         (["--batch-sizes", "64,x"], "'64,x' is no list of numbers"),

@@ -83,7 +83,7 @@ def test_a_duration_that_cant_be_is_one_line(text: str, capsys: pytest.CaptureFi
         (["--for", "10m", "--replays", "5"], "--for contradicts --replays"),
         (["--devices", "cpu,cpu"], "one of them twice"),
         (["--devices", "cpu:9999"], "there is no core cpu:9999"),
-        (["--devices", "tpu"], "'tpu' is not a device"),
+        (["--devices", "tpu"], "error: --devices: 'tpu' is not a device"),
         (["--cores", "--devices", "cpu"], "--cores contradicts --devices"),
         (["--tolerance", "0"], "--tolerance"),
         (["--metrics", "/proc/none/metrics.prom"], "--metrics: cannot write /proc/none/metrics.prom"),
@@ -93,6 +93,24 @@ def test_wrong_use_is_one_line(words: list[str], said: str, capsys: pytest.Captu
     assert invoke(["soak", "--no-save", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--threads", "4000"), "error: --threads: 4000 is too many"),
+        (("--batch-size", "5000"), "error: --batch-size: 5000 is larger than the 4096 training images"),
+        (("--engine", "cuda_graph"), "error: --engine cuda_graph can't run this on cpu"),
+    ],
+)
+@pytest.mark.slow
+def test_what_no_device_does_is_wrong_use_and_condemns_none(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    """A prolog of Slurm would drain the node."""
+    process = start(tmp_path, *TRAINING, "--devices", "cpu", "--replays", "2", "--out", "out", "--quiet", *words)
+    _, errors = process.communicate()
+    assert process.returncode == 2
+    (line,) = errors.splitlines()
+    assert line.startswith(said)
 
 
 def test_every_core_is_a_device_of_its_own_and_the_rest_share_the_processor() -> None:
@@ -140,15 +158,36 @@ def test_two_soaks_on_a_device_are_told(tmp_path: Path, monkeypatch: pytest.Monk
     other = files.lock_on_machine("soak", CORE)
     with ExitStack() as until_over:
         soaking = _Soak(SoakRequest(record=new_record(config)), SoakObserver())
-        soaking._tell_of_others(until_over, soaking.stations[0].target)
+        soaking._tell_of_others(until_over)
         assert soaking.record.notes == (f"another soak is at work on {CORE}: what its speed is, can't be told",)
     os.close(other)
     with ExitStack() as until_over:
         soaking = _Soak(SoakRequest(record=new_record(config)), SoakObserver())
-        soaking._tell_of_others(until_over, soaking.stations[0].target)
+        soaking._tell_of_others(until_over)
         assert soaking.record.notes == ()
         with pytest.raises(BlockingIOError):
             files.lock_on_machine("soak", CORE)
+
+
+@pytest.mark.parametrize("first", ["cpu", CORE])
+def test_a_core_and_the_processor_that_has_it_are_shared(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_OF_ALL_USERS", tmp_path)
+
+    def begun(until_over: ExitStack, *devices: str) -> tuple[str, ...]:
+        soaking = _Soak(SoakRequest(record=new_record(SoakConfig(devices=devices, replays=2))), SoakObserver())
+        soaking._tell_of_others(until_over)
+        return soaking.record.notes
+
+    both = tuple(dict.fromkeys((CORE, "cpu")))
+    with ExitStack() as until_over:
+        assert begun(until_over, first) == ()
+        assert begun(until_over, *both) == tuple(
+            f"another soak is at work on {name}: what its speed is, can't be told" for name in both
+        )
+    with ExitStack() as until_over:
+        assert begun(until_over, *both) == ()  # what it has twice is no other soak
 
 
 @pytest.mark.slow

@@ -13,8 +13,10 @@ from accelmnist.core.errors import RecordError
 from accelmnist.core.files import save
 from accelmnist.core.records import Check, Verdict
 from accelmnist.measure.soak.judgement import beside_of, conclude, slow_devices
-from accelmnist.measure.soak.record import Counter, Fault, SoakRecord
+from accelmnist.measure.soak.record import Counter, Fault, SoakDevice, SoakRecord
 from accelmnist.measure.soak.recount import load_soak
+from accelmnist.show.render.markdown import render_markdown
+from accelmnist.show.soak.page import soak_page
 from tests.soak_samples import noisy, record_of
 
 
@@ -50,6 +52,19 @@ def test_few_rounds_and_other_devices_say_nothing() -> None:
     unlike = replace(other, devices=(other.devices[0], replace(other.devices[1], hardware="Another")))
     assert slow_devices(conclude(other))
     assert not slow_devices(conclude(unlike))
+
+
+def test_a_device_that_cant_do_the_training_is_told_and_not_failed() -> None:
+    record = record_of(np.full((8, 2), 1e5))
+    skipped = SoakDevice(name="cpu", hardware="Two", status="skipped", error="graphs are CUDA's alone")
+    rounds = tuple(
+        replace(one, replays=(*one.replays, None), images_per_s=(*one.images_per_s, None)) for one in record.rounds
+    )
+    record = conclude(replace(record, devices=(*record.devices, skipped), rounds=rounds))
+    assert failures(record) == []
+    assert record.verdict is not None
+    assert {check.group for check in record.verdict.checks} == {"cuda:0", "cuda:1"}
+    assert "cpu: graphs are CUDA's alone" in render_markdown(soak_page(record)).replace("\\", "")
 
 
 def failures(record: SoakRecord) -> list[str]:

@@ -228,6 +228,7 @@ def test_a_preset_that_was_made_larger_needs_a_yes(planned: Any, capsys: pytest.
         ("--sizes 8:2000:400", "this sweep has 915 trainings, more than 300. Add --yes to go on"),
         ("--layers 1:3", "--layers: it needs sizes to repeat"),
         ("--activations relu,swish", "--activations: 'swish' is not known"),
+        ("--optimizers sgd,lion", "--optimizers: 'lion' is not known"),
         ("--activations relu,", "Invalid value for '--activations': 'relu,' has an empty place"),
         ("--sizes 8,16 --sample 0", "--sample: 0 is too few. Give 1 or more"),
         ("--sizes 8,16 --validation 0", "--validation: a sweep needs images to judge by. Give 1 or more"),

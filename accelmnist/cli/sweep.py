@@ -218,7 +218,8 @@ def _architectures(line: CommandLine) -> tuple[tuple[int, ...], ...]:
 def _as_of_a_run(line: CommandLine) -> CommandLine:
     """The line as one of a run: what a sweep has a list of is at its default."""
     single = {field.name: default_of(ModelConfig, field.name) for field in fields(ModelConfig)}
-    optimizer = (line["optimizers"] or (default_of(TrainingConfig, "optimizer"),))[0]
+    known = [name for name in line["optimizers"] or () if name in OPTIMIZERS]  # what isn't is told of --optimizers
+    optimizer = known[0] if known else default_of(TrainingConfig, "optimizer")
     others = {"dropout": line["dropout"], "optimizer": optimizer, "learning_rate": None, "recipe": None}
     others |= {"ranks": 1, "reduction": default_of(ExecutionConfig, "reduction")}  # each training is one process's
     return line.changed(**single | others)

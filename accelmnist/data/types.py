@@ -74,7 +74,7 @@ def upload(images: ImageSet, device: Device) -> DeviceSet:
     """Copy a host set to `device`; raises DeviceError when it doesn't fit. On the CPU they share the host's memory."""
     import torch
 
-    with memory_errors(device, "Free memory there, or choose another --device"):
+    with memory_errors(device, "Free memory there, or choose another device"):
         return DeviceSet(
             images=torch.from_numpy(images.images).to(device.torch_device),
             labels=torch.from_numpy(images.labels).to(device.torch_device),

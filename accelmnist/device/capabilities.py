@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelmnist.core.config import PRECISIONS, Precision
-from accelmnist.core.errors import DeviceError, headline
+from accelmnist.core.errors import UnsupportedError, headline
 from accelmnist.device.names import Device
 
 if TYPE_CHECKING:
@@ -149,11 +149,11 @@ def cpp_compiler() -> str | None:
 
 
 def require_precision(device: Device, precision: Precision) -> Capability:
-    """The capability; raises DeviceError with the reason and the precisions that work if there is none."""
+    """The capability; raises UnsupportedError with the reason and the precisions that work if there is none."""
     capability = precision_capability(device, precision)
     if not capability.available:
         work = ", ".join(other for other in PRECISIONS if precision_capability(device, other).available)
-        raise DeviceError(
+        raise UnsupportedError(
             f"--precision {precision} is not available on {device}: {capability.reason}",
             remedy=f"Choose one of {work}",
         )

@@ -65,8 +65,8 @@ def available() -> list[str]:
     return [*names, "cpu"]
 
 
-def resolve(name: str) -> Device:
-    """The device called `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+def resolve(name: str, *, option: str = "--device") -> Device:
+    """The device called `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, as `option` of the command line names it.
 
     Raises DeviceError for a device that is absent and ConfigError for an unknown name; both list the devices here.
     """
@@ -78,13 +78,13 @@ def resolve(name: str) -> Device:
     kind, _, index = name.partition(":")
     if kind not in KINDS or (index and not index.isdecimal()) or (index and kind != "cuda"):
         raise ConfigError(
-            f"--device: {name!r} is not a device",
+            f"{option}: {name!r} is not a device",
             remedy=f"Choose auto, cpu, cuda, cuda:N or mps; here: {', '.join(there)}",
         )
     wanted = f"cuda:{int(index or 0)}" if kind == "cuda" else kind
     if wanted not in there:
         raise DeviceError(
-            f"--device {name} is not available: {why_absent(kind)}",
+            f"{option} {name} is not available: {why_absent(kind)}",
             remedy=f"Choose one that is here: {', '.join(there)}",
         )
     return _describe(wanted, "asked for")

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import accelmnist
 from accelmnist.core.config import AUTO, ENGINES, ModelConfig, Optimizer, Precision, RunConfig, steps_per_epoch
 from accelmnist.core.engine_file import EngineFile, label_of
-from accelmnist.core.errors import AccelmnistError, ConfigError, DeviceError
+from accelmnist.core.errors import AccelmnistError, ConfigError, UnsupportedError
 from accelmnist.core.files import SCHEMA_VERSION, cache_folder, load, save, sole_writer
 from accelmnist.device import Device, cpu_instructions, processor, threads_in_force, torch_version
 from accelmnist.engines.contract import Engine
@@ -62,7 +62,7 @@ def engine_class(name: str) -> type[Engine]:
 
 
 def choose_engine(config: RunConfig, device: Device) -> EngineChoice:
-    """The engine for `config` on `device`; raises DeviceError where the one asked for can't, naming those that can.
+    """The engine for `config` on `device`; raises UnsupportedError if the one asked for can't, with those that can.
 
     The number of threads has to be set before: a speed holds for as many.
     """
@@ -74,7 +74,7 @@ def choose_engine(config: RunConfig, device: Device) -> EngineChoice:
     if refusal is None:
         return EngineChoice(asked, chosen, f"asked for: {chosen.summary}")
     work = [name for name in ENGINES if engine_class(name).unsupported(config, device) is None]
-    raise DeviceError(
+    raise UnsupportedError(
         f"--engine {label_of(asked)} can't run this on {device}: {refusal}", remedy=f"Choose one of {', '.join(work)}"
     )
 

@@ -52,7 +52,7 @@ def resolve_devices(names: tuple[str, ...]) -> dict[str, Device | DeviceError]:
     for name in names:
         for one in reversed(first_of_kind.values()) if name == AUTO else (name,):
             try:
-                device = resolve(one)
+                device = resolve(one, option="--devices")
                 devices[str(device)] = device
             except DeviceError as error:
                 devices[one] = error

@@ -316,7 +316,7 @@ def soak_exports(record: SoakRecord, *, ratio: bool = False) -> Exports:
 
 def _fault_of(device: SoakDevice) -> str | None:
     """Why the speed of a device doesn't count, or None if it does."""
-    if device.status in ("lost", "refused"):
+    if device.status in ("lost", "refused", "skipped"):
         return device.error or device.reason or device.status
     if device.wrong:
         return f"wrong: {device.wrong} of {device.replays} replays differ from the first"

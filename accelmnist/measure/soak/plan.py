@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 
-from accelmnist.core.config import AUTO, RunConfig
+from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import ConfigError
 from accelmnist.device import available, resolve
 from accelmnist.device.loading import usable_threads
@@ -74,6 +74,13 @@ class Target:
     threads: int | None = None
     core: int | None = None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of all that works where it does: of the processor as a whole, its cores."""
+        if self.name != "cpu" or not hasattr(os, "sched_getaffinity"):
+            return (self.name,)
+        return tuple(f"cpu:{core}" for core in sorted(os.sched_getaffinity(0)))
+
 
 def targets_of(config: SoakConfig) -> tuple[Target, ...]:
     """The devices of `config` that are here, each once; raises ConfigError and DeviceError, naming what isn't.
@@ -102,7 +109,7 @@ def _target(name: str) -> Target:
             here = f"{cores[0]} to {cores[-1]}" if len(cores) > 1 else str(cores[0])
             raise ConfigError(f"--devices: there is no core {name}", remedy=f"This process may use cores {here}")
         return Target(f"cpu:{int(number)}", "cpu", resolve("cpu").hardware, 1, int(number))
-    device = resolve(AUTO if name == AUTO else name)
+    device = resolve(name, option="--devices")
     return Target(device.name, device.name, device.hardware, None)
 
 

@@ -18,7 +18,7 @@ from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.measure.statistics.summary import Summary
 from accelmnist.measure.statistics.symptoms import Symptom
 
-DeviceStatus = Literal["waiting", "working", "done", "lost", "refused"]
+DeviceStatus = Literal["waiting", "working", "done", "lost", "refused", "skipped"]
 RoundKind = Literal["together", "alone"]
 FaultKind = Literal["wrong", "first wrong", "never alike", "too far"]
 
@@ -98,7 +98,8 @@ class SoakDevice:
 
     `replays` are those that were done, of which `wrong` were not the first one's; `faults` has the first of these.
     `fingerprints` digest the losses and weights that a replay ends with, one for each process that began. `proof` is
-    the verdict on the training itself. `deterministic` is None until two replays were held against each other.
+    the verdict on the training itself. `deterministic` is None until two replays were held against each other. A device
+    that can't do such a training is skipped, which is no fault of its own: `error` says why, as of one that is gone.
     """
 
     name: str

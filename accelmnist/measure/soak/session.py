@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from accelmnist.core.errors import OutputError, StoppedError
+from accelmnist.core.errors import OutputError, StoppedError, UnsupportedError
 from accelmnist.core.files import RECORDS, lock_on_machine, save
 from accelmnist.core.records import Status
 from accelmnist.device import resolve
@@ -168,8 +168,7 @@ class _Soak:
     def run(self) -> None:
         """Start, prove, and replay until the time is over or all replays are done."""
         with ExitStack() as until_over:
-            for station in self.stations:
-                self._tell_of_others(until_over, station.target)
+            self._tell_of_others(until_over)
             guard = until_over.enter_context(Guard(Path(tempfile.mkdtemp(prefix="accelmnist-soak-"))))
             pool = until_over.enter_context(_pool(self.stations))
             self.observer.planned(self.record)
@@ -178,6 +177,7 @@ class _Soak:
             for station in self.stations:
                 station.start(guard)
             self._all(pool, Station.prepare)
+            self._require_one()
             self.observer.stage("proving the training on each device")
             self._all(pool, Station.prove)
             self._save(at_once=True)
@@ -192,14 +192,25 @@ class _Soak:
         self._record = replace(self._record, status="done", files=(RECORDS["soak"],) if self.request.folder else ())
         self._save(at_once=True)
 
-    def _tell_of_others(self, until_over: ExitStack, target: Target) -> None:
-        """Note if another soak, of whichever user, is at work on a device: no speed is then the device's own."""
-        try:
-            until_over.callback(os.close, lock_on_machine("soak", target.name))
-        except BlockingIOError:
-            self.note(f"another soak is at work on {target.name}: what its speed is, can't be told")
-        except OSError:
-            pass  # where nothing can be locked nobody knows of the others
+    def _require_one(self) -> None:
+        """Raise UnsupportedError if no device does such a training: whoever asks for it is wrong, and not a device."""
+        devices = self.record.devices
+        if all(device.status == "skipped" for device in devices):
+            raise UnsupportedError(devices[0].error or "no device does such a training")
+
+    def _tell_of_others(self, until_over: ExitStack) -> None:
+        """Note if another soak, of whichever user, is at work on a device or a core of it: no speed is then its own."""
+        targets, taken = [station.target for station in self.stations], set[str]()
+        for name in {name for target in targets for name in target.parts}:
+            try:
+                until_over.callback(os.close, lock_on_machine("soak", name))
+            except BlockingIOError:
+                taken.add(name)
+            except OSError:
+                pass  # where nothing can be locked nobody knows of the others
+        for target in targets:
+            if taken.intersection(target.parts):
+                self.note(f"another soak is at work on {target.name}: what its speed is, can't be told")
 
     def _all(self, pool: ThreadPoolExecutor, ask: Callable[[Station], None]) -> None:
         """Ask all devices, and wait until each has answered or is gone."""

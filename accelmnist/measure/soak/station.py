@@ -14,6 +14,7 @@ import msgspec
 
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DeviceError
+from accelmnist.core.text import brief
 from accelmnist.measure.beside.other_process import Guard, OtherProcess
 from accelmnist.measure.beside.protocol import Answer
 from accelmnist.measure.plan import Side
@@ -80,7 +81,9 @@ class Station:
             return process.ask(Prepared, "prepare", config=msgspec.to_builtins(run), done=self.device.replays)
 
         said = self._ask(ready)
-        if said is not None:
+        if said is not None and said.unsupported is not None:
+            self.update(status="skipped", error=brief(said.unsupported))
+        elif said is not None:
             self.longest_s = said.replay_s
             self.update(
                 engine=said.engine,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from accelmnist.core.config import RunConfig
-from accelmnist.core.errors import DeviceError
+from accelmnist.core.errors import ConfigError, DataError, DeviceError, UnsupportedError
 from accelmnist.core.records import Verdict
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import load_images
@@ -68,11 +68,14 @@ class SoakWorker(Server):
 
     def prepare(self, config: dict[str, Any], done: int) -> Request:
         """Make the training ready on the device that `config` names; `done` replays are behind it."""
-        self._setup = choose_setup(msgspec.convert(config, RunConfig))
-        run, device, engine = self._setup.config, self._setup.device, self._setup.engine.engine
-        keep_freed_memory()
-        self._dataset = load_in_background(run.data, seed=run.training.seed)()
-        images = load_images(run, lambda: self._dataset).training
+        try:
+            self._setup = choose_setup(msgspec.convert(config, RunConfig))
+            run, device, engine = self._setup.config, self._setup.device, self._setup.engine.engine
+            keep_freed_memory()
+            self._dataset = load_in_background(run.data, seed=run.training.seed)()
+            images = load_images(run, lambda: self._dataset).training
+        except (ConfigError, DataError, UnsupportedError) as error:  # what is asked for is wrong, and not the device
+            return {"unsupported": str(error)}
         with engine_errors(engine.own_file):
             job = Job(run, device, images)
             self._replays = Replays(job, prepare(engine, job), done=done)

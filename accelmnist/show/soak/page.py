@@ -146,7 +146,8 @@ def _mark(passed: bool | None) -> doc.Cell:
 def _reasons(record: SoakRecord) -> Iterator[doc.Block]:
     for device in record.devices:
         if device.error is not None:
-            yield doc.Text(text=f"{device.name}: {device.error}", tone="bad")
+            tone: doc.Tone = "unsure" if device.status == "skipped" else "bad"
+            yield doc.Text(text=f"{device.name}: {device.error}", tone=tone)
 
 
 def _fault_remark(device: SoakDevice, fault: Fault) -> doc.Remark:
