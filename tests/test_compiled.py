@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from accelmnist.core.config import Precision
 from accelmnist.core.errors import DeviceError
 from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
@@ -266,7 +267,7 @@ def test_a_step_that_cannot_be_one_graph_is_an_error_with_a_remedy(
 
 @pytest.mark.parametrize(
     ("precision", "model", "counts"),
-    [("fp32", {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}, (1, 1007)), ("bf16", {}, (7,))],
+    [("fp32", {"hidden": (24, 16), "activation": "gelu", "dropout": 0.3}, (1, 1007)), ("bf16", {}, (7, 2007))],
 )
 @pytest.mark.slow
 def test_the_classifier_says_what_evaluation_says(
@@ -302,17 +303,20 @@ def test_the_classifier_compiles_once_for_every_number_of_images(synthetic: Data
     assert torch.equal(first, kept)  # a result is the caller's own
 
 
-def test_the_classifier_reads_the_weights_at_the_call(synthetic: Dataset, no_code_generation: Any) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_classifier_reads_the_weights_at_the_call(
+    precision: Precision, synthetic: Dataset, no_code_generation: Any
+) -> None:
     network = MLP(small_config().model, seed=3)
     images = upload(synthetic.train, CPU).images[:9]
-    classify = CompiledEngine.classifier(network, CPU, "fp32")
+    classify = CompiledEngine.classifier(network, CPU, precision)
     before = classify(images)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(0.5)
     after = classify(images)
     assert not torch.equal(before, after)
-    assert_logits(after, network, images)
+    assert_logits(after, network, images, precision=precision)
 
 
 def test_a_classifier_that_is_dropped_frees_its_model(synthetic: Dataset, no_code_generation: Any) -> None:
