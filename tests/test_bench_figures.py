@@ -466,6 +466,19 @@ def test_roofs_are_the_measured_limits() -> None:
     assert named(figure, "cache cuda:0 fp32 matmul") == []
 
 
+def test_a_roof_is_the_fastest_of_several_products_and_says_what_it_was_computed_in() -> None:
+    record = record_of("sample")
+    (matmul,) = [limit for limit in record.limits if limit.key == "cpu fp32 matmul"]
+    rate = summarize([2 * limit_of(record, matmul.key)])
+    faster = replace(matmul, key="faster", detail="2048 x 2048 x 2048", shape=(2048,), rate=rate, computed_in="bf16")
+    slower = replace(matmul, key="slower", detail="512 x 512 x 512", shape=(512,))
+    figure = roofline_figure(replace(record, limits=(*record.limits, faster, slower)))
+    assert figure is not None
+    assert line(figure, "roof faster")[1][1] == rate.median
+    assert named(figure, "roof cpu fp32 matmul") == named(figure, "roof slower") == []
+    assert any(text.startswith("cpu fp32, in bf16") for text in texts(figure))
+
+
 def test_a_working_set_as_fast_as_memory_is_no_second_roof() -> None:
     record = record_of("sample")
 

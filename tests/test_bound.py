@@ -310,6 +310,13 @@ def test_a_result_is_explained_from_the_record_alone() -> None:
     assert replace(found, bound=None, share_of_limit=None) == measured()
 
 
+def test_a_precision_that_is_emulated_is_said_to_be_held_to_the_rate_that_was_measured() -> None:
+    emulated = [replace(one, computed_in="tf32") if one.kind == "matmul" else one for one in recorded_limits()]
+    found = explain(measured(), emulated)
+    assert found.bound is not None
+    assert found.bound.sentence == "compute-bound: 87 % of this CPU's tf32 rate"
+
+
 @pytest.mark.parametrize("fields", [{"images_per_s": None}, {"cost": None}])
 def test_a_result_without_samples_or_cost_is_not_explained(fields: dict[str, Any]) -> None:
     found = explain(measured(**fields), recorded_limits())

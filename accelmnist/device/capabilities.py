@@ -75,12 +75,23 @@ def _amp_on_cpu(device: Device, precision: Precision) -> Capability:
 
 
 def is_emulated(device: Device, precision: Precision) -> bool:
-    """Whether `device` has no instructions for `precision`, so that it is a hundred times slower than it looks."""
+    """Whether `device` has no instructions for `precision`, so that it is a hundred times slower than it looks.
+
+    oneDNN says that it supports bf16 on x86-64 from AVX-512 on, where it widens operands without the instructions.
+    """
     if device.kind != "cpu" or precision not in _AMP_NAMES:
         return False
     import torch
 
-    return not getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported")()
+    is_widened = precision == "bf16" and torch.cpu._is_avx512_supported() and not _multiplies_bf16()
+    return is_widened or not getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported")()
+
+
+def _multiplies_bf16() -> bool:
+    """Whether an x86-64 processor has products of bf16."""
+    import torch
+
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def compile_capability(device: Device) -> Capability:

@@ -469,7 +469,8 @@ def _bound_of(result: CaseResult, bound: Bound, cost: StepCost, record: BenchRec
         as_case = (limit.device, limit.threads) == (result.device, result.threads)
         fits = limit.kind not in ("workload", "working set") or limit.what in own
         if as_case and fits and limit.rate is not None and limit.precision in (None, result.precision):
-            rates.setdefault(limit.kind, statistics.median(limit.rate.samples))
+            rate = statistics.median(limit.rate.samples)
+            rates[limit.kind] = max(rates.get(limit.kind, rate), rate)  # of several square products the fastest
     step_s = result.batch_size / _median(result)
     products = max((rates[kind] for kind in ("matmul", "workload") if kind in rates), default=math.nan)
     copies = max((rates[kind] for kind in ("working set", "memory") if kind in rates), default=math.nan)

@@ -68,11 +68,11 @@ def working_set_key(case: Case) -> LimitKey:
 
 def rates_of(case: Case, limits: Iterable[Limit]) -> Rates:
     """The medians of those of `limits` that `case` depends on and that were measured."""
-    return {kind: limit.rate.median for kind, limit in _limits_of(case, limits).items() if limit.rate is not None}
+    return {kind: _median_rate(limit) for kind, limit in _limits_of(case, limits).items()}
 
 
 def _limits_of(case: Case, limits: Iterable[Limit]) -> dict[LimitKind, Limit]:
-    """Those of `limits` that `case` depends on and that were measured."""
+    """Those of `limits` that `case` depends on and that were measured; of several square products the fastest."""
     own = {"workload": workload_key(case), "working set": working_set_key(case)}
     found: dict[LimitKind, Limit] = {}
     for limit in limits:
@@ -80,8 +80,12 @@ def _limits_of(case: Case, limits: Iterable[Limit]) -> dict[LimitKind, Limit]:
         if limit.rate is None or not ran_as_case or limit.precision not in (None, case.precision):
             continue
         if own.get(limit.kind, limit.what) == limit.what:
-            found.setdefault(limit.kind, limit)
+            found[limit.kind] = max(found.get(limit.kind, limit), limit, key=_median_rate)
     return found
+
+
+def _median_rate(limit: Limit) -> float:
+    return 0.0 if limit.rate is None else limit.rate.median
 
 
 def share_by_round(result: CaseResult, record: BenchRecord) -> Summary | None:
@@ -107,10 +111,13 @@ def explain(result: CaseResult, limits: Iterable[Limit], *, held: str = "") -> C
 
     `held` ends the sentence: see `limits.held`.
     """
-    bound = None
+    bound, case = None, result.case
     if result.step_s is not None and result.cost is not None:
-        rates = rates_of(result.case, limits)
-        bound = find_bound(result.case, step_s=result.step_s, cost=result.cost, rates=rates, launches=result.launches)
+        found = _limits_of(case, limits)
+        if "matmul" in found and found["matmul"].computed_in is not None:
+            case = replace(case, precision=found["matmul"].computed_in)  # the rate that it is held to, in the sentence
+        rates: Rates = {kind: _median_rate(limit) for kind, limit in found.items()}
+        bound = find_bound(case, step_s=result.step_s, cost=result.cost, rates=rates, launches=result.launches)
     if bound is not None:
         bound = replace(bound, sentence=f"{bound.sentence}{held}")
     return replace(result, bound=bound, share_of_limit=bound.share if bound else None)

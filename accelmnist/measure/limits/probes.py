@@ -33,6 +33,7 @@ PROBE_S = 0.04  # of a limit a round
 
 # Sides of the square products: large enough for the full rate, small enough for a sample of some 20 ms at most.
 _SMALL_CPU, _LARGE_CPU, _LARGE_CPU_THREADS = 1024, 2048, 9
+_HALVES_AND_DOUBLES = (0.5, 1, 2)  # of the side, on a CPU in 16 bits
 _CUDA_SIDES: dict[Precision, int] = {"fp32": 4096, "tf32": 8192, "bf16": 8192, "fp16": 8192}
 _MPS_SIDE = 2048
 _COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30, "mps": 1 << 30}  # read and written
@@ -106,7 +107,7 @@ def _budget_bytes(device: Device) -> int:
 def _work_of(case: Case, device: Device) -> Iterator[tuple[LimitKey, ProbeWorkload]]:
     """The limits that `case` depends on, each with the work that measures it."""
     limit = partial(LimitKey, device=case.device, threads=case.threads)
-    yield _square(case, device)
+    yield from _squares(case, device)
     products = step_products(ModelConfig(hidden=case.hidden), case.batch_size, case.mode)
     yield workload_key(case), products_workload(products, operand_dtype(case.precision))
     largest, working_set = _fitting(_COPY_BYTES[device.kind], device, bytes_each=0.5), working_set_key(case)
@@ -121,24 +122,35 @@ def _work_of(case: Case, device: Device) -> Iterator[tuple[LimitKey, ProbeWorklo
         yield limit(kind="meeting", shape=(threads,)), _fork_join(threads)
 
 
-def _square(case: Case, device: Device) -> tuple[LimitKey, ProbeWorkload]:
-    """The square product.
+def _squares(case: Case, device: Device) -> Iterator[tuple[LimitKey, ProbeWorkload]]:
+    """The square products, of which the fastest is the limit.
+
+    One will do but on a CPU that multiplies 16 bits: what its units do depends on how much they find in the caches, and
+    the library lays out one operand anew for them, so the side that suits them is another on every processor.
 
     A CPU that has no instructions for 16 bits is held to its float32 rate: that is what a program gets that widens the
     operands first. The library's own emulation is no limit: 0.5 to 20 GFLOP/s for one product, by which operands are
     transposed, where float32 had 120.
     """
     side, emulated = _square_side(case, device), is_emulated(device, case.precision)
+    dtype = torch.float32 if emulated else operand_dtype(case.precision)
+    multiplies_16_bits = device.kind == "cpu" and dtype.itemsize == 2
+    limit = partial(LimitKey, kind="matmul", device=case.device, precision=case.precision, threads=case.threads)
+    for factor in _HALVES_AND_DOUBLES if multiplies_16_bits else (1,):
+        own = int(factor * side)
+        key = limit(shape=(own,), computed_in="fp32" if emulated else None)
+        yield key, _square(own, dtype)
+
+
+def _square(side: int, dtype: torch.dtype) -> ProbeWorkload:
     shape = (side, side)
-    work = ProbeWorkload(
-        dtype=torch.float32 if emulated else operand_dtype(case.precision),
+    return ProbeWorkload(
+        dtype=dtype,
         sources=(shape, shape),
         sinks=(shape,),
         operations=lambda sources, sinks: [partial(torch.mm, *sources, out=sinks[0])],
         amount=2 * side**3,
     )
-    limit = partial(LimitKey, kind="matmul", device=case.device, precision=case.precision, threads=case.threads)
-    return limit(shape=(side,), computed_in="fp32" if emulated else None), work
 
 
 def _square_side(case: Case, device: Device) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -91,13 +92,17 @@ class Point:
 
 
 def _roofs(record: BenchRecord) -> list[Roof]:
-    """A roof for each measured matrix product, in the order of the record."""
-    roofs: list[Roof] = []
+    """A roof for each precision and number of threads, by its fastest matrix product, in the order of the record."""
+    fastest: dict[Any, tuple[float, Limit]] = {}
     for limit in record.limits:
         if limit.kind == "matmul" and limit.rate:
-            memory, cache = _highest(record, "memory", limit), _highest(record, "working set", limit)
-            working_set = cache if cache and (memory is None or cache > _NOTABLE * memory) else None
-            roofs.append(Roof(limit, limit.rate.median, memory, working_set, series_mark(len(roofs))))
+            way, rate = (limit.device, limit.precision, limit.threads), limit.rate.median
+            fastest[way] = max(fastest.get(way, (rate, limit)), (rate, limit), key=itemgetter(0))
+    roofs: list[Roof] = []
+    for rate, limit in fastest.values():
+        memory, cache = _highest(record, "memory", limit), _highest(record, "working set", limit)
+        working_set = cache if cache and (memory is None or cache > _NOTABLE * memory) else None
+        roofs.append(Roof(limit, rate, memory, working_set, series_mark(len(roofs))))
     return roofs
 
 
@@ -176,7 +181,7 @@ def _numbers(cells: Mapping[str, Sequence[str]]) -> list[TableColumn]:
 
 
 def _roof_columns(roofs: Sequence[Roof]) -> list[TableColumn]:
-    names = [f"{roof.matmul.device} {roof.matmul.precision}" for roof in roofs]
+    names = [f"{roof.matmul.device} {roof.matmul.precision}{_instead(roof.matmul)}" for roof in roofs]
     if len(set(names)) < len(names):
         threads = [roof.matmul.threads for roof in roofs]
         names = [name + (f" {plural(n, 'thread')}" if n else "") for name, n in zip(names, threads, strict=True)]
@@ -187,6 +192,11 @@ def _roof_columns(roofs: Sequence[Roof]) -> list[TableColumn]:
     if any(roof.working_set for roof in roofs):
         cells["from the cache, dashed"] = [prefixed(roof.working_set, "B/s") for roof in roofs]
     return [TableColumn("roof", names), *_numbers(cells)]
+
+
+def _instead(matmul: Limit) -> str:
+    """What its precision is computed in, where the device has no instructions for it."""
+    return "" if matmul.computed_in is None else f", in {matmul.computed_in}"
 
 
 def _point_columns(points: Sequence[Point]) -> list[TableColumn]:
