@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from accelmnist.core.config import RECIPES, RunConfig
@@ -29,6 +30,7 @@ from bench.starts.record import load_record as load_starts
 from bench.studies import (
     agreement,
     beside_rates,
+    bf16_accuracy,
     choose_defaults,
     default_run,
     processes,
@@ -167,6 +169,7 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
     (tables.RESULTS_README, tables.BENCHMARKS_COMMAND): lambda: tables.benchmarks_parts(kept("benchmarks.json"))[0],
     (tables.RESULTS_README, default_run.COMMAND): default,
     (tables.RESULTS_README, recipe_study.COMMAND): study,
+    (tables.RESULTS_README, bf16_accuracy.COMMAND): lambda: bf16_accuracy.part(kept("bf16-accuracy.json")),
 }
 SIMULATED = "statistics.md"  # made from its seed alone, in minutes
 WITHOUT_RECORD = {SIMULATED, "history.md"}
@@ -245,6 +248,14 @@ def test_defaults_recipes_and_limits_are_those_that_their_records_chose() -> Non
     limits = {f"{score.replace(' ', '_').lower()}_in_binomial_sd": limit for score, limit in SEED_SPREAD.items()}
     for name, limit in (limits | {"cells_max_of_error": CELLS_OF_ERROR}).items():
         assert limit - 0.02 < max(spread[name] for spread in spreads) <= limit
+
+
+def test_bf16_moves_the_accuracy_by_less_than_another_seed() -> None:
+    accuracies = kept("bf16-accuracy.json")["accuracies"]
+    reference, other = (np.array(accuracies[name]) for name in ("fp32", "bf16"))
+    assert len(reference) == len(other) >= 20
+    assert abs((other - reference).mean()) < reference.std(ddof=1)
+    assert other.std(ddof=1) < 2 * reference.std(ddof=1)
 
 
 def test_the_tables_say_what_a_reader_has_to_know() -> None:

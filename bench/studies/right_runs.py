@@ -5,8 +5,9 @@
 
 Nothing is wrong in any of them, so no step may be further from the witness than rounding can explain: the largest
 distance over its bound is kept, of losses, weights, optimizer state, calls of many steps and the weights' average. The
-engines of a GPU run by what stands in for it in the tests. A processor is what torch and oneDNN are told to round as,
-each in a process of its own. Learning rates reach far into chaos; a training that diverges is audited as far as it got.
+engines of a GPU run by what stands in for it in the tests. A processor is what torch, oneDNN and the native kernels are
+told to round as, each in a process of its own. Learning rates reach far into chaos; a training that diverges is audited
+as far as it got.
 
 The record, `results/right-runs.json`, has every training's largest distances, and keeps those that are not asked for;
 `results/right-runs.md` is made from it. It exits with 1 if one is beyond its bound.
@@ -42,6 +43,7 @@ from accelmnist.core.config import (
 )
 from accelmnist.core.errors import DivergedError
 from accelmnist.core.files import write_atomically
+from accelmnist.engines.native import LEVEL_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "results" / "right-runs.json"
@@ -59,8 +61,18 @@ ENGINES: dict[str, tuple[str, str, int]] = {  # by name: the engine, its stand-i
 }
 PROCESSORS: dict[str, dict[str, str]] = {
     "as it is": {},
-    "default": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"},
-    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"},
+    "default": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_CBWR": "COMPATIBLE",
+        LEVEL_VARIABLE: "plain",
+    },
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2",
+        LEVEL_VARIABLE: "avx2",
+    },
 }
 KINDS = ("loss", "weights", "state", "calls", "average")
 _KEYS = ("engine", "processor", "number")  # of a row of the record
