@@ -128,9 +128,7 @@ def test_a_folder_that_lacks_a_file(capsys: pytest.CaptureFixture[str], tmp_path
 def test_an_unwritable_results_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     line = fails(capsys, *QUICK, "--out", "file/run")
-    assert line == (
-        "cannot write file/run: not a directory. Choose a folder with --out, make room there, or run with --no-save"
-    )
+    assert line == ("cannot write file/run: not a directory. Choose another place with --out, or make room there")
 
 
 def test_a_full_disk_in_the_middle_loses_nothing_saved(

@@ -20,11 +20,12 @@ import pytest
 from accelmnist.cli import invoke
 from accelmnist.cli.soak import soak
 from accelmnist.core import files
-from accelmnist.core.errors import ConfigError
+from accelmnist.core.errors import ConfigError, OutputError
 from accelmnist.measure.soak.plan import SoakConfig, parse_duration, targets_of
 from accelmnist.measure.soak.record import Fault, SoakDevice, SoakRecord
 from accelmnist.measure.soak.recount import load_soak
 from accelmnist.measure.soak.session import SoakObserver, SoakRequest, _Soak, new_record
+from accelmnist.show.soak.page import soak_line
 
 ROOT = Path(__file__).parents[1]
 ENGINE = f"{ROOT / 'tests' / 'soak_engines.py'}:Faulty"
@@ -188,6 +189,20 @@ def test_a_core_and_the_processor_that_has_it_are_shared(
         )
     with ExitStack() as until_over:
         assert begun(until_over, *both) == ()  # what it has twice is no other soak
+
+
+def test_what_cant_be_written_on_the_way_is_noted_and_ends_nothing(tmp_path: Path) -> None:
+    def publish(_record: SoakRecord) -> None:
+        raise OutputError("--metrics: cannot write soak.prom: no space left on device")
+
+    (tmp_path / "out").touch()
+    record = new_record(SoakConfig(devices=(CORE,), replays=2))
+    soaking = _Soak(SoakRequest(record=record, folder=tmp_path / "out", publish=publish), SoakObserver())
+    soaking._save()
+    told = "; --metrics: cannot write soak.prom: no space left on device; the record could not be saved on the way: "
+    assert told in soak_line(soaking.record)
+    with pytest.raises(OutputError, match="not a directory"):
+        soaking._save(at_once=True)  # in the end it has to be
 
 
 @pytest.mark.slow

@@ -219,7 +219,7 @@ def _output_error(path: Path, error: OSError, *, action: str = "write") -> Outpu
     cause = (error.strerror or str(error)).lower()
     return OutputError(
         f"cannot {action} {path}: {cause}",
-        remedy="Choose a folder with --out, make room there, or run with --no-save",
+        remedy="Choose another place with --out, or make room there",
     )
 
 

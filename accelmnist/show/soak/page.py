@@ -31,11 +31,12 @@ def soak_page(record: SoakRecord, folder: Path | None = None) -> doc.Document:
 
 
 def soak_line(record: SoakRecord) -> str:
-    """The verdict in a line, with every check that failed."""
+    """The verdict in a line, with every check that failed and every note."""
     word, _, text = _outcome(record)
     failures = () if record.verdict is None else record.verdict.failures
     failed = "".join(f"; failed: {check.name}" for check in failures)
-    return f"{word} {text}{failed}"
+    notes = "".join(f"; {note}" for note in record.notes)
+    return f"{word} {text}{failed}{notes}"
 
 
 def _outcome(record: SoakRecord) -> tuple[str, doc.Tone, str]:
