@@ -189,3 +189,23 @@ def test_tf32_is_on_only_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch)
     with module.matmul_precision(CUDA, "fp32"):
         assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert torch.backends.cuda.matmul.fp32_precision == before
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "model", "name"),
+    [
+        ("AuthenticAMD", 25, 1, "AMD EPYC, Zen 3"),
+        ("AuthenticAMD", 25, 17, "AMD EPYC, Zen 4"),
+        ("AuthenticAMD", 26, 2, "AMD EPYC, Zen 5"),
+        ("AuthenticAMD", 99, 2, "AMD EPYC"),
+        ("GenuineIntel", 6, 143, "AMD EPYC, Sapphire Rapids"),
+        ("GenuineIntel", 6, "what", "AMD EPYC"),
+        (None, None, None, "AMD EPYC"),
+    ],
+)
+def test_a_virtual_machines_processor_is_told_by_its_generation(
+    vendor: str | None, family: int | None, model: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"model name": "AMD EPYC", "vendor_id": vendor, "cpu family": family, "model\t": model}
+    monkeypatch.setattr(names, "_cpuinfo", lambda key: str(known[key] or ""))
+    assert names.processor() == name

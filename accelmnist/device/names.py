@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 KINDS = ("cpu", "cuda", "mps")
 _MOST_THREADS_EACH = 4  # of a processor: more is a slip of the finger, and can take the machine down
 _MOST_THREADS = 1024  # of the native kernels (kMaxThreads)
+# By vendor and family the models of each: arch/x86/kernel/cpu/amd.c and arch/x86/include/asm/intel-family.h of Linux.
+_GENERATIONS: dict[tuple[str, int], dict[str, tuple[int, ...]]] = {
+    ("AuthenticAMD", 0x17): {"Zen 2": (*range(0x30, 0x50), *range(0x60, 0x80), 0x90, 0x91, *range(0xA0, 0xB0))},
+    ("AuthenticAMD", 0x19): {
+        "Zen 3": (*range(0x10), *range(0x20, 0x60)),
+        "Zen 4": (*range(0x10, 0x20), *range(0x60, 0xB0)),
+    },
+    ("AuthenticAMD", 0x1A): {"Zen 5": (*range(0x30), *range(0x40, 0x50), *range(0x60, 0x80))},
+    ("GenuineIntel", 6): {
+        "Ice Lake": (0x6A, 0x6C),
+        "Sapphire Rapids": (0x8F,),
+        "Emerald Rapids": (0xCF,),
+        "Granite Rapids": (0xAD, 0xAE),
+    },
+}
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # NVIDIA's, also under WSL, and AMD's
 
 
@@ -123,9 +138,9 @@ def why_absent(kind: str) -> str:
 
 
 def processor() -> str:
-    """The CPU's name as the operating system gives it."""
+    """The CPU's name as the operating system gives it, and its generation if that is known: "AMD EPYC, Zen 5"."""
     if name := _cpuinfo("model name"):
-        return name
+        return ", ".join(filter(None, (name, _generation())))
     if sys.platform == "darwin":
         return first_line_of(["sysctl", "-n", "machdep.cpu.brand_string"]) or "Apple processor"
     import platform
@@ -151,10 +166,17 @@ def cpu_instructions() -> str:
     return "AVX2" if {"avx2", "fma"} <= flags else "DEFAULT"
 
 
+def _generation() -> str:
+    """What a virtual machine's name of the processor leaves out; empty for one that isn't known here."""
+    family, model = (int(number) if number.isdecimal() else -1 for number in map(_cpuinfo, ("cpu family", "model\t")))
+    known = _GENERATIONS.get((_cpuinfo("vendor_id"), family), {})
+    return next((name for name, models in known.items() if model in models), "")
+
+
 def _cpuinfo(key: str) -> str:
     """What Linux says of the first processor under `key`, such as "flags"; empty if it says nothing, and elsewhere."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as lines:
+        for line in lines:
             if line.startswith(key):
                 return line.partition(":")[2].strip()
     return ""

@@ -10,6 +10,7 @@ share is the geometric mean, over those cases, of the speed here over the median
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -84,6 +85,11 @@ def hardware_of(environment: Environment, device: str, name: str) -> str:
         return name
     cores = "" if environment.cores is None else f"{environment.cores} cores"
     return ", ".join(filter(None, (environment.processor, cores, environment.cpu_capability)))
+
+
+def slug_of(hardware: str) -> str:
+    """The hardware as the name of a file or folder, such as amd-epyc-zen-5-2-cores-avx512."""
+    return re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")[:80]
 
 
 @cache

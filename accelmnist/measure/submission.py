@@ -22,7 +22,7 @@ import msgspec
 from accelmnist.core.config import ENGINES
 from accelmnist.core.files import encode
 from accelmnist.core.records import Check, Environment, Verdict
-from accelmnist.engines.standing import RecordedSpeed, VerifiedRecord, Work, hardware_of
+from accelmnist.engines.standing import RecordedSpeed, VerifiedRecord, Work, hardware_of, slug_of
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.summary import minimum_samples
 
@@ -147,8 +147,7 @@ def file_name(record: BenchRecord) -> str:
     """The name of the file to hand in, by hardware, day and content."""
     assert record.environment is not None, "it was checked"
     hardware = dict.fromkeys(hardware_of(record.environment, one.name, one.hardware) for one in record.devices)
-    words = re.sub(r"[^a-z0-9]+", "-", " ".join(hardware).lower()).strip("-")
-    return f"{words[:80]}-{record.created[:10]}-{hashlib.sha256(encode(record)).hexdigest()[:8]}.json"
+    return f"{slug_of(' '.join(hardware))}-{record.created[:10]}-{hashlib.sha256(encode(record)).hexdigest()[:8]}.json"
 
 
 # --- what a record says of training
