@@ -134,7 +134,8 @@ def test_the_numpy_trainer_passes_the_whole_proof(case: Case, workers: dict[str,
 def test_a_wrong_trainer_is_named_wrong(kind: str, found: str, workers: dict[str, Sides], builder: CaseBuilder) -> None:
     timed = opened(TRAINING, workers[kind], builder)
     timed.slice_steps = 600 if kind == "less time" else 60  # more than a busy machine's requests take
-    assert failures(timed, builder) & set(found.split("|"))
+    attempts = 3 if kind == "less time" else 1  # a request that had to wait for a processor hides seconds
+    assert any(failures(timed, builder) & set(found.split("|")) for _ in range(attempts))
 
 
 def test_what_the_numpy_trainer_lacks_it_says(workers: dict[str, Sides], builder: CaseBuilder) -> None:
