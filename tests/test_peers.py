@@ -27,7 +27,9 @@ from accelmnist.training.reference.witness import Witness, logits
 from bench.peers import __main__ as peers
 from bench.peers.contract import Contender, Job, refusal
 from bench.peers.serve import load_contender
+from bench.peers.table import table
 from bench.peers.worker import PeerWorker
+from tests.bench_samples import sample_beside
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "bench/peers/contenders").glob("[!_]*.py"))
@@ -261,8 +263,20 @@ def test_the_extra_names_every_peers_library() -> None:
 
 def test_a_page_of_peers_takes_a_record(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        peers.records(tmp_path / "none")
+        peers.measured(tmp_path / "none")
     line = peers.command("narrow", ("jax", "numpy"), out=tmp_path)
     config = bench_config_from(CommandLine.of(bench.make_context("bench", line[2:])))
     assert [side.name for side in config.beside] == ["jax", "numpy"]
     assert (config.plain, config.hidden, config.batch_sizes) == (True, ((128,),), (128,))
+
+
+def test_the_table_has_a_row_for_every_other_and_one_of_ours_over_the_best() -> None:
+    rows = [line.strip("| ").split(" | ") for line in table([sample_beside()]).splitlines() if line.startswith("| ")]
+    assert len({len(row) for row in rows}) == 1
+    work = "784-256-10, adamw, batch 256"
+    assert [row[:2] for row in rows[2:]] == [[work, by] for by in ("**ours, eager**", "old", "old", "mine", "lost")]
+    ours, eager, fused, mine, lost = rows[2:]
+    assert (ours[4], ours[6], eager[6]) == (eager[4], "slower than old", "slower")
+    assert [float(row[4]) for row in (eager, fused, mine)] == pytest.approx([0.95, 1.0, 253_000 / 41_300], abs=0.02)
+    assert [row[3] for row in rows[2:]] == ["PASS"] * 4 + ["–"]
+    assert "can't be started" in lost[2]

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,11 @@ def real() -> str:
     return real_statistics.report(record["samples"], record["machine"], option("statistics-real.md", "--block"))
 
 
-def scaled() -> str:
-    record = load_bench(RESULTS / "scaling")
+def scaled(folder: Path) -> str:
+    record = load_bench(folder)
     growths, speedups = scaling.growths_of(record), scaling.speedups_of(record)
     conclusions = scaling.Conclusions(growths=tuple(growths), speedups=tuple(speedups))
-    written = msgspec.json.decode((RESULTS / "scaling" / "growth.json").read_bytes(), type=scaling.Conclusions)
+    written = msgspec.json.decode((folder / "growth.json").read_bytes(), type=scaling.Conclusions)
     said, follows = map(msgspec.to_builtins, (written, conclusions))
     require_same("growth.json", said, follows, of="by its samples")
     return scaling.document(record, growths, speedups, command=scaling.COMMAND)
@@ -138,18 +139,22 @@ PAGES: dict[str, Callable[[], str]] = {
     "benchmarks.md": lambda: tables.benchmarks_parts(kept("benchmarks.json"))[1],
     "defaults.md": defaults,
     "faults.md": planted,
-    "peers.md": lambda: peers.document(peers.records()),
     "processes.md": lambda: processes.report(kept("processes.json")),
     "ranks/ranks.md": lambda: render_markdown(bench_note(load_bench(RESULTS / "ranks"))),
     "ranks/sweep.md": lambda: sweep_ranks.report(kept("ranks/sweep.json")),
     "recipe-search.md": searched,
     "recipes.md": lambda: f"# What the recipes reach\n\n{study()}\n",
     "right-runs.md": lambda: right_runs.table(kept("right-runs.json")),
-    "scaling/scaling.md": scaled,
     "soak.md": lambda: soak_cost.report(kept("soak.json")),
     "starts.md": lambda: starts.document(started()),
     "statistics-real.md": real,
 }
+# Of each processor.
+PAGES |= {
+    f"peers/{folder.name}/{peers.PAGE}": partial(lambda one: peers.document(peers.records(one)), folder)
+    for folder in peers.FOLDER.iterdir()
+}
+PAGES |= {f"scaling/{folder.name}/{scaling.PAGE}": partial(scaled, folder) for folder in scaling.FOLDER.iterdir()}
 PARTS: dict[tuple[Path, str], Callable[[], str]] = {
     (tables.README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.training_part(
         load_bench(RESULTS / "bench-cpu")
@@ -158,7 +163,8 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
         load_record(RESULTS / "readme")
     ),
     (tables.README, starts.COMMAND): lambda: starts.start_sentence(started().starts),
-    (tables.RESULTS_README, peers.COMMAND): lambda: peers.part(peers.records()),
+    (tables.RESULTS_README, peers.COMMAND): lambda: peers.part(peers.measured()),
+    (tables.RESULTS_README, scaling.COMMAND): scaling.part,
     (tables.RESULTS_README, starts.COMMAND): lambda: starts.start_sentence(started().starts),
     (tables.RESULTS_README, f"{tables.COMMAND} bench results/bench-cpu"): lambda: tables.bench_part(
         RESULTS / "bench-cpu"

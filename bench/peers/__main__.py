@@ -3,16 +3,18 @@
     pip install '.[peers]'
     python -m bench.peers
 
-What all can do is measured: a constant rate, no decay, no smoothing. The records lie in results/peers/, all tables in
-results/peers.md, and those of the speeds between the marks in results/README.md. --tables makes them again of the
-records that are there.
+What all can do is measured: a constant rate, no decay, no smoothing. The records of a processor lie in a folder of its
+own in results/peers/, with all tables in its peers.md; one table of the best-measured processor stands between the
+marks in results/README.md. --tables makes them again of the records that are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from accelmnist.core.files import write_atomically
@@ -21,10 +23,12 @@ from accelmnist.measure.record import BenchRecord
 from accelmnist.measure.recount import load_bench
 from accelmnist.show.bench.page import bench_note
 from accelmnist.show.render.markdown import render_markdown
-from bench.studies.tables import ROOT, write_part
+from bench.peers.table import table
+from bench.processors import best_first, folder_here, links
+from bench.studies.tables import RESULTS_README, ROOT, write_part
 
 COMMAND = "python -m bench.peers"
-FOLDER = ROOT / "results" / "peers"
+FOLDER, PAGE = ROOT / "results" / "peers", "peers.md"
 # The slowest peers take a minute to be checked; rounds of all follow.
 WORKLOADS = {
     "narrow": "--mode training --hidden 128 --batch-sizes 128 --optimizers sgd,adam --time-limit 300",
@@ -41,22 +45,28 @@ def command(workload: str, peers: tuple[str, ...], *, out: Path) -> list[str]:
     return ["accelmnist", "bench", "--plain", *WORKLOADS[workload].split(), *beside, *own]
 
 
-def records(folder: Path = FOLDER) -> list[BenchRecord]:
-    """The benchmarks that were measured; raises FileNotFoundError if none was."""
-    if not folder.is_dir():
-        raise FileNotFoundError(folder)
-    return [load_bench(folder / name) for name in WORKLOADS if (folder / name).is_dir()]
+def records(folder: Path) -> list[BenchRecord]:
+    """The benchmarks of a processor that were measured."""
+    return [load_bench(folder / name) for name in WORKLOADS if (folder / name / "bench.json").exists()]
 
 
-def document(measured: list[BenchRecord]) -> str:
-    """All of results/peers.md."""
+def measured(parent: Path = FOLDER) -> dict[Path, Sequence[BenchRecord]]:
+    """All processors' benchmarks by their folders, the best-measured first; FileNotFoundError if there is none."""
+    return best_first(parent, records)
+
+
+def document(measured: Sequence[BenchRecord]) -> str:
+    """All of a processor's peers.md."""
     notes = [render_markdown(bench_note(record)).strip() for record in measured]
     return "\n\n".join([f"# Peers\n\nMade by `{COMMAND}`.", *notes]) + "\n"
 
 
-def part(measured: list[BenchRecord]) -> str:
-    """The part of results/README.md."""
-    return "\n\n".join(render_markdown(bench_note(record, brief=True)).strip() for record in measured)
+def part(measured: Mapping[Path, Sequence[BenchRecord]]) -> str:
+    """The part of results/README.md: the best-measured processor, and where the others are."""
+    best, *others = measured
+    shown = f"[All figures]({os.path.relpath(best / PAGE, RESULTS_README.parent)})."
+    more = " ".join(filter(None, (shown, links(others, PAGE, beside=RESULTS_README))))
+    return f"{table(measured[best])}\n\n{more}"
 
 
 def main() -> None:
@@ -68,12 +78,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=peer_names(), default=peer_names(), help="the peers")
     arguments = parser.parse_args()
     for workload in () if arguments.tables else WORKLOADS:
-        line = command(workload, tuple(arguments.only), out=FOLDER.relative_to(ROOT) / workload)
+        line = command(workload, tuple(arguments.only), out=folder_here(FOLDER).relative_to(ROOT) / workload)
         code = subprocess.run([sys.executable, "-m", *line], cwd=ROOT, check=False).returncode
         if code not in (0, 1):  # a case that is wrong is told in the record
             sys.exit(code)
-    write_atomically(FOLDER.with_suffix(".md"), document(records()).encode())
-    write_part(COMMAND, part(records()))
+    found = measured()
+    for folder, benchmarks in found.items():
+        write_atomically(folder / PAGE, document(benchmarks).encode())
+    write_part(COMMAND, part(found))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ _INTERPRETED_STEPS = 12
 
 _REPORT = """# The audit of right trainings
 
-Made by `python -m bench.studies.right_runs` on {machine}. Nothing is wrong in any of these {trainings} trainings, drawn
+Made by `python -m bench.studies.right_runs`. Nothing is wrong in any of these {trainings} trainings, drawn
 by chance from all optimizers, networks, outputs, batch sizes, augmentations, precisions and learning rates up to
 divergence. Told is the largest distance of a step from the independent witness over what rounding may make of it: with
 more than 1 a run would be said to be wrong.
@@ -264,10 +264,7 @@ def run_in_process(engine: str, processor: str, numbers: Sequence[int]) -> Itera
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The report on all trainings."""
-    from accelmnist.device import resolve
-    from accelmnist.device.environment import describe_environment
-
+    """The report on all trainings, which several machines may have done."""
     lines = []
     for engine in ENGINES:
         for precision in get_args(Precision):
@@ -278,10 +275,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                     worst = (f"{max(row['ratios'][kind] for row in own):.2g}" for kind in KINDS)
                     steps = sum(row["steps"] for row in own)
                     lines.append(f"| {' | '.join([*keys.values(), str(len(own)), f'{steps:,}', *worst])} |")
-    environment = describe_environment(resolve("cpu"))
     beyond = sum(is_beyond(row) for row in rows)
     return _REPORT.format(
-        machine=f"{environment.processor}, torch {environment.torch}",
         trainings=len(rows),
         beyond=beyond,
         rows="\n".join(lines),
