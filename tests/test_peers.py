@@ -27,7 +27,7 @@ from accelmnist.training.reference.witness import Witness, logits
 from bench.peers import __main__ as peers
 from bench.peers.contract import Contender, Job, refusal
 from bench.peers.serve import load_contender
-from bench.peers.table import table
+from bench.peers.table import line, table
 from bench.peers.worker import PeerWorker
 from tests.bench_samples import sample_beside
 
@@ -264,8 +264,8 @@ def test_the_extra_names_every_peers_library() -> None:
 def test_a_page_of_peers_takes_a_record(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         peers.measured(tmp_path / "none")
-    line = peers.command("narrow", ("jax", "numpy"), out=tmp_path)
-    config = bench_config_from(CommandLine.of(bench.make_context("bench", line[2:])))
+    words = peers.command("narrow", ("jax", "numpy"), out=tmp_path)
+    config = bench_config_from(CommandLine.of(bench.make_context("bench", words[2:])))
     assert [side.name for side in config.beside] == ["jax", "numpy"]
     assert (config.plain, config.hidden, config.batch_sizes) == (True, ((128,),), (128,))
 
@@ -280,3 +280,5 @@ def test_the_table_has_a_row_for_every_other_and_one_of_ours_over_the_best() -> 
     assert [float(row[4]) for row in (eager, fused, mine)] == pytest.approx([0.95, 1.0, 253_000 / 41_300], abs=0.02)
     assert [row[3] for row in rows[2:]] == ["PASS"] * 4 + ["–"]
     assert "can't be started" in lost[2]
+    assert "784-256-10, adamw, batch 256: " in line([sample_beside()])
+    assert f"{ours[4]} ({ours[5]}) times old." in line([sample_beside()])

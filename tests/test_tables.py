@@ -162,6 +162,7 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
     (tables.RESULTS_README, f"{tables.COMMAND} verdict results/readme"): lambda: tables.verdict_part(
         load_record(RESULTS / "readme")
     ),
+    (tables.README, peers.COMMAND): lambda: peers.short_part(peers.measured()),
     (tables.README, starts.COMMAND): lambda: starts.start_sentence(started().starts),
     (tables.RESULTS_README, peers.COMMAND): lambda: peers.part(peers.measured()),
     (tables.RESULTS_README, scaling.COMMAND): scaling.part,

@@ -5,7 +5,7 @@
 
 What all can do is measured: a constant rate, no decay, no smoothing. The records of a processor lie in a folder of its
 own in results/peers/, with all tables in its peers.md; one table of the best-measured processor stands between the
-marks in results/README.md. --tables makes them again of the records that are there.
+marks in results/README.md, a line in README.md. --tables makes them again of the records that are there.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from accelmnist.measure.record import BenchRecord
 from accelmnist.measure.recount import load_bench
 from accelmnist.show.bench.page import bench_note
 from accelmnist.show.render.markdown import render_markdown
-from bench.peers.table import table
+from bench.peers.table import line, table
 from bench.processors import best_first, folder_here, links
-from bench.studies.tables import RESULTS_README, ROOT, write_part
+from bench.studies.tables import README, RESULTS_README, ROOT, write_part
 
 COMMAND = "python -m bench.peers"
 FOLDER, PAGE = ROOT / "results" / "peers", "peers.md"
@@ -69,6 +69,11 @@ def part(measured: Mapping[Path, Sequence[BenchRecord]]) -> str:
     return f"{table(measured[best])}\n\n{more}"
 
 
+def short_part(measured: Mapping[Path, Sequence[BenchRecord]]) -> str:
+    """The part of README.md: the best-measured processor in a line."""
+    return line(next(iter(measured.values())))
+
+
 def main() -> None:
     """Measure, unless tables alone are wanted, and write them."""
     parser = argparse.ArgumentParser(
@@ -78,14 +83,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=peer_names(), default=peer_names(), help="the peers")
     arguments = parser.parse_args()
     for workload in () if arguments.tables else WORKLOADS:
-        line = command(workload, tuple(arguments.only), out=folder_here(FOLDER).relative_to(ROOT) / workload)
-        code = subprocess.run([sys.executable, "-m", *line], cwd=ROOT, check=False).returncode
+        words = command(workload, tuple(arguments.only), out=folder_here(FOLDER).relative_to(ROOT) / workload)
+        code = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=False).returncode
         if code not in (0, 1):  # a case that is wrong is told in the record
             sys.exit(code)
     found = measured()
     for folder, benchmarks in found.items():
         write_atomically(folder / PAGE, document(benchmarks).encode())
     write_part(COMMAND, part(found))
+    write_part(COMMAND, short_part(found), README)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""The benchmarks beside the peers in one table: a row for every workload and whoever does it."""
+"""The benchmarks beside the peers in one table, a row for every workload and whoever does it, and in one line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from accelmnist.measure.beside.verdict import pairs_of
+from accelmnist.measure.beside.verdict import Pair, pairs_of
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.show.render.markdown import escape
-from accelmnist.show.units import UNKNOWN, count, spread
+from accelmnist.show.units import UNKNOWN, count, rate, spread
 
 _HEAD = ("workload", "by", "images/s", "right", "ours over it", "95 % interval", "verdict")
 _RULE = ("---", "---", "---:", "---", "---:", "---:", "---")
@@ -23,6 +23,21 @@ def table(records: Sequence[BenchRecord]) -> str:
         "the same rounds; in our own row, over that of the best other. Faster is significant, and by 1 % or more."
     )
     return f"{_setting(records[0])}:\n\n{lines}\n\n{note}"
+
+
+def line(records: Sequence[BenchRecord]) -> str:
+    """Of every workload our speed, and what it is over that of the best other."""
+    said = []
+    for record in records:
+        nearest: dict[str, Pair] = {}
+        for pair in pairs_of(record):
+            workload = _workload(pair[0])
+            nearest[workload] = min(pair, nearest.get(workload, pair), key=lambda one: one[2].ratio)
+        for workload, (ours, theirs, over) in nearest.items():
+            ratio, interval = _over(over)
+            speed = rate(ours.images_per_s.median if ours.images_per_s else None)
+            said.append(f"{workload}: {speed}, {ratio} ({interval}) times {theirs.side}")
+    return f"{_setting(records[0])}, with the best other of each: {'; '.join(said)}."
 
 
 def _setting(record: BenchRecord) -> str:
