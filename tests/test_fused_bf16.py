@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from accelmnist.core.config import EVERY_STEP, OPTIMIZERS
-from accelmnist.data.types import Dataset
+from accelmnist.core.errors import DivergedError
+from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.engines import native
 from accelmnist.engines.choose import choose_engine
 from accelmnist.engines.contract import Job
@@ -21,7 +22,7 @@ from accelmnist.engines.native.network import NativeGradients
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.training.loop import prepare
 from tests.rounding import logits_and_bound
-from tests.test_fused import NETWORKS, with_threads
+from tests.test_fused import NETWORKS, train_arrays, with_threads
 from tests.test_native_classifier import logits_by, made, network, some_images
 from tests.training_helpers import CPU, make_job, run_epoch, small_config, train_with
 
@@ -82,6 +83,20 @@ def test_every_batch_is_right(batch: int, hidden: tuple[int, ...], synthetic: Da
     assert_audited(config, images_of(synthetic, min(8 * batch, len(synthetic.train))), threads=3)
 
 
+@pytest.mark.slow
+def test_a_batch_of_60_000_is_right(synthetic: Dataset) -> None:
+    repeated = ImageSet(*(np.resize(array, (60_000, *array.shape[1:])) for array in train_arrays(synthetic)))
+    training = {"epochs": 1, "batch_size": 60_000, "learning_rate": 0.01, "optimizer": "sgd"}
+    config = small_config(model={"hidden": (17, 3)}, training=training)
+    assert_audited(config, Dataset("repeated", "", repeated, synthetic.test, synthetic.class_names))
+
+
+def test_weights_that_overflow_are_told(synthetic: Dataset) -> None:
+    config = small_config(training={"learning_rate": 1e30, "epochs": 1, "optimizer": "sgd"})
+    with pytest.raises(DivergedError, match=r"the loss is (nan|inf)"):
+        train_with(with_threads(2), config, synthetic, CPU, precision="bf16")
+
+
 @pytest.mark.parametrize("augment", ["shift", "affine"])
 def test_images_that_move_are_taken_anew(augment: str, synthetic: Dataset) -> None:
     config = small_config(training={"augment": augment})
@@ -132,9 +147,7 @@ def test_bf16_is_taken_where_it_is_asked_for() -> None:
     assert prepare(with_threads(1), job).train_epoch.__self__.job.config.execution.precision == "fp32"
 
 
-def some_set() -> Any:
-    from accelmnist.data.types import ImageSet
-
+def some_set() -> ImageSet:
     return ImageSet(some_images(64), np.zeros(64, np.int64))
 
 

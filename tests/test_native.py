@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accelmnist.analysis import doctor
 from accelmnist.engines import native
 from tests.native import build as driver
 
@@ -276,6 +279,39 @@ def test_a_level_holds_the_instructions_that_it_is_for(level: str, instructions:
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {line.split("\t")[1].split()[0] for line in listing.splitlines() if line.count("\t") == 1}
     assert instructions <= found
+
+
+@pytest.fixture(scope="module")
+def levels_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands in for a processor that announces tiles and for its system; it is built in a second."""
+    return driver.build_levels(tmp_path_factory.mktemp("levels"))
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or driver.compiler() is None,
+    reason="tiles are asked for on Linux on x86-64, and the test takes a C++ compiler",
+)
+@pytest.mark.parametrize(
+    ("refusal", "level"),
+    [(0, "amx"), (errno.EPERM, "avx512bf16"), (errno.EINVAL, "avx512bf16")],  # a seccomp filter; gVisor
+)
+def test_where_the_system_refuses_its_tiles_the_next_level_is_taken_and_doctor_says_why(
+    refusal: int, level: str, levels_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = subprocess.run([levels_program, str(refusal)], capture_output=True, text=True, check=True)
+    lines = (line.partition(": ") for line in done.stdout.splitlines())
+    reasons = {name: reason or None for name, _, reason in lines}
+    extension = SimpleNamespace(INTERFACE=native.INTERFACE, levels=lambda: reasons)
+    monkeypatch.setattr(native, "extension", lambda: extension)
+    monkeypatch.delenv(native.LEVEL_VARIABLE, raising=False)
+    assert native.chosen_level() == level
+    tiles = {finding.name: finding for finding in doctor._kernel_findings()}["amx"]
+    assert tiles.works == (refusal == 0)
+    if refusal:
+        because = f"this processor has tiles, but the system refuses their use: {os.strerror(refusal)}"
+        assert tiles.reason == because
+        monkeypatch.setenv(native.LEVEL_VARIABLE, "amx")
+        assert native.why_missing() == "ACCELMNIST_LEVEL names amx; here run plain, avx2, avx512, avx512bf16"
 
 
 def test_a_level_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,18 @@ def build(sanitizer: str, folder: Path, *, wide: bool) -> Path:
     return program
 
 
+def build_levels(folder: Path) -> Path:
+    """The program of levels.cpp, built in `folder`; for x86-64."""
+    cxx, program = compiler(), folder / "levels"
+    assert cxx is not None
+    names = ("job", "layout", "memory", "pixels", "team")
+    sources = map(str, [HERE / "levels.cpp", *(SOURCES / f"{name}.cpp" for name in names)])
+    levels = [f"-DACCELMNIST_{name}" for name in ("X86", "AVX512BF16", "AMX")]
+    flags = ["-std=c++17", "-Wno-psabi", "-pthread", f"-I{SOURCES}", *levels]
+    _run([cxx, *flags, *sources, "-o", str(program)], check=True)
+    return program
+
+
 def fuzz(program: Path, *, seed: int, jobs: int, threads: int) -> subprocess.CompletedProcess[str]:
     """Run `jobs` random jobs from `seed`."""
     return _run([str(program), str(seed), str(jobs), str(threads)])
