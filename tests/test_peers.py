@@ -268,6 +268,9 @@ def test_a_page_of_peers_takes_a_record(tmp_path: Path) -> None:
     config = bench_config_from(CommandLine.of(bench.make_context("bench", words[2:])))
     assert [side.name for side in config.beside] == ["jax", "numpy"]
     assert (config.plain, config.hidden, config.batch_sizes) == (True, ((128,),), (128,))
+    words = peers.command("narrow-bf16", ("jax", "numpy"), out=tmp_path)
+    config = bench_config_from(CommandLine.of(bench.make_context("bench", words[2:])))
+    assert ([side.name for side in config.beside], config.precisions) == (["jax"], ("fp32", "bf16"))
 
 
 def test_the_table_has_a_row_for_every_other_and_one_of_ours_over_the_best() -> None:
@@ -282,3 +285,15 @@ def test_the_table_has_a_row_for_every_other_and_one_of_ours_over_the_best() -> 
     assert "can't be started" in lost[2]
     assert "784-256-10, adamw, batch 256: " in line([sample_beside()])
     assert f"{ours[4]} ({ours[5]}) times old." in line([sample_beside()])
+
+
+def test_in_several_precisions_our_fastest_stands_over_what_the_others_do_in_any() -> None:
+    record = sample_beside()
+    cases = [replace(one, precision="bf16") if one.engine == "fused" and not one.side else one for one in record.cases]
+    record = replace(record, config=replace(record.config, precisions=("fp32", "bf16")), cases=tuple(cases))
+    lines = [line.strip("| ").split(" | ") for line in table([record]).splitlines() if line.startswith("| 7")]
+    names = ["**ours, fused**", "old in fp32", "old in fp32", "mine in fp32", "lost"]
+    assert [row[:2] for row in lines] == [["784-256-10, adamw, batch 256, bf16", name] for name in names]
+    ratios = [253_000 / speed for speed in (253_200, 253_200, 75_600, 41_300)]
+    assert [float(row[4]) for row in lines[:-1]] == pytest.approx(ratios, rel=0.02)
+    assert "batch 256, bf16: " in line([record])

@@ -1,4 +1,4 @@
-"""Measures this package beside the peers, by `accelmnist bench --beside`: three benchmarks, each in its own folder.
+"""Measures this package beside the peers, by `accelmnist bench --beside`: six benchmarks, each in its own folder.
 
     pip install '.[peers]'
     python -m bench.peers
@@ -35,12 +35,17 @@ WORKLOADS = {
     "wide": "--mode training --hidden 512,512 --batch-sizes 512 --optimizers sgd-momentum --time-limit 300",
     "inference": "--mode inference --hidden 128 --batch-sizes 10000 --time-limit 100",
 }
+# The same in 16 bits beside those that have them, and beside what they do in 32.
+IN_16_BITS = ("jax", "keras", "torch-compiled", "torch-preloaded")
+_BOTH = "--precisions fp32,bf16 --time-limit 180"
+WORKLOADS |= {f"{name}-bf16": f"{options} {_BOTH}" for name, options in WORKLOADS.items()}
 ENGINES = "eager,compiled,fused"
 
 
 def command(workload: str, peers: tuple[str, ...], *, out: Path) -> list[str]:
-    """The command line of a benchmark beside the peers."""
-    beside = [word for name in peers for word in ("--beside", name)]
+    """The command line of a benchmark beside the peers, in 16 bits beside those that have them."""
+    taking_part = [name for name in peers if "bf16" not in workload or name in IN_16_BITS]
+    beside = [word for name in taking_part for word in ("--beside", name)]
     own = ["--engines", ENGINES, "--out", str(out)]
     return ["accelmnist", "bench", "--plain", *WORKLOADS[workload].split(), *beside, *own]
 
@@ -81,8 +86,9 @@ def main() -> None:
     )
     parser.add_argument("--tables", action="store_true", help="measure nothing")
     parser.add_argument("--only", nargs="*", choices=peer_names(), default=peer_names(), help="the peers")
+    parser.add_argument("--workloads", nargs="*", choices=WORKLOADS, default=WORKLOADS, help="what is measured")
     arguments = parser.parse_args()
-    for workload in () if arguments.tables else WORKLOADS:
+    for workload in () if arguments.tables else arguments.workloads:
         words = command(workload, tuple(arguments.only), out=folder_here(FOLDER).relative_to(ROOT) / workload)
         code = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=False).returncode
         if code not in (0, 1):  # a case that is wrong is told in the record

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from accelmnist.measure.beside.verdict import Pair, pairs_of
+from accelmnist.measure.conclusion import over_side
+from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.show.render.markdown import escape
@@ -30,13 +33,13 @@ def line(records: Sequence[BenchRecord]) -> str:
     said = []
     for record in records:
         nearest: dict[str, Pair] = {}
-        for pair in pairs_of(record):
+        for pair in _pairs(record):
             workload = _workload(pair[0])
             nearest[workload] = min(pair, nearest.get(workload, pair), key=lambda one: one[2].ratio)
         for workload, (ours, theirs, over) in nearest.items():
             ratio, interval = _over(over)
             speed = rate(ours.images_per_s.median if ours.images_per_s else None)
-            said.append(f"{workload}: {speed}, {ratio} ({interval}) times {theirs.side}")
+            said.append(f"{workload}: {speed}, {ratio} ({interval}) times {_name(theirs, ours)}")
     return f"{_setting(records[0])}, with the best other of each: {'; '.join(said)}."
 
 
@@ -49,32 +52,61 @@ def _setting(record: BenchRecord) -> str:
     return f"On {environment.processor} ({details}), {versions}, commit {environment.commit}, {record.created[:10]}"
 
 
+def _pairs(record: BenchRecord) -> list[Pair]:
+    """Our fastest case of a workload and what another does; of a benchmark in several precisions, in any of them."""
+    if len(record.config.precisions) < 2:
+        return pairs_of(record)
+    rounds, threshold = {one.number: one for one in record.rounds}, record.config.beside_threshold
+    right = [one for one in record.cases if one.images_per_s is not None and not one.is_wrong]
+    ours = {_work(one): one for one in sorted(right, key=_median) if one.side is None}
+    pairs = [(ours[_work(one)], one) for one in right if one.side is not None and _work(one) in ours]
+    compared = [(own, theirs, over_side(own, theirs, rounds, threshold)) for own, theirs in pairs]
+    return [(own, theirs, over) for own, theirs, over in compared if over is not None]
+
+
 def _rows(record: BenchRecord) -> Iterator[tuple[str, ...]]:
     """The workloads one after the other: this program, then the others from the fastest on."""
-    pairs = {theirs.case: (ours, over) for ours, theirs, over in pairs_of(record)}
+    known = _pairs(record)
+    pairs = {theirs.case: (ours, over) for ours, theirs, over in known}
+    titles = {_work(ours): _workload(ours) for ours, *_ in known}
     others: dict[str, list[CaseResult]] = {}
     for result in record.cases:
         if result.side is not None:
-            others.setdefault(_workload(result), []).append(result)
+            others.setdefault(titles.get(_work(result), _workload(result)), []).append(result)
     for workload, sides in others.items():
         timed = sorted((one for one in sides if one.case in pairs), key=lambda one: pairs[one.case][1].ratio)
         if timed:
             ours, over = pairs[timed[0].case]
             own = (f"**ours, {ours.engine}**", _speed(ours), _right(ours), *_over(over))
-            yield (workload, *own, f"{over.verdict} than {timed[0].side}")
+            yield (workload, *own, f"{over.verdict} than {_name(timed[0], ours)}")
         for one in timed:
-            over = pairs[one.case][1]
-            yield (workload, one.side or "", _speed(one), _right(one), *_over(over), over.verdict)
+            ours, over = pairs[one.case]
+            yield (workload, _name(one, ours), _speed(one), _right(one), *_over(over), over.verdict)
         for one in sides:
             if one.case not in pairs:
                 reason = escape(one.skipped or "not measured")
                 yield (workload, one.side or "", reason, *(UNKNOWN for _ in range(4)))
 
 
+def _work(result: CaseResult) -> Case:
+    """What is done, by whom and in whatever precision."""
+    return replace(result.case, engine="", side=None, precision="fp32")
+
+
 def _workload(result: CaseResult) -> str:
     network = "-".join(map(str, (784, *result.hidden, 10)))
     what = result.optimizer or "inference"
-    return f"{network}, {what}, batch {count(result.batch_size)}"
+    precision = "" if result.precision == "fp32" else f", {result.precision}"
+    return f"{network}, {what}, batch {count(result.batch_size)}{precision}"
+
+
+def _name(theirs: CaseResult, ours: CaseResult) -> str:
+    """The other side, with its precision if that is not ours."""
+    return f"{theirs.side}{'' if theirs.precision == ours.precision else f' in {theirs.precision}'}"
+
+
+def _median(result: CaseResult) -> float:
+    return 0.0 if result.images_per_s is None else result.images_per_s.median
 
 
 def _speed(result: CaseResult) -> str:
