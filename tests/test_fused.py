@@ -114,6 +114,27 @@ def test_a_batch_too_large_to_fetch_ahead(synthetic: Dataset) -> None:
     Followed.by(lambda nudge: ends(EagerEngine, nudge)).hold(*ends(with_threads(3)))
 
 
+@pytest.mark.parametrize("level", native.levels() if native.why_missing() is None else ())
+@pytest.mark.parametrize("bias", [-0.1, 0.1, 0.3])
+def test_few_activations_and_nearly_all_end_where_the_reference_does(
+    bias: float, level: str, synthetic: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are listed, many are all multiplied: layers and panels differ in that, and steps."""
+    monkeypatch.setenv(native.LEVEL_VARIABLE, level)
+    order = torch.randint(2048, (4, 300), generator=torch.Generator().manual_seed(0))
+    epoch = Epoch(order.numpy(), np.full(4, 0.02, np.float32), np.zeros(4, np.int64))
+
+    def ends(engine: Any, nudge: Any = leave) -> Any:
+        job = make_job(small_config(model={"hidden": (150, 70, 33)}), synthetic, CPU)
+        with torch.no_grad():
+            for parameter in list(job.model.parameters())[1:-2:2]:
+                parameter += bias
+        nudge(job.model.parameters())
+        return [run_epoch(engine.prepare(job, epoch), epoch), *job.model.parameters()]
+
+    Followed.by(lambda nudge: ends(EagerEngine, nudge)).hold(*ends(with_threads(2)))
+
+
 @pytest.mark.parametrize("hidden", [(100,), (70, 33)])
 def test_the_same_number_of_threads_gives_the_same_bits(hidden: tuple[int, ...], synthetic: Dataset) -> None:
     config = small_config(model={"hidden": hidden, "dropout": 0.2}, training={"optimizer": "adamw", "epochs": 1})

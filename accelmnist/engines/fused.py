@@ -1,7 +1,7 @@
 """Our own kernels, made for this network: native code for an epoch on the CPU, a few Triton kernels a step on CUDA.
 
-The device decides on the form: `native/network.py` multiplies by what is not zero alone, in float32 or bf16, and keeps
-weights with the core that owns them; `triton/chunk.py` makes a step of three launches, and three more for every further
+The device decides on the form: `native/network.py` leaves out what is zero, in float32 or bf16, and keeps weights
+with the core that owns them; `triton/chunk.py` makes a step of three launches, and three more for every further
 hidden layer, which are captured in a CUDA graph and replayed.
 """
 

@@ -1,9 +1,10 @@
 """The native kernels' way to train and to classify, on the host's arrays: see `src/` beside this file for the kernels.
 
-81 % of MNIST's pixels are zero, and half of what a rectifier gives: the kernels multiply by what is not zero alone,
-forward and in the gradients of the weights. The pixels that are not zero are listed once for all epochs. Every thread
-owns a slice of each layer's units from the forward pass to the update, so weights never move between cores, and with
-one hidden layer the threads meet once a step. The results are the same to the bit for the same number of threads.
+81 % of MNIST's pixels are zero: the kernels multiply by the others alone, forward and in the gradients of the weights.
+They are listed once for all epochs. A rectifier's units are listed too, in steps in which enough of them are zero; else
+all are multiplied, which runs at the processor's full speed. Every thread owns a slice of each layer's units from the
+forward pass to the update, so weights never move between cores, and with one hidden layer the threads meet once a step.
+The results are the same to the bit for the same number of threads.
 
 In bf16 the operands of the hidden layers' products are rounded to it, some rows of a matrix at a time, and what is zero
 in all of them is left out; weights, sums and the output layer stay float32.

@@ -14,7 +14,7 @@ namespace ACCELMNIST_LEVEL {
 
 typedef uint16_t Words __attribute__((vector_size(ACCELMNIST_VECTOR_BYTES / 2)));
 
-INLINE Unsigned load_pairs(const Pair* from) {
+INLINE Unsigned load_factors(const Pair* from) {
     Unsigned pairs;
     std::memcpy(&pairs, __builtin_assume_aligned(from, sizeof pairs), sizeof pairs);
     return pairs;
@@ -24,7 +24,7 @@ INLINE void store_pairs(Pair* to, Unsigned pairs) {
     std::memcpy(__builtin_assume_aligned(to, sizeof pairs), &pairs, sizeof pairs);
 }
 
-INLINE Unsigned broadcast_pair(Pair pair) { return Unsigned{} + pair; }
+INLINE Unsigned broadcast_factor(Pair pair) { return Unsigned{} + pair; }
 
 INLINE Floats first_of(Unsigned pairs) { return reinterpret_cast<Floats>(pairs << 16); }
 INLINE Floats second_of(Unsigned pairs) { return reinterpret_cast<Floats>(pairs & 0xffff0000u); }

@@ -1,9 +1,7 @@
-// The product of two matrices of pairs, some rows at a time: see bf16.h.
+// The product of two matrices of pairs, some rows at a time: see product.h and bf16.h.
 //
-// Whatever a step multiplies has the same form. The sums have a row for each image and a column for each unit, or a row
-// for each input and a column for each unit; what is summed over are pairs: of inputs, of units or of images, at most
-// kPairsAtOnce. A mask has a bit for every pair that counts; of those that are zero in all rows of the left matrix it
-// needs none.
+// What is summed over are at most kPairsAtOnce pairs. A mask has a bit for every pair that counts; of those that are
+// zero in all rows of the left matrix it needs none.
 //
 // Tiles take 16 rows and 16 pairs at once, whatever counts of them: what a mask leaves out has to be zero on one side.
 
@@ -11,26 +9,13 @@
 
 #include <type_traits>
 
-#include "bf16.h"
+#include "product.h"
 
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-// Row `row` at pair `pair` is at[row * row_step + pair * pair_step].
-struct Left {
-    const Pair* at;
-    int64_t row_step, pair_step;
-
-    ALWAYS_INLINE Left from(int64_t row, int64_t pair) const {
-        return {at + row * row_step + pair * pair_step, row_step, pair_step};
-    }
-};
-
-// The columns of pair `pair` begin at at[pair * step].
-struct Right {
-    const Pair* at;
-    int64_t step;
-};
+using Left = LeftOf<Pair>;
+using Right = RightOf<Pair>;
 
 template <int kNumber>
 using Number = std::integral_constant<int, kNumber>;
@@ -106,18 +91,7 @@ INLINE void multiply_columns(
         for (int row = 0; row < kRows; ++row)
             for (int vector = 0; vector < kVectors; ++vector)
                 sums[row][vector] = load(start + row * width + (first + vector) * kLanes);
-    for (; mask; mask &= mask - 1) {
-        const int64_t pair = __builtin_ctzll(mask);
-        const Pair* columns = right.at + pair * right.step + first * kLanes;
-        const Pair* values = left.at + pair * left.pair_step;
-        Unsigned factors[kVectors];
-        for (int vector = 0; vector < kVectors; ++vector) factors[vector] = load_pairs(columns + vector * kLanes);
-        for (int row = 0; row < kRows; ++row) {
-            const Unsigned value = broadcast_pair(values[row * left.row_step]);
-            for (int vector = 0; vector < kVectors; ++vector)
-                sums[row][vector] = add_products(sums[row][vector], value, factors[vector]);
-        }
-    }
+    add_block(left, Right{right.at + first * kLanes, right.step}, Masked{mask}, sums);
 #pragma GCC unroll 4  // with a row's number that isn't known the sums would leave the registers
     for (int row = 0; row < kRows; ++row)
         if (row < rows) finish(row, first, sums[row]);

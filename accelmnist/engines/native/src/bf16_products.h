@@ -167,6 +167,7 @@ struct Bf16Products : Member {
                 __builtin_prefetch(job.images.data + int64_t{space.starts[at]} * kPixels + byte, 0, 2);
     }
 
+    // Sums each own panel of the first layer.
     void sum_pixels(int64_t step) const {
         uint64_t masks[kInputBlocks][kChunk / kRows];
         for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
@@ -193,16 +194,6 @@ struct Bf16Products : Member {
                 nullptr, lowest_bits(below.row - pair), panel.values, job.batch, pair == 0,
                 pair + kPairsAtOnce >= below.row, 1.0f
             );
-    }
-
-    // Calls `finish` with each own panel of layer `number` when its values are the sums.
-    template <class Finish>
-    void sum_layer(int number, int64_t step, Finish finish) const {
-        if (number == 0) sum_pixels(step);
-        for_own_panels(space.layers[number], [&](const Panel& panel) {
-            if (number > 0) sum_units(number, panel);
-            finish(panel);
-        });
     }
 
     // --- gradients

@@ -12,8 +12,8 @@ constexpr int64_t kMaxChunk = 128;    // images, whose activations and lists sta
 constexpr int64_t kMinChunk = 32;     // images; with fewer, loading the weights takes a large part of the time
 constexpr int64_t kImagesAtOnce = 4;  // that the output layer takes
 
-// An image's work, in multiply-adds. 19 % of MNIST's pixels are not black, and some half of a rectifier's outputs are
-// not zero; listing the pixels takes as long as 5,000.
+// An image's work, in multiply-adds of what is listed. 19 % of MNIST's pixels are not black; products of all take half
+// as long for each; listing the pixels takes as long as 5,000.
 double work_per_image(const Network& network) {
     double work = 5000;
     for (int number = 0; number < network.layer_count; ++number) {

@@ -44,20 +44,14 @@ void InferenceScratch::add_layer(const LayerSpace& layer) {
 
 void InferenceScratch::allocate(Arena& arena, int64_t images) {
     for (size_t number = 0; number < layers_.size(); ++number) {
-        const bool is_last = number + 1 == layers_.size();
-        for (Panel& panel : panels_[number]) allocate_panel(arena, panel, images, is_last);
-        if (is_bf16() && !is_last) allocate_values(arena, layers_[number].pairs.values, layers_[number].pairs, images);
+        for (Panel& panel : panels_[number]) arena.take(panel.values, padded_images(images) * panel.width);
+        if (is_bf16() && number + 1 < layers_.size()) allocate_values(arena, layers_[number].pairs.values, layers_[number].pairs, images);
     }
     arena.take(space_.partial[0], images * kPaddedClasses);
     arena.take(space_.logits, images * kPaddedClasses);
     if (is_bf16()) allocate_pixels(arena, space_, images);
     for (ImageRows& rows : space_.by_image)
         if (!is_bf16()) allocate_image_rows(arena, rows, images);
-}
-
-void InferenceScratch::allocate_panel(Arena& arena, Panel& panel, int64_t images, bool is_last) {
-    arena.take(panel.values, padded_images(images) * panel.width);
-    if (!is_last && !is_bf16()) allocate_lists(arena, panel.by_image, images, panel.width);
 }
 
 }  // namespace accelmnist

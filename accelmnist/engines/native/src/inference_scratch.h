@@ -24,7 +24,6 @@ private:
     bool is_bf16() const { return job_.precision == Precision::bf16; }
     void add_layer(const LayerSpace& layer);
     void allocate(Arena& arena, int64_t images);
-    void allocate_panel(Arena& arena, Panel& panel, int64_t images, bool is_last);
 
     PixelStore pixels_;
     Epoch job_;

@@ -11,14 +11,14 @@ int64_t ceil_div(int64_t value, int64_t by) { return (value + by - 1) / by; }
 // cache.
 int64_t odd_lines(int64_t pairs) { return (ceil_div(pairs, kLinePairs) | 1) * kLinePairs; }
 
-}  // namespace
-
 void allocate_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width) {
     arena.take(lists.begins, rows);
     arena.take(lists.counts, rows);
     arena.take(lists.indices, rows * width + kSlack);
     arena.take(lists.values, rows * width + kSlack);
 }
+
+}  // namespace
 
 void allocate_image_rows(Arena& arena, ImageRows& rows, int64_t images) {
     arena.take(rows.rows, images + kRowsPadding);
@@ -139,7 +139,7 @@ void Layout::allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer,
     const int slots = slots_of(workspace.job->rule);
     const int64_t width = panel.width, weights = layer.inputs * width;
     const int64_t values = (is_bf16() ? padded_images(batch_) : batch_) * width;
-    arena.take(panel.weight, weights);
+    arena.take(panel.weight, weights + (kDotInputs - 1) * width);
     arena.take(panel.gradient, kBlockInputs * width);
     arena.take(panel.bias, width);
     arena.take(panel.bias_gradient, width);
@@ -154,7 +154,8 @@ void Layout::allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer,
     if (is_bf16()) {
         arena.take(panel.pair_weights, ceil_div(layer.inputs, kBlockInputs) * kPairsAtOnce * width);
         arena.take(panel.pair_deltas, workspace.chunks * kPairsAtOnce * width);
-    } else if (!is_last) {
+    } else if (!is_last && workspace.job->network.activation == Activation::relu) {
+        arena.take(panel.is_listed, 1);
         allocate_lists(arena, panel.by_image, batch_, panel.width);
         allocate_lists(arena, panel.by_unit, workspace.chunks * panel.width, kChunk);
         arena.take(panel.nonzero_grads, values);

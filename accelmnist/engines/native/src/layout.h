@@ -36,7 +36,6 @@ private:
     Memory memory_;
 };
 
-void allocate_lists(Arena& arena, Lists& lists, int64_t rows, int64_t width);
 void allocate_pixels(Arena& arena, ThreadSpace& space, int64_t images);
 void allocate_values(Arena& arena, Pair*& values, const LayerPairs& pairs, int64_t images);
 int64_t padded_images(int64_t images);

@@ -9,26 +9,26 @@
 #include "bf16_products.h"
 #include "classify.h"
 #include "engine.h"
-#include "sparse_products.h"
+#include "fp32_products.h"
 
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
 static void train_thread(const Workspace& space, Barrier* barrier, int thread) {
     const FlushDenormals flush_denormals;
-    if (space.job->precision == Precision::fp32) return Trainer<SparseProducts>(space, barrier, thread).run();
+    if (space.job->precision == Precision::fp32) return Trainer<Fp32Products>(space, barrier, thread).run();
     const TileUnit tile_unit;
     Trainer<Bf16Products>(space, barrier, thread).run();
 }
 
 static void load_weights(const Workspace& space) {
-    if (space.job->precision == Precision::fp32) return Trainer<SparseProducts>(space, nullptr, 0).load_weights();
+    if (space.job->precision == Precision::fp32) return Trainer<Fp32Products>(space, nullptr, 0).load_weights();
     Trainer<Bf16Products>(space, nullptr, 0).load_weights();
 }
 
 static void classify_images(const Workspace& space, float* logits) {
     const FlushDenormals flush_denormals;
-    if (space.job->precision == Precision::fp32) return classify<SparseProducts>(space, logits);
+    if (space.job->precision == Precision::fp32) return classify<Fp32Products>(space, logits);
     const TileUnit tile_unit;
     classify<Bf16Products>(space, logits);
 }

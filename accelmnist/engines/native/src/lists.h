@@ -45,38 +45,36 @@ INLINE uint32_t append_eight(const float* values, int first, uint8_t* index, flo
 
 #endif
 
-// Lists row `row` from `count` values, which zeros fill up to a multiple of eight; `keeps_zeros` lists all of them.
-// Returns the end.
-INLINE uint32_t list_values(
-    const Lists& lists, int64_t row, uint32_t begin, const float* from, int count, bool keeps_zeros
-) {
+// Lists row `row` from `count` values, which zeros fill up to a multiple of eight. Returns the end.
+INLINE uint32_t list_values(const Lists& lists, int64_t row, uint32_t begin, const float* from, int count) {
     uint8_t* indices = lists.indices + begin;
     float* values = lists.values + begin;
     uint32_t listed = 0;
-    if (keeps_zeros)
-        for (; listed < static_cast<uint32_t>(count); ++listed) {
-            indices[listed] = static_cast<uint8_t>(listed);
-            values[listed] = from[listed];
-        }
-    else
-        for (int first = 0; first < count; first += 8)
-            listed += append_eight(from + first, first, indices + listed, values + listed);
+    for (int first = 0; first < count; first += 8)
+        listed += append_eight(from + first, first, indices + listed, values + listed);
     lists.begins[row] = begin;
     lists.counts[row] = listed;
     return begin + listed;
 }
 
+// Returns how many of a panel's activations are not zero.
+static int64_t count_values(const Panel& panel, int64_t batch) {
+    Ints zeros{};  // minus the number in each lane
+    for (int64_t at = 0; at < batch * panel.width; at += kLanes) zeros += load(panel.values + at) == 0.0f;
+    int64_t count = batch * panel.width;
+    for (int lane = 0; lane < kLanes; ++lane) count += zeros[lane];
+    return count;
+}
+
 // Lists a panel's activations, the next layer's inputs, by image.
-static void list_panel(const Panel& panel, int64_t batch, bool keeps_zeros) {
+static void list_panel(const Panel& panel, int64_t batch) {
     uint32_t end = 0;
     for (int64_t image = 0; image < batch; ++image)
-        end = list_values(
-            panel.by_image, image, end, panel.values + image * panel.width, panel.units, keeps_zeros
-        );
+        end = list_values(panel.by_image, image, end, panel.values + image * panel.width, panel.units);
 }
 
 // Lists a panel's activations by unit; `transposed` (kPanelFloats, kChunk) is scratch.
-static void transpose_and_list_panel(const Panel& panel, int64_t batch, bool keeps_zeros, float* transposed) {
+static void transpose_and_list_panel(const Panel& panel, int64_t batch, float* transposed) {
     for (int64_t start = 0; start < batch; start += kChunk) {
         const float* rows = panel.values + start * panel.width;
         const auto count = static_cast<int>(batch - start < kChunk ? batch - start : kChunk);
@@ -92,7 +90,7 @@ static void transpose_and_list_panel(const Panel& panel, int64_t batch, bool kee
             float* values = transposed + unit * kChunk;
             for (int image = whole; image < (count + 7) / 8 * 8; ++image)
                 values[image] = image < count ? rows[image * panel.width + unit] : 0;
-            end = list_values(panel.by_unit, row + unit, end, values, count, keeps_zeros);
+            end = list_values(panel.by_unit, row + unit, end, values, count);
         }
     }
 }

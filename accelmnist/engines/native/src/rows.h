@@ -177,7 +177,7 @@ static void dot_rows_of(
         float* out = nonzero_grads + lists.begins[row];
         Floats delta[kVectors];
         for (int vector = 0; vector < kVectors; ++vector) delta[vector] = load(deltas + row * kWidth + vector * kLanes);
-        const auto dot = [&](int index) {
+        const auto dot = [&](int index) __attribute__((always_inline)) {
             const float* source = tile + index * kWidth;
             Floats sum = delta[0] * load(source);
             for (int vector = 1; vector < kVectors; ++vector) sum += delta[vector] * load(source + vector * kLanes);

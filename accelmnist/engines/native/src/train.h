@@ -5,7 +5,7 @@
 // synchronize once a step, to add the parts of the logits; each then computes the loss of the whole batch itself, which
 // is cheaper than another barrier. Every further hidden layer adds one barrier forward and one backward.
 //
-// `Products` are the matrix products and what they need: SparseProducts in float32, Bf16Products in bf16. All else is
+// `Products` are the matrix products and what they need: Fp32Products in float32, Bf16Products in bf16. All else is
 // float32 in both.
 
 #pragma once
@@ -136,7 +136,9 @@ struct Trainer {
         for (int number = 0; number < space.layer_count; ++number) {
             const Dropout dropout =
                 is_training ? dropout_of(job.dropout, job.seeds.data[step], number, job.first) : Dropout{};
-            products.sum_layer(number, step, [&](const Panel& panel) {
+            if (number == 0) products.sum_pixels(step);
+            me.for_own_panels(space.layers[number], [&](const Panel& panel) {
+                if (number > 0) products.sum_units(number, panel);
                 if (!space.has_head) return;
                 activate(job.network.activation, panel, job.batch, space.layers[number].units, dropout);
                 if (!me.is_last(number)) products.keep_inputs(number, panel, is_training);

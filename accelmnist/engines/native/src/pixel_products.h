@@ -1,8 +1,7 @@
-// The products of a step in float32, over what is not zero: pixels and activations come as lists.
+// The products of the first layer in float32, over the pixels that are not black, which come as lists.
 
 #pragma once
 
-#include "lists.h"
 #include "member.h"
 #include "pixel_lists.h"
 #include "rows.h"
@@ -10,10 +9,9 @@
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
-struct SparseProducts : Member {
+struct PixelProducts : Member {
     using Member::Member;
 
-    bool keeps_zeros() const { return job.network.activation != Activation::relu; }
     const uint32_t* starts_of(int64_t step) const { return space.starts + step * job.batch; }
 
     void begin_step(int64_t step) const { find_rows(own.by_image, *job.pixels, starts_of(step), job.batch); }
@@ -43,65 +41,18 @@ struct SparseProducts : Member {
 
     static const float* rows_from(const Panel& panel, int input) { return panel.weight + int64_t{input} * panel.width; }
 
-    void sum_pixels(const Panel& panel, int64_t step, bool prefetches) const {
-        for (int number = 0; number < kPixelBlocks; ++number) {
-            const float* start = number == 0 ? panel.bias : nullptr;
-            const float* tile = rows_from(panel, number * kBlockPixels);
-            add_rows(panel.vectors, tile, own.by_image[number], job.batch, start, panel.values);
-            if (prefetches) prefetch_step(step + 1, number);
-        }
-    }
-
-    void sum_units(int number, const Panel& panel) const {
-        const float* start = panel.bias;
-        for_input_panels(number, [&](const Panel& below) {
-            add_rows(panel.vectors, rows_from(panel, below.first), below.by_image, job.batch, start, panel.values);
-            start = nullptr;
-        });
-    }
-
-    // Calls `finish` with each own panel of layer `number` when its values are the sums.
-    template <class Finish>
-    void sum_layer(int number, int64_t step, Finish finish) const {
-        bool is_first = true;
-        for_own_panels(space.layers[number], [&](const Panel& panel) {
-            number == 0 ? sum_pixels(panel, step, is_first) : sum_units(number, panel);
-            is_first = false;
-            finish(panel);
-        });
-    }
-
-    // Keeps a panel's activations as inputs of the next layer, for training also as factors of its gradients.
-    void keep_inputs(int, const Panel& panel, bool is_training) const {
-        list_panel(panel, job.batch, keeps_zeros());
-        if (is_training) transpose_and_list_panel(panel, job.batch, keeps_zeros(), own.transposed);
-    }
-
-    // The gradients at the sums of layer `number`, from those of the layer above and its weights, which all threads
-    // own.
-    void backward_into(int number, float scale) const {
-        const LayerSpace& above = space.layers[number + 1];
-        for_own_panels(space.layers[number], [&](const Panel& panel) {
-            const Lists& lists = panel.by_image;
-            const uint32_t end = lists.begins[job.batch - 1] + lists.counts[job.batch - 1];
-            std::memset(panel.nonzero_grads, 0, sizeof(float) * end);
-            for (int other = 0; other < above.panel_count; ++other) {
-                const Panel& source = above.panels[other];
-                const float* tile = source.weight + int64_t{panel.first} * source.width;
-                dot_rows(source.vectors, tile, source.deltas, lists, job.batch, panel.nonzero_grads);
+    // Sums each own panel of the first layer.
+    void sum_pixels(int64_t step) const {
+        bool prefetches = true;  // once, with the first panel
+        for_own_panels(space.layers[0], [&](const Panel& panel) {
+            for (int number = 0; number < kPixelBlocks; ++number) {
+                const float* start = number == 0 ? panel.bias : nullptr;
+                const float* tile = rows_from(panel, number * kBlockPixels);
+                add_rows(panel.vectors, tile, own.by_image[number], job.batch, start, panel.values);
+                if (prefetches) prefetch_step(step + 1, number);
             }
-            std::memset(panel.deltas, 0, sizeof(float) * static_cast<size_t>(job.batch * panel.width));
-            for (int64_t image = 0; image < job.batch; ++image) scatter_grads(panel, image, scale);
+            prefetches = false;
         });
-    }
-
-    // Scatters an image's part of `nonzero_grads` into `deltas`.
-    void scatter_grads(const Panel& panel, int64_t image, float scale) const {
-        const Lists& lists = panel.by_image;
-        for (uint32_t at = lists.begins[image]; at < lists.begins[image] + lists.counts[image]; ++at) {
-            const int64_t to = image * panel.width + lists.indices[at];
-            panel.deltas[to] = panel.nonzero_grads[at] * (panel.activation_grads ? panel.activation_grads[to] : scale);
-        }
     }
 
     // Adds a chunk's part of the gradient of a block's rows of weights, from input `first` on; the last chunk's part
@@ -152,15 +103,6 @@ struct SparseProducts : Member {
                     update_rows(panel, chunk, number * kBlockPixels, kBlockPixels, rows, params);
                 });
             }
-    }
-
-    void update_by_units(int number, const Panel& panel, const UpdateParams& params) const {
-        for_input_panels(number, [&](const Panel& below) {
-            for (int64_t chunk = 0; chunk < space.chunks; ++chunk) {
-                const Lists lists = of_chunk(below.by_unit, chunk, below.width);
-                update_rows(panel, chunk, below.first, below.units, lists, params);
-            }
-        });
     }
 };
 
