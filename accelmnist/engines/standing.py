@@ -3,9 +3,9 @@
 `results/records/` holds the records themselves, checked by `accelmnist submit`. The package holds what they say of
 training, in one small file made from them (`python -m bench.studies.standing`), so that an installed one has it too.
 
-A processor is its name, its cores and its vector instructions, since a virtual machine's name tells little; a card is
-its name. A case stands beside cases that do the same: engine, precision, batch size, network, optimizer, all cores. The
-share is the geometric mean, over those cases, of the speed here over the median of the records.
+A processor is its name, generation, cores and vector instructions, for a virtual machine's name tells little; a card
+is its name. A case stands beside cases that do the same: engine, precision, batch size, network, optimizer, all cores.
+The share is the geometric mean, over those cases, of the speed here over the median of the records.
 """
 
 from __future__ import annotations
