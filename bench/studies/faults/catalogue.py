@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.studies.faults.data import DATA, PLAN
 from bench.studies.faults.fault import Fault
-from bench.studies.faults.kernels import COMPILED, GRAPHS, NATIVE, TRITON
+from bench.studies.faults.kernels import COMPILED, GRAPHS, NATIVE, NATIVE_BF16, TRITON
 from bench.studies.faults.measuring import HARMLESS, MEASUREMENT, STATISTICS
 from bench.studies.faults.network import LOSS, MODEL, UPDATE
 from bench.studies.faults.proof import EVALUATION, METRICS, SAVING
@@ -15,7 +15,7 @@ PARTS: dict[str, tuple[Fault, ...]] = {
     "model": MODEL,
     "loss": LOSS,
     "update": UPDATE,
-    "native": NATIVE,
+    "native": (*NATIVE, *NATIVE_BF16),
     "compiled": COMPILED,
     "graphs": GRAPHS,
     "triton": TRITON,

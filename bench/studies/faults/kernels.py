@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.studies.faults.fault import FUSED, fault
+from bench.studies.faults.fault import FUSED, Edit, Fault, fault
 
 _NATIVE = "engines/native/src"
 _QUICKLY = "--epochs 2 --threads 1 --no-reference"
@@ -73,6 +73,61 @@ NATIVE = (
         f"{_NATIVE}/train.h",
         "        update_head_bias(params);\n",
         "        if (static_cast<int64_t>(params.rate * 1e9f) % 2 == 0) update_head_bias(params);\n",
+    ),
+)
+
+_IN_BF16 = f"{FUSED} --amp bf16"
+_OUTPUTS_IN_BF16 = "run --data {data} --hidden none --optimizer sgd-momentum --engine fused --amp bf16 --no-reference"
+_PRODUCTS = f"{_NATIVE}/bf16_products.h"
+_ODD_IMAGE = (
+    f"{_NATIVE}/bf16_pixels.h",
+    "    for (int64_t image = 0; image < count; image += 2) {",
+    "    for (int64_t image = 0; image + 1 < count; image += 2) {",
+)
+
+NATIVE_BF16 = (
+    Fault(
+        "bf16-sums-rounded",
+        "in bf16, a sum is rounded to it after every pair",
+        (
+            Edit(
+                f"{_NATIVE}/bf16.h",
+                "return (Floats)_mm512_dpbf16_ps((__m512)sums, (__m512bh)left, (__m512bh)right);",
+                "return second_of(rounded((Floats)_mm512_dpbf16_ps((__m512)sums, (__m512bh)left, (__m512bh)right)));",
+            ),
+            Edit(
+                f"{_NATIVE}/bf16.h",
+                "return sums + first_of(left) * first_of(right);",
+                "return second_of(rounded(sums + first_of(left) * first_of(right)));",
+            ),
+        ),
+        command=f"{_OUTPUTS_IN_BF16} --batch-size 10000 --epochs 20",
+    ),
+    fault(
+        "bf16-odd-image-forgotten",
+        "in bf16, the last image of an odd batch is left out of the gradient of the pixels' weights",
+        *_ODD_IMAGE,
+        command=f"{_OUTPUTS_IN_BF16} --batch-size 7 --epochs 1",
+    ),
+    fault(
+        "bf16-odd-image-forgotten-behind-a-layer",
+        "in bf16, the last image of 63 is left out of the gradient of the pixels' weights, behind a hidden layer",
+        *_ODD_IMAGE,
+        command=_IN_BF16.replace("--batch-size 64", "--batch-size 63"),
+        unfindable="rounding operands to bf16 may change a hidden layer's gradients by as much as one image of 63 does",
+    ),
+    Fault(
+        "bf16-weights-stale",
+        "in bf16, what is multiplied are the weights of the step before",
+        (
+            Edit(_PRODUCTS, "            if (is_last) keep_weights_from(number, panel, first + input, rows);\n", ""),
+            Edit(
+                _PRODUCTS,
+                "            if (is_last) prefetch_rows(panel, params, first + input + kRows);\n",
+                "            if (is_last) keep_weights_from(number, panel, first + input, rows);\n",
+            ),
+        ),
+        command=_IN_BF16,
     ),
 )
 
