@@ -90,7 +90,9 @@ def main() -> None:
     parser.add_argument("--workloads", nargs="*", choices=WORKLOADS, default=WORKLOADS, help="what is measured")
     arguments = parser.parse_args()
     for workload in () if arguments.tables else arguments.workloads:
-        words = command(workload, tuple(arguments.only), out=folder_here(FOLDER).relative_to(ROOT) / workload)
+        folder = folder_here(FOLDER) / workload
+        shutil.rmtree(folder, ignore_errors=True)  # the same processor's older record, which git keeps
+        words = command(workload, tuple(arguments.only), out=folder.relative_to(ROOT))
         code = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=False).returncode
         if code not in (0, 1):  # a case that is wrong is told in the record
             sys.exit(code)
