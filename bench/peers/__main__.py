@@ -38,7 +38,7 @@ WORKLOADS = {
 }
 # The same in 16 bits beside those that have them, and beside what they do in 32.
 IN_16_BITS = ("jax", "keras", "torch-compiled", "torch-preloaded")
-_BOTH = "--precisions fp32,bf16 --time-limit 180"
+_BOTH = "--precisions fp32,bf16 --time-limit 160"
 WORKLOADS |= {f"{name}-bf16": f"{options} {_BOTH}" for name, options in WORKLOADS.items()}
 ENGINES = "eager,compiled,fused"
 
