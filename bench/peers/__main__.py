@@ -24,7 +24,7 @@ from accelmnist.measure.record import BenchRecord
 from accelmnist.measure.recount import load_bench
 from accelmnist.show.bench.page import bench_note
 from accelmnist.show.render.markdown import render_markdown
-from bench.peers.table import line, table
+from bench.peers.table import summary, table
 from bench.processors import best_first, folder_here, links
 from bench.studies.tables import README, RESULTS_README, ROOT, write_part
 
@@ -76,8 +76,8 @@ def part(measured: Mapping[Path, Sequence[BenchRecord]]) -> str:
 
 
 def short_part(measured: Mapping[Path, Sequence[BenchRecord]]) -> str:
-    """The part of README.md: the best-measured processor in a line."""
-    return line(next(iter(measured.values())))
+    """The part of README.md: the best-measured processor in short."""
+    return summary(next(iter(measured.values())))
 
 
 def main() -> None:

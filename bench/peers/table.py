@@ -1,4 +1,4 @@
-"""The benchmarks beside the peers in one table, a row for every workload and whoever does it, and in one line."""
+"""The benchmarks beside the peers in one table, a row for every workload and whoever does it, and in short."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def table(records: Sequence[BenchRecord]) -> str:
         "± is the 95 % interval of the median. 'Ours over it' is the speed of our fastest engine over the other's in "
         "the same rounds; in our own row, over that of the best other. Faster is significant, and by 1 % or more."
     )
-    return f"{_setting(records[0])}:\n\n{lines}\n\n{note}"
+    return f"{_setting(records)}:\n\n{lines}\n\n{note}"
 
 
-def line(records: Sequence[BenchRecord]) -> str:
-    """Of every workload our speed, and what it is over that of the best other."""
-    said = []
+def summary(records: Sequence[BenchRecord]) -> str:
+    """A table of every workload: our speed, and what it is over that of the best other."""
+    rows = []
     for record in records:
         nearest: dict[str, Pair] = {}
         for pair in _pairs(record):
@@ -39,17 +39,21 @@ def line(records: Sequence[BenchRecord]) -> str:
         for workload, (ours, theirs, over) in nearest.items():
             ratio, interval = _over(over)
             speed = rate(ours.images_per_s.median if ours.images_per_s else None)
-            said.append(f"{workload}: {speed}, {ratio} ({interval}) times {_name(theirs, ours)}")
-    return f"{_setting(records[0])}, with the best other of each: {'; '.join(said)}."
+            rows.append(f"| {workload} | {speed} | {ratio} ({interval}) times {_name(theirs, ours)} |")
+    head = "| workload | ours | over the best other |\n| --- | ---: | --- |"
+    return "\n".join([f"{_setting(records)}:\n\n{head}", *rows])
 
 
-def _setting(record: BenchRecord) -> str:
-    environment = record.environment
-    if environment is None:
+def _setting(records: Sequence[BenchRecord]) -> str:
+    known = [record.environment for record in records if record.environment is not None]
+    if not known:
         return "On an unknown machine"
-    details = ", ".join(filter(None, (f"{environment.cores} cores", environment.cpu_capability)))
-    versions = f"torch {environment.torch.partition('+')[0]}, accelmnist {environment.accelmnist}"
-    return f"On {environment.processor} ({details}), {versions}, commit {environment.commit}, {record.created[:10]}"
+    details = ", ".join(filter(None, (f"{known[-1].cores} cores", known[-1].cpu_capability)))
+    versions = f"torch {known[-1].torch.partition('+')[0]}, accelmnist {known[-1].accelmnist}"
+    commits = ", ".join(dict.fromkeys(str(environment.commit) for environment in known))
+    days = sorted({record.created[:10] for record in records})
+    when = " to ".join(dict.fromkeys((days[0], days[-1])))
+    return f"On {known[-1].processor} ({details}), {versions}, commit {commits}, {when}"
 
 
 def _pairs(record: BenchRecord) -> list[Pair]:
