@@ -1,14 +1,8 @@
-// Products in float32 of all there is, zeros too.
-//
-//   multiply_rows  sums = start + left * right: a row is an image and a step an input, or a row an input and a step an
-//                  image
-//   dot_inputs     the sums of an image's gradients times the rows of weights from one input each, over all units:
-//                  both lie side by side, so that a vector holds some units and its lanes are added up at the end
+// The product in float32 of all there is, zeros too: sums = start + left * right.
 
 #pragma once
 
 #include "product.h"
-#include "rows.h"
 
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
@@ -16,7 +10,6 @@ namespace ACCELMNIST_LEVEL {
 // What the registers hold, which number 32 with 16 lanes.
 constexpr int kDenseRows = kLanes == 16 ? 4 : 3;
 constexpr int kDenseVectors = 4;
-constexpr int kDotRows = kLanes == 16 ? 6 : 3;
 
 // A row of sums starts at at[row * step]; with a step of 0 all start alike.
 struct Start {
@@ -64,46 +57,6 @@ INLINE void multiply_rows(
         case 2: return multiply_columns<2>(left, right, steps, rows, first, start, finish);
         case 1: return multiply_columns<1>(left, right, steps, rows, first, start, finish);
         default: return;
-    }
-}
-
-// out[row * out_step] to the fourth number from there = the dot products of kRowCount images, from `image` on, with
-// four inputs from `input` on.
-template <int kRowCount>
-static void dot_block(const LayerSpace& layer, int64_t image, int64_t input, float* out, int64_t out_step) {
-    Floats sums[kRowCount][kDotInputs] = {};
-    for (int number = 0; number < layer.panel_count; ++number) {
-        const Panel& panel = layer.panels[number];
-        const float *deltas = panel.deltas + image * panel.width, *weights = panel.weight + input * panel.width;
-        for (int at = 0; at < panel.width; at += kLanes) {
-            Floats values[kRowCount];
-            for (int row = 0; row < kRowCount; ++row) values[row] = load(deltas + row * panel.width + at);
-            for (int one = 0; one < kDotInputs; ++one) {
-                const Floats factors = load(weights + one * panel.width + at);
-                for (int row = 0; row < kRowCount; ++row) sums[row][one] += values[row] * factors;
-            }
-        }
-    }
-    for (int row = 0; row < kRowCount; ++row) {
-        float lanes[kDotInputs] = {};
-        add_lanes_of_four(sums[row], lanes);
-        std::memcpy(out + row * out_step, lanes, sizeof lanes);
-    }
-}
-
-// out[image * out_step + one] for all images and for the `inputs` inputs from `first` on, rounded up to a multiple of
-// four.
-static void dot_inputs(const LayerSpace& layer, int64_t images, int64_t first, int inputs, float* out, int64_t out_step) {
-    constexpr int kBlock = 16;  // inputs, whose rows of weights stay in the first-level cache
-    for (int block = 0; block < inputs; block += kBlock) {
-        const int end = block + kBlock < inputs ? block + kBlock : inputs;
-        int64_t image = 0;
-        for (; image + kDotRows <= images; image += kDotRows)
-            for (int input = block; input < end; input += kDotInputs)
-                dot_block<kDotRows>(layer, image, first + input, out + image * out_step + input, out_step);
-        for (; image < images; ++image)
-            for (int input = block; input < end; input += kDotInputs)
-                dot_block<1>(layer, image, first + input, out + image * out_step + input, out_step);
     }
 }
 

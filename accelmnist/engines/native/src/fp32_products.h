@@ -17,6 +17,8 @@ namespace ACCELMNIST_LEVEL {
 // The largest share of a panel's activations that is listed. On a Zen 5, both ways take as long for 784-512-512-10 at
 // 55 % with AVX-512 and at 70 % with AVX2.
 constexpr double kMostListed = kLanes == 16 ? 0.55 : 0.7;
+// With fewer images all are listed: turning the weights for their gradients would take longer than the products.
+constexpr int64_t kLeastMultiplied = 16;
 
 struct Fp32Products : PixelProducts {
     using PixelProducts::PixelProducts;
@@ -28,7 +30,7 @@ struct Fp32Products : PixelProducts {
     void keep_inputs(int, const Panel& panel, bool) const {
         if (!panel.is_listed) return;
         const double most = kMostListed * static_cast<double>(job.batch) * panel.units;
-        *panel.is_listed = static_cast<double>(count_values(panel, job.batch)) <= most;
+        *panel.is_listed = job.batch < kLeastMultiplied || static_cast<double>(count_values(panel, job.batch)) <= most;
         if (!*panel.is_listed) return;
         list_panel(panel, job.batch);
         transpose_and_list_panel(panel, job.batch, own.transposed);
@@ -60,10 +62,32 @@ struct Fp32Products : PixelProducts {
         const LayerSpace& above = space.layers[number + 1];
         for_own_panels(space.layers[number], [&](const Panel& panel) {
             if (is_listed(panel)) return backward_into_listed(above, panel, scale);
-            dot_inputs(above, job.batch, panel.first, panel.units, panel.deltas, panel.width);
-            for (int64_t at = 0; at < job.batch * panel.width; at += kLanes)
-                store(panel.deltas + at, through_activation(panel, at, load(panel.deltas + at), scale));
+            for (int other = 0; other < above.panel_count; ++other)
+                add_gradients(above.panels[other], panel, other == 0, other + 1 == above.panel_count, scale);
         });
+    }
+
+    // Adds the part of a panel of the layer above; the last part also takes the gradients through the activation.
+    void add_gradients(const Panel& source, const Panel& panel, bool is_first, bool is_last, float scale) const {
+        constexpr int kSquare = 8;
+        for (int unit = 0; unit < panel.width; unit += kSquare)
+            for (int at = 0; at < source.width; at += kSquare)
+                transpose_8x8(
+                    rows_from(source, panel.first + unit) + at, source.width,
+                    own.transposed + at * panel.width + unit, panel.width
+                );
+        multiply_rows(
+            {source.deltas, source.width, 1}, {own.transposed, panel.width}, source.width, job.batch, panel.vectors,
+            is_first ? Start{space.zeros, 0} : Start{panel.deltas, panel.width},
+            [&](int64_t row, int vector, const auto& sums) {
+                int64_t at = row * panel.width + vector * kLanes;
+                if (!is_last) return store_all(panel.deltas + at, sums);
+                for (const Floats& sum : sums) {
+                    store(panel.deltas + at, through_activation(panel, at, sum, scale));
+                    at += kLanes;
+                }
+            }
+        );
     }
 
     void backward_into_listed(const LayerSpace& above, const Panel& panel, float scale) const {

@@ -139,7 +139,7 @@ void Layout::allocate_panel(Arena& arena, Panel& panel, const LayerSpace& layer,
     const int slots = slots_of(workspace.job->rule);
     const int64_t width = panel.width, weights = layer.inputs * width;
     const int64_t values = (is_bf16() ? padded_images(batch_) : batch_) * width;
-    arena.take(panel.weight, weights + (kDotInputs - 1) * width);
+    arena.take(panel.weight, ceil_div(layer.inputs, kInputPadding) * kInputPadding * width);
     arena.take(panel.gradient, kBlockInputs * width);
     arena.take(panel.bias, width);
     arena.take(panel.bias_gradient, width);

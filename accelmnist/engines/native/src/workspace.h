@@ -6,8 +6,8 @@
 // blocks so that a block's rows of a panel fit the first-level cache.
 //
 // Pixels are mostly zero, and the units of a rectifier may be: then only the others are multiplied. They are listed
-// twice, by image for the forward pass and by input for the gradient of the weights. Pixels by image lie in the set that
-// all epochs share; see pixels.h. Other units are multiplied as they lie in the panels.
+// twice, by image for the forward pass and by input for the gradient of the weights. Pixels by image lie in the set
+// that all epochs share; see pixels.h. Other units are multiplied as they lie in the panels.
 //
 // Panels are padded to whole vectors. Padding starts as zero and stays zero, since no gradient reaches it.
 //
@@ -29,7 +29,7 @@ using Pair = uint32_t;
 constexpr int kPairsAtOnce = 64;              // of a product: a bit each of a mask
 constexpr int kBlockInputs = 2 * kPairsAtOnce;  // whose rows of weights fit the first-level cache
 static_assert(kChunk == 2 * kPairsAtOnce, "a chunk of images is one product's pairs");
-constexpr int kDotInputs = 4;  // whose rows of weights one product takes: they are padded to them
+constexpr int kInputPadding = 16;  // rows of weights are turned by whole vectors
 constexpr int kImagePadding = 16;  // a product takes so many rows at once: those of images are padded to them
 // Elements of a pixel's row: the images of a chunk, and one more cache line to make their number odd, so that the
 // starts of the rows, which is all that most of them use, spread over the whole first-level cache.
@@ -79,7 +79,7 @@ struct Panel {
     float* head_transposed;  // (width, 16)
     float* head_slots[kMaxSlots];
     float* head_gradient;
-    // The next layer's inputs, if they may be listed; null if they never are, as zero then says nothing of the gradient.
+    // The next layer's inputs, if they may be listed: if zero says that the gradient is too. Null otherwise.
     bool* is_listed;  // (1): in this step
     Lists by_image;  // a row an image
     Lists by_unit;   // a row a unit, chunk after chunk of images
