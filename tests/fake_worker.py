@@ -115,6 +115,25 @@ class FakeWorker:
         print(f"child {child.pid}", file=sys.stderr, flush=True)
         time.sleep(LONG_S)
 
+    def leaves_a_daemon(self) -> None:
+        """End, and leave a process that is nobody's child and of no group of this one's."""
+        if os.fork() == 0:
+            words = [sys.executable, "-c", f"import time; time.sleep({LONG_S})", __file__]
+            subprocess.Popen(words, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            os._exit(0)
+        os.wait()
+        self.exits()
+
+    def writes(self) -> None:
+        """Write to what it was given to read."""
+        with Path(self.files["labels"]).open("r+b") as file:
+            file.seek(-8, os.SEEK_END)
+            file.write(b"12345678")
+
+    def removes(self) -> None:
+        """Remove what all were given."""
+        Path(self.files["images"]).unlink()
+
     def is_stopped(self) -> None:
         """Stand still."""
         os.kill(os.getpid(), signal.SIGSTOP)

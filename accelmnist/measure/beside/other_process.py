@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any, TypeVar
 
 import msgspec
@@ -83,11 +84,11 @@ class Guard:
             self._process.stdin.close()
         self._process.wait()
 
-    def tell(self, number: int) -> None:
-        """Guard a group, or with its number below 0 no longer."""
+    def tell(self, number: int, mark: str = "") -> None:
+        """Guard a group and all with its mark, or with its number below 0 no longer."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.write(f"{number}\n".encode())
+            self._process.stdin.write(f"{number} {mark}\n".encode())
             self._process.stdin.flush()
 
 
@@ -121,7 +122,8 @@ class OtherProcess:
         self.within_s: float | None = None
         self._buffer = bytearray()
         words = [*side.words, *((*COMMAND, *options) if side.is_ours else ())]
-        environment = environment_of(side, threads=threads)
+        self._mark = token_hex()
+        environment = environment_of(side, threads=threads) | {guard.MARK: self._mark}
         try:
             self._process = subprocess.Popen(
                 words,
@@ -136,7 +138,7 @@ class OtherProcess:
             cause = (getattr(error, "strerror", None) or str(error)).lower()
             self.lost = f"{brief(words[0])} can't be started: {cause}"
             return
-        self._guard.tell(self._process.pid)
+        self._guard.tell(self._process.pid, self._mark)
         self._family = [self._process.pid]
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -159,14 +161,14 @@ class OtherProcess:
         except (ValueError, RecursionError, LookupError, TypeError):
             name = version = None
         if name != HELLO:
-            raise self._lose(f"it said {text} before its hello", "Let it print to standard error alone")
+            raise self.lose(f"it said {text} before its hello", "Let it print to standard error alone")
         if version != PROTOCOL:
             cause = f"it speaks version {_shown(version)} of the protocol, and this accelmnist version {PROTOCOL}"
-            raise self._lose(cause, "Use versions that agree")
+            raise self.lose(cause, "Use versions that agree")
         try:
             hello = msgspec.convert(said, type=Hello)
         except msgspec.ValidationError as error:
-            raise self._lose(f"its hello is {text}: {error}", "See the protocol's description") from None
+            raise self.lose(f"its hello is {text}: {error}", "See the protocol's description") from None
         self.look_for_children()
         return hello
 
@@ -187,7 +189,7 @@ class OtherProcess:
             answer = msgspec.convert(json.loads(line), type=kind)  # json's, which knows NaN
         except (ValueError, RecursionError, msgspec.ValidationError) as error:
             cause = f"{_shown(line)!r} is no answer to {do}: {error}"
-            raise self._lose(cause, "See the protocol's description") from None
+            raise self.lose(cause, "See the protocol's description") from None
         if answer.error is not None:
             raise DeviceError(f"{do} failed: {brief(answer.error)}")
         return Asked(answer, raw_s, day_s)
@@ -222,12 +224,12 @@ class OtherProcess:
     def kill(self) -> None:
         """End it from another thread than that which asks it, and there learns of it."""
         if self.lost is None:
-            guard.end_group(self._process.pid)
+            guard.end_group(self._process.pid, self._mark)
 
     def end(self) -> None:
         """End it, and all that it started."""
         if hasattr(self, "_process"):
-            guard.end_group(self._process.pid)
+            guard.end_group(self._process.pid, self._mark)
             self._process.wait()
             self._guard.tell(-self._process.pid)
             for pipe in (self._process.stdin, self._process.stdout):
@@ -246,10 +248,10 @@ class OtherProcess:
         with contextlib.suppress(BlockingIOError):
             self._buffer += os.read(self._process.stdout.fileno(), 1 << 16)
         if self._buffer.strip():
-            raise self._lose(f"it said {_shown(self._buffer)!r} unasked", "Let it print to standard error alone")
+            raise self.lose(f"it said {_shown(self._buffer)!r} unasked", "Let it print to standard error alone")
         self._buffer.clear()
 
-    def _lose(self, cause: str, remedy: str) -> DeviceError:
+    def lose(self, cause: str, remedy: str) -> DeviceError:
         """End it for good; returns what to raise."""
         self.lost = cause
         self.end()
@@ -261,7 +263,7 @@ class OtherProcess:
             self._process.stdin.write(msgspec.json.encode(request) + b"\n")
             self._process.stdin.flush()
         except OSError:
-            raise self._lose(self._how_it_ended(), "Start it by hand to see why") from None
+            raise self.lose(self._how_it_ended(), "Start it by hand to see why") from None
 
     def _line(self, what: str) -> bytes:
         """The next line of its output, and there is no more of it."""
@@ -277,15 +279,15 @@ class OtherProcess:
                 if not is_there:
                     if waited_s < within_s:
                         continue
-                    raise self._lose(
+                    raise self.lose(
                         f"{what} did not come within {within_s:.0f} s", "Let it be quicker, or leave it out"
                     )
                 part = os.read(self._process.stdout.fileno(), 1 << 20)
                 if not part:
-                    raise self._lose(self._how_it_ended(), "Start it by hand to see why")
+                    raise self.lose(self._how_it_ended(), "Start it by hand to see why")
                 self._buffer += part
                 if len(self._buffer) > MOST_BYTES:
-                    raise self._lose(f"{what} is longer than {MOST_BYTES >> 20} MiB", "See the protocol's description")
+                    raise self.lose(f"{what} is longer than {MOST_BYTES >> 20} MiB", "See the protocol's description")
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
         return line

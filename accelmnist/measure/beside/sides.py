@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +41,7 @@ class Sides:
         self._sides = (Side(name=OURS, command="python"), *beside)
         self._threads, self._left_s = threads, left_s
         self._processes: dict[str, OtherProcess] = {}
+        self.given: dict[Path, GivenFile] = {}
         self.hellos: dict[str, Hello] = {}
         self.failures: dict[str, str] = {}  # why a side can't be measured
 
@@ -99,6 +102,37 @@ class Sides:
         return [name for name, process in self._processes.items() if process.is_flooding]
 
 
+@dataclass
+class GivenFile:
+    """A file that the sides read and none may change: the arrays in it, and its state after it was written."""
+
+    path: Path
+    content: NDArray[Any] | Arrays
+
+    def __post_init__(self) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Write it, also in the place of what somebody made of it."""
+        if isinstance(self.content, np.ndarray):
+            np.save(self.path, self.content)
+        else:
+            np.savez(self.path, **self.content)  # type: ignore[arg-type]  # of NumPy's own options
+        self._written = self._state()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anybody wrote to it, removed it or put another in its place."""
+        return self._state() != self._written
+
+    def _state(self) -> tuple[int, ...] | None:
+        try:
+            found = os.stat(self.path)  # noqa: PTH116 - a third of the time of Path's, after every request
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 class OpenCase:
     """One case over there: what `protocol` lets one ask of it, in arrays."""
 
@@ -107,7 +141,7 @@ class OpenCase:
     ) -> None:
         self.config, self._data = config, data
         self.process, self._key, self.threads = sides.process_of(case), case.label, sides.threads_of(case)
-        self._folder = sides.folder
+        self._folder, self._given = sides.folder, sides.given
         files = self._files(start)
         arguments = {"mode": case.mode, "config": msgspec.to_builtins(config), "files": files}
         self.prepared = self.ask(Prepared, "prepare", **arguments)
@@ -116,11 +150,24 @@ class OpenCase:
 
     def ask(self, kind: type[Reply], do: str, **arguments: Any) -> Reply:
         """The answer of its kind; raises DeviceError."""
-        return self.process.ask(kind, do, case=self._key, **arguments)
+        answer = self.process.ask(kind, do, case=self._key, **arguments)
+        self._require_files_unchanged()
+        return answer
 
     def run(self, first: int, steps: int) -> Asked:
         """Run steps; its answer says how many, and how long they took."""
-        return self.process.ask_timed(Ran, "run", case=self._key, first=first, steps=steps)
+        asked = self.process.ask_timed(Ran, "run", case=self._key, first=first, steps=steps)
+        self._require_files_unchanged()
+        return asked
+
+    def _require_files_unchanged(self) -> None:
+        """Others read the same files; one side alone was at work since they were looked at last."""
+        changed = [given for given in self._given.values() if given.is_changed]
+        for given in changed:
+            given.write()
+        if changed:
+            cause = f"it changed {changed[0].path.name}, which others read too"
+            raise self.process.lose(cause, "Let it copy what it changes")
 
     def losses(self) -> Floats:
         """Of the last run."""
@@ -196,16 +243,15 @@ class OpenCase:
             "seeds": np.concatenate([epoch.dropout_seeds for epoch in epochs]),
         }
         paths |= {name: self._written(f"{self._tag}-{name}.npy", array) for name, array in plans.items()}
-        path = self._folder / f"{self._tag}-start.npz"
-        np.savez(path, **(start or MLP(config.model, seed=config.training.seed).arrays()))
-        return {**paths, "start": str(path)}
+        start = start or MLP(config.model, seed=config.training.seed).arrays()
+        return {**paths, "start": self._written(f"{self._tag}-start.npz", start)}
 
     @property
     def _tag(self) -> str:
         return "-".join(self._key.replace("/", "-").split())
 
-    def _written(self, name: str, array: NDArray[Any]) -> str:
+    def _written(self, name: str, content: NDArray[Any] | Arrays) -> str:
         path = self._folder / name
-        if not path.exists():
-            np.save(path, array)
+        if path not in self._given:
+            self._given[path] = GivenFile(path, content)
         return str(path)
