@@ -278,6 +278,16 @@ def test_a_symptom_of_all_cases_is_told_once(bench: BenchRecord) -> None:
     assert said[1] == "              all cases: other processes used 9 % of the processors"
 
 
+def test_a_check_that_only_doubts_is_told(bench: BenchRecord) -> None:
+    unseen = Check.at_most("clock unseen", 0.4, 0.02, detail="waiting took 40 % of a run", reason="stop what else runs")
+    case = next(case for case in bench.cases if case.verdict is not None)
+    assert case.verdict is not None
+    verdict = Verdict.of(case.verdict.reference, [*case.verdict.checks, replace(unseen, condemns=False)])
+    said = under("Doubts", lines(bench_page(replace(bench, cases=(replace(case, verdict=verdict),))), 120))
+    at = said.index("clock unseen  stop what else runs")
+    assert said[at + 1].endswith(": waiting took 40 % of a run")
+
+
 def test_no_symptom_is_told_too(bench: BenchRecord) -> None:
     assert under("Doubts", lines(bench_page(only(bench, 0, 1))))[0] == "No figure has a symptom."
 

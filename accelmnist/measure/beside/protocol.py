@@ -21,9 +21,10 @@ can't do what is asked it answers {"error": "why, in a line"} and lives on. What
                  rates                 the learning rate of every step: float32 (steps,)
                  seeds                 the dropout seed of every step: int64 (steps,)
                  start                 .npz: the first weights, layers.0.weight (units, inputs), layers.0.bias and so on
-               Pixels are divided by 255. `order` in the answer is "own" if the worker can't follow the order that is
-               given, or has no state to show: it is judged by what it learned alone, and that is told. A worker that
-               can't do exactly the training of `config` is "unsupported".
+               Others read the same files, so none may be changed. Pixels are divided by 255. `order` in the answer is
+               "own" if the worker can't follow the order that is given, or has no state to show: it is judged by what
+               it learned alone, and that is told. A worker that can't do exactly the training of `config` is
+               "unsupported".
 
     load       {"case": "1", "from": "x.npz"} -> {}
                Sets weights and optimizer state to what a file has, named as `save` does; what it lacks, and without

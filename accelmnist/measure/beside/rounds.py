@@ -148,7 +148,7 @@ class _Beside:
                 writer.update(case, accuracy=accuracy, verdict=verdict)
             timed.warm_up(self._steps(case))
             writer.update(case, steps_per_region=timed.steps, region_s=timed.region_s)
-            checks = (timed.check_clock(),) if is_new else ()
+            checks = timed.check_clock() if is_new else ()
             timed.anchor = self._anchor(timed)
             self.warm[case] = WarmCase(timed, timed.threads, checks=checks)
         if case not in self.warm:

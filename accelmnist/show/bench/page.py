@@ -184,6 +184,8 @@ def _doubts(result: CaseResult) -> Iterator[tuple[str, str, str]]:
     for symptom in result.symptoms:
         sight, _, advice = symptom.hint.partition(": ")
         yield symptom.code, sight, advice
+    for check in () if result.verdict is None else result.verdict.doubts:
+        yield check.name, check.detail, check.reason
     over = result.speedup
     if over is not None and over.verdict == "ambiguous":
         interval = f"between {significant(over.low)} and {significant(over.high)} times its baseline"
