@@ -138,7 +138,7 @@ ANSWERS = {
     "error@prepare": "prepare failed: no such thing",
     "unsupported@prepare": "this is not for me",
     "twice@run": "it said '{}' unasked",
-    "talks@run": "it said 'one more step done' unasked",
+    "talks@run": "'one more step done'",  # unasked, or for an answer to what is asked next
     "exits@run": "it ended with exit code 3: ValueError: out of luck",
     "exits@prepare": "it ended with exit code 3: ValueError: out of luck",
     "is-killed@losses": "it ended with signal SIGKILL",
