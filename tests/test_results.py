@@ -85,7 +85,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"cannot write .*run\.json: no space left on device\. Choose a folder"):
+    with pytest.raises(OutputError, match=r"cannot write .*run\.json: no space left on device\. Choose another place"):
         write_atomically(file, b"new")
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]

@@ -163,7 +163,6 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
         load_record(RESULTS / "readme")
     ),
     (tables.README, peers.COMMAND): lambda: peers.short_part(peers.measured()),
-    (tables.README, starts.COMMAND): lambda: starts.start_sentence(started().starts),
     (tables.RESULTS_README, peers.COMMAND): lambda: peers.part(peers.measured()),
     (tables.RESULTS_README, scaling.COMMAND): scaling.part,
     (tables.RESULTS_README, starts.COMMAND): lambda: starts.start_sentence(started().starts),

@@ -11,7 +11,7 @@ from accelmnist.measure.plan import Case
 from accelmnist.measure.record import BenchRecord, CaseResult
 from accelmnist.measure.statistics.comparison import Comparison
 from accelmnist.show.render.markdown import escape
-from accelmnist.show.units import UNKNOWN, count, rate, spread
+from accelmnist.show.units import UNKNOWN, count, spread
 
 _HEAD = ("workload", "by", "images/s", "right", "ours over it", "95 % interval", "verdict")
 _RULE = ("---", "---", "---:", "---", "---:", "---:", "---")
@@ -29,19 +29,22 @@ def table(records: Sequence[BenchRecord]) -> str:
 
 
 def summary(records: Sequence[BenchRecord]) -> str:
-    """A table of every workload: our speed, and what it is over that of the best other."""
-    rows = []
+    """A table of every workload: what our fastest engine is over the best other, in every precision measured."""
+    cells: dict[str, dict[str, str]] = {}
     for record in records:
         nearest: dict[str, Pair] = {}
         for pair in _pairs(record):
             workload = _workload(pair[0])
             nearest[workload] = min(pair, nearest.get(workload, pair), key=lambda one: one[2].ratio)
-        for workload, (ours, theirs, over) in nearest.items():
+        for ours, theirs, over in nearest.values():
             ratio, interval = _over(over)
-            speed = rate(ours.images_per_s.median if ours.images_per_s else None)
-            rows.append(f"| {workload} | {speed} | {ratio} ({interval}) times {_name(theirs, ours)} |")
-    head = "| workload | ours | over the best other |\n| --- | ---: | --- |"
-    return "\n".join([f"{_setting(records)}:\n\n{head}", *rows])
+            plain = _workload(replace(ours, precision="fp32"))
+            cells.setdefault(plain, {})[ours.precision] = f"{ratio} ({interval}) times {_name(theirs, ours)}"
+    precisions = list(dict.fromkeys(precision for row in cells.values() for precision in row))
+    environment = next((record.environment for record in reversed(records) if record.environment), None)
+    head = [f"on {environment.processor}" if environment else "", *(f"ours in {one}" for one in precisions)]
+    rows = [[workload, *(row.get(one, UNKNOWN) for one in precisions)] for workload, row in cells.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 def _setting(records: Sequence[BenchRecord]) -> str:

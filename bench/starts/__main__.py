@@ -4,8 +4,8 @@
     python -m bench.starts --readme
 
 The record is saved after every round; Ctrl-C ends the measuring and keeps what there is. The table goes into a Markdown
-file beside the record, and with --readme its last sentence between the marks in README.md and results/README.md. --from
-makes the table of a saved record again.
+file beside the record, and with --readme its last sentence between the marks in results/README.md. --from makes the
+table of a saved record again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from accelmnist.measure.beside.peers import peer_names
 from bench.starts.record import load_record, new_record, save_record
 from bench.starts.rounds import OURS, measure, starter
 from bench.starts.table import document, start_sentence
-from bench.studies.tables import README, RESULTS_README, ROOT, write_part
+from bench.studies.tables import ROOT, write_part
 
 COMMAND = "python -m bench.starts"
 
@@ -38,7 +38,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=usable_cores(), help="of each (every core)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "starts.json", help="the record to write")
     parser.add_argument("--from", dest="saved", type=Path, help="make the table of this record again")
-    parser.add_argument("--readme", action="store_true", help="write the last sentence into both README.md")
+    parser.add_argument("--readme", action="store_true", help="write the last sentence into results/README.md")
     return parser.parse_args(arguments)
 
 
@@ -62,8 +62,7 @@ def main() -> None:
     record = load_record(path)
     write_atomically(path.with_suffix(".md"), document(record).encode())
     if arguments.readme:
-        for readme in (README, RESULTS_README):
-            write_part(COMMAND, start_sentence(record.starts), readme)
+        write_part(COMMAND, start_sentence(record.starts))
     print(document(record))
 
 
