@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from accelmnist.core.errors import RecordError
-from accelmnist.measure.statistics.comparison import Comparison, compare, regressed
+from accelmnist.measure.statistics.comparison import Comparison, compare, compare_processes, regressed
 from accelmnist.measure.statistics.summary import minimum_samples
 from bench.studies import simulate_statistics as simulation
 from bench.studies.simulate_statistics import NOISES, Simulator, from_records, interleaved
@@ -288,3 +288,8 @@ def test_what_does_not_fit_is_refused(base: list[Any], new: list[float], limits:
 def test_a_limit_a_sample() -> None:
     with pytest.raises(RecordError, match="2 samples have 1 limits"):
         compare([1.0, 2.0], [1.0, 2.0], paired=False, limits=([1.0], [1.0, 1.0]))
+
+
+def test_one_pair_of_processes_says_nothing_below_a_tenth() -> None:
+    said = [compare_processes([[1.0] * 60], [[speed] * 60], threshold=0.01).verdict for speed in (0.8, 0.93, 1.0, 1.3)]
+    assert said == ["slower", "ambiguous", "ambiguous", "faster"]

@@ -93,7 +93,8 @@ def compare_processes(
     each = [compare(ours, theirs, paired=True, threshold=threshold) for ours, theirs in zip(base, new, strict=True)]
     ratios = [comparison.ratio for comparison in each]
     if len(each) == 1:
-        return _with_verdict(each[0], _APART)
+        alone = _with_verdict(each[0], _APART)
+        return replace(alone, verdict="ambiguous") if alone.verdict == "same" else alone
     if not are_too_few(len(each)):
         return compare([1.0] * len(each), ratios, paired=True, threshold=threshold)
     from scipy.special import stdtr, stdtrit
