@@ -194,6 +194,15 @@ def test_a_side_whose_answer_is_wrong_says_so_in_a_line(mode: str, synthetic: Da
     assert not folder.exists()
 
 
+def test_what_a_side_leaves_in_the_place_of_its_weights_is_in_nobody_s_way(synthetic: Dataset) -> None:
+    with Sides((side("folder"), side("given", name="next")), threads=1) as sides:
+        sides.start("mine", "next")
+        config = run_config(CASE, CONFIG)
+        with pytest.raises(DeviceError, match="there is none"):
+            OpenCase(sides, CASE, config, synthetic).look()
+        assert OpenCase(sides, replace(CASE, side="next"), config, synthetic).look()
+
+
 def trained(timed: RemoteTraining, test: DeviceSet) -> None:
     """Everything that is asked of a training."""
     timed.run(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -175,7 +176,7 @@ class OpenCase:
 
     def look(self) -> dict[str, NDArray[Any]]:
         """Weights and state by name; raises DeviceError for what is no such file."""
-        path = self._folder / "state.npz"
+        path = self._fresh("state.npz")
         self.ask(Answer, "save", to=str(path))
         return self._read(path, "save")
 
@@ -184,22 +185,31 @@ class OpenCase:
         if arrays is None:
             self.ask(Answer, "load")
             return
-        path = self._folder / "load.npz"
+        path = self._fresh("load.npz")
         np.savez(path, **arrays)  # type: ignore[arg-type]  # of NumPy's own options
         self.ask(Answer, "load", **{"from": str(path)})
 
     def classify(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """What it says of `images` (n, 784): logits (n, 10), or digits (n,)."""
-        given, path = self._folder / "given.npy", self._folder / "said.npy"
+        given, path = self._fresh("given.npy"), self._fresh("said.npy")
         np.save(given, images)
         self.ask(Answer, "classify", images=str(given), to=str(path))
         return self._said(path, "classify", len(images))
 
     def last(self, images: int) -> NDArray[Any]:
         """Logits of the last batch of so many images."""
-        path = self._folder / "last.npy"
+        path = self._fresh("last.npy")
         self.ask(Answer, "last", to=str(path))
         return self._said(path, "last", images)
+
+    def _fresh(self, name: str) -> Path:
+        """Where a file comes next; what a side left there, even a folder, is gone."""
+        path = self._folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            path.unlink()
+        return path
 
     def _said(self, path: Path, what: str, images: int) -> NDArray[Any]:
         arrays = self._read(path, what)
@@ -221,9 +231,6 @@ class OpenCase:
                 raise ValueError("it has something else than numbers")
         except Exception as error:  # whatever NumPy and the archive's reader make of somebody's bytes
             raise DeviceError(f"{what} left no file of arrays: {brief(str(error))}") from None
-        finally:
-            with suppress(OSError):
-                path.unlink()
         return arrays
 
     def _files(self, start: Arrays | None) -> dict[str, str]:

@@ -122,15 +122,15 @@ class Remote(TimedCase):
             spent = self._spent
             passed_s = min(spent.raw_s, spent.day_s, key=lambda seconds: abs(seconds - spent.seconds))
             spared_s = TIMES_A_REQUEST * spent.request_s + spent.queued_s
-            less = min(less, (passed_s - spent.seconds - spared_s) / spent.seconds)
+            error = (passed_s - spent.seconds - spared_s) / spent.seconds
             share = spared_s / passed_s if passed_s > spared_s else 1.0
-            unseen = min(unseen, share)
+            less, unseen = min(less, error), min(unseen, share)
             if share <= _MOST_UNSEEN:
-                seen = min(seen, (passed_s - spent.seconds - spared_s) / spent.seconds)
+                seen = min(seen, error)
             if seen <= CLOCKS_APART or (seen == math.inf and less <= CLOCKS_APART and tries >= _UNSEEN_TRIES):
                 break
         self.restore()
-        error = Check.at_most(
+        check = Check.at_most(
             "error of the clock, long runs",
             max(less if seen == math.inf else seen, 0.0),
             CLOCKS_APART,
@@ -144,7 +144,7 @@ class Remote(TimedCase):
             detail=f"requests and waiting for a processor took {100 * unseen:.0f} % of a run, and may hide as much",
             reason="stop what else is running, or give more images",
         )
-        return (error, replace(doubt, condemns=False))
+        return (check, replace(doubt, condemns=False))
 
     @property
     def given(self) -> int:
