@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from accelmnist.cli import invoke
-from accelmnist.core.config import ExecutionConfig
+from accelmnist.core.config import DataConfig, ExecutionConfig
 from accelmnist.core.engine_file import EngineFile, label_of
 from accelmnist.core.errors import ConfigError, DeviceError, EngineError
 from accelmnist.core.records import load_record
@@ -20,9 +20,11 @@ from accelmnist.device import resolve
 from accelmnist.engines.choose import engine_class, load_speeds
 from accelmnist.engines.own.loading import own_engine
 from accelmnist.measure.anchors import anchor_training
+from accelmnist.measure.case_builder import CaseBuilder, resolve_devices
 from accelmnist.measure.plan import BenchConfig, expand, run_config
 from accelmnist.measure.recount import load_bench
 from accelmnist.measure.timed_case import TimedTraining
+from accelmnist.training.reference.scores import score_here
 from tests.test_bench_cli import QUICK, in_empty_folder, no_pictures, process_that_has_just_started, short_regions
 from tests.test_timed_audit import failures, ready
 from tests.training_helpers import small_config, train_with
@@ -86,6 +88,12 @@ class StaleLosses(Right):
         losses = steps.train_epoch(epoch)
         steps.last = losses[-1:]
         return torch.cat([before, losses[:-1]])
+
+class ChangesLabels(Right):
+    @staticmethod
+    def run(steps, epoch):
+        steps.data.labels.zero_()
+        return steps.train_epoch(epoch)
 
 class NanWeights(Right):
     @staticmethod
@@ -281,6 +289,24 @@ def test_what_is_timed_is_found_wrong(engines: str, synthetic: Dataset, name: st
     found = failures(timed_by(engines + name, synthetic))
     assert WRONG_WHEN_TIMED.get(name, "") in ["", *found]
     assert bool(found) is (name in WRONG_WHEN_TIMED)
+
+
+def test_one_that_changes_its_images_is_wrong_and_nobody_else(engines: str) -> None:
+    data = DataConfig(dataset="synthetic")
+    config = BenchConfig(
+        devices=("cpu",),
+        engines=(engines + "ChangesLabels", "eager"),
+        hidden=((16,),),
+        modes=("training",),
+        data=data,
+        batch_sizes=(256,),
+    )
+    builder = CaseBuilder(config, resolve_devices(("cpu",)), score_here)
+    passed = {}
+    for case in expand(config, ("cpu",)):
+        _, verdict = builder.verify(builder.timed(case))
+        passed[case.engine] = verdict.passed
+    assert passed == {"mine.ChangesLabels": False, "eager": True}
 
 
 def test_one_that_skips_once_it_is_timed_is_found(engines: str, synthetic: Dataset) -> None:

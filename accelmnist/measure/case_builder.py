@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from accelmnist.core.config import AUTO, ExecutionConfig, RunConfig, check_fits
+from accelmnist.core.engine_file import EngineFile
 from accelmnist.core.errors import AccelmnistError, DeviceError, DivergedError
 from accelmnist.core.records import Check, Verdict
 from accelmnist.data.mnist import load_dataset
@@ -93,7 +94,7 @@ class CaseBuilder:
         """The case, prepared; raises DeviceError if that fails."""
         device = self.device(case)
         if case.mode == "training":
-            return TimedTraining(case, device, run_config(case, self.config), self.images("train", device))
+            return TimedTraining(case, device, run_config(case, self.config), self._given("train", case))
         return self.classification(case, self.network(case))
 
     def classification(self, case: Case, model: MLP) -> TimedInference:
@@ -101,7 +102,7 @@ class CaseBuilder:
         device = self.device(case)
         with memory_errors(device, REMEDY):
             engine = engine_class(self.config.engine_of(case))
-            images = self.images(self._classified(case), device).images
+            images = self._given(self._classified(case), case).images
             return TimedInference(case, device, model, images, engine=engine)
 
     def training(self, case: Case, config: RunConfig, ranks: Ranks | None, *, epochs: int = 1) -> TimedTraining:
@@ -111,7 +112,7 @@ class CaseBuilder:
         """
         device = self.device(case)
         with memory_errors(device, REMEDY):
-            return TimedTraining(case, device, config, self.images("train", device), ranks=ranks, epochs=epochs)
+            return TimedTraining(case, device, config, self._given("train", case), ranks=ranks, epochs=epochs)
 
     def _classified(self, case: Case) -> str:
         """The set that an inference case classifies."""
@@ -183,8 +184,9 @@ class CaseBuilder:
     def _verify_inference(self, timed: TimedInference) -> tuple[float, Verdict]:
         """Classify the whole test set and judge it; what is left over from whole batches is one smaller batch."""
         model, test = self.network(timed.case), self.images("test", timed.device)
+        given = self._given("test", timed.case).images
         with matmul_precision(timed.device, timed.case.precision):
-            parts = [timed.classify(part).clone() for part in torch.split(test.images, timed.case.batch_size)]
+            parts = [timed.classify(part).clone() for part in torch.split(given, timed.case.batch_size)]
         evaluation = evaluation_of(torch.cat(parts), test, model.config.output)
         checks = (
             *check_answers(model, self.dataset.test, evaluation, tolerances(timed.case.precision)),
@@ -197,6 +199,17 @@ class CaseBuilder:
         key = (name, str(device))
         if key not in self._sets:
             self._sets[key] = upload(self.dataset.train if name == "train" else self.dataset.test, device)
+        return self._sets[key]
+
+    def _given(self, name: str, case: Case) -> DeviceSet:
+        """What the engine of `case` is given: one in a user's file might change it, so it has a set of its own."""
+        device, engine = self.device(case), self.config.engine_of(case)
+        shared = self.images(name, device)
+        if EngineFile.of(engine) is None:
+            return shared
+        key = (f"{name} of {engine}", str(device))
+        if key not in self._sets:
+            self._sets[key] = DeviceSet(shared.images.clone(), shared.labels.clone())
         return self._sets[key]
 
     def reference(self, config: RunConfig, *, nudge: float = 0.0) -> ReferenceTraining:
