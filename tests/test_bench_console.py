@@ -17,6 +17,7 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console, RenderableType
 
+from accelmnist.cli.bench import _exit_code
 from accelmnist.core.records import Check, OperationFigures, ProfileSummary, Verdict
 from accelmnist.measure.conclusion import conclude
 from accelmnist.measure.plan import BenchConfig
@@ -994,6 +995,18 @@ def test_sides_have_their_pairs_and_say_what_they_are(width: int) -> None:
     assert "lost not measured: /no/such/python can't be started" in sides
     assert "Requests between the processes take 0.6 % of a region's time, and are in no figure." in sides
     assert "cpu eager 1.000 ±0.7 %. So their presence costs nothing." in sides
+
+
+def test_a_side_that_breaks_off_is_told_and_fails_what_it_is_to_be_held_against() -> None:
+    record = sample_beside()
+    cases = tuple(case for case in record.cases if case.side in (None, "mine"))
+    config = replace(record.config, beside=record.config.beside[1:2])
+    record = replace(record, config=config, cases=cases)
+    assert _exit_code(record, strict=False) == 0
+    broken = replace(cases[-1], status="failed", skipped="it ended with signal SIGKILL")
+    record = replace(record, cases=(*cases[:-1], broken))
+    assert _exit_code(record, strict=False) == 1
+    assert "broke off: cpu mine: it ended with signal SIGKILL" in lines(bench_page(record, None), 80)
 
 
 def test_the_table_says_by_whom_a_case_was_measured() -> None:

@@ -396,13 +396,14 @@ def _exit_code(record: BenchRecord, *, strict: bool) -> int:
 
 
 def _is_slower(record: BenchRecord) -> bool:
-    """Whether --fail-on says no; also if a side that it is to be held against was not measured."""
+    """Whether --fail-on says no; also if a side that it is to be held against was not measured to the end."""
     from accelmnist.measure.beside.verdict import pairs_of, regressions
 
     if record.config.fail_on is None:
         return False
     held = {theirs.side for _, theirs, _ in pairs_of(record)}
-    return bool(regressions(record)) or held != {side.name for side in record.config.beside}
+    broke_off = any(result.side is not None and result.status == "failed" for result in record.cases)
+    return bool(regressions(record)) or broke_off or held != {side.name for side in record.config.beside}
 
 
 def _exit_code_of_ranks(scaling: Scaling, *, strict: bool) -> int:

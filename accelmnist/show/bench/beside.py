@@ -43,8 +43,14 @@ def beside_sections(view: BenchView) -> list[Section]:
 
 
 def beside_lines(view: BenchView) -> list[tuple[str, Tone]]:
-    """What decides about the benchmark, a line each: every side that failed, and whatever this program lost."""
+    """What decides about the benchmark, a line each: each side that failed or broke off, what this program lost."""
     lines = [f"not measured: {one.name}: {brief(one.failure)}" for one in view.record.sides if one.failure]
+    told = {one.name for one in view.record.sides if one.failure}
+    lines += [
+        f"{'broke off' if result.images_per_s else 'not measured'}: {view.brief(result)}: {brief(result.skipped or '')}"
+        for result in view.record.cases
+        if result.side is not None and result.side not in told and result.status == "failed"
+    ]
     lines += [
         f"{view.brief(ours)} is {_slower(over)} slower than {theirs.side}"
         for ours, theirs, over in regressions(view.record)
