@@ -124,6 +124,13 @@ class FakeWorker:
         os.wait()
         self.exits()
 
+    def leaves_its_output(self) -> None:
+        """End, and leave a child that holds its output open."""
+        subprocess.Popen(
+            [sys.executable, "-c", f"import time; time.sleep({LONG_S})", __file__], stdin=subprocess.DEVNULL
+        )
+        self.exits()
+
     def writes(self) -> None:
         """Write to what it was given to read."""
         with Path(self.files["labels"]).open("r+b") as file:

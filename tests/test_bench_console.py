@@ -997,6 +997,18 @@ def test_sides_have_their_pairs_and_say_what_they_are(width: int) -> None:
     assert "cpu eager 1.000 ±0.7 %. So their presence costs nothing." in sides
 
 
+def test_pairs_of_both_modes_are_told_apart() -> None:
+    record = sample_beside()
+    classifies = [
+        replace(case, mode="inference", optimizer=None) if case.engine == "fused" else case for case in record.cases
+    ]
+    said = under("Beside", lines(bench_page(replace(record, cases=tuple(classifies)), None), 120))
+    assert [line.split()[:3] for line in said if " old " in line] == [
+        ["training", "cpu", "eager"],
+        ["inference", "cpu", "fused"],
+    ]
+
+
 def test_a_side_that_breaks_off_is_told_and_fails_what_it_is_to_be_held_against() -> None:
     record = sample_beside()
     cases = tuple(case for case in record.cases if case.side in (None, "mine"))

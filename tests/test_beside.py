@@ -111,6 +111,8 @@ HELLOS = {
     "is-stopped": "its hello did not come within 1 s",
     "exits": "it ended with exit code 3: ValueError: out of luck",
     "ends": "it ended with exit code 0",
+    "text-version": 'it speaks version "1" of the protocol, and this accelmnist version 1. Use versions that agree',
+    "leaves-its-output": "it ended with exit code 3: ValueError: out of luck",
     "leaves-a-daemon": "it ended with exit code 3: ValueError: out of luck",
     "is-killed": "it ended with signal SIGKILL",
     "closes": "it closed its output",
@@ -140,6 +142,7 @@ ANSWERS = {
     "twice@run": "it said '{}' unasked",
     "talks@run": "'one more step done'",  # unasked, or for an answer to what is asked next
     "exits@run": "it ended with exit code 3: ValueError: out of luck",
+    "leaves-its-output@run": "it ended with exit code 3: ValueError: out of luck",
     "exits@prepare": "it ended with exit code 3: ValueError: out of luck",
     "is-killed@losses": "it ended with signal SIGKILL",
     "ends@save": "it ended with exit code 0",

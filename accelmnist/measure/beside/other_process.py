@@ -163,7 +163,8 @@ class OtherProcess:
         if name != HELLO:
             raise self.lose(f"it said {text} before its hello", "Let it print to standard error alone")
         if version != PROTOCOL:
-            cause = f"it speaks version {_shown(version)} of the protocol, and this accelmnist version {PROTOCOL}"
+            spoken = _shown(json.dumps(version))
+            cause = f"it speaks version {spoken} of the protocol, and this accelmnist version {PROTOCOL}"
             raise self.lose(cause, "Use versions that agree")
         try:
             hello = msgspec.convert(said, type=Hello)
@@ -277,6 +278,8 @@ class OtherProcess:
                 is_there = selector.select(max(min(within_s - waited_s, _LOOK_S), 0.0))
                 waited_s += min(time.monotonic() - began, _LOOK_S)  # no more, if both were stopped meanwhile
                 if not is_there:
+                    if self._process.poll() is not None:  # and a child of its own holds its output open
+                        raise self.lose(self._how_it_ended(), "Start it by hand to see why")
                     if waited_s < within_s:
                         continue
                     raise self.lose(

@@ -47,12 +47,12 @@ def beside_lines(view: BenchView) -> list[tuple[str, Tone]]:
     lines = [f"not measured: {one.name}: {brief(one.failure)}" for one in view.record.sides if one.failure]
     told = {one.name for one in view.record.sides if one.failure}
     lines += [
-        f"{'broke off' if result.images_per_s else 'not measured'}: {view.brief(result)}: {brief(result.skipped or '')}"
+        f"{'broke off' if result.images_per_s else 'not measured'}: {view.label(result)}: {brief(result.skipped or '')}"
         for result in view.record.cases
         if result.side is not None and result.side not in told and result.status == "failed"
     ]
     lines += [
-        f"{view.brief(ours)} is {_slower(over)} slower than {theirs.side}"
+        f"{view.label(ours)} is {_slower(over)} slower than {theirs.side}"
         for ours, theirs, over in regressions(view.record)
     ]
     return [(line, "bad") for line in lines]
@@ -89,7 +89,7 @@ def _pairs_table(view: BenchView) -> Iterator[Table]:
 
 def _row(view: BenchView, ours: CaseResult, theirs: CaseResult, over: Comparison) -> tuple[Cell, ...]:
     return (
-        Cell(view.brief(ours)),
+        Cell(view.label(ours)),
         Cell(theirs.side or ""),
         Cell(f"{over.ratio:.3f}" if 0.1 < over.ratio < 10 else significant(over.ratio), tone="strong"),
         Cell(f"{over.low:.3f} to {over.high:.3f}"),
@@ -129,7 +129,7 @@ def _costs(view: BenchView) -> Iterator[str]:
     if shares:
         most = "less than 0.1 %" if max(shares) < _LEAST else percent(max(shares), digits=1)
         yield f"Requests between the processes take {most} of a region's time, and are in no figure."
-    names = {result.label: view.brief(result) for result in view.record.cases}
+    names = {result.label: view.label(result) for result in view.record.cases}
     for verdict, meaning in _MEANINGS.items():
         told = [one for one in view.record.presence if one.comparison.verdict == verdict]
         speeds = [f"{one.comparison.ratio:.3f} {spread(arm_of(one.comparison))}" for one in told]
