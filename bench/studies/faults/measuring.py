@@ -33,10 +33,10 @@ MEASUREMENT = (
         "half-the-units",
         "the network that is timed has half of the hidden units",
         "measure/case_builder.py",
-        'return TimedTraining(case, device, run_config(case, self.config), self.images("train", device))',
+        'return TimedTraining(case, device, run_config(case, self.config), self._given("train", case))',
         "config = run_config(case, self.config)\n"
         "            config = replace(config, model=replace(config.model, hidden=(config.model.hidden[0] // 2,)))\n"
-        '            return TimedTraining(case, device, config, self.images("train", device))',
+        '            return TimedTraining(case, device, config, self._given("train", case))',
         command=BENCH,
     ),
     fault(
