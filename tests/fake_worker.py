@@ -1,4 +1,5 @@
-"""A worker with canned answers, which misbehaves as its argument says: `mode`, or `mode@request` at that request alone.
+"""A worker with canned answers, which misbehaves as its argument says: `mode`, or `mode@request` at that request alone,
+or `mode@request@word` if the case's name has that word.
 
 It takes the time that it tells, in order or in one of its own, and gives the first weights for its own. It starts in a
 moment, for it needs NumPy only where it writes an array.
@@ -55,7 +56,7 @@ class FakeWorker:
     """One that answers, and its fault."""
 
     def __init__(self, fault: str) -> None:
-        self.mode, _, self.at = fault.partition("@")
+        self.mode, self.at, self.word = [*fault.split("@"), "", ""][:3]
         self.files: dict[str, str] = {}
         self.steps, self.first = 0, 0
 
@@ -69,7 +70,7 @@ class FakeWorker:
         for line in sys.stdin:
             request = json.loads(line)
             do = request.pop("do")
-            if not self.misbehave(do):
+            if not self.misbehave(do, request.get("case", "")):
                 answer = getattr(self, f"do_{do}")(**request)
                 say(json.dumps(answer or {}).encode())
             if self.mode == "talks":
@@ -77,9 +78,9 @@ class FakeWorker:
         if self.mode == "stays":
             time.sleep(LONG_S)
 
-    def misbehave(self, do: str) -> bool:
+    def misbehave(self, do: str, case: str = "") -> bool:
         """Do wrong where it is time for it; whether that was the answer."""
-        if self.at and self.at != do:
+        if self.at and (self.at != do or (self.word and self.word not in case.split())):
             return False
         if self.mode in ANSWERS and do != "hello":
             say(ANSWERS[self.mode])

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -128,12 +129,12 @@ def test_a_side_whose_hello_is_wrong_says_so_in_a_line(mode: str, guard: Guard) 
 
 
 ANSWERS = {
-    "rubbish@run": "'what?' is no answer to run",
-    "empty@run": "'' is no answer to run",
+    "rubbish@run": "it said 'what?' for an answer to run. Let it print to standard error alone",
+    "empty@run": "it said '' for an answer to run",
     "list@run": "'[1, 2]' is no answer to run",
-    "deep@run": "is no answer to run",
-    "not-utf-8@run": "is no answer to run",
-    "half@run": "is no answer to run",
+    "deep@run": "for an answer to run",
+    "not-utf-8@run": "for an answer to run",
+    "half@run": "for an answer to run",
     "text-seconds@run": "Expected `float`, got `str`",
     "null-losses@losses": "is no answer to losses",
     "error@run": "run failed: no such thing",
@@ -157,12 +158,12 @@ ANSWERS = {
     "removes@losses": "it changed images.npy, which others read too",
     "zero-seconds": "steps took it 0.0 s",
     "negative-seconds": "steps took it -0.0001 s",
-    "nan-seconds@run": "steps took it nan s",
+    "nan-seconds@run": "steps took it nan s. Let it tell the seconds that passed",
     "huge-seconds@run": "steps took it inf s",
     "no-seconds@run": "steps took it 0.0 s",
     "given-few-losses": "it gave 4 losses of 5 steps",
     "given-other-shape": "layers.0.weight has shape (784, 8), and not (8, 784)",
-    "given-no-weight": "layers.0.bias has shape none, and not (8,)",
+    "given-no-weight": "layers.0.bias has shape none, and not (8,). The protocol is",
     "given-more": "layers.7.weight has shape (8, 784), and not any: it is no weight",
     "given-other-state": "exp_avg/layers.0.weight has shape (784, 8), and not (8, 784)",
     "given-text": "save left no file of arrays: it has something else than numbers",
@@ -170,7 +171,7 @@ ANSWERS = {
     "no-file": "save left no file of arrays: there is none",
     "folder": "save left no file of arrays: there is none",
     "pipe": "save left no file of arrays: there is none",
-    "no-array": "save left no file of arrays",
+    "no-array": "save left no file of arrays: it is neither .npy nor .npz",
     "cut": "save left no file of arrays",
     "pickled": "save left no file of arrays: Object arrays cannot be loaded",
     "one-array": "layers.0.weight has shape none",
@@ -399,6 +400,58 @@ def test_what_goes_wrong_on_one_side_keeps_nobody_else_from_being_measured(
         assert result.status == "done"
         assert len(result.rounds) == len(record.rounds) == 16
     assert [one.name for one in record.sides if one.failure] == ["side0", "side1", "none"]
+
+
+@pytest.mark.parametrize("at", ["prepare", "run"])
+def test_a_case_that_ends_its_side_s_process_takes_no_other_with_it(at: str, quick: None) -> None:
+    line = [*SMALL, "--batch-sizes", "64,32", "--quiet", "--out", "out", *beside(good=f"exits@{at}@32")]
+    invoke(line)  # the digits are of batches of 64
+    record = load_bench(Path("out"))
+    found = {(result.side, result.batch_size): result for result in record.cases}
+    assert str(found.pop(("good", 32)).skipped).startswith("it ended with exit code 3: ValueError: out of luck")
+    assert {result.status for result in found.values()} == {"done"}
+    assert all(len(result.rounds) >= 8 for result in found.values())
+
+
+@pytest.mark.parametrize(("name", "after"), [("good", 3), (None, 3), (None, 0)])  # at 0 before the others are there
+def test_a_side_that_ends_in_a_round_goes_on_with_its_other_cases(
+    name: str | None, after: int, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own case is out with the samples that it has."""
+    sample = WarmCase.sample
+
+    def killed(warm: WarmCase) -> float:
+        case = warm.timed.case
+        if (case.side, case.batch_size) == (name, 32) and len(warm.timed.regions) == after:
+            assert isinstance(warm.timed, RemoteTraining)
+            warm.timed.other.process.kill()
+        return sample(warm)
+
+    monkeypatch.setattr(WarmCase, "sample", killed)
+    invoke([*SMALL, "--batch-sizes", "64,32", "--quiet", "--out", "out", *beside(good="right")])
+    found = {(result.side, result.batch_size): result for result in load_bench(Path("out")).cases}
+    ended = found.pop((name, 32))
+    assert str(ended.skipped).startswith("it ended with signal SIGKILL")
+    assert len(ended.rounds) == after
+    assert {result.status for result in found.values()} == {"done"}
+    assert all(len(result.rounds) >= 8 for result in found.values())
+
+
+def test_a_side_whose_process_ends_with_every_case_is_given_up(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    start = OtherProcess.__init__
+
+    def watched(process: OtherProcess, side: Side, **arguments: Any) -> None:
+        started.append(side.name)
+        start(process, side, **arguments)
+
+    monkeypatch.setattr(OtherProcess, "__init__", watched)
+    line = [*SMALL, "--batch-sizes", "64,32,16,8,4", "--quiet", "--out", "out", *beside(good="exits@run")]
+    invoke(line)  # the digits are of batches of 64
+    found = {(result.side, result.batch_size): result for result in load_bench(Path("out")).cases}
+    assert [result.status for (side, _), result in found.items() if side] == ["failed"] * 5
+    assert [result.status for (side, _), result in found.items() if not side] == ["done"] * 5
+    assert started.count("good") == 3
 
 
 def test_all_sides_that_do_the_same_are_timed_for_the_same_number_of_steps_in_every_part(

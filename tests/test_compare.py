@@ -41,7 +41,7 @@ from accelmnist.measure.record import (
 from accelmnist.measure.statistics.comparison import compare
 from accelmnist.measure.statistics.controls import machine_speeds
 from accelmnist.measure.statistics.summary import summarize
-from tests.bench_samples import sample_beside
+from tests.bench_samples import LOST, sample_beside
 from tests.samples import sample_environment, sample_record, sample_verdict
 
 ROUNDS = 30
@@ -922,11 +922,27 @@ def test_two_sides_are_held_against_each_other(tell: Tell) -> None:
     assert [row["outcome"] for row in own] == ["slower", "same"]
 
 
+def test_a_side_that_broke_off_is_told_and_fails(tell: Tell) -> None:
+    record = sample_beside()
+    cases = [
+        replace(case, status="failed", skipped="it ended with signal SIGKILL")
+        if case.side == "old" and case.engine == "fused"
+        else case
+        for case in record.cases
+    ]
+    told = tell(replace(record, cases=tuple(cases)), "--fail-on", "50%", "--json")
+    report = json.loads(told.out)
+    assert (told.code, report["passed"], any(row["fails"] for row in report["rows"])) == (1, False, False)
+    (warning,) = report["warnings"]
+    assert warning.endswith("by old broke off: it ended with signal SIGKILL")
+    assert "signal SIGKILL" in " ".join(tell("base").out.split())
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["base:new"], "base has no side 'new'. It has ours, old, mine, lost"),
-        (["base:lost"], "base: its sides have no measured case in common. Measure for longer"),
+        (["base:lost"], f"base: its sides have no measured case in common. lost: {LOST}"),
         (["base:old", "new:old"], "BASE and NEW are not sides of one benchmark. Give two of one: FOLDER:NAME"),
         (["base:old", "new"], "BASE and NEW are not sides of one benchmark. Give two of one: FOLDER:NAME"),
         (["new"], "new has one side alone. Give a second record, or measure by bench --beside"),

@@ -206,7 +206,7 @@ def parse_sides(_context: click.Context, _parameter: click.Parameter, values: Se
         if not separator and words is None:
             peers = ", ".join(peer_names()) or "none is here, since they come with the project's checkout alone"
             remedy = f"Give one: NAME=COMMAND, or a peer: {peers}"
-            raise ConfigError(f"--beside: {brief(value)} has no command", remedy=remedy)
+            raise ConfigError(f"--beside: {brief(value) or 'an empty name'} has no command", remedy=remedy)
         sides.append(Side(name=name.strip(), command=command if words is None else " ".join(words)))
     return tuple(sides)
 

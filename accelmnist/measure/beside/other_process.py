@@ -36,6 +36,8 @@ from accelmnist.measure.plan import Side
 
 Reply = TypeVar("Reply", bound=Answer)
 
+SEE_PROTOCOL = "The protocol is accelmnist/measure/beside/protocol.py"
+_PRINT_ELSEWHERE, _START_BY_HAND = "Let it print to standard error alone", "Start it by hand to see why"
 ANSWER_S, LEAST_WAIT_S = 120.0, 15.0  # the longest wait for an answer, of a third of the time left; the least of it
 _LOOK_S = 0.5  # of the wait that a look counts at most
 TO_END_S = 5.0  # of a process whose output is closed
@@ -161,7 +163,7 @@ class OtherProcess:
         except (ValueError, RecursionError, LookupError, TypeError):
             name = version = None
         if name != HELLO:
-            raise self.lose(f"it said {text} before its hello", "Let it print to standard error alone")
+            raise self.lose(f"it said {text} before its hello", _PRINT_ELSEWHERE)
         if version != PROTOCOL:
             spoken = _shown(json.dumps(version))
             cause = f"it speaks version {spoken} of the protocol, and this accelmnist version {PROTOCOL}"
@@ -169,7 +171,7 @@ class OtherProcess:
         try:
             hello = msgspec.convert(said, type=Hello)
         except msgspec.ValidationError as error:
-            raise self.lose(f"its hello is {text}: {error}", "See the protocol's description") from None
+            raise self.lose(f"its hello is {text}: {error}", SEE_PROTOCOL) from None
         self.look_for_children()
         return hello
 
@@ -187,10 +189,13 @@ class OtherProcess:
         line = self._line(f"the answer to {do}")
         day_s, raw_s = time.time() - day, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) - raw
         try:
-            answer = msgspec.convert(json.loads(line), type=kind)  # json's, which knows NaN
-        except (ValueError, RecursionError, msgspec.ValidationError) as error:
-            cause = f"{_shown(line)!r} is no answer to {do}: {error}"
-            raise self.lose(cause, "See the protocol's description") from None
+            said = json.loads(line)  # json's, which knows NaN
+        except (ValueError, RecursionError):
+            raise self.lose(f"it said {_shown(line)!r} for an answer to {do}", _PRINT_ELSEWHERE) from None
+        try:
+            answer = msgspec.convert(said, type=kind)
+        except msgspec.ValidationError as error:
+            raise self.lose(f"{_shown(line)!r} is no answer to {do}: {error}", SEE_PROTOCOL) from None
         if answer.error is not None:
             raise DeviceError(f"{do} failed: {brief(answer.error)}")
         return Asked(answer, raw_s, day_s)
@@ -241,7 +246,8 @@ class OtherProcess:
 
     def _require_alive(self) -> None:
         if self.lost is not None:
-            raise DeviceError(self.lost)
+            has_begun = hasattr(self, "_process")
+            raise DeviceError(self.lost, remedy="" if has_begun else "Give a command that starts by hand")
 
     def _require_silence(self) -> None:
         """It must have said nothing more: that would be taken for the answer that comes next."""
@@ -249,7 +255,7 @@ class OtherProcess:
         with contextlib.suppress(BlockingIOError):
             self._buffer += os.read(self._process.stdout.fileno(), 1 << 16)
         if self._buffer.strip():
-            raise self.lose(f"it said {_shown(self._buffer)!r} unasked", "Let it print to standard error alone")
+            raise self.lose(f"it said {_shown(self._buffer)!r} unasked", _PRINT_ELSEWHERE)
         self._buffer.clear()
 
     def lose(self, cause: str, remedy: str) -> DeviceError:
@@ -264,7 +270,7 @@ class OtherProcess:
             self._process.stdin.write(msgspec.json.encode(request) + b"\n")
             self._process.stdin.flush()
         except OSError:
-            raise self.lose(self._how_it_ended(), "Start it by hand to see why") from None
+            raise self.lose(self._how_it_ended(), _START_BY_HAND) from None
 
     def _line(self, what: str) -> bytes:
         """The next line of its output, and there is no more of it."""
@@ -279,7 +285,7 @@ class OtherProcess:
                 waited_s += min(time.monotonic() - began, _LOOK_S)  # no more, if both were stopped meanwhile
                 if not is_there:
                     if self._process.poll() is not None:  # and a child of its own holds its output open
-                        raise self.lose(self._how_it_ended(), "Start it by hand to see why")
+                        raise self.lose(self._how_it_ended(), _START_BY_HAND)
                     if waited_s < within_s:
                         continue
                     raise self.lose(
@@ -287,10 +293,10 @@ class OtherProcess:
                     )
                 part = os.read(self._process.stdout.fileno(), 1 << 20)
                 if not part:
-                    raise self.lose(self._how_it_ended(), "Start it by hand to see why")
+                    raise self.lose(self._how_it_ended(), _START_BY_HAND)
                 self._buffer += part
                 if len(self._buffer) > MOST_BYTES:
-                    raise self.lose(f"{what} is longer than {MOST_BYTES >> 20} MiB", "See the protocol's description")
+                    raise self.lose(f"{what} is longer than {MOST_BYTES >> 20} MiB", SEE_PROTOCOL)
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
         return line

@@ -83,11 +83,12 @@ class _Beside:
         finally:
             self._tell_sides()
             self.warm.clear()
-        return parts > 1 and bool(self.cases) and not (number + 1 >= _FEWEST_PARTS and self._is_settled())
+        is_time = budget.left_s >= start_s + _LEAST_S
+        return is_time and bool(self.cases) and not (number + 1 >= _FEWEST_PARTS and self._is_settled())
 
     def _start(self, number: int) -> None:
         session = self.session
-        names = [name for name in self.sides.names() if any((case.side or OURS) == name for case in self.cases)]
+        names = [name for name in self.sides.names() if any(_side_of(case) == name for case in self.cases)]
         began, each_s = session.budget.elapsed_s, session.budget.left_s / (len(names) + 1)
         names = names[:: -1 if number % 2 else 1]  # whoever comes first gets other memory
         first = 0 if self._alone or OURS not in names else 1
@@ -97,9 +98,11 @@ class _Beside:
                 session.observer.stage(f"starting {', '.join(own if name == OURS else name for name in together)}")
             self.sides.start(*together)
             for name in together:
-                self._prepare_all(name, ends_s=began + (names.index(name) + 1) * each_s)
-            if together == [OURS]:
-                self._sample_alone(Random(number))
+                ends_s = began + (names.index(name) + 1) * each_s
+                self._prepare_all(name, ends_s=ends_s)
+                if together == [OURS]:
+                    self._sample_alone(Random(number))
+                    self._start_again(name, ends_s=ends_s)
         if number == 0:
             session.observer.stage("measuring")
 
@@ -107,25 +110,49 @@ class _Beside:
         """Sample this program's cases before another process is there."""
         for _ in range(_ALONE):
             for case, rate in self._sample(list(self.warm), rng, 0).items():
-                if not isinstance(rate, DeviceError):
-                    self._alone.setdefault(case, []).append(rate)
                 self.warm[case].timed.regions.clear()
+                if isinstance(rate, DeviceError):
+                    self.session.writer.failed(case, str(rate))
+                    self._leave_out(case)
+                else:
+                    self._alone.setdefault(case, []).append(rate)
+
+    def _leave_out(self, case: Case) -> None:
+        """From now on, for good."""
+        self.warm.pop(case, None)
+        self.cases.remove(case)
 
     def _prepare_all(self, name: str, *, ends_s: float) -> None:
         """Make a side's cases ready, those that compile last; the first in any case, others if time allows."""
         session, budget = self.session, self.session.budget
-        cases = sorted((case for case in self.cases if (case.side or OURS) == name), key=session.compiles)
+        cases = sorted((case for case in self.cases if _side_of(case) == name), key=session.compiles)
         for case in cases:
-            is_known = session.writer.results[case].verdict is not None
+            is_known = name in self.sides.failures or session.writer.results[case].verdict is not None
             takes_s = budget.expect_s((name, case.engine, case.mode), compiles=session.compiles(case))
             left_s = (budget.left_s if case == cases[0] else ends_s - budget.elapsed_s) if not is_known else math.inf
             if takes_s > left_s or self._is_for_nobody(case):
                 session.skip_for_time(case, takes_s, left_s)
-                self.cases.remove(case)
+                self._leave_out(case)
                 continue
             began = budget.elapsed_s
             self._prepare(case)
-            budget.learn((name, case.engine, case.mode), budget.elapsed_s - began)
+            if case in self.warm:
+                budget.learn((name, case.engine, case.mode), budget.elapsed_s - began)
+            if self.sides.is_lost(name):
+                return self._start_again(name, ends_s=ends_s)
+        return None
+
+    def _start_again(self, name: str, *, ends_s: float) -> None:
+        """If a case ended its side's process, that one is out, and the others are made ready in a new process."""
+        if self.sides.is_lost(name):
+            self._cool(name)
+            self.sides.start(name)
+            self._prepare_all(name, ends_s=ends_s)
+
+    def _cool(self, name: str) -> None:
+        """None of a side's cases is ready any more."""
+        for case in [case for case in self.warm if _side_of(case) == name]:
+            del self.warm[case]
 
     def _is_for_nobody(self, case: Case) -> bool:
         """Whether this program's cases that do the same work were all cut for time."""
@@ -152,7 +179,7 @@ class _Beside:
             timed.anchor = self._anchor(timed)
             self.warm[case] = WarmCase(timed, timed.threads, checks=checks)
         if case not in self.warm:
-            self.cases.remove(case)
+            self._leave_out(case)
         session.save(at_once=True)
         session.observer.case_done(writer.record, case)
 
@@ -217,25 +244,27 @@ class _Beside:
             rates = self._sample(list(self.warm), rng, number)
             sampled = dict[Sampled, float | DeviceError](rates.items())
             failed = session.writer.add_round(sampled, watch.end(), process=process)
+            has_others = any(case.side is not None for case in self.warm)
             for case, rate in rates.items():
-                if isinstance(rate, float) and len(self._beside.setdefault(case, [])) < _ALONE:
+                if isinstance(rate, float) and has_others and len(self._beside.setdefault(case, [])) < _ALONE:
                     self._beside[case].append(rate)
             number += 1
             if number % _EVERY == 0 or failed:
                 self._audit()
             for case in (key for key in failed if isinstance(key, Case)):
-                del self.warm[case]
-                self.cases.remove(case)
+                self._leave_out(case)
             session.save()
             session.observer.round_done(session.writer.record)
             longest_s = max(longest_s, session.budget.elapsed_s - started)
+            if any(self.sides.is_lost(_side_of(case)) for case in self.warm):
+                break  # they go on in the next part
         self._audit()
 
     def _audit(self) -> None:
         """Add to the verdicts what proves the regions of this part so far."""
         for case, warm in self.warm.items():
             result = self.session.writer.results[case]
-            if result.verdict is not None and result.images_per_s is not None:
+            if result.verdict is not None and result.images_per_s is not None and warm.timed.regions:
                 own = result.images_per_s.samples[-len(warm.timed.regions) :]
                 self.session.writer.update(case, verdict=with_checks(result.verdict, warm.audit(case, own)))
 
@@ -247,6 +276,8 @@ class _Beside:
         rates: Rates = {}
         for group in rng.sample(list(groups.values()), len(groups)):
             for case in group if number % 2 else reversed(group):
+                if self.sides.is_lost(_side_of(case)):  # another case, just now, has ended the process
+                    continue
                 try:
                     rates[case] = self.warm[case].sample()
                 except DeviceError as error:
@@ -270,7 +301,7 @@ class _Beside:
         sides = []
         for name, command, settings in [*own, *((side.name, side.command, side.settings) for side in config.beside)]:
             hello = self.sides.hellos.get(name)
-            timed = [warm.timed for case, warm in self.warm.items() if (case.side or OURS) == name]
+            timed = [warm.timed for case, warm in self.warm.items() if _side_of(case) == name]
             shares = [one.protocol_share for one in timed if isinstance(one, Remote)]
             facts = SideFacts(
                 name=name,
@@ -279,7 +310,7 @@ class _Beside:
                 threads=hello.threads if hello else None,
                 settings=settings,
                 protocol_share=max(filter(None, shares), default=known.get(name)),
-                failure=self.sides.failures.get(name),
+                failure=self.sides.failures.get(name) if hello is None else None,
             )
             sides.append(facts)
         for name in self.sides.flooding():
@@ -291,6 +322,10 @@ class _Beside:
             if beside := self._beside.get(case):
                 compared = compare(alone, beside, paired=False)
                 yield Presence(case=case.label, alone=tuple(alone), beside=tuple(beside), comparison=compared)
+
+
+def _side_of(case: Case) -> str:
+    return case.side or OURS
 
 
 def _work(case: Case) -> Case:

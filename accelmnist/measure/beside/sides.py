@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -21,12 +22,15 @@ from accelmnist.core.text import brief
 from accelmnist.data.types import Dataset
 from accelmnist.engines.model import MLP
 from accelmnist.engines.plan import Floats, TrainingPlan
-from accelmnist.measure.beside.other_process import ANSWER_S, Asked, Guard, OtherProcess
+from accelmnist.measure.beside.other_process import ANSWER_S, SEE_PROTOCOL, Asked, Guard, OtherProcess
 from accelmnist.measure.beside.protocol import Answer, Hello, Losses, Prepared, Ran
 from accelmnist.measure.plan import OURS, Case, Side
 
 Reply = TypeVar("Reply", bound=Answer)
 Arrays = Mapping[str, NDArray[Any]]
+
+_MAGIC = b"\x93NUMPY"
+_MOST_LOSSES = 3  # processes of a side; each takes a case that was at work with it
 
 
 class Sides:
@@ -44,7 +48,8 @@ class Sides:
         self._processes: dict[str, OtherProcess] = {}
         self.given: dict[Path, GivenFile] = {}
         self.hellos: dict[str, Hello] = {}
-        self.failures: dict[str, str] = {}  # why a side can't be measured
+        self.failures: dict[str, str] = {}  # why a side can't be measured, or no longer
+        self._losses = Counter[str]()
 
     def __enter__(self) -> Sides:
         with ExitStack() as stack:
@@ -58,19 +63,33 @@ class Sides:
         self._stack.close()
 
     def start(self, *names: str) -> None:
-        """Start sides, anew if they run, and wait until all have greeted; what goes wrong is a side's failure."""
+        """Start sides, anew if they run, and wait until all have greeted; what goes wrong is a side's failure.
+
+        So is what ended it, if that happened too often.
+        """
         for name in names:
-            if name in self._processes:
-                self._processes.pop(name).end()
-        for name in names:
+            if (process := self._processes.pop(name, None)) is None:
+                continue
+            if process.lost is not None:
+                self._losses[name] += 1
+                if self._losses[name] >= _MOST_LOSSES:
+                    self.failures[name] = process.lost
+            process.end()
+        started = [name for name in names if name not in self.failures]
+        for name in started:
             side = next(side for side in self._sides if side.name == name)
             process = OtherProcess(side, threads=self._threads, watch=self._guard, left_s=self._left_s)
             self._processes[name] = process
-        for name in names:
+        for name in started:
             try:
                 self.hellos[name] = self._processes[name].greet()
             except DeviceError as error:
                 self.failures[name] = str(error)
+
+    def is_lost(self, name: str) -> bool:
+        """Whether its process has ended, or had to be ended, since it greeted."""
+        process = self._processes.get(name)
+        return name not in self.failures and process is not None and process.lost is not None
 
     def names(self) -> list[str]:
         """Of all sides that can be measured, this program's own first."""
@@ -216,7 +235,8 @@ class OpenCase:
         said = arrays.get("", np.empty(0))
         is_digits = said.shape == (images,) and said.dtype.kind in "iu"
         if not is_digits and said.shape != (images, CLASSES):
-            raise DeviceError(f"{what} gave an array of shape {said.shape}, and not {(images, CLASSES)}")
+            cause = f"{what} gave an array of shape {said.shape}, and not {(images, CLASSES)}"
+            raise DeviceError(cause, remedy=SEE_PROTOCOL)
         return said
 
     def _read(self, path: Path, what: str) -> dict[str, NDArray[Any]]:
@@ -225,12 +245,14 @@ class OpenCase:
             if not path.is_file():
                 raise ValueError("there is none")
             with path.open("rb") as file:
+                if not file.peek(len(_MAGIC)).startswith((_MAGIC, b"PK")):
+                    raise ValueError("it is neither .npy nor .npz")
                 loaded = np.load(file, allow_pickle=False)
                 arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded}
             if any(array.dtype.kind not in "fiu" for array in arrays.values()):
                 raise ValueError("it has something else than numbers")
         except Exception as error:  # whatever NumPy and the archive's reader make of somebody's bytes
-            raise DeviceError(f"{what} left no file of arrays: {brief(str(error))}") from None
+            raise DeviceError(f"{what} left no file of arrays: {brief(str(error))}", remedy=SEE_PROTOCOL) from None
         return arrays
 
     def _files(self, start: Arrays | None) -> dict[str, str]:

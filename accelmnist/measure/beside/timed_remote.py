@@ -25,7 +25,9 @@ from accelmnist.data.types import DeviceSet
 from accelmnist.device import Device
 from accelmnist.engines.contract import Job, Runner, Snapshot
 from accelmnist.engines.plan import Epoch, Floats, HostEpoch, TrainingPlan
+from accelmnist.engines.step.rules import SLOTS
 from accelmnist.measure.audit import CLOCKS_APART, TIMES_A_REQUEST, Region
+from accelmnist.measure.beside.other_process import SEE_PROTOCOL
 from accelmnist.measure.beside.protocol import Answer
 from accelmnist.measure.beside.sides import OpenCase
 from accelmnist.measure.plan import Case
@@ -88,7 +90,7 @@ class Remote(TimedCase):
         self._spent.passed_s += asked.raw_s
         answer = asked.answer
         if not (np.isfinite(answer.seconds) and answer.seconds > 0):
-            raise DeviceError(f"{steps} steps took it {answer.seconds} s")
+            raise DeviceError(f"{steps} steps took it {answer.seconds} s", remedy="Let it tell the seconds that passed")
         self._given += answer.steps * self.case.batch_size
         request_s, after = self.other.process.ask_timed(Answer, "ping").raw_s, self.other.process.cpu_s()
         self._spent.seconds += answer.seconds
@@ -220,7 +222,7 @@ class RemoteTraining(Remote, TimedTraining):
         losses = self.other.losses()
         self._waited(self._now_s() - began, _LOSS_S * len(part))
         if len(losses) != len(part) and self.follows_order:
-            raise DeviceError(f"it gave {len(losses)} losses of {len(part)} steps")
+            raise DeviceError(f"it gave {len(losses)} losses of {len(part)} steps", remedy="Give one for every step")
         return losses
 
     def look(self) -> Snapshot:
@@ -232,7 +234,12 @@ class RemoteTraining(Remote, TimedTraining):
             of = name.rpartition("/")[2]
             is_scalar = name.startswith("scalar/") and name in found and found[name].size == 1
             if not is_scalar and shape != shapes.get(of):
-                raise DeviceError(f"{name} has shape {shape}, and not {shapes.get(of, 'any: it is no weight')}")
+                cause = f"{name} has shape {shape}, and not {shapes.get(of, 'any: it is no weight')}"
+                raise DeviceError(cause, remedy=SEE_PROTOCOL)
+        slots = SLOTS[self.job.config.training.optimizer] if self.follows_order else ()
+        missing = next((f"{slot}/{name}" for slot in slots for name in shapes if f"{slot}/{name}" not in found), None)
+        if missing is not None:
+            raise DeviceError(f"save left out {missing}, which the optimizer keeps", remedy=SEE_PROTOCOL)
         return {name: array.astype(np.float32) if name in shapes else array for name, array in found.items()}
 
     @property
@@ -304,5 +311,5 @@ class RemoteInference(Remote, TimedInference):
     def _classify(self, images: torch.Tensor) -> torch.Tensor:
         said = self.other.classify(images.cpu().numpy())
         if said.ndim != 2:
-            raise DeviceError("classify gave digits, and no logits")
+            raise DeviceError("classify gave digits, and no logits", remedy=SEE_PROTOCOL)
         return torch.from_numpy(said.astype(np.float32)).to(images.device)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from accelmnist.core.errors import RecordError
+from accelmnist.core.text import brief
 from accelmnist.measure.compare.case_comparison import CaseComparison, Rules
 from accelmnist.measure.compare.compared_record import Fact
 from accelmnist.measure.compare.comparison_report import ComparisonReport, Difference, RecordName, judged_together
@@ -35,15 +36,18 @@ def compare_sides(
     is_named = len(bases) > 1
     rows = [_row(result, record, new, rules, is_named=is_named) for result in record.cases if result.side in bases]
     rows = judged_together(rows, rules)
+    failed = [result for result in record.cases if result.side in (*bases, new) and result.status == "failed"]
     if not any(row.comparison for row in rows):
-        raise RecordError(f"{name}: its sides have no measured case in common", remedy="Measure for longer")
+        remedy = f"{failed[0].side or OURS}: {failed[0].skipped}" if failed else "Measure for longer"
+        raise RecordError(f"{name}: its sides have no measured case in common", remedy=remedy)
+    broken_off = [result for result in failed if result.images_per_s is not None]
     return ComparisonReport(
-        passed=not any(row.fails for row in rows),
+        passed=not any(row.fails for row in rows) and not (failed and rules.fail_on is not None),
         tool="accelmnist bench",
         base=RecordName(name=f"{name}: {', '.join(one or OURS for one in bases)}", created=record.created),
         new=RecordName(name=f"{name}: {new or OURS}", created=record.created),
         rules=rules,
-        warnings=(),
+        warnings=tuple(f"{result.label} broke off: {brief(result.skipped or '')}" for result in broken_off),
         differences=tuple(_differences(record, bases, new)),
         counts=dict(Counter(row.outcome for row in rows)),
         compared=sum(row.comparison is not None for row in rows),
