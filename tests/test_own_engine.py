@@ -39,6 +39,7 @@ RUN = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--device", "cpu
 ENGINES = """
 print("imported")
 import sys
+import threading
 import torch
 from accelmnist.engines.contract import Engine, Runner
 from accelmnist.engines.eager import EagerEngine
@@ -102,6 +103,18 @@ class NanWeights(Right):
         with torch.no_grad():
             steps.parameters[0][0, 0] = float("nan")
         return torch.nan_to_num(losses, 0.5)
+
+class Hangs(Right):
+    after = 9
+    @staticmethod
+    def run(steps, epoch):
+        while True:
+            pass
+
+class HangsAtOnce(Right):
+    @classmethod
+    def prepare(cls, job, sample):
+        threading.Event().wait()
 
 class Lazy(Right):
     @classmethod
@@ -307,6 +320,16 @@ def test_one_that_changes_its_images_is_wrong_and_nobody_else(engines: str) -> N
         _, verdict = builder.verify(builder.timed(case))
         passed[case.engine] = verdict.passed
     assert passed == {"mine.ChangesLabels": False, "eager": True}
+
+
+def test_one_that_hangs_takes_no_more_than_its_share_of_the_time(engines: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accelmnist.engines.own.faults._LEAST_WAIT_S", 1.0)
+    named = f"{engines}Hangs,{engines}HangsAtOnce,eager"
+    invoke([*QUICK, "--engines", named, "--time-limit", "15", "--mode", "training", "--out", "out", "--quiet"])
+    found = {label_of(case.engine): str(case.skipped) for case in load_bench(Path("out")).cases}
+    assert re.search("its train_epoch did not come back within [1-4] s. Let it be quicker, or", found["mine.Hangs"])
+    assert "its prepare did not come back within" in found["mine.HangsAtOnce"]
+    assert found["eager"] == "None"
 
 
 def test_one_that_skips_once_it_is_timed_is_found(engines: str, synthetic: Dataset) -> None:

@@ -11,6 +11,7 @@ from random import Random
 from statistics import median
 
 from accelmnist.device import matmul_precision, set_threads
+from accelmnist.engines.own.faults import in_time
 from accelmnist.measure.audit import check_limits
 from accelmnist.measure.beside.rounds import measure_beside
 from accelmnist.measure.case_builder import with_checks
@@ -50,7 +51,8 @@ def execute_bench(request: BenchRequest, observer: BenchObserver) -> BenchRecord
             observer.planned(session.writer.record)
             session.writer.save()
             if ranks is None:
-                measure(session, session.runnable())
+                with in_time(lambda: session.budget.left_s):
+                    measure(session, session.runnable())
             else:
                 measure_scaling(session, ranks)
         if ranks is None or ranks.is_first:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import PurePath
 from typing import Any
 
@@ -14,6 +18,8 @@ from accelmnist.core.errors import AccelmnistError, CheckpointError, DeviceError
 from accelmnist.device import is_out_of_memory
 
 _CONTRACT = "accelmnist/engines/contract.py"
+_LEAST_WAIT_S = 15.0  # for a call that is waited for no longer than a third of the time left
+_left_s: ContextVar[Callable[[], float] | None] = ContextVar("left_s", default=None)
 
 
 @contextmanager
@@ -39,8 +45,40 @@ def engine_errors(
 @contextmanager
 def calling(file: EngineFile, name: str) -> Iterator[None]:
     """Within: the engine's own `name` is called."""
-    with engine_errors(file, name, lets=(DeviceError, CheckpointError, RankError)), redirect_stdout(sys.stderr):
+    lets = (DeviceError, CheckpointError, RankError)
+    with engine_errors(file, name, lets=lets), redirect_stdout(sys.stderr), _patience(file, name):
         yield
+
+
+@contextmanager
+def in_time(left_s: Callable[[], float]) -> Iterator[None]:
+    """Within: an engine's own call is broken off after a third of the seconds left, for others have to have theirs."""
+    token = _left_s.set(left_s)
+    try:
+        yield
+    finally:
+        _left_s.reset(token)
+
+
+@contextmanager
+def _patience(file: EngineFile, name: str) -> Iterator[None]:
+    """Within: what takes too long is broken off at the next line of Python. Only the main thread can be."""
+    left_s = _left_s.get()
+    most_s = math.inf if left_s is None else max(_LEAST_WAIT_S, left_s() / 3)
+    if most_s == math.inf or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def break_off(*_: object) -> None:
+        raise broken(file, f"its {name} did not come back within {most_s:.0f} s", "Let it be quicker, or leave it out")
+
+    before = signal.signal(signal.SIGALRM, break_off)
+    signal.setitimer(signal.ITIMER_REAL, most_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _told(error: BaseException, file: EngineFile) -> str:
