@@ -117,6 +117,30 @@ def test_ctrl_c_at_the_start_prints_no_traceback(tmp_path: Path) -> None:
         assert process.returncode == 130, step
 
 
+def test_ctrl_c_while_something_is_taken_apart_is_not_lost() -> None:
+    """Python drops it there: imports do such things."""
+    code = """
+import os, signal, sys, time, weakref
+from accelmnist import cli
+
+class Any: pass
+
+def invoke(_):
+    try:
+        one = Any()
+        reference = weakref.ref(one, lambda _: [os.kill(os.getpid(), signal.SIGINT), len("")])
+        del one
+        time.sleep(60)
+    except KeyboardInterrupt:
+        return 130
+
+cli.invoke = invoke
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_a_command_can_be_run_in_a_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,13 +8,16 @@ Exit codes: 0 done; 1 done, and a check failed; 2 wrong use or bad input; 130 in
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import io
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -83,7 +86,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?, and the run goes on
+    sys.unraisablehook = _interrupt_again
     sys.exit(invoke(sys.argv[1:]))
+
+
+def _interrupt_again(lost: Any) -> None:
+    """Python drops what is raised while something is taken apart, and says so: a Ctrl-C would be lost there."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()  # by then it is over
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def invoke(arguments: Sequence[str]) -> int:
