@@ -177,9 +177,10 @@ class Session:
 
     def skip_for_time(self, case: Case, takes_s: float, left_s: float) -> None:
         """Leave a case out for lack of time, and say so."""
-        self._cut(case, f"cut for time: it takes about {takes_s:.0f} s and {max(left_s, 0):.0f} s are left")
+        self.cut(case, f"cut for time: it takes about {takes_s:.0f} s and {max(left_s, 0):.0f} s are left")
 
-    def _cut(self, case: Case, reason: str) -> None:
+    def cut(self, case: Case, reason: str) -> None:
+        """Leave a case out for lack of time, for this reason."""
         self.writer.update(case, status="cut", skipped=reason)
         self.writer.note("Cases were cut for time: allow more by --time-limit, or use --full")
 
@@ -219,7 +220,7 @@ class Session:
                 self.writer.update(case, status="done")
                 continue
             busy = f", and the machine was busy (load {load:.1f} on {cores} cores)" if load > cores else ""
-            self._cut(case, f"cut for time: no round fitted into the {limit_s or 0:.0f} s after the preparation{busy}")
+            self.cut(case, f"cut for time: no round fitted into the {limit_s or 0:.0f} s after the preparation{busy}")
 
     def stop(self, status: Status, message: str) -> None:
         """Save what there is; if even that fails, what was saved last stays."""

@@ -130,16 +130,19 @@ class _Beside:
             is_known = name in self.sides.failures or session.writer.results[case].verdict is not None
             takes_s = budget.expect_s((name, case.engine, case.mode), compiles=session.compiles(case))
             left_s = (budget.left_s if case == cases[0] else ends_s - budget.elapsed_s) if not is_known else math.inf
-            if takes_s > left_s or self._is_for_nobody(case):
+            if self._is_for_nobody(case):
+                session.cut(case, "cut for time: so were all of this program's that do the same")
+                self._leave_out(case)
+            elif takes_s > left_s:
                 session.skip_for_time(case, takes_s, left_s)
                 self._leave_out(case)
-                continue
-            began = budget.elapsed_s
-            self._prepare(case)
-            if case in self.warm:
-                budget.learn((name, case.engine, case.mode), budget.elapsed_s - began)
-            if self.sides.is_lost(name):
-                return self._start_again(name, ends_s=ends_s)
+            else:
+                began = budget.elapsed_s
+                self._prepare(case)
+                if case in self.warm:
+                    budget.learn((name, case.engine, case.mode), budget.elapsed_s - began)
+                if self.sides.is_lost(name):
+                    return self._start_again(name, ends_s=ends_s)
         return None
 
     def _start_again(self, name: str, *, ends_s: float) -> None:
