@@ -102,11 +102,13 @@ def test_wrong_use_is_one_line(words: list[str], said: str, capsys: pytest.Captu
         (("--threads", "4000"), "error: --threads: 4000 is too many"),
         (("--batch-size", "5000"), "error: --batch-size: 5000 is larger than the 4096 training images"),
         (("--engine", "cuda_graph"), "error: --engine cuda_graph can't run this on cpu"),
+        (("--engine", "broken.py:Mine"), "error: the engine broken.Mine: its import failed: ModuleNotFoundError"),
     ],
 )
 @pytest.mark.slow
 def test_what_no_device_does_is_wrong_use_and_condemns_none(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     """A prolog of Slurm would drain the node."""
+    (tmp_path / "broken.py").write_text("import no_such_thing")
     process = start(tmp_path, *TRAINING, "--devices", "cpu", "--replays", "2", "--out", "out", "--quiet", *words)
     _, errors = process.communicate()
     assert process.returncode == 2

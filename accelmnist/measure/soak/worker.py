@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from accelmnist.core.config import RunConfig
-from accelmnist.core.errors import ConfigError, DataError, DeviceError, UnsupportedError
+from accelmnist.core.errors import ConfigError, DataError, DeviceError, EngineError, UnsupportedError
 from accelmnist.core.records import Verdict
 from accelmnist.data.mnist import load_in_background
 from accelmnist.data.split import load_images
@@ -74,7 +74,7 @@ class SoakWorker(Server):
             keep_freed_memory()
             self._dataset = load_in_background(run.data, seed=run.training.seed)()
             images = load_images(run, lambda: self._dataset).training
-        except (ConfigError, DataError, UnsupportedError) as error:  # what is asked for is wrong, and not the device
+        except (ConfigError, DataError, EngineError, UnsupportedError) as error:  # who asks is wrong, and no device
             return {"unsupported": str(error)}
         with engine_errors(engine.own_file):
             job = Job(run, device, images)
