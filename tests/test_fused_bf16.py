@@ -1,11 +1,13 @@
 """The engine `fused` in bf16 on the CPU: every step within the audit's bounds, at every level of instructions.
 
-The audit's bounds are those of rounding the operands of every product; the classifier is held to more: with the weights
-rounded as it rounds them, what is left is float32's. Random jobs are in tests/native/fuzz.cpp, under the sanitizers.
+The audit's bounds are those of rounding the operands of every product, and gradients are held to what these roundings
+make of them. So is the classifier: with the weights rounded as it rounds them, what is left is float32's. Random jobs
+are in tests/native/fuzz.cpp, under the sanitizers.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,7 @@ def images_of(data: Dataset, count: int) -> Dataset:
 
 def assert_audited(config: Any, data: Dataset, *, threads: int = 2) -> None:
     """Every step of the training is within what rounding may make of it."""
+    config = replace(config, execution=replace(config.execution, engine="fused"))
     done = train_with(with_threads(threads), config, data, CPU, precision="bf16", windows=EVERY_STEP)
     checks = done.audit.step_checks()
     assert done.audit.replayed == len(done.losses) > 0

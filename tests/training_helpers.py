@@ -75,7 +75,9 @@ def train_with(
 
     If there are `windows`, an audit looks at so many steps and some more.
     """
-    execution = dataclasses.replace(config.execution, precision=precision)
+    execution = dataclasses.replace(config.execution, precision=precision, device=str(device))
+    if isinstance(engine, str):
+        execution = dataclasses.replace(execution, engine=engine)
     config = dataclasses.replace(config, execution=execution)
     job = make_job(config, data, device)
     nudge(job.model.parameters())

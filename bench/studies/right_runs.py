@@ -4,10 +4,10 @@
     python -m bench.studies.right_runs --engines "compiled;trials of one graph" --trainings 5 --processors default
 
 Nothing is wrong in any of them, so no step may be further from the witness than rounding can explain: the largest
-distance over its bound is kept, of losses, weights, optimizer state, calls of many steps and the weights' average. The
-engines of a GPU run by what stands in for it in the tests. A processor is what torch, oneDNN and the native kernels are
-told to round as, each in a process of its own. Learning rates reach far into chaos; a training that diverges is audited
-as far as it got.
+distance over its bound is kept, of losses, weights, optimizer state, gradients in bf16, calls of many steps and the
+weights' average. The engines of a GPU run by what stands in for it in the tests. A processor is what torch, oneDNN and
+the native kernels are told to round as, each in a process of its own. Learning rates reach far into chaos; a training
+that diverges is audited as far as it got.
 
 The record, `results/right-runs.json`, has every training's largest distances, and keeps those that are not asked for;
 `results/right-runs.md` is made from it. It exits with 1 if one is beyond its bound.
@@ -52,7 +52,9 @@ RECORD = ROOT / "results" / "right-runs.json"
 ENGINES: dict[str, tuple[str, str, int]] = {  # by name: the engine, its stand-in or precision, trainings
     "eager": ("eager", "", 80),
     "fused": ("fused", "", 80),
-    "fused in bf16": ("fused", "bf16", 40),
+    "fused in bf16": ("fused", "bf16", 80),
+    "eager in bf16": ("eager", "bf16", 80),
+    "compiled in bf16": ("compiled", "bf16", 8),
     "compiled": ("compiled", "", 16),
     "cuda_graph, stand-in": ("cuda_graph", "graphs", 30),
     "fused on CUDA, interpreted": ("fused", "triton", 16),
@@ -74,7 +76,7 @@ PROCESSORS: dict[str, dict[str, str]] = {
         LEVEL_VARIABLE: "avx2",
     },
 }
-KINDS = ("loss", "weights", "state", "calls", "average")
+KINDS = ("loss", "weights", "state", "gradients", "calls", "average")
 _KEYS = ("engine", "processor", "number")  # of a row of the record
 _WINDOWS = 32
 _INTERPRETED_STEPS = 12
@@ -88,8 +90,8 @@ more than 1 a run would be said to be wrong.
 
 **{beyond} of {trainings} are beyond.**
 
-| engine | precision | processor | trainings | steps replayed | losses | weights | state | calls | average |
-| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| engine | precision | processor | trainings | steps replayed | losses | weights | state | gradients | calls | average |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 """
 
@@ -118,8 +120,7 @@ def draw(number: int, engine: str) -> tuple[RunConfig, int]:
     optimizer: Optimizer = one_of(OPTIMIZERS)
     activation, output = one_of(ACTIVATIONS), one_of(OUTPUTS)
     alone = ["none", *AUGMENTS] if stand_in != "trials" else ["none"]
-    native = {"": ["fp32"], "bf16": ["bf16"]} if name == "fused" else {}
-    precisions = native.get(stand_in, ["fp32", "bf16", "fp16"])
+    precisions = ["bf16"] if stand_in == "bf16" else ["fp32"] if engine == "fused" else ["fp32", "bf16", "fp16"]
     model = ModelConfig(hidden=hidden, activation=activation, output=output, dropout=one_of([0.0, 0.0, 0.1, 0.5, 0.9]))
     training = TrainingConfig(
         epochs=epochs,
@@ -137,7 +138,10 @@ def draw(number: int, engine: str) -> tuple[RunConfig, int]:
         seed=int(rng.integers(2**63 - 1)) if rng.random() < 0.5 else number,
     )
     execution = ExecutionConfig(
-        device="cpu", engine=name, precision=one_of(precisions), threads=int(rng.integers(1, 3))
+        device="cpu" if stand_in in ("", "bf16") else "cuda",  # whatever stands in for it
+        engine=name,
+        precision=one_of(precisions),
+        threads=int(rng.integers(1, 3)),
     )
     return RunConfig(model=model, training=training, execution=execution), images
 
@@ -272,7 +276,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 keys = {"engine": engine, "precision": precision, "processor": processor}
                 own = [row for row in rows if keys.items() <= row.items()]
                 if own:
-                    worst = (f"{max(row['ratios'][kind] for row in own):.2g}" for kind in KINDS)
+                    worst = (f"{max(row['ratios'].get(kind, 0.0) for row in own):.2g}" for kind in KINDS)
                     steps = sum(row["steps"] for row in own)
                     lines.append(f"| {' | '.join([*keys.values(), str(len(own)), f'{steps:,}', *worst])} |")
     beyond = sum(is_beyond(row) for row in rows)

@@ -46,7 +46,7 @@ U32 = 2.0**-24
 ROUNDOFF: dict[Precision, float] = {"fp32": U32, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 _FP16_SMALLEST, _FP16_LARGEST = 2.0**-24, 65504.0
 GROWTH_INTERVAL = 2000  # steps in a row that fit, after which fp16's scale is doubled
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _ROWS = 4096  # images at a time
 _BLOCK = 1 << 14  # numbers of a matrix at a time
 SMALL = 2.0**-124  # what is a quarter of it may be taken for 0
@@ -102,7 +102,7 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values ^ (values >> np.uint64(16))
 
 
-def _kept(rows: range, units: int, seed: int, layer: int, probability: float) -> Array:
+def kept(rows: range, units: int, seed: int, layer: int, probability: float) -> Array:
     """What dropout multiplies these rows of a batch's hidden values by: 0, or 1 over what is kept: (rows, units)."""
     places = np.arange(rows.start * units, rows.stop * units, dtype=np.uint64)
     stream = _mix(np.array([(seed + layer * 0x9E3779B9) & _LOW], dtype=np.uint64))
@@ -213,7 +213,7 @@ def _bell(squash: Callable[[Array], Array], slope: Callable[[Array], Array]) -> 
 
 
 # The function with its derivative; how fast the derivative changes at most, or how far it jumps at 0.
-_ACTIVATIONS: dict[str, tuple[Callable[[Array], tuple[Array, Array]], float, float]] = {
+ACTIVATIONS: dict[str, tuple[Callable[[Array], tuple[Array, Array]], float, float]] = {
     "relu": (lambda z: (np.maximum(z, 0), (z > 0).astype(np.float64)), 0.0, 1.0),
     "leaky-relu": (lambda z: (np.where(z > 0, z, 0.01 * z), np.where(z > 0, 1.0, 0.01)), 0.0, 0.99),
     "gelu": (_gelu, 0.8, 0.0),
@@ -238,7 +238,7 @@ def logits(model: ModelConfig, weights: Arrays, images: NDArray[np.uint8], kind:
             weight, bias = weights[f"layers.{layer}.weight"], weights[f"layers.{layer}.bias"]
             values = values @ weight.T.astype(kind) + bias.astype(kind)
             if layer < len(model.hidden):
-                values = _ACTIVATIONS[model.activation][0](values)[0]
+                values = ACTIVATIONS[model.activation][0](values)[0]
         parts.append(values)
     return np.concatenate(parts)
 
@@ -277,7 +277,7 @@ class Witness:
         shapes = [{name: part.shape for name, part in state.items()} for state in (before, after)]
         if shapes[0] != shapes[1] or not needed <= before.keys():
             return dict.fromkeys(("loss", *needed), math.inf)
-        index, seed, images = self._batch(epoch, step % self.steps)
+        index, seed, images = self.batch(epoch, step % self.steps)
         scale = _scalar(before, "scalar/scale", float(len(index)))
         batch = _Batch(self.config, before, images, seed=seed, scale=scale)
         batch.run(self.labels[index])
@@ -304,12 +304,12 @@ class Witness:
 
     def first_loss_distance(self, loss: float) -> float:
         """How far the `loss` of the first step is from that of the seed's weights and order, as for `distances`."""
-        index, seed, images = self._batch(0, 0)
+        index, seed, images = self.batch(0, 0)
         batch = _Batch(self.config, first_weights(self.config), images, seed=seed, scale=float(len(index)))
         batch.run(self.labels[index], is_forward=True)
         return _furthest(batch.mean_loss(), np.array(loss))
 
-    def _batch(self, epoch: int, place: int) -> tuple[NDArray[np.int64], int, NDArray[np.uint8]]:
+    def batch(self, epoch: int, place: int) -> tuple[NDArray[np.int64], int, NDArray[np.uint8]]:
         """Numbers of the images (batch,), dropout seed, and the images (batch, 784) as the epoch shows them."""
         plan, size = self._plan(epoch), self.config.training.batch_size
         index = plan.order[place * size : (place + 1) * size]
@@ -363,7 +363,7 @@ class _Batch:
             inputs.append(values)
             slopes.append(slope)
             sums = self._product(values, layer)
-        gradient = self._at_logits(sums, _targets(labels, self.config.training.label_smoothing))
+        gradient = self._at_logits(sums, targets_of(labels, self.config.training.label_smoothing))
         for layer in () if is_forward else range(self.layers - 1, -1, -1):
             self._take(layer, gradient, inputs[layer])
             if layer:
@@ -377,13 +377,13 @@ class _Batch:
 
     def _activated(self, sums: Bounded, rows: range, layer: int) -> tuple[Bounded, Bounded]:
         """The hidden values and the derivatives there, both 0 where dropped."""
-        function, bend, jump = _ACTIVATIONS[self.config.model.activation]
+        function, bend, jump = ACTIVATIONS[self.config.model.activation]
         value, slope = function(sums.value)
         error = _STEEPEST * sums.error + 2 * self.u * np.abs(value)
         slope_error = bend * sums.error + 2 * self.u if bend else np.where(np.abs(sums.value) <= sums.error, jump, 0.0)
         if not (probability := self.config.model.dropout):
             return Bounded(value, error), Bounded(slope, slope_error)
-        mask = _kept(rows, value.shape[1], self.seed, layer, probability)
+        mask = kept(rows, value.shape[1], self.seed, layer, probability)
         return Bounded(value * mask, error * mask), Bounded(slope * mask, slope_error * mask)
 
     def _at_logits(self, sums: Bounded, targets: Array) -> Bounded:
@@ -462,7 +462,8 @@ class _Batch:
         return whole
 
 
-def _targets(labels: NDArray[np.int64], smoothing: float) -> Array:
+def targets_of(labels: NDArray[np.int64], smoothing: float) -> Array:
+    """What the outputs of images with these labels are to be: (n, 10)."""
     targets = np.full((len(labels), 10), smoothing / 10)
     targets[np.arange(len(labels)), labels] += 1 - smoothing
     return targets
@@ -493,7 +494,7 @@ class Update:
 
     def __init__(self, training: TrainingConfig, *, rate: float, count: float) -> None:
         self.training, self.rate = training, rate
-        self.first, self.second = 1 - _BETA1**count, math.sqrt(1 - _BETA2**count)
+        self.first, self.second = 1 - BETA1**count, math.sqrt(1 - _BETA2**count)
 
     def __call__(self, before: Sequence[Array], gradient: Bounded, found: Sequence[Array]) -> list[Bounded]:
         """A weight and its slots after it, from those `before` it, as float32 may round them: 8 times at most.
@@ -544,10 +545,10 @@ def _moments(mean: Array, square: Array, gradient: Bounded) -> tuple[Bounded, Bo
     mean_error = np.abs(mean)
     mean_error += size
     mean_error *= 8 * U32
-    mean_error += (1 - _BETA1) * gradient.error
+    mean_error += (1 - BETA1) * gradient.error
     mean_error += SMALL
-    new_mean = _BETA1 * mean
-    new_mean += (1 - _BETA1) * gradient.value
+    new_mean = BETA1 * mean
+    new_mean += (1 - BETA1) * gradient.value
     new_square = _BETA2 * square
     new_square += share * size * size
     square_error = 2 * size
