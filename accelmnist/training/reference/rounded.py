@@ -181,7 +181,7 @@ def _change(
     change = new - keeps * old
     if training.optimizer != "adamw" and training.weight_decay:
         change -= share * training.weight_decay * before[name]
-    return share, change, 4 * U32 * (_norm(old) + _norm(new))
+    return share, change, 8 * U32 * (_norm(old) + _norm(new))
 
 
 def _norm(values: NDArray[Any]) -> float:

@@ -114,7 +114,29 @@ NATIVE_BF16 = (
         "in bf16, the last image of 63 is left out of the gradient of the pixels' weights, behind a hidden layer",
         *_ODD_IMAGE,
         command=_IN_BF16.replace("--batch-size 64", "--batch-size 63"),
-        unfindable="rounding operands to bf16 may change a hidden layer's gradients by as much as one image of 63 does",
+    ),
+    Fault(
+        "bf16-cut-off",
+        "in bf16, weights and gradients are cut off instead of rounded to nearest",
+        (
+            Edit(
+                f"{_NATIVE}/bf16.h",
+                "return value == value ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000;",
+                "return value == value ? bits : bits | 0x400000;",
+            ),
+            Edit(
+                f"{_NATIVE}/bf16.h",
+                "(__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);",
+                "(__m512i)_mm512_cvtne2ps_pbh("
+                "(__m512)second_of((Unsigned)second), (__m512)second_of((Unsigned)first));",
+            ),
+            Edit(
+                f"{_NATIVE}/bf16.h",
+                "_mm512_cvtneps_pbh((__m512)value);",
+                "_mm512_cvtneps_pbh((__m512)second_of((Unsigned)value));",
+            ),
+        ),
+        command=_IN_BF16,
     ),
     Fault(
         "bf16-weights-stale",

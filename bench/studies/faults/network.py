@@ -180,8 +180,6 @@ LOSS = (
         _GRADIENTS,
         f"{_GRADIENTS}        gradients = tuple(grad * 1.1 for grad in gradients)\n",
         command=f"{EAGER} --amp bf16",
-        unfindable="no element leaves what 16 bits may round, and where a training has converged the roundings of"
-        " weights and activations are as large as the gradient itself, so that no sum of elements averages them out",
     ),
     fault(
         "gradients-large",
