@@ -1,4 +1,4 @@
-"""Gradients in bf16 held to what the engine's roundings explain: right engines are far below the limit, faults above.
+"""Gradients in 16 bits, held to what roundings explain: right engines are far below the limit, faults above it.
 
 The faults are made: what a right training's steps left is moved by what a fault would do to their gradients.
 """
@@ -18,7 +18,7 @@ from accelmnist.data.types import Dataset
 from accelmnist.engines import native
 from accelmnist.training.reference import rounded
 from accelmnist.training.reference.audit import Audit, Window
-from accelmnist.training.reference.rounded import ALL, FACTORS, Gradients, Rounding, nearest, rounding_of
+from accelmnist.training.reference.rounded import ALL, FACTORS, Gradients, Rounding, nearest, rounding_of, unexplained
 from accelmnist.training.reference.witness import learning_rate
 from tests.training_helpers import CPU, Finished, small_config, train_with
 
@@ -32,8 +32,8 @@ HALF = 0.5  # of the limit, which no right engine may reach
 Moved = Mapping[str, NDArray[Any]]
 
 
-def trained(engine: str, data: Dataset, *, windows: int = EVERY_STEP, **config: Any) -> Finished:
-    return train_with(engine, small_config(**config), data, CPU, precision="bf16", windows=windows)
+def trained(engine: str, data: Dataset, *, precision: str = "bf16", **config: Any) -> Finished:
+    return train_with(engine, small_config(**config), data, CPU, precision=precision, windows=EVERY_STEP)
 
 
 def gradient_check(audit: Audit) -> Any:
@@ -154,22 +154,22 @@ def cut_off(audit: Audit, window: Window) -> Moved:
     """Bits that don't fit are dropped, where they are to be rounded to nearest."""
     right = gradients_of(audit, window, rounding_of(audit.config))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            rounded, "nearest", lambda values: (np.asarray(values, np.float32).view("u4") & 0xFFFF0000).view("f4")
+        patch.setitem(
+            rounded._NEAREST, "bf16", lambda values: (np.asarray(values, np.float32).view("u4") & 0xFFFF0000).view("f4")
         )
         found = gradients_of(audit, window, rounding_of(audit.config))
     return {name: found[name] - right[name] for name in right}
 
 
 Fault = Callable[[Audit, Window], Moved]
-GROSS: list[Fault] = [without_the_last_image, ten_percent_too_large, without_the_last_input]
-FINE: list[Fault] = [in_the_pixels_weights, cut_off]  # found by the roundings of our own kernels alone
+FAULTS: list[Fault] = [without_the_last_image, ten_percent_too_large, without_the_last_input, cut_off]
 
 
 @pytest.mark.parametrize("hidden", [(33,), (65, 33), (49, 33, 17)])
 @pytest.mark.parametrize(
     ("engine", "fault"),
-    [("eager", each) for each in GROSS] + [pytest.param("fused", each, marks=NATIVE) for each in GROSS + FINE],
+    [("eager", each) for each in FAULTS]
+    + [pytest.param("fused", each, marks=NATIVE) for each in (*FAULTS, in_the_pixels_weights)],
 )
 def test_small_faults_behind_hidden_layers_are_found(
     engine: str, hidden: tuple[int, ...], fault: Fault, synthetic: Dataset
@@ -180,6 +180,23 @@ def test_small_faults_behind_hidden_layers_are_found(
     assert check.value > 1
     assert not check.passed
     assert "the median of" in check.detail
+
+
+def test_fp16_is_held_to_its_own_roundings(synthetic: Dataset) -> None:
+    model = {"hidden": (65, 33), "activation": "gelu", "dropout": 0.1}
+    done = trained("eager", synthetic, precision="fp16", model=model)
+    waiting = list(done.audit._waiting)
+    assert 0 < gradient_check(done.audit).value < HALF
+    done.audit._found.gradient_ratios.clear()
+    done.audit._waiting = [moved_by(done.audit, each, ten_percent_too_large(done.audit, each)) for each in waiting]
+    assert gradient_check(done.audit).value > 1
+
+
+def test_a_step_that_overflowed_has_no_gradient(synthetic: Dataset) -> None:
+    audit = trained("eager", synthetic, precision="fp16").audit
+    window = audit._waiting[3]
+    halved = window.before | {"scalar/scale": window.before["scalar/scale"] / 2}
+    assert unexplained(audit.witness, window.step, window.before, halved, ALL) == {}
 
 
 @pytest.mark.parametrize("engine", [FUSED, "eager"])

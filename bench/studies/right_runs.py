@@ -4,7 +4,7 @@
     python -m bench.studies.right_runs --engines "compiled;trials of one graph" --trainings 5 --processors default
 
 Nothing is wrong in any of them, so no step may be further from the witness than rounding can explain: the largest
-distance over its bound is kept, of losses, weights, optimizer state, gradients in bf16, calls of many steps and the
+distance over its bound is kept, of losses, weights, optimizer state, gradients in 16 bits, calls of many steps and the
 weights' average. The engines of a GPU run by what stands in for it in the tests. A processor is what torch, oneDNN and
 the native kernels are told to round as, each in a process of its own. Learning rates reach far into chaos; a training
 that diverges is audited as far as it got.
@@ -53,8 +53,8 @@ ENGINES: dict[str, tuple[str, str, int]] = {  # by name: the engine, its stand-i
     "eager": ("eager", "", 80),
     "fused": ("fused", "", 80),
     "fused in bf16": ("fused", "bf16", 80),
-    "eager in bf16": ("eager", "bf16", 80),
-    "compiled in bf16": ("compiled", "bf16", 8),
+    "eager in 16 bits": ("eager", "16 bits", 80),
+    "compiled in 16 bits": ("compiled", "16 bits", 8),
     "compiled": ("compiled", "", 16),
     "cuda_graph, stand-in": ("cuda_graph", "graphs", 30),
     "fused on CUDA, interpreted": ("fused", "triton", 16),
@@ -120,7 +120,8 @@ def draw(number: int, engine: str) -> tuple[RunConfig, int]:
     optimizer: Optimizer = one_of(OPTIMIZERS)
     activation, output = one_of(ACTIVATIONS), one_of(OUTPUTS)
     alone = ["none", *AUGMENTS] if stand_in != "trials" else ["none"]
-    precisions = ["bf16"] if stand_in == "bf16" else ["fp32"] if engine == "fused" else ["fp32", "bf16", "fp16"]
+    own = {"fused": ["fp32"], "fused in bf16": ["bf16"]}
+    precisions = own.get(engine, ["bf16", "fp16"] if stand_in == "16 bits" else ["fp32", "bf16", "fp16"])
     model = ModelConfig(hidden=hidden, activation=activation, output=output, dropout=one_of([0.0, 0.0, 0.1, 0.5, 0.9]))
     training = TrainingConfig(
         epochs=epochs,
@@ -138,7 +139,7 @@ def draw(number: int, engine: str) -> tuple[RunConfig, int]:
         seed=int(rng.integers(2**63 - 1)) if rng.random() < 0.5 else number,
     )
     execution = ExecutionConfig(
-        device="cpu" if stand_in in ("", "bf16") else "cuda",  # whatever stands in for it
+        device="cpu" if stand_in in ("", "bf16", "16 bits") else "cuda",  # whatever stands in for it
         engine=name,
         precision=one_of(precisions),
         threads=int(rng.integers(1, 3)),

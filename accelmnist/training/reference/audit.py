@@ -10,7 +10,7 @@ each, a fault that touches a share p of the steps, whichever they are, is found 
 beyond: with 67, whatever lasts for 2 % of the steps, wherever they are, is found in 95 % of trainings. Added to them
 are the first 16 steps, an epoch's last step with its successor's first, three times at most, a step of every epoch that
 has none, and in fp16 every 2000th, at which the scale grows. It holds for faults beyond rounding: in 16 bits a gradient
-that is 10 % too large is not beyond it, in float32 one that is 1 % too large is by far. In bf16 the gradients of a
+that is 10 % too large is not beyond it, in float32 one that is 1 % too large is by far. In 16 bits the gradients of a
 quarter of the steps are held closer, where it is known where the engine rounds: what is wrong in most steps, be it one
 image of the batch that is left out, is found by its norm (see `rounded`).
 
