@@ -277,7 +277,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 keys = {"engine": engine, "precision": precision, "processor": processor}
                 own = [row for row in rows if keys.items() <= row.items()]
                 if own:
-                    worst = (f"{max(row['ratios'].get(kind, 0.0) for row in own):.2g}" for kind in KINDS)
+                    worst = (_largest(kind, own) for kind in KINDS)
                     steps = sum(row["steps"] for row in own)
                     lines.append(f"| {' | '.join([*keys.values(), str(len(own)), f'{steps:,}', *worst])} |")
     beyond = sum(is_beyond(row) for row in rows)
@@ -286,6 +286,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         beyond=beyond,
         rows="\n".join(lines),
     )
+
+
+def _largest(kind: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Of a kind of check; one that is older than the kind has none."""
+    found = [row["ratios"][kind] for row in rows if kind in row["ratios"]]
+    return f"{max(found):.2g}" if found else "–"
 
 
 def is_beyond(row: dict[str, Any]) -> bool:
