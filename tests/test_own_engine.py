@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,14 @@ from accelmnist.measure.plan import BenchConfig, expand, run_config
 from accelmnist.measure.recount import load_bench
 from accelmnist.measure.timed_case import TimedTraining
 from accelmnist.training.reference.scores import score_here
-from tests.test_bench_cli import QUICK, in_empty_folder, no_pictures, process_that_has_just_started, short_regions
+from tests.test_bench_cli import (
+    PROGRAM,
+    QUICK,
+    in_empty_folder,
+    no_pictures,
+    process_that_has_just_started,
+    short_regions,
+)
 from tests.test_timed_audit import failures, ready
 from tests.training_helpers import small_config, train_with
 
@@ -115,6 +123,12 @@ class HangsAtOnce(Right):
     @classmethod
     def prepare(cls, job, sample):
         threading.Event().wait()
+
+class LeavesThreads(Right):
+    @classmethod
+    def prepare(cls, job, sample):
+        threading.Thread(target=threading.Event().wait).start()
+        return super().prepare(job, sample)
 
 class Lazy(Right):
     @classmethod
@@ -330,6 +344,13 @@ def test_one_that_hangs_takes_no_more_than_its_share_of_the_time(engines: str, m
     assert re.search("its train_epoch did not come back within [1-4] s. Let it be quicker, or", found["mine.Hangs"])
     assert "its prepare did not come back within" in found["mine.HangsAtOnce"]
     assert found["eager"] == "None"
+
+
+def test_one_that_leaves_a_thread_does_not_keep_the_program(engines: str) -> None:
+    command = [*PROGRAM, *RUN, "--engine", f"{engines}LeavesThreads", "--no-save"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "imported\n")
+    assert done.stdout.startswith("PASS")
 
 
 def test_one_that_skips_once_it_is_timed_is_found(engines: str, synthetic: Dataset) -> None:

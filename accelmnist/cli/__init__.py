@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 done, and a check failed; 2 wrong use or bad input; 130 in
 from __future__ import annotations
 
 import _thread
+import atexit
 import contextlib
 import errno
 import io
@@ -27,6 +28,7 @@ from accelmnist.core.text import brief, printable
 
 INTERRUPTED = 130
 WRONG_USE = 2
+_TO_END_S = 1.0  # of a thread that is left
 _MACHINES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC, errno.EROFS, errno.EIO)
 _COMPLETION = (
     ("bash", 'eval "$(_ACCELMNIST_COMPLETE=bash_source accelmnist)"'),
@@ -87,7 +89,23 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?, and the run goes on
     sys.unraisablehook = _interrupt_again
-    sys.exit(invoke(sys.argv[1:]))
+    code = invoke(sys.argv[1:])
+    if "accelmnist.engines.own.loading" in sys.modules:
+        _end_threads(code)
+    sys.exit(code)
+
+
+def _end_threads(code: int) -> None:
+    """Exit, if a user's engine left threads: Python would wait for them, without end."""
+    left = [thread for thread in threading.enumerate() if not (thread.daemon or thread is threading.main_thread())]
+    for thread in left:
+        thread.join(_TO_END_S)
+    if any(thread.is_alive() for thread in left):
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
 
 
 def _interrupt_again(lost: Any) -> None:
