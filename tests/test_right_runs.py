@@ -27,6 +27,13 @@ WILD: dict[str, Any] = {"optimizer": "adamw", "learning_rate": 0.2, "batch_size"
         # of all gradients, those of the weights alone exceed fp16's range
         ("eager", "fp16", {"hidden": (128,)}, WILD),
         ("eager", "fp16", {"hidden": (40, 30), "output": "linear"}, {"optimizer": "sgd", "learning_rate": 0.01}),
+        # dropout's scale makes them overflow, and before it are derivatives of 0
+        (
+            "eager",
+            "fp16",
+            {"hidden": (17,), "dropout": 0.9},
+            {"optimizer": "sgd", "learning_rate": 1.0, "batch_size": 1},
+        ),
         # saturated outputs: a thousand gradients that are all the same are added one by one
         ("fused", "fp32", {"hidden": (17,), "output": "sigmoid"}, WILD | {"batch_size": 1000, "epochs": 3}),
         ("fused", "fp32", {"hidden": ()}, WILD | {"batch_size": 2048, "learning_rate": 5.0, "epochs": 6}),

@@ -415,18 +415,19 @@ class _Batch:
         known = self.sums[layer]
         self.sums[layer] = [before + part for before, part in zip(known, parts, strict=True)] if known else parts
 
-    def _see(self, gradients: Bounded) -> None:
+    def _see(self, gradients: Bounded, stretch: float = 1.0) -> None:
         if self.config.execution.precision == "fp16":
             sizes = np.abs(gradients.value)
             self.least = max(self.least, float((sizes - gradients.error).max()))
-            self.most = max(self.most, float((sizes + gradients.error).max()))
+            self.most = max(self.most, float((sizes + gradients.error).max()) * stretch)
 
     def _back(self, gradient: Bounded, layer: int, slope: Bounded) -> Bounded:
         """From the sums of a layer to those of the layer before it."""
         value = gradient.value @ self.weights[layer]
         reach = self._slack(gradient.value.shape[1]) * _norm(gradient.value, 1) + _norm(gradient.error, 1)
         error = np.outer(reach, _norm(self.weights[layer], 0)) + self.floor
-        self._see(Bounded(value, error))
+        # Dropout makes them larger: what overflows there is lost, and be the derivative before it 0.
+        self._see(Bounded(value, error), stretch=1 / (1 - self.config.model.dropout))
         bound = error * (np.abs(slope.value) + slope.error) + np.abs(value) * slope.error
         return Bounded(value * slope.value, bound)
 
