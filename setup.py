@@ -32,7 +32,7 @@ NEWER = {"level_avx512bf16": ("ACCELMNIST_AVX512BF16", BF16), "level_amx": ("ACC
 # -ffp-contract: a fused multiply-add wherever the level has one, which GCC leaves out under -std=c++17.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 # Version of the module's functions; accelmnist/engines/native/__init__.py compares it, so that it detects an old build.
-INTERFACE = 5
+INTERFACE = 6
 
 
 class BuildKernels(build_ext):

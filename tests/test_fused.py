@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from accelmnist.core.config import ExecutionConfig
+from accelmnist.core.config import EVERY_STEP, ExecutionConfig
 from accelmnist.core.errors import DivergedError
 from accelmnist.data.types import Dataset, upload
 from accelmnist.device import Device, resolve
@@ -67,6 +67,15 @@ def with_threads(threads: int) -> type[FusedEngine]:
 
 def assert_follows(config: Any, data: Any, *, threads: int) -> None:
     reference(config, data).hold(*ends_of(train_with(with_threads(threads), config, data, CPU)))
+
+
+def assert_audited(config: Any, data: Dataset, *, threads: int = 2, precision: str = "fp32") -> None:
+    """Every step of the training is within what rounding may make of it."""
+    config = dataclasses.replace(config, execution=dataclasses.replace(config.execution, engine="fused"))
+    done = train_with(with_threads(threads), config, data, CPU, precision=precision, windows=EVERY_STEP)
+    checks = done.audit.step_checks()
+    assert done.audit.replayed == len(done.losses) > 0
+    assert [(check.name, check.value, check.detail) for check in checks if not check.passed] == []
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -7,14 +7,13 @@ are in tests/native/fuzz.cpp, under the sanitizers.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from accelmnist.core.config import EVERY_STEP, OPTIMIZERS
+from accelmnist.core.config import OPTIMIZERS
 from accelmnist.core.errors import DivergedError
 from accelmnist.data.types import Dataset, ImageSet
 from accelmnist.engines import native
@@ -23,10 +22,11 @@ from accelmnist.engines.contract import Job
 from accelmnist.engines.native.network import NativeGradients
 from accelmnist.engines.plan import TrainingPlan
 from accelmnist.training.loop import prepare
+from tests import test_fused
 from tests.rounding import logits_and_bound
 from tests.test_fused import NETWORKS, train_arrays, with_threads
 from tests.test_native_classifier import logits_by, made, network, some_images
-from tests.training_helpers import CPU, make_job, run_epoch, small_config, train_with
+from tests.training_helpers import CPU, images_of, make_job, run_epoch, small_config, train_with
 
 pytestmark = [
     pytest.mark.numeric,
@@ -35,20 +35,7 @@ pytestmark = [
 
 LEVELS = native.levels() if native.why_missing() is None else ()
 BF16 = {"precision": "bf16", "engine": "fused"}
-
-
-def images_of(data: Dataset, count: int) -> Dataset:
-    part = data.train.part(np.arange(count))
-    return Dataset(data.name, data.source, part, data.test, data.class_names)
-
-
-def assert_audited(config: Any, data: Dataset, *, threads: int = 2) -> None:
-    """Every step of the training is within what rounding may make of it."""
-    config = replace(config, execution=replace(config.execution, engine="fused"))
-    done = train_with(with_threads(threads), config, data, CPU, precision="bf16", windows=EVERY_STEP)
-    checks = done.audit.step_checks()
-    assert done.audit.replayed == len(done.losses) > 0
-    assert [(check.name, check.value, check.detail) for check in checks if not check.passed] == []
+assert_audited = partial(test_fused.assert_audited, precision="bf16")
 
 
 # --- training

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from accelmnist.core.config import ExecutionConfig, ModelConfig, RunConfig, TrainingConfig
@@ -86,6 +87,11 @@ def train_with(
     losses = torch.from_numpy(losses_of(list(train(runner, job, probe=None, audit=audit if windows else None))))
     evaluation = evaluate(job.model, upload(data.test, device), device=device, precision=config.execution.precision)
     return Finished(config, job.model, runner, losses, evaluation, audit)
+
+
+def images_of(data: Dataset, count: int) -> Dataset:
+    """The set with its first `count` training images alone."""
+    return dataclasses.replace(data, train=data.train.part(np.arange(count)))
 
 
 _REFERENCES: dict[tuple[RunConfig, int], tuple[Dataset, Followed]] = {}

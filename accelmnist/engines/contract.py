@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from accelmnist.core.config import Precision, RunConfig
 from accelmnist.core.engine_file import EngineFile
+from accelmnist.core.records import Choice
 from accelmnist.data.types import DeviceSet, ImageSet, upload
 from accelmnist.device import KINDS, Device
 from accelmnist.engines.plan import Epoch, Floats, HostEpoch, Share, initial_parameters
@@ -135,9 +136,16 @@ class Job:
     @property
     def host_images(self) -> ImageSet:
         """The images of a job on the CPU in arrays, as they are now: they share the memory of `data`."""
-        if isinstance(self._images, ImageSet) and self.augmentation is None:
-            return self._images
-        return ImageSet(self.data.images.contiguous().numpy(), self.data.labels.numpy())
+        return self.host_originals if self.augmentation is None else _in_arrays(self.data)
+
+    @property
+    def host_originals(self) -> ImageSet:
+        """The images of a job on the CPU in arrays, as their files hold them: they share the memory of `originals`."""
+        return self._images if isinstance(self._images, ImageSet) else _in_arrays(self.originals)
+
+
+def _in_arrays(images: DeviceSet) -> ImageSet:
+    return ImageSet(images.images.contiguous().numpy(), images.labels.numpy())
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,7 @@ class Runner:
     next epoch depends on, by name, as copies on the host; `load_state` goes on from a state of this or another engine
     that trained the same configuration. `download` brings losses to the host. `classify` gives the logits (n, 10) of
     the host's images (n, 784) by the weights of now, where the runner has a way to do that without torch; so `look`
-    copies weights and state, and `put_back` goes on from such copies.
+    copies weights and state, and `put_back` goes on from such copies. `choices` are what the images decided.
     """
 
     train_epoch: Callable[[Epoch[Any]], Any]
@@ -160,6 +168,7 @@ class Runner:
     classify: Callable[[NDArray[np.uint8]], Floats] | None = None
     look: Callable[[], Snapshot] | None = None
     put_back: Callable[[Snapshot], None] | None = None
+    choices: tuple[Choice, ...] = ()
     prepare_s: float = 0.0  # what it took to compile, capture and allocate
     prepare_seen_s: tuple[float, float] = (0.0, math.inf)  # the least and the most of that by another clock
     engine: type[Engine] | None = None  # whose it is

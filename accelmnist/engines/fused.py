@@ -7,6 +7,7 @@ hidden layer, which are captured in a CUDA graph and replayed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accelmnist.core.config import Precision, RunConfig
@@ -63,6 +64,7 @@ class FusedEngine(Engine):
             classify=network.logits,
             look=network.look,
             put_back=network.put_back,
+            choices=network.choices,
         )
 
     @classmethod
@@ -78,7 +80,8 @@ class FusedEngine(Engine):
             return replayed_shared_runner(job, TritonGradients(job), update, sample)
         from accelmnist.engines.native.network import NativeGradients
 
-        return shared_runner(job, NativeGradients(job), update)
+        gradients = NativeGradients(job)
+        return replace(shared_runner(job, gradients, update), choices=gradients.choices)
 
     @classmethod
     def classifier(cls, model: MLP, device: Device, precision: Precision) -> Classifier | None:

@@ -163,6 +163,7 @@ class Training:
         if compiles:
             run.observer.stage("compiling the step")
         self.runner = prepare(engine, self.job)
+        run.change(choices=(*run.record.choices, *self.runner.choices))
         if compiles:
             run.time(compile_s=self.runner.prepare_s)
             run.seen_s["compile_s"] = self.runner.prepare_seen_s

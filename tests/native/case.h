@@ -46,6 +46,7 @@ struct Case {
     std::vector<std::unique_ptr<char[]>> memory;
     Array<const uint8_t> images;
     std::unique_ptr<PixelStore> pixels;
+    bool lists_pixels = false;
     Epoch epoch;
 };
 
@@ -92,6 +93,7 @@ Case random_case(int threads) {
     Case fuzzed;
     Epoch& job = fuzzed.epoch;
     job.precision = static_cast<Precision>(number(0, static_cast<int>(Precision::count) - 1));
+    fuzzed.lists_pixels = job.precision == Precision::fp32 && number(0, 1);
     job.rule = static_cast<Rule>(number(0, static_cast<int>(Rule::count) - 1));
     job.output = static_cast<Output>(number(0, static_cast<int>(Output::count) - 1));
     job.network.activation = static_cast<Activation>(number(0, static_cast<int>(Activation::count) - 1));

@@ -18,7 +18,7 @@ bool lists(Case& fuzzed, Level level) {
     std::unique_ptr<PixelStore> before = std::move(fuzzed.pixels);
     if (const char* problem = list_pixels(job, level, fuzzed.pixels)) return std::printf("list: %s\n", problem), false;
     const PixelSet& set = fuzzed.pixels->set;
-    if (fuzzed.epoch.precision == Precision::fp32)
+    if (fuzzed.lists_pixels)
         fuzzed.epoch.pixels = &set;
     else
         fuzzed.epoch.images = fuzzed.images;
@@ -76,6 +76,7 @@ bool spoil(Case& fuzzed) {
         case 13: job.pixels = nullptr, job.images.data = nullptr; break;
         default: {
             job.images.size += number(0, 1) ? 1 : -kPixels;
+            if (!fuzzed.lists_pixels) break;
             fuzzed.pixels = std::make_unique<PixelStore>(job.labels.size + (number(0, 1) ? 1 : -1));
             job.pixels = &fuzzed.pixels->set;
         }
@@ -102,10 +103,11 @@ int main(int count, char** arguments) {
         const Epoch& epoch = fuzzed.epoch;
         if (!runs(fuzzed))
             return std::printf(
-                       "job %d: precision %d, layers %d, batch %ld, steps %ld, rule %d, output %d, activation %d, "
-                       "dropout %g, threads %d\n",
-                       job, int(epoch.precision), epoch.network.layer_count, long(epoch.batch), long(epoch.steps),
-                       int(epoch.rule), int(epoch.output), int(epoch.network.activation), epoch.dropout, epoch.threads
+                       "job %d: precision %d, pixels listed %d, layers %d, batch %ld, steps %ld, rule %d, output %d, "
+                       "activation %d, dropout %g, threads %d\n",
+                       job, int(epoch.precision), int(fuzzed.lists_pixels), epoch.network.layer_count,
+                       long(epoch.batch), long(epoch.steps), int(epoch.rule), int(epoch.output),
+                       int(epoch.network.activation), epoch.dropout, epoch.threads
                    ),
                    1;
         if (epoch.order.size == 0) continue;

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-INTERFACE = 5  # version of the extension's functions; setup.py compiles the same number into it
+INTERFACE = 6  # version of the extension's functions; setup.py compiles the same number into it
 LEVEL_VARIABLE = "ACCELMNIST_LEVEL"
 # Levels of instructions, the widest last, and what each is for.
 LEVELS = {

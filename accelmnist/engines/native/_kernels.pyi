@@ -53,8 +53,9 @@ def train(
     """Run the steps of an epoch: `parameters` (weight (units, inputs), bias (units) of every layer in turn) and `slots`
     (as many arrays for each state of the rule) change in place, `losses` (steps,) are written.
 
-    `pixels` of n images, in bf16 the images (n, 784) themselves, `labels` (n,), `order` (steps, batch), `rates` and
-    `seeds` (steps,); `count` updates came before. Dropout counts a batch's images from `first` on.
+    `pixels` of n images, or the images (n, 784) themselves, of which all pixels are multiplied, as in bf16; `labels`
+    (n,), `order` (steps, batch), `rates` and `seeds` (steps,); `count` updates came before. Dropout counts a batch's
+    images from `first` on.
     """
 
 def make_classifier(

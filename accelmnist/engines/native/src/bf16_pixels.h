@@ -8,36 +8,13 @@
 #pragma once
 
 #include "bf16_product.h"
+#include "images.h"
 
 namespace accelmnist {
 namespace ACCELMNIST_LEVEL {
 
 constexpr int kTailPixels = kPixels % kBlockInputs;  // of the last block
 static_assert(kTailPixels % kLanes == 0 && kPixels % 16 == 0, "whole vectors of pixels");
-
-// Images of a step, one after the other, or those that are numbered.
-struct Images {
-    const uint8_t* first;
-    const uint32_t* numbers;  // null: 0, 1, 2, ...
-
-    ALWAYS_INLINE const uint8_t* operator[](int64_t index) const {
-        return first + (numbers ? int64_t{numbers[index]} : index) * kPixels;
-    }
-};
-
-INLINE Floats pixels_at(const uint8_t* from) {
-#if defined(__AVX512F__)  // GCC 12 would convert one byte after the other
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    return __builtin_convertvector((Ints)_mm512_maskz_cvtepu8_epi32(0xffff, bytes), Floats);
-#elif defined(__AVX2__) && ACCELMNIST_VECTOR_BYTES == 32
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-    return __builtin_convertvector((Ints)_mm256_cvtepu8_epi32(bytes), Floats);
-#else
-    Floats pixels{};
-    for (int lane = 0; lane < kLanes; ++lane) pixels[lane] = from[lane];
-    return pixels;
-#endif
-}
 
 // The bytes of a block that are not black in any of some images.
 struct Ink {

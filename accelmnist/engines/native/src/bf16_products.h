@@ -25,17 +25,6 @@ struct Bf16Products : Member {
     void take_images() const {}
     void share(int64_t) const {}
 
-    Images images_of(int64_t step, int64_t first) const {
-        const int64_t from = step * job.batch + first;
-        if (!space.starts) return {job.images.data + from * kPixels, nullptr};
-        return {job.images.data, space.starts + from};
-    }
-
-    int64_t images_in(int64_t chunk) const {
-        const int64_t left = job.batch - chunk * kChunk;
-        return left < kChunk ? left : kChunk;
-    }
-
     uint8_t* bytes_of(int64_t chunk) const { return own.bytes + chunk * kChunk * kByteStride; }
 
     // --- what products are made of
@@ -154,19 +143,6 @@ struct Bf16Products : Member {
         }
     }
 
-    // Prefetches part `part` of the images that come a chunk later: they lie at random, so the processor can't guess
-    // them.
-    void prefetch_images(int64_t step, int64_t chunk, int part) const {
-        if (!space.starts) return;
-        const int64_t from = step * job.batch + (chunk + 1) * kChunk;
-        const int64_t end = job.order.size < from + kChunk ? job.order.size : from + kChunk;
-        asm volatile("");  // GCC drops calls of a function that only prefetches
-        const int64_t until = from + (part + 1) * kChunk / kInputBlocks;
-        for (int64_t at = from + part * kChunk / kInputBlocks; at < (until < end ? until : end); ++at)
-            for (int byte = 0; byte < kPixels; byte += static_cast<int>(kLine))
-                __builtin_prefetch(job.images.data + int64_t{space.starts[at]} * kPixels + byte, 0, 2);
-    }
-
     // Sums each own panel of the first layer.
     void sum_pixels(int64_t step) const {
         uint64_t masks[kInputBlocks][kChunk / kRows];
@@ -174,7 +150,7 @@ struct Bf16Products : Member {
             const int64_t images = images_in(chunk);
             gather(images_of(step, chunk * kChunk), images, bytes_of(chunk), own.pixels, masks[0]);
             for (int block = 0; block < kInputBlocks; ++block) {
-                prefetch_images(step, chunk, block);
+                prefetch_images(step, chunk, block, kInputBlocks);
                 for_own_panels(space.layers[0], [&](const Panel& panel) {
                     const Left pixels{own.pixels + block * kPairsAtOnce, kPixelStride, 1};
                     const Right weights{panel.pair_weights + block * kPairsAtOnce * panel.width, panel.width};

@@ -1,4 +1,4 @@
-// The products of a step in float32: of the pixels that are not black, and of the units of hidden layers.
+// The products of a step in float32: of pixels, and of the units of hidden layers.
 //
 // A rectifier leaves anything from a quarter to three quarters of its activations, by the training and how far it is.
 // Products of what is not zero alone, from lists, take time by its share; those of all run at the processor's full
@@ -6,7 +6,6 @@
 
 #pragma once
 
-#include "dense_product.h"
 #include "head.h"
 #include "lists.h"
 #include "pixel_products.h"
@@ -45,12 +44,8 @@ struct Fp32Products : PixelProducts {
                     panel.vectors, weights, below.by_image, job.batch, start.step ? nullptr : start.at, panel.values
                 );
             else
-                multiply_rows(
-                    {below.values, below.width, 1}, {weights, panel.width}, below.units, job.batch, panel.vectors,
-                    start,
-                    [&](int64_t row, int vector, const auto& sums) {
-                        store_all(panel.values + row * panel.width + vector * kLanes, sums);
-                    }
+                multiply_into(
+                    panel.values, {below.values, below.width, 1}, weights, below.units, job.batch, panel, start
                 );
             start = {panel.values, panel.width};
         });
@@ -113,35 +108,12 @@ struct Fp32Products : PixelProducts {
                         panel, chunk, below.first, below.units, of_chunk(below.by_unit, chunk, below.width), params
                     );
                 else
-                    multiply_and_update_rows(panel, chunk, below, params);
+                    multiply_and_update_rows(
+                        panel, chunk, below.first, below.units,
+                        {below.values + chunk * kChunk * below.width, 1, below.width}, params
+                    );
             }
         });
-    }
-
-    // Adds a chunk's part of the gradient of the weights from a panel of the layer below; the last chunk's part updates
-    // them.
-    void multiply_and_update_rows(
-        const Panel& panel, int64_t chunk, const Panel& below, const UpdateParams& params
-    ) const {
-        const int64_t image = chunk * kChunk, left = job.batch - image;
-        const bool is_last = chunk + 1 == space.chunks;
-        const ParamRef weights{panel.weight, panel.slots};
-        multiply_rows(
-            {below.values + image * below.width, 1, below.width}, {panel.deltas + image * panel.width, panel.width},
-            left < kChunk ? left : kChunk, below.units, panel.vectors,
-            chunk == 0 ? Start{space.zeros, 0} : Start{panel.gradient, panel.width},
-            [&](int64_t row, int vector, const auto& sums) {
-                constexpr int kCount = sizeof sums / sizeof sums[0];
-                const int64_t at = row * panel.width + vector * kLanes;
-                if (!is_last) return store_all(panel.gradient + at, sums);
-                update_vectors<kCount>(params, weights, int64_t{below.first} * panel.width + at, sums);
-            }
-        );
-    }
-
-    template <int kCount>
-    static void store_all(float* to, const Floats (&sums)[kCount]) {
-        for (int vector = 0; vector < kCount; ++vector) store(to + vector * kLanes, sums[vector]);
     }
 };
 

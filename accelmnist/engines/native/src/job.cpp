@@ -47,7 +47,7 @@ const char* rule_problem(const Epoch& job) {
 
 // How many images the epoch has to choose from.
 int64_t images_of(const Epoch& job) {
-    if (job.precision == Precision::fp32) return job.pixels ? job.pixels->images : 0;
+    if (job.lists_pixels()) return job.pixels->images;
     return job.images.data && job.images.size % kPixels == 0 ? job.images.size / kPixels : 0;
 }
 

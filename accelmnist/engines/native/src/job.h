@@ -57,8 +57,8 @@ struct Network {
 
 struct PixelSet;
 
-// An epoch: `order` (steps * batch) holds indexes into a set of n images and `labels` (n). The set is `pixels` in fp32
-// and `images` (n * 784) in bf16.
+// An epoch: `order` (steps * batch) holds indexes into a set of n images and `labels` (n). The set is `pixels`, where
+// those that are not black are listed, else `images` (n * 784); in bf16 none are listed.
 struct Epoch {
     Network network;
     Precision precision = Precision::fp32;
@@ -84,6 +84,8 @@ struct Epoch {
     double epsilon = 0;
     double count = 0;  // updates before this epoch
     int threads = 1;
+
+    bool lists_pixels() const { return precision == Precision::fp32 && pixels; }
 };
 
 // A PixelSet to be made from `images` (n * 784).

@@ -89,7 +89,7 @@ Layout::Layout(const Epoch& job, int lanes, int panel_floats) : workspace{}, bat
         layers_.back().pairs = pairs_of(layers_.back());
     }
     spaces_.resize(static_cast<size_t>(job.threads));
-    if (workspace.shares_lists() && !is_bf16())
+    if (workspace.shares_lists() && job.lists_pixels())
         for (auto& lists : by_pixel_) lists.resize(static_cast<size_t>(kPixelBlocks * workspace.chunks));
     memory_ = allocate_in_one([&](Arena& arena) { allocate(arena); });
     for (size_t number = 0; number < layers_.size(); ++number) layers_[number].panels = panels_[number].data();
@@ -110,7 +110,7 @@ const char* Layout::copy_indexes() {
     for (int64_t index = 0; index < job.order.size; ++index) {
         const auto image = static_cast<uint64_t>(__atomic_load_n(&job.order.data[index], __ATOMIC_RELAXED));
         if (image >= labels.size()) return "the order names an image that is not there";
-        workspace.starts[index] = is_bf16() ? static_cast<uint32_t>(image) : job.pixels->starts[image];
+        workspace.starts[index] = job.lists_pixels() ? job.pixels->starts[image] : static_cast<uint32_t>(image);
         workspace.labels[index] = labels[image];
     }
     return nullptr;
@@ -190,8 +190,12 @@ void Layout::allocate_thread(Arena& arena, ThreadSpace& space) {
         arena.take(space.turned, kBlockInputs * kPairsAtOnce);
     } else {
         arena.take(space.transposed, kPanelFloats * kChunk);
-        for (ImageRows& rows : space.by_image) allocate_image_rows(arena, rows, batch_);
-        if (!workspace.shares_lists()) allocate_rows(arena, space.by_pixel);
+        if (workspace.job->lists_pixels()) {
+            for (ImageRows& rows : space.by_image) allocate_image_rows(arena, rows, batch_);
+            if (!workspace.shares_lists()) allocate_rows(arena, space.by_pixel);
+        } else {
+            arena.take(space.block_pixels, kChunk * kBlockPixels);
+        }
     }
     for (int slot = 0; slot < slots_of(workspace.job->rule); ++slot) arena.take(space.bias_slots[slot], kPaddedClasses);
 }

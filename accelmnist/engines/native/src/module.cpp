@@ -66,7 +66,7 @@ PyObject* train_call(PyObject*, PyObject* arguments, PyObject* keywords) {
         job.network.activation = activation_of(activation);
         add_slots(views, slots, job.network, job.rule);
         job.precision = precision_of(precision);
-        if (job.precision == Precision::fp32)
+        if (job.precision == Precision::fp32 && PyCapsule_CheckExact(pixels))
             job.pixels = &pixels_in(pixels).set;
         else
             job.images = images_in(views, pixels);

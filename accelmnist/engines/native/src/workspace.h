@@ -7,7 +7,8 @@
 //
 // Pixels are mostly zero, and the units of a rectifier may be: then only the others are multiplied. They are listed
 // twice, by image for the forward pass and by input for the gradient of the weights. Pixels by image lie in the set
-// that all epochs share; see pixels.h. Other units are multiplied as they lie in the panels.
+// that all epochs share; see pixels.h. Other units are multiplied as they lie in the panels; of images with much ink
+// all pixels are, made from their bytes block by block.
 //
 // Panels are padded to whole vectors. Padding starts as zero and stays zero, since no gradient reaches it.
 //
@@ -119,6 +120,7 @@ struct ThreadSpace {
     float* transposed;  // (kPanelFloats, kChunk): scratch
     ImageRows by_image[kPixelBlocks];
     PixelRows by_pixel;  // of one block and chunk after another, if the threads don't share them
+    float* block_pixels;  // (kChunk, kBlockPixels): of one block and chunk after another, if none are listed
     // In bf16: the step's images (batch, kByteStride); pixels of one chunk after another by image (kChunk,
     // kPixelStride), and of one block and chunk after another by pairs of images (kPairsAtOnce, kPairStride), for tiles
     // also turned (kBlockInputs, kPairsAtOnce).
@@ -153,7 +155,7 @@ struct Workspace {
     PixelRows* by_pixel[kBuffers];  // (kPixelBlocks, chunks): of all threads, if they share them
     float* zeros;                   // (kPanelFloats)
     // (steps, batch): copies, which nobody else can change once they are checked; an image is the start of its record
-    // (see PixelSet), in bf16 its number. To classify there are none: the images are taken in order.
+    // (see PixelSet), its number if there are none. To classify there are none: the images are taken in order.
     uint32_t* starts;
     uint8_t* labels;
 
