@@ -33,7 +33,7 @@ from accelmnist.measure.beside import other_process, rounds
 from accelmnist.measure.beside.other_process import Guard, OtherProcess
 from accelmnist.measure.beside.protocol import Answer
 from accelmnist.measure.beside.sides import OpenCase, Sides
-from accelmnist.measure.beside.timed_remote import RemoteTraining
+from accelmnist.measure.beside.timed_remote import RemoteInference, RemoteTraining, product_flop_s
 from accelmnist.measure.case_builder import CaseBuilder, resolve_devices, with_checks
 from accelmnist.measure.plan import BenchConfig, Case, Side, run_config
 from accelmnist.measure.record import BenchRecord, CaseResult
@@ -294,6 +294,43 @@ def test_the_right_trainer_passes(optimizer: str) -> None:
 def test_a_trainer_that_works_before_it_is_asked_does_not_hold_up_the_benchmark() -> None:
     with pytest.raises(DeviceError, match=r"a region takes it more than|while the clock stands still"):
         verdict_of("WorksInLoad", OF_TRAINERS)
+
+
+@pytest.mark.slow
+def test_a_right_trainer_in_float64_passes() -> None:
+    """What goes on from weights and state that were taken ends where it would have ended without."""
+    for _ in range(3):
+        assert verdict_of("InFloat64", replace(OF_TRAINERS, optimizers=("adamw",))).failures == ()
+
+
+def classifier(sides: Sides) -> RemoteInference:
+    """The example's classifier, with the fault that the side has."""
+    case = replace(CASE, mode="inference", optimizer=None, hidden=(256,))
+    config = replace(OF_TRAINERS, hidden=((256,),), batch_sizes=(64,), modes=("inference",))
+    device, run = resolve("cpu"), run_config(case, config)
+    builder = CaseBuilder(config, resolve_devices(("cpu",)), score_here)
+    run = replace(run, training=replace(run.training, batch_size=64))
+    sides.start("mine")
+    other = OpenCase(sides, case, run, builder.dataset)
+    return RemoteInference(case, device, builder.images("test", device).images, other)
+
+
+@pytest.mark.parametrize(("fault", "passes"), [("right", True), ("KeepsLogits", False)])
+def test_logits_that_are_kept_are_faster_than_any_processor(fault: str, passes: bool) -> None:
+    command = shlex.join([sys.executable, str(FAULTY), fault])
+    with Sides((Side(name="mine", command=command),), threads=1) as sides:
+        timed = classifier(sides)
+        timed.warm_up()
+        assert timed.check_speed(product_flop_s()).passed is passes
+
+
+def test_who_classifies_the_last_batch_alone_is_not_measured() -> None:
+    command = shlex.join([sys.executable, str(FAULTY), "TheLastBatchAlone"])
+    with Sides((Side(name="mine", command=command),), threads=1) as sides:
+        timed = classifier(sides)
+        for steps in (None, 50):  # it finds out how many itself, or is told
+            with pytest.raises(DeviceError, match=r"steps would be a region of .* s: it skips them"):
+                timed.warm_up(steps)
 
 
 # What is seen of a region of 30 ms, of which a request takes 0.2 ms, and 0.5 ms more if nothing happened before it.

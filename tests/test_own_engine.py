@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
 from accelmnist.cli import invoke
 from accelmnist.core.config import DataConfig, ExecutionConfig
@@ -46,6 +48,8 @@ RUN = ["run", "--synthetic", "--hidden", "16", "--epochs", "2", "--device", "cpu
 # Eager steps, with what a user may get wrong; each class changes one thing.
 ENGINES = """
 print("imported")
+import os
+import signal
 import sys
 import threading
 import torch
@@ -123,6 +127,15 @@ class HangsAtOnce(Right):
     @classmethod
     def prepare(cls, job, sample):
         threading.Event().wait()
+
+class SetsMuch(Right):
+    @staticmethod
+    def run(steps, epoch):
+        losses = steps.train_epoch(epoch)
+        torch.set_grad_enabled(False)
+        os.chdir("/")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return losses
 
 class LeavesThreads(Right):
     @classmethod
@@ -344,6 +357,12 @@ def test_one_that_hangs_takes_no_more_than_its_share_of_the_time(engines: str, m
     assert re.search("its train_epoch did not come back within [1-4] s. Let it be quicker, or", found["mine.Hangs"])
     assert "its prepare did not come back within" in found["mine.HangsAtOnce"]
     assert found["eager"] == "None"
+
+
+def test_what_one_sets_is_set_back(engines: str, synthetic: Dataset) -> None:
+    before = torch.is_grad_enabled(), Path.cwd(), signal.getsignal(signal.SIGINT)
+    assert failures(timed_by(f"{engines}SetsMuch", synthetic)) == []
+    assert (torch.is_grad_enabled(), Path.cwd(), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_one_that_leaves_a_thread_does_not_keep_the_program(engines: str) -> None:

@@ -64,7 +64,7 @@ from accelmnist.training.loop import prepare
 
 REGION_S = 0.1  # the least of all slices together; they aim at a quarter more, so that a fast sample isn't shorter
 _AIM = 1.25  # times that
-_MOST_STEPS = 1 << 20
+_MOST_STEPS, _IN_NO_TIME = 1 << 20, 1 << 24  # to find out with; of a region: a call of Python alone takes longer
 _FAR = 5  # times as long as a region should take, or as short
 _STEADY = 0.05  # relative spread of the last three warm-ups
 _MOST_WARM_UPS = 8
@@ -251,7 +251,9 @@ class TimedCase(ABC):
         self.region_s = sorted(last)[len(last) // 2]
 
     def _cut(self, steps: int) -> None:
-        """Cut a region of so many steps into slices."""
+        """Cut a region of so many steps into slices; raises DeviceError for more than anybody could do in its time."""
+        if steps > _IN_NO_TIME:
+            raise DeviceError(f"more than {_IN_NO_TIME:,} steps would be a region of {self.least_s} s: it skips them")
         self.slices = max(1, min(self.most_slices, steps // self.fewest_steps))
         self.slice_steps = math.ceil(steps / self.slices)
 

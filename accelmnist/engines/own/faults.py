@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import threading
@@ -46,8 +47,35 @@ def engine_errors(
 def calling(file: EngineFile, name: str) -> Iterator[None]:
     """Within: the engine's own `name` is called."""
     lets = (DeviceError, CheckpointError, RankError)
-    with engine_errors(file, name, lets=lets), redirect_stdout(sys.stderr), _patience(file, name):
+    with engine_errors(file, name, lets=lets), redirect_stdout(sys.stderr), _patience(file, name), _as_it_was():
         yield
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Around a call: what others depend on is set back: torch's mode, the current folder, who answers a signal."""
+    import torch  # here: a run's command line does without it
+
+    is_main = threading.current_thread() is threading.main_thread()
+    has_gradients, folder = torch.is_grad_enabled(), _folder()
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)] if is_main else []
+    try:
+        yield
+    finally:
+        if torch.is_grad_enabled() != has_gradients:
+            torch.set_grad_enabled(has_gradients)
+        if folder is not None and _folder() != folder:
+            os.chdir(folder)
+        for number, handler in handlers:
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - a tenth of Path's time
+    except OSError:  # it was removed
+        return None
 
 
 @contextmanager

@@ -21,11 +21,11 @@ from random import Random
 from accelmnist.core.config import RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.records import Check, Verdict
-from accelmnist.device import Device
+from accelmnist.device import Device, set_threads
 from accelmnist.measure.audit import Anchor
 from accelmnist.measure.beside.other_process import FLOOD_BYTES
 from accelmnist.measure.beside.sides import OpenCase, Sides
-from accelmnist.measure.beside.timed_remote import Remote, RemoteInference, RemoteTraining
+from accelmnist.measure.beside.timed_remote import Remote, RemoteInference, RemoteTraining, product_flop_s
 from accelmnist.measure.case_builder import with_checks
 from accelmnist.measure.conclusion import over_side, own_of
 from accelmnist.measure.limits.cost import cost_of
@@ -66,6 +66,7 @@ class _Beside:
         self.session, self.sides, self.cases = session, sides, list(cases)
         self.warm: dict[Case, WarmCase] = {}
         self._checking_s = 0.0
+        self._product_flop_s: float | None = None
         self._alone: dict[Case, list[float]] = {}
         self._beside: dict[Case, list[float]] = {}
 
@@ -178,13 +179,20 @@ class _Beside:
                 writer.update(case, accuracy=accuracy, verdict=verdict)
             timed.warm_up(self._steps(case))
             writer.update(case, steps_per_region=timed.steps, region_s=timed.region_s)
-            checks = timed.check_clock() if is_new else ()
+            checks = (*timed.check_clock(), *self._check_speed(timed)) if is_new else ()
             timed.anchor = self._anchor(timed)
             self.warm[case] = WarmCase(timed, timed.threads, checks=checks)
         if case not in self.warm:
             self._leave_out(case)
         session.save(at_once=True)
         session.observer.case_done(writer.record, case)
+
+    def _check_speed(self, timed: Remote) -> Iterator[Check]:
+        """That the processor can be so fast; of other devices it isn't known."""
+        if timed.device.kind == "cpu":
+            set_threads(self.session.threads)
+            self._product_flop_s = self._product_flop_s or product_flop_s()
+            yield timed.check_speed(self._product_flop_s)
 
     def _steps(self, case: Case) -> int | None:
         """The steps of a region of the first that does the same work; None if nobody knows yet.

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from accelmnist.core.config import CLASSES, RunConfig
+from accelmnist.core.config import AMP_PRECISIONS, CLASSES, RunConfig
 from accelmnist.core.errors import DeviceError
 from accelmnist.core.records import Check
 from accelmnist.data.types import DeviceSet
-from accelmnist.device import Device
+from accelmnist.device import Device, resolve
 from accelmnist.engines.contract import Job, Runner, Snapshot
 from accelmnist.engines.plan import Epoch, Floats, HostEpoch, TrainingPlan
 from accelmnist.engines.step.rules import SLOTS
@@ -30,8 +31,9 @@ from accelmnist.measure.audit import CLOCKS_APART, TIMES_A_REQUEST, Region
 from accelmnist.measure.beside.other_process import SEE_PROTOCOL
 from accelmnist.measure.beside.protocol import Answer
 from accelmnist.measure.beside.sides import OpenCase
+from accelmnist.measure.limits.cost import cost_of
 from accelmnist.measure.plan import Case
-from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining
+from accelmnist.measure.timed_case import TimedCase, TimedInference, TimedTraining, seconds_of
 from accelmnist.training.evaluation import Evaluation, evaluation_of
 
 REGION_S = 0.024  # the shorter a region, the more alike are two in a row; a request takes a quarter of a millisecond
@@ -40,6 +42,11 @@ _LOOKED_AT = 8  # one region of so many
 _MOST_S = 10.0  # of a region whose steps are asked for in several runs
 _LONG, _TRIES = 10, 40  # regions of a long run, and how often it is tried
 _UNSEEN_TRIES, _MOST_UNSEEN = 8, 0.02  # if none is seen, and the share of one that may pass beside its work
+_NEVER_SEEN = 0.9  # of the best of all runs: a trainer beside three that compute hides 0.75 of its own
+# What any way may do over torch's float32 product of large matrices by all processors, if each product counts: who
+# leaves out what is zero does 4 times as much, a matrix unit in 16 bits 16 times, and a busy machine measures less.
+_MOST_OVER_PRODUCT = {4: 64.0, 2: 512.0}  # by the bytes of a factor
+_PRODUCT, _PRODUCTS = 1024, 8
 # What a loss may take, a byte of weights with their state, an array that is written and read, and setting back: reading
 # the start's small file three times took NumPy 8 ms on a busy machine.
 _LOSS_S, _BYTE_S, _ARRAY_S, _SET_BACK_S = 3e-5, 6e-8, 5e-3, 2e-2
@@ -114,7 +121,7 @@ class Remote(TimedCase):
         """Its seconds of a run that is as long as can be: what a request takes is less than a hundredth of that.
 
         A busy machine makes a request longer, and what waited for a processor may hide anything: one run that is quick
-        and seen will do. If none is seen, the clock is in doubt.
+        and seen will do. If none is seen, the clock is in doubt; if nothing ever is, DeviceError is raised.
         """
         seen, less, unseen = math.inf, math.inf, math.inf
         for tries in range(1, _TRIES + 1):
@@ -139,6 +146,9 @@ class Remote(TimedCase):
             detail="less than passed around a request, beyond what one takes",
             reason="good clocks are within a thousandth",
         )
+        if unseen > _NEVER_SEEN:
+            remedy = "Stop what else is running, or give more images"
+            raise DeviceError("its clock can't be held against another: what it runs is never seen", remedy=remedy)
         doubt = Check.at_most(
             "clock unseen",
             unseen,
@@ -147,6 +157,17 @@ class Remote(TimedCase):
             reason="stop what else is running, or give more images",
         )
         return (check, replace(doubt, condemns=False))
+
+    def check_speed(self, product_flop_s: float) -> Check:
+        """That so much can be done at all, where torch's product of large matrices does `product_flop_s`."""
+        element = 2 if self.case.precision in AMP_PRECISIONS else 4
+        return Check.at_most(
+            "speed over a product's",
+            self.steps * cost_of(self.case).flops / self.region_s / product_flop_s,
+            _MOST_OVER_PRODUCT[element],
+            detail="the arithmetic of all that it says it did, over that of torch's float32 product of large matrices",
+            reason="nobody computes that much: results are kept, or steps left out",
+        )
 
     @property
     def given(self) -> int:
@@ -186,6 +207,21 @@ class Remote(TimedCase):
         return 0.0
 
 
+class _Looked(dict[str, NDArray[Any]]):
+    """What `look` gives, with the `exact` numbers over there: from rounded ones, training would end elsewhere."""
+
+    def __init__(self, arrays: Snapshot, exact: Snapshot) -> None:
+        super().__init__(arrays)
+        self.exact = exact
+
+
+def product_flop_s() -> float:
+    """Flop/s of torch's product of large matrices in float32: the best of some, by all threads there are."""
+    left, right = torch.rand(2, _PRODUCT, _PRODUCT)
+    seconds = min(seconds_of(lambda: torch.mm(left, right), resolve("cpu")) for _ in range(_PRODUCTS))
+    return 2 * _PRODUCT**3 / seconds
+
+
 class RemoteTraining(Remote, TimedTraining):
     """A training over there."""
 
@@ -205,7 +241,7 @@ class RemoteTraining(Remote, TimedTraining):
             load_state=lambda _: None,  # the state is over there
             upload=self._numbered,
             look=self.look,
-            put_back=other.put_back,
+            put_back=self._put_back,
         )
         self._epochs = [self._numbered(epoch) for epoch in epochs]
         self._losses = []
@@ -240,7 +276,12 @@ class RemoteTraining(Remote, TimedTraining):
         missing = next((f"{slot}/{name}" for slot in slots for name in shapes if f"{slot}/{name}" not in found), None)
         if missing is not None:
             raise DeviceError(f"save left out {missing}, which the optimizer keeps", remedy=SEE_PROTOCOL)
-        return {name: array.astype(np.float32) if name in shapes else array for name, array in found.items()}
+        return _Looked(
+            {name: array.astype(np.float32) if name in shapes else array for name, array in found.items()}, found
+        )
+
+    def _put_back(self, snapshot: Snapshot) -> None:
+        self.other.put_back(snapshot.exact if isinstance(snapshot, _Looked) else snapshot)
 
     @property
     def is_finite(self) -> bool:

@@ -91,11 +91,15 @@ def _row(view: BenchView, ours: CaseResult, theirs: CaseResult, over: Comparison
     return (
         Cell(view.label(ours)),
         Cell(theirs.side or ""),
-        Cell(f"{over.ratio:.3f}" if 0.1 < over.ratio < 10 else significant(over.ratio), tone="strong"),
-        Cell(f"{over.low:.3f} to {over.high:.3f}"),
+        Cell(_ratio(over.ratio), tone="strong"),
+        Cell(f"{_ratio(over.low)} to {_ratio(over.high)}"),
         Cell(p_text(over.p_value)),
         Cell(over.verdict, tone=_TONES[over.verdict]),
     )
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}" if 0.1 < value < 10 else significant(value)
 
 
 def _sides(view: BenchView) -> tuple[Block, ...]:
