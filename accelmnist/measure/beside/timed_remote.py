@@ -42,7 +42,6 @@ _LOOKED_AT = 8  # one region of so many
 _MOST_S = 10.0  # of a region whose steps are asked for in several runs
 _LONG, _TRIES = 10, 40  # regions of a long run, and how often it is tried
 _UNSEEN_TRIES, _MOST_UNSEEN = 8, 0.02  # if none is seen, and the share of one that may pass beside its work
-_NEVER_SEEN = 0.9  # of the best of all runs: a trainer beside three that compute hides 0.75 of its own
 # What any way may do over torch's float32 product of large matrices by all processors, if each product counts: who
 # leaves out what is zero does 4 times as much, a matrix unit in 16 bits 16 times, and a busy machine measures less.
 _MOST_OVER_PRODUCT = {4: 64.0, 2: 512.0}  # by the bytes of a factor
@@ -121,7 +120,7 @@ class Remote(TimedCase):
         """Its seconds of a run that is as long as can be: what a request takes is less than a hundredth of that.
 
         A busy machine makes a request longer, and what waited for a processor may hide anything: one run that is quick
-        and seen will do. If none is seen, the clock is in doubt; if nothing ever is, DeviceError is raised.
+        and seen will do. If none is seen, the clock is in doubt.
         """
         seen, less, unseen = math.inf, math.inf, math.inf
         for tries in range(1, _TRIES + 1):
@@ -146,9 +145,6 @@ class Remote(TimedCase):
             detail="less than passed around a request, beyond what one takes",
             reason="good clocks are within a thousandth",
         )
-        if unseen > _NEVER_SEEN:
-            remedy = "Stop what else is running, or give more images"
-            raise DeviceError("its clock can't be held against another: what it runs is never seen", remedy=remedy)
         doubt = Check.at_most(
             "clock unseen",
             unseen,
